@@ -1,0 +1,232 @@
+//! A draft: what one record says of an endpoint, borrowed from the bytes it was read from.
+//!
+//! Parsers fill one `Draft` again and again ([`Draft::recycle`]), so that a record costs no allocation;
+//! the store encodes it at once. An absent member is `None` or empty and leaves the endpoint's value as it is.
+
+use crate::endpoint::{Channel, EndpointStatus, OptOut};
+
+/// The members that are plain text and have no rule of their own, in the order records are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the members are the service model's")]
+pub enum TextMember {
+    Address,
+    RequestId,
+    EffectiveDate,
+    CreationDate,
+    AppVersion,
+    Locale,
+    Make,
+    Model,
+    ModelVersion,
+    Platform,
+    PlatformVersion,
+    Timezone,
+    City,
+    Country,
+    PostalCode,
+    Region,
+    UserId,
+}
+
+impl TextMember {
+    /// Every member; `ALL[member as usize] == member`.
+    pub const ALL: [Self; 17] = [
+        Self::Address,
+        Self::RequestId,
+        Self::EffectiveDate,
+        Self::CreationDate,
+        Self::AppVersion,
+        Self::Locale,
+        Self::Make,
+        Self::Model,
+        Self::ModelVersion,
+        Self::Platform,
+        Self::PlatformVersion,
+        Self::Timezone,
+        Self::City,
+        Self::Country,
+        Self::PostalCode,
+        Self::Region,
+        Self::UserId,
+    ];
+
+    /// The dotted name that CSV headers and failures use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Address => "Address",
+            Self::RequestId => "RequestId",
+            Self::EffectiveDate => "EffectiveDate",
+            Self::CreationDate => "CreationDate",
+            Self::AppVersion => "Demographic.AppVersion",
+            Self::Locale => "Demographic.Locale",
+            Self::Make => "Demographic.Make",
+            Self::Model => "Demographic.Model",
+            Self::ModelVersion => "Demographic.ModelVersion",
+            Self::Platform => "Demographic.Platform",
+            Self::PlatformVersion => "Demographic.PlatformVersion",
+            Self::Timezone => "Demographic.Timezone",
+            Self::City => "Location.City",
+            Self::Country => "Location.Country",
+            Self::PostalCode => "Location.PostalCode",
+            Self::Region => "Location.Region",
+            Self::UserId => "User.UserId",
+        }
+    }
+}
+
+/// One value of an attribute. JSON scalars other than strings are kept as they were read and written as
+/// text when the draft is stored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scalar<'a> {
+    /// Text.
+    Text(&'a str),
+    /// An integer that fits 64 signed bits.
+    Int(i64),
+    /// An integer that needs 64 unsigned bits.
+    Uint(u64),
+    /// Any other finite number.
+    Float(f64),
+    /// `true` or `false`.
+    Bool(bool),
+}
+
+/// A named attribute; its values are a range of [`Draft::values`]. No values: the attribute is removed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Attribute<'a> {
+    /// The name, without the `Attributes.` or `User.UserAttributes.` before it.
+    pub name: &'a str,
+    /// Index of the first value in [`Draft::values`].
+    pub start: u32,
+    /// Index behind the last value.
+    pub end: u32,
+}
+
+/// What one record says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Draft<'a> {
+    /// The endpoint's id.
+    pub id: Option<&'a str>,
+    /// The channel.
+    pub channel: Option<Channel>,
+    /// Whether the user has opted out.
+    pub opt_out: Option<OptOut>,
+    /// Whether the endpoint is active.
+    pub status: Option<EndpointStatus>,
+    /// `Location.Latitude`, finite.
+    pub latitude: Option<f64>,
+    /// `Location.Longitude`, finite.
+    pub longitude: Option<f64>,
+    /// The text members, by [`TextMember`].
+    text: [Option<&'a str>; TextMember::ALL.len()],
+    /// Attributes in source order; of a repeated name the last counts.
+    pub attributes: Vec<Attribute<'a>>,
+    /// User attributes in source order; of a repeated name the last counts.
+    pub user_attributes: Vec<Attribute<'a>>,
+    /// Metrics in source order, finite; of a repeated name the last counts.
+    pub metrics: Vec<(&'a str, f64)>,
+    /// The values that `attributes` and `user_attributes` refer to.
+    pub values: Vec<Scalar<'a>>,
+}
+
+impl<'a> Draft<'a> {
+    /// The value of a text member.
+    pub fn text(&self, member: TextMember) -> Option<&'a str> {
+        self.text[member as usize]
+    }
+
+    /// Sets or (with `None`) unsets a text member.
+    pub fn set_text(&mut self, member: TextMember, value: Option<&'a str>) {
+        self.text[member as usize] = value;
+    }
+
+    /// The values of one of this draft's attributes.
+    pub fn values_of(&self, attribute: &Attribute<'a>) -> &[Scalar<'a>] {
+        &self.values[attribute.start as usize..attribute.end as usize]
+    }
+
+    /// Whether the record names a user and nothing else but that user's attributes.
+    pub fn is_user_only(&self) -> bool {
+        let mut text = self.text;
+        text[TextMember::UserId as usize].take().is_some()
+            && text.iter().all(Option::is_none)
+            && self.id.is_none()
+            && self.channel.is_none()
+            && self.opt_out.is_none()
+            && self.status.is_none()
+            && self.latitude.is_none()
+            && self.longitude.is_none()
+            && self.attributes.is_empty()
+            && self.metrics.is_empty()
+    }
+
+    /// Forgets everything, for the next record of the same buffer.
+    pub fn clear(&mut self) {
+        let Self { attributes, user_attributes, metrics, values, .. } = std::mem::take(self);
+        *self = Self {
+            attributes: emptied(attributes),
+            user_attributes: emptied(user_attributes),
+            metrics: emptied(metrics),
+            values: emptied(values),
+            ..Self::default()
+        };
+    }
+
+    /// An empty draft that keeps the allocations of this one, for records of another buffer.
+    pub fn recycle<'b>(self) -> Draft<'b> {
+        Draft {
+            attributes: recycled(self.attributes),
+            user_attributes: recycled(self.user_attributes),
+            metrics: recycled(self.metrics),
+            values: recycled(self.values),
+            ..Draft::default()
+        }
+    }
+}
+
+fn emptied<T>(mut list: Vec<T>) -> Vec<T> {
+    list.clear();
+    list
+}
+
+/// The allocation of `list`, empty, for elements of the same layout with another lifetime. (The standard
+/// library collects in place; if it ever stopped doing so this would merely allocate again.)
+fn recycled<T, U>(mut list: Vec<T>) -> Vec<U> {
+    list.clear();
+    list.into_iter().map(|_| unreachable!("the list is empty")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_stand_at_their_own_index() {
+        for (index, member) in TextMember::ALL.into_iter().enumerate() {
+            assert_eq!(member as usize, index);
+        }
+    }
+
+    #[test]
+    fn a_user_and_its_attributes_are_user_only() {
+        let mut draft = Draft::default();
+        assert!(!draft.is_user_only());
+        draft.set_text(TextMember::UserId, Some("u1"));
+        draft.user_attributes.push(Attribute { name: "plan", start: 0, end: 0 });
+        assert!(draft.is_user_only());
+        draft.metrics.push(("visits", 1.0));
+        assert!(!draft.is_user_only());
+    }
+
+    #[test]
+    fn recycling_keeps_the_allocations() {
+        let text = String::from("a");
+        let mut draft = Draft::default();
+        draft.values.reserve(100);
+        draft.values.push(Scalar::Text(&text));
+        let before = draft.values.capacity();
+        let draft: Draft<'static> = draft.recycle();
+        assert_eq!(draft.values.len(), 0);
+        assert_eq!(draft.values.capacity(), before);
+    }
+}

@@ -1,0 +1,395 @@
+//! An import job: its definition, its status and what it has counted.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ApplicationId, Channel, Failure, FailureClass, JobId, RecordLimits, SegmentId, SourceLocation, Timestamp,
+};
+
+/// The format of the objects a job reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Format {
+    /// RFC 4180 with a header of dotted names.
+    #[serde(rename = "CSV")]
+    Csv,
+    /// One JSON object a line.
+    #[serde(rename = "JSON")]
+    Json,
+}
+
+impl Format {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Json => "JSON",
+        }
+    }
+
+    /// The suffix of files in this format.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a job is to do. It does not change while the job lives, and a job that goes on after a crash
+/// reads its pieces by the same settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportDefinition {
+    /// The application the endpoints belong to.
+    pub application: ApplicationId,
+    /// Where the objects are.
+    pub source: SourceLocation,
+    /// The source as the caller wrote it (`S3Url`, echoed verbatim).
+    pub source_text: String,
+    /// What the objects hold.
+    pub format: Format,
+    /// Whether endpoints are registered. If not, the segment holds its own copies.
+    pub register_endpoints: bool,
+    /// The segment to define, if any.
+    pub segment: Option<SegmentId>,
+    /// The segment's name, if the caller gave one.
+    pub segment_name: Option<String>,
+    /// `RoleArn` of the request, verbatim.
+    pub role_arn: Option<String>,
+    /// `ExternalId` of the request, verbatim.
+    pub external_id: Option<String>,
+    /// Decoded bytes of a piece.
+    pub piece_bytes: u64,
+    /// The bounds on a record.
+    pub limits: RecordLimits,
+    /// Failed records before the job is given up.
+    #[serde(default)]
+    pub max_failures: Option<FailureBudget>,
+}
+
+/// How many failed records a job may have.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum FailureBudget {
+    /// At most this many.
+    Count(u64),
+    /// At most this share of the records read, in percent, judged from the first 1,000 records on and at the end.
+    Percent(f64),
+}
+
+impl FailureBudget {
+    /// Records read before a share is judged: fewer say nothing about the rest.
+    const SHARE_FROM: u64 = 1000;
+
+    /// Whether `tally` is over the budget; `ended` when nothing more will be read.
+    pub fn is_exceeded(self, tally: &Tally, ended: bool) -> bool {
+        match self {
+            Self::Count(most) => tally.failed > most,
+            Self::Percent(share) => {
+                (ended || tally.read >= Self::SHARE_FROM)
+                    && tally.failed as f64 > tally.read as f64 * share / 100.0
+            }
+        }
+    }
+}
+
+/// The status of a job, by the names of the service model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs, reason = "the words are the service model's; contract.md section 3 tells their order")]
+pub enum JobStatus {
+    Created,
+    PreparingForInitialization,
+    Initializing,
+    Processing,
+    PendingJob,
+    Completing,
+    Completed,
+    Failing,
+    Failed,
+    Cancelling,
+    Cancelled,
+}
+
+impl JobStatus {
+    /// Every status.
+    pub const ALL: [Self; 11] = [
+        Self::Created,
+        Self::PreparingForInitialization,
+        Self::Initializing,
+        Self::Processing,
+        Self::PendingJob,
+        Self::Completing,
+        Self::Completed,
+        Self::Failing,
+        Self::Failed,
+        Self::Cancelling,
+        Self::Cancelled,
+    ];
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "CREATED",
+            Self::PreparingForInitialization => "PREPARING_FOR_INITIALIZATION",
+            Self::Initializing => "INITIALIZING",
+            Self::Processing => "PROCESSING",
+            Self::PendingJob => "PENDING_JOB",
+            Self::Completing => "COMPLETING",
+            Self::Completed => "COMPLETED",
+            Self::Failing => "FAILING",
+            Self::Failed => "FAILED",
+            Self::Cancelling => "CANCELLING",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+
+    /// Whether the job has ended; no status follows.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// Whether `next` may follow. A job that goes on after a restart begins again at `Initializing`.
+    pub fn may_become(self, next: Self) -> bool {
+        use JobStatus::*;
+        match (self, next) {
+            (Completed | Failed | Cancelled, _) => false,
+            (Failing, next) => next == Failed,
+            (Cancelling, next) => matches!(next, Cancelled | Failing),
+            (_, Failing | Cancelling) => true,
+            (Created, PreparingForInitialization | PendingJob) => true,
+            (PendingJob, PreparingForInitialization) => true,
+            (PreparingForInitialization, Initializing | PendingJob) => true,
+            (Initializing, Processing | PendingJob) => true,
+            (Processing, Completing | Initializing | PendingJob) => true,
+            (Completing, Completed | Initializing | PendingJob) => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for JobStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What was counted over some records: of an object, a piece or a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Records read: `registered + failed`, always.
+    pub read: u64,
+    /// Records that became part of the outcome.
+    pub registered: u64,
+    /// Records that failed.
+    pub failed: u64,
+    /// Decoded bytes read.
+    pub bytes: u64,
+    /// Records registered by channel, by the order of [`Channel::ALL`].
+    #[serde(default)]
+    pub channels: [u64; Channel::ALL.len()],
+    /// Failures by kind, in order of first appearance.
+    #[serde(default)]
+    pub classes: Vec<FailureClass>,
+}
+
+impl Tally {
+    /// Whether every record read is accounted for.
+    pub fn balances(&self) -> bool {
+        self.read == self.registered + self.failed
+            && self.failed == self.classes.iter().map(|class| class.count).sum::<u64>()
+    }
+
+    /// Counts a record that became part of the outcome.
+    pub fn count_registered(&mut self, channel: Option<Channel>) {
+        self.read += 1;
+        self.registered += 1;
+        if let Some(channel) = channel {
+            self.channels[channel as usize] += 1;
+        }
+    }
+
+    /// Counts a record that failed.
+    pub fn count_failed(&mut self, failure: &Failure) {
+        self.read += 1;
+        self.failed += 1;
+        let member = failure.class_member();
+        let same = |class: &&mut FailureClass| class.code == failure.code && class.member.as_deref() == member;
+        match self.classes.iter_mut().find(same) {
+            Some(class) => class.count += 1,
+            None => self.classes.push(FailureClass {
+                code: failure.code,
+                member: member.map(str::to_owned),
+                count: 1,
+                example: failure.to_string(),
+            }),
+        }
+    }
+
+    /// Adds what was counted behind this.
+    pub fn add(&mut self, later: &Self) {
+        self.read += later.read;
+        self.registered += later.registered;
+        self.failed += later.failed;
+        self.bytes += later.bytes;
+        for (sum, count) in self.channels.iter_mut().zip(later.channels) {
+            *sum += count;
+        }
+        for class in &later.classes {
+            let same = |known: &&mut FailureClass| known.code == class.code && known.member == class.member;
+            match self.classes.iter_mut().find(same) {
+                Some(known) => known.count += class.count,
+                None => self.classes.push(class.clone()),
+            }
+        }
+    }
+}
+
+/// What the plan found, before any record was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanSummary {
+    /// Objects that are read.
+    pub objects: u64,
+    /// Their bytes in the store (compressed, if they are).
+    pub bytes: u64,
+    /// Objects that were skipped.
+    pub skipped: u64,
+    /// Pieces; exact when no object is compressed, else an estimate.
+    pub pieces: u64,
+    /// Whether `pieces` is exact.
+    pub pieces_exact: bool,
+}
+
+/// An import job as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportJob {
+    /// The job's id.
+    pub id: JobId,
+    /// What it is to do.
+    pub definition: ImportDefinition,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// When it was created. Records without their own dates get this one, so that a job gives the same
+    /// endpoints whether or not it was interrupted.
+    pub created: Timestamp,
+    /// When it ended.
+    #[serde(default)]
+    pub completed: Option<Timestamp>,
+    /// What the plan found, once it is made.
+    #[serde(default)]
+    pub plan: Option<PlanSummary>,
+    /// The counts at the end; while the job runs they are in its last piece.
+    #[serde(default)]
+    pub tally: Tally,
+    /// Pieces committed without an error.
+    #[serde(default)]
+    pub completed_pieces: u64,
+    /// Pieces that could not be read.
+    #[serde(default)]
+    pub failed_pieces: u64,
+    /// Why the job failed, if it did.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// What an operator should know: skipped objects, ignored members; bounded.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Times the job was taken up again after an interruption.
+    #[serde(default)]
+    pub resumed: u32,
+}
+
+impl ImportJob {
+    /// A new job that has done nothing.
+    pub fn new(id: JobId, definition: ImportDefinition, created: Timestamp) -> Self {
+        Self {
+            id,
+            definition,
+            status: JobStatus::Created,
+            created,
+            completed: None,
+            plan: None,
+            tally: Tally::default(),
+            completed_pieces: 0,
+            failed_pieces: 0,
+            error: None,
+            warnings: Vec::new(),
+            resumed: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::{FailureCode, FailureReason, Origin};
+
+    #[test]
+    fn nothing_follows_an_ended_job() {
+        for status in JobStatus::ALL {
+            for next in JobStatus::ALL {
+                assert!(!(status.is_terminal() && status.may_become(next)), "{status} -> {next}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_status_leads_to_an_end() {
+        for start in JobStatus::ALL {
+            let mut reached = vec![start];
+            let mut index = 0;
+            while index < reached.len() {
+                let status = reached[index];
+                let next = JobStatus::ALL.into_iter().filter(|next| status.may_become(*next));
+                let new: Vec<_> = next.filter(|next| !reached.contains(next)).collect();
+                reached.extend(new);
+                index += 1;
+            }
+            assert!(reached.iter().any(|status| status.is_terminal()), "{start}");
+        }
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_service_model() {
+        for status in JobStatus::ALL {
+            assert_eq!(serde_word(status), status.as_str());
+        }
+        fn serde_word(status: JobStatus) -> String {
+            use serde::de::value::{Error, StrDeserializer};
+            let word = status.as_str();
+            let read = JobStatus::deserialize(serde::de::IntoDeserializer::<Error>::into_deserializer(word)
+                as StrDeserializer<'_, Error>);
+            assert_eq!(read, Ok(status));
+            word.to_owned()
+        }
+    }
+
+    #[test]
+    fn tallies_balance_when_added() {
+        let origin = Origin { object: 0, byte: 0, line: 1 };
+        let failure = FailureReason::of("Attributes.a", FailureCode::ValueTooLong, "x").locate("o", origin);
+        let mut first = Tally::default();
+        first.count_registered(Some(Channel::Email));
+        first.count_failed(&failure);
+        let mut second = first.clone();
+        second.count_failed(&failure);
+        first.add(&second);
+        assert!(first.balances());
+        assert_eq!((first.read, first.registered, first.failed), (5, 2, 3));
+        assert_eq!(first.classes.len(), 1);
+        assert_eq!(first.channels[Channel::Email as usize], 2);
+    }
+
+    #[test]
+    fn a_share_is_not_judged_too_early() {
+        let budget = FailureBudget::Percent(10.0);
+        let tally = Tally { read: 5, failed: 5, ..Tally::default() };
+        assert!(!budget.is_exceeded(&tally, false));
+        assert!(budget.is_exceeded(&tally, true));
+    }
+}

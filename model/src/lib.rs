@@ -1,0 +1,27 @@
+//! The nouns of pinport: applications, import jobs, endpoints, drafts, failures and pieces.
+//!
+//! Nothing here reads, waits or speaks HTTP. Every other crate may depend on this one; it depends on
+//! none of them. Start at [`job::ImportJob`] and [`draft::Draft`].
+
+pub mod draft;
+pub mod endpoint;
+pub mod failure;
+pub mod ids;
+pub mod job;
+pub mod limits;
+pub mod location;
+pub mod piece;
+pub mod progress;
+pub mod segment;
+pub mod time;
+
+pub use draft::{Attribute, Draft, Scalar, TextMember};
+pub use endpoint::{Channel, Endpoint, EndpointStatus, OptOut};
+pub use failure::{Failure, FailureClass, FailureCode, Origin, escape_controls};
+pub use ids::{ApplicationId, JobId, SegmentId};
+pub use job::{Format, ImportDefinition, ImportJob, JobStatus, Tally};
+pub use limits::RecordLimits;
+pub use location::SourceLocation;
+pub use piece::{ObjectTally, PieceRecord, PlannedObject, Position};
+pub use segment::{Application, Segment, SegmentVersion};
+pub use time::Timestamp;

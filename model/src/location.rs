@@ -1,0 +1,135 @@
+//! Where an import reads from, by strict grammar.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// The source of an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceLocation {
+    /// A key or key prefix in a bucket.
+    Bucket {
+        /// Which service.
+        service: Service,
+        /// Bucket or container.
+        bucket: String,
+        /// An object's key, or a prefix of keys; may be empty. Never decoded: keys are taken verbatim.
+        key: String,
+    },
+    /// A file or a folder.
+    Path(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// An object store service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Amazon S3 and whatever speaks its protocol.
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// Azure Blob Storage.
+    Azure,
+}
+
+impl Service {
+    /// The scheme of the service's URLs.
+    pub const fn scheme(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Gcs => "gs",
+            Self::Azure => "az",
+        }
+    }
+}
+
+/// Text that names no source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{text}\" is no source: {reason}")]
+pub struct ParseLocationError {
+    text: String,
+    reason: &'static str,
+}
+
+impl FromStr for SourceLocation {
+    type Err = ParseLocationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = |reason| ParseLocationError { text: text.into(), reason };
+        if text == "-" {
+            return Ok(Self::Stdin);
+        }
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return if text.is_empty() { Err(error("it is empty")) } else { Ok(Self::Path(text.into())) };
+        };
+        let service = match scheme {
+            "s3" => Service::S3,
+            "gs" => Service::Gcs,
+            "az" => Service::Azure,
+            "file" if rest.starts_with('/') => return Ok(Self::Path(rest.into())),
+            "file" => return Err(error("file:// needs an absolute path, as in file:///data/contacts")),
+            _ => return Err(error("the scheme is not one of s3, gs, az, file")),
+        };
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() {
+            return Err(error("the bucket is missing, as in s3://bucket/prefix"));
+        }
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        if bucket.len() > 255 || !bucket.bytes().all(allowed) {
+            return Err(error("a bucket's name has only letters, digits, '.', '-' and '_'"));
+        }
+        Ok(Self::Bucket { service, bucket: bucket.into(), key: key.into() })
+    }
+}
+
+impl fmt::Display for SourceLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bucket { service, bucket, key } => write!(f, "{}://{bucket}/{key}", service.scheme()),
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Stdin => f.write_str("-"),
+        }
+    }
+}
+
+impl Serialize for SourceLocation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SourceLocation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_told_apart() {
+        let parse = |text: &str| text.parse::<SourceLocation>();
+        let bucket = |service, bucket: &str, key: &str| {
+            Ok(SourceLocation::Bucket { service, bucket: bucket.into(), key: key.into() })
+        };
+        assert_eq!(parse("s3://b/a key/ü%20.json"), bucket(Service::S3, "b", "a key/ü%20.json"));
+        assert_eq!(parse("gs://b"), bucket(Service::Gcs, "b", ""));
+        assert_eq!(parse("az://c/p//q"), bucket(Service::Azure, "c", "p//q"));
+        assert_eq!(parse("file:///data"), Ok(SourceLocation::Path("/data".into())));
+        assert_eq!(parse("contacts"), Ok(SourceLocation::Path("contacts".into())));
+        assert_eq!(parse("-"), Ok(SourceLocation::Stdin));
+        for text in ["", "s3://", "s3:///key", "http://x/y", "file://relative", "s3://user@host/key", "s3://a b/k"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_source_reads_back_what_it_writes() {
+        for text in ["s3://b/k", "gs://b/", "/data/x", "-"] {
+            assert_eq!(text.parse::<SourceLocation>().unwrap().to_string(), text);
+        }
+    }
+}

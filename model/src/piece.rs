@@ -1,0 +1,73 @@
+//! A piece: records of consecutive source bytes, the unit of durable progress.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Tally;
+
+/// An object of a job's plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedObject {
+    /// Key in the bucket, or path.
+    pub key: String,
+    /// Bytes in the store (compressed, if it is).
+    pub size: u64,
+    /// The entity tag it had when it was listed; reading any other version fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// Why the object is not read, if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+}
+
+/// A place between two records of a job's source: everything before it is accounted for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Index of the object among those that are read (skipped ones are not counted).
+    pub object: u64,
+    /// Offset in the decoded object.
+    pub byte: u64,
+    /// Line of the record that begins there, from 1 (0: nothing of the object has been read).
+    pub line: u64,
+    /// Offset in the whole of the job's decoded bytes, objects end to end.
+    pub stream: u64,
+}
+
+/// What was counted in one object by one piece.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectTally {
+    /// Index of the object among those that are read.
+    pub object: u64,
+    /// Records read.
+    pub read: u64,
+    /// Records that failed.
+    pub failed: u64,
+    /// Decoded bytes read.
+    pub bytes: u64,
+    /// Whether the object was read to its end.
+    pub complete: bool,
+}
+
+/// The record of a committed piece: it becomes durable together with the piece's data.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PieceRecord {
+    /// The piece's number, from 0.
+    pub piece: u64,
+    /// Where the next piece begins.
+    pub end: Position,
+    /// Counts of this piece.
+    pub tally: Tally,
+    /// Counts of the job up to and with this piece.
+    pub total: Tally,
+    /// Counts by object, in order.
+    pub objects: Vec<ObjectTally>,
+    /// Bytes of the job's `failures.ndjson` up to and with this piece.
+    pub failures_len: u64,
+    /// Bytes of the job's rejects file up to and with this piece.
+    pub rejects_len: u64,
+    /// Pieces up to and with this one that could not be read whole.
+    #[serde(default)]
+    pub failed_pieces: u64,
+    /// Why this piece could not be read whole, if it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}

@@ -1,0 +1,50 @@
+//! What a running job shows of itself: one snapshot feeds progress lines, `--json`, events and the dashboard.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{JobId, JobStatus};
+
+/// A job at one moment. Counters are of the whole job, what was done before an interruption included.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The job.
+    pub job: JobId,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Bytes of the source that were read, as they lie in the store.
+    pub source_bytes: u64,
+    /// Bytes of the source in all; 0 while unknown.
+    pub source_total: u64,
+    /// Decoded bytes that were read.
+    pub bytes: u64,
+    /// Records parsed so far, committed or not.
+    pub parsed: u64,
+    /// Records of committed pieces that were registered.
+    pub registered: u64,
+    /// Records that failed so far, committed or not.
+    pub failed: u64,
+    /// Committed pieces.
+    pub pieces_done: u64,
+    /// Pieces that could not be read.
+    pub pieces_failed: u64,
+    /// Pieces in all, as far as known.
+    pub pieces_total: u64,
+    /// Objects read to their end.
+    pub objects_done: u64,
+    /// Objects in the plan.
+    pub objects_total: u64,
+    /// Milliseconds since this run of the job began.
+    pub elapsed_ms: u64,
+    /// Milliseconds that each stage's threads were busy.
+    pub busy_ms: StageTimes,
+}
+
+/// Milliseconds by stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the stages of the pipeline, in order")]
+pub struct StageTimes {
+    pub read: u64,
+    pub parse: u64,
+    pub build: u64,
+    pub commit: u64,
+}

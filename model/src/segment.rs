@@ -1,0 +1,89 @@
+//! Applications and the segments that imports define in them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ApplicationId, Channel, Format, JobId, SegmentId, Timestamp};
+
+/// An application: the tenant endpoints and segments belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// Its id.
+    pub id: ApplicationId,
+    /// Its name; unique in a store.
+    pub name: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A segment made by imports. Each import adds a *layer* of members; a version is a list of layers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Its id.
+    pub id: SegmentId,
+    /// The application it belongs to.
+    pub application: ApplicationId,
+    /// Its name.
+    pub name: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When its current version was made.
+    pub modified: Timestamp,
+    /// Tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Its versions, oldest first; the last is current. Empty until the first import has ended.
+    #[serde(default)]
+    pub versions: Vec<SegmentVersion>,
+    /// The number the next layer gets.
+    #[serde(default)]
+    pub next_layer: u32,
+    /// Layers of jobs that have not ended: they are in no version yet.
+    #[serde(default)]
+    pub open_layers: Vec<SegmentLayer>,
+}
+
+/// The members that one import added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentLayer {
+    /// Its number within the segment.
+    pub number: u32,
+    /// The job that made it.
+    pub job: JobId,
+    /// Whether its members are copies (the job registered no endpoints).
+    pub copies: bool,
+}
+
+/// One version of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentVersion {
+    /// From 1.
+    pub version: u32,
+    /// When the import that made it ended.
+    pub created: Timestamp,
+    /// The layers whose members it has.
+    pub layers: Vec<SegmentLayer>,
+    /// The job that made it.
+    pub job: JobId,
+    /// What the job read.
+    pub source: String,
+    /// Its format.
+    pub format: Format,
+    /// Records that were imported into the layers of this version.
+    pub size: u64,
+    /// Those by channel, by the order of [`Channel::ALL`].
+    pub channels: [u64; Channel::ALL.len()],
+    /// Whether the job failed or was cancelled, so that members are missing.
+    pub partial: bool,
+}
+
+impl Segment {
+    /// The current version, once an import has ended.
+    pub fn current(&self) -> Option<&SegmentVersion> {
+        self.versions.last()
+    }
+}

@@ -1,0 +1,2 @@
+//! pinport
+fn main() {}

@@ -1,0 +1,161 @@
+//! Drafts on their way to the store: encoded once, in one arena a batch, no allocation a record.
+
+use pinport_model::{Channel, Draft, Origin, TextMember, Timestamp};
+
+use crate::record;
+
+/// What a record needs from the store before it can become part of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DraftKind {
+    /// Nothing: it has Address and ChannelType, so it creates or updates its endpoint.
+    Blind,
+    /// An endpoint with its id must exist: it lacks Address or ChannelType.
+    Update,
+    /// Its user must have an endpoint: it names nothing but a user.
+    UserOnly,
+}
+
+/// A range of the arena.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl Span {
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// One encoded draft.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    /// The endpoint's id; empty for [`DraftKind::UserOnly`].
+    pub(crate) id: Span,
+    /// The endpoint's members (see [`record`]), without user attributes.
+    pub(crate) record: Span,
+    /// The user attributes, in the same layout; they follow `record` without a gap, so that both
+    /// together are one record too.
+    pub(crate) user_record: Span,
+    /// The user's id; empty if the record names none.
+    pub(crate) user: Span,
+    /// The original bytes; empty for [`DraftKind::Blind`].
+    pub(crate) raw: Span,
+    pub(crate) kind: DraftKind,
+    pub(crate) channel: Option<Channel>,
+    /// Bytes and lines from the batch's origin.
+    pub(crate) byte: u32,
+    pub(crate) line: u32,
+}
+
+/// The drafts of one block of records of one object, in source order.
+#[derive(Debug)]
+pub struct DraftBatch {
+    origin: Origin,
+    /// Dates of records that bring none.
+    now: Timestamp,
+    arena: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl DraftBatch {
+    /// An empty batch of records that lie at or behind `origin`. `now` dates new endpoints.
+    pub fn new(origin: Origin, now: Timestamp) -> Self {
+        Self { origin, now, arena: Vec::new(), entries: Vec::new() }
+    }
+
+    /// Makes room for about this many records of this many bytes in all.
+    pub fn reserve(&mut self, records: usize, bytes: usize) {
+        self.entries.reserve(records);
+        self.arena.reserve(bytes);
+    }
+
+    /// Adds a draft and returns the bytes its endpoint takes as stored. `id` is the draft's own id or a
+    /// derived one (ignored for [`DraftKind::UserOnly`]); `raw` the record's original bytes, of which a copy
+    /// is kept unless the draft is [`DraftKind::Blind`]; `origin` where the record begins.
+    ///
+    /// # Panics
+    /// If the batch grows over 4 GiB or `origin` lies before the batch's: blocks are far smaller.
+    ///
+    /// The draft's attributes and metrics are sorted on the way.
+    pub fn push(&mut self, draft: &mut Draft<'_>, kind: DraftKind, id: &str, raw: &[u8], origin: Origin) -> usize {
+        let id = if kind == DraftKind::UserOnly { Span::default() } else { self.append(id.as_bytes()) };
+        let start = self.arena.len();
+        let creation = (kind == DraftKind::Blind).then_some(self.now);
+        let user = record::encode_endpoint(draft, creation, self.now, &mut self.arena);
+        let middle = self.arena.len();
+        record::encode_user(draft, &mut self.arena);
+        let end = self.arena.len();
+        let user = user.map_or(Span::default(), |range| span(range.start, range.end));
+        debug_assert_eq!(user.is_empty(), draft.text(TextMember::UserId).is_none_or(str::is_empty));
+        let raw = if kind == DraftKind::Blind { Span::default() } else { self.append(raw) };
+        self.entries.push(Entry {
+            id,
+            record: span(start, middle),
+            user_record: span(middle, end),
+            user,
+            raw,
+            kind,
+            channel: draft.channel,
+            byte: relative(origin.byte, self.origin.byte),
+            line: relative(origin.line, self.origin.line),
+        });
+        end - start
+    }
+
+    /// Takes the last draft back.
+    pub fn pop(&mut self) {
+        if let Some(entry) = self.entries.pop() {
+            let first = if entry.kind == DraftKind::UserOnly { entry.record } else { entry.id };
+            self.arena.truncate(first.start as usize);
+        }
+    }
+
+    /// Number of drafts.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no draft.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of memory the batch holds.
+    pub fn memory(&self) -> usize {
+        self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
+        &self.arena[span.start as usize..span.end as usize]
+    }
+
+    pub(crate) fn origin_of(&self, entry: &Entry) -> Origin {
+        Origin {
+            object: self.origin.object,
+            byte: self.origin.byte + u64::from(entry.byte),
+            line: self.origin.line + u64::from(entry.line),
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Span {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        span(start, self.arena.len())
+    }
+}
+
+fn span(start: usize, end: usize) -> Span {
+    let fit = |offset: usize| u32::try_from(offset).expect("a batch holds less than 4 GiB");
+    Span { start: fit(start), end: fit(end) }
+}
+
+fn relative(position: u64, origin: u64) -> u32 {
+    let distance = position.checked_sub(origin).expect("records lie behind their batch's origin");
+    u32::try_from(distance).expect("a batch spans less than 4 GiB")
+}

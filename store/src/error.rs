@@ -1,0 +1,65 @@
+//! What can go wrong in a store, for programs; the binary adds what to do about it.
+
+use std::{io, path::PathBuf};
+
+/// An error of a store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process has the store open.
+    #[error("the store {} is in use by {holder}", path.display())]
+    InUse {
+        /// The store's folder.
+        path: PathBuf,
+        /// The process, as it described itself.
+        holder: String,
+    },
+    /// The store was written by a newer pinport.
+    #[error("the store {} has layout {found}; this pinport knows layouts up to {known}", path.display())]
+    NewerLayout {
+        /// The store's folder.
+        path: PathBuf,
+        /// The layout that was found.
+        found: u32,
+        /// The newest layout that is known here.
+        known: u32,
+    },
+    /// No space is left on the disk.
+    #[error("no space left on the disk of {}", path.display())]
+    Full {
+        /// The store's folder.
+        path: PathBuf,
+        /// The engine's own words.
+        message: String,
+    },
+    /// A file could not be read or written.
+    #[error("failed to {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// What was asked for is not there.
+    #[error("there is no {what} {id}")]
+    NotFound {
+        /// The kind of thing.
+        what: &'static str,
+        /// Its id or name.
+        id: String,
+    },
+    /// The change contradicts what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// What was read is not what was once written.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+    /// An earlier write failed; the store does no more until it is opened again.
+    #[error("the store stopped after a failed write: {0}")]
+    Stopped(String),
+    /// Any other error of the engine.
+    #[error("the store's engine failed: {0}")]
+    Engine(String),
+}

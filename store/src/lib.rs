@@ -1,0 +1,128 @@
+//! Where pinport keeps applications, endpoints, segments, jobs and their pieces.
+//!
+//! The traits here speak of jobs, pieces and endpoints, never of keys, so that an SQL engine can implement
+//! them. Two engines do now: [`memory`], the simplest thing that is right and therefore the oracle, and
+//! [`embedded`], RocksDB with sorted runs. One conformance suite runs on both.
+//!
+//! The way of an import: [`Store::create_job`], then [`Store::writer`]; for each piece
+//! [`JobWriter::prepare`] (in parallel, in any order, may be thrown away), then, in source order,
+//! [`PreparedPiece::resolve`] and [`PreparedPiece::commit`]; at last [`Store::finish_job`].
+
+pub mod batch;
+pub mod error;
+pub mod record;
+
+use std::sync::Arc;
+
+use pinport_model::{
+    Application, ApplicationId, Channel, Draft, Endpoint, ImportJob, JobId, Origin, PieceRecord, Segment,
+    SegmentId, SegmentVersion, Timestamp, failure::FailureReason,
+};
+
+pub use batch::{DraftBatch, DraftKind};
+pub use error::StoreError;
+
+/// The result of asking a store.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A store. Every method that changes something returns when the change is durable.
+///
+/// Methods block; callers on an I/O runtime move them to a thread of their own.
+pub trait Store: Send + Sync {
+    /// Adds an application. Its name must be free ([`StoreError::Conflict`]).
+    fn create_application(&self, application: &Application) -> Result<()>;
+    /// The application with this id.
+    fn application(&self, id: ApplicationId) -> Result<Option<Application>>;
+    /// The application with this name.
+    fn application_by_name(&self, name: &str) -> Result<Option<Application>>;
+    /// Up to `limit` applications in order of id, behind `after`.
+    fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>>;
+    /// Replaces an application's tags ([`StoreError::NotFound`]).
+    fn save_application(&self, application: &Application) -> Result<()>;
+    /// Deletes an application with its endpoints, users, segments and ended jobs. Refused while one of
+    /// its jobs has not ended ([`StoreError::Conflict`]).
+    fn delete_application(&self, id: ApplicationId) -> Result<()>;
+
+    /// Adds a job and, when it defines a segment, opens a layer in that segment: an existing one
+    /// ([`StoreError::NotFound`]), or a new one when the segment's id equals the job's.
+    fn create_job(&self, job: &ImportJob) -> Result<()>;
+    /// Replaces a job that has not ended; its status and plan go forward this way.
+    fn save_job(&self, job: &ImportJob) -> Result<()>;
+    /// Replaces a job by its ended form and, in the same moment, closes its layer: the segment gets a new
+    /// version that has the layers of the current one and this (or this alone, with `replace`); `partial`
+    /// unless the job is COMPLETED. A layer without members of a job that is not COMPLETED makes no version.
+    fn finish_job(&self, job: &ImportJob, replace: bool) -> Result<()>;
+    /// The job with this id.
+    fn job(&self, id: JobId) -> Result<Option<ImportJob>>;
+    /// Up to `limit` jobs, newest first, older than `before`: of one application or of all.
+    fn jobs(&self, application: Option<ApplicationId>, before: Option<JobId>, limit: usize) -> Result<Vec<ImportJob>>;
+    /// Jobs that have not ended, oldest first.
+    fn unfinished_jobs(&self) -> Result<Vec<ImportJob>>;
+    /// The last committed piece of a job: where it goes on.
+    fn last_piece(&self, job: JobId) -> Result<Option<PieceRecord>>;
+    /// Up to `limit` committed pieces of a job in order, from number `from`.
+    fn pieces(&self, job: JobId, from: u64, limit: usize) -> Result<Vec<PieceRecord>>;
+    /// The means to commit pieces of a job that has not ended.
+    fn writer(&self, job: &ImportJob) -> Result<Arc<dyn JobWriter>>;
+
+    /// The endpoint with this id.
+    fn endpoint(&self, application: ApplicationId, id: &str) -> Result<Option<Endpoint>>;
+    /// Merges what `draft` says into the endpoint, which is created if there is none. `now` dates it.
+    fn put_endpoint(&self, application: ApplicationId, id: &str, draft: &mut Draft<'_>, now: Timestamp) -> Result<()>;
+    /// Removes an endpoint; whether there was one.
+    fn delete_endpoint(&self, application: ApplicationId, id: &str) -> Result<bool>;
+    /// The endpoints of a user in order of id, at most `limit`.
+    fn user_endpoints(&self, application: ApplicationId, user: &str, limit: usize) -> Result<Vec<Endpoint>>;
+
+    /// The segment with this id.
+    fn segment(&self, application: ApplicationId, id: SegmentId) -> Result<Option<Segment>>;
+    /// Up to `limit` segments of an application in order of id, behind `after`.
+    fn segments(&self, application: ApplicationId, after: Option<SegmentId>, limit: usize) -> Result<Vec<Segment>>;
+    /// Replaces a segment's name and tags ([`StoreError::NotFound`]).
+    fn save_segment(&self, segment: &Segment) -> Result<()>;
+    /// Deletes a segment and its members, not the endpoints; whether there was one. Refused while a job
+    /// writes to it ([`StoreError::Conflict`]).
+    fn delete_segment(&self, application: ApplicationId, id: SegmentId) -> Result<bool>;
+    /// Up to `limit` members of a version in order of id, behind `after`. Members whose endpoint was
+    /// deleted since are left out; a short page therefore does not mean the end, an empty one does.
+    fn members(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>>;
+
+    /// Lets the store sort what imports left behind, so that reads are fast again. Blocks until done.
+    fn settle(&self) -> Result<()>;
+}
+
+/// Commits the pieces of one job. Shared by the threads that build pieces.
+pub trait JobWriter: Send + Sync {
+    /// Turns the drafts of a piece, batches in source order, into what can be committed. Nothing is
+    /// visible yet, and a prepared piece that is dropped leaves nothing behind.
+    fn prepare(&self, piece: u64, batches: Vec<DraftBatch>) -> Result<Box<dyn PreparedPiece>>;
+}
+
+/// A piece that is ready to be committed at its turn.
+pub trait PreparedPiece: Send {
+    /// Judges the records whose outcome depends on what is in the store (see [`DraftKind`]). Call it once, at the
+    /// piece's turn, when all earlier pieces are committed. Returns the records that failed, in source
+    /// order; they are then no part of the piece.
+    fn resolve(&mut self) -> Result<Vec<Unresolved>>;
+    /// Makes the piece and its record durable in one step.
+    fn commit(self: Box<Self>, record: &PieceRecord) -> Result<()>;
+}
+
+/// A record that failed because of what is not in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unresolved {
+    /// Where the record begins.
+    pub origin: Origin,
+    /// Why it failed.
+    pub reason: FailureReason,
+    /// The channel it was counted under.
+    pub channel: Option<Channel>,
+    /// The record's original bytes.
+    pub raw: Vec<u8>,
+}

@@ -1,0 +1,209 @@
+//! The layout of a stored endpoint, owned by this file alone.
+//!
+//! A record is a list of members, strictly ascending by (tag, name):
+//!
+//! ```text
+//! member = tag:u8 [name_len:varint name:bytes]  value_len:varint value:bytes     (named from tag 0x40 on)
+//! ```
+//!
+//! The same layout serves a whole endpoint, an update that has some members, a user's attributes and a
+//! segment's copy. Merging two records is one linear pass over both. The values:
+//!
+//! | tags | value |
+//! |---|---|
+//! | text members | UTF-8 |
+//! | dates | `0` + UTF-8 as the record gave it, or `1` + milliseconds since 1970 (i64, big-endian) |
+//! | channel, opt-out, status | the value's place in the service model's list, one byte |
+//! | latitude, longitude, metrics | f64, big-endian bits |
+//! | attributes | each value as `len:varint bytes`; none: the attribute is removed |
+//!
+//! [`LAYOUT`] is stored with the data; a test holds golden bytes. A change of layout needs a new number and
+//! code that reads the old one.
+
+use std::ops::Range;
+
+use pinport_model::{Attribute, Draft, Scalar, TextMember, Timestamp};
+
+/// The version of everything the store writes: this layout and the embedded engine's keys.
+pub const LAYOUT: u32 = 1;
+
+/// What a member is. The numbers are stored; never change one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Tag {
+    Address = 0x01,
+    Channel = 0x02,
+    OptOut = 0x03,
+    Status = 0x04,
+    RequestId = 0x05,
+    EffectiveDate = 0x06,
+    CreationDate = 0x07,
+    AppVersion = 0x10,
+    Locale = 0x11,
+    Make = 0x12,
+    Model = 0x13,
+    ModelVersion = 0x14,
+    Platform = 0x15,
+    PlatformVersion = 0x16,
+    Timezone = 0x17,
+    City = 0x20,
+    Country = 0x21,
+    PostalCode = 0x22,
+    Region = 0x23,
+    Latitude = 0x24,
+    Longitude = 0x25,
+    UserId = 0x30,
+    Attribute = 0x40,
+    Metric = 0x41,
+    UserAttribute = 0x50,
+}
+
+/// Tags from here on are followed by a name.
+pub(crate) const FIRST_NAMED: u8 = 0x40;
+
+const DATE_TEXT: u8 = 0;
+const DATE_MILLIS: u8 = 1;
+
+/// Appends the members of `draft` but for its user attributes. `creation` is the creation date of a draft
+/// that brings none (nothing is written if it is `None` too), `now` likewise the effective date. Returns where in `out` the
+/// user's id is, if there is one.
+pub(crate) fn encode_endpoint(
+    draft: &mut Draft<'_>,
+    creation: Option<Timestamp>,
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) -> Option<Range<usize>> {
+    let text = |out: &mut Vec<u8>, tag, member| {
+        if let Some(value) = draft.text(member) {
+            put(out, tag, value.as_bytes());
+        }
+    };
+    text(out, Tag::Address, TextMember::Address);
+    if let Some(channel) = draft.channel {
+        put(out, Tag::Channel, &[channel as u8]);
+    }
+    if let Some(opt_out) = draft.opt_out {
+        put(out, Tag::OptOut, &[opt_out as u8]);
+    }
+    if let Some(status) = draft.status {
+        put(out, Tag::Status, &[status as u8]);
+    }
+    text(out, Tag::RequestId, TextMember::RequestId);
+    put_date(out, Tag::EffectiveDate, draft.text(TextMember::EffectiveDate), Some(now));
+    put_date(out, Tag::CreationDate, draft.text(TextMember::CreationDate), creation);
+    text(out, Tag::AppVersion, TextMember::AppVersion);
+    text(out, Tag::Locale, TextMember::Locale);
+    text(out, Tag::Make, TextMember::Make);
+    text(out, Tag::Model, TextMember::Model);
+    text(out, Tag::ModelVersion, TextMember::ModelVersion);
+    text(out, Tag::Platform, TextMember::Platform);
+    text(out, Tag::PlatformVersion, TextMember::PlatformVersion);
+    text(out, Tag::Timezone, TextMember::Timezone);
+    text(out, Tag::City, TextMember::City);
+    text(out, Tag::Country, TextMember::Country);
+    text(out, Tag::PostalCode, TextMember::PostalCode);
+    text(out, Tag::Region, TextMember::Region);
+    if let Some(latitude) = draft.latitude {
+        put(out, Tag::Latitude, &latitude.to_bits().to_be_bytes());
+    }
+    if let Some(longitude) = draft.longitude {
+        put(out, Tag::Longitude, &longitude.to_bits().to_be_bytes());
+    }
+    text(out, Tag::UserId, TextMember::UserId);
+    let user = draft.text(TextMember::UserId).map(|id| out.len() - id.len()..out.len());
+
+    draft.attributes.sort_by_key(|attribute| attribute.name);
+    put_attributes(out, Tag::Attribute, &draft.attributes, &draft.values);
+    draft.metrics.sort_by_key(|(name, _)| *name);
+    for (index, (name, value)) in draft.metrics.iter().enumerate() {
+        let repeated = draft.metrics.get(index + 1).is_some_and(|(next, _)| next == name);
+        if !repeated {
+            put_name(out, Tag::Metric, name);
+            put_varint(out, 8);
+            out.extend_from_slice(&value.to_bits().to_be_bytes());
+        }
+    }
+    user
+}
+
+/// Appends the user attributes of `draft`.
+pub(crate) fn encode_user(draft: &mut Draft<'_>, out: &mut Vec<u8>) {
+    draft.user_attributes.sort_by_key(|attribute| attribute.name);
+    put_attributes(out, Tag::UserAttribute, &draft.user_attributes, &draft.values);
+}
+
+/// Writes attributes that are sorted by name; of a repeated name, the last.
+fn put_attributes(out: &mut Vec<u8>, tag: Tag, attributes: &[Attribute<'_>], values: &[Scalar<'_>]) {
+    for (index, attribute) in attributes.iter().enumerate() {
+        let repeated = attributes.get(index + 1).is_some_and(|next| next.name == attribute.name);
+        if repeated {
+            continue;
+        }
+        put_name(out, tag, attribute.name);
+        // Most values are short: leave one byte for the length and move the values when it needs more.
+        let length_at = out.len();
+        out.push(0);
+        for value in &values[attribute.start as usize..attribute.end as usize] {
+            put_scalar(out, value);
+        }
+        let length = out.len() - length_at - 1;
+        if length < 0x80 {
+            out[length_at] = length as u8;
+        } else {
+            let mut prefix = Vec::with_capacity(5);
+            put_varint(&mut prefix, length);
+            out.splice(length_at..=length_at, prefix);
+        }
+    }
+}
+
+fn put_scalar(out: &mut Vec<u8>, value: &Scalar<'_>) {
+    let mut integer = itoa::Buffer::new();
+    match value {
+        Scalar::Text(text) => put_bytes(out, text.as_bytes()),
+        Scalar::Int(number) => put_bytes(out, integer.format(*number).as_bytes()),
+        Scalar::Uint(number) => put_bytes(out, integer.format(*number).as_bytes()),
+        Scalar::Float(number) => put_bytes(out, zmij::Buffer::new().format(*number).as_bytes()),
+        Scalar::Bool(true) => put_bytes(out, b"true"),
+        Scalar::Bool(false) => put_bytes(out, b"false"),
+    }
+}
+
+fn put_date(out: &mut Vec<u8>, tag: Tag, text: Option<&str>, default: Option<Timestamp>) {
+    match (text, default) {
+        (Some(text), _) => {
+            out.push(tag as u8);
+            put_varint(out, text.len() + 1);
+            out.push(DATE_TEXT);
+            out.extend_from_slice(text.as_bytes());
+        }
+        (None, Some(time)) => {
+            out.extend_from_slice(&[tag as u8, 9, DATE_MILLIS]);
+            out.extend_from_slice(&time.as_millis().to_be_bytes());
+        }
+        (None, None) => {}
+    }
+}
+
+fn put(out: &mut Vec<u8>, tag: Tag, value: &[u8]) {
+    out.push(tag as u8);
+    put_bytes(out, value);
+}
+
+fn put_name(out: &mut Vec<u8>, tag: Tag, name: &str) {
+    out.push(tag as u8);
+    put_bytes(out, name.as_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+fn put_varint(out: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
