@@ -62,7 +62,9 @@ pub struct PieceRecord {
     pub objects: Vec<ObjectTally>,
     /// Bytes of the job's `failures.ndjson` up to and with this piece.
     pub failures_len: u64,
-    /// Bytes of the job's rejects file up to and with this piece.
+    /// The rejects file that was open at the end of this piece, from 1; 0 before the first.
+    pub rejects_file: u32,
+    /// Bytes of that file up to and with this piece.
     pub rejects_len: u64,
     /// Pieces up to and with this one that could not be read whole.
     #[serde(default)]

@@ -1,1 +1,17 @@
-//! pipeline
+//! From objects to committed pieces.
+//!
+//! ```text
+//! source  location -> planned objects -> decoded bytes
+//! split   bytes -> blocks of whole records
+//! parse   block -> drafts and failures
+//! engine  cuts pieces, runs the stages on their threads, commits in source order
+//! ```
+//!
+//! `split` and `parse` do no I/O: they are pushed bytes and return values, so every test can feed them
+//! one byte at a time. Only `source` knows object stores and files, only `engine` knows threads and the store.
+
+pub mod block;
+pub mod engine;
+pub mod parse;
+pub mod source;
+pub mod split;

@@ -1,0 +1,193 @@
+//! Commits pieces in source order: judges what depends on the store, records the failures, makes it durable.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, mpsc},
+    time::Instant,
+};
+
+use pinport_model::{ImportJob, JobStatus, PieceRecord, Tally};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    JobError, Life,
+    files::{self, FailureFiles},
+    piece::{BuiltPiece, Counts, Reject},
+    progress::{Counter, Stage},
+};
+use crate::source::Source;
+
+/// Ignored members that are named in a job's warnings.
+const NAMED_UNKNOWN: usize = 100;
+
+/// The committing side of a run.
+pub(super) struct Committer<'a, 'b> {
+    life: &'a mut Life<'b>,
+    source: &'a Source,
+    files: FailureFiles,
+    last: &'a mut Option<PieceRecord>,
+    unknown: BTreeSet<String>,
+    stop: &'a CancellationToken,
+}
+
+impl<'a, 'b> Committer<'a, 'b> {
+    pub(super) fn open(
+        life: &'a mut Life<'b>,
+        source: &'a Source,
+        folder: &Path,
+        last: &'a mut Option<PieceRecord>,
+        stop: &'a CancellationToken,
+    ) -> Result<Self, JobError> {
+        let files = FailureFiles::open(folder, life.job.definition.format, last.as_ref())?;
+        if let Some(record) = &*last {
+            let progress = life.progress;
+            progress.set(Counter::Bytes, record.total.bytes);
+            progress.set(Counter::Parsed, record.total.read);
+            progress.set(Counter::Registered, record.total.registered);
+            progress.set(Counter::Failed, record.total.failed);
+            progress.set(Counter::PiecesDone, record.piece + 1 - record.failed_pieces);
+            progress.set(Counter::PiecesFailed, record.failed_pieces);
+            progress.set(Counter::ObjectsDone, record.end.object);
+        }
+        Ok(Self { life, source, files, last, unknown: BTreeSet::new(), stop })
+    }
+
+    /// Commits what arrives, from piece `next` on, until the senders are gone.
+    pub(super) fn run(mut self, pieces: mpsc::Receiver<Result<BuiltPiece, JobError>>, mut next: u64) -> Result<(), JobError> {
+        let mut early = BTreeMap::new();
+        for piece in pieces {
+            let piece = piece?;
+            early.insert(piece.number, piece);
+            while let Some(piece) = early.remove(&next) {
+                // A stopped run commits no more: "stopped" must not take as long as what is in flight.
+                if self.stop.is_cancelled() {
+                    return Err(JobError::Cancelled);
+                }
+                let begun = Instant::now();
+                self.commit(piece)?;
+                self.life.progress.busy(Stage::Commit, begun.elapsed());
+                next += 1;
+                if self.is_over_budget(false) {
+                    return Ok(());
+                }
+            }
+        }
+        if self.stop.is_cancelled() { Err(JobError::Cancelled) } else { Ok(()) }
+    }
+
+    fn is_over_budget(&self, ended: bool) -> bool {
+        over_budget(self.life.job, self.last.as_ref(), ended)
+    }
+
+    fn commit(&mut self, built: BuiltPiece) -> Result<(), JobError> {
+        let BuiltPiece { number, mut prepared, mut counts, end, _guards } = built;
+        if let Some(prepared) = &mut prepared {
+            for unresolved in prepared.resolve()? {
+                let object = unresolved.origin.object;
+                let (name, header) = counts.name(object);
+                let failure = unresolved.reason.locate(&name, unresolved.origin);
+                counts.reject_late(Reject { object, failure, header, raw: Some(unresolved.raw) }, unresolved.channel);
+                self.life.progress.add(Counter::Failed, 1);
+            }
+            counts.rejects.sort_by_key(|reject| (reject.object, reject.failure.byte));
+        }
+        for reject in &counts.rejects {
+            counts.tally.count_failed(&reject.failure);
+            let header = reject.header.as_ref().map(|header| header.raw());
+            self.files.push(&reject.failure, header, reject.raw.as_deref())?;
+        }
+        let before = self.last.take().unwrap_or_default();
+        let mut total = before.total;
+        total.add(&counts.tally);
+        assert!(balances(&counts, &total), "piece {number} does not balance: {:?}", counts.tally);
+        let mut record = PieceRecord {
+            piece: number,
+            end: end.position,
+            tally: counts.tally,
+            total,
+            objects: counts.objects,
+            failed_pieces: before.failed_pieces + u64::from(end.error.is_some()),
+            error: end.error,
+            ..PieceRecord::default()
+        };
+        self.files.sync(&mut record)?;
+        if record.error.is_some() && self.life.job.error.is_none() {
+            // Before the piece is committed: a crash in between repeats the piece, and its error.
+            self.life.job.error = record.error.clone();
+            self.life.save()?;
+        }
+        if let Some(prepared) = prepared {
+            prepared.commit(&record)?;
+        }
+        let progress = self.life.progress;
+        progress.set(Counter::Registered, record.total.registered);
+        let counter = if record.error.is_some() { Counter::PiecesFailed } else { Counter::PiecesDone };
+        progress.add(counter, 1);
+        *self.last = Some(record);
+        self.warn_of_unknown(counts.unknown);
+        Ok(())
+    }
+
+    fn warn_of_unknown(&mut self, names: Vec<String>) {
+        for name in names {
+            if self.unknown.len() < NAMED_UNKNOWN && self.unknown.insert(name.clone()) {
+                let warning = format!("ignored unknown member {}", pinport_model::failure::quoted(&name));
+                if !self.life.job.warnings.contains(&warning) {
+                    self.life.job.warnings.push(warning);
+                }
+            }
+        }
+    }
+}
+
+fn balances(counts: &Counts, total: &Tally) -> bool {
+    let by_object = counts.objects.iter().fold((0, 0, 0), |(read, failed, bytes), object| {
+        (read + object.read, failed + object.failed, bytes + object.bytes)
+    });
+    let tally = &counts.tally;
+    by_object == (tally.read, tally.failed, tally.bytes) && tally.balances() && total.balances()
+}
+
+fn over_budget(job: &ImportJob, last: Option<&PieceRecord>, ended: bool) -> bool {
+    let budget = job.definition.max_failures;
+    budget.zip(last).is_some_and(|(budget, last)| budget.is_exceeded(&last.total, ended))
+}
+
+/// Copies the counts of the last committed piece into the job.
+pub(super) fn take_counts(job: &mut ImportJob, last: &PieceRecord) {
+    job.tally = last.total.clone();
+    job.failed_pieces = last.failed_pieces;
+    job.completed_pieces = last.piece + 1 - last.failed_pieces;
+}
+
+/// Ends a job all of whose pieces are committed, or that is over its failure budget.
+pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &Path) -> Result<(), JobError> {
+    let read_to_end = match (last, &life.job.plan) {
+        (Some(last), Some(plan)) => last.end.object >= plan.objects,
+        (None, Some(plan)) => plan.objects == 0,
+        _ => false,
+    };
+    if let Some(last) = last {
+        take_counts(life.job, last);
+    }
+    let over_budget = over_budget(life.job, last, read_to_end);
+    let job = &mut *life.job;
+    job.error = if over_budget {
+        Some(format!(
+            "{} of {} records failed, which is over the failure budget; see {}",
+            job.tally.failed,
+            job.tally.read,
+            files::failures_path(folder).display()
+        ))
+    } else if job.failed_pieces > 0 {
+        job.error.take().or_else(|| Some("a piece could not be read".into()))
+    } else if !read_to_end {
+        Some("the source ended before all planned objects were read".into())
+    } else {
+        None
+    };
+    let failed = life.job.error.is_some();
+    life.become_(if failed { JobStatus::Failing } else { JobStatus::Completing })?;
+    life.end(if failed { JobStatus::Failed } else { JobStatus::Completed })
+}

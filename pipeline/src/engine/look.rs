@@ -1,0 +1,81 @@
+//! A look at the data before a job is created: is there an object, and does it hold what the caller says?
+
+use pinport_model::{ApplicationId, FailureCode, Format, PlannedObject, RecordLimits, Timestamp};
+
+use crate::{
+    parse::{ParseContext, Parser},
+    source::{Source, SourceError},
+    split::{Split, SplitOptions, Splitter},
+};
+
+/// Decoded bytes of the first object that are looked at.
+const LOOK_BYTES: usize = 64 << 10;
+
+/// Opens the first matching object and reads its first records.
+///
+/// # Errors
+/// What listing and opening say; [`SourceError::NoMatch`] when no object would be read; and
+/// [`SourceError::refused`] when none of the first records is of `format`, with the reason of the first.
+pub fn look(source: &Source, format: Format, limits: RecordLimits) -> Result<PlannedObject, SourceError> {
+    let mut first = None;
+    let listed = source.list(format, &mut |object| {
+        if object.skipped.is_some() {
+            return Ok(());
+        }
+        first = Some(object);
+        Err(SourceError::Cancelled)
+    });
+    let Some(object) = first else {
+        listed?;
+        return Err(source.no_match(format));
+    };
+    let head = source.head(&object, LOOK_BYTES)?;
+    let name = source.url(&object.key);
+    look_at(&head, format, limits).map_err(|reason| SourceError::wrong_format(&name, format, reason))?;
+    Ok(object)
+}
+
+/// The reason why these first bytes are not of `format`.
+fn look_at(head: &[u8], format: Format, limits: RecordLimits) -> Result<(), String> {
+    // The head may end in the middle of a record: what follows its last line break is no record yet.
+    let whole = if head.len() < LOOK_BYTES { head.len() } else { memchr::memrchr(b'\n', head).map_or(0, |at| at + 1) };
+    if whole == 0 {
+        return Ok(());
+    }
+    let mut splitter = Splitter::new(format, SplitOptions { block_bytes: LOOK_BYTES, limits }, 0);
+    let mut parser = Parser::new();
+    let context = ParseContext { format, limits, application: ApplicationId::from_bytes([0; 16]), now: Timestamp::now() };
+    let mut rest = &head[..whole];
+    let mut first_mismatch = None;
+    loop {
+        match splitter.next(None).map_err(|refused| refused.to_string())? {
+            Split::NeedInput if rest.is_empty() => splitter.finish(),
+            Split::NeedInput => {
+                let space = splitter.space();
+                let count = space.len().min(rest.len());
+                space[..count].copy_from_slice(&rest[..count]);
+                splitter.advance(count);
+                rest = &rest[count..];
+            }
+            Split::End => break,
+            Split::Block(block) => {
+                let parsed = parser.parse(block, &context);
+                // A record that fails for another reason is of the right format all the same.
+                let mismatch = |code| matches!(code, FailureCode::InvalidJson | FailureCode::NotAnObject);
+                if !parsed.drafts.is_empty() || parsed.failed.iter().any(|failed| !mismatch(failed.reason.code)) {
+                    return Ok(());
+                }
+                if first_mismatch.is_none() {
+                    first_mismatch = parsed.failed.into_iter().next();
+                }
+            }
+        }
+    }
+    match first_mismatch {
+        Some(failed) => {
+            let failure = failed.reason.locate("", failed.origin);
+            Err(failure.to_string().trim_start().to_owned())
+        }
+        None => Ok(()),
+    }
+}

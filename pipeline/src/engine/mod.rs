@@ -1,0 +1,263 @@
+//! The job engine: runs import jobs from plan to end.
+//!
+//! ```text
+//! plan.rs     Source::list            -> plan.ndjson
+//! reader.rs   objects, blocks, cuts   -> OpenPiece           (one thread a job)
+//! workers.rs  parse, then build       -> BuiltPiece          (threads of the process, shared by all jobs)
+//! commit.rs   in source order         -> store, failure files (the thread that runs the job)
+//! ```
+//!
+//! Blocks are parsed in any order and pieces built in any order; they are committed in source order, so that
+//! the last record of a key wins and a checkpoint is one position. The engine never decides what a record
+//! means (that is `parse`) nor how it is stored (that is `pinport-store`). Start at [`Engine::run`].
+
+mod budget;
+mod commit;
+pub mod files;
+mod look;
+mod piece;
+mod plan;
+mod progress;
+mod reader;
+mod workers;
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use pinport_model::{ImportJob, JobStatus, PieceRecord, Position, Timestamp};
+use pinport_store::{JobWriter, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use self::{budget::ByteBudget, commit::Committer, piece::BuiltPiece, reader::Reader, workers::Workers};
+pub use self::{files::FileError, look::look, progress::JobProgress};
+use crate::{
+    parse::ParseContext,
+    source::{Source, SourceError},
+};
+
+/// The bounds of a process that runs jobs; each is a line of docs/limits.md.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineOptions {
+    /// Threads that parse and build.
+    pub threads: usize,
+    /// Bytes of a block: large enough that hand-over costs nothing, small enough to stay in the cache.
+    pub block_bytes: usize,
+    /// Bytes in flight in the whole process.
+    pub bytes_in_flight: u64,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            threads: thread::available_parallelism().map_or(1, usize::from),
+            block_bytes: 512 << 10,
+            bytes_in_flight: 256 << 20,
+        }
+    }
+}
+
+/// Why a job stopped before its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The source as a whole cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file of the job could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The system gave no thread, or the plan could not be read.
+    #[error("failed to run the job")]
+    Threads(#[source] io::Error),
+    /// The job was stopped.
+    #[error("the job was stopped")]
+    Cancelled,
+    /// A defect in pinport; other jobs go on.
+    #[error("a defect in pinport stopped the job: {0}")]
+    Panicked(String),
+}
+
+/// How a run of a job ended.
+#[derive(Debug)]
+pub struct RunOutcome {
+    /// The job. COMPLETED or FAILED, or still unfinished when `stopped` is set.
+    pub job: ImportJob,
+    /// The last committed piece.
+    pub last: Option<PieceRecord>,
+    /// What stopped the job before its end; it can go on behind `last`.
+    pub stopped: Option<JobError>,
+}
+
+/// What a run needs beside the job.
+pub struct Run {
+    /// The job; what is not yet in the store is taken from here.
+    pub job: ImportJob,
+    /// Where its objects are.
+    pub source: Arc<Source>,
+    /// The job's own folder.
+    pub folder: PathBuf,
+    /// Its live counters.
+    pub progress: Arc<JobProgress>,
+    /// Stops the run; the job stays as its last committed piece left it.
+    pub cancel: CancellationToken,
+}
+
+/// Runs jobs, any number at once, on one set of threads and one budget of bytes.
+#[derive(Debug)]
+pub struct Engine {
+    options: EngineOptions,
+    workers: Workers,
+    budget: ByteBudget,
+}
+
+impl Engine {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// If the system gives no more threads.
+    pub fn start(options: EngineOptions) -> io::Result<Self> {
+        let workers = Workers::start(options.threads)?;
+        Ok(Self { options, workers, budget: ByteBudget::new(options.bytes_in_flight) })
+    }
+
+    /// Runs a job to its end on this thread (and others): begins it or goes on behind its last committed
+    /// piece. Without a store the records are only checked.
+    pub fn run(&self, run: Run, store: Option<&Arc<dyn Store>>) -> RunOutcome {
+        let Run { mut job, source, folder, progress, cancel } = run;
+        let mut last = None;
+        let result = self.drive(&mut job, &mut last, &source, folder, &progress, &cancel, store);
+        if let Some(record) = &last {
+            commit::take_counts(&mut job, record);
+        }
+        progress.finish(&job);
+        RunOutcome { job, last, stopped: result.err() }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "private, called once; the parts of one run")]
+    fn drive(
+        &self,
+        job: &mut ImportJob,
+        last: &mut Option<PieceRecord>,
+        source: &Arc<Source>,
+        folder: PathBuf,
+        progress: &Arc<JobProgress>,
+        cancel: &CancellationToken,
+        store: Option<&Arc<dyn Store>>,
+    ) -> Result<(), JobError> {
+        let mut life = Life { job, store, progress };
+        *last = match store {
+            Some(store) => store.last_piece(life.job.id)?,
+            None => None,
+        };
+        life.become_(JobStatus::Initializing)?;
+        plan::make_plan(&mut life, source, &folder)?;
+        life.become_(JobStatus::Processing)?;
+
+        // The run has a token of its own: it also ends the reader when the committer has had enough.
+        let stop = cancel.child_token();
+        let definition = Arc::new(life.job.definition.clone());
+        let (built, pieces) = mpsc::channel();
+        let writer = store.map(|store| store.writer(life.job)).transpose()?;
+        let reader = Reader {
+            source: Arc::clone(source),
+            folder: folder.clone(),
+            context: Arc::new(ParseContext {
+                format: definition.format,
+                limits: definition.limits,
+                application: definition.application,
+                now: life.job.created,
+            }),
+            definition,
+            options: self.options,
+            lane: self.workers.lane(),
+            budget: self.budget.clone(),
+            progress: Arc::clone(progress),
+            cancel: stop.clone(),
+            build: builder(writer, Arc::clone(progress)),
+            built,
+        };
+        let (start, number) =
+            last.as_ref().map_or((Position::default(), 0), |record| (record.end, record.piece + 1));
+        let mut committer = Committer::open(&mut life, source, &folder, last, &stop)?;
+        let committed = thread::scope(|scope| {
+            let thread = thread::Builder::new().name("reader".into());
+            let reader = thread.spawn_scoped(scope, move || {
+                let built = reader.built.clone();
+                let ended = guarded(|| reader.run(start, number)).and_then(|ended| ended);
+                if let Err(error) = ended {
+                    let _ = built.send(Err(error));
+                }
+            })?;
+            let committed = committer.run(pieces, number);
+            stop.cancel();
+            drop(reader.join());
+            committed
+        });
+        committed?;
+        commit::finish(&mut life, last.as_ref(), &folder)
+    }
+}
+
+/// A job with the places that must hear of its changes.
+struct Life<'a> {
+    job: &'a mut ImportJob,
+    store: Option<&'a Arc<dyn Store>>,
+    progress: &'a JobProgress,
+}
+
+impl Life<'_> {
+    /// Moves the job on, durably.
+    fn become_(&mut self, status: JobStatus) -> Result<(), JobError> {
+        debug_assert!(self.job.status == status || self.job.status.may_become(status) || self.store.is_none());
+        self.job.status = status;
+        self.progress.set_status(status);
+        self.save()
+    }
+
+    fn save(&self) -> Result<(), JobError> {
+        Ok(self.store.map_or(Ok(()), |store| store.save_job(self.job))?)
+    }
+
+    /// Ends the job, durably, together with its segment's new version.
+    fn end(&mut self, status: JobStatus) -> Result<(), JobError> {
+        self.job.status = status;
+        self.job.completed = Some(Timestamp::now());
+        self.progress.set_status(status);
+        Ok(self.store.map_or(Ok(()), |store| store.finish_job(self.job, false))?)
+    }
+}
+
+/// What a worker does with a whole piece.
+fn builder(writer: Option<Arc<dyn JobWriter>>, progress: Arc<JobProgress>) -> Arc<reader::Build> {
+    Arc::new(move |whole| {
+        let begun = std::time::Instant::now();
+        let number = whole.number;
+        let (batches, counts, end, guards) = whole.take_apart();
+        let prepared = writer.as_ref().map(|writer| writer.prepare(number, batches)).transpose()?;
+        progress.busy(progress::Stage::Build, begun.elapsed());
+        Ok(BuiltPiece { number, prepared, counts, end, _guards: guards })
+    })
+}
+
+/// Runs `work`; a panic becomes an error of the job, so that other jobs go on.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, JobError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        JobError::Panicked(text.unwrap_or_else(|| "it left no message".into()))
+    })
+}
+
+/// An error and its causes on one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,257 @@
+//! The reading thread of a job: objects to blocks, blocks to pieces. It decides where pieces are cut.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    time::Instant,
+};
+
+use pinport_model::{ImportDefinition, Origin, PlannedObject, Position};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    EngineOptions, JobError,
+    budget::ByteBudget,
+    files,
+    piece::{BuiltPiece, CollectedBlock, ObjectName, OpenPiece, PieceEnd, WholePiece},
+    progress::{Counter, JobProgress, Stage},
+    workers::Lane,
+};
+use crate::{
+    block::Block,
+    parse::ParseContext,
+    source::{ObjectReader, Source, SourceError},
+    split::{Cut, Split, SplitOptions, Splitter},
+};
+
+/// Lines after which a piece is cut although it has not its bytes: very short records would otherwise
+/// take many times their size in drafts or failures.
+pub(super) const PIECE_LINES: u64 = 1 << 18;
+
+/// Objects after which a piece is cut, so that its record stays small.
+const PIECE_OBJECTS: usize = 4096;
+
+/// What a record takes beside its bytes while its piece is in flight: its place in the batch and in the
+/// sorted run, or its failure.
+const RECORD_OVERHEAD: u64 = 256;
+
+/// Builds a piece that is whole; it runs on a worker.
+pub(super) type Build = dyn Fn(WholePiece) -> Result<BuiltPiece, JobError> + Send + Sync;
+
+/// Everything the reading thread works with.
+pub(super) struct Reader {
+    pub(super) source: Arc<Source>,
+    pub(super) folder: PathBuf,
+    pub(super) definition: Arc<ImportDefinition>,
+    pub(super) context: Arc<ParseContext>,
+    pub(super) options: EngineOptions,
+    pub(super) lane: Lane,
+    pub(super) budget: ByteBudget,
+    pub(super) progress: Arc<JobProgress>,
+    pub(super) cancel: CancellationToken,
+    pub(super) build: Arc<Build>,
+    pub(super) built: mpsc::Sender<Result<BuiltPiece, JobError>>,
+}
+
+/// The piece that is being read.
+struct Current {
+    piece: Arc<OpenPiece>,
+    /// The stream offset at which it is cut.
+    cut_stream: u64,
+    /// Lines it may still take.
+    lines_left: u64,
+    complete: Vec<u64>,
+    error: Option<String>,
+    empty: bool,
+}
+
+impl Reader {
+    /// Reads everything behind `start`, where piece `number` begins.
+    pub(super) fn run(self, start: Position, number: u64) -> Result<(), JobError> {
+        let skip = start.object;
+        let objects = files::planned_objects(&self.folder)?.skip(skip as usize);
+        let objects = objects.map(|object| object.map_err(SourceError::from));
+        let mut stream = self.source.read(objects, start.byte);
+        let mut position = start;
+        let mut current = self.begin_piece(number, start.stream);
+        let mut source_bytes = 0;
+        while let Some(object) = self.timed(|| stream.next_object()) {
+            let mut object = match object {
+                Ok(object) => object,
+                Err(error) if error.is_object_error() => {
+                    current.fail(&error);
+                    position = Position { object: position.object + 1, byte: 0, line: 0, ..position };
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let before = source_bytes;
+            let outcome = self.read_object(&mut object, &mut position, &mut current, before)?;
+            source_bytes = before + object.object().size;
+            self.progress.set(Counter::SourceBytes, source_bytes);
+            match outcome {
+                Ok(()) => {
+                    current.complete.push(position.object);
+                    self.progress.add(Counter::ObjectsDone, 1);
+                }
+                Err(error) => current.fail(&error),
+            }
+            position = Position { object: position.object + 1, byte: 0, line: 0, ..position };
+            if current.complete.len() >= PIECE_OBJECTS {
+                current = self.end_piece(current, position);
+            }
+        }
+        if current.empty && current.complete.is_empty() && current.error.is_none() {
+            return Ok(());
+        }
+        self.end_piece(current, position);
+        Ok(())
+    }
+
+    /// Reads one object; the inner error ends this object only.
+    fn read_object(
+        &self,
+        object: &mut ObjectReader<'_>,
+        position: &mut Position,
+        current: &mut Current,
+        source_before: u64,
+    ) -> Result<Result<(), SourceError>, JobError> {
+        let name: ObjectName = self.source.url(&object.object().key).into();
+        let options = SplitOptions { block_bytes: self.options.block_bytes, limits: self.definition.limits };
+        let mut splitter = if position.byte == 0 {
+            Splitter::new(self.definition.format, options, position.object)
+        } else {
+            let header = match self.header(object.object()) {
+                Ok(header) => header,
+                Err(error) => return Ok(Err(error)),
+            };
+            let at = Origin { object: position.object, byte: position.byte, line: position.line };
+            Splitter::resume(self.definition.format, options, at, header)
+        };
+        loop {
+            let cut = Cut {
+                byte: position.byte + (current.cut_stream - position.stream),
+                line: position.line.max(1) + current.lines_left,
+            };
+            match self.timed(|| splitter.next(Some(cut))) {
+                Ok(Split::NeedInput) => {
+                    let read = match self.timed(|| object.read(splitter.space())) {
+                        Ok(read) => read,
+                        Err(error) if error.is_object_error() => return Ok(Err(error)),
+                        Err(error) => return Err(error.into()),
+                    };
+                    self.progress.set(Counter::SourceBytes, source_before + object.source_bytes());
+                    if read == 0 { splitter.finish() } else { splitter.advance(read) }
+                }
+                Ok(Split::Block(block)) => {
+                    let end = block.end;
+                    let lines = end.line - block.origin.line;
+                    position.stream += end.byte - position.byte;
+                    (position.byte, position.line) = (end.byte, end.line);
+                    current.lines_left = current.lines_left.saturating_sub(lines);
+                    self.dispatch(block, lines, Arc::clone(&name), current)?;
+                    if position.stream >= current.cut_stream || current.lines_left == 0 {
+                        let next = self.begin_piece(current.piece.number + 1, position.stream);
+                        let done = std::mem::replace(current, next);
+                        self.close(done, *position);
+                    }
+                }
+                Ok(Split::End) => return Ok(Ok(())),
+                Err(refused) => return Ok(Err(SourceError::refused(&name, refused))),
+            }
+        }
+    }
+
+    /// The CSV header of an object that is read from its middle.
+    fn header(&self, object: &PlannedObject) -> Result<Option<Arc<crate::parse::CsvHeader>>, SourceError> {
+        if self.definition.format != pinport_model::Format::Csv {
+            return Ok(None);
+        }
+        // A header has one record's bound, and the splitter wants to see its end.
+        let head = self.source.head(object, self.definition.limits.max_line + 2)?;
+        let name = self.source.url(&object.key);
+        crate::split::csv_header(&head, &self.definition.limits)
+            .map(Some)
+            .map_err(|refused| SourceError::refused(&name, refused))
+    }
+
+    fn dispatch(&self, block: Block, lines: u64, name: ObjectName, current: &mut Current) -> Result<(), JobError> {
+        let bytes = block.bytes.len() as u64;
+        let guard = self.budget.take(bytes + lines * RECORD_OVERHEAD, &self.cancel).ok_or(JobError::Cancelled)?;
+        self.progress.add(Counter::Bytes, block.end.byte - block.origin.byte);
+        let place = current.piece.expect();
+        current.empty = false;
+        let piece = Arc::clone(&current.piece);
+        let (context, progress) = (Arc::clone(&self.context), Arc::clone(&self.progress));
+        let (build, built) = (Arc::clone(&self.build), self.built.clone());
+        let task = move |parser: &mut crate::parse::Parser| {
+            let begun = Instant::now();
+            let parsed = super::guarded(|| parser.parse(block, &context));
+            progress.busy(Stage::Parse, begun.elapsed());
+            let parsed = match parsed {
+                Ok(parsed) => parsed,
+                Err(panic) => return drop(built.send(Err(panic))),
+            };
+            let failed = parsed.failed.len() as u64;
+            progress.add(Counter::Parsed, parsed.drafts.len() as u64 + failed);
+            progress.add(Counter::Failed, failed);
+            if let Some(whole) = piece.put(place, CollectedBlock { parsed, name, guard }) {
+                // The worker that completes a piece builds it at once: its blocks are warm, and nothing waits.
+                let outcome = super::guarded(|| build(whole)).and_then(|outcome| outcome);
+                // Nobody listens any more when the job has ended already.
+                let _ = built.send(outcome);
+            }
+        };
+        if self.lane.push(task, &self.cancel) { Ok(()) } else { Err(JobError::Cancelled) }
+    }
+
+    fn begin_piece(&self, number: u64, stream: u64) -> Current {
+        let piece_bytes = self.definition.piece_bytes;
+        Current {
+            piece: Arc::new(OpenPiece::new(number)),
+            cut_stream: (stream / piece_bytes + 1) * piece_bytes,
+            lines_left: PIECE_LINES,
+            complete: Vec::new(),
+            error: None,
+            empty: true,
+        }
+    }
+
+    fn end_piece(&self, done: Current, position: Position) -> Current {
+        let next = self.begin_piece(done.piece.number + 1, position.stream);
+        self.close(done, position);
+        next
+    }
+
+    fn close(&self, done: Current, position: Position) {
+        let end = PieceEnd { position, complete: done.complete, error: done.error };
+        if let Some(whole) = done.piece.close(end) {
+            let (build, built) = (Arc::clone(&self.build), self.built.clone());
+            self.lane.push_urgent(move |_| {
+                let outcome = super::guarded(|| build(whole)).and_then(|outcome| outcome);
+                let _ = built.send(outcome);
+            });
+        }
+    }
+
+    fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let result = work();
+        self.progress.busy(Stage::Read, begun.elapsed());
+        result
+    }
+}
+
+impl Current {
+    fn fail(&mut self, error: &SourceError) {
+        // Of several objects that fail in one piece, the first is told; the plan tells which are incomplete.
+        self.error.get_or_insert_with(|| super::with_causes(error));
+    }
+}
+
+impl From<io::Error> for JobError {
+    fn from(error: io::Error) -> Self {
+        Self::Threads(error)
+    }
+}

@@ -1,0 +1,221 @@
+//! The threads that parse and build, shared by all jobs of a process.
+//!
+//! Each job has a [`Lane`]. Threads serve the lanes in turn, so that jobs get equal shares of the cores,
+//! and within a lane building a piece comes before parsing more of it, so that memory is given back first.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+use parking_lot::{Condvar, Mutex};
+use tokio_util::sync::CancellationToken;
+
+use crate::parse::Parser;
+
+/// Blocks that wait in a lane for each thread: enough to keep a thread busy while the reader reads on.
+const WAITING_PER_THREAD: usize = 2;
+
+type Task = Box<dyn FnOnce(&mut Parser) + Send>;
+
+/// A pool of threads. Dropping it waits for the tasks that have begun; those that wait are dropped.
+#[derive(Debug)]
+pub struct Workers {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    next_lane: AtomicU64,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+    room: Condvar,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// Rotated by one with each task that is taken.
+    lanes: VecDeque<Queue>,
+    stopping: bool,
+}
+
+struct Queue {
+    lane: u64,
+    urgent: VecDeque<Task>,
+    waiting: VecDeque<Task>,
+}
+
+/// One job's way to the threads. Dropping it drops the tasks that have not begun.
+#[derive(Debug)]
+pub struct Lane {
+    id: u64,
+    depth: usize,
+    shared: Arc<Shared>,
+}
+
+impl Workers {
+    /// Starts this many threads.
+    ///
+    /// # Errors
+    /// If the system gives no more threads.
+    pub fn start(threads: usize) -> io::Result<Self> {
+        let shared = Arc::<Shared>::default();
+        let threads = (0..threads.max(1))
+            .map(|number| {
+                let shared = Arc::clone(&shared);
+                thread::Builder::new().name(format!("worker-{number}")).spawn(move || shared.serve())
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Self { shared, threads, next_lane: AtomicU64::new(0) })
+    }
+
+    /// Opens a lane.
+    pub fn lane(&self) -> Lane {
+        let id = self.next_lane.fetch_add(1, Ordering::Relaxed);
+        let queue = Queue { lane: id, urgent: VecDeque::new(), waiting: VecDeque::new() };
+        self.shared.state.lock().lanes.push_back(queue);
+        Lane { id, depth: self.threads.len() * WAITING_PER_THREAD, shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.shared.state.lock().stopping = true;
+        self.shared.work.notify_all();
+        for thread in self.threads.drain(..) {
+            // A task that panicked has told its job already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Lane {
+    /// Hands in a task, waiting while the lane is full; `false` when `cancel` fires first.
+    pub fn push(&self, task: impl FnOnce(&mut Parser) + Send + 'static, cancel: &CancellationToken) -> bool {
+        let mut state = self.shared.state.lock();
+        while state.queue(self.id).waiting.len() >= self.depth {
+            if cancel.is_cancelled() {
+                return false;
+            }
+            // The time-out only bounds how late a cancellation is noticed.
+            self.shared.room.wait_for(&mut state, std::time::Duration::from_millis(50));
+        }
+        state.queue(self.id).waiting.push_back(Box::new(task));
+        drop(state);
+        self.shared.work.notify_one();
+        true
+    }
+
+    /// Hands in a task that comes before the others of the lane and never waits for room.
+    pub fn push_urgent(&self, task: impl FnOnce(&mut Parser) + Send + 'static) {
+        self.shared.state.lock().queue(self.id).urgent.push_back(Box::new(task));
+        self.shared.work.notify_one();
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        let index = state.lanes.iter().position(|queue| queue.lane == self.id);
+        let queue = index.and_then(|index| state.lanes.remove(index));
+        drop(state);
+        // Tasks own byte guards: they must not be dropped while the lock is held.
+        drop(queue);
+    }
+}
+
+impl State {
+    fn queue(&mut self, lane: u64) -> &mut Queue {
+        self.lanes.iter_mut().find(|queue| queue.lane == lane).expect("a lane's queue lives as long as the lane")
+    }
+
+    fn take(&mut self) -> Option<Task> {
+        for _ in 0..self.lanes.len() {
+            let task = self.lanes.front_mut().and_then(|queue| queue.urgent.pop_front().or_else(|| queue.waiting.pop_front()));
+            self.lanes.rotate_left(1);
+            if task.is_some() {
+                return task;
+            }
+        }
+        None
+    }
+}
+
+impl Shared {
+    fn serve(&self) {
+        let mut parser = Parser::new();
+        let mut state = self.state.lock();
+        while !state.stopping {
+            let Some(task) = state.take() else {
+                self.work.wait(&mut state);
+                continue;
+            };
+            drop(state);
+            self.room.notify_all();
+            task(&mut parser);
+            state = self.state.lock();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn lanes_are_served_in_turn() {
+        let workers = Workers::start(1).unwrap();
+        let never = CancellationToken::new();
+        let (first, second) = (workers.lane(), workers.lane());
+        let (gate_sender, gate) = mpsc::channel::<()>();
+        let (sender, order) = mpsc::channel();
+        // The only thread waits at the gate until both lanes are filled.
+        assert!(first.push(move |_| gate.recv().unwrap(), &never));
+        for lane in [(&first, "first"), (&second, "second")] {
+            for _ in 0..2 {
+                let sender = sender.clone();
+                assert!(lane.0.push(move |_| sender.send(lane.1).unwrap(), &never));
+            }
+        }
+        let urgent = sender.clone();
+        second.push_urgent(move |_| urgent.send("urgent").unwrap());
+        gate_sender.send(()).unwrap();
+        let order: Vec<_> = order.iter().take(5).collect();
+        assert_eq!(order, ["urgent", "first", "second", "first", "second"]);
+    }
+
+    #[test]
+    fn a_full_lane_waits_and_a_cancelled_one_gives_up() {
+        let workers = Workers::start(1).unwrap();
+        let cancel = CancellationToken::new();
+        let lane = workers.lane();
+        let (gate_sender, gate) = mpsc::channel::<()>();
+        let (begun_sender, begun) = mpsc::channel();
+        let task = move |_: &mut Parser| {
+            begun_sender.send(()).unwrap();
+            let _ = gate.recv();
+        };
+        assert!(lane.push(task, &cancel));
+        begun.recv().unwrap();
+        for _ in 0..WAITING_PER_THREAD {
+            assert!(lane.push(|_| {}, &cancel));
+        }
+        cancel.cancel();
+        assert!(!lane.push(|_| {}, &cancel));
+        drop(gate_sender);
+    }
+}
