@@ -1,2 +1,27 @@
-//! pinport
-fn main() {}
+//! The `pinport` binary: the only place that knows flags, the environment and signals.
+//!
+//! `cli` says what may be asked, each file of `commands` answers one command, `explain` says what went wrong
+//! and what to do. Data goes to standard output, everything else to standard error.
+
+mod cli;
+mod commands;
+mod data;
+mod explain;
+mod progress;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(error) if explain::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            explain::print(error.as_ref());
+            ExitCode::from(explain::exit_code(&error))
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Tally;
+use crate::{ImportJob, Tally};
 
 /// An object of a job's plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,4 +72,13 @@ pub struct PieceRecord {
     /// Why this piece could not be read whole, if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl PieceRecord {
+    /// Copies the counts of the job up to and with this piece into the job.
+    pub fn count_into(&self, job: &mut ImportJob) {
+        job.tally = self.total.clone();
+        job.failed_pieces = self.failed_pieces;
+        job.completed_pieces = self.piece + 1 - self.failed_pieces;
+    }
 }

@@ -154,13 +154,6 @@ fn over_budget(job: &ImportJob, last: Option<&PieceRecord>, ended: bool) -> bool
     budget.zip(last).is_some_and(|(budget, last)| budget.is_exceeded(&last.total, ended))
 }
 
-/// Copies the counts of the last committed piece into the job.
-pub(super) fn take_counts(job: &mut ImportJob, last: &PieceRecord) {
-    job.tally = last.total.clone();
-    job.failed_pieces = last.failed_pieces;
-    job.completed_pieces = last.piece + 1 - last.failed_pieces;
-}
-
 /// Ends a job all of whose pieces are committed, or that is over its failure budget.
 pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &Path) -> Result<(), JobError> {
     let read_to_end = match (last, &life.job.plan) {
@@ -169,7 +162,7 @@ pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &P
         _ => false,
     };
     if let Some(last) = last {
-        take_counts(life.job, last);
+        last.count_into(life.job);
     }
     let over_budget = over_budget(life.job, last, read_to_end);
     let job = &mut *life.job;

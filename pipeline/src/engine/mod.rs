@@ -135,7 +135,7 @@ impl Engine {
         let mut last = None;
         let result = self.drive(&mut job, &mut last, &source, folder, &progress, &cancel, store);
         if let Some(record) = &last {
-            commit::take_counts(&mut job, record);
+            record.count_into(&mut job);
         }
         progress.finish(&job);
         RunOutcome { job, last, stopped: result.err() }

@@ -1,0 +1,270 @@
+//! What may be asked on the command line. Every option is also an environment variable `PINPORT_*`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pinport_model::{Format, RecordLimits, job::FailureBudget};
+
+/// The self-hosted home for Amazon Pinpoint's import jobs
+#[derive(Debug, Parser)]
+#[command(name = "pinport", version, arg_required_else_help = true, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Import endpoints from CSV or NDJSON objects
+    Import(ImportArgs),
+    /// Read endpoints
+    #[command(subcommand)]
+    Endpoint(EndpointCommand),
+    /// Read segments
+    #[command(subcommand)]
+    Segment(SegmentCommand),
+    /// Look at import jobs, their failures and rejected records
+    #[command(subcommand)]
+    Jobs(JobsCommand),
+    /// Print the completion script of a shell
+    #[command(after_help = "Example:\n  pinport completions bash > /etc/bash_completion.d/pinport")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinport import examples/contacts --format json --segment everyone
+  pinport import s3://bucket/exports/ --format json --app shop --segment customers
+  zcat contacts.csv.gz | pinport import - --format csv
+  pinport import contacts.csv --format csv --check --max-failures 1%
+
+S3 is reached by the usual AWS_* variables and profiles (AWS_ENDPOINT_URL_S3 for other services).
+A killed import goes on behind its last committed piece when the same command is run again.
+
+Exit codes: 0 completed; 3 completed, with failed records; 4 over the failure budget; 5 stopped;
+1 the job failed; 2 wrong usage.")]
+pub(crate) struct ImportArgs {
+    /// s3://, gs://, az:// or file:// with a key or a prefix of keys; a file; a folder; or - for standard input
+    pub(crate) source: String,
+    /// What the objects hold
+    #[arg(long, short, value_enum, ignore_case = true, env = "PINPORT_FORMAT")]
+    pub(crate) format: FormatArg,
+    /// The application the endpoints belong to; made on first use
+    #[arg(long, default_value = "default", env = "PINPORT_APP", value_name = "NAME")]
+    pub(crate) app: String,
+    /// Make the imported endpoints a segment of this name, or add them to it
+    #[arg(long, env = "PINPORT_SEGMENT", value_name = "NAME")]
+    pub(crate) segment: Option<String>,
+    /// Keep the endpoints in the segment only, as copies; register none
+    #[arg(long, requires = "segment", env = "PINPORT_SEGMENT_ONLY")]
+    pub(crate) segment_only: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Read and judge every record, but store nothing
+    #[arg(long, conflicts_with = "fresh", env = "PINPORT_CHECK")]
+    pub(crate) check: bool,
+    /// Give up when more records fail: a number, or a share such as 1% (judged from 1,000 records on)
+    #[arg(long, value_name = "N|N%", value_parser = parse_budget, env = "PINPORT_MAX_FAILURES")]
+    pub(crate) max_failures: Option<FailureBudget>,
+    /// Start anew although an earlier run of this import was interrupted
+    #[arg(long, env = "PINPORT_FRESH")]
+    pub(crate) fresh: bool,
+    /// Print the outcome as one JSON object: ImportJobResponse's members and ours
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    /// Change a bound on records, e.g. --limit max_value=200; see docs/limits.md
+    #[arg(long = "limit", value_name = "NAME=N", env = "PINPORT_LIMITS", value_delimiter = ',')]
+    pub(crate) limits: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// Threads that parse and build [default: one a core]
+    #[arg(long, env = "PINPORT_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// Bytes in flight, in MiB
+    #[arg(long, env = "PINPORT_MEMORY", value_name = "MIB", default_value_t = 256,
+          value_parser = clap::value_parser!(u64).range(64..))]
+    pub(crate) memory: u64,
+    /// Decoded size of a piece, the unit of durable progress, in KiB
+    #[arg(long, env = "PINPORT_PIECE", value_name = "KIB", default_value_t = 32 << 10,
+          value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) piece: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// The folder of the store and of the jobs' files
+    #[arg(long, default_value = "pinport-data", env = "PINPORT_DATA", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// RFC 4180 with a header of dotted names
+    Csv,
+    /// One JSON object a line
+    Json,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Csv => Self::Csv,
+            FormatArg::Json => Self::Json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppArgs {
+    /// The application, by name or id
+    #[arg(long, default_value = "default", env = "PINPORT_APP", value_name = "NAME")]
+    pub(crate) app: String,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EndpointCommand {
+    /// Print an endpoint as JSON
+    #[command(after_help = "Example:\n  pinport endpoint get user-17 --app shop | jq .Attributes")]
+    Get {
+        /// The endpoint's id
+        id: String,
+        #[command(flatten)]
+        app: AppArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SegmentCommand {
+    /// List the segments of an application
+    #[command(after_help = "Example:\n  pinport segment ls --app shop")]
+    Ls {
+        #[command(flatten)]
+        app: AppArgs,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the members of a segment, one JSON endpoint a line, in order of id
+    #[command(after_help = "Example:\n  pinport segment members everyone --app shop | wc -l")]
+    Members {
+        /// The segment, by name or id
+        name: String,
+        /// A version [default: the current one]
+        #[arg(long, value_name = "N")]
+        version: Option<u32>,
+        #[command(flatten)]
+        app: AppArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsCommand {
+    /// List jobs, newest first
+    #[command(after_help = "Example:\n  pinport jobs ls --limit 5")]
+    Ls {
+        #[command(flatten)]
+        data: DataArgs,
+        /// At most this many
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a job: its counts, warnings and failure classes
+    #[command(after_help = "Example:\n  pinport jobs show last")]
+    Show {
+        #[command(flatten)]
+        job: JobArgs,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every failed record of a job, one JSON object a line
+    #[command(after_help = "Example:\n  pinport jobs failures last | jq -r .message | sort | uniq -c")]
+    Failures {
+        #[command(flatten)]
+        job: JobArgs,
+    },
+    /// Print the original bytes of the failed records of a job, importable as they are
+    #[command(after_help = "Example:\n  pinport jobs rejects last > mend.json")]
+    Rejects {
+        #[command(flatten)]
+        job: JobArgs,
+        /// CSV objects with another header have their rejects in another part
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        part: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobArgs {
+    /// The job's id, the beginning of it, or `last`
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+fn parse_budget(text: &str) -> Result<FailureBudget, String> {
+    match text.strip_suffix('%') {
+        Some(share) => match share.parse::<f64>() {
+            Ok(share) if (0.0..=100.0).contains(&share) => Ok(FailureBudget::Percent(share)),
+            _ => Err("a share lies between 0% and 100%".into()),
+        },
+        None => text.parse().map(FailureBudget::Count).map_err(|_| "a number or a share such as 1% is expected".into()),
+    }
+}
+
+/// The default limits with these `name=value` changes.
+pub(crate) fn limits(changes: &[String]) -> anyhow::Result<RecordLimits> {
+    let mut limits = serde_json::to_value(RecordLimits::default())?;
+    for change in changes.iter().filter(|change| !change.is_empty()) {
+        let (name, value) =
+            change.split_once('=').ok_or_else(|| anyhow::anyhow!("--limit {change}: NAME=N is expected"))?;
+        let known: Vec<_> = limits.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        let slot = limits.get_mut(name).ok_or_else(|| {
+            anyhow::anyhow!("--limit {change}: there is no limit {name}; there are {}", known.join(", "))
+        })?;
+        let value: u32 = value.parse().map_err(|_| anyhow::anyhow!("--limit {change}: {value} is no number"))?;
+        *slot = value.into();
+    }
+    Ok(serde_json::from_value(limits)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn failure_budgets_are_counts_or_shares() {
+        assert_eq!(parse_budget("10"), Ok(FailureBudget::Count(10)));
+        assert_eq!(parse_budget("0.5%"), Ok(FailureBudget::Percent(0.5)));
+        for text in ["", "-1", "101%", "x%", "1.5"] {
+            assert!(parse_budget(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_change_by_name() {
+        assert_eq!(limits(&["max_value=7".into()]).unwrap().max_value, 7);
+        let error = limits(&["max_values_=7".into()]).unwrap_err().to_string();
+        assert!(error.contains("there is no limit max_values_; there are max_attributes"), "{error}");
+    }
+}

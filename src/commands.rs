@@ -1,0 +1,39 @@
+//! One file per command.
+
+mod endpoint;
+mod import;
+mod jobs;
+mod segment;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::CommandFactory as _;
+use serde::Serialize;
+
+use crate::cli::{Cli, Command};
+
+/// Runs the command.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Import(args) => return import::run(&args),
+        Command::Endpoint(command) => endpoint::run(command)?,
+        Command::Segment(command) => segment::run(command)?,
+        Command::Jobs(command) => jobs::run(command)?,
+        Command::Completions { shell } => {
+            // Rendered first: the generator panics when it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "pinport", &mut script);
+            io::stdout().write_all(&script)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes `value` as one line of JSON.
+fn write_line(out: &mut impl io::Write, value: &impl Serialize) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
+    Ok(out.write_all(b"\n")?)
+}

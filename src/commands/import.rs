@@ -1,0 +1,279 @@
+//! `pinport import`: one import from source to report.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    sync::Arc,
+    time::Instant,
+};
+
+use anyhow::Context as _;
+use pinport_model::{
+    Application, ApplicationId, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId, SourceLocation, Timestamp,
+};
+use pinport_pipeline::{
+    engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, look, with_causes},
+    source::{Source, SourceOptions},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::write_line;
+use crate::{
+    cli::{EngineArgs, ImportArgs, limits},
+    data::{Data, first_failures},
+    explain::{self, Usage},
+    progress::Display,
+    report,
+};
+
+/// The exit codes of an import; the command's help lists them.
+mod exit {
+    pub(super) const COMPLETED: u8 = 0;
+    pub(super) const FAILED: u8 = 1;
+    pub(super) const WITH_FAILURES: u8 = 3;
+    pub(super) const OVER_BUDGET: u8 = 4;
+    pub(super) const STOPPED: u8 = 5;
+}
+
+pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    let location: SourceLocation = args.source.parse().map_err(|error| Usage(format!("{error}")))?;
+    let location = absolute(location)?;
+    let limits = limits(&args.limits).map_err(|error| Usage(error.to_string()))?;
+    let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build()?;
+    let cancel = CancellationToken::new();
+    stop_on_signals(&io, &cancel)?;
+    let options = SourceOptions { cancel: cancel.clone(), ..SourceOptions::default() };
+    let source = Arc::new(Source::open(&location, options, io.handle().clone())?);
+    let wanted = Wanted { args, location, limits };
+    // Nothing is stored before the data has been looked at. Standard input can be read but once.
+    if wanted.location != SourceLocation::Stdin {
+        look(&source, args.format.into(), limits)?;
+    }
+    let outcome = if args.check { check(&wanted, source, cancel)? } else { import(&wanted, source, cancel)? };
+    Ok(ExitCode::from(outcome))
+}
+
+/// What the caller wants, read from the arguments.
+struct Wanted<'a> {
+    args: &'a ImportArgs,
+    location: SourceLocation,
+    limits: pinport_model::RecordLimits,
+}
+
+impl Wanted<'_> {
+    fn definition(&self, application: ApplicationId, segment: Option<SegmentId>) -> ImportDefinition {
+        let args = self.args;
+        ImportDefinition {
+            application,
+            source: self.location.clone(),
+            source_text: args.source.clone(),
+            format: args.format.into(),
+            register_endpoints: !args.segment_only,
+            segment,
+            segment_name: args.segment.clone(),
+            role_arn: None,
+            external_id: None,
+            piece_bytes: args.engine.piece << 10,
+            limits: self.limits,
+            max_failures: args.max_failures,
+        }
+    }
+}
+
+/// Judges every record; the failures go to a folder of their own beside the store.
+fn check(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) -> anyhow::Result<u8> {
+    let id = JobId::generate();
+    let definition = wanted.definition(ApplicationId::from_bytes([0; 16]), None);
+    let job = ImportJob::new(id, definition, Timestamp::now());
+    let folder = wanted.args.data.data.join("checks").join(id.to_string());
+    let finished = execute(wanted, job, source, folder.clone(), cancel, None)?;
+    conclude(wanted, &finished, &folder, "checked", None)
+}
+
+fn import(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) -> anyhow::Result<u8> {
+    let args = wanted.args;
+    let data = Data::open(&args.data.data)?;
+    let application = data.application_or_new(&args.app)?;
+    let job = begin(wanted, &data, &application)?;
+    let folder = data.job_folder(job.id);
+    let finished = execute(wanted, job, source, folder.clone(), cancel, Some(&data))?;
+    conclude(wanted, &finished, &folder, "imported", Some(&application))
+}
+
+/// The interrupted job that this command began, to go on with; else a new one.
+fn begin(wanted: &Wanted<'_>, data: &Data, application: &Application) -> anyhow::Result<ImportJob> {
+    let segment = match &wanted.args.segment {
+        Some(name) => data.find_segment(application.id, name)?.map(|segment| segment.id),
+        None => None,
+    };
+    let definition = wanted.definition(application.id, segment);
+    for mut job in data.store.unfinished_jobs()? {
+        if !is_same_import(&job.definition, &definition) {
+            continue;
+        }
+        let reason = match (&wanted.location, wanted.args.fresh) {
+            (SourceLocation::Stdin, _) => "standard input cannot be read twice",
+            (_, true) => "--fresh",
+            (_, false) => return resume(data, job),
+        };
+        writeln!(io::stderr(), "starting anew ({reason}); what job {} committed stays", job.id)?;
+        if let Some(last) = data.store.last_piece(job.id)? {
+            last.count_into(&mut job);
+        }
+        job.status = JobStatus::Cancelled;
+        job.completed = Some(Timestamp::now());
+        job.error = Some(format!("interrupted, then given up for a new import ({reason})"));
+        data.store.finish_job(&job, false)?;
+    }
+    let id = JobId::generate();
+    let segment = wanted.args.segment.as_ref().map(|_| segment.unwrap_or(id.into()));
+    let job = ImportJob::new(id, ImportDefinition { segment, ..definition }, Timestamp::now());
+    data.store.create_job(&job)?;
+    Ok(job)
+}
+
+/// Whether two definitions describe the same work. Bounds that were changed since do not make it another:
+/// the job goes on with its own.
+fn is_same_import(one: &ImportDefinition, other: &ImportDefinition) -> bool {
+    let work = |definition: &ImportDefinition| {
+        let ImportDefinition { application, source, format, register_endpoints, segment_name, .. } = definition.clone();
+        (application, source.to_string(), format, register_endpoints, segment_name)
+    };
+    work(one) == work(other)
+}
+
+fn resume(data: &Data, mut job: ImportJob) -> anyhow::Result<ImportJob> {
+    let behind = match data.store.last_piece(job.id)? {
+        Some(last) => format!("behind piece {} ({} records)", last.piece + 1, last.total.read),
+        None => "at its beginning".into(),
+    };
+    writeln!(io::stderr(), "job {} of {} was interrupted; it goes on {behind} (--fresh starts anew)", job.id, job.created)?;
+    job.resumed += 1;
+    Ok(job)
+}
+
+/// A job that was run, and how long that took.
+struct Finished {
+    outcome: RunOutcome,
+    seconds: f64,
+    /// Records that an earlier run had read already.
+    before: u64,
+}
+
+fn execute(
+    wanted: &Wanted<'_>,
+    job: ImportJob,
+    source: Arc<Source>,
+    folder: std::path::PathBuf,
+    cancel: CancellationToken,
+    data: Option<&Data>,
+) -> anyhow::Result<Finished> {
+    let engine = Engine::start(engine_options(&wanted.args.engine)).context("failed to start the threads")?;
+    let progress = Arc::new(JobProgress::new(job.id));
+    let before = match data {
+        Some(data) => data.store.last_piece(job.id)?.map_or(0, |last| last.total.read),
+        None => 0,
+    };
+    let display = Display::start(Arc::clone(&progress))?;
+    let begun = Instant::now();
+    let run = Run { job, source, folder, progress, cancel };
+    let outcome = engine.run(run, data.map(|data| &data.store));
+    let seconds = begun.elapsed().as_secs_f64();
+    display.finish();
+    Ok(Finished { outcome, seconds, before })
+}
+
+/// Prints the report and decides the exit code.
+fn conclude(
+    wanted: &Wanted<'_>,
+    finished: &Finished,
+    folder: &std::path::Path,
+    done: &str,
+    application: Option<&Application>,
+) -> anyhow::Result<u8> {
+    let RunOutcome { job, stopped, .. } = &finished.outcome;
+    let run = report::RunFigures { seconds: finished.seconds, records: job.tally.read - finished.before };
+    if wanted.args.json {
+        let failures = first_failures(folder, report::MAX_FAILURES)?;
+        let mut outcome = report::response(job, failures);
+        outcome.add_run(&run, folder, wanted.args.check, stopped.as_ref().map(|error| with_causes(error)));
+        write_line(&mut io::stdout().lock(), &outcome)?;
+    } else {
+        let head = report::head(job, done, stopped.is_some(), application.map(|application| application.name.as_str()));
+        write!(io::stderr(), "{head}{}", report::body(job, Some(&run), folder))?;
+    }
+    match stopped {
+        Some(JobError::Cancelled) => {
+            let hint = if application.is_none() || wanted.location == SourceLocation::Stdin {
+                ""
+            } else {
+                "; run the same command again to go on behind the last committed piece"
+            };
+            writeln!(io::stderr(), "stopped{hint}")?;
+            Ok(exit::STOPPED)
+        }
+        Some(error) => {
+            explain::print(error);
+            Ok(exit::FAILED)
+        }
+        None => Ok(exit_code(job)),
+    }
+}
+
+fn exit_code(job: &ImportJob) -> u8 {
+    let over = |budget: pinport_model::job::FailureBudget| budget.is_exceeded(&job.tally, true);
+    if job.definition.max_failures.is_some_and(over) {
+        exit::OVER_BUDGET
+    } else if job.status != JobStatus::Completed {
+        exit::FAILED
+    } else if job.tally.failed > 0 {
+        exit::WITH_FAILURES
+    } else {
+        exit::COMPLETED
+    }
+}
+
+fn engine_options(args: &EngineArgs) -> EngineOptions {
+    let defaults = EngineOptions::default();
+    EngineOptions {
+        threads: args.threads.map_or(defaults.threads, usize::from),
+        bytes_in_flight: args.memory << 20,
+        ..defaults
+    }
+}
+
+/// A path is kept absolute, so that the same import is recognised from another folder.
+fn absolute(location: SourceLocation) -> anyhow::Result<SourceLocation> {
+    Ok(match location {
+        SourceLocation::Path(path) => SourceLocation::Path(
+            std::path::absolute(&path).with_context(|| format!("failed to find {}", path.display()))?,
+        ),
+        other => other,
+    })
+}
+
+/// The first signal stops the import in good order; after it the system's own way with signals is back.
+fn stop_on_signals(io: &tokio::runtime::Runtime, cancel: &CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let _context = io.enter();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let cancel = cancel.clone();
+    io.spawn(async move {
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stopping {
+                // Nobody waits for a second one: what is committed is safe.
+                std::process::abort();
+            }
+            stopping = true;
+            cancel.cancel();
+        }
+    });
+    Ok(())
+}

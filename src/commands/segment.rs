@@ -1,0 +1,76 @@
+//! `pinport segment`: reads segments and their members.
+
+use std::io::{self, BufWriter, Write as _};
+
+use pinport_model::{Segment, escape_controls};
+
+use super::write_line;
+use crate::{
+    cli::{AppArgs, SegmentCommand},
+    data::Data,
+    explain::Usage,
+};
+
+/// Members that are read at a time.
+const PAGE: usize = 1000;
+
+pub(super) fn run(command: SegmentCommand) -> anyhow::Result<()> {
+    match command {
+        SegmentCommand::Ls { app, json } => list(&app, json),
+        SegmentCommand::Members { name, version, app } => members(&name, version, &app),
+    }
+}
+
+fn list(AppArgs { app, data }: &AppArgs, json: bool) -> anyhow::Result<()> {
+    let data = Data::open_existing(&data.data)?;
+    let application = data.application(app)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    if !json {
+        writeln!(out, "{:<32}  {:>7}  {:>12}  {:<24}  NAME", "ID", "VERSION", "SIZE", "MODIFIED")?;
+    }
+    for segment in data.segments(application.id)? {
+        if json {
+            write_line(&mut out, &segment)?;
+        } else {
+            writeln!(out, "{}", row(&segment))?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn row(segment: &Segment) -> String {
+    let Segment { id, name, modified, .. } = segment;
+    let (version, size) = segment.current().map_or((0, 0), |version| (version.version, version.size));
+    let partial = segment.current().is_some_and(|version| version.partial);
+    let note = match (version, partial) {
+        (0, _) => "  (its first import has not ended)",
+        (_, true) => "  (partial: its last import did not complete)",
+        _ => "",
+    };
+    format!("{id}  {version:>7}  {size:>12}  {modified}  {}{note}", escape_controls(name))
+}
+
+fn members(name: &str, version: Option<u32>, AppArgs { app, data }: &AppArgs) -> anyhow::Result<()> {
+    let data = Data::open_existing(&data.data)?;
+    let application = data.application(app)?;
+    let segment = data.find_segment(application.id, name)?;
+    let segment = segment.ok_or_else(|| Usage(format!("application \"{app}\" has no segment \"{name}\"")))?;
+    let version = match version {
+        Some(number) => segment.versions.iter().find(|version| version.version == number),
+        None => segment.current(),
+    };
+    let Some(version) = version else {
+        return Err(Usage(format!("segment \"{name}\" has no such version; `pinport segment ls` shows the current one")).into());
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut after: Option<String> = None;
+    loop {
+        let page = data.store.members(&segment, version, after.as_deref(), PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        for endpoint in &page {
+            write_line(&mut out, endpoint)?;
+        }
+    }
+    Ok(out.flush()?)
+}

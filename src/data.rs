@@ -1,0 +1,151 @@
+//! The data folder: the store and, beside it, a folder of files for each job.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use pinport_model::{Application, ApplicationId, ImportJob, JobId, Segment, Timestamp};
+use pinport_pipeline::engine::files;
+use pinport_store::{
+    Store,
+    embedded::{Embedded, EmbeddedOptions},
+};
+
+use crate::explain::Usage;
+
+/// A data folder whose store is open.
+pub(crate) struct Data {
+    folder: PathBuf,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+impl Data {
+    /// Opens the folder, which is made on first use.
+    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
+        let store = Embedded::open(&folder.join("store"), EmbeddedOptions::default())?;
+        Ok(Self { folder: folder.to_owned(), store: Arc::new(store) })
+    }
+
+    /// Opens a folder that must be there: whoever only reads should not make one by a typing error.
+    pub(crate) fn open_existing(folder: &Path) -> anyhow::Result<Self> {
+        if !folder.join("store").is_dir() {
+            let folder = folder.display();
+            return Err(Usage(format!("there is no pinport data in {folder}; --data names another folder")).into());
+        }
+        Self::open(folder)
+    }
+
+    /// The folder of a job's files.
+    pub(crate) fn job_folder(&self, job: JobId) -> PathBuf {
+        self.folder.join("jobs").join(job.to_string())
+    }
+
+    /// The application with this name, made if there is none.
+    pub(crate) fn application_or_new(&self, name: &str) -> anyhow::Result<Application> {
+        if let Some(application) = self.find_application(name)? {
+            return Ok(application);
+        }
+        let application = Application {
+            id: ApplicationId::generate(),
+            name: name.to_owned(),
+            created: Timestamp::now(),
+            tags: Default::default(),
+        };
+        self.store.create_application(&application)?;
+        Ok(application)
+    }
+
+    /// The application with this name or id.
+    pub(crate) fn application(&self, name: &str) -> anyhow::Result<Application> {
+        self.find_application(name)?.ok_or_else(|| Usage(format!("there is no application \"{name}\"")).into())
+    }
+
+    fn find_application(&self, name: &str) -> anyhow::Result<Option<Application>> {
+        let by_name = self.store.application_by_name(name)?;
+        match (by_name, name.parse()) {
+            (None, Ok(id)) => Ok(self.store.application(id)?),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// The segment with this name (the newest, if several have it) or id.
+    pub(crate) fn find_segment(&self, application: ApplicationId, name: &str) -> anyhow::Result<Option<Segment>> {
+        if let Ok(id) = name.parse()
+            && let Some(segment) = self.store.segment(application, id)?
+        {
+            return Ok(Some(segment));
+        }
+        Ok(self.segments(application)?.into_iter().filter(|segment| segment.name == name).next_back())
+    }
+
+    /// The segments of an application in order of id.
+    pub(crate) fn segments(&self, application: ApplicationId) -> anyhow::Result<Vec<Segment>> {
+        const PAGE: usize = 500;
+        let mut segments = Vec::new();
+        loop {
+            let after = segments.last().map(|segment: &Segment| segment.id);
+            let page = self.store.segments(application, after, PAGE)?;
+            let whole = page.len() == PAGE;
+            segments.extend(page);
+            if !whole {
+                return Ok(segments);
+            }
+        }
+    }
+
+    /// The job that `text` names: by its id, the beginning of it, or `last`.
+    pub(crate) fn job(&self, text: &str) -> anyhow::Result<ImportJob> {
+        let id = if text == "last" { self.store.jobs(None, None, 1)?.pop().map(|job| job.id) } else { self.job_id(text)? };
+        let job = id.map(|id| self.store.job(id)).transpose()?.flatten();
+        let mut job = job.ok_or_else(|| Usage(format!("there is no job \"{text}\"; `pinport jobs ls` lists them")))?;
+        if !job.status.is_terminal()
+            && let Some(last) = self.store.last_piece(job.id)?
+        {
+            last.count_into(&mut job);
+        }
+        Ok(job)
+    }
+
+    fn job_id(&self, text: &str) -> anyhow::Result<Option<JobId>> {
+        const PAGE: usize = 500;
+        if let Ok(id) = text.parse() {
+            return Ok(Some(id));
+        }
+        let mut found = Vec::new();
+        let mut before = None;
+        loop {
+            let page = self.store.jobs(None, before, PAGE)?;
+            found.extend(page.iter().map(|job| job.id).filter(|id| id.to_string().starts_with(text)));
+            match page.last() {
+                Some(last) if page.len() == PAGE => before = Some(last.id),
+                _ => break,
+            }
+        }
+        match found[..] {
+            [] => Ok(None),
+            [id] => Ok(Some(id)),
+            _ => Err(Usage(format!("{} jobs begin with \"{text}\"; give more of the id", found.len())).into()),
+        }
+    }
+
+    /// The first `limit` failures of a job, as lines of text.
+    pub(crate) fn first_failures(&self, job: JobId, limit: usize) -> anyhow::Result<Vec<String>> {
+        first_failures(&self.job_folder(job), limit)
+    }
+}
+
+/// The first `limit` failures in a job's folder, as lines of text.
+pub(crate) fn first_failures(folder: &Path, limit: usize) -> anyhow::Result<Vec<String>> {
+    use std::io::BufRead as _;
+
+    let path = files::failures_path(folder);
+    let Ok(file) = std::fs::File::open(&path) else { return Ok(Vec::new()) };
+    let lines = std::io::BufReader::new(file).lines().take(limit);
+    let read = |line: std::io::Result<String>| {
+        let failure: pinport_model::Failure = serde_json::from_str(&line?)?;
+        anyhow::Ok(failure.to_string())
+    };
+    lines.map(read).collect::<Result<_, _>>().with_context(|| format!("failed to read {}", path.display()))
+}

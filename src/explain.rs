@@ -1,0 +1,71 @@
+//! What a user reads when something went wrong: a sentence, its causes, and what to do about it.
+
+use std::io::{self, Write as _};
+
+use pinport_model::escape_controls;
+use pinport_pipeline::{engine::with_causes, source::SourceError};
+use pinport_store::StoreError;
+
+/// The command was called in a way that cannot work.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Prints the error with its causes, then the hint on a line of its own.
+pub(crate) fn print(error: &(dyn std::error::Error + 'static)) {
+    let mut text = format!("error: {}", with_causes(error));
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    if let Some(hint) = causes.find_map(hint) {
+        text.push_str(&format!("\nhint: {hint}"));
+    }
+    // Each line is escaped for itself: names and messages may hold anything.
+    let lines: Vec<_> = text.lines().map(escape_controls).collect();
+    let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
+}
+
+/// The exit code for an error: 2 when the call was wrong, else 1.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() { 2 } else { 1 }
+}
+
+/// Whether the reader of our output went away, as `head` does: that is no error.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let store = cause.downcast_ref::<StoreError>().and_then(store_hint);
+    let source = || cause.downcast_ref::<SourceError>().and_then(SourceError::hint).map(Into::into);
+    let io = || cause.downcast_ref::<io::Error>().and_then(io_hint).map(Into::into);
+    store.or_else(source).or_else(io)
+}
+
+fn store_hint(error: &StoreError) -> Option<String> {
+    Some(match error {
+        StoreError::InUse { .. } => "wait until it is done, or name another folder with --data".into(),
+        StoreError::NewerLayout { .. } => "use the pinport that wrote it, or a newer one".into(),
+        StoreError::Full { .. } | StoreError::Stopped(_) => {
+            "free some space, then run the same command again: it goes on behind the last committed piece".into()
+        }
+        StoreError::Corrupt(_) => "restore the data folder from a backup, or import anew into another one".into(),
+        _ => return None,
+    })
+}
+
+fn io_hint(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::StorageFull => {
+            Some("free some space, then run the same command again: it goes on behind the last committed piece")
+        }
+        io::ErrorKind::PermissionDenied => Some("check who owns the file and its folders"),
+        _ => None,
+    }
+}

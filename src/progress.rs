@@ -1,0 +1,100 @@
+//! Shows a running import: a bar on a terminal, plain lines otherwise.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use pinport_model::progress::Progress;
+use pinport_pipeline::engine::JobProgress;
+
+const BAR_EVERY: Duration = Duration::from_millis(100);
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// The thread that shows the progress of a job on standard error.
+pub(crate) struct Display {
+    thread: JoinHandle<()>,
+    done: mpsc::Sender<()>,
+}
+
+impl Display {
+    /// Starts showing.
+    pub(crate) fn start(progress: Arc<JobProgress>) -> io::Result<Self> {
+        let (done, ended) = mpsc::channel();
+        let thread = thread::Builder::new().name("progress".into()).spawn(move || {
+            if io::stderr().is_terminal() { bar(&progress, &ended) } else { lines(&progress, &ended) }
+        })?;
+        Ok(Self { thread, done })
+    }
+
+    /// Stops showing and leaves the line to the report.
+    pub(crate) fn finish(self) {
+        drop(self.done);
+        // If it panicked there is nothing to clear away.
+        let _ = self.thread.join();
+    }
+}
+
+fn is_over(ended: &mpsc::Receiver<()>, wait: Duration) -> bool {
+    !matches!(ended.recv_timeout(wait), Err(mpsc::RecvTimeoutError::Timeout))
+}
+
+fn bar(progress: &JobProgress, ended: &mpsc::Receiver<()>) {
+    let bar = ProgressBar::no_length();
+    let style = ProgressStyle::with_template("{bar:30} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    while !is_over(ended, BAR_EVERY) {
+        let now = progress.snapshot();
+        bar.set_length(now.source_total.max(1));
+        bar.set_position(now.source_bytes.min(now.source_total));
+        bar.set_message(sentence(&now));
+    }
+    bar.finish_and_clear();
+}
+
+fn lines(progress: &JobProgress, ended: &mpsc::Receiver<()>) {
+    while !is_over(ended, LINE_EVERY) {
+        // A closed standard error is no reason to stop the import.
+        let _ = writeln!(io::stderr(), "{}", sentence(&progress.snapshot()));
+    }
+}
+
+/// A snapshot in words.
+fn sentence(now: &Progress) -> String {
+    let seconds = (now.elapsed_ms as f64 / 1000.0).max(0.001);
+    let rate = (now.parsed as f64 / seconds) as u64;
+    let total = if now.source_total > 0 { format!(" of {}", HumanBytes(now.source_total)) } else { String::new() };
+    let mut text = format!(
+        "{}{total}, {} records, {} rows/s, {} failed",
+        HumanBytes(now.source_bytes),
+        HumanCount(now.parsed),
+        HumanCount(rate),
+        HumanCount(now.failed),
+    );
+    if now.source_bytes > 0 && now.source_bytes < now.source_total {
+        let left = seconds * (now.source_total - now.source_bytes) as f64 / now.source_bytes as f64;
+        text.push_str(&format!(", {} left", HumanDuration(Duration::from_secs_f64(left))));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use pinport_model::JobId;
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_in_words() {
+        let mut now = JobProgress::new(JobId::from_bytes([0; 16])).snapshot();
+        now.elapsed_ms = 2000;
+        now.parsed = 10_000;
+        now.failed = 3;
+        now.source_bytes = 1 << 20;
+        now.source_total = 2 << 20;
+        assert_eq!(sentence(&now), "1.00 MiB of 2.00 MiB, 10,000 records, 5,000 rows/s, 3 failed, 2 seconds left");
+    }
+}
