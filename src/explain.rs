@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use pinport_model::escape_controls;
-use pinport_pipeline::{engine::with_causes, source::SourceError};
+use pinport_pipeline::{engine::{JobError, with_causes}, source::SourceError};
 use pinport_store::StoreError;
 
 /// The command was called in a way that cannot work.
@@ -45,7 +45,13 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     let store = cause.downcast_ref::<StoreError>().and_then(store_hint);
     let source = || cause.downcast_ref::<SourceError>().and_then(SourceError::hint).map(Into::into);
     let io = || cause.downcast_ref::<io::Error>().and_then(io_hint).map(Into::into);
-    store.or_else(source).or_else(io)
+    // A job's error stands in the place of what it carries.
+    let carried = || match cause.downcast_ref::<JobError>()? {
+        JobError::Store(error) => store_hint(error),
+        JobError::Source(error) => error.hint().map(Into::into),
+        _ => None,
+    };
+    store.or_else(source).or_else(io).or_else(carried)
 }
 
 fn store_hint(error: &StoreError) -> Option<String> {
