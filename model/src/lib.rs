@@ -14,6 +14,7 @@ pub mod piece;
 pub mod progress;
 pub mod segment;
 pub mod time;
+pub mod view;
 
 pub use draft::{Attribute, Draft, Scalar, TextMember};
 pub use endpoint::{Channel, Endpoint, EndpointStatus, OptOut};

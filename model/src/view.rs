@@ -1,0 +1,130 @@
+//! What a server shows of its jobs: the same values feed the event stream, `/pinport/v1/`, the dashboard,
+//! `--once` and `--json`, so that no two views can disagree.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ApplicationId, Failure, FailureClass, Format, ImportDefinition, JobId, ObjectTally, Timestamp, progress::Progress,
+};
+
+/// One job, short: a row of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobView {
+    /// The job.
+    pub id: JobId,
+    /// Its application.
+    pub application: ApplicationId,
+    /// That application's name.
+    pub application_name: String,
+    /// The source as the caller wrote it.
+    pub source: String,
+    /// Its format.
+    pub format: Format,
+    /// The name of the segment it defines, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment_name: Option<String>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed: Option<Timestamp>,
+    /// Whether it was paused: it waits as PENDING_JOB until it is resumed.
+    pub paused: bool,
+    /// Counters and status.
+    pub progress: Progress,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Where a piece stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PieceState {
+    /// Nothing of it has been read.
+    Waiting,
+    /// It is being read.
+    Reading,
+    /// It has been read; its records are being parsed or its run built.
+    Parsing,
+    /// It waits for its turn to be committed, or is being committed.
+    Committing,
+    /// It is committed.
+    Done,
+    /// A part of it could not be read.
+    Failed,
+}
+
+/// Pieces in the same state that follow each other: 10,000 pieces of a job are a handful of runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PieceRun {
+    /// The state of all of them.
+    pub state: PieceState,
+    /// How many.
+    pub count: u64,
+}
+
+/// An object of a job and how far it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectView {
+    /// URL or path.
+    pub name: String,
+    /// Bytes in the store.
+    pub size: u64,
+    /// Why it was skipped, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    /// What was counted in it by committed pieces.
+    pub tally: ObjectTally,
+}
+
+/// One job, whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobDetail {
+    /// The short form.
+    pub job: JobView,
+    /// What it is to do.
+    pub definition: ImportDefinition,
+    /// Its pieces from the first to the last, as far as known.
+    pub pieces: Vec<PieceRun>,
+    /// Failures by kind.
+    pub classes: Vec<FailureClass>,
+    /// The first failed records in source order, at most 100.
+    pub failures: Vec<Failure>,
+    /// The first objects of the plan, at most 1,000; `objects_total` of the progress tells how many there are.
+    pub objects: Vec<ObjectView>,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happening {
+    /// When.
+    pub time: Timestamp,
+    /// To which job, if to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// What, as one line.
+    pub text: String,
+}
+
+/// A server's jobs at one moment: one message of the event stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Numbers samples from 1; a gap tells how many were lost on the way.
+    pub sequence: u64,
+    /// When it was taken.
+    pub time: Timestamp,
+    /// Running and waiting jobs, and the newest ended ones, newest first.
+    pub jobs: Vec<JobView>,
+    /// How many jobs the server knows in all.
+    pub jobs_total: u64,
+    /// Bytes of the budget that are taken.
+    pub bytes_in_flight: u64,
+    /// The budget.
+    pub bytes_in_flight_limit: u64,
+    /// What happened since the sample before.
+    #[serde(default)]
+    pub happenings: Vec<Happening>,
+}
