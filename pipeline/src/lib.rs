@@ -1,1 +1,5 @@
 //! pipeline
+
+pub mod block;
+pub mod parse;
+pub mod split;
