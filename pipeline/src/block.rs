@@ -1,6 +1,6 @@
 //! A block: whole records of one object, as they go from the splitter to a parser; and what a parser makes of it.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use pinport_model::{Channel, Origin, failure::FailureReason};
 use pinport_store::DraftBatch;
@@ -8,21 +8,49 @@ use pinport_store::DraftBatch;
 use crate::parse::CsvHeader;
 
 /// Whole records of one object. It accounts for the decoded bytes from `origin.byte` to `end.byte`: every
-/// one of them belongs to a record in `bytes`, to one of `faults`, or to the header, a BOM or a blank line.
+/// one of them belongs to `lost`, to a record or a fault in [`Block::bytes`], or to the header, a BOM or a blank line.
 #[derive(Debug)]
 pub struct Block {
     /// Where the block begins.
     pub origin: Origin,
     /// Where the next block begins.
     pub end: Origin,
-    /// The records, terminators included.
-    pub bytes: Vec<u8>,
-    /// Where `bytes` begins (not before `origin`).
+    /// Where [`Block::bytes`] begins (not before `origin`).
     pub first: Origin,
     /// The header of the object, for CSV.
     pub header: Option<Arc<CsvHeader>>,
-    /// Records that the splitter itself had to give up; they are not in `bytes`.
-    pub faults: Vec<FailedRecord>,
+    /// A record too long to keep, which lies before `first`.
+    pub lost: Option<FailedRecord>,
+    /// Records in [`Block::bytes`] that the splitter gave up, in source order.
+    pub faults: Vec<Fault>,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) range: Range<usize>,
+}
+
+impl Block {
+    /// The records, terminators included; they end where the block ends.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[self.range.clone()]
+    }
+
+    /// Bytes of memory the block holds.
+    pub fn memory(&self) -> usize {
+        self.buffer.capacity() + self.faults.capacity() * size_of::<Fault>()
+    }
+
+    /// The buffer, to be given back to a splitter.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+/// A record that the splitter gave up, still in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Its bytes within [`Block::bytes`], terminator included.
+    pub range: Range<usize>,
+    /// Why.
+    pub reason: FailureReason,
 }
 
 /// A record that failed.

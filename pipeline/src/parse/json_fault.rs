@@ -1,0 +1,51 @@
+//! Says what is wrong with a line that is no JSON, and where. Only failed lines come here, so it may be slow.
+
+use pinport_model::{FailureCode, failure::FailureReason};
+
+use super::csv::not_utf8;
+
+/// Why `line` cannot be read.
+#[cold]
+pub(super) fn explain(line: &[u8], max_depth: usize) -> FailureReason {
+    if let Err(error) = simdutf8::compat::from_utf8(line) {
+        return not_utf8(line, error.valid_up_to());
+    }
+    if let Some(at) = too_deep(line, max_depth) {
+        let message = format!("the JSON is nested deeper than {max_depth} levels (max_depth)");
+        return FailureReason::new(FailureCode::TooDeep, message).at(at as u64);
+    }
+    match serde_json::from_slice::<serde_json::Value>(line) {
+        Err(error) => {
+            // Its text ends with the place, which we give in our own way.
+            let text = error.to_string();
+            let what = text.split(" at line ").next().unwrap_or_default();
+            let message = format!("the line is no JSON: {what}");
+            FailureReason::new(FailureCode::InvalidJson, message).at(error.column().saturating_sub(1) as u64)
+        }
+        Ok(_) => FailureReason::new(FailureCode::InvalidJson, "the line is no JSON"),
+    }
+}
+
+/// Where the nesting exceeds `max_depth`.
+fn too_deep(line: &[u8], max_depth: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
+    for (at, byte) in line.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > max_depth {
+                    return Some(at);
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}

@@ -1,0 +1,180 @@
+//! Turns blocks into encoded drafts and failures, by the rules of the data (docs/rules.md).
+//!
+//! One [`Parser`] belongs to one thread and keeps its buffers: a good record costs no allocation. A bad
+//! record becomes a [`FailedRecord`] and never anything else; nothing here returns an error. JSON is read
+//! in [`json`], CSV in [`csv`]; both fill a draft and leave the last judgement to [`validate`].
+
+mod csv;
+mod json;
+mod json_fault;
+mod plan;
+mod structure;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::collections::HashSet;
+
+use pinport_model::{
+    ApplicationId, Channel, Draft, FailureCode, Origin, RecordLimits, TextMember, Timestamp,
+    failure::FailureReason,
+};
+use pinport_store::{DraftBatch, DraftKind};
+
+use crate::{
+    block::{Block, FailedRecord, ParsedBlock},
+    split::{content_len, too_long},
+};
+pub use plan::CsvHeader;
+use validate::Judged;
+
+/// Names of ignored members that a parser reports.
+const MAX_UNKNOWN: usize = 100;
+
+/// What a parser must know of the job.
+#[derive(Debug, Clone, Copy)]
+pub struct ParseContext {
+    /// Derived ids depend on it.
+    pub application: ApplicationId,
+    /// Dates of records that bring none.
+    pub now: Timestamp,
+    /// The bounds on a record.
+    pub limits: RecordLimits,
+}
+
+/// Parses blocks, one after the other. Blocks with a header are CSV, the others JSON.
+#[derive(Debug, Default)]
+pub struct Parser {
+    json: json::JsonReader,
+    csv: csv::CsvReader,
+    draft: Option<Draft<'static>>,
+    unknown: Unknown,
+    name: String,
+}
+
+impl Parser {
+    /// A parser with empty buffers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Parses a block. Returns its buffer too, to be given back to the splitter.
+    pub fn parse(&mut self, block: Block, context: &ParseContext) -> (ParsedBlock, Vec<u8>) {
+        let bytes = block.bytes();
+        let mut sink = Sink::new(&block, context, std::mem::take(&mut self.name));
+        match &block.header {
+            Some(header) => {
+                self.unknown.add_header(header);
+                self.csv.read(&block, header, &mut sink, &mut self.draft);
+            }
+            None => self.json.read(bytes, block.first, &mut sink, &mut self.draft, &mut self.unknown),
+        }
+        let Sink { drafts, channels, failed, name, .. } = sink;
+        self.name = name;
+        let parsed = ParsedBlock {
+            origin: block.origin,
+            end: block.end,
+            drafts,
+            channels,
+            failed,
+            header: block.header.clone(),
+            unknown: self.unknown.take(),
+        };
+        (parsed, block.into_buffer())
+    }
+}
+
+/// Where drafts and failures of a block go.
+struct Sink<'c> {
+    context: &'c ParseContext,
+    drafts: DraftBatch,
+    channels: [u64; Channel::ALL.len()],
+    failed: Vec<FailedRecord>,
+    name: String,
+}
+
+impl<'c> Sink<'c> {
+    fn new(block: &Block, context: &'c ParseContext, name: String) -> Self {
+        let mut drafts = DraftBatch::new(block.origin, context.now);
+        let bytes = block.bytes().len();
+        drafts.reserve(bytes / 256, bytes);
+        let failed = block.lost.iter().cloned().collect();
+        Self { context, drafts, channels: [0; Channel::ALL.len()], failed, name }
+    }
+
+    /// Judges and adds a draft that was read from `raw`.
+    fn add(&mut self, draft: &mut Draft<'_>, raw: &[u8], origin: Origin) -> Judged {
+        let limits = &self.context.limits;
+        let kind = validate::kind(limits, draft)?;
+        let mut derived = [0; 36];
+        let id = match (draft.id, draft.channel, draft.text(TextMember::Address)) {
+            (Some(id), ..) => id,
+            (None, Some(channel), Some(address)) => validate::derived_id(
+                self.context.application,
+                channel,
+                address,
+                &mut self.name,
+                &mut derived,
+            ),
+            _ => "",
+        };
+        let raw = if kind == DraftKind::Blind { &[] } else { &raw[..content_len(raw)] };
+        let stored = self.drafts.push(draft, kind, id, raw, origin);
+        if stored > limits.max_endpoint {
+            self.drafts.pop();
+            let message = format!("the endpoint takes {stored} bytes, the limit is {}", limits.max_endpoint);
+            return Err(Box::new(FailureReason::new(FailureCode::EndpointTooLarge, message)));
+        }
+        if let Some(channel) = draft.channel {
+            self.channels[channel as usize] += 1;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn fail(&mut self, reason: FailureReason, raw: &[u8], origin: Origin) {
+        let raw = Some(raw[..content_len(raw)].to_vec());
+        self.failed.push(FailedRecord { origin, reason, raw });
+    }
+
+    #[cold]
+    fn fail_too_long(&mut self, origin: Origin) {
+        let reason = too_long(self.context.limits.max_line as u64);
+        self.failed.push(FailedRecord { origin, reason, raw: None });
+    }
+}
+
+/// Members that nobody knows, each reported once.
+#[derive(Debug, Default)]
+struct Unknown {
+    seen: HashSet<String>,
+    new: Vec<String>,
+}
+
+impl Unknown {
+    fn add(&mut self, prefix: &str, name: &str) {
+        if self.seen.len() >= MAX_UNKNOWN {
+            return;
+        }
+        let shown: String = name.chars().take(MAX_UNKNOWN).collect();
+        let full = if prefix.is_empty() { shown } else { format!("{prefix}.{shown}") };
+        if self.seen.insert(full.clone()) {
+            self.new.push(full);
+        }
+    }
+
+    fn add_header(&mut self, header: &CsvHeader) {
+        if !header.unknown.iter().all(|name| self.seen.contains(name)) {
+            header.unknown.iter().for_each(|name| self.add("", name));
+        }
+    }
+
+    fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.new)
+    }
+}
+
+/// The draft in `slot`, for records of another buffer.
+fn take_draft<'b>(slot: &mut Option<Draft<'static>>) -> Draft<'b> {
+    slot.take().map(Draft::recycle).unwrap_or_default()
+}

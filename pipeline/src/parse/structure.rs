@@ -1,0 +1,196 @@
+//! Finds the cells of CSV records: first the places of all commas, newlines and quotes, sixteen bytes at a
+//! time, then one walk over these places by the rules of quotes that the splitter follows too.
+
+/// Where a cell's text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Cell {
+    start: u32,
+    end: u32,
+    /// Whether the range is one of the scratch text, into which the cell was unescaped.
+    unescaped: bool,
+}
+
+impl Cell {
+    /// The cell's text.
+    pub(super) fn text<'a>(self, record: &'a str, scratch: &'a str) -> &'a str {
+        let from = if self.unescaped { scratch } else { record };
+        &from[self.start as usize..self.end as usize]
+    }
+}
+
+/// The cells of one record.
+#[derive(Debug, Default)]
+pub(super) struct Cells {
+    pub(super) list: Vec<Cell>,
+    /// The text of cells that had to be unescaped.
+    pub(super) scratch: Vec<u8>,
+}
+
+/// Fills `places` with the offsets of every `,`, `\n` and `"` in `bytes`.
+pub(super) fn places(bytes: &[u8], places: &mut Vec<u32>) {
+    places.clear();
+    let mut chunks = bytes.chunks_exact(64);
+    let mut base = 0_u32;
+    for chunk in &mut chunks {
+        let chunk: &[u8; 64] = chunk.try_into().expect("chunks_exact gives 64 bytes");
+        let mut mask = mask(chunk);
+        places.reserve(64);
+        while mask != 0 {
+            places.push(base + mask.trailing_zeros());
+            mask &= mask - 1;
+        }
+        base += 64;
+    }
+    for (offset, byte) in (base..).zip(chunks.remainder()) {
+        if is_place(*byte) {
+            places.push(offset);
+        }
+    }
+}
+
+fn is_place(byte: u8) -> bool {
+    matches!(byte, b',' | b'\n' | b'"')
+}
+
+#[cfg(target_arch = "x86_64")]
+fn mask(chunk: &[u8; 64]) -> u64 {
+    use std::arch::x86_64::{
+        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+    };
+    let mut mask = 0;
+    for (part, bytes) in chunk.as_chunks::<16>().0.iter().enumerate() {
+        // SAFETY: SSE2 is part of every x86-64, and the load reads the 16 bytes of the array, unaligned.
+        let found = unsafe {
+            let bytes = _mm_loadu_si128(bytes.as_ptr().cast::<__m128i>());
+            let commas = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b',' as i8));
+            let newlines = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\n' as i8));
+            let quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
+            _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(commas, newlines), quotes))
+        };
+        mask |= u64::from(found as u16) << (part * 16);
+    }
+    mask
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn mask(chunk: &[u8; 64]) -> u64 {
+    chunk.iter().enumerate().fold(0, |mask, (bit, byte)| mask | u64::from(is_place(*byte)) << bit)
+}
+
+/// Finds the cells of the record at `start`. `at` is the index in `places` of the first place that belongs
+/// to it. Returns the offset behind the record and the index of the first place behind it.
+///
+/// Cells are ranges of `bytes` relative to `start`.
+pub(super) fn read_record(
+    bytes: &[u8],
+    places: &[u32],
+    start: usize,
+    at: usize,
+    cells: &mut Cells,
+) -> (usize, usize) {
+    cells.list.clear();
+    cells.scratch.clear();
+    let mut at = at;
+    let mut from = start;
+    loop {
+        // `from` is the first byte of a cell.
+        let place = places.get(at).map_or(bytes.len(), |&place| place as usize);
+        let stop = match bytes.get(place) {
+            Some(b'"') if place == from => {
+                let (cell, next) = read_quoted(bytes, places, start, at, cells);
+                cells.list.push(cell);
+                at = next;
+                places.get(at).map_or(bytes.len(), |&place| place as usize)
+            }
+            byte => {
+                let stop = if byte == Some(&b'"') { delimiter(bytes, places, &mut at) } else { place };
+                let end = if bytes.get(stop) == Some(&b',') { stop } else { strip_return(bytes, from, stop) };
+                cells.list.push(Cell {
+                    start: (from - start) as u32,
+                    end: (end - start) as u32,
+                    unescaped: false,
+                });
+                stop
+            }
+        };
+        match bytes.get(stop) {
+            Some(b',') => {
+                from = stop + 1;
+                at += 1;
+            }
+            Some(_) => return (stop + 1, at + 1),
+            None => return (stop, at),
+        }
+    }
+}
+
+/// The next comma or newline from `at` on (quotes on the way are text).
+fn delimiter(bytes: &[u8], places: &[u32], at: &mut usize) -> usize {
+    loop {
+        let Some(&place) = places.get(*at) else { return bytes.len() };
+        if bytes[place as usize] != b'"' {
+            return place as usize;
+        }
+        *at += 1;
+    }
+}
+
+/// `stop`, or one less if a carriage return belongs to the line's end.
+fn strip_return(bytes: &[u8], from: usize, stop: usize) -> usize {
+    if stop > from && bytes[stop - 1] == b'\r' { stop - 1 } else { stop }
+}
+
+/// Reads the quoted cell whose opening quote is `places[at]`; returns it and the index of the place that ends it.
+fn read_quoted(
+    bytes: &[u8],
+    places: &[u32],
+    start: usize,
+    at: usize,
+    cells: &mut Cells,
+) -> (Cell, usize) {
+    let open = places[at] as usize;
+    let mut at = at + 1;
+    let mut doubled = false;
+    let close = loop {
+        let Some(&place) = places.get(at) else { break bytes.len() };
+        let place = place as usize;
+        at += 1;
+        if bytes[place] == b'"' {
+            if bytes.get(place + 1) != Some(&b'"') {
+                break place;
+            }
+            doubled = true;
+            at += 1;
+        }
+    };
+    // What follows the closing quote belongs to the cell, quotes included.
+    let behind = (close + 1).min(bytes.len());
+    let stop = delimiter(bytes, places, &mut at);
+    let end = if bytes.get(stop) == Some(&b',') { stop } else { strip_return(bytes, behind, stop) };
+    if !doubled && end <= behind {
+        let cell = Cell { start: (open + 1 - start) as u32, end: (close - start) as u32, unescaped: false };
+        return (cell, at);
+    }
+    let scratch_start = cells.scratch.len();
+    let mut inner = &bytes[open + 1..close];
+    while let Some(quote) = memchr::memchr(b'"', inner) {
+        cells.scratch.extend_from_slice(&inner[..=quote]);
+        inner = &inner[quote + 2..];
+    }
+    cells.scratch.extend_from_slice(inner);
+    if end > behind {
+        cells.scratch.extend_from_slice(&bytes[behind..end]);
+    }
+    let cell = Cell { start: scratch_start as u32, end: cells.scratch.len() as u32, unescaped: true };
+    (cell, at)
+}
+
+/// The cells of one record on its own.
+pub(super) fn cells_of(record: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut cells = Cells::default();
+    places(record.as_bytes(), &mut found);
+    read_record(record.as_bytes(), &found, 0, 0, &mut cells);
+    let scratch = String::from_utf8_lossy(&cells.scratch);
+    cells.list.iter().map(|cell| cell.text(record, &scratch).to_owned()).collect()
+}

@@ -1,0 +1,160 @@
+//! The rules that hold for records of both formats: names, values, ids, numbers, words, and what a record
+//! must have to become an endpoint.
+
+use pinport_model::{
+    ApplicationId, Channel, Draft, EndpointStatus, FailureCode, OptOut, RecordLimits, TextMember,
+    failure::{FailureReason, quoted},
+};
+use pinport_store::DraftKind;
+use uuid::Uuid;
+
+/// A judgement of one record.
+pub(super) type Judged<T = ()> = Result<T, Box<FailureReason>>;
+
+/// The failure of a member.
+#[cold]
+pub(super) fn failed<T>(
+    member: impl Into<String>,
+    code: FailureCode,
+    message: impl Into<String>,
+) -> Judged<T> {
+    Err(Box::new(FailureReason::of(member, code, message)))
+}
+
+/// Whether `text` has more than `most` characters.
+fn is_longer(text: &str, most: usize) -> bool {
+    text.len() > most && text.chars().count() > most
+}
+
+/// Judges the name of an attribute or metric.
+pub(super) fn name(limits: &RecordLimits, prefix: &str, name: &str) -> Judged {
+    if name.is_empty() {
+        return failed(prefix, FailureCode::InvalidName, "a name is empty");
+    }
+    if is_longer(name, limits.max_name) {
+        let shown: String = name.chars().take(limits.max_name).collect();
+        let message =
+            format!("the name has {} characters, the limit is {}", name.chars().count(), limits.max_name);
+        return failed(format!("{prefix}.{shown}…"), FailureCode::InvalidName, message);
+    }
+    Ok(())
+}
+
+/// Judges one value of an attribute.
+pub(super) fn value(limits: &RecordLimits, prefix: &str, name: &str, value: &str) -> Judged {
+    if is_longer(value, limits.max_value) {
+        let message =
+            format!("the value has {} characters, the limit is {}", value.chars().count(), limits.max_value);
+        return failed(format!("{prefix}.{name}"), FailureCode::ValueTooLong, message);
+    }
+    Ok(())
+}
+
+/// Judges the number of an attribute's values.
+pub(super) fn value_count(limits: &RecordLimits, prefix: &str, name: &str, count: usize) -> Judged {
+    if count > limits.max_values {
+        let message = format!("has {count} values, the limit is {}", limits.max_values);
+        return failed(format!("{prefix}.{name}"), FailureCode::TooManyValues, message);
+    }
+    Ok(())
+}
+
+/// Judges the number of attributes (or metrics, or user attributes).
+pub(super) fn count(limits: &RecordLimits, prefix: &str, count: usize) -> Judged {
+    if count > limits.max_attributes {
+        let message = format!("has {count} names, the limit is {}", limits.max_attributes);
+        return failed(prefix, FailureCode::TooManyAttributes, message);
+    }
+    Ok(())
+}
+
+/// Judges an id, an address or a user's id.
+fn id(limits: &RecordLimits, member: &str, value: Option<&str>) -> Judged {
+    match value {
+        Some("") => failed(member, FailureCode::InvalidId, "is empty"),
+        Some(id) if id.len() > limits.max_id => {
+            let message = format!("has {} bytes, the limit is {}", id.len(), limits.max_id);
+            failed(member, FailureCode::InvalidId, message)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The number in a CSV cell.
+pub(super) fn number(member: &str, name: Option<&str>, text: &str) -> Judged<f64> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => {
+            let member = name.map_or_else(|| member.to_owned(), |name| format!("{member}.{name}"));
+            let message = format!("{} is no finite number", quoted(text));
+            failed(member, FailureCode::InvalidNumber, message)
+        }
+    }
+}
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $function:ident: $type:ident = $member:literal;)+) => {
+        $($(#[$doc])*
+        pub(super) fn $function(word: &str) -> Judged<$type> {
+            // Most files write the words as the service model does.
+            if let Some(value) = $type::ALL.iter().find(|value| value.as_str() == word) {
+                return Ok(*value);
+            }
+            $type::from_name(word).map_or_else(
+                || {
+                    let allowed: Vec<_> = $type::ALL.iter().map(|value| value.as_str()).collect();
+                    let message = format!("{} is not one of {}", quoted(word), allowed.join(", "));
+                    failed($member, FailureCode::UnknownValue, message)
+                },
+                Ok,
+            )
+        })+
+    };
+}
+
+words! {
+    /// The channel with this name.
+    channel: Channel = "ChannelType";
+    /// The opt-out with this name.
+    opt_out: OptOut = "OptOut";
+    /// The status with this name.
+    status: EndpointStatus = "EndpointStatus";
+}
+
+/// The last judgement: what the draft is, if it has all that it needs.
+pub(super) fn kind(limits: &RecordLimits, draft: &Draft<'_>) -> Judged<DraftKind> {
+    let (address, user) = (draft.text(TextMember::Address), draft.text(TextMember::UserId));
+    id(limits, "Id", draft.id)?;
+    id(limits, "Address", address)?;
+    id(limits, "User.UserId", user)?;
+    let missing = |member, message| failed(member, FailureCode::MissingMember, message);
+    if user.is_none() && !draft.user_attributes.is_empty() {
+        return missing("User.UserId", "is missing; user attributes belong to a user");
+    }
+    if draft.is_user_only() {
+        return Ok(DraftKind::UserOnly);
+    }
+    match (draft.id, address, draft.channel) {
+        (_, Some(_), Some(_)) => Ok(DraftKind::Blind),
+        (Some(_), ..) => Ok(DraftKind::Update),
+        (None, Some(_), None) => missing("ChannelType", "is missing; a record without Id needs it with Address"),
+        (None, None, Some(_)) => missing("Address", "is missing; a record without Id needs it with ChannelType"),
+        (None, None, None) => missing("Id", "is missing, and so are Address and ChannelType"),
+    }
+}
+
+/// The id of an endpoint whose record brings none: the same for the same application, channel and address.
+pub(super) fn derived_id<'a>(
+    application: ApplicationId,
+    channel: Channel,
+    address: &str,
+    name: &mut String,
+    id: &'a mut [u8; 36],
+) -> &'a str {
+    name.clear();
+    name.push_str(channel.as_str());
+    name.push(':');
+    name.push_str(address);
+    let namespace = Uuid::from_bytes(*application.as_bytes());
+    Uuid::new_v5(&namespace, name.as_bytes()).hyphenated().encode_lower(id)
+}

@@ -1,0 +1,276 @@
+//! Turns the bytes of one object, as they arrive, into [`Block`]s of whole records.
+//!
+//! Sans-I/O: the caller asks for [`Splitter::space`], reads into it, says how much ([`Splitter::advance`],
+//! [`Splitter::finish`]) and takes blocks ([`Splitter::next`]). What comes out does not depend on how the
+//! bytes came in: records, failures, positions and cuts are the same for every chunk and block size. Memory
+//! is bounded by a block and `max_line`, however long a line is. Nothing is parsed here: JSON lines end at
+//! newlines ([`lines`]), CSV records where their quotes allow it ([`records`]).
+
+mod lines;
+mod quotes;
+mod records;
+mod refused;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::sync::Arc;
+
+use pinport_model::{FailureCode, Format, Origin, RecordLimits, failure::FailureReason};
+
+use crate::{
+    block::{Block, FailedRecord, Fault},
+    parse::CsvHeader,
+};
+use window::Window;
+
+pub(crate) use quotes::{content_len, is_blank};
+pub use refused::{ObjectRefused, RefusedReason};
+
+/// How to split.
+#[derive(Debug, Clone, Copy)]
+pub struct SplitOptions {
+    /// Bytes of a block; 256 to 512 KiB is best for the caches.
+    pub block_bytes: usize,
+    /// Of these, `max_line` and `max_columns` count.
+    pub limits: RecordLimits,
+}
+
+impl Default for SplitOptions {
+    fn default() -> Self {
+        Self { block_bytes: 256 << 10, limits: RecordLimits::default() }
+    }
+}
+
+/// What [`Splitter::next`] has.
+#[derive(Debug)]
+#[must_use]
+pub enum Split {
+    /// Nothing before more bytes arrive, or [`Splitter::finish`].
+    NeedInput,
+    /// Some records.
+    Block(Block),
+    /// Nothing any more.
+    End,
+}
+
+/// What comes next in the object.
+#[derive(Debug)]
+enum Stage {
+    /// Perhaps a byte order mark.
+    Mark,
+    /// The header of a CSV object.
+    Header,
+    /// JSON records.
+    Lines(lines::Lines),
+    /// CSV records.
+    Records(records::Records),
+}
+
+/// Splits one object.
+#[derive(Debug)]
+pub struct Splitter {
+    format: Format,
+    options: SplitOptions,
+    out: Outlet,
+    stage: Stage,
+}
+
+impl Splitter {
+    /// Begins an object.
+    pub fn new(format: Format, options: SplitOptions, object: u64) -> Self {
+        let at = Origin { object, byte: 0, line: 1 };
+        Self { format, options, out: Outlet::new(&options, at, None), stage: Stage::Mark }
+    }
+
+    /// Goes on in the middle of an object, at the end of a block. For CSV with the object's header, which
+    /// [`Block::header`] carries or [`CsvHeader::read`] makes again from its bytes.
+    ///
+    /// A position at the very beginning is the same as [`Splitter::new`].
+    pub fn resume(format: Format, options: SplitOptions, at: Origin, header: Option<Arc<CsvHeader>>) -> Self {
+        let stage = match (format, &header) {
+            _ if at.byte == 0 => return Self::new(format, options, at.object),
+            (Format::Json, _) => Stage::Lines(lines::Lines::default()),
+            (Format::Csv, Some(header)) => Stage::Records(records::Records::new(header.columns(), at.byte)),
+            (Format::Csv, None) => Stage::Header,
+        };
+        Self { format, options, out: Outlet::new(&options, at, header), stage }
+    }
+
+    /// Where the next bytes of the object go; never empty.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.out.window.space()
+    }
+
+    /// The first `bytes` of [`Splitter::space`] were filled.
+    ///
+    /// # Panics
+    /// If that is more than there was space for.
+    pub fn advance(&mut self, bytes: usize) {
+        self.out.window.advance(bytes);
+    }
+
+    /// Copies as much of `bytes` as there is space for and returns how much that was.
+    pub fn push(&mut self, bytes: &[u8]) -> usize {
+        let space = self.space();
+        let fits = bytes.len().min(space.len());
+        space[..fits].copy_from_slice(&bytes[..fits]);
+        self.advance(fits);
+        fits
+    }
+
+    /// The object has no more bytes.
+    pub fn finish(&mut self) {
+        self.out.window.finish();
+    }
+
+    /// Takes a buffer back that came out as a block.
+    pub fn give_back(&mut self, buffer: Vec<u8>) {
+        self.out.window.give_back(buffer);
+    }
+
+    /// Where the next block begins.
+    pub fn position(&self) -> Origin {
+        self.out.origin
+    }
+
+    /// The object's header, once it has been read.
+    pub fn header(&self) -> Option<&Arc<CsvHeader>> {
+        self.out.header.as_ref()
+    }
+
+    /// The next block, if there is one. A block ends at the first record border at or after `cut`, an
+    /// offset in the object behind the place where the block begins (others are ignored).
+    pub fn next(&mut self, cut: Option<u64>) -> Result<Split, ObjectRefused> {
+        loop {
+            match &mut self.stage {
+                Stage::Mark => {
+                    if !self.out.skip_mark()? {
+                        return Ok(Split::NeedInput);
+                    }
+                    self.stage = match self.format {
+                        Format::Json => Stage::Lines(lines::Lines::default()),
+                        Format::Csv => Stage::Header,
+                    };
+                }
+                Stage::Header => match records::read_header(&mut self.out, &self.options.limits)? {
+                    records::HeaderStep::NeedInput => return Ok(Split::NeedInput),
+                    records::HeaderStep::Nothing => return Ok(self.out.rest()),
+                    records::HeaderStep::Read(header) => {
+                        let records = records::Records::new(header.columns(), self.out.at.byte);
+                        self.out.header = Some(header);
+                        self.stage = Stage::Records(records);
+                    }
+                },
+                Stage::Lines(lines) => return Ok(lines.next(&mut self.out, cut)),
+                Stage::Records(records) => return Ok(records.next(&mut self.out, cut)),
+            }
+        }
+    }
+}
+
+/// The way out: the window, and what the next block already has.
+#[derive(Debug)]
+struct Outlet {
+    window: Window,
+    max_line: u64,
+    /// Where the next block begins.
+    origin: Origin,
+    /// Where the window begins; behind `origin` if something was dropped.
+    at: Origin,
+    header: Option<Arc<CsvHeader>>,
+    lost: Option<FailedRecord>,
+    /// Ranges are offsets in the object until the block is made.
+    faults: Vec<(std::ops::Range<u64>, FailureReason)>,
+}
+
+impl Outlet {
+    fn new(options: &SplitOptions, at: Origin, header: Option<Arc<CsvHeader>>) -> Self {
+        Self {
+            window: Window::new(options.block_bytes, at.byte),
+            max_line: options.limits.max_line as u64,
+            origin: at,
+            at,
+            header,
+            lost: None,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Whether bytes or failures wait that a block up to `to` would hold.
+    fn has_pending(&self, to: u64) -> bool {
+        self.lost.is_some() || to > self.at.byte
+    }
+
+    /// Whether `cut` lies in the block that would end at `to`.
+    fn is_cut(&self, cut: Option<u64>, to: u64) -> bool {
+        cut.is_some_and(|cut| cut > self.origin.byte && cut <= to)
+    }
+
+    /// The block up to `to`.
+    fn block(&mut self, to: u64) -> Split {
+        let first = self.at;
+        let lines = self.window.newlines(first.byte..to);
+        let (buffer, range) = self.window.take(to);
+        let relative = |at: u64| (at - first.byte) as usize;
+        let faults = self.faults.drain(..).map(|(range, reason)| Fault {
+            range: relative(range.start)..relative(range.end),
+            reason,
+        });
+        let faults = faults.collect();
+        let end = Origin { byte: to, line: first.line + lines, ..first };
+        let origin = std::mem::replace(&mut self.origin, end);
+        self.at = end;
+        Split::Block(Block {
+            origin,
+            end,
+            first,
+            header: self.header.clone(),
+            lost: self.lost.take(),
+            faults,
+            buffer,
+            range,
+        })
+    }
+
+    /// The last block of the object, if anything is left for it to account for.
+    fn rest(&mut self) -> Split {
+        let end = self.window.end();
+        if end > self.origin.byte || self.lost.is_some() { self.block(end) } else { Split::End }
+    }
+
+    /// Drops the bytes before `to`.
+    fn drop_before(&mut self, to: u64) {
+        self.at.line += self.window.newlines(self.at.byte..to);
+        self.at.byte = to;
+        self.window.discard(to);
+    }
+
+    /// Drops a byte order mark. False: more bytes are needed to tell.
+    fn skip_mark(&mut self) -> Result<bool, ObjectRefused> {
+        let window = &self.window;
+        let head = window.bytes(window.start()..window.end().min(window.start() + 4));
+        if head.len() < 4 && !window.is_finished() {
+            return Ok(false);
+        }
+        let encoding = match head {
+            [0xef, 0xbb, 0xbf, ..] => {
+                self.drop_before(self.at.byte + 3);
+                return Ok(true);
+            }
+            [0xff, 0xfe, 0, 0] => ("UTF-32 (little-endian)", "UTF-32LE"),
+            [0, 0, 0xfe, 0xff] => ("UTF-32 (big-endian)", "UTF-32BE"),
+            [0xff, 0xfe, ..] => ("UTF-16 (little-endian)", "UTF-16LE"),
+            [0xfe, 0xff, ..] => ("UTF-16 (big-endian)", "UTF-16BE"),
+            _ => return Ok(true),
+        };
+        let reason = RefusedReason::Encoding { name: encoding.0, iconv: encoding.1 };
+        Err(ObjectRefused { origin: self.at, column: Some(1), reason })
+    }
+}
+
+/// The reason of a record that is longer than `max_line`.
+pub(crate) fn too_long(max_line: u64) -> FailureReason {
+    let message = format!("the record is longer than {max_line} bytes (max_line)");
+    FailureReason::new(FailureCode::LineTooLong, message)
+}

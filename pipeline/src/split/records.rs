@@ -1,0 +1,475 @@
+//! CSV records: they end at the newlines that lie outside quotes.
+//!
+//! A record that spans lines is judged whole before it goes out, because one quote too many would otherwise
+//! swallow what follows. It fails if a quoted cell does not end, or ends in the middle of a cell, or if its
+//! cells are not as many as the header's. Then reading goes on at the next line that begins a good record
+//! of the header's width; the lines between belong to the failed one. Records of one line are never judged
+//! here (the parser counts their cells), so the common case is a search for newlines.
+//!
+//! Hostile quotes cannot make this slow. If two records are read from different lines and both are inside a
+//! quoted cell at the same newline, all that follows is the same for both. So what the first reading found
+//! (its [`Wake`]) answers for the second, and no line is walked more than a few times.
+
+use std::{ops::Range, sync::Arc};
+
+use pinport_model::{FailureCode, Origin, RecordLimits, failure::FailureReason};
+
+use super::{
+    FailedRecord, ObjectRefused, Outlet, RefusedReason, Split,
+    quotes::{content_len, is_blank, walk},
+    too_long,
+    window::Window,
+};
+use crate::parse::CsvHeader;
+
+/// The reading of a record that spans lines, as far as it has come: the line at `last` begins inside quotes.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    last: u64,
+    commas: usize,
+    /// No newline lies between `last` and here.
+    searched: u64,
+}
+
+/// How the reading of a record that spans lines ends.
+#[derive(Debug, Clone, Copy)]
+enum RunEnd {
+    /// Text follows a closing quote.
+    Stray,
+    /// The object ends inside quotes.
+    Unterminated,
+    /// The record ends.
+    Ended { end: u64, commas: usize },
+    /// The record is longer than `max_line`.
+    Long,
+}
+
+impl Run {
+    /// Reads on a record that began at `start`. `None`: more bytes are needed.
+    fn go_on(&mut self, window: &Window, start: u64, max_line: u64) -> Option<RunEnd> {
+        loop {
+            let end = match find_line(window, start, self.last, &mut self.searched, max_line) {
+                Line::NeedInput => return None,
+                Line::Long => return Some(RunEnd::Long),
+                Line::Ends(end) => end,
+            };
+            let line = window.bytes(self.last..end);
+            let walk = walk::<true>(line, true);
+            if walk.stray {
+                return Some(RunEnd::Stray);
+            }
+            if !walk.inside {
+                return Some(RunEnd::Ended { end, commas: self.commas + walk.commas });
+            }
+            if line.last() != Some(&b'\n') {
+                return Some(RunEnd::Unterminated);
+            }
+            *self = Self { last: end, commas: self.commas + walk.commas, searched: end };
+        }
+    }
+}
+
+enum Line {
+    NeedInput,
+    Long,
+    /// Offset behind the line.
+    Ends(u64),
+}
+
+/// The end of the line at `last` in a record that began at `start`.
+fn find_line(window: &Window, start: u64, last: u64, searched: &mut u64, max_line: u64) -> Line {
+    // A terminator takes two bytes: with this many and no newline the record is too long for sure.
+    let limit = (start + max_line + 2).min(window.end());
+    let from = (*searched).max(last);
+    let newline = if from < limit { window.find(b'\n', from..limit) } else { None };
+    let end = match newline {
+        Some(newline) => newline + 1,
+        None => {
+            *searched = from.max(limit);
+            if window.end() >= start + max_line + 2 {
+                return Line::Long;
+            }
+            if !window.is_finished() {
+                return Line::NeedInput;
+            }
+            window.end()
+        }
+    };
+    if content_len(window.bytes(start..end)) as u64 > max_line { Line::Long } else { Line::Ends(end) }
+}
+
+/// What the reading of a failed record found: it is inside quotes at every newline before `run.last`.
+#[derive(Debug)]
+struct Wake {
+    /// The line that is judged now, and the commas of the failed record before it.
+    at: u64,
+    commas: usize,
+    run: Run,
+    end: RunEnd,
+}
+
+/// The record that failed, while the line is sought where reading goes on.
+#[derive(Debug)]
+struct Failing {
+    /// Where it begins; its line counts once `kept` is false.
+    origin: Origin,
+    reason: FailureReason,
+    /// Whether its bytes are still in the window.
+    kept: bool,
+}
+
+enum Step {
+    On,
+    NeedInput,
+    Out(Split),
+}
+
+/// Finds where records end.
+#[derive(Debug)]
+pub(super) struct Records {
+    columns: usize,
+    /// Everything before is judged; a line begins here.
+    pos: u64,
+    /// No newline lies between `pos` and here.
+    searched: u64,
+    /// The next quote at or behind `pos`, and up to where it was looked for.
+    quote: Option<u64>,
+    quote_searched: u64,
+    /// The rest of the line at `pos` is being dropped because it is too long.
+    skipping: bool,
+    run: Option<Run>,
+    wake: Option<Wake>,
+    failing: Option<Failing>,
+}
+
+impl Records {
+    pub(super) fn new(columns: usize, at: u64) -> Self {
+        Self {
+            columns,
+            pos: at,
+            searched: at,
+            quote: None,
+            quote_searched: at,
+            skipping: false,
+            run: None,
+            wake: None,
+            failing: None,
+        }
+    }
+
+    pub(super) fn next(&mut self, out: &mut Outlet, cut: Option<u64>) -> Split {
+        loop {
+            if self.failing.is_none() {
+                if out.is_cut(cut, self.pos) {
+                    return out.block(self.pos);
+                }
+                if self.wake.is_none() && self.run.is_none() {
+                    self.leap(out, cut);
+                    if out.is_cut(cut, self.pos) {
+                        return out.block(self.pos);
+                    }
+                }
+            }
+            match self.step(out) {
+                Step::On => {}
+                Step::Out(split) => return split,
+                Step::NeedInput => {
+                    let border = match &self.failing {
+                        Some(failing) if failing.kept => failing.origin.byte,
+                        Some(_) => out.at.byte,
+                        None => self.pos,
+                    };
+                    return if out.window.is_full() && out.has_pending(border) {
+                        out.block(border)
+                    } else {
+                        Split::NeedInput
+                    };
+                }
+            }
+        }
+    }
+
+    /// Goes over lines without quotes, which are records as they are, up to the cut.
+    fn leap(&mut self, out: &Outlet, cut: Option<u64>) {
+        let end = out.window.end();
+        loop {
+            if self.quote.is_none_or(|quote| quote < self.pos) {
+                let from = if self.quote.is_none() { self.quote_searched.max(self.pos) } else { self.pos };
+                self.quote = out.window.find(b'"', from..end);
+                self.quote_searched = end;
+            }
+            // Among so few bytes no whole line is too long.
+            let clear = self.quote.unwrap_or(end).min(self.pos + out.max_line);
+            let from = self.searched.clamp(self.pos, clear);
+            let at_cut = cut.filter(|&cut| out.is_cut(Some(cut), clear)).and_then(|cut| {
+                let from = from.max(cut.saturating_sub(1).min(clear));
+                out.window.find(b'\n', from..clear)
+            });
+            match at_cut.or_else(|| out.window.rfind(b'\n', from..clear)) {
+                Some(newline) => self.move_to(newline + 1),
+                None => return,
+            }
+            if at_cut.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Judges the line at `pos`.
+    fn step(&mut self, out: &mut Outlet) -> Step {
+        let max_line = out.max_line;
+        if let Some(failing) = &self.failing
+            && failing.kept
+            && (self.skipping || self.pos > failing.origin.byte + max_line + 2)
+            && let Some(block) = self.lose(out)
+        {
+            return Step::Out(block);
+        }
+        if self.skipping {
+            return self.skip(out);
+        }
+        if self.pos == out.window.end() {
+            if !out.window.is_finished() {
+                return Step::NeedInput;
+            }
+            if self.failing.is_some() {
+                return self.settle(out).map_or(Step::On, Step::Out);
+            }
+            return Step::Out(out.rest());
+        }
+        let pos = self.pos;
+        let end = match find_line(&out.window, pos, pos, &mut self.searched, max_line) {
+            Line::NeedInput => return Step::NeedInput,
+            Line::Long => {
+                self.fail(out, too_long(max_line));
+                self.wake = None;
+                self.skipping = true;
+                return Step::On;
+            }
+            Line::Ends(end) => end,
+        };
+        let line = out.window.bytes(pos..end);
+        let first = walk::<true>(line, false);
+        let next = if is_blank(line) {
+            None
+        } else if !first.inside {
+            (first.commas + 1 == self.columns || self.failing.is_none()).then_some(end)
+        } else {
+            let judged = if line.last() != Some(&b'\n') {
+                Some((RunEnd::Unterminated, 0))
+            } else if first.stray {
+                Some((RunEnd::Stray, 0))
+            } else {
+                self.judge(&out.window, pos..end, first.commas, max_line)
+            };
+            match judged {
+                None => return Step::NeedInput,
+                Some((RunEnd::Ended { end, .. }, cells)) if cells == self.columns => Some(end),
+                Some((ended, cells)) => {
+                    let lines = match ended {
+                        RunEnd::Ended { end, .. } => out.window.newlines(pos..end),
+                        _ => 0,
+                    };
+                    self.fail(out, self.reason(ended, cells, lines, first.opened, max_line));
+                    if let Some(run) = self.run.take().filter(|run| run.last > end) {
+                        self.wake = Some(Wake { at: end, commas: first.commas, run, end: ended });
+                    }
+                    None
+                }
+            }
+        };
+        match next {
+            // The failed record ends here; the line is judged again, for the next record.
+            Some(_) if self.failing.is_some() => self.settle(out).map_or(Step::On, Step::Out),
+            Some(next) => {
+                self.pass(out, next);
+                Step::On
+            }
+            None => {
+                self.pass(out, end);
+                Step::On
+            }
+        }
+    }
+
+    /// Reads the record whose first line is `line`, and which spans more; its end and its cells.
+    fn judge(
+        &mut self,
+        window: &Window,
+        line: Range<u64>,
+        commas: usize,
+        max_line: u64,
+    ) -> Option<(RunEnd, usize)> {
+        if let Some(wake) = &mut self.wake {
+            // At the end of this line the failed record is inside quotes too.
+            if matches!(wake.end, RunEnd::Long) {
+                wake.end = wake.run.go_on(window, line.start, max_line)?;
+            }
+            let there = wake.commas + walk::<true>(window.bytes(line), true).commas;
+            let cells = match wake.end {
+                RunEnd::Ended { commas: all, .. } => commas + (all - there) + 1,
+                _ => 0,
+            };
+            return Some((wake.end, cells));
+        }
+        let run = self.run.get_or_insert(Run { last: line.end, commas, searched: line.end });
+        let end = run.go_on(window, line.start, max_line)?;
+        let cells = if let RunEnd::Ended { commas, .. } = end { commas + 1 } else { 0 };
+        Some((end, cells))
+    }
+
+    fn reason(
+        &self,
+        end: RunEnd,
+        cells: usize,
+        lines: u64,
+        opened: usize,
+        max_line: u64,
+    ) -> FailureReason {
+        let code = FailureCode::UnterminatedQuote;
+        let reason = match end {
+            RunEnd::Stray => {
+                FailureReason::new(code, "text follows the closing quote of a cell that spans lines")
+            }
+            RunEnd::Unterminated => FailureReason::new(code, "a quoted cell does not end"),
+            RunEnd::Long => FailureReason::new(
+                code,
+                format!("a quoted cell does not end within {max_line} bytes (max_line)"),
+            ),
+            RunEnd::Ended { .. } => FailureReason::new(
+                FailureCode::CellCount,
+                format!(
+                    "has {cells} cells on {lines} lines, the header has {}; perhaps a quote does not end",
+                    self.columns
+                ),
+            ),
+        };
+        reason.at(opened as u64)
+    }
+
+    /// The record at `pos` failed, unless the line only looked for the end of one that did.
+    fn fail(&mut self, out: &Outlet, reason: FailureReason) {
+        let origin = Origin { byte: self.pos, ..out.at };
+        self.failing.get_or_insert(Failing { origin, reason, kept: true });
+    }
+
+    /// Goes over a line (or a record) that is judged.
+    fn pass(&mut self, out: &mut Outlet, to: u64) {
+        if let Some(wake) = &mut self.wake {
+            if wake.at < to && to <= wake.run.last {
+                wake.commas += walk::<true>(out.window.bytes(wake.at..to), true).commas;
+                wake.at = to;
+            }
+            if to >= wake.run.last {
+                self.wake = None;
+            }
+        }
+        self.move_to(to);
+        if self.failing.as_ref().is_some_and(|failing| !failing.kept) {
+            out.drop_before(to);
+        }
+    }
+
+    fn move_to(&mut self, to: u64) {
+        self.pos = to;
+        self.searched = to;
+        self.run = None;
+    }
+
+    /// Drops the rest of a line that is too long.
+    fn skip(&mut self, out: &mut Outlet) -> Step {
+        let end = out.window.end();
+        match out.window.find(b'\n', self.pos..end) {
+            Some(newline) => {
+                self.skipping = false;
+                self.pass(out, newline + 1);
+                Step::On
+            }
+            None => {
+                self.pass(out, end);
+                self.skipping = !out.window.is_finished();
+                if self.skipping { Step::NeedInput } else { Step::On }
+            }
+        }
+    }
+
+    /// Gives up the bytes of the failing record. What lies before it must go out first.
+    fn lose(&mut self, out: &mut Outlet) -> Option<Split> {
+        let failing = self.failing.as_mut()?;
+        if out.has_pending(failing.origin.byte) {
+            return Some(out.block(failing.origin.byte));
+        }
+        failing.origin = out.at;
+        failing.kept = false;
+        out.drop_before(self.pos);
+        None
+    }
+
+    /// The failing record ends at `pos`.
+    fn settle(&mut self, out: &mut Outlet) -> Option<Split> {
+        let failing = self.failing.as_ref()?;
+        if failing.kept
+            && content_len(out.window.bytes(failing.origin.byte..self.pos)) as u64 > out.max_line
+            && let Some(block) = self.lose(out)
+        {
+            return Some(block);
+        }
+        let failing = self.failing.take()?;
+        if failing.kept {
+            out.faults.push((failing.origin.byte..self.pos, failing.reason));
+        } else {
+            out.lost = Some(FailedRecord { origin: failing.origin, reason: failing.reason, raw: None });
+        }
+        None
+    }
+}
+
+pub(super) enum HeaderStep {
+    NeedInput,
+    /// The object has no record at all.
+    Nothing,
+    Read(Arc<CsvHeader>),
+}
+
+/// Reads the header and drops its bytes.
+pub(super) fn read_header(out: &mut Outlet, limits: &RecordLimits) -> Result<HeaderStep, ObjectRefused> {
+    let refused = |out: &Outlet, reason| ObjectRefused { origin: out.at, column: None, reason };
+    loop {
+        let start = out.at.byte;
+        if start == out.window.end() {
+            return Ok(if out.window.is_finished() { HeaderStep::Nothing } else { HeaderStep::NeedInput });
+        }
+        let most = limits.max_line;
+        let mut end = match find_line(&out.window, start, start, &mut { start }, out.max_line) {
+            Line::NeedInput => return Ok(HeaderStep::NeedInput),
+            Line::Long => return Err(refused(out, RefusedReason::HeaderTooLong { most })),
+            Line::Ends(end) => end,
+        };
+        let line = out.window.bytes(start..end);
+        if is_blank(line) {
+            out.drop_before(end);
+            continue;
+        }
+        let first = walk::<false>(line, false);
+        if first.inside {
+            let mut run = Run { last: end, commas: 0, searched: end };
+            let ended = match run.go_on(&out.window, start, out.max_line) {
+                _ if line.last() != Some(&b'\n') => Some(RunEnd::Unterminated),
+                ended => ended,
+            };
+            match ended {
+                None => return Ok(HeaderStep::NeedInput),
+                Some(RunEnd::Ended { end: ended, .. }) => end = ended,
+                Some(RunEnd::Long) => return Err(refused(out, RefusedReason::HeaderTooLong { most })),
+                Some(RunEnd::Stray | RunEnd::Unterminated) => {
+                    let column = Some(first.opened as u64 + 1);
+                    return Err(ObjectRefused { column, ..refused(out, RefusedReason::HeaderUnterminated) });
+                }
+            }
+        }
+        let header = CsvHeader::read(out.window.bytes(start..end), limits)
+            .map_err(|fault| ObjectRefused { column: fault.1, ..refused(out, fault.0) })?;
+        out.drop_before(end);
+        return Ok(HeaderStep::Read(Arc::new(header)));
+    }
+}

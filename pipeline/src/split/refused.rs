@@ -1,0 +1,59 @@
+//! An object that cannot be read at all, and the sentence that says what to do about it.
+
+use pinport_model::Origin;
+
+/// Why no record of an object can be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RefusedReason {
+    /// Text in another encoding.
+    #[error(
+        "the file is {name} text, UTF-8 is expected; convert it with: iconv -f {iconv} -t UTF-8 OLD > NEW"
+    )]
+    Encoding {
+        /// The encoding for people.
+        name: &'static str,
+        /// The encoding for iconv.
+        iconv: &'static str,
+    },
+    /// The header names no key.
+    #[error(
+        "the header has none of the columns Id, Address, User.UserId (it has {found}); \
+         names are case-sensitive, and the first line must be the header"
+    )]
+    NoKey {
+        /// The first columns that were found.
+        found: String,
+    },
+    /// More columns than allowed.
+    #[error("the header has {found} columns, at most {most} are allowed (max_columns)")]
+    TooManyColumns {
+        /// Columns in the header.
+        found: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// Bytes in the header that are not UTF-8.
+    #[error("the header is not UTF-8; convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW")]
+    HeaderNotUtf8,
+    /// A quoted cell of the header that does not end.
+    #[error("a quoted name in the header does not end")]
+    HeaderUnterminated,
+    /// A header that is too long.
+    #[error("the header is longer than {most} bytes (max_line)")]
+    HeaderTooLong {
+        /// The limit.
+        most: usize,
+    },
+}
+
+/// An object that cannot be read: no record of it was or will be handed out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {}{}: {reason}", origin.line, column.map(|column| format!(" column {column}")).unwrap_or_default())]
+pub struct ObjectRefused {
+    /// Where the fault's line begins.
+    pub origin: Origin,
+    /// Byte of the line, from 1, if one byte is at fault.
+    pub column: Option<u64>,
+    /// Why.
+    pub reason: RefusedReason,
+}

@@ -1,0 +1,143 @@
+//! The bytes a splitter holds: read into place by the caller, handed out as blocks without a copy but for
+//! the record that straddles the end. Positions are offsets in the object, so nothing shifts.
+
+use std::ops::Range;
+
+use memchr::{memchr, memrchr};
+
+/// Buffers kept for reuse; more than that are in flight only for a moment.
+const POOL: usize = 16;
+
+/// A buffer that grew beyond this many times the block size is not kept.
+const KEEP_FACTOR: usize = 4;
+
+#[derive(Debug)]
+pub(super) struct Window {
+    /// The whole of it is initialised; bytes from `filled` on are stale.
+    buffer: Vec<u8>,
+    filled: usize,
+    /// First byte that was not handed out or dropped.
+    start: usize,
+    /// Offset in the object of `buffer[0]`.
+    base: u64,
+    finished: bool,
+    block_bytes: usize,
+    pool: Vec<Vec<u8>>,
+}
+
+impl Window {
+    pub(super) fn new(block_bytes: usize, at: u64) -> Self {
+        let block_bytes = block_bytes.max(1);
+        Self {
+            buffer: vec![0; block_bytes],
+            filled: 0,
+            start: 0,
+            base: at,
+            finished: false,
+            block_bytes,
+            pool: Vec::new(),
+        }
+    }
+
+    /// Where the next bytes go; never empty.
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        if self.filled == self.buffer.len() {
+            if self.start > 0 {
+                self.buffer.copy_within(self.start.., 0);
+                self.filled -= self.start;
+                self.base += self.start as u64;
+                self.start = 0;
+            } else {
+                let grown = (self.buffer.len() * 2).max(64);
+                self.buffer.resize(grown, 0);
+            }
+        }
+        &mut self.buffer[self.filled..]
+    }
+
+    pub(super) fn advance(&mut self, bytes: usize) {
+        assert!(bytes <= self.buffer.len() - self.filled, "more bytes than there was space for");
+        self.filled += bytes;
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// Whether the object ends at [`Window::end`].
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Whether a block should go out now: so little space is left that reads would be small.
+    pub(super) fn is_full(&self) -> bool {
+        self.buffer.len() - self.filled <= self.block_bytes / 16
+    }
+
+    /// Offset of the first byte that was not handed out or dropped.
+    pub(super) fn start(&self) -> u64 {
+        self.base + self.start as u64
+    }
+
+    /// Offset behind the last byte.
+    pub(super) fn end(&self) -> u64 {
+        self.base + self.filled as u64
+    }
+
+    fn index(&self, at: u64) -> usize {
+        (at - self.base) as usize
+    }
+
+    pub(super) fn bytes(&self, range: Range<u64>) -> &[u8] {
+        &self.buffer[self.index(range.start)..self.index(range.end)]
+    }
+
+    /// The first `byte` in `range`.
+    pub(super) fn find(&self, byte: u8, range: Range<u64>) -> Option<u64> {
+        let from = range.start;
+        memchr(byte, self.bytes(range)).map(|index| from + index as u64)
+    }
+
+    /// The last `byte` in `range`.
+    pub(super) fn rfind(&self, byte: u8, range: Range<u64>) -> Option<u64> {
+        let from = range.start;
+        memrchr(byte, self.bytes(range)).map(|index| from + index as u64)
+    }
+
+    pub(super) fn newlines(&self, range: Range<u64>) -> u64 {
+        memchr::memchr_iter(b'\n', self.bytes(range)).count() as u64
+    }
+
+    /// Forgets the bytes before `at`.
+    pub(super) fn discard(&mut self, at: u64) {
+        self.start = self.index(at);
+        if self.start == self.filled {
+            self.base += self.start as u64;
+            self.start = 0;
+            self.filled = 0;
+        }
+    }
+
+    /// Hands out the bytes before `at`; the rest moves to another buffer.
+    pub(super) fn take(&mut self, at: u64) -> (Vec<u8>, Range<usize>) {
+        let stop = self.index(at);
+        let rest = self.filled - stop;
+        let mut next = self.pool.pop().unwrap_or_default();
+        // Recycled buffers keep their length, so this writes zeros only once a buffer.
+        if next.len() < rest || next.len() < self.block_bytes {
+            next.resize(self.block_bytes.max(rest), 0);
+        }
+        next[..rest].copy_from_slice(&self.buffer[stop..self.filled]);
+        let range = self.start..stop;
+        self.base = at;
+        self.start = 0;
+        self.filled = rest;
+        (std::mem::replace(&mut self.buffer, next), range)
+    }
+
+    pub(super) fn give_back(&mut self, buffer: Vec<u8>) {
+        if self.pool.len() < POOL && buffer.len() <= self.block_bytes * KEEP_FACTOR {
+            self.pool.push(buffer);
+        }
+    }
+}
