@@ -1,0 +1,220 @@
+//! From the bytes of an object to its decoded bytes: the compression is recognised by content, never by name.
+//!
+//! Sans-I/O but for [`Input`], which hands out the next bytes. A clean end is only reported after the last
+//! member was checked to its end; anything else is a [`Fault`].
+
+mod codec;
+#[cfg(test)]
+mod tests;
+
+use codec::Codec;
+
+use super::SourceError;
+
+/// Bytes that decide on the compression.
+pub(super) const LEAD: usize = 10;
+
+/// How an object is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, one or more members.
+    Gzip,
+    /// zstd, one or more frames.
+    Zstd,
+    /// bzip2, one or more streams.
+    Bzip2,
+    /// xz, one or more streams.
+    Xz,
+}
+
+impl Compression {
+    /// What an object whose first bytes these are is compressed with.
+    pub fn of(lead: &[u8]) -> Self {
+        let bzip2 = |lead: &[u8]| {
+            lead.starts_with(b"BZh")
+                && matches!(lead.get(3), Some(b'1'..=b'9'))
+                && matches!(lead.get(4..10), Some(b"\x31\x41\x59\x26\x53\x59" | b"\x17\x72\x45\x38\x50\x90"))
+        };
+        if lead.starts_with(b"\x1f\x8b") {
+            Self::Gzip
+        } else if lead.starts_with(b"\x28\xb5\x2f\xfd") || matches!(lead, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]) {
+            Self::Zstd
+        } else if bzip2(lead) {
+            Self::Bzip2
+        } else if lead.starts_with(b"\xfd7zXZ\0") {
+            Self::Xz
+        } else {
+            Self::None
+        }
+    }
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
+        }
+    }
+}
+
+/// Where the decoder gets its bytes from.
+pub(super) trait Input {
+    /// The next bytes; none at the end.
+    fn fill(&mut self) -> Result<&[u8], SourceError>;
+    /// Moves on.
+    fn consume(&mut self, bytes: usize);
+    /// The next bytes into `buf`; 0 at the end.
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError>;
+}
+
+/// How far an object may grow.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caps {
+    pub(super) decoded: u64,
+    pub(super) ratio: u64,
+    pub(super) grace: u64,
+}
+
+/// Why decoding ended early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The input failed.
+    Input(SourceError),
+    /// The input ended too early.
+    Truncated(String),
+    /// The input is no such compressed data.
+    Corrupt(String),
+    /// The output grew beyond a cap.
+    TooLarge(String),
+}
+
+/// Decodes one object.
+pub(super) struct Decoder {
+    compression: Compression,
+    codec: Option<Codec>,
+    caps: Caps,
+    /// Whether the next byte begins a member (or the padding after the last).
+    between: bool,
+    ended: bool,
+    read: u64,
+    decoded: u64,
+}
+
+impl Decoder {
+    pub(super) fn new(compression: Compression, caps: Caps) -> Self {
+        Self { compression, codec: None, caps, between: true, ended: false, read: 0, decoded: 0 }
+    }
+
+    pub(super) fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Bytes of the input that were used.
+    pub(super) fn source_bytes(&self) -> u64 {
+        self.read
+    }
+
+    /// Bytes that came of them.
+    pub(super) fn decoded_bytes(&self) -> u64 {
+        self.decoded
+    }
+
+    /// Counts from `start` instead of 0: the input was moved there.
+    pub(super) fn start_at(&mut self, start: u64) {
+        self.read = start;
+        self.decoded = start;
+    }
+
+    /// Decodes into `buf`. 0 only at the verified end, or if `buf` is empty.
+    pub(super) fn read(&mut self, input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Fault> {
+        if buf.is_empty() || self.ended {
+            return Ok(0);
+        }
+        let bytes = match self.compression {
+            Compression::None => {
+                let bytes = input.read(buf).map_err(Fault::Input)?;
+                self.read += bytes as u64;
+                bytes
+            }
+            _ => self.decode(input, buf)?,
+        };
+        self.decoded += bytes as u64;
+        self.ended = bytes == 0;
+        self.check_caps()?;
+        Ok(bytes)
+    }
+
+    fn decode(&mut self, input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Fault> {
+        loop {
+            let bytes = input.fill().map_err(Fault::Input)?;
+            if self.between {
+                let Some(skipped) = self.begin_member(bytes)? else { return Ok(0) };
+                if skipped > 0 {
+                    input.consume(skipped);
+                    self.read += skipped as u64;
+                    continue;
+                }
+            }
+            let codec = self.codec.as_mut().ok_or_else(|| Fault::Corrupt("no member has begun".into()))?;
+            let step = codec.step(bytes, buf).map_err(Fault::Corrupt)?;
+            let (exhausted, stuck) = (bytes.is_empty(), step.read == 0 && step.written == 0 && !step.ended);
+            if stuck && exhausted {
+                return Err(Fault::Truncated(format!("the {} data ends too early", self.compression.as_str())));
+            }
+            if stuck {
+                return Err(Fault::Corrupt(format!("the {} decoder makes no progress", self.compression.as_str())));
+            }
+            input.consume(step.read);
+            self.read += step.read as u64;
+            self.between = step.ended;
+            if step.written > 0 {
+                return Ok(step.written);
+            }
+        }
+    }
+
+    /// Begins the member at `bytes`: how many bytes of padding to skip before, or `None` at the end.
+    fn begin_member(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
+        let Some(&first) = bytes.first() else {
+            return Ok(None);
+        };
+        let expected = match self.compression {
+            Compression::Gzip if first == 0 && self.codec.is_some() => {
+                return Ok(Some(bytes.iter().take_while(|byte| **byte == 0).count()));
+            }
+            Compression::Gzip => first == 0x1f,
+            Compression::Bzip2 => first == b'B',
+            Compression::Xz => self.codec.is_none(),
+            Compression::Zstd => first == 0x28 || (0x50..=0x5f).contains(&first),
+            Compression::None => true,
+        };
+        if !expected {
+            return Err(Fault::Corrupt(format!("garbage follows the {} data", self.compression.as_str())));
+        }
+        // A zstd decoder is ready for the next frame by itself.
+        if self.compression != Compression::Zstd || self.codec.is_none() {
+            self.codec = Codec::new(self.compression).map_err(Fault::Corrupt)?;
+        }
+        self.between = false;
+        Ok(Some(0))
+    }
+
+    fn check_caps(&self) -> Result<(), Fault> {
+        let Caps { decoded, ratio, grace } = self.caps;
+        if self.decoded > decoded {
+            return Err(Fault::TooLarge(format!("the limit is {decoded} decoded bytes an object")));
+        }
+        if self.compression != Compression::None
+            && self.decoded > grace
+            && self.decoded / ratio.max(1) > self.read
+        {
+            return Err(Fault::TooLarge(format!("it grows more than {ratio}-fold when decompressed")));
+        }
+        Ok(())
+    }
+}

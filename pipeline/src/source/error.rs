@@ -1,0 +1,178 @@
+//! What can go wrong with a source, told so that a command can say it in one sentence with a hint.
+
+use std::path::PathBuf;
+
+/// Why a source, or one object of it, could not be listed or read.
+///
+/// `url` is what the object is called in messages; `byte` is an offset in the object as it lies in the
+/// store, `decoded` one behind its decompression.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The bucket or container does not exist.
+    #[error("there is no bucket {bucket}: {reason}")]
+    NoSuchBucket {
+        /// The bucket as a URL.
+        bucket: String,
+        /// What the store said.
+        reason: String,
+    },
+    /// The store refuses these credentials.
+    #[error("access to {url} is denied: {reason}")]
+    AccessDenied {
+        /// What was asked for.
+        url: String,
+        /// What the store said.
+        reason: String,
+        /// Whether the credentials themselves are refused, so that no other object can be read either.
+        credentials: bool,
+    },
+    /// No credentials were found, or they could not be fetched.
+    #[error("there are no credentials for {url}: {reason}")]
+    NoCredentials {
+        /// The source.
+        url: String,
+        /// Where was looked, and what came of it.
+        reason: String,
+    },
+    /// Nothing to read matches the source.
+    #[error("no object to read matches {url} ({skipped} skipped)")]
+    NoMatch {
+        /// The source.
+        url: String,
+        /// Objects that matched but are not to be read.
+        skipped: u64,
+    },
+    /// An object that was listed is gone.
+    #[error("{url} is gone at byte {byte}: {reason}")]
+    NotFound {
+        /// The object.
+        url: String,
+        /// Where reading was.
+        byte: u64,
+        /// What the store said.
+        reason: String,
+    },
+    /// An object is not the one that was listed.
+    #[error("{url} changed while it was read, at byte {byte}: {reason}")]
+    Changed {
+        /// The object.
+        url: String,
+        /// Where reading was.
+        byte: u64,
+        /// What gave it away.
+        reason: String,
+    },
+    /// The store does not answer, or breaks off again and again.
+    #[error("{url} cannot be reached at byte {byte}: {reason}")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// Where reading was.
+        byte: u64,
+        /// The last of the failures.
+        reason: String,
+        /// Whether it was one object's bytes that were asked for.
+        object: bool,
+    },
+    /// The store asks for patience longer than there is.
+    #[error("the store throttles {url} at byte {byte}: {reason}")]
+    Throttled {
+        /// What was asked for.
+        url: String,
+        /// Where reading was.
+        byte: u64,
+        /// What the store said last.
+        reason: String,
+        /// Whether it was one object's bytes that were asked for.
+        object: bool,
+    },
+    /// An object ends before its end.
+    #[error("{url} is cut off at byte {byte} (decoded byte {decoded}): {reason}")]
+    Truncated {
+        /// The object.
+        url: String,
+        /// Bytes there were.
+        byte: u64,
+        /// Decoded bytes that came of them.
+        decoded: u64,
+        /// What is missing.
+        reason: String,
+    },
+    /// An object does not hold what it says it holds.
+    #[error("{url} is damaged at byte {byte} (decoded byte {decoded}): {reason}")]
+    Corrupt {
+        /// The object.
+        url: String,
+        /// Where decoding stopped.
+        byte: u64,
+        /// Decoded bytes before that.
+        decoded: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An object grows beyond a limit when decompressed, or a listing beyond what can be sorted.
+    #[error("{url} is too large at byte {byte} (decoded byte {decoded}): {reason}")]
+    TooLarge {
+        /// The object or the source.
+        url: String,
+        /// Bytes that were read.
+        byte: u64,
+        /// Decoded bytes that came of them.
+        decoded: u64,
+        /// The limit.
+        reason: String,
+        /// Whether one object is too large, not the source.
+        object: bool,
+    },
+    /// The store sends us elsewhere. Redirects are never followed: credentials and data would go astray.
+    #[error("{url} is redirected to {target}")]
+    Redirected {
+        /// What was asked for.
+        url: String,
+        /// Where the store points to: an address or a region.
+        target: String,
+    },
+    /// A file or folder cannot be read.
+    #[error("{} cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+        /// Whether it is one file of several.
+        object: bool,
+    },
+    /// The job was cancelled.
+    #[error("reading was cancelled")]
+    Cancelled,
+    /// Anything else.
+    #[error("{url} cannot be read: {reason}")]
+    Other {
+        /// What was asked for.
+        url: String,
+        /// Why not.
+        reason: String,
+        /// Whether it is one object of several.
+        object: bool,
+    },
+}
+
+impl SourceError {
+    /// Whether only one object is lost: the others may still be read.
+    pub fn is_object_error(&self) -> bool {
+        match self {
+            Self::NotFound { .. } | Self::Changed { .. } | Self::Truncated { .. } | Self::Corrupt { .. } => true,
+            Self::AccessDenied { credentials, .. } => !credentials,
+            Self::Unreachable { object, .. }
+            | Self::Throttled { object, .. }
+            | Self::TooLarge { object, .. }
+            | Self::Unreadable { object, .. }
+            | Self::Other { object, .. } => *object,
+            Self::NoSuchBucket { .. }
+            | Self::NoCredentials { .. }
+            | Self::NoMatch { .. }
+            | Self::Redirected { .. }
+            | Self::Cancelled => false,
+        }
+    }
+}

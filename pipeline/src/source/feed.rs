@@ -1,0 +1,101 @@
+//! The raw bytes of objects, one object after the other, whatever they come from.
+
+use pinport_model::PlannedObject;
+
+use super::{SourceError, decode::{Input, LEAD}};
+
+/// The objects to read, in order. Pulled by the reader thread, a little ahead of the bytes.
+pub(super) type Objects = Box<dyn Iterator<Item = Result<PlannedObject, SourceError>> + Send>;
+
+/// Raw bytes, object by object.
+pub(super) trait Feed: Send {
+    /// Drops what is left of the object and goes to the next.
+    fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>>;
+
+    /// The next bytes; none at the end, which is verified.
+    fn fill(&mut self) -> Result<&[u8], SourceError>;
+
+    /// Moves on.
+    fn consume(&mut self, bytes: usize);
+
+    /// The next bytes, without a copy between where that is possible.
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError> {
+        let bytes = self.fill()?;
+        let count = bytes.len().min(buf.len());
+        buf[..count].copy_from_slice(&bytes[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+
+    /// Moves to a byte of the first object that is not before its first bytes. Only once, right after they
+    /// were looked at, and only for a feed that begins in mid-object.
+    fn seek(&mut self, position: u64) -> Result<(), SourceError>;
+}
+
+/// A feed with the first bytes of its object put back.
+pub(super) struct Replay {
+    pub(super) feed: Box<dyn Feed>,
+    lead: [u8; LEAD],
+    from: usize,
+    to: usize,
+}
+
+impl Replay {
+    pub(super) fn new(feed: Box<dyn Feed>) -> Self {
+        Self { feed, lead: [0; LEAD], from: 0, to: 0 }
+    }
+
+    /// Reads the first bytes of an object and puts them back.
+    pub(super) fn look(&mut self) -> Result<&[u8], SourceError> {
+        (self.from, self.to) = (0, 0);
+        while self.to < LEAD {
+            let bytes = self.feed.fill()?;
+            let count = bytes.len().min(LEAD - self.to);
+            if count == 0 {
+                break;
+            }
+            self.lead[self.to..self.to + count].copy_from_slice(&bytes[..count]);
+            self.feed.consume(count);
+            self.to += count;
+        }
+        Ok(&self.lead[..self.to])
+    }
+
+    /// Moves to a byte of the object.
+    pub(super) fn seek(&mut self, position: u64) -> Result<(), SourceError> {
+        self.from = self.to.min(usize::try_from(position).unwrap_or(usize::MAX));
+        self.feed.seek(position.max(self.to as u64))
+    }
+
+    /// Moves to the front of the object.
+    pub(super) fn rewind(&mut self) -> Result<(), SourceError> {
+        self.seek(0)
+    }
+}
+
+impl Input for Replay {
+    fn fill(&mut self) -> Result<&[u8], SourceError> {
+        if self.from < self.to {
+            return Ok(&self.lead[self.from..self.to]);
+        }
+        self.feed.fill()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        if self.from < self.to {
+            self.from += bytes;
+        } else {
+            self.feed.consume(bytes);
+        }
+    }
+
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError> {
+        let bytes = (self.to - self.from).min(buf.len());
+        if bytes == 0 {
+            return self.feed.read(buf);
+        }
+        buf[..bytes].copy_from_slice(&self.lead[self.from..self.from + bytes]);
+        self.from += bytes;
+        Ok(bytes)
+    }
+}

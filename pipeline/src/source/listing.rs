@@ -1,0 +1,189 @@
+//! Which objects a bucket's source means: the exact key or the prefix, in key order, judged one by one.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use pinport_model::{Format, PlannedObject};
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    SourceError, SourceOptions,
+    matching::{Verdict, judge},
+    remote::{Bucket, Page, RemoteFeed},
+};
+
+/// Objects held back while it is not known whether the listing is in key order: ten pages. A listing that
+/// ends before, or shows its disorder before, is sorted.
+const HELD: usize = 10_000;
+/// Looks at content in flight.
+const LOOKS: usize = 32;
+/// Bytes of a look. Enough for the first block of all but bzip2, which is looked at again by reading.
+const LOOK: u64 = 16 << 10;
+
+/// Where the listing of a bucket gets on.
+pub(super) struct Lister<'a> {
+    pub(super) bucket: &'a Arc<Bucket>,
+    pub(super) io: &'a Handle,
+    pub(super) options: &'a SourceOptions,
+}
+
+type Each<'a> = &'a mut dyn FnMut(PlannedObject) -> Result<(), SourceError>;
+type PageTask = AbortOnDropHandle<Result<Page, SourceError>>;
+
+impl Lister<'_> {
+    /// Every object whose key begins with `prefix`, in key order; only the one with exactly that key if there
+    /// is one. The flag says that it is that one.
+    pub(super) fn keys(
+        &self,
+        prefix: &str,
+        each: &mut dyn FnMut(PlannedObject, bool) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        let may_be_key = !prefix.is_empty() && !prefix.ends_with('/');
+        let mut held: Vec<PlannedObject> = Vec::new();
+        let (mut sorted, mut streaming) = (true, false);
+        let mut last: Option<String> = None;
+        let mut task = self.page(prefix, None);
+        loop {
+            let page = match self.wait(task) {
+                Err(SourceError::AccessDenied { credentials, .. }) if may_be_key && last.is_none() => {
+                    // Not allowed to list, but perhaps to read this one object.
+                    return match self.stat(prefix) {
+                        Ok(object) => each(object, true),
+                        Err(SourceError::AccessDenied { url, reason, .. }) => {
+                            Err(SourceError::AccessDenied { url, reason, credentials })
+                        }
+                        Err(error) => Err(error),
+                    };
+                }
+                page => page?,
+            };
+            let next = page.next.clone();
+            // The next page is asked for while this one is worked on.
+            let ahead = next.as_deref().map(|token| self.page(prefix, Some(token)));
+            for object in page.objects {
+                if may_be_key && object.key == prefix {
+                    return each(object, true);
+                }
+                let ordered = last.as_ref().is_none_or(|last| *last < object.key);
+                if !ordered && streaming {
+                    return Err(self.other("the store's listing is not in key order, and too long to be sorted"));
+                }
+                sorted &= ordered;
+                last = Some(object.key.clone());
+                if streaming {
+                    each(object, false)?;
+                } else {
+                    held.push(object);
+                }
+            }
+            if !streaming && sorted && held.len() >= HELD && next.is_some() {
+                streaming = true;
+                for object in held.drain(..) {
+                    each(object, false)?;
+                }
+            }
+            if held.len() > self.options.max_unsorted {
+                return Err(SourceError::TooLarge {
+                    url: self.bucket.url(prefix),
+                    byte: 0,
+                    decoded: 0,
+                    reason: format!(
+                        "the store's listing is not in key order, and at most {} objects can be sorted",
+                        self.options.max_unsorted
+                    ),
+                    object: false,
+                });
+            }
+            match ahead {
+                Some(ahead) => task = ahead,
+                None => break,
+            }
+        }
+        held.sort_by(|a, b| a.key.cmp(&b.key));
+        if held.windows(2).any(|pair| pair[0].key == pair[1].key) {
+            return Err(self.other("the store's listing has a key twice"));
+        }
+        held.into_iter().try_for_each(|object| each(object, false))
+    }
+
+    fn page(&self, prefix: &str, token: Option<&str>) -> PageTask {
+        let (bucket, prefix, token) = (self.bucket.clone(), prefix.to_owned(), token.map(str::to_owned));
+        AbortOnDropHandle::new(self.io.spawn(async move { bucket.page(&prefix, token.as_deref()).await }))
+    }
+
+    fn stat(&self, key: &str) -> Result<PlannedObject, SourceError> {
+        let (bucket, key) = (self.bucket.clone(), key.to_owned());
+        self.wait(AbortOnDropHandle::new(self.io.spawn(async move { bucket.stat(&key).await })))
+    }
+
+    fn wait<T>(&self, task: AbortOnDropHandle<Result<T, SourceError>>) -> Result<T, SourceError> {
+        super::remote::wait(self.io, &self.options.cancel, task).and_then(|result| result)
+    }
+
+    fn other(&self, reason: &str) -> SourceError {
+        SourceError::Other { url: self.bucket.url(""), reason: reason.into(), object: false }
+    }
+}
+
+/// Hands objects on in order while the contents of those before are still being looked at.
+pub(super) struct Looks<'a> {
+    lister: Lister<'a>,
+    format: Format,
+    waiting: VecDeque<(PlannedObject, Option<LookTask>)>,
+    /// Judges an object whose first bytes these are.
+    content: &'a dyn Fn(&PlannedObject, Option<Vec<u8>>) -> Result<Option<String>, SourceError>,
+    each: Each<'a>,
+}
+
+type LookTask = AbortOnDropHandle<Result<VecDeque<Bytes>, SourceError>>;
+
+impl<'a> Looks<'a> {
+    pub(super) fn new(
+        lister: Lister<'a>,
+        format: Format,
+        content: &'a dyn Fn(&PlannedObject, Option<Vec<u8>>) -> Result<Option<String>, SourceError>,
+        each: Each<'a>,
+    ) -> Self {
+        Self { lister, format, waiting: VecDeque::new(), content, each }
+    }
+
+    pub(super) fn push(&mut self, mut object: PlannedObject, named: bool) -> Result<(), SourceError> {
+        let task = match judge(&object.key, object.size, self.format, named) {
+            Verdict::Read => None,
+            Verdict::Skip(reason) => {
+                object.skipped = Some(reason);
+                None
+            }
+            Verdict::Look => {
+                let (bucket, object) = (self.lister.bucket.clone(), object.clone());
+                let task = async move { bucket.range(&object, 0, object.size.min(LOOK)).await };
+                Some(AbortOnDropHandle::new(self.lister.io.spawn(task)))
+            }
+        };
+        self.waiting.push_back((object, task));
+        self.hand_on(LOOKS)
+    }
+
+    /// Hands on until at most `keep` wait.
+    pub(super) fn hand_on(&mut self, keep: usize) -> Result<(), SourceError> {
+        while self.waiting.len() > keep || self.waiting.front().is_some_and(|(_, task)| task.is_none()) {
+            let Some((mut object, task)) = self.waiting.pop_front() else { break };
+            if let Some(task) = task {
+                object.skipped = match self.lister.wait(task) {
+                    Ok(chunks) => (self.content)(&object, Some(chunks.iter().flatten().copied().collect()))?,
+                    // Reading it will say the same where it belongs.
+                    Err(error) if error.is_object_error() => None,
+                    Err(error) => return Err(error),
+                };
+            }
+            (self.each)(object)?;
+        }
+        Ok(())
+    }
+}
+
+/// A feed of one object, for a look at its beginning.
+pub(super) fn look_feed(bucket: &Arc<Bucket>, io: &Handle, object: PlannedObject) -> RemoteFeed {
+    RemoteFeed::new(bucket.clone(), io.clone(), Box::new(std::iter::once(Ok(object))), false)
+}

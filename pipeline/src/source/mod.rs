@@ -1,0 +1,262 @@
+//! From a [`SourceLocation`] to decoded bytes: objects are listed in key order, fetched ahead, and decompressed.
+//!
+//! One blocking reader thread of a job pulls it all; the runtime it is given does network I/O and nothing else.
+//! Bytes are never guessed at: what is read is what was listed, whole, or a [`SourceError`] that names object and
+//! byte. Start at [`Source`]; `feed.rs` is where buckets, files and pipes meet.
+
+mod decode;
+mod error;
+mod feed;
+mod listing;
+mod local;
+mod matching;
+mod options;
+mod pipe;
+mod remote;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use pinport_model::{Format, PlannedObject, SourceLocation};
+use tokio::runtime::Handle;
+
+pub use decode::Compression;
+pub use error::SourceError;
+pub use options::{Settings, SourceOptions};
+pub use stream::{ObjectReader, ObjectStream};
+
+use decode::{Caps, Decoder, Input};
+use feed::{Feed, Objects};
+use listing::{Lister, Looks};
+use local::Found;
+use matching::{Verdict, judge, judge_content};
+use pipe::Pipe;
+use remote::{Bucket, RemoteFeed};
+
+/// Decoded bytes that decide whether an object is CSV or JSON.
+const LOOK: usize = 4 << 10;
+
+/// A place that objects are read from.
+///
+/// Its methods block and must not be called on the runtime's own threads.
+pub struct Source {
+    location: SourceLocation,
+    options: SourceOptions,
+    io: Handle,
+    kind: Kind,
+}
+
+enum Kind {
+    Bucket { bucket: Arc<Bucket>, key: String },
+    /// A folder; with `only`, one file of it.
+    Folder { root: PathBuf, only: Option<String> },
+    Pipe(Pipe),
+}
+
+impl Source {
+    /// Opens a source. Settings are checked; nothing is asked of a store yet.
+    pub fn open(location: &SourceLocation, options: SourceOptions, io: Handle) -> Result<Self, SourceError> {
+        let kind = match location {
+            SourceLocation::Bucket { service, bucket, key } => {
+                Kind::Bucket { bucket: Bucket::open(*service, bucket, &options)?, key: key.clone() }
+            }
+            SourceLocation::Stdin => Kind::Pipe(Pipe::new(None)),
+            SourceLocation::Path(path) => open_path(path)?,
+        };
+        Ok(Self { location: location.clone(), options, io, kind })
+    }
+
+    /// Every matching object in key order; the skipped ones too, with the reason. An error of `each` ends it.
+    pub fn list(
+        &self,
+        format: Format,
+        each: &mut dyn FnMut(PlannedObject) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        let (mut read, mut skipped) = (0_u64, 0_u64);
+        let mut each = |object: PlannedObject| {
+            let count = if object.skipped.is_none() { &mut read } else { &mut skipped };
+            *count += 1;
+            each(object)
+        };
+        match &self.kind {
+            Kind::Bucket { bucket, key } => {
+                let content = |object: &PlannedObject, raw| self.content(object, format, raw);
+                let lister = || Lister { bucket, io: &self.io, options: &self.options };
+                let mut looks = Looks::new(lister(), format, &content, &mut each);
+                lister().keys(key, &mut |object, named| looks.push(object, named))?;
+                looks.hand_on(0)?;
+            }
+            Kind::Folder { root, only: Some(name) } => each(self.judged(stat(root, name)?, format, true)?)?,
+            Kind::Folder { root, only: None } => {
+                local::walk(root, &self.options.cancel, &mut |found| match found {
+                    Found::File(object) => each(self.judged(object, format, false)?),
+                    Found::Other(key, reason) => {
+                        each(PlannedObject { key, size: 0, etag: None, skipped: Some(reason.into()) })
+                    }
+                })?;
+            }
+            Kind::Pipe(_) => {
+                each(PlannedObject { key: self.location.to_string(), size: 0, etag: None, skipped: None })?;
+            }
+        }
+        if read > 0 { Ok(()) } else { Err(SourceError::NoMatch { url: self.location.to_string(), skipped }) }
+    }
+
+    /// The first decoded bytes of an object, at most `max`. Of a pipe they stay to be read.
+    pub fn head(&self, object: &PlannedObject, max: usize) -> Result<Vec<u8>, SourceError> {
+        let objects: Objects = Box::new(std::iter::once(Ok(object.clone())));
+        let feed: Box<dyn Feed> = match &self.kind {
+            Kind::Bucket { bucket, .. } => Box::new(listing::look_feed(bucket, &self.io, object.clone())),
+            _ => self.feed(objects, false, true),
+        };
+        let mut stream = self.stream(feed, 0);
+        let mut head = Vec::new();
+        let mut reader = match stream.next_object() {
+            Some(reader) => reader?,
+            None => return Ok(head),
+        };
+        let mut part = vec![0; max.min(64 << 10)];
+        while head.len() < max {
+            let wanted = part.len().min(max - head.len());
+            match reader.read(&mut part[..wanted])? {
+                0 => break,
+                bytes => head.extend_from_slice(&part[..bytes]),
+            }
+        }
+        Ok(head)
+    }
+
+    /// Reads these objects one after the other, the first from decoded byte `start` on. The iterator is pulled
+    /// by whoever reads, a little ahead.
+    pub fn read(
+        &self,
+        objects: impl Iterator<Item = Result<PlannedObject, SourceError>> + Send + 'static,
+        start: u64,
+    ) -> ObjectStream {
+        self.stream(self.feed(Box::new(objects), start > 0, false), start)
+    }
+
+    /// What an object is called in messages: `s3://bucket/key` or the path.
+    pub fn url(&self, key: &str) -> String {
+        namer(&self.kind)(key)
+    }
+
+    fn feed(&self, objects: Objects, seeks: bool, look: bool) -> Box<dyn Feed> {
+        let cancel = self.options.cancel.clone();
+        match &self.kind {
+            Kind::Bucket { bucket, .. } => {
+                Box::new(RemoteFeed::new(bucket.clone(), self.io.clone(), objects, seeks))
+            }
+            Kind::Folder { root, .. } => Box::new(local::LocalFeed::new(root.clone(), objects, cancel)),
+            Kind::Pipe(pipe) => Box::new(pipe.feed(objects, cancel, look)),
+        }
+    }
+
+    fn stream(&self, feed: Box<dyn Feed>, start: u64) -> ObjectStream {
+        ObjectStream::new(feed, self.caps(), start, namer(&self.kind))
+    }
+
+    fn caps(&self) -> Caps {
+        let SourceOptions { max_decoded_bytes: decoded, max_ratio: ratio, ratio_grace: grace, .. } = self.options;
+        Caps { decoded, ratio, grace }
+    }
+
+    fn judged(&self, mut object: PlannedObject, format: Format, named: bool) -> Result<PlannedObject, SourceError> {
+        object.skipped = match judge(&object.key, object.size, format, named) {
+            Verdict::Read => None,
+            Verdict::Skip(reason) => Some(reason),
+            Verdict::Look => self.content(&object, format, None)?,
+        };
+        Ok(object)
+    }
+
+    /// Why an object's content is not read, if it is not. `raw`: the first bytes of it, if they are there.
+    fn content(
+        &self,
+        object: &PlannedObject,
+        format: Format,
+        raw: Option<Vec<u8>>,
+    ) -> Result<Option<String>, SourceError> {
+        let enough = |head: &Vec<u8>| head.len() >= LOOK || head.iter().any(|byte| !byte.is_ascii_whitespace());
+        if let Some(head) = raw.map(|raw| first_decoded(&raw, self.caps())).filter(enough) {
+            return Ok(judge_content(&head, format));
+        }
+        match self.head(object, LOOK) {
+            Ok(head) => Ok(judge_content(&head, format)),
+            // Reading it will say the same where it belongs.
+            Err(error) if error.is_object_error() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What can be decoded of an object's first bytes.
+fn first_decoded(raw: &[u8], caps: Caps) -> Vec<u8> {
+    struct Slice<'a>(&'a [u8]);
+    impl Input for Slice<'_> {
+        fn fill(&mut self) -> Result<&[u8], SourceError> {
+            Ok(self.0)
+        }
+        fn consume(&mut self, bytes: usize) {
+            self.0 = &self.0[bytes..];
+        }
+        fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError> {
+            let bytes = buf.len().min(self.0.len());
+            buf[..bytes].copy_from_slice(&self.0[..bytes]);
+            self.consume(bytes);
+            Ok(bytes)
+        }
+    }
+    let mut head = vec![0; LOOK];
+    let mut length = 0;
+    let mut decoder = Decoder::new(Compression::of(raw), caps);
+    let mut input = Slice(raw);
+    while let Ok(bytes @ 1..) = decoder.read(&mut input, &mut head[length..]) {
+        length += bytes;
+    }
+    head.truncate(length);
+    head
+}
+
+fn namer(kind: &Kind) -> Box<dyn Fn(&str) -> String + Send> {
+    match kind {
+        Kind::Bucket { bucket, .. } => {
+            let bucket = bucket.clone();
+            Box::new(move |key| bucket.url(key))
+        }
+        Kind::Folder { root, .. } => {
+            let root = root.clone();
+            Box::new(move |key| root.join(key).display().to_string())
+        }
+        Kind::Pipe(_) => Box::new(str::to_owned),
+    }
+}
+
+fn open_path(path: &Path) -> Result<Kind, SourceError> {
+    let metadata = std::fs::metadata(path).map_err(|error| local::unreadable(path, &error, false))?;
+    if metadata.is_dir() {
+        return Ok(Kind::Folder { root: path.into(), only: None });
+    }
+    if !metadata.is_file() {
+        return Ok(Kind::Pipe(Pipe::new(Some(path.into()))));
+    }
+    match (path.parent(), path.file_name().map(|name| name.to_str())) {
+        (Some(root), Some(Some(name))) => Ok(Kind::Folder { root: root.into(), only: Some(name.into()) }),
+        _ => Err(SourceError::Unreadable {
+            path: path.into(),
+            reason: "its name is not UTF-8".into(),
+            object: false,
+        }),
+    }
+}
+
+fn stat(root: &Path, name: &str) -> Result<PlannedObject, SourceError> {
+    let path = root.join(name);
+    let metadata = std::fs::metadata(&path).map_err(|error| local::unreadable(&path, &error, false))?;
+    Ok(PlannedObject { key: name.into(), size: metadata.len(), etag: Some(local::etag(&metadata)), skipped: None })
+}

@@ -1,0 +1,124 @@
+//! How a source is read: bounds with their reasons, and where its settings come from.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+/// How a source is read.
+#[derive(Debug, Clone)]
+pub struct SourceOptions {
+    /// Bytes of one ranged GET. 4 to 8 MiB cost the least CPU time a byte.
+    pub request_bytes: u64,
+    /// Ranged GETs of full size in flight; times `request_bytes` it bounds the memory. Smaller ones, as of
+    /// small objects, are sixteen times as many.
+    pub requests_in_flight: u32,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for the next bytes of an answer. There is no limit to the whole of it.
+    pub read_timeout: Duration,
+    /// How often a request is tried again without having brought anything.
+    pub retries: u32,
+    /// The first wait before trying again; it doubles from then on, with jitter.
+    pub retry_base: Duration,
+    /// Longest wait between two tries, `Retry-After` included, and all waits of one range together.
+    pub retry_budget: Duration,
+    /// Decoded bytes of one object.
+    pub max_decoded_bytes: u64,
+    /// Decoded bytes for each byte read, counted from `ratio_grace` on. Rows have ids of their own, so real
+    /// data stays far below: even rows that differ in a counter alone reach about 100.
+    pub max_ratio: u64,
+    /// Decoded bytes of an object before its ratio counts: short repetitive files are harmless.
+    pub ratio_grace: u64,
+    /// Objects of a listing that is not in key order: it is sorted in memory.
+    pub max_unsorted: usize,
+    /// Ends every wait, soon, with [`Cancelled`](super::SourceError::Cancelled).
+    pub cancel: CancellationToken,
+    /// Endpoint, region, credentials.
+    pub settings: Settings,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self {
+            request_bytes: 8 << 20,
+            requests_in_flight: 4,
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(30),
+            retries: 6,
+            retry_base: Duration::from_millis(200),
+            retry_budget: Duration::from_secs(120),
+            max_decoded_bytes: 1 << 40,
+            max_ratio: 1000,
+            ratio_grace: 64 << 20,
+            max_unsorted: 1_000_000,
+            cancel: CancellationToken::new(),
+            settings: Settings::from_environment(),
+        }
+    }
+}
+
+/// The settings of object stores, by the names of their environment variables.
+#[derive(Clone, Default)]
+pub struct Settings {
+    values: BTreeMap<String, String>,
+    files: bool,
+}
+
+impl Settings {
+    /// No settings, no profile files: what a server starts from, so that a tenant's job never gets the server's own.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The environment's `AWS_*`, `GOOGLE_*`, `AZURE_*` and a few more, and the profile files of AWS.
+    pub fn from_environment() -> Self {
+        const OTHERS: [&str; 5] =
+            ["SERVICE_ACCOUNT", "STORAGE_EMULATOR_HOST", "AZURITE_BLOB_STORAGE_URL", "HOME", "MSI_ENDPOINT"];
+        let wanted = |name: &str| {
+            ["AWS_", "GOOGLE_", "AZURE_", "IDENTITY_"].iter().any(|prefix| name.starts_with(prefix))
+                || OTHERS.contains(&name)
+        };
+        let values = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, value)| wanted(name) && !value.is_empty())
+            .collect();
+        Self { values, files: true }
+    }
+
+    /// With this setting, whatever the environment says.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.values.insert(name.to_ascii_uppercase(), value.into());
+        self
+    }
+
+    /// A setting.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// Whether a setting says yes.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| ["1", "true", "yes", "on"].contains(&value.to_ascii_lowercase().as_str()))
+    }
+
+    /// Whether profile files are read.
+    pub(super) fn reads_files(&self) -> bool {
+        self.files
+    }
+
+    /// The settings whose names begin so.
+    pub(super) fn starting<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.values
+            .iter()
+            .filter(move |(name, _)| name.starts_with(prefix))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+/// Values are secrets: only the names are shown.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("names", &self.values.keys()).field("files", &self.files).finish()
+    }
+}

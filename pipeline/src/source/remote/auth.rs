@@ -1,0 +1,237 @@
+//! Credentials and signatures, by object_store: keys, web identity, container and instance roles, and the like.
+
+use std::time::Duration;
+
+use object_store::{
+    BackoffConfig, ClientOptions, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredentialProvider},
+    azure::{AzureAuthorizer, AzureConfigKey, AzureCredentialProvider, MicrosoftAzureBuilder},
+    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService},
+    gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder, GoogleConfigKey},
+};
+use pinport_model::location::Service;
+
+use super::profile::Profile;
+use crate::source::Settings;
+
+/// Who asks.
+pub(super) enum Auth {
+    /// Nobody in particular.
+    Unsigned,
+    Aws { provider: AwsCredentialProvider, region: String, pays: bool },
+    Gcs(GcpCredentialProvider),
+    Azure { provider: AzureCredentialProvider, account: String },
+}
+
+/// The account of Azure, if one is set.
+pub(super) fn azure_account(settings: &Settings) -> Option<String> {
+    let builder = azure_builder(settings, "x");
+    let emulated = || settings.is_on("AZURE_STORAGE_USE_EMULATOR").then(|| "devstoreaccount1".into());
+    builder.get_config_value(&AzureConfigKey::AccountName).or_else(emulated)
+}
+
+impl Auth {
+    /// Finds credentials by the settings, without asking for them yet; the error is a reason.
+    pub(super) fn new(
+        service: Service,
+        bucket: &str,
+        region: &str,
+        settings: &Settings,
+        profile: &Profile,
+        client: &reqwest::Client,
+    ) -> Result<Self, String> {
+        let connector = Connector(client.clone());
+        match service {
+            Service::S3 => aws(bucket, region, settings, profile, connector),
+            Service::Gcs if settings.is_on("GOOGLE_SKIP_SIGNATURE") => Ok(Self::Unsigned),
+            Service::Gcs => {
+                let mut builder = GoogleCloudStorageBuilder::new();
+                for (name, value) in settings.starting("").filter(|(name, _)| name.starts_with("GOOGLE_") || *name == "SERVICE_ACCOUNT") {
+                    if let Ok(key) = name.to_ascii_lowercase().parse::<GoogleConfigKey>() {
+                        builder = builder.with_config(key, value);
+                    }
+                }
+                let store = builder.with_bucket_name(bucket).with_http_connector(connector).with_retry(retry()).with_client_options(ClientOptions::new()).build();
+                Ok(Self::Gcs(store.map_err(|error| error.to_string())?.credentials().clone()))
+            }
+            Service::Azure if settings.is_on("AZURE_SKIP_SIGNATURE") => Ok(Self::Unsigned),
+            Service::Azure => {
+                let account = azure_account(settings).ok_or("AZURE_STORAGE_ACCOUNT_NAME is not set")?;
+                let store = azure_builder(settings, bucket).with_http_connector(connector).with_retry(retry()).build();
+                let provider = store.map_err(|error| error.to_string())?.credentials().clone();
+                Ok(Self::Azure { provider, account })
+            }
+        }
+    }
+
+    /// Signs a request; the error is a reason.
+    pub(super) async fn sign(&self, request: &mut HttpRequest) -> Result<(), String> {
+        let reason = |error: object_store::Error| chain(&error);
+        match self {
+            Self::Unsigned => Ok(()),
+            Self::Aws { provider, region, pays } => {
+                let credential = provider.get_credential().await.map_err(reason)?;
+                let authorizer = AwsAuthorizer::new(&credential, "s3", region).with_request_payer(*pays);
+                authorizer.try_authorize(request, None).map_err(reason)
+            }
+            Self::Gcs(provider) => {
+                let credential = provider.get_credential().await.map_err(reason)?;
+                if !credential.bearer.is_empty() {
+                    let value = http::HeaderValue::from_str(&format!("Bearer {}", credential.bearer));
+                    let value = value.map_err(|_| "the bearer token is no header value")?;
+                    request.headers_mut().insert(http::header::AUTHORIZATION, value);
+                }
+                Ok(())
+            }
+            Self::Azure { provider, account } => {
+                let credential = provider.get_credential().await.map_err(reason)?;
+                AzureAuthorizer::new(&credential, account).try_authorize(request).map_err(reason)
+            }
+        }
+    }
+}
+
+fn aws(bucket: &str, region: &str, settings: &Settings, profile: &Profile, connector: Connector) -> Result<Auth, String> {
+    if settings.is_on("AWS_SKIP_SIGNATURE") || settings.is_on("AWS_NO_SIGN_REQUEST") {
+        return Ok(Auth::Unsigned);
+    }
+    let keys = match (settings.get("AWS_ACCESS_KEY_ID"), settings.get("AWS_SECRET_ACCESS_KEY")) {
+        (Some(id), Some(secret)) => Some((id, secret, settings.get("AWS_SESSION_TOKEN"))),
+        (Some(_), None) => return Err("AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not".into()),
+        (None, Some(_)) => return Err("AWS_SECRET_ACCESS_KEY is set but AWS_ACCESS_KEY_ID is not".into()),
+        (None, None) => match (profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")) {
+            (Some(id), Some(secret)) => Some((id, secret, profile.get("aws_session_token"))),
+            _ => None,
+        },
+    };
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_region(region)
+        .with_retry(retry())
+        .with_http_connector(connector);
+    if let Some((id, secret, token)) = keys {
+        builder = builder.with_access_key_id(id).with_secret_access_key(secret);
+        if let Some(token) = token {
+            builder = builder.with_token(token);
+        }
+    } else {
+        const ROLES: [&str; 9] = [
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_ROLE_ARN",
+            "AWS_ROLE_SESSION_NAME",
+            "AWS_ENDPOINT_URL_STS",
+            "AWS_IMDSV1_FALLBACK",
+            "AWS_METADATA_ENDPOINT",
+        ];
+        let mut roles = false;
+        for (name, value) in settings.starting("AWS_").filter(|(name, _)| ROLES.contains(name)) {
+            if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+                roles = true;
+                builder = builder.with_config(key, value);
+            }
+        }
+        if !roles && let Some(member) = profile.unsupported() {
+            return Err(format!("the profile uses {member}, which is not supported: export keys to the environment"));
+        }
+        if !roles && settings.is_on("AWS_EC2_METADATA_DISABLED") {
+            return Err("no keys in the environment or a profile, and AWS_EC2_METADATA_DISABLED is set".into());
+        }
+    }
+    let store = builder.build().map_err(|error| chain(&error))?;
+    let pays = settings.is_on("AWS_REQUEST_PAYER") || settings.get("AWS_REQUEST_PAYER") == Some("requester");
+    Ok(Auth::Aws { provider: store.credentials().clone(), region: region.into(), pays })
+}
+
+fn azure_builder(settings: &Settings, container: &str) -> MicrosoftAzureBuilder {
+    let mut builder = MicrosoftAzureBuilder::new();
+    for (name, value) in settings.starting("").filter(|(name, _)| ["AZURE_", "IDENTITY_", "MSI_"].iter().any(|prefix| name.starts_with(prefix))) {
+        if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    builder.with_container_name(container)
+}
+
+/// For the few requests that fetch credentials: a machine without any must not wait long to hear so.
+fn retry() -> RetryConfig {
+    RetryConfig { backoff: BackoffConfig::default(), max_retries: 1, retry_timeout: Duration::from_secs(5) }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Lets object_store fetch credentials with a client that follows no redirects.
+#[derive(Debug, Clone)]
+struct Connector(reqwest::Client);
+
+impl HttpConnector for Connector {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+/// Longest wait for an answer about credentials.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[async_trait::async_trait]
+impl HttpService for Connector {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let failed = |error: reqwest::Error| {
+            let kind = if error.is_connect() { HttpErrorKind::Connect } else { HttpErrorKind::Request };
+            HttpError::new(kind, error.without_url())
+        };
+        let (parts, body) = request.into_parts();
+        let body = body.as_bytes().cloned().unwrap_or_default();
+        let request = self
+            .0
+            .request(parts.method, parts.uri.to_string())
+            .headers(parts.headers)
+            .timeout(CREDENTIALS_TIMEOUT)
+            .body(body);
+        let response = request.send().await.map_err(failed)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body: HttpResponseBody = response.bytes().await.map_err(failed)?.into();
+        let mut response = HttpResponse::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+}
+
+/// A client that follows no redirects; the error is a reason.
+pub(super) fn client(connect_timeout: Duration, tls: bool, proxies: bool) -> Result<reqwest::Client, String> {
+    // Fails when somebody installed one before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(connect_timeout)
+        .user_agent(concat!("pinport/", env!("CARGO_PKG_VERSION")))
+        .http1_only();
+    if !proxies {
+        builder = builder.no_proxy();
+    }
+    if !tls {
+        // Without TLS no root certificates are needed, and a machine that has none must do.
+        let roots = rustls::RootCertStore::empty();
+        let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        builder = builder.tls_backend_preconfigured(config);
+    }
+    builder.build().map_err(|error| {
+        format!("{} (does the machine have root certificates? On Debian: apt-get install ca-certificates)", chain(&error))
+    })
+}

@@ -1,0 +1,221 @@
+//! Objects of a bucket as one flow of bytes: ranges are asked for ahead, across objects, and handed out in order.
+//!
+//! The reader thread plans the ranges, so nothing but the requests themselves runs on the runtime. What is
+//! in flight or waiting is bounded in bytes.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::{Buf, Bytes};
+use pinport_model::PlannedObject;
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Bucket;
+use crate::source::{SourceError, decode::LEAD, feed::{Feed, Objects}};
+
+/// A small range counts for this part of the budget, so that this many of them are in flight.
+const SMALL: u64 = 64;
+
+type Task = AbortOnDropHandle<Result<VecDeque<Bytes>, SourceError>>;
+
+/// Reads objects one after the other.
+pub(in crate::source) struct RemoteFeed {
+    bucket: Arc<Bucket>,
+    io: Handle,
+    objects: Objects,
+    /// Objects that were begun to be asked for; the first is the current one once `open`.
+    planned: VecDeque<Planned>,
+    open: bool,
+    /// Whether the first object's bytes behind its first few wait for a `seek`.
+    held: bool,
+    /// No more objects come, or an error came that the object in turn reports.
+    exhausted: bool,
+    failed: Option<SourceError>,
+    /// Bytes of the budget in use.
+    used: u64,
+    /// Chunks of the current range, and its cost.
+    chunks: VecDeque<Bytes>,
+    cost: u64,
+    broken: Option<SourceError>,
+}
+
+struct Planned {
+    object: Arc<PlannedObject>,
+    ranges: VecDeque<Range>,
+    /// Where the next range to ask for begins.
+    next: u64,
+}
+
+struct Range {
+    task: Task,
+    cost: u64,
+}
+
+impl RemoteFeed {
+    /// `seeks`: the first object begins in the middle, so only its first bytes are asked for until `seek`.
+    pub(in crate::source) fn new(bucket: Arc<Bucket>, io: Handle, objects: Objects, seeks: bool) -> Self {
+        Self {
+            bucket,
+            io,
+            objects,
+            planned: VecDeque::new(),
+            open: false,
+            held: seeks,
+            exhausted: false,
+            failed: None,
+            used: 0,
+            chunks: VecDeque::new(),
+            cost: 0,
+            broken: None,
+        }
+    }
+
+    /// Asks for as many ranges as the budget allows, in order.
+    fn top_up(&mut self) {
+        let step = self.bucket.options.request_bytes.max(1);
+        let budget = step.saturating_mul(u64::from(self.bucket.options.requests_in_flight.max(1)));
+        loop {
+            let held = self.held && self.planned.len() <= 1;
+            let open = self.planned.back().filter(|last| {
+                last.next < last.object.size && !(held && last.next > 0)
+            });
+            if open.is_none() {
+                // Objects of a held first one are not planned beyond; empty ones cost nothing, so there is a bound.
+                if (held && !self.planned.is_empty()) || self.exhausted || self.planned.len() as u64 > 2 * SMALL {
+                    return;
+                }
+                if !self.planned.is_empty() && self.used >= budget {
+                    return;
+                }
+                match self.objects.next() {
+                    Some(Ok(object)) => {
+                        let object = Arc::new(object);
+                        self.planned.push_back(Planned { object, ranges: VecDeque::new(), next: 0 });
+                    }
+                    Some(Err(error)) => {
+                        self.failed = Some(error);
+                        self.exhausted = true;
+                    }
+                    None => self.exhausted = true,
+                }
+                continue;
+            }
+            let Some(last) = self.planned.back_mut() else { return };
+            let start = last.next;
+            let limit = if held { LEAD as u64 } else { step };
+            let end = last.object.size.min(start.saturating_add(limit));
+            let cost = (end - start).max(budget / SMALL);
+            // One range is always allowed, however small the budget.
+            if self.used > 0 && self.used + cost > budget {
+                return;
+            }
+            let (bucket, object) = (self.bucket.clone(), last.object.clone());
+            let task = self.io.spawn(async move { bucket.range(&object, start, end).await });
+            last.ranges.push_back(Range { task: AbortOnDropHandle::new(task), cost });
+            last.next = end;
+            self.used += cost;
+        }
+    }
+
+    fn drop_current(&mut self) {
+        if std::mem::take(&mut self.open)
+            && let Some(planned) = self.planned.pop_front()
+        {
+            self.used -= planned.ranges.iter().map(|range| range.cost).sum::<u64>();
+        }
+        self.drop_chunks();
+        self.broken = None;
+    }
+
+    fn drop_chunks(&mut self) {
+        self.chunks.clear();
+        self.used -= std::mem::take(&mut self.cost);
+    }
+
+    fn next_range(&mut self) -> Result<(), SourceError> {
+        self.drop_chunks();
+        self.top_up();
+        let range = if self.open { self.planned.front_mut().and_then(|current| current.ranges.pop_front()) } else { None };
+        let Some(Range { task, cost }) = range else { return Ok(()) };
+        self.cost = cost;
+        let chunks = wait(&self.io, &self.bucket.options.cancel, task).and_then(|result| result);
+        match chunks {
+            Ok(chunks) => self.chunks = chunks,
+            Err(error) => {
+                self.broken = Some(error.clone());
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a task, or for the job to be cancelled.
+pub(in crate::source) fn wait<T>(
+    io: &Handle,
+    cancel: &tokio_util::sync::CancellationToken,
+    task: AbortOnDropHandle<T>,
+) -> Result<T, SourceError> {
+    let joined = io.block_on(async {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => None,
+            joined = task => Some(joined),
+        }
+    });
+    match joined {
+        Some(Ok(value)) => Ok(value),
+        // The runtime is going down, or a request panicked: nothing more can be read.
+        Some(Err(error)) if error.is_panic() => {
+            Err(SourceError::Other { url: "the source".into(), reason: error.to_string(), object: false })
+        }
+        Some(Err(_)) | None => Err(SourceError::Cancelled),
+    }
+}
+
+impl Feed for RemoteFeed {
+    fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
+        self.drop_current();
+        self.top_up();
+        match self.planned.front() {
+            Some(planned) => {
+                self.open = true;
+                Some(Ok(PlannedObject::clone(&planned.object)))
+            }
+            None => self.failed.take().map(Err),
+        }
+    }
+
+    fn fill(&mut self) -> Result<&[u8], SourceError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        if self.bucket.options.cancel.is_cancelled() {
+            return Err(SourceError::Cancelled);
+        }
+        while self.chunks.front().is_some_and(Bytes::is_empty) {
+            self.chunks.pop_front();
+        }
+        if self.chunks.is_empty() {
+            self.next_range()?;
+        }
+        Ok(self.chunks.front().map_or(&[], |chunk| chunk))
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        if let Some(chunk) = self.chunks.front_mut() {
+            chunk.advance(bytes);
+            if chunk.is_empty() {
+                self.chunks.pop_front();
+            }
+        }
+    }
+
+    fn seek(&mut self, position: u64) -> Result<(), SourceError> {
+        self.held = false;
+        if let Some(current) = self.planned.front_mut() {
+            current.next = position.min(current.object.size);
+        }
+        Ok(())
+    }
+}

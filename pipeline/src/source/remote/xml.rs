@@ -1,0 +1,196 @@
+//! The answers of stores in XML: pages of a listing, and errors.
+
+use pinport_model::PlannedObject;
+use quick_xml::{Reader, events::Event};
+
+/// A page of a listing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::source) struct Page {
+    pub(in crate::source) objects: Vec<PlannedObject>,
+    /// How to ask for the next page.
+    pub(in crate::source) next: Option<String>,
+}
+
+/// What an error document says.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct ErrorBody {
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) region: Option<String>,
+}
+
+/// Reads a page of S3, GCS (`ListBucketResult`) or Azure (`EnumerationResults`). The error is a reason.
+pub(super) fn page(body: &[u8]) -> Result<Page, String> {
+    let mut page = Page::default();
+    let (mut root, mut truncated, mut token) = (false, None, None);
+    let mut entry = Entry::default();
+    walk(body, &mut |path, text, encoded| {
+        let parent = path.len().checked_sub(2).and_then(|at| path.get(at)).map(String::as_str);
+        let is_root = |name: &str| name == "ListBucketResult" || name == "EnumerationResults";
+        match (parent, path.last().map_or("", String::as_str)) {
+            (None, name) if is_root(name) => root = true,
+            (Some("ListBucketResult"), "IsTruncated") => truncated = Some(text == "true"),
+            (Some("ListBucketResult"), "NextContinuationToken") | (Some("EnumerationResults"), "NextMarker") => {
+                token = Some(text).filter(|text| !text.is_empty());
+            }
+            (Some("Contents"), "Key") => entry.key = Some(text),
+            (Some("Blob"), "Name") => entry.key = Some(if encoded { percent_decoded(&text)? } else { text }),
+            (Some("Contents"), "Size") | (Some("Properties"), "Content-Length") => entry.size = Some(text),
+            (Some("Contents"), "ETag") | (Some("Properties"), "Etag") => entry.etag = Some(text),
+            (_, "Contents" | "Blob") => page.objects.push(std::mem::take(&mut entry).finish()?),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    if !root {
+        return Err("the answer is no listing".into());
+    }
+    page.next = match (truncated, token) {
+        (Some(true), None) => return Err("the listing is cut off without a way to go on".into()),
+        (Some(false), _) => None,
+        (_, token) => token,
+    };
+    Ok(page)
+}
+
+/// Reads an error document; `None` if it is none.
+pub(super) fn error(body: &[u8]) -> Option<ErrorBody> {
+    let (mut found, mut root) = (ErrorBody::default(), false);
+    let walked = walk(body, &mut |path, text, _| {
+        match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["Error"] => root = true,
+            ["Error", "Code"] => found.code = text,
+            ["Error", "Message"] => found.message = text,
+            ["Error", "Region"] => found.region = Some(text),
+            _ => {}
+        }
+        Ok(())
+    });
+    (walked.is_ok() && root && !found.code.is_empty()).then_some(found)
+}
+
+#[derive(Default)]
+struct Entry {
+    key: Option<String>,
+    size: Option<String>,
+    etag: Option<String>,
+}
+
+impl Entry {
+    fn finish(self) -> Result<PlannedObject, String> {
+        let key = self.key.ok_or("the listing has an object without a key")?;
+        let size = self.size.as_deref().unwrap_or("").trim().parse();
+        let size = size.map_err(|_| format!("the listing gives no size for {key}"))?;
+        Ok(PlannedObject { key, size, etag: self.etag.filter(|etag| !etag.is_empty()), skipped: None })
+    }
+}
+
+/// Calls `leave` at the end of each element with its path, its text and whether it says `Encoded="true"`.
+fn walk(
+    body: &[u8],
+    leave: &mut dyn FnMut(&[String], String, bool) -> Result<(), String>,
+) -> Result<(), String> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let mut reader = Reader::from_reader(body);
+    reader.config_mut().expand_empty_elements = true;
+    let (mut path, mut text, mut encoded, mut roots) = (Vec::<String>::new(), String::new(), false, 0);
+    let broken = |error: &dyn std::fmt::Display| format!("the answer is no valid XML: {error}");
+    loop {
+        match reader.read_event().map_err(|error| broken(&error))? {
+            Event::Start(start) => {
+                path.push(String::from_utf8_lossy(start.local_name().as_ref()).into_owned());
+                if path.len() > 16 {
+                    return Err("the answer is no valid XML: it is nested too deeply".into());
+                }
+                text.clear();
+                encoded = start.attributes().flatten().any(|attribute| {
+                    attribute.key.as_ref() == b"Encoded" && attribute.value.as_ref() == b"true"
+                });
+            }
+            Event::End(_) => {
+                leave(&path, std::mem::take(&mut text), encoded)?;
+                path.pop();
+                encoded = false;
+                roots += u32::from(path.is_empty());
+            }
+            Event::Text(part) => text.push_str(&part.xml10_content().map_err(|error| broken(&error))?),
+            Event::CData(part) => text.push_str(&part.xml10_content().map_err(|error| broken(&error))?),
+            Event::GeneralRef(reference) => {
+                if let Some(char) = reference.resolve_char_ref().map_err(|error| broken(&error))? {
+                    text.push(char);
+                } else {
+                    let name = reference.decode().map_err(|error| broken(&error))?;
+                    let value = quick_xml::escape::resolve_predefined_entity(&name);
+                    text.push_str(value.ok_or_else(|| broken(&format!("unknown entity {name}")))?);
+                }
+            }
+            Event::DocType(_) => return Err("the answer is no valid XML: it has a document type".into()),
+            Event::Eof if path.is_empty() && roots == 1 => return Ok(()),
+            Event::Eof => return Err("the answer is no valid XML: it is cut off".into()),
+            Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Empty(_) => {}
+        }
+    }
+}
+
+fn percent_decoded(text: &str) -> Result<String, String> {
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+    decoded.map(String::from).map_err(|_| format!("the listing has a key that is not UTF-8: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_s3_is_read() {
+        let body = br#"<?xml version="1.0" encoding="UTF-8"?>
+<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><Prefix>a&amp;b/</Prefix>
+<IsTruncated>true</IsTruncated><NextContinuationToken>t+/=</NextContinuationToken>
+<Contents><Key>a&amp;b/ x&#x1;&lt;&#13;.json </Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>
+<ETag>&quot;abc&quot;</ETag><Size>12</Size><Owner><ID>1</ID><Key>no</Key></Owner></Contents>
+<Contents><Key>z</Key><Size>0</Size></Contents><CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>
+</ListBucketResult>"#;
+        let page = page(body).unwrap();
+        assert_eq!(page.next.as_deref(), Some("t+/="));
+        assert_eq!(page.objects.len(), 2);
+        assert_eq!(page.objects[0].key, "a&b/ x\u{1}<\r.json ");
+        assert_eq!(page.objects[0].etag.as_deref(), Some("\"abc\""));
+        assert_eq!((page.objects[0].size, page.objects[1].size), (12, 0));
+    }
+
+    #[test]
+    fn a_page_of_azure_is_read() {
+        let body = "\u{feff}<?xml version=\"1.0\"?><EnumerationResults ContainerName=\"c\"><Blobs>\
+            <Blob><Name>a//b</Name><Properties><Etag>0x8D</Etag><Content-Length>7</Content-Length></Properties></Blob>\
+            <Blob><Name Encoded=\"true\">q%FFx</Name><Properties><Content-Length>7</Content-Length></Properties></Blob>\
+            </Blobs><NextMarker /></EnumerationResults>";
+        assert!(page(body.as_bytes()).unwrap_err().contains("UTF-8"));
+        let read = page(body.replace("%FF", "%EF%BF%BF").as_bytes()).unwrap();
+        assert_eq!(read.next, None);
+        assert_eq!(read.objects[0].key, "a//b");
+        assert_eq!(read.objects[1].key, "q\u{ffff}x");
+    }
+
+    #[test]
+    fn broken_pages_are_errors() {
+        let whole = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>1</Size></Contents></ListBucketResult>";
+        assert!(page(whole.as_bytes()).is_ok());
+        for cut in 0..whole.len() {
+            assert!(page(&whole.as_bytes()[..cut]).is_err(), "{cut}");
+        }
+        assert!(page(whole.replace("false", "true").as_bytes()).is_err());
+        assert!(page(whole.replace("<Size>1</Size>", "").as_bytes()).is_err());
+        assert!(page(b"<html><body>hello</body></html>").is_err());
+    }
+
+    #[test]
+    fn errors_are_told_from_data() {
+        let body = b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>gone</Message><Region>eu</Region></Error>";
+        assert_eq!(
+            error(body),
+            Some(ErrorBody { code: "NoSuchKey".into(), message: "gone".into(), region: Some("eu".into()) })
+        );
+        assert_eq!(error(b"Id,Address\n"), None);
+        assert_eq!(error(b"<Error>"), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! The reader's view: objects one after the other, each as decoded bytes up to a verified end.
+
+use pinport_model::PlannedObject;
+
+use super::{
+    SourceError,
+    decode::{Caps, Compression, Decoder, Fault},
+    feed::{Feed, Replay},
+    matching,
+};
+
+/// Objects as decoded bytes, in order. Belongs to one thread, which it blocks; dropping it ends its requests.
+pub struct ObjectStream {
+    input: Replay,
+    caps: Caps,
+    /// What the objects' keys become in messages.
+    url: Box<dyn Fn(&str) -> String + Send>,
+    /// Where the first object begins.
+    start: u64,
+    current: Option<Current>,
+    ended: bool,
+}
+
+struct Current {
+    object: PlannedObject,
+    decoder: Decoder,
+    /// What reading ended with: it is said again whenever it is asked again.
+    broken: Option<SourceError>,
+}
+
+impl ObjectStream {
+    pub(super) fn new(
+        feed: Box<dyn Feed>,
+        caps: Caps,
+        start: u64,
+        url: Box<dyn Fn(&str) -> String + Send>,
+    ) -> Self {
+        Self { input: Replay::new(feed), caps, url, start, current: None, ended: false }
+    }
+
+    /// Goes to the next object; what is left of the one before is dropped. An error for which
+    /// [`SourceError::is_object_error`] holds takes the place of one object, and the next call goes on behind it.
+    pub fn next_object(&mut self) -> Option<Result<ObjectReader<'_>, SourceError>> {
+        if self.ended {
+            return None;
+        }
+        self.current = None;
+        let object = match self.input.feed.next_object() {
+            Some(Ok(object)) => object,
+            Some(Err(error)) => {
+                self.start = 0;
+                self.ended = !error.is_object_error();
+                return Some(Err(error));
+            }
+            None => {
+                self.ended = true;
+                return None;
+            }
+        };
+        let start = std::mem::take(&mut self.start);
+        match self.begin(&object, start) {
+            Ok(decoder) => {
+                let current = self.current.insert(Current { object, decoder, broken: None });
+                Some(Ok(ObjectReader { input: &mut self.input, url: &*self.url, current }))
+            }
+            Err(error) => {
+                self.ended = !error.is_object_error();
+                Some(Err(error))
+            }
+        }
+    }
+
+    fn begin(&mut self, object: &PlannedObject, start: u64) -> Result<Decoder, SourceError> {
+        let lead = self.input.look()?;
+        if lead.is_empty() && matching::is_compressed_name(&object.key) {
+            return Err(SourceError::Truncated {
+                url: (self.url)(&object.key),
+                byte: 0,
+                decoded: 0,
+                reason: "its name says it is compressed, but it is empty".into(),
+            });
+        }
+        let mut decoder = Decoder::new(Compression::of(lead), self.caps);
+        if start == 0 {
+            return Ok(decoder);
+        }
+        let short = |end: u64| SourceError::Truncated {
+            url: (self.url)(&object.key),
+            byte: object.size,
+            decoded: end,
+            reason: format!("reading was to go on at decoded byte {start}"),
+        };
+        if decoder.compression() == Compression::None {
+            if start > object.size {
+                return Err(short(object.size));
+            }
+            self.input.seek(start)?;
+            decoder.start_at(start);
+            return Ok(decoder);
+        }
+        self.input.rewind()?;
+        let mut waste = vec![0; 256 << 10];
+        let mut left = start;
+        while left > 0 {
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(waste.len());
+            match decoder.read(&mut self.input, &mut waste[..wanted]) {
+                Ok(0) => return Err(short(decoder.decoded_bytes())),
+                Ok(bytes) => left -= bytes as u64,
+                Err(fault) => return Err(told(fault, &decoder, (self.url)(&object.key))),
+            }
+        }
+        Ok(decoder)
+    }
+}
+
+/// One object's decoded bytes.
+pub struct ObjectReader<'a> {
+    input: &'a mut Replay,
+    url: &'a (dyn Fn(&str) -> String + Send),
+    current: &'a mut Current,
+}
+
+impl ObjectReader<'_> {
+    /// Reads into `buf`, perhaps less than it holds. 0 only at the clean end: all bytes of the object were read,
+    /// it is still the one that was listed, and its decompression says that it is whole.
+    pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError> {
+        if let Some(error) = &self.current.broken {
+            return Err(error.clone());
+        }
+        let Current { object, decoder, broken } = &mut *self.current;
+        decoder.read(self.input, buf).map_err(|fault| {
+            let error = told(fault, decoder, (self.url)(&object.key));
+            *broken = Some(error.clone());
+            error
+        })
+    }
+
+    /// Bytes of the object that were used, as it lies in the store.
+    pub fn source_bytes(&self) -> u64 {
+        self.current.decoder.source_bytes()
+    }
+
+    /// Offset of the next decoded byte.
+    pub fn decoded_bytes(&self) -> u64 {
+        self.current.decoder.decoded_bytes()
+    }
+
+    /// How the object is compressed.
+    pub fn compression(&self) -> Compression {
+        self.current.decoder.compression()
+    }
+
+    /// The object.
+    pub fn object(&self) -> &PlannedObject {
+        &self.current.object
+    }
+}
+
+fn told(fault: Fault, decoder: &Decoder, url: String) -> SourceError {
+    let (byte, decoded) = (decoder.source_bytes(), decoder.decoded_bytes());
+    match fault {
+        Fault::Input(error) => error,
+        Fault::Truncated(reason) => SourceError::Truncated { url, byte, decoded, reason },
+        Fault::Corrupt(reason) => SourceError::Corrupt { url, byte, decoded, reason },
+        Fault::TooLarge(reason) => SourceError::TooLarge { url, byte, decoded, reason, object: true },
+    }
+}

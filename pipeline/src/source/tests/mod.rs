@@ -1,0 +1,1 @@
+//! Sources as a job reads them.
