@@ -15,7 +15,7 @@ const LOOK_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 /// What listing and opening say; [`SourceError::NoMatch`] when no object would be read; and
-/// [`SourceError::refused`] when none of the first records is of `format`, with the reason of the first.
+/// [`SourceError::Refused`] when none of the first records is of `format`, with the reason of the first.
 pub fn look(source: &Source, format: Format, limits: RecordLimits) -> Result<PlannedObject, SourceError> {
     let mut first = None;
     let listed = source.list(format, &mut |object| {
@@ -26,12 +26,11 @@ pub fn look(source: &Source, format: Format, limits: RecordLimits) -> Result<Pla
         Err(SourceError::Cancelled)
     });
     let Some(object) = first else {
-        listed?;
-        return Err(source.no_match(format));
+        return Err(listed.err().unwrap_or(SourceError::Cancelled));
     };
     let head = source.head(&object, LOOK_BYTES)?;
     let name = source.url(&object.key);
-    look_at(&head, format, limits).map_err(|reason| SourceError::wrong_format(&name, format, reason))?;
+    look_at(&head, format, limits).map_err(|reason| SourceError::Refused { url: name, reason })?;
     Ok(object)
 }
 
@@ -44,22 +43,16 @@ fn look_at(head: &[u8], format: Format, limits: RecordLimits) -> Result<(), Stri
     }
     let mut splitter = Splitter::new(format, SplitOptions { block_bytes: LOOK_BYTES, limits }, 0);
     let mut parser = Parser::new();
-    let context = ParseContext { format, limits, application: ApplicationId::from_bytes([0; 16]), now: Timestamp::now() };
+    let context = ParseContext { limits, application: ApplicationId::from_bytes([0; 16]), now: Timestamp::now() };
     let mut rest = &head[..whole];
     let mut first_mismatch = None;
     loop {
         match splitter.next(None).map_err(|refused| refused.to_string())? {
             Split::NeedInput if rest.is_empty() => splitter.finish(),
-            Split::NeedInput => {
-                let space = splitter.space();
-                let count = space.len().min(rest.len());
-                space[..count].copy_from_slice(&rest[..count]);
-                splitter.advance(count);
-                rest = &rest[count..];
-            }
+            Split::NeedInput => rest = &rest[splitter.push(rest)..],
             Split::End => break,
             Split::Block(block) => {
-                let parsed = parser.parse(block, &context);
+                let (parsed, _) = parser.parse(block, &context);
                 // A record that fails for another reason is of the right format all the same.
                 let mismatch = |code| matches!(code, FailureCode::InvalidJson | FailureCode::NotAnObject);
                 if !parsed.drafts.is_empty() || parsed.failed.iter().any(|failed| !mismatch(failed.reason.code)) {
@@ -74,7 +67,7 @@ fn look_at(head: &[u8], format: Format, limits: RecordLimits) -> Result<(), Stri
     match first_mismatch {
         Some(failed) => {
             let failure = failed.reason.locate("", failed.origin);
-            Err(failure.to_string().trim_start().to_owned())
+            Err(format!("it does not look like {format}:{failure}"))
         }
         None => Ok(()),
     }

@@ -170,7 +170,6 @@ impl Engine {
             source: Arc::clone(source),
             folder: folder.clone(),
             context: Arc::new(ParseContext {
-                format: definition.format,
                 limits: definition.limits,
                 application: definition.application,
                 now: life.job.created,
@@ -183,6 +182,7 @@ impl Engine {
             cancel: stop.clone(),
             build: builder(writer, Arc::clone(progress)),
             built,
+            buffers: Arc::default(),
         };
         let (start, number) =
             last.as_ref().map_or((Position::default(), 0), |record| (record.end, record.piece + 1));

@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use parking_lot::Mutex;
 use pinport_model::{ImportDefinition, Origin, PlannedObject, Position};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,7 @@ use crate::{
     block::Block,
     parse::ParseContext,
     source::{ObjectReader, Source, SourceError},
-    split::{Cut, Split, SplitOptions, Splitter},
+    split::{ObjectRefused, Split, SplitOptions, Splitter},
 };
 
 /// Lines after which a piece is cut although it has not its bytes: very short records would otherwise
@@ -52,6 +53,8 @@ pub(super) struct Reader {
     pub(super) cancel: CancellationToken,
     pub(super) build: Arc<Build>,
     pub(super) built: mpsc::Sender<Result<BuiltPiece, JobError>>,
+    /// Buffers that parsers are done with.
+    pub(super) buffers: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 /// The piece that is being read.
@@ -71,7 +74,13 @@ impl Reader {
     pub(super) fn run(self, start: Position, number: u64) -> Result<(), JobError> {
         let skip = start.object;
         let objects = files::planned_objects(&self.folder)?.skip(skip as usize);
-        let objects = objects.map(|object| object.map_err(SourceError::from));
+        let objects = objects.map(|object| {
+            object.map_err(|error| SourceError::Other {
+                url: "the job's plan".into(),
+                reason: error.to_string(),
+                object: false,
+            })
+        });
         let mut stream = self.source.read(objects, start.byte);
         let mut position = start;
         let mut current = self.begin_piece(number, start.stream);
@@ -130,12 +139,10 @@ impl Reader {
             Splitter::resume(self.definition.format, options, at, header)
         };
         loop {
-            let cut = Cut {
-                byte: position.byte + (current.cut_stream - position.stream),
-                line: position.line.max(1) + current.lines_left,
-            };
+            let cut = position.byte + (current.cut_stream - position.stream);
             match self.timed(|| splitter.next(Some(cut))) {
                 Ok(Split::NeedInput) => {
+                    self.buffers.lock().drain(..).for_each(|buffer| splitter.give_back(buffer));
                     let read = match self.timed(|| object.read(splitter.space())) {
                         Ok(read) => read,
                         Err(error) if error.is_object_error() => return Ok(Err(error)),
@@ -158,7 +165,7 @@ impl Reader {
                     }
                 }
                 Ok(Split::End) => return Ok(Ok(())),
-                Err(refused) => return Ok(Err(SourceError::refused(&name, refused))),
+                Err(refused) => return Ok(Err(refuse(&name, &refused))),
             }
         }
     }
@@ -171,26 +178,37 @@ impl Reader {
         // A header has one record's bound, and the splitter wants to see its end.
         let head = self.source.head(object, self.definition.limits.max_line + 2)?;
         let name = self.source.url(&object.key);
-        crate::split::csv_header(&head, &self.definition.limits)
-            .map(Some)
-            .map_err(|refused| SourceError::refused(&name, refused))
+        let options = SplitOptions { block_bytes: head.len(), limits: self.definition.limits };
+        let mut splitter = Splitter::new(self.definition.format, options, 0);
+        let mut rest = &head[..];
+        while splitter.header().is_none() {
+            match splitter.next(None).map_err(|refused| refuse(&name, &refused))? {
+                Split::NeedInput if rest.is_empty() => splitter.finish(),
+                Split::NeedInput => rest = &rest[splitter.push(rest)..],
+                Split::Block(_) | Split::End => break,
+            }
+        }
+        Ok(splitter.header().cloned())
     }
 
     fn dispatch(&self, block: Block, lines: u64, name: ObjectName, current: &mut Current) -> Result<(), JobError> {
-        let bytes = block.bytes.len() as u64;
+        let bytes = block.bytes().len() as u64;
         let guard = self.budget.take(bytes + lines * RECORD_OVERHEAD, &self.cancel).ok_or(JobError::Cancelled)?;
         self.progress.add(Counter::Bytes, block.end.byte - block.origin.byte);
         let place = current.piece.expect();
         current.empty = false;
         let piece = Arc::clone(&current.piece);
         let (context, progress) = (Arc::clone(&self.context), Arc::clone(&self.progress));
-        let (build, built) = (Arc::clone(&self.build), self.built.clone());
+        let (build, built, buffers) = (Arc::clone(&self.build), self.built.clone(), Arc::clone(&self.buffers));
         let task = move |parser: &mut crate::parse::Parser| {
             let begun = Instant::now();
             let parsed = super::guarded(|| parser.parse(block, &context));
             progress.busy(Stage::Parse, begun.elapsed());
             let parsed = match parsed {
-                Ok(parsed) => parsed,
+                Ok((parsed, buffer)) => {
+                    buffers.lock().push(buffer);
+                    parsed
+                }
                 Err(panic) => return drop(built.send(Err(panic))),
             };
             let failed = parsed.failed.len() as u64;
@@ -248,6 +266,10 @@ impl Current {
         // Of several objects that fail in one piece, the first is told; the plan tells which are incomplete.
         self.error.get_or_insert_with(|| super::with_causes(error));
     }
+}
+
+fn refuse(name: &str, refused: &ObjectRefused) -> SourceError {
+    SourceError::Refused { url: name.into(), reason: refused.to_string() }
 }
 
 impl From<io::Error> for JobError {

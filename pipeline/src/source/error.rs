@@ -35,12 +35,22 @@ pub enum SourceError {
         reason: String,
     },
     /// Nothing to read matches the source.
-    #[error("no object to read matches {url} ({skipped} skipped)")]
+    #[error("no object to read matches {url}{}", skipped_text(*skipped, first_skipped.as_deref()))]
     NoMatch {
         /// The source.
         url: String,
         /// Objects that matched but are not to be read.
         skipped: u64,
+        /// The first of them and why.
+        first_skipped: Option<String>,
+    },
+    /// An object is not what the job says, or no record of it can be read.
+    #[error("{url}: {reason}")]
+    Refused {
+        /// The object.
+        url: String,
+        /// Why, with the place.
+        reason: String,
     },
     /// An object that was listed is gone.
     #[error("{url} is gone at byte {byte}: {reason}")]
@@ -161,7 +171,11 @@ impl SourceError {
     /// Whether only one object is lost: the others may still be read.
     pub fn is_object_error(&self) -> bool {
         match self {
-            Self::NotFound { .. } | Self::Changed { .. } | Self::Truncated { .. } | Self::Corrupt { .. } => true,
+            Self::NotFound { .. }
+            | Self::Changed { .. }
+            | Self::Truncated { .. }
+            | Self::Corrupt { .. }
+            | Self::Refused { .. } => true,
             Self::AccessDenied { credentials, .. } => !credentials,
             Self::Unreachable { object, .. }
             | Self::Throttled { object, .. }
@@ -174,5 +188,32 @@ impl SourceError {
             | Self::Redirected { .. }
             | Self::Cancelled => false,
         }
+    }
+
+    /// What a user can do about it, if there is something.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoSuchBucket { .. } => "check the bucket's name, the region (AWS_REGION) and the endpoint (AWS_ENDPOINT_URL_S3)",
+            Self::AccessDenied { .. } => "check the credentials and whether they may list the bucket and read its objects",
+            Self::NoCredentials { .. } => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or AWS_SKIP_SIGNATURE=true for public buckets"
+            }
+            Self::NoMatch { skipped: 0, .. } => "check the prefix: keys are compared letter by letter",
+            Self::NoMatch { .. } => "check --format: objects of the other format are skipped",
+            Self::Changed { .. } => "import it anew when nobody writes to it any more",
+            Self::Unreachable { .. } => "check the endpoint (AWS_ENDPOINT_URL_S3) and the network",
+            Self::Throttled { .. } => "try again later",
+            Self::Truncated { .. } | Self::Corrupt { .. } => "upload the object again, or restore it from its origin",
+            Self::Redirected { .. } => "set AWS_REGION or AWS_ENDPOINT_URL_S3 to where the store points",
+            Self::Refused { .. } => "check --format and the first lines of the object",
+            _ => return None,
+        })
+    }
+}
+
+fn skipped_text(skipped: u64, first: Option<&str>) -> String {
+    match first {
+        Some(first) => format!(" ({skipped} skipped; the first: {first})"),
+        None => String::new(),
     }
 }

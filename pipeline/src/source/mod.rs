@@ -77,10 +77,15 @@ impl Source {
         format: Format,
         each: &mut dyn FnMut(PlannedObject) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
-        let (mut read, mut skipped) = (0_u64, 0_u64);
+        let (mut read, mut skipped, mut first_skipped) = (0_u64, 0_u64, None);
         let mut each = |object: PlannedObject| {
-            let count = if object.skipped.is_none() { &mut read } else { &mut skipped };
-            *count += 1;
+            match &object.skipped {
+                None => read += 1,
+                Some(reason) => {
+                    skipped += 1;
+                    first_skipped.get_or_insert_with(|| format!("{}: {reason}", self.url(&object.key)));
+                }
+            }
             each(object)
         };
         match &self.kind {
@@ -104,7 +109,7 @@ impl Source {
                 each(PlannedObject { key: self.location.to_string(), size: 0, etag: None, skipped: None })?;
             }
         }
-        if read > 0 { Ok(()) } else { Err(SourceError::NoMatch { url: self.location.to_string(), skipped }) }
+        if read > 0 { Ok(()) } else { Err(SourceError::NoMatch { url: self.location.to_string(), skipped, first_skipped }) }
     }
 
     /// The first decoded bytes of an object, at most `max`. Of a pipe they stay to be read.
