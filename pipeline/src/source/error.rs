@@ -161,7 +161,9 @@ impl SourceError {
     /// Whether only one object is lost: the others may still be read.
     pub fn is_object_error(&self) -> bool {
         match self {
-            Self::NotFound { .. } | Self::Changed { .. } | Self::Truncated { .. } | Self::Corrupt { .. } => true,
+            Self::NotFound { .. } | Self::Changed { .. } | Self::Truncated { .. } | Self::Corrupt { .. } => {
+                true
+            }
             Self::AccessDenied { credentials, .. } => !credentials,
             Self::Unreachable { object, .. }
             | Self::Throttled { object, .. }

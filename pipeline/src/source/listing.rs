@@ -67,7 +67,9 @@ impl Lister<'_> {
                 }
                 let ordered = last.as_ref().is_none_or(|last| *last < object.key);
                 if !ordered && streaming {
-                    return Err(self.other("the store's listing is not in key order, and too long to be sorted"));
+                    return Err(
+                        self.other("the store's listing is not in key order, and too long to be sorted")
+                    );
                 }
                 sorted &= ordered;
                 last = Some(object.key.clone());

@@ -39,12 +39,14 @@ impl ObjectStream {
     }
 
     /// Goes to the next object; what is left of the one before is dropped. An error for which
-    /// [`SourceError::is_object_error`] holds takes the place of one object, and the next call goes on behind it.
+    /// [`SourceError::is_object_error`] holds takes the place of one object, and the next call goes on behind it;
+    /// behind any other error there is nothing.
     pub fn next_object(&mut self) -> Option<Result<ObjectReader<'_>, SourceError>> {
+        let lost = self.current.take().and_then(|current| current.broken);
+        self.ended |= lost.is_some_and(|error| !error.is_object_error());
         if self.ended {
             return None;
         }
-        self.current = None;
         let object = match self.input.feed.next_object() {
             Some(Ok(object)) => object,
             Some(Err(error)) => {

@@ -30,7 +30,8 @@ pub(super) fn page(body: &[u8]) -> Result<Page, String> {
         match (parent, path.last().map_or("", String::as_str)) {
             (None, name) if is_root(name) => root = true,
             (Some("ListBucketResult"), "IsTruncated") => truncated = Some(text == "true"),
-            (Some("ListBucketResult"), "NextContinuationToken") | (Some("EnumerationResults"), "NextMarker") => {
+            (Some("ListBucketResult"), "NextContinuationToken")
+            | (Some("EnumerationResults"), "NextMarker") => {
                 token = Some(text).filter(|text| !text.is_empty());
             }
             (Some("Contents"), "Key") => entry.key = Some(text),
