@@ -130,11 +130,22 @@ impl ObjectReader<'_> {
             return Err(error.clone());
         }
         let Current { object, decoder, broken } = &mut *self.current;
-        decoder.read(self.input, buf).map_err(|fault| {
-            let error = told(fault, decoder, (self.url)(&object.key));
+        let url = || (self.url)(&object.key);
+        let result =
+            decoder.read(self.input, buf).map_err(|fault| told(fault, decoder, url())).and_then(|bytes| {
+                // The size of a pipe is not known.
+                let listed = object.etag.is_some() || object.size > 0;
+                if bytes > 0 || buf.is_empty() || !listed || decoder.source_bytes() == object.size {
+                    return Ok(bytes);
+                }
+                let (byte, decoded) = (decoder.source_bytes(), decoder.decoded_bytes());
+                let reason = format!("it was listed with {} bytes", object.size);
+                Err(SourceError::Truncated { url: url(), byte, decoded, reason })
+            });
+        if let Err(error) = &result {
             *broken = Some(error.clone());
-            error
-        })
+        }
+        result
     }
 
     /// Bytes of the object that were used, as it lies in the store.

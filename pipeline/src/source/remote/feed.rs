@@ -50,6 +50,17 @@ struct Planned {
     next: u64,
 }
 
+impl Planned {
+    /// The end of the ranges is the end of the object only if all of it was asked for.
+    fn asked_for_all(&self, bucket: &Bucket) -> Result<(), SourceError> {
+        if self.next == self.object.size {
+            return Ok(());
+        }
+        let reason = format!("only {} of its {} bytes were asked for", self.next, self.object.size);
+        Err(SourceError::Other { url: bucket.url(&self.object.key), reason, object: true })
+    }
+}
+
 struct Range {
     task: Task,
     cost: u64,
@@ -146,7 +157,13 @@ impl RemoteFeed {
         } else {
             None
         };
-        let Some(Range { task, cost }) = range else { return Ok(()) };
+        let Some(Range { task, cost }) = range else {
+            return self
+                .planned
+                .front()
+                .filter(|_| self.open)
+                .map_or(Ok(()), |current| current.asked_for_all(&self.bucket));
+        };
         self.cost = cost;
         let chunks = wait(&self.io, &self.bucket.options.cancel, task).and_then(|result| result);
         match chunks {
@@ -185,6 +202,8 @@ pub(in crate::source) fn wait<T>(
 
 impl Feed for RemoteFeed {
     fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
+        // An object that was lost before it could be sought in must not hold back the ones behind it.
+        self.held &= !self.open;
         self.drop_current();
         self.top_up();
         match self.planned.front() {

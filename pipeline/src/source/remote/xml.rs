@@ -86,11 +86,10 @@ impl Entry {
     }
 }
 
+type Leave<'a> = &'a mut dyn FnMut(&[String], String, bool) -> Result<(), String>;
+
 /// Calls `leave` at the end of each element with its path, its text and whether it says `Encoded="true"`.
-fn walk(
-    body: &[u8],
-    leave: &mut dyn FnMut(&[String], String, bool) -> Result<(), String>,
-) -> Result<(), String> {
+fn walk(body: &[u8], leave: Leave<'_>) -> Result<(), String> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let mut reader = Reader::from_reader(body);
     reader.config_mut().expand_empty_elements = true;

@@ -221,7 +221,8 @@ fn lost(run: Run) -> SourceError {
 #[test]
 fn passing_faults_leave_no_trace() {
     whole(&run(|_, _| Answer::Right));
-    let answers: Vec<(&str, fn(&Request) -> Answer)> = vec![
+    type Fault = (&'static str, fn(&Request) -> Answer);
+    let answers: Vec<Fault> = vec![
         ("503", |_| Answer::Say(503, vec![], error_body("SlowDown"))),
         ("503 without a body", |_| Answer::Say(503, vec![], vec![])),
         ("500", |_| Answer::Say(500, vec![], error_body("InternalError"))),
@@ -442,12 +443,24 @@ fn cancelling_ends_every_wait_at_once() {
         });
         let result = list(&source, Format::Json).and_then(|all| {
             let mut stream = source.read(readable(all), 0);
-            let result = stream.next_object().unwrap().map(|_| ());
-            result
+            stream.next_object().unwrap().map(|_| ())
         });
         assert_eq!(result, Err(SourceError::Cancelled));
         assert!(fired.join().unwrap().elapsed() < Duration::from_millis(100));
     }
+}
+
+#[test]
+fn an_object_lost_where_reading_goes_on_leaves_the_next_whole() {
+    let runtime = runtime();
+    let (address, _) = serve(Arc::new(|_, request: &Request| match request.target.contains("a.json") {
+        true => Answer::Say(404, vec![], error_body("NoSuchKey")),
+        false => Answer::Right,
+    }));
+    let source = open("s3://bucket/", fault_options(address), &runtime).unwrap();
+    let contents = drain(source.read(readable(list(&source, Format::Json).unwrap()), 150_000));
+    assert!(matches!(contents[0].1, Err(SourceError::NotFound { .. })));
+    assert!(*contents[1].1.as_ref().unwrap() == data("b.json"));
 }
 
 #[test]

@@ -146,7 +146,8 @@ fn a_file_that_changes_is_noticed() {
     let (folder_, runtime) = (tempfile::tempdir().unwrap(), runtime());
     let root = folder_.path();
     let data = vec![b'x'; 100_000];
-    let cases: [(&str, &dyn Fn(&Path)); 4] = [
+    type Change = (&'static str, &'static dyn Fn(&Path));
+    let cases: [Change; 4] = [
         ("appended", &|path| {
             fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"y").unwrap()
         }),
