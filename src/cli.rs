@@ -221,7 +221,10 @@ fn parse_budget(text: &str) -> Result<FailureBudget, String> {
             Ok(share) if (0.0..=100.0).contains(&share) => Ok(FailureBudget::Percent(share)),
             _ => Err("a share lies between 0% and 100%".into()),
         },
-        None => text.parse().map(FailureBudget::Count).map_err(|_| "a number or a share such as 1% is expected".into()),
+        None => text
+            .parse()
+            .map(FailureBudget::Count)
+            .map_err(|_| "a number or a share such as 1% is expected".into()),
     }
 }
 
@@ -235,7 +238,8 @@ pub(crate) fn limits(changes: &[String]) -> anyhow::Result<RecordLimits> {
         let slot = limits.get_mut(name).ok_or_else(|| {
             anyhow::anyhow!("--limit {change}: there is no limit {name}; there are {}", known.join(", "))
         })?;
-        let value: u32 = value.parse().map_err(|_| anyhow::anyhow!("--limit {change}: {value} is no number"))?;
+        let value: u32 =
+            value.parse().map_err(|_| anyhow::anyhow!("--limit {change}: {value} is no number"))?;
         *slot = value.into();
     }
     Ok(serde_json::from_value(limits)?)

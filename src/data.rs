@@ -32,7 +32,9 @@ impl Data {
     pub(crate) fn open_existing(folder: &Path) -> anyhow::Result<Self> {
         if !folder.join("store").is_dir() {
             let folder = folder.display();
-            return Err(Usage(format!("there is no pinport data in {folder}; --data names another folder")).into());
+            return Err(
+                Usage(format!("there is no pinport data in {folder}; --data names another folder")).into()
+            );
         }
         Self::open(folder)
     }
@@ -59,7 +61,8 @@ impl Data {
 
     /// The application with this name or id.
     pub(crate) fn application(&self, name: &str) -> anyhow::Result<Application> {
-        self.find_application(name)?.ok_or_else(|| Usage(format!("there is no application \"{name}\"")).into())
+        self.find_application(name)?
+            .ok_or_else(|| Usage(format!("there is no application \"{name}\"")).into())
     }
 
     fn find_application(&self, name: &str) -> anyhow::Result<Option<Application>> {
@@ -71,7 +74,11 @@ impl Data {
     }
 
     /// The segment with this name (the newest, if several have it) or id.
-    pub(crate) fn find_segment(&self, application: ApplicationId, name: &str) -> anyhow::Result<Option<Segment>> {
+    pub(crate) fn find_segment(
+        &self,
+        application: ApplicationId,
+        name: &str,
+    ) -> anyhow::Result<Option<Segment>> {
         if let Ok(id) = name.parse()
             && let Some(segment) = self.store.segment(application, id)?
         {
@@ -97,9 +104,14 @@ impl Data {
 
     /// The job that `text` names: by its id, the beginning of it, or `last`.
     pub(crate) fn job(&self, text: &str) -> anyhow::Result<ImportJob> {
-        let id = if text == "last" { self.store.jobs(None, None, 1)?.pop().map(|job| job.id) } else { self.job_id(text)? };
+        let id = if text == "last" {
+            self.store.jobs(None, None, 1)?.pop().map(|job| job.id)
+        } else {
+            self.job_id(text)?
+        };
         let job = id.map(|id| self.store.job(id)).transpose()?.flatten();
-        let mut job = job.ok_or_else(|| Usage(format!("there is no job \"{text}\"; `pinport jobs ls` lists them")))?;
+        let mut job =
+            job.ok_or_else(|| Usage(format!("there is no job \"{text}\"; `pinport jobs ls` lists them")))?;
         if !job.status.is_terminal()
             && let Some(last) = self.store.last_piece(job.id)?
         {
@@ -126,7 +138,9 @@ impl Data {
         match found[..] {
             [] => Ok(None),
             [id] => Ok(Some(id)),
-            _ => Err(Usage(format!("{} jobs begin with \"{text}\"; give more of the id", found.len())).into()),
+            _ => {
+                Err(Usage(format!("{} jobs begin with \"{text}\"; give more of the id", found.len())).into())
+            }
         }
     }
 

@@ -3,7 +3,10 @@
 use std::io::{self, Write as _};
 
 use pinport_model::escape_controls;
-use pinport_pipeline::{engine::{JobError, with_causes}, source::SourceError};
+use pinport_pipeline::{
+    engine::{JobError, with_causes},
+    source::SourceError,
+};
 use pinport_store::StoreError;
 
 /// The command was called in a way that cannot work.
@@ -59,18 +62,21 @@ fn store_hint(error: &StoreError) -> Option<String> {
         StoreError::InUse { .. } => "wait until it is done, or name another folder with --data".into(),
         StoreError::NewerLayout { .. } => "use the pinport that wrote it, or a newer one".into(),
         StoreError::Full { .. } | StoreError::Stopped(_) => {
-            "free some space, then run the same command again: it goes on behind the last committed piece".into()
+            "free some space, then run the same command again: it goes on behind the last committed piece"
+                .into()
         }
-        StoreError::Corrupt(_) => "restore the data folder from a backup, or import anew into another one".into(),
+        StoreError::Corrupt(_) => {
+            "restore the data folder from a backup, or import anew into another one".into()
+        }
         _ => return None,
     })
 }
 
 fn io_hint(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
-        io::ErrorKind::StorageFull => {
-            Some("free some space, then run the same command again: it goes on behind the last committed piece")
-        }
+        io::ErrorKind::StorageFull => Some(
+            "free some space, then run the same command again: it goes on behind the last committed piece",
+        ),
         io::ErrorKind::PermissionDenied => Some("check who owns the file and its folders"),
         _ => None,
     }

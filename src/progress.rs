@@ -66,7 +66,8 @@ fn lines(progress: &JobProgress, ended: &mpsc::Receiver<()>) {
 fn sentence(now: &Progress) -> String {
     let seconds = (now.elapsed_ms as f64 / 1000.0).max(0.001);
     let rate = (now.parsed as f64 / seconds) as u64;
-    let total = if now.source_total > 0 { format!(" of {}", HumanBytes(now.source_total)) } else { String::new() };
+    let total =
+        if now.source_total > 0 { format!(" of {}", HumanBytes(now.source_total)) } else { String::new() };
     let mut text = format!(
         "{}{total}, {} records, {} rows/s, {} failed",
         HumanBytes(now.source_bytes),
@@ -95,6 +96,9 @@ mod tests {
         now.failed = 3;
         now.source_bytes = 1 << 20;
         now.source_total = 2 << 20;
-        assert_eq!(sentence(&now), "1.00 MiB of 2.00 MiB, 10,000 records, 5,000 rows/s, 3 failed, 2 seconds left");
+        assert_eq!(
+            sentence(&now),
+            "1.00 MiB of 2.00 MiB, 10,000 records, 5,000 rows/s, 3 failed, 2 seconds left"
+        );
     }
 }

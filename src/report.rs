@@ -82,7 +82,13 @@ pub(crate) fn response(job: &ImportJob, failures: Vec<String>) -> JobOutcome {
 
 impl JobOutcome {
     /// Adds what this run took and where its files are.
-    pub(crate) fn add_run(&mut self, run: &RunFigures, folder: &Path, checked_only: bool, stopped: Option<String>) {
+    pub(crate) fn add_run(
+        &mut self,
+        run: &RunFigures,
+        folder: &Path,
+        checked_only: bool,
+        stopped: Option<String>,
+    ) {
         let format = self.response.definition.format;
         let rejects = files::rejects_paths(folder, format);
         self.run = Some(RunOutcome {
@@ -145,7 +151,13 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, folder: &Path) -> 
     }
     for class in &tally.classes {
         let member = class.member.as_deref().map(|member| format!(" {member}")).unwrap_or_default();
-        let _ = writeln!(text, "  {:>9} {}{member}\n            {}", count(class.count), class.code, class.example);
+        let _ = writeln!(
+            text,
+            "  {:>9} {}{member}\n            {}",
+            count(class.count),
+            class.code,
+            class.example
+        );
     }
     if tally.failed > 0 {
         let _ = writeln!(text, "  every failed record: {}", files::failures_path(folder).display());

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApplicationId, Failure, FailureClass, Format, ImportDefinition, JobId, ObjectTally, Timestamp, progress::Progress,
+    ApplicationId, Failure, FailureClass, Format, ImportDefinition, JobId, ObjectTally, Timestamp,
+    progress::Progress,
 };
 
 /// One job, short: a row of a list.

@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::Context as _;
 use pinport_model::{
-    Application, ApplicationId, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId, SourceLocation, Timestamp,
+    Application, ApplicationId, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId, SourceLocation,
+    Timestamp,
 };
 use pinport_pipeline::{
     engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, look, with_causes},
@@ -39,7 +40,11 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let location: SourceLocation = args.source.parse().map_err(|error| Usage(format!("{error}")))?;
     let location = absolute(location)?;
     let limits = limits(&args.limits).map_err(|error| Usage(error.to_string()))?;
-    let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build()?;
+    let io = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("io")
+        .enable_all()
+        .build()?;
     let cancel = CancellationToken::new();
     stop_on_signals(&io, &cancel)?;
     let options = SourceOptions { cancel: cancel.clone(), ..SourceOptions::default() };
@@ -136,7 +141,8 @@ fn begin(wanted: &Wanted<'_>, data: &Data, application: &Application) -> anyhow:
 /// the job goes on with its own.
 fn is_same_import(one: &ImportDefinition, other: &ImportDefinition) -> bool {
     let work = |definition: &ImportDefinition| {
-        let ImportDefinition { application, source, format, register_endpoints, segment_name, .. } = definition.clone();
+        let ImportDefinition { application, source, format, register_endpoints, segment_name, .. } =
+            definition.clone();
         (application, source.to_string(), format, register_endpoints, segment_name)
     };
     work(one) == work(other)
@@ -147,7 +153,12 @@ fn resume(data: &Data, mut job: ImportJob) -> anyhow::Result<ImportJob> {
         Some(last) => format!("behind piece {} ({} records)", last.piece + 1, last.total.read),
         None => "at its beginning".into(),
     };
-    writeln!(io::stderr(), "job {} of {} was interrupted; it goes on {behind} (--fresh starts anew)", job.id, job.created)?;
+    writeln!(
+        io::stderr(),
+        "job {} of {} was interrupted; it goes on {behind} (--fresh starts anew)",
+        job.id,
+        job.created
+    )?;
     job.resumed += 1;
     Ok(job)
 }
@@ -199,7 +210,12 @@ fn conclude(
         outcome.add_run(&run, folder, wanted.args.check, stopped.as_ref().map(|error| with_causes(error)));
         write_line(&mut io::stdout().lock(), &outcome)?;
     } else {
-        let head = report::head(job, done, stopped.is_some(), application.map(|application| application.name.as_str()));
+        let head = report::head(
+            job,
+            done,
+            stopped.is_some(),
+            application.map(|application| application.name.as_str()),
+        );
         write!(io::stderr(), "{head}{}", report::body(job, Some(&run), folder))?;
     }
     match stopped {

@@ -39,12 +39,19 @@ fn open(args: &JobArgs) -> anyhow::Result<(Data, ImportJob)> {
 fn list(data: &Data, limit: usize, json: bool) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     if !json {
-        writeln!(out, "{:<32}  {:<24}  {:<12}  {:>12}  {:>10}  SOURCE", "ID", "CREATED", "STATUS", "READ", "FAILED")?;
+        writeln!(
+            out,
+            "{:<32}  {:<24}  {:<12}  {:>12}  {:>10}  SOURCE",
+            "ID", "CREATED", "STATUS", "READ", "FAILED"
+        )?;
     }
     for job in data.store.jobs(None, None, limit)? {
         let job = data.job(&job.id.to_string())?;
         if json {
-            write_line(&mut out, &report::response(&job, data.first_failures(job.id, report::MAX_FAILURES)?))?;
+            write_line(
+                &mut out,
+                &report::response(&job, data.first_failures(job.id, report::MAX_FAILURES)?),
+            )?;
         } else {
             let (id, created, status) = (job.id, job.created, status(&job));
             let (read, failed) = (job.tally.read, job.tally.failed);
@@ -81,7 +88,10 @@ fn rejects(args: &JobArgs, part: u32) -> anyhow::Result<()> {
     match (paths.get(part as usize - 1), paths.len()) {
         (Some(path), parts) => {
             if parts > 1 {
-                writeln!(io::stderr(), "part {part} of {parts}: objects with another header are in the other parts")?;
+                writeln!(
+                    io::stderr(),
+                    "part {part} of {parts}: objects with another header are in the other parts"
+                )?;
             }
             copy(path)
         }

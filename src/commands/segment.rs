@@ -60,7 +60,10 @@ fn members(name: &str, version: Option<u32>, AppArgs { app, data }: &AppArgs) ->
         None => segment.current(),
     };
     let Some(version) = version else {
-        return Err(Usage(format!("segment \"{name}\" has no such version; `pinport segment ls` shows the current one")).into());
+        return Err(Usage(format!(
+            "segment \"{name}\" has no such version; `pinport segment ls` shows the current one"
+        ))
+        .into());
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let mut after: Option<String> = None;

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, mpsc},
+    sync::mpsc,
     time::Instant,
 };
 
@@ -54,7 +54,11 @@ impl<'a, 'b> Committer<'a, 'b> {
     }
 
     /// Commits what arrives, from piece `next` on, until the senders are gone.
-    pub(super) fn run(mut self, pieces: mpsc::Receiver<Result<BuiltPiece, JobError>>, mut next: u64) -> Result<(), JobError> {
+    pub(super) fn run(
+        mut self,
+        pieces: mpsc::Receiver<Result<BuiltPiece, JobError>>,
+        mut next: u64,
+    ) -> Result<(), JobError> {
         let mut early = BTreeMap::new();
         for piece in pieces {
             let piece = piece?;
@@ -87,7 +91,10 @@ impl<'a, 'b> Committer<'a, 'b> {
                 let object = unresolved.origin.object;
                 let (name, header) = counts.name(object);
                 let failure = unresolved.reason.locate(&name, unresolved.origin);
-                counts.reject_late(Reject { object, failure, header, raw: Some(unresolved.raw) }, unresolved.channel);
+                counts.reject_late(
+                    Reject { object, failure, header, raw: Some(unresolved.raw) },
+                    unresolved.channel,
+                );
                 self.life.progress.add(Counter::Failed, 1);
             }
             counts.rejects.sort_by_key(|reject| (reject.object, reject.failure.byte));

@@ -89,7 +89,9 @@ pub fn has_plan(folder: &Path) -> bool {
 }
 
 /// The objects of a job's plan that are read, in order, without holding them all.
-pub fn planned_objects(folder: &Path) -> Result<impl Iterator<Item = io::Result<PlannedObject>> + Send + 'static, FileError> {
+pub fn planned_objects(
+    folder: &Path,
+) -> Result<impl Iterator<Item = io::Result<PlannedObject>> + Send + 'static, FileError> {
     let path = folder.join(PLAN);
     let file = File::open(&path).map_err(on("open", &path))?;
     let lines = BufReader::new(file).lines();
@@ -157,7 +159,12 @@ impl FailureFiles {
     }
 
     /// Appends a failed record. `header` is the raw CSV header of its object; `raw` its bytes, if they were kept.
-    pub fn push(&mut self, failure: &Failure, header: Option<&[u8]>, raw: Option<&[u8]>) -> Result<(), FileError> {
+    pub fn push(
+        &mut self,
+        failure: &Failure,
+        header: Option<&[u8]>,
+        raw: Option<&[u8]>,
+    ) -> Result<(), FileError> {
         let line = serde_json::to_vec(failure).expect("a failure has only strings and numbers");
         self.failures.write(&line)?;
         self.failures.write(b"\n")?;
@@ -279,7 +286,10 @@ fn sync_folder(folder: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
-    use pinport_model::{FailureCode, failure::{FailureReason, Origin}};
+    use pinport_model::{
+        FailureCode,
+        failure::{FailureReason, Origin},
+    };
 
     use super::*;
 

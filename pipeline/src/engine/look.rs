@@ -37,13 +37,18 @@ pub fn look(source: &Source, format: Format, limits: RecordLimits) -> Result<Pla
 /// The reason why these first bytes are not of `format`.
 fn look_at(head: &[u8], format: Format, limits: RecordLimits) -> Result<(), String> {
     // The head may end in the middle of a record: what follows its last line break is no record yet.
-    let whole = if head.len() < LOOK_BYTES { head.len() } else { memchr::memrchr(b'\n', head).map_or(0, |at| at + 1) };
+    let whole = if head.len() < LOOK_BYTES {
+        head.len()
+    } else {
+        memchr::memrchr(b'\n', head).map_or(0, |at| at + 1)
+    };
     if whole == 0 {
         return Ok(());
     }
     let mut splitter = Splitter::new(format, SplitOptions { block_bytes: LOOK_BYTES, limits }, 0);
     let mut parser = Parser::new();
-    let context = ParseContext { limits, application: ApplicationId::from_bytes([0; 16]), now: Timestamp::now() };
+    let context =
+        ParseContext { limits, application: ApplicationId::from_bytes([0; 16]), now: Timestamp::now() };
     let mut rest = &head[..whole];
     let mut first_mismatch = None;
     loop {
@@ -55,7 +60,9 @@ fn look_at(head: &[u8], format: Format, limits: RecordLimits) -> Result<(), Stri
                 let (parsed, _) = parser.parse(block, &context);
                 // A record that fails for another reason is of the right format all the same.
                 let mismatch = |code| matches!(code, FailureCode::InvalidJson | FailureCode::NotAnObject);
-                if !parsed.drafts.is_empty() || parsed.failed.iter().any(|failed| !mismatch(failed.reason.code)) {
+                if !parsed.drafts.is_empty()
+                    || parsed.failed.iter().any(|failed| !mismatch(failed.reason.code))
+                {
                     return Ok(());
                 }
                 if first_mismatch.is_none() {

@@ -186,7 +186,7 @@ impl Engine {
         };
         let (start, number) =
             last.as_ref().map_or((Position::default(), 0), |record| (record.end, record.piece + 1));
-        let mut committer = Committer::open(&mut life, source, &folder, last, &stop)?;
+        let committer = Committer::open(&mut life, source, &folder, last, &stop)?;
         let committed = thread::scope(|scope| {
             let thread = thread::Builder::new().name("reader".into());
             let reader = thread.spawn_scoped(scope, move || {
@@ -216,7 +216,9 @@ struct Life<'a> {
 impl Life<'_> {
     /// Moves the job on, durably.
     fn become_(&mut self, status: JobStatus) -> Result<(), JobError> {
-        debug_assert!(self.job.status == status || self.job.status.may_become(status) || self.store.is_none());
+        debug_assert!(
+            self.job.status == status || self.job.status.may_become(status) || self.store.is_none()
+        );
         self.job.status = status;
         self.progress.set_status(status);
         self.save()

@@ -191,15 +191,23 @@ impl Reader {
         Ok(splitter.header().cloned())
     }
 
-    fn dispatch(&self, block: Block, lines: u64, name: ObjectName, current: &mut Current) -> Result<(), JobError> {
+    fn dispatch(
+        &self,
+        block: Block,
+        lines: u64,
+        name: ObjectName,
+        current: &mut Current,
+    ) -> Result<(), JobError> {
         let bytes = block.bytes().len() as u64;
-        let guard = self.budget.take(bytes + lines * RECORD_OVERHEAD, &self.cancel).ok_or(JobError::Cancelled)?;
+        let guard =
+            self.budget.take(bytes + lines * RECORD_OVERHEAD, &self.cancel).ok_or(JobError::Cancelled)?;
         self.progress.add(Counter::Bytes, block.end.byte - block.origin.byte);
         let place = current.piece.expect();
         current.empty = false;
         let piece = Arc::clone(&current.piece);
         let (context, progress) = (Arc::clone(&self.context), Arc::clone(&self.progress));
-        let (build, built, buffers) = (Arc::clone(&self.build), self.built.clone(), Arc::clone(&self.buffers));
+        let (build, built, buffers) =
+            (Arc::clone(&self.build), self.built.clone(), Arc::clone(&self.buffers));
         let task = move |parser: &mut crate::parse::Parser| {
             let begun = Instant::now();
             let parsed = super::guarded(|| parser.parse(block, &context));

@@ -138,12 +138,18 @@ impl Drop for Lane {
 
 impl State {
     fn queue(&mut self, lane: u64) -> &mut Queue {
-        self.lanes.iter_mut().find(|queue| queue.lane == lane).expect("a lane's queue lives as long as the lane")
+        self.lanes
+            .iter_mut()
+            .find(|queue| queue.lane == lane)
+            .expect("a lane's queue lives as long as the lane")
     }
 
     fn take(&mut self) -> Option<Task> {
         for _ in 0..self.lanes.len() {
-            let task = self.lanes.front_mut().and_then(|queue| queue.urgent.pop_front().or_else(|| queue.waiting.pop_front()));
+            let task = self
+                .lanes
+                .front_mut()
+                .and_then(|queue| queue.urgent.pop_front().or_else(|| queue.waiting.pop_front()));
             self.lanes.rotate_left(1);
             if task.is_some() {
                 return task;

@@ -193,8 +193,12 @@ impl SourceError {
     /// What a user can do about it, if there is something.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::NoSuchBucket { .. } => "check the bucket's name, the region (AWS_REGION) and the endpoint (AWS_ENDPOINT_URL_S3)",
-            Self::AccessDenied { .. } => "check the credentials and whether they may list the bucket and read its objects",
+            Self::NoSuchBucket { .. } => {
+                "check the bucket's name, the region (AWS_REGION) and the endpoint (AWS_ENDPOINT_URL_S3)"
+            }
+            Self::AccessDenied { .. } => {
+                "check the credentials and whether they may list the bucket and read its objects"
+            }
             Self::NoCredentials { .. } => {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or AWS_SKIP_SIGNATURE=true for public buckets"
             }
@@ -203,7 +207,9 @@ impl SourceError {
             Self::Changed { .. } => "import it anew when nobody writes to it any more",
             Self::Unreachable { .. } => "check the endpoint (AWS_ENDPOINT_URL_S3) and the network",
             Self::Throttled { .. } => "try again later",
-            Self::Truncated { .. } | Self::Corrupt { .. } => "upload the object again, or restore it from its origin",
+            Self::Truncated { .. } | Self::Corrupt { .. } => {
+                "upload the object again, or restore it from its origin"
+            }
             Self::Redirected { .. } => "set AWS_REGION or AWS_ENDPOINT_URL_S3 to where the store points",
             Self::Refused { .. } => "check --format and the first lines of the object",
             _ => return None,

@@ -2,7 +2,10 @@
 
 use pinport_model::PlannedObject;
 
-use super::{SourceError, decode::{Input, LEAD}};
+use super::{
+    SourceError,
+    decode::{Input, LEAD},
+};
 
 /// The objects to read, in order. Pulled by the reader thread, a little ahead of the bytes.
 pub(super) type Objects = Box<dyn Iterator<Item = Result<PlannedObject, SourceError>> + Send>;

@@ -28,6 +28,8 @@ pub(super) struct Lister<'a> {
     pub(super) options: &'a SourceOptions,
 }
 
+/// Why an object is not read, by its first bytes if they are there.
+type Content<'a> = &'a dyn Fn(&PlannedObject, Option<Vec<u8>>) -> Result<Option<String>, SourceError>;
 type Each<'a> = &'a mut dyn FnMut(PlannedObject) -> Result<(), SourceError>;
 type PageTask = AbortOnDropHandle<Result<Page, SourceError>>;
 
@@ -67,7 +69,9 @@ impl Lister<'_> {
                 }
                 let ordered = last.as_ref().is_none_or(|last| *last < object.key);
                 if !ordered && streaming {
-                    return Err(self.other("the store's listing is not in key order, and too long to be sorted"));
+                    return Err(
+                        self.other("the store's listing is not in key order, and too long to be sorted")
+                    );
                 }
                 sorted &= ordered;
                 last = Some(object.key.clone());
@@ -132,19 +136,14 @@ pub(super) struct Looks<'a> {
     format: Format,
     waiting: VecDeque<(PlannedObject, Option<LookTask>)>,
     /// Judges an object whose first bytes these are.
-    content: &'a dyn Fn(&PlannedObject, Option<Vec<u8>>) -> Result<Option<String>, SourceError>,
+    content: Content<'a>,
     each: Each<'a>,
 }
 
 type LookTask = AbortOnDropHandle<Result<VecDeque<Bytes>, SourceError>>;
 
 impl<'a> Looks<'a> {
-    pub(super) fn new(
-        lister: Lister<'a>,
-        format: Format,
-        content: &'a dyn Fn(&PlannedObject, Option<Vec<u8>>) -> Result<Option<String>, SourceError>,
-        each: Each<'a>,
-    ) -> Self {
+    pub(super) fn new(lister: Lister<'a>, format: Format, content: Content<'a>, each: Each<'a>) -> Self {
         Self { lister, format, waiting: VecDeque::new(), content, each }
     }
 

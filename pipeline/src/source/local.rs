@@ -12,7 +12,10 @@ use std::{
 use pinport_model::PlannedObject;
 use tokio_util::sync::CancellationToken;
 
-use super::{SourceError, feed::{Feed, Objects}};
+use super::{
+    SourceError,
+    feed::{Feed, Objects},
+};
 
 /// Bytes read at once for a decompressor.
 const BUFFER: usize = 256 << 10;
@@ -126,11 +129,9 @@ impl LocalFeed {
 impl Current {
     fn open(path: PathBuf, object: &PlannedObject) -> Result<Self, SourceError> {
         let file = File::open(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => SourceError::NotFound {
-                url: path.display().to_string(),
-                byte: 0,
-                reason: error.to_string(),
-            },
+            std::io::ErrorKind::NotFound => {
+                SourceError::NotFound { url: path.display().to_string(), byte: 0, reason: error.to_string() }
+            }
             _ => unreadable(&path, &error, true),
         })?;
         let current =

@@ -87,7 +87,16 @@ mod tests {
     #[test]
     fn names_and_sizes_decide_what_is_read() {
         let skip = |key: &str, size| matches!(judge(key, size, Format::Json, false), Verdict::Skip(_));
-        for key in ["a/", "a/_SUCCESS", "_SUCCESS", "x.metadata", "a/x.csv.metadata", "x.manifest", "x.csv", "x.CSV.gz"] {
+        for key in [
+            "a/",
+            "a/_SUCCESS",
+            "_SUCCESS",
+            "x.metadata",
+            "a/x.csv.metadata",
+            "x.manifest",
+            "x.csv",
+            "x.CSV.gz",
+        ] {
             assert!(skip(key, 9), "{key}");
         }
         for key in ["a/x.json", "x.jsonl.bz2", "x.ndjson.zst", "x.JSON.xz", "x.json.gz"] {

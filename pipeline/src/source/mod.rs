@@ -52,9 +52,15 @@ pub struct Source {
 }
 
 enum Kind {
-    Bucket { bucket: Arc<Bucket>, key: String },
+    Bucket {
+        bucket: Arc<Bucket>,
+        key: String,
+    },
     /// A folder; with `only`, one file of it.
-    Folder { root: PathBuf, only: Option<String> },
+    Folder {
+        root: PathBuf,
+        only: Option<String>,
+    },
     Pipe(Pipe),
 }
 
@@ -109,7 +115,11 @@ impl Source {
                 each(PlannedObject { key: self.location.to_string(), size: 0, etag: None, skipped: None })?;
             }
         }
-        if read > 0 { Ok(()) } else { Err(SourceError::NoMatch { url: self.location.to_string(), skipped, first_skipped }) }
+        if read > 0 {
+            Ok(())
+        } else {
+            Err(SourceError::NoMatch { url: self.location.to_string(), skipped, first_skipped })
+        }
     }
 
     /// The first decoded bytes of an object, at most `max`. Of a pipe they stay to be read.
@@ -167,11 +177,17 @@ impl Source {
     }
 
     fn caps(&self) -> Caps {
-        let SourceOptions { max_decoded_bytes: decoded, max_ratio: ratio, ratio_grace: grace, .. } = self.options;
+        let SourceOptions { max_decoded_bytes: decoded, max_ratio: ratio, ratio_grace: grace, .. } =
+            self.options;
         Caps { decoded, ratio, grace }
     }
 
-    fn judged(&self, mut object: PlannedObject, format: Format, named: bool) -> Result<PlannedObject, SourceError> {
+    fn judged(
+        &self,
+        mut object: PlannedObject,
+        format: Format,
+        named: bool,
+    ) -> Result<PlannedObject, SourceError> {
         object.skipped = match judge(&object.key, object.size, format, named) {
             Verdict::Read => None,
             Verdict::Skip(reason) => Some(reason),
@@ -187,7 +203,8 @@ impl Source {
         format: Format,
         raw: Option<Vec<u8>>,
     ) -> Result<Option<String>, SourceError> {
-        let enough = |head: &Vec<u8>| head.len() >= LOOK || head.iter().any(|byte| !byte.is_ascii_whitespace());
+        let enough =
+            |head: &Vec<u8>| head.len() >= LOOK || head.iter().any(|byte| !byte.is_ascii_whitespace());
         if let Some(head) = raw.map(|raw| first_decoded(&raw, self.caps())).filter(enough) {
             return Ok(judge_content(&head, format));
         }
@@ -263,5 +280,10 @@ fn open_path(path: &Path) -> Result<Kind, SourceError> {
 fn stat(root: &Path, name: &str) -> Result<PlannedObject, SourceError> {
     let path = root.join(name);
     let metadata = std::fs::metadata(&path).map_err(|error| local::unreadable(&path, &error, false))?;
-    Ok(PlannedObject { key: name.into(), size: metadata.len(), etag: Some(local::etag(&metadata)), skipped: None })
+    Ok(PlannedObject {
+        key: name.into(),
+        size: metadata.len(),
+        etag: Some(local::etag(&metadata)),
+        skipped: None,
+    })
 }

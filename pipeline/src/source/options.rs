@@ -99,7 +99,8 @@ impl Settings {
 
     /// Whether a setting says yes.
     pub fn is_on(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| ["1", "true", "yes", "on"].contains(&value.to_ascii_lowercase().as_str()))
+        self.get(name)
+            .is_some_and(|value| ["1", "true", "yes", "on"].contains(&value.to_ascii_lowercase().as_str()))
     }
 
     /// Whether profile files are read.

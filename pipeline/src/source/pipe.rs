@@ -13,7 +13,12 @@ use parking_lot::Mutex;
 use pinport_model::PlannedObject;
 use tokio_util::sync::CancellationToken;
 
-use super::{SourceError, decode::LEAD, feed::{Feed, Objects}, local};
+use super::{
+    SourceError,
+    decode::LEAD,
+    feed::{Feed, Objects},
+    local,
+};
 
 const BUFFER: usize = 256 << 10;
 /// Buffers read ahead.

@@ -39,12 +39,14 @@ impl ObjectStream {
     }
 
     /// Goes to the next object; what is left of the one before is dropped. An error for which
-    /// [`SourceError::is_object_error`] holds takes the place of one object, and the next call goes on behind it.
+    /// [`SourceError::is_object_error`] holds takes the place of one object, and the next call goes on behind it;
+    /// behind any other error there is nothing.
     pub fn next_object(&mut self) -> Option<Result<ObjectReader<'_>, SourceError>> {
+        let lost = self.current.take().and_then(|current| current.broken);
+        self.ended |= lost.is_some_and(|error| !error.is_object_error());
         if self.ended {
             return None;
         }
-        self.current = None;
         let object = match self.input.feed.next_object() {
             Some(Ok(object)) => object,
             Some(Err(error)) => {
@@ -128,11 +130,22 @@ impl ObjectReader<'_> {
             return Err(error.clone());
         }
         let Current { object, decoder, broken } = &mut *self.current;
-        decoder.read(self.input, buf).map_err(|fault| {
-            let error = told(fault, decoder, (self.url)(&object.key));
+        let url = || (self.url)(&object.key);
+        let result =
+            decoder.read(self.input, buf).map_err(|fault| told(fault, decoder, url())).and_then(|bytes| {
+                // The size of a pipe is not known.
+                let listed = object.etag.is_some() || object.size > 0;
+                if bytes > 0 || buf.is_empty() || !listed || decoder.source_bytes() == object.size {
+                    return Ok(bytes);
+                }
+                let (byte, decoded) = (decoder.source_bytes(), decoder.decoded_bytes());
+                let reason = format!("it was listed with {} bytes", object.size);
+                Err(SourceError::Truncated { url: url(), byte, decoded, reason })
+            });
+        if let Err(error) = &result {
             *broken = Some(error.clone());
-            error
-        })
+        }
+        result
     }
 
     /// Bytes of the object that were used, as it lies in the store.

@@ -19,7 +19,7 @@ pub(super) enum Codec {
 }
 
 /// What a step did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     /// Input bytes used.
     pub(super) read: usize,
@@ -27,6 +27,8 @@ pub(super) struct Step {
     pub(super) written: usize,
     /// Whether the member ends here.
     pub(super) ended: bool,
+    /// What is wrong with the data behind the bytes that were made.
+    pub(super) error: Option<String>,
 }
 
 impl Codec {
@@ -44,42 +46,50 @@ impl Codec {
     }
 
     /// One step. Empty input means that there is no more.
-    pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, String> {
+    pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Step {
         match self {
             Self::Gzip(gzip) => {
                 let before = (gzip.total_in(), gzip.total_out());
-                let status =
-                    gzip.decompress(input, output, FlushDecompress::None).map_err(|error| error.to_string())?;
-                Ok(step(before, (gzip.total_in(), gzip.total_out()), status == GzipStatus::StreamEnd))
+                let result = gzip.decompress(input, output, FlushDecompress::None);
+                let result =
+                    result.map(|status| status == GzipStatus::StreamEnd).map_err(|error| error.to_string());
+                step(before, (gzip.total_in(), gzip.total_out()), result)
             }
             Self::Bzip2(bzip2) => {
                 let before = (bzip2.total_in(), bzip2.total_out());
-                let status = bzip2.decompress(input, output).map_err(|error| error.to_string())?;
-                let ended = status == bzip2::Status::StreamEnd;
-                Ok(step(before, (bzip2.total_in(), bzip2.total_out()), ended))
+                let result = bzip2.decompress(input, output);
+                let result = result
+                    .map(|status| status == bzip2::Status::StreamEnd)
+                    .map_err(|error| error.to_string());
+                step(before, (bzip2.total_in(), bzip2.total_out()), result)
             }
             Self::Zstd(zstd) => {
                 let mut input = InBuffer::around(input);
                 let mut output = OutBuffer::around(output);
-                let hint = zstd.run(&mut input, &mut output).map_err(|error| error.to_string())?;
-                Ok(Step { read: input.pos(), written: output.pos(), ended: hint == 0 })
+                let result = zstd.run(&mut input, &mut output);
+                let result = result.map(|hint| hint == 0).map_err(|error| error.to_string());
+                step((0, 0), (input.pos() as u64, output.pos() as u64), result)
             }
             Self::Xz(xz) => {
                 let before = (xz.total_in(), xz.total_out());
                 let action = if input.is_empty() { Action::Finish } else { Action::Run };
-                let status = match xz.process(input, output, action) {
-                    Ok(status) => status,
+                let result = match xz.process(input, output, action) {
+                    Ok(status) => Ok(status == XzStatus::StreamEnd),
                     Err(liblzma::stream::Error::MemLimit) => {
-                        return Err(format!("it needs more than {} MiB of memory", XZ_MEMORY >> 20));
+                        Err(format!("it needs more than {} MiB of memory", XZ_MEMORY >> 20))
                     }
-                    Err(error) => return Err(error.to_string()),
+                    Err(error) => Err(error.to_string()),
                 };
-                Ok(step(before, (xz.total_in(), xz.total_out()), status == XzStatus::StreamEnd))
+                step(before, (xz.total_in(), xz.total_out()), result)
             }
         }
     }
 }
 
-fn step(before: (u64, u64), after: (u64, u64), ended: bool) -> Step {
-    Step { read: (after.0 - before.0) as usize, written: (after.1 - before.1) as usize, ended }
+fn step(before: (u64, u64), after: (u64, u64), ended: Result<bool, String>) -> Step {
+    let (ended, error) = match ended {
+        Ok(ended) => (ended, None),
+        Err(error) => (false, Some(error)),
+    };
+    Step { read: (after.0 - before.0) as usize, written: (after.1 - before.1) as usize, ended, error }
 }

@@ -5,7 +5,7 @@
 
 mod codec;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use codec::Codec;
 
@@ -39,7 +39,8 @@ impl Compression {
         };
         if lead.starts_with(b"\x1f\x8b") {
             Self::Gzip
-        } else if lead.starts_with(b"\x28\xb5\x2f\xfd") || matches!(lead, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]) {
+        } else if lead.starts_with(b"\x28\xb5\x2f\xfd") || matches!(lead, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+        {
             Self::Zstd
         } else if bzip2(lead) {
             Self::Bzip2
@@ -101,13 +102,15 @@ pub(super) struct Decoder {
     /// Whether the next byte begins a member (or the padding after the last).
     between: bool,
     ended: bool,
+    /// What is wrong behind the bytes that were handed out last.
+    wrong: Option<String>,
     read: u64,
     decoded: u64,
 }
 
 impl Decoder {
     pub(super) fn new(compression: Compression, caps: Caps) -> Self {
-        Self { compression, codec: None, caps, between: true, ended: false, read: 0, decoded: 0 }
+        Self { compression, codec: None, caps, between: true, ended: false, wrong: None, read: 0, decoded: 0 }
     }
 
     pub(super) fn compression(&self) -> Compression {
@@ -150,6 +153,9 @@ impl Decoder {
     }
 
     fn decode(&mut self, input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Fault> {
+        if let Some(wrong) = self.wrong.take() {
+            return Err(Fault::Corrupt(wrong));
+        }
         loop {
             let bytes = input.fill().map_err(Fault::Input)?;
             if self.between {
@@ -161,17 +167,26 @@ impl Decoder {
                 }
             }
             let codec = self.codec.as_mut().ok_or_else(|| Fault::Corrupt("no member has begun".into()))?;
-            let step = codec.step(bytes, buf).map_err(Fault::Corrupt)?;
-            let (exhausted, stuck) = (bytes.is_empty(), step.read == 0 && step.written == 0 && !step.ended);
-            if stuck && exhausted {
-                return Err(Fault::Truncated(format!("the {} data ends too early", self.compression.as_str())));
-            }
-            if stuck {
-                return Err(Fault::Corrupt(format!("the {} decoder makes no progress", self.compression.as_str())));
-            }
+            let step = codec.step(bytes, buf);
+            let exhausted = bytes.is_empty();
+            let stuck = step.read == 0 && step.written == 0 && !step.ended && step.error.is_none();
             input.consume(step.read);
             self.read += step.read as u64;
             self.between = step.ended;
+            match step.error {
+                // What was made before is good, and wherever the chunks of the input end it is handed out.
+                Some(error) if step.written > 0 => self.wrong = Some(error),
+                Some(error) => return Err(Fault::Corrupt(error)),
+                None if stuck && exhausted => {
+                    let reason = format!("the {} data ends too early", self.compression.as_str());
+                    return Err(Fault::Truncated(reason));
+                }
+                None if stuck => {
+                    let reason = format!("the {} decoder makes no progress", self.compression.as_str());
+                    return Err(Fault::Corrupt(reason));
+                }
+                None => {}
+            }
             if step.written > 0 {
                 return Ok(step.written);
             }

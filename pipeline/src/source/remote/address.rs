@@ -89,7 +89,11 @@ impl Address {
             "http" => false,
             _ => return Err(format!("the endpoint {base} is neither https:// nor http://")),
         };
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        if !url.username().is_empty()
+            || url.password().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
             return Err("the endpoint may have no user, query or fragment".into());
         }
         let loopback = is_loopback(&url);
@@ -166,7 +170,9 @@ mod tests {
 
     #[test]
     fn each_service_has_its_address() {
-        let url = |service, bucket: &str, settings| address(service, bucket, settings).unwrap().url(Some("k"), &[]).unwrap();
+        let url = |service, bucket: &str, settings| {
+            address(service, bucket, settings).unwrap().url(Some("k"), &[]).unwrap()
+        };
         let empty = Settings::empty;
         assert_eq!(url(Service::S3, "b", empty()), "https://b.s3.us-east-1.amazonaws.com/k");
         assert_eq!(
@@ -174,14 +180,22 @@ mod tests {
             "https://s3.cn-north-1.amazonaws.com.cn/b.c/k"
         );
         assert_eq!(
-            url(Service::S3, "b", empty().with("AWS_ENDPOINT_URL_S3", "https://s3.example").with("AWS_ENDPOINT_URL", "https://x")),
+            url(
+                Service::S3,
+                "b",
+                empty()
+                    .with("AWS_ENDPOINT_URL_S3", "https://s3.example")
+                    .with("AWS_ENDPOINT_URL", "https://x")
+            ),
             "https://s3.example/b/k"
         );
         assert_eq!(
             url(
                 Service::S3,
                 "b",
-                empty().with("AWS_ENDPOINT_URL", "https://s3.example").with("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true")
+                empty()
+                    .with("AWS_ENDPOINT_URL", "https://s3.example")
+                    .with("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true")
             ),
             "https://b.s3.example/k"
         );
@@ -195,14 +209,22 @@ mod tests {
 
     #[test]
     fn http_is_for_loopback_only() {
-        let with = |endpoint: &str| address(Service::S3, "b", Settings::empty().with("AWS_ENDPOINT_URL", endpoint));
+        let with =
+            |endpoint: &str| address(Service::S3, "b", Settings::empty().with("AWS_ENDPOINT_URL", endpoint));
         for endpoint in ["http://localhost:1", "http://127.9.9.9", "http://[::1]:8", "https://example.com"] {
             assert!(with(endpoint).is_ok(), "{endpoint}");
         }
-        for endpoint in ["http://example.com", "http://10.0.0.1", "ftp://localhost", "http://u:p@localhost", "http://localhost/?x"] {
+        for endpoint in [
+            "http://example.com",
+            "http://10.0.0.1",
+            "ftp://localhost",
+            "http://u:p@localhost",
+            "http://localhost/?x",
+        ] {
             assert!(with(endpoint).is_err(), "{endpoint}");
         }
-        let allowed = Settings::empty().with("AWS_ENDPOINT_URL", "http://minio:9000").with("AWS_ALLOW_HTTP", "true");
+        let allowed =
+            Settings::empty().with("AWS_ENDPOINT_URL", "http://minio:9000").with("AWS_ALLOW_HTTP", "true");
         assert!(address(Service::S3, "b", allowed).is_ok());
     }
 }

@@ -6,7 +6,10 @@ use object_store::{
     BackoffConfig, ClientOptions, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredentialProvider},
     azure::{AzureAuthorizer, AzureConfigKey, AzureCredentialProvider, MicrosoftAzureBuilder},
-    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService},
+    client::{
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
+        HttpService,
+    },
     gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder, GoogleConfigKey},
 };
 use pinport_model::location::Service;
@@ -18,9 +21,16 @@ use crate::source::Settings;
 pub(super) enum Auth {
     /// Nobody in particular.
     Unsigned,
-    Aws { provider: AwsCredentialProvider, region: String, pays: bool },
+    Aws {
+        provider: AwsCredentialProvider,
+        region: String,
+        pays: bool,
+    },
     Gcs(GcpCredentialProvider),
-    Azure { provider: AzureCredentialProvider, account: String },
+    Azure {
+        provider: AzureCredentialProvider,
+        account: String,
+    },
 }
 
 /// The account of Azure, if one is set.
@@ -46,18 +56,29 @@ impl Auth {
             Service::Gcs if settings.is_on("GOOGLE_SKIP_SIGNATURE") => Ok(Self::Unsigned),
             Service::Gcs => {
                 let mut builder = GoogleCloudStorageBuilder::new();
-                for (name, value) in settings.starting("").filter(|(name, _)| name.starts_with("GOOGLE_") || *name == "SERVICE_ACCOUNT") {
+                for (name, value) in settings
+                    .starting("")
+                    .filter(|(name, _)| name.starts_with("GOOGLE_") || *name == "SERVICE_ACCOUNT")
+                {
                     if let Ok(key) = name.to_ascii_lowercase().parse::<GoogleConfigKey>() {
                         builder = builder.with_config(key, value);
                     }
                 }
-                let store = builder.with_bucket_name(bucket).with_http_connector(connector).with_retry(retry()).with_client_options(ClientOptions::new()).build();
+                let store = builder
+                    .with_bucket_name(bucket)
+                    .with_http_connector(connector)
+                    .with_retry(retry())
+                    .with_client_options(ClientOptions::new())
+                    .build();
                 Ok(Self::Gcs(store.map_err(|error| error.to_string())?.credentials().clone()))
             }
             Service::Azure if settings.is_on("AZURE_SKIP_SIGNATURE") => Ok(Self::Unsigned),
             Service::Azure => {
                 let account = azure_account(settings).ok_or("AZURE_STORAGE_ACCOUNT_NAME is not set")?;
-                let store = azure_builder(settings, bucket).with_http_connector(connector).with_retry(retry()).build();
+                let store = azure_builder(settings, bucket)
+                    .with_http_connector(connector)
+                    .with_retry(retry())
+                    .build();
                 let provider = store.map_err(|error| error.to_string())?.credentials().clone();
                 Ok(Self::Azure { provider, account })
             }
@@ -91,7 +112,13 @@ impl Auth {
     }
 }
 
-fn aws(bucket: &str, region: &str, settings: &Settings, profile: &Profile, connector: Connector) -> Result<Auth, String> {
+fn aws(
+    bucket: &str,
+    region: &str,
+    settings: &Settings,
+    profile: &Profile,
+    connector: Connector,
+) -> Result<Auth, String> {
     if settings.is_on("AWS_SKIP_SIGNATURE") || settings.is_on("AWS_NO_SIGN_REQUEST") {
         return Ok(Auth::Unsigned);
     }
@@ -134,10 +161,14 @@ fn aws(bucket: &str, region: &str, settings: &Settings, profile: &Profile, conne
             }
         }
         if !roles && let Some(member) = profile.unsupported() {
-            return Err(format!("the profile uses {member}, which is not supported: export keys to the environment"));
+            return Err(format!(
+                "the profile uses {member}, which is not supported: export keys to the environment"
+            ));
         }
         if !roles && settings.is_on("AWS_EC2_METADATA_DISABLED") {
-            return Err("no keys in the environment or a profile, and AWS_EC2_METADATA_DISABLED is set".into());
+            return Err(
+                "no keys in the environment or a profile, and AWS_EC2_METADATA_DISABLED is set".into()
+            );
         }
     }
     let store = builder.build().map_err(|error| chain(&error))?;
@@ -147,7 +178,10 @@ fn aws(bucket: &str, region: &str, settings: &Settings, profile: &Profile, conne
 
 fn azure_builder(settings: &Settings, container: &str) -> MicrosoftAzureBuilder {
     let mut builder = MicrosoftAzureBuilder::new();
-    for (name, value) in settings.starting("").filter(|(name, _)| ["AZURE_", "IDENTITY_", "MSI_"].iter().any(|prefix| name.starts_with(prefix))) {
+    for (name, value) in settings
+        .starting("")
+        .filter(|(name, _)| ["AZURE_", "IDENTITY_", "MSI_"].iter().any(|prefix| name.starts_with(prefix)))
+    {
         if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
             builder = builder.with_config(key, value);
         }
@@ -232,6 +266,9 @@ pub(super) fn client(connect_timeout: Duration, tls: bool, proxies: bool) -> Res
         builder = builder.tls_backend_preconfigured(config);
     }
     builder.build().map_err(|error| {
-        format!("{} (does the machine have root certificates? On Debian: apt-get install ca-certificates)", chain(&error))
+        format!(
+            "{} (does the machine have root certificates? On Debian: apt-get install ca-certificates)",
+            chain(&error)
+        )
     })
 }

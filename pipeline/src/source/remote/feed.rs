@@ -11,7 +11,11 @@ use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Bucket;
-use crate::source::{SourceError, decode::LEAD, feed::{Feed, Objects}};
+use crate::source::{
+    SourceError,
+    decode::LEAD,
+    feed::{Feed, Objects},
+};
 
 /// A small range counts for this part of the budget, so that this many of them are in flight.
 const SMALL: u64 = 64;
@@ -46,6 +50,17 @@ struct Planned {
     next: u64,
 }
 
+impl Planned {
+    /// The end of the ranges is the end of the object only if all of it was asked for.
+    fn asked_for_all(&self, bucket: &Bucket) -> Result<(), SourceError> {
+        if self.next == self.object.size {
+            return Ok(());
+        }
+        let reason = format!("only {} of its {} bytes were asked for", self.next, self.object.size);
+        Err(SourceError::Other { url: bucket.url(&self.object.key), reason, object: true })
+    }
+}
+
 struct Range {
     task: Task,
     cost: u64,
@@ -76,12 +91,14 @@ impl RemoteFeed {
         let budget = step.saturating_mul(u64::from(self.bucket.options.requests_in_flight.max(1)));
         loop {
             let held = self.held && self.planned.len() <= 1;
-            let open = self.planned.back().filter(|last| {
-                last.next < last.object.size && !(held && last.next > 0)
-            });
+            let open =
+                self.planned.back().filter(|last| last.next < last.object.size && !(held && last.next > 0));
             if open.is_none() {
                 // Objects of a held first one are not planned beyond; empty ones cost nothing, so there is a bound.
-                if (held && !self.planned.is_empty()) || self.exhausted || self.planned.len() as u64 > 2 * SMALL {
+                if (held && !self.planned.is_empty())
+                    || self.exhausted
+                    || self.planned.len() as u64 > 2 * SMALL
+                {
                     return;
                 }
                 if !self.planned.is_empty() && self.used >= budget {
@@ -135,8 +152,18 @@ impl RemoteFeed {
     fn next_range(&mut self) -> Result<(), SourceError> {
         self.drop_chunks();
         self.top_up();
-        let range = if self.open { self.planned.front_mut().and_then(|current| current.ranges.pop_front()) } else { None };
-        let Some(Range { task, cost }) = range else { return Ok(()) };
+        let range = if self.open {
+            self.planned.front_mut().and_then(|current| current.ranges.pop_front())
+        } else {
+            None
+        };
+        let Some(Range { task, cost }) = range else {
+            return self
+                .planned
+                .front()
+                .filter(|_| self.open)
+                .map_or(Ok(()), |current| current.asked_for_all(&self.bucket));
+        };
         self.cost = cost;
         let chunks = wait(&self.io, &self.bucket.options.cancel, task).and_then(|result| result);
         match chunks {
@@ -175,6 +202,8 @@ pub(in crate::source) fn wait<T>(
 
 impl Feed for RemoteFeed {
     fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
+        // An object that was lost before it could be sought in must not hold back the ones behind it.
+        self.held &= !self.open;
         self.drop_current();
         self.top_up();
         match self.planned.front() {

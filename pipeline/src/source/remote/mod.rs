@@ -40,7 +40,11 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn open(service: Service, name: &str, options: &SourceOptions) -> Result<Arc<Self>, SourceError> {
+    pub(super) fn open(
+        service: Service,
+        name: &str,
+        options: &SourceOptions,
+    ) -> Result<Arc<Self>, SourceError> {
         let url = format!("{}://{name}", service.scheme());
         let other = |reason: String| SourceError::Other { url: url.clone(), reason, object: false };
         let missing = |reason: String| SourceError::NoCredentials { url: url.clone(), reason };
@@ -54,9 +58,13 @@ impl Bucket {
         let timeout = options.connect_timeout;
         let client = auth::client(timeout, address.tls, !address.loopback).map_err(other)?;
         // Credentials may come from elsewhere, and by TLS.
-        let auth_client =
-            if address.tls { client.clone() } else { auth::client(timeout, true, true).unwrap_or_else(|_| client.clone()) };
-        let auth = Auth::new(service, name, &address.region, settings, &profile, &auth_client).map_err(missing)?;
+        let auth_client = if address.tls {
+            client.clone()
+        } else {
+            auth::client(timeout, true, true).unwrap_or_else(|_| client.clone())
+        };
+        let auth =
+            Auth::new(service, name, &address.region, settings, &profile, &auth_client).map_err(missing)?;
         Ok(Arc::new(Self { service, name: name.into(), address, auth, client, options: options.clone() }))
     }
 
@@ -66,14 +74,21 @@ impl Bucket {
     }
 
     fn asked(&self, key: &str, object: bool) -> Asked {
-        Asked { url: self.url(key), bucket: format!("{}://{}", self.service.scheme(), self.name), object, byte: 0 }
+        Asked {
+            url: self.url(key),
+            bucket: format!("{}://{}", self.service.scheme(), self.name),
+            object,
+            byte: 0,
+        }
     }
 
     /// A page of the objects whose keys begin with `prefix`.
     pub(super) async fn page(&self, prefix: &str, token: Option<&str>) -> Result<Page, SourceError> {
         let asked = self.asked(prefix, false);
         let query: Vec<(&str, &str)> = match self.service {
-            Service::S3 | Service::Gcs => [("list-type", "2")].into_iter().chain(token.map(|token| ("continuation-token", token))),
+            Service::S3 | Service::Gcs => {
+                [("list-type", "2")].into_iter().chain(token.map(|token| ("continuation-token", token)))
+            }
             Service::Azure => [("comp", "list")].into_iter().chain(token.map(|token| ("marker", token))),
         }
         .chain((self.service == Service::Azure).then_some(("restype", "container")))
@@ -125,7 +140,8 @@ impl Bucket {
                     continue;
                 }
             };
-            let text = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+            let text =
+                |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
             let size = text(header::CONTENT_LENGTH).and_then(|size| size.parse().ok());
             let Some(size) = size else {
                 let reason = "the store does not say how long it is".into();
@@ -137,7 +153,12 @@ impl Bucket {
     }
 
     /// The bytes from `start` to `end` of an object, in the chunks they came in.
-    pub(super) async fn range(&self, object: &PlannedObject, start: u64, end: u64) -> Result<VecDeque<Bytes>, SourceError> {
+    pub(super) async fn range(
+        &self,
+        object: &PlannedObject,
+        start: u64,
+        end: u64,
+    ) -> Result<VecDeque<Bytes>, SourceError> {
         let mut asked = self.asked(&object.key, true);
         let mut got = Got { chunks: VecDeque::new(), byte: start };
         let mut backoff = Backoff::new(&self.options);
@@ -156,7 +177,13 @@ impl Bucket {
         Ok(got.chunks)
     }
 
-    async fn try_range(&self, asked: &Asked, object: &PlannedObject, end: u64, got: &mut Got) -> Result<(), Failure> {
+    async fn try_range(
+        &self,
+        asked: &Asked,
+        object: &PlannedObject,
+        end: u64,
+        got: &mut Got,
+    ) -> Result<(), Failure> {
         let start = got.byte;
         let range = format!("bytes={start}-{}", end - 1);
         let mut headers = vec![(header::RANGE, range.as_str())];
@@ -172,7 +199,9 @@ impl Bucket {
             status => {
                 let body = self.document(asked, &mut response).await?;
                 return Err(match (status, xml::error(&body)) {
-                    (StatusCode::OK, None) => changed(asked, "the store sent something else than the bytes asked for"),
+                    (StatusCode::OK, None) => {
+                        changed(asked, "the store sent something else than the bytes asked for")
+                    }
                     _ => Failure::of_answer(asked, status, response.headers(), &body),
                 });
             }
@@ -219,7 +248,8 @@ impl Bucket {
         *request.method_mut() = method;
         *request.uri_mut() = url.parse().map_err(|_| other("its key makes no valid URL".into()))?;
         for (name, value) in headers {
-            let value = HeaderValue::from_str(value).map_err(|_| other(format!("{name}: {value} cannot be sent")))?;
+            let value =
+                HeaderValue::from_str(value).map_err(|_| other(format!("{name}: {value} cannot be sent")))?;
             request.headers_mut().insert(name, value);
         }
         self.auth.sign(&mut request).await.map_err(|reason| {
@@ -273,8 +303,18 @@ struct Got {
     byte: u64,
 }
 
-fn check_range(asked: &Asked, response: &reqwest::Response, start: u64, end: u64, size: u64) -> Result<(), Failure> {
-    let found = response.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok()).unwrap_or("nothing");
+fn check_range(
+    asked: &Asked,
+    response: &reqwest::Response,
+    start: u64,
+    end: u64,
+    size: u64,
+) -> Result<(), Failure> {
+    let found = response
+        .headers()
+        .get(header::CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("nothing");
     let parsed = found.strip_prefix("bytes ").and_then(|range| {
         let (range, total) = range.split_once('/')?;
         let (first, last) = range.split_once('-')?;
@@ -302,7 +342,8 @@ fn changed(asked: &Asked, reason: impl Into<String>) -> Failure {
 
 /// May pass; if it does not, the object is cut off.
 fn cut_off(asked: &Asked, reason: String) -> Failure {
-    let error = SourceError::Truncated { url: asked.url.clone(), byte: asked.byte, decoded: asked.byte, reason };
+    let error =
+        SourceError::Truncated { url: asked.url.clone(), byte: asked.byte, decoded: asked.byte, reason };
     Failure { error, retry: Some(None) }
 }
 

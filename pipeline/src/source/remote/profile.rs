@@ -24,7 +24,9 @@ impl Profile {
         };
         let mut profile = Self::default();
         let mut found = false;
-        for (variable, default) in [("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")] {
+        for (variable, default) in
+            [("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")]
+        {
             let Some(path) = file(variable, default) else { continue };
             let text = match std::fs::read_to_string(&path) {
                 Ok(text) => text,
@@ -78,8 +80,14 @@ mod tests {
     #[test]
     fn a_profile_is_read_from_both_files() {
         let mut profile = Profile::default();
-        assert!(profile.add("[default]\nregion=x\n[profile work]\nregion = eu-west-1 # home\ns3 =\n  region = no\n", "work"));
-        assert!(profile.add("[work]\naws_access_key_id=AK\nAWS_SECRET_ACCESS_KEY = a=b/c+\n[other]\nregion=y\n", "work"));
+        assert!(profile.add(
+            "[default]\nregion=x\n[profile work]\nregion = eu-west-1 # home\ns3 =\n  region = no\n",
+            "work"
+        ));
+        assert!(profile.add(
+            "[work]\naws_access_key_id=AK\nAWS_SECRET_ACCESS_KEY = a=b/c+\n[other]\nregion=y\n",
+            "work"
+        ));
         assert_eq!(profile.get("region"), Some("eu-west-1"));
         assert_eq!(profile.get("aws_access_key_id"), Some("AK"));
         assert_eq!(profile.get("aws_secret_access_key"), Some("a=b/c+"));

@@ -40,7 +40,10 @@ impl Failure {
     /// It may pass.
     pub(super) fn passing(asked: &Asked, reason: impl Into<String>) -> Self {
         let Asked { url, byte, object, .. } = asked.clone();
-        Self { error: SourceError::Unreachable { url, byte, reason: reason.into(), object }, retry: Some(None) }
+        Self {
+            error: SourceError::Unreachable { url, byte, reason: reason.into(), object },
+            retry: Some(None),
+        }
     }
 
     /// What an answer other than success means.
@@ -76,13 +79,15 @@ impl Failure {
         }
         match (status.as_u16(), code) {
             (_, "SlowDown" | "ServerBusy" | "Throttling" | "ThrottlingException" | "TooManyRequests")
-            | (429 | 503, _) => {
-                Self { error: SourceError::Throttled { url, byte, reason, object }, retry: Some(retry_after()) }
-            }
+            | (429 | 503, _) => Self {
+                error: SourceError::Throttled { url, byte, reason, object },
+                retry: Some(retry_after()),
+            },
             (_, "InternalError" | "RequestTimeout" | "OperationAborted" | "OperationTimedOut")
-            | (408 | 500 | 502 | 504, _) => {
-                Self { error: SourceError::Unreachable { url, byte, reason, object }, retry: Some(retry_after()) }
-            }
+            | (408 | 500 | 502 | 504, _) => Self {
+                error: SourceError::Unreachable { url, byte, reason, object },
+                retry: Some(retry_after()),
+            },
             (401, _) => Self::lasting(SourceError::AccessDenied { url, reason, credentials: true }),
             (403, _) => Self::lasting(SourceError::AccessDenied { url, reason, credentials: !object }),
             (_, "NoSuchBucket" | "ContainerNotFound" | "InvalidBucketName") => {

@@ -30,7 +30,8 @@ pub(super) fn page(body: &[u8]) -> Result<Page, String> {
         match (parent, path.last().map_or("", String::as_str)) {
             (None, name) if is_root(name) => root = true,
             (Some("ListBucketResult"), "IsTruncated") => truncated = Some(text == "true"),
-            (Some("ListBucketResult"), "NextContinuationToken") | (Some("EnumerationResults"), "NextMarker") => {
+            (Some("ListBucketResult"), "NextContinuationToken")
+            | (Some("EnumerationResults"), "NextMarker") => {
                 token = Some(text).filter(|text| !text.is_empty());
             }
             (Some("Contents"), "Key") => entry.key = Some(text),
@@ -85,11 +86,10 @@ impl Entry {
     }
 }
 
+type Leave<'a> = &'a mut dyn FnMut(&[String], String, bool) -> Result<(), String>;
+
 /// Calls `leave` at the end of each element with its path, its text and whether it says `Encoded="true"`.
-fn walk(
-    body: &[u8],
-    leave: &mut dyn FnMut(&[String], String, bool) -> Result<(), String>,
-) -> Result<(), String> {
+fn walk(body: &[u8], leave: Leave<'_>) -> Result<(), String> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let mut reader = Reader::from_reader(body);
     reader.config_mut().expand_empty_elements = true;

@@ -1,0 +1,526 @@
+//! A store that misbehaves by script: right bytes or a loud error, never silence.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use super::*;
+
+struct Request {
+    method: String,
+    /// Path and query.
+    target: String,
+    headers: BTreeMap<String, String>,
+}
+
+impl Request {
+    fn is_list(&self) -> bool {
+        self.target.contains("list-type=2")
+    }
+
+    fn range(&self) -> Option<(usize, usize)> {
+        let (start, end) = self.headers.get("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        Some((start.parse().unwrap(), end.parse::<usize>().unwrap() + 1))
+    }
+}
+
+enum Answer {
+    /// What a store should say.
+    Right,
+    /// A status, headers and body with its length.
+    Say(u16, Vec<(&'static str, String)>, Vec<u8>),
+    /// These bytes; then the connection is closed.
+    Raw(Vec<u8>),
+    /// These bytes; then nothing more comes.
+    Stall(Vec<u8>),
+}
+
+const OBJECTS: [&str; 2] = ["a.json", "b.json"];
+const SIZE: usize = 300_000;
+
+fn data(key: &str) -> Vec<u8> {
+    noise(SIZE, u64::from(key.as_bytes()[0]))
+}
+
+fn listing(keys: &[(&str, usize)], next: Option<&str>) -> Vec<u8> {
+    let mut body = format!("<ListBucketResult><IsTruncated>{}</IsTruncated>", next.is_some());
+    if let Some(next) = next {
+        body += &format!("<NextContinuationToken>{next}</NextContinuationToken>");
+    }
+    for (key, size) in keys {
+        body +=
+            &format!("<Contents><Key>{key}</Key><ETag>&quot;e&quot;</ETag><Size>{size}</Size></Contents>");
+    }
+    (body + "</ListBucketResult>").into_bytes()
+}
+
+fn error_body(code: &str) -> Vec<u8> {
+    format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>scripted</Message></Error>")
+        .into_bytes()
+}
+
+fn right(request: &Request) -> Answer {
+    if request.is_list() {
+        return Answer::Say(200, vec![], listing(&OBJECTS.map(|key| (key, SIZE)), None));
+    }
+    let key = request.target.rsplit('/').next().unwrap();
+    if request.method == "HEAD" {
+        return Answer::Raw(
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\nETag: \"e\"\r\n\r\n").into_bytes(),
+        );
+    }
+    let (start, end) = request.range().unwrap();
+    assert_eq!(request.headers["if-match"], "\"e\"");
+    Answer::Say(
+        206,
+        vec![("Content-Range", format!("bytes {start}-{}/{SIZE}", end - 1))],
+        data(key)[start..end].to_vec(),
+    )
+}
+
+fn head(status: u16, headers: &[(&str, String)], length: usize) -> Vec<u8> {
+    let mut head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    (head + "\r\n").into_bytes()
+}
+
+/// The right answer, cut off or stalled behind `bytes` of its body, which says it has `length`.
+fn partly(request: &Request, bytes: usize, length: impl Fn(usize) -> usize) -> Vec<u8> {
+    let Answer::Say(status, headers, body) = right(request) else { unreachable!() };
+    let mut raw = head(status, &headers, length(body.len()));
+    raw.extend(&body[..bytes.min(body.len())]);
+    raw
+}
+
+type Script = dyn Fn(usize, &Request) -> Answer + Send + Sync;
+
+/// Serves by a script that is given each request with its number. The threads end with their connections.
+fn serve(script: Arc<Script>) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let counter = count.clone();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (script, counter) = (script.clone(), counter.clone());
+            std::thread::spawn(move || connection(socket.unwrap(), &*script, &counter));
+        }
+    });
+    (address, count)
+}
+
+fn connection(mut socket: TcpStream, script: &Script, count: &AtomicUsize) -> Option<()> {
+    let mut lines = BufReader::new(socket.try_clone().unwrap());
+    loop {
+        let mut line = String::new();
+        lines.read_line(&mut line).ok().filter(|bytes| *bytes > 0)?;
+        let mut words = line.split(' ').map(str::to_owned);
+        let mut request = Request { method: words.next()?, target: words.next()?, headers: BTreeMap::new() };
+        loop {
+            let mut line = String::new();
+            lines.read_line(&mut line).ok()?;
+            let Some((name, value)) = line.split_once(':') else { break };
+            request.headers.insert(name.to_ascii_lowercase(), value.trim().into());
+        }
+        let mut answer = script(count.fetch_add(1, Ordering::SeqCst), &request);
+        if matches!(answer, Answer::Right) {
+            answer = right(&request);
+        }
+        match answer {
+            Answer::Right => unreachable!(),
+            Answer::Say(status, headers, body) => {
+                socket.write_all(&head(status, &headers, body.len())).ok()?;
+                if request.method != "HEAD" {
+                    socket.write_all(&body).ok()?;
+                }
+            }
+            Answer::Raw(bytes) => {
+                socket.write_all(&bytes).ok()?;
+                return None;
+            }
+            Answer::Stall(bytes) => {
+                socket.write_all(&bytes).ok()?;
+                // Until the client gives up.
+                let _ = socket.read(&mut [0; 1]);
+                return None;
+            }
+        }
+    }
+}
+
+pub(super) fn fault_options(address: SocketAddr) -> SourceOptions {
+    SourceOptions {
+        settings: Settings::empty()
+            .with("AWS_ENDPOINT_URL", &format!("http://{address}"))
+            .with("AWS_ACCESS_KEY_ID", "k")
+            .with("AWS_SECRET_ACCESS_KEY", "s"),
+        request_bytes: 100_000,
+        read_timeout: Duration::from_millis(150),
+        retries: 3,
+        ..options()
+    }
+}
+
+struct Run {
+    listed: Result<Vec<PlannedObject>, SourceError>,
+    contents: Contents,
+    requests: usize,
+}
+
+fn run(script: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Run {
+    let runtime = runtime();
+    let (address, count) = serve(Arc::new(script));
+    let source = open("s3://bucket/", fault_options(address), &runtime).unwrap();
+    let listed = list(&source, Format::Json);
+    let contents = listed.clone().map_or(vec![], |all| drain(source.read(readable(all), 0)));
+    Run { listed, contents, requests: count.load(Ordering::SeqCst) }
+}
+
+fn whole(run: &Run) {
+    assert_eq!(run.contents.len(), 2, "{:?}", run.listed);
+    for (key, bytes) in &run.contents {
+        assert!(*bytes.as_ref().unwrap() == data(key), "{key}");
+    }
+}
+
+/// Whether this is the try for the second range of the first object.
+fn is_second(request: &Request) -> bool {
+    request.target.contains("a.json")
+        && request.range().is_some_and(|(start, end)| start >= 100_000 && end == 200_000)
+}
+
+/// Answers the second range of the first object so, this many times, and anything else right.
+fn second(times: usize, answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Run {
+    let count = AtomicUsize::new(0);
+    run(move |_, request| {
+        if is_second(request) && count.fetch_add(1, Ordering::SeqCst) < times {
+            answer(request)
+        } else {
+            Answer::Right
+        }
+    })
+}
+
+/// The error of the first object, when the second came whole all the same.
+fn lost(run: Run) -> SourceError {
+    assert_eq!(run.contents.len(), 2);
+    assert!(*run.contents[1].1.as_ref().unwrap() == data("b.json"));
+    let error = run.contents[0].1.clone().unwrap_err();
+    assert!(error.to_string().contains("s3://bucket/a.json"), "{error}");
+    error
+}
+
+#[test]
+fn passing_faults_leave_no_trace() {
+    whole(&run(|_, _| Answer::Right));
+    type Fault = (&'static str, fn(&Request) -> Answer);
+    let answers: Vec<Fault> = vec![
+        ("503", |_| Answer::Say(503, vec![], error_body("SlowDown"))),
+        ("503 without a body", |_| Answer::Say(503, vec![], vec![])),
+        ("500", |_| Answer::Say(500, vec![], error_body("InternalError"))),
+        ("429", |_| Answer::Say(429, vec![("Retry-After", "0".into())], vec![])),
+        ("400 RequestTimeout", |_| Answer::Say(400, vec![], error_body("RequestTimeout"))),
+        ("closed before the answer", |_| Answer::Raw(vec![])),
+        ("closed inside the head", |_| Answer::Raw(b"HTTP/1.1 206 P\r\nConte".to_vec())),
+        ("closed inside the body", |request| Answer::Raw(partly(request, 12_345, |length| length))),
+        ("closed after progress", |request| Answer::Raw(partly(request, 20_000, |length| length))),
+        ("stalled before the answer", |_| Answer::Stall(vec![])),
+        ("stalled inside the body", |request| Answer::Stall(partly(request, 20_000, |length| length))),
+        ("short by its own length", |request| Answer::Raw(partly(request, 30_000, |_| 30_000))),
+        ("200 InternalError", |_| Answer::Say(200, vec![], error_body("InternalError"))),
+    ];
+    for (name, answer) in answers {
+        for times in [1, 2] {
+            let run = second(times, answer);
+            assert!(
+                run.contents.iter().all(|(_, bytes)| bytes.is_ok()),
+                "{name}: {:?}",
+                run.contents[0].1.as_ref().err()
+            );
+            whole(&run);
+            assert_eq!(run.requests, 7 + times, "{name}");
+        }
+    }
+}
+
+#[test]
+fn retry_after_is_honoured() {
+    let begun = Instant::now();
+    whole(&second(1, |_| Answer::Say(503, vec![("Retry-After", "1".into())], vec![])));
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    let begun = Instant::now();
+    let error = lost(second(1, |_| Answer::Say(503, vec![("Retry-After", "9999".into())], vec![])));
+    assert!(matches!(error, SourceError::Throttled { byte: 100_000, .. }), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "longer than the budget is not waited for");
+}
+
+#[test]
+fn lasting_faults_lose_the_object_loudly() {
+    let error = lost(second(usize::MAX, |_| Answer::Say(503, vec![], error_body("SlowDown"))));
+    assert!(matches!(error, SourceError::Throttled { byte: 100_000, .. }), "{error}");
+    let error = lost(second(usize::MAX, |_| Answer::Raw(vec![])));
+    assert!(matches!(error, SourceError::Unreachable { byte: 100_000, .. }), "{error}");
+    let error = lost(second(usize::MAX, |_| Answer::Stall(vec![])));
+    assert!(matches!(&error, SourceError::Unreachable { reason, .. } if reason.contains("150ms")), "{error}");
+    let error = lost(second(usize::MAX, |request| Answer::Raw(partly(request, 10, |_| 10))));
+    assert!(matches!(error, SourceError::Truncated { .. }), "{error}");
+    // Drips that never get anywhere: each try brings a little and the connection breaks.
+    let error = lost(second(usize::MAX, |request| Answer::Raw(partly(request, 10, |length| length))));
+    assert!(matches!(error, SourceError::Unreachable { byte: 100_001.., .. }), "{error}");
+}
+
+#[test]
+fn wrong_answers_are_never_data() {
+    let error = lost(second(1, |request| {
+        let Answer::Say(_, _, body) = right(request) else { unreachable!() };
+        Answer::Say(206, vec![("Content-Range", format!("bytes 0-99999/{SIZE}"))], body)
+    }));
+    assert!(matches!(error, SourceError::Corrupt { byte: 100_000, .. }), "{error}");
+    let error = lost(second(1, |request| {
+        let Answer::Say(_, _, body) = right(request) else { unreachable!() };
+        Answer::Say(206, vec![("Content-Range", format!("bytes 100000-199999/{}", SIZE + 1))], body)
+    }));
+    assert!(matches!(error, SourceError::Changed { byte: 100_000, .. }), "{error}");
+    let error = lost(second(1, |_| Answer::Say(206, vec![], vec![b'x'; 100_000])));
+    assert!(matches!(error, SourceError::Corrupt { .. }), "no Content-Range: {error}");
+    let error = lost(second(1, |request| {
+        let Answer::Say(status, mut headers, body) = right(request) else { unreachable!() };
+        headers.push(("ETag", "\"other\"".into()));
+        Answer::Say(status, headers, body)
+    }));
+    assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+    let error = lost(second(1, |_| Answer::Say(200, vec![], data("a.json"))));
+    assert!(matches!(error, SourceError::Changed { .. }), "the whole instead of a range: {error}");
+    let error = lost(second(1, |_| Answer::Say(200, vec![], error_body("NoSuchKey"))));
+    assert!(matches!(&error, SourceError::Other { reason, .. } if reason.contains("NoSuchKey")), "{error}");
+    let error = lost(second(1, |_| Answer::Say(412, vec![], error_body("PreconditionFailed"))));
+    assert!(matches!(error, SourceError::Changed { byte: 100_000, .. }), "{error}");
+    let error = lost(second(1, |_| Answer::Say(416, vec![], error_body("InvalidRange"))));
+    assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+    let error = lost(second(1, |_| Answer::Say(404, vec![], error_body("NoSuchKey"))));
+    assert!(matches!(error, SourceError::NotFound { byte: 100_000, .. }), "{error}");
+    let error = lost(second(1, |_| Answer::Say(403, vec![], error_body("AccessDenied"))));
+    assert!(matches!(error, SourceError::AccessDenied { credentials: false, .. }), "{error}");
+}
+
+#[test]
+fn what_ends_the_whole_source_ends_it() {
+    for (status, headers, code) in [
+        (301, vec![("x-amz-bucket-region", "eu-west-1".to_owned())], "PermanentRedirect"),
+        (307, vec![("Location", "http://127.0.0.1:1/elsewhere".to_owned())], "TemporaryRedirect"),
+    ] {
+        let said = headers[0].1.clone();
+        let script = second(1, move |_| Answer::Say(status, headers.clone(), error_body(code)));
+        assert_eq!(script.contents.len(), 1, "nothing is read behind it");
+        let error = script.contents[0].1.clone().unwrap_err();
+        assert!(
+            matches!(&error, SourceError::Redirected { target, .. } if target.contains(&said)),
+            "{error}"
+        );
+        assert!(!error.is_object_error());
+    }
+    let run = second(1, |_| Answer::Say(400, vec![], error_body("ExpiredToken")));
+    let error = run.contents[0].1.clone().unwrap_err();
+    assert!(
+        matches!(&error, SourceError::AccessDenied { credentials: true, reason, .. } if reason.contains("ExpiredToken"))
+    );
+}
+
+#[test]
+fn faults_of_the_listing() {
+    let fault = |times: usize, answer: fn() -> Answer| {
+        let count = AtomicUsize::new(0);
+        run(move |_, request| {
+            if request.is_list() && count.fetch_add(1, Ordering::SeqCst) < times {
+                answer()
+            } else {
+                Answer::Right
+            }
+        })
+    };
+    whole(&fault(2, || Answer::Say(503, vec![], vec![])));
+    whole(&fault(2, || Answer::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n<List".to_vec())));
+    whole(&fault(1, || {
+        Answer::Say(200, vec![], b"<ListBucketResult><IsTruncated>false</IsTruncated>".to_vec())
+    }));
+    let error = |answer| fault(usize::MAX, answer).listed.unwrap_err();
+    let found = error(|| Answer::Say(404, vec![], error_body("NoSuchBucket")));
+    assert!(matches!(&found, SourceError::NoSuchBucket { bucket, .. } if bucket == "s3://bucket"));
+    let found = error(|| Answer::Say(403, vec![], error_body("AccessDenied")));
+    assert!(matches!(&found, SourceError::AccessDenied { .. }) && !found.is_object_error());
+    let found = error(|| Answer::Say(400, vec![], error_body("ExpiredToken")));
+    assert!(matches!(found, SourceError::AccessDenied { credentials: true, .. }));
+    let found = error(|| Answer::Say(200, vec![], b"<html>hello</html>".to_vec()));
+    assert!(matches!(found, SourceError::Unreachable { object: false, .. }), "{found}");
+    let found = error(|| Answer::Say(302, vec![("Location", "http://127.0.0.1:1/".into())], vec![]));
+    assert!(matches!(found, SourceError::Redirected { .. }));
+    let found = error(|| Answer::Say(200, vec![], listing(&[], None)));
+    assert!(matches!(found, SourceError::NoMatch { .. }));
+}
+
+#[test]
+fn listings_of_many_pages_are_sorted_if_they_must_be() {
+    let pages = |pages: Vec<Vec<&'static str>>| {
+        run(move |_, request| {
+            if !request.is_list() {
+                return Answer::Right;
+            }
+            let token = request.target.split("continuation-token=t").nth(1).map_or("0", |token| &token[..1]);
+            let page: usize = token.parse().unwrap();
+            let keys: Vec<(&str, usize)> = pages[page].iter().map(|key| (*key, SIZE)).collect();
+            let next = (page + 1 < pages.len()).then(|| format!("t{}", page + 1));
+            Answer::Say(200, vec![], listing(&keys, next.as_deref()))
+        })
+    };
+    whole(&pages(vec![vec!["a.json"], vec![], vec!["b.json"]]));
+    whole(&pages(vec![vec!["b.json"], vec!["a.json"]]));
+    let twice = pages(vec![vec!["a.json"], vec!["a.json", "b.json"]]);
+    assert!(matches!(twice.listed, Err(SourceError::Other { .. })));
+}
+
+#[test]
+fn a_key_may_be_readable_where_listing_is_not_allowed() {
+    let runtime = runtime();
+    let (address, _) = serve(Arc::new(|_, request: &Request| match request.is_list() {
+        true => Answer::Say(403, vec![], error_body("AccessDenied")),
+        false => Answer::Right,
+    }));
+    let source = open("s3://bucket/a.json", fault_options(address), &runtime).unwrap();
+    let all = list(&source, Format::Json).unwrap();
+    assert!(*drain(source.read(readable(all), 0))[0].1.as_ref().unwrap() == data("a.json"));
+}
+
+#[test]
+fn keys_are_asked_for_verbatim() {
+    const KEYS: [&str; 4] = ["a//b .json", "a/b%2F+.json", "a/é?#.json", "x/../y.json"];
+    let runtime = runtime();
+    let (address, _) = serve(Arc::new(|_, request: &Request| {
+        if request.is_list() {
+            return Answer::Say(200, vec![], listing(&KEYS.map(|key| (key, 5)), None));
+        }
+        let body = match request.target.as_str() {
+            "/bucket/a//b%20.json" => b"first",
+            "/bucket/a/b%252F%2B.json" => b"secnd",
+            "/bucket/a/%C3%A9%3F%23.json" => b"third",
+            other => panic!("{other}"),
+        };
+        Answer::Say(206, vec![("Content-Range", "bytes 0-4/5".into())], body.to_vec())
+    }));
+    let source = open("s3://bucket/", fault_options(address), &runtime).unwrap();
+    let contents = drain(source.read(readable(list(&source, Format::Json).unwrap()), 0));
+    let found: Vec<_> =
+        contents.iter().map(|(_, bytes)| bytes.as_ref().ok().map(|bytes| &bytes[..])).collect();
+    assert_eq!(found, [Some(&b"first"[..]), Some(b"secnd"), Some(b"third"), None]);
+}
+
+#[test]
+fn cancelling_ends_every_wait_at_once() {
+    for listing_stalls in [true, false] {
+        let runtime = runtime();
+        let (reached, wait) = std::sync::mpsc::sync_channel(64);
+        let (address, _) = serve(Arc::new(move |_, request: &Request| {
+            if request.is_list() != listing_stalls {
+                return Answer::Right;
+            }
+            let _ = reached.try_send(());
+            Answer::Stall(vec![])
+        }));
+        let options = SourceOptions { read_timeout: Duration::from_secs(60), ..fault_options(address) };
+        let cancel = options.cancel.clone();
+        let source = open("s3://bucket/", options, &runtime).unwrap();
+        let fired = std::thread::spawn(move || {
+            wait.recv().unwrap();
+            cancel.cancel();
+            Instant::now()
+        });
+        let result = list(&source, Format::Json).and_then(|all| {
+            let mut stream = source.read(readable(all), 0);
+            stream.next_object().unwrap().map(|_| ())
+        });
+        assert_eq!(result, Err(SourceError::Cancelled));
+        assert!(fired.join().unwrap().elapsed() < Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn an_object_lost_where_reading_goes_on_leaves_the_next_whole() {
+    let runtime = runtime();
+    let (address, _) = serve(Arc::new(|_, request: &Request| match request.target.contains("a.json") {
+        true => Answer::Say(404, vec![], error_body("NoSuchKey")),
+        false => Answer::Right,
+    }));
+    let source = open("s3://bucket/", fault_options(address), &runtime).unwrap();
+    let contents = drain(source.read(readable(list(&source, Format::Json).unwrap()), 150_000));
+    assert!(matches!(contents[0].1, Err(SourceError::NotFound { .. })));
+    assert!(*contents[1].1.as_ref().unwrap() == data("b.json"));
+}
+
+#[test]
+fn a_store_that_is_not_there_is_unreachable() {
+    let runtime = runtime();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let source = open("s3://bucket/", fault_options(address), &runtime).unwrap();
+    let error = list(&source, Format::Json).unwrap_err();
+    assert!(
+        matches!(&error, SourceError::Unreachable { object: false, reason, .. } if reason.contains("refused")),
+        "{error}"
+    );
+}
+
+#[test]
+fn secrets_stay_out_of_errors_and_debug() {
+    let settings = Settings::empty().with("AWS_SECRET_ACCESS_KEY", "canary");
+    assert!(!format!("{settings:?}").contains("canary"));
+    let options =
+        SourceOptions { settings: settings.with("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ..options() };
+    let error = open("s3://bucket/", options, &runtime()).err().unwrap();
+    assert!(
+        matches!(&error, SourceError::NoCredentials { reason, .. } if reason.contains("AWS_ACCESS_KEY_ID"))
+    );
+    assert!(!error.to_string().contains("canary"));
+}
+
+/// One object of `parts` times `size` bytes, answered from one buffer.
+pub(super) fn serve_static(listener: &TcpListener, parts: u64, size: u64) {
+    let data = Arc::new(vec![b'x'; size as usize]);
+    let total = parts * size;
+    for socket in listener.incoming() {
+        let (mut socket, data) = (socket.unwrap(), data.clone());
+        std::thread::spawn(move || -> Option<()> {
+            let mut lines = BufReader::new(socket.try_clone().unwrap());
+            loop {
+                let (mut range, mut list) = (None, false);
+                loop {
+                    let mut line = String::new();
+                    lines.read_line(&mut line).ok().filter(|bytes| *bytes > 0)?;
+                    list |= line.contains("list-type");
+                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
+                        let (start, end) = value.trim().split_once('-')?;
+                        range = Some((start.parse::<u64>().ok()?, end.parse::<u64>().ok()? + 1));
+                    }
+                    if line == "\r\n" {
+                        break;
+                    }
+                }
+                if list {
+                    let body = listing(&[("big.json", total as usize)], None);
+                    socket.write_all(&head(200, &[], body.len())).ok()?;
+                    socket.write_all(&body).ok()?;
+                    continue;
+                }
+                let (start, end) = range?;
+                let headers = [("Content-Range", format!("bytes {start}-{}/{total}", end - 1))];
+                socket.write_all(&head(206, &headers, (end - start) as usize)).ok()?;
+                socket.write_all(&data[..(end - start) as usize]).ok()?;
+            }
+        });
+    }
+}
