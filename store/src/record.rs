@@ -235,7 +235,7 @@ fn put_name(out: &mut Vec<u8>, tag: Tag, name: &str) {
     put_bytes(out, name.as_bytes());
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len());
     out.extend_from_slice(bytes);
 }

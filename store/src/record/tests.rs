@@ -25,8 +25,13 @@ fn sample() -> Draft<'static> {
     draft.channel = Some(Channel::Email);
     draft.opt_out = Some(OptOut::All);
     draft.latitude = Some(48.5);
-    draft.values =
-        vec![Scalar::Text("x"), Scalar::Int(-1), Scalar::Uint(u64::MAX), Scalar::Float(1.5), Scalar::Bool(true)];
+    draft.values = vec![
+        Scalar::Text("x"),
+        Scalar::Int(-1),
+        Scalar::Uint(u64::MAX),
+        Scalar::Float(1.5),
+        Scalar::Bool(true),
+    ];
     draft.attributes = vec![
         Attribute { name: "b", start: 1, end: 5 },
         Attribute { name: "a", start: 0, end: 1 },
