@@ -25,7 +25,10 @@ impl Bench {
     }
 
     pub(crate) fn embedded() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // Durability has its own tests; here a disk in memory saves minutes of waiting for syncs.
+        let memory = std::path::Path::new("/dev/shm");
+        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let folder = folder.unwrap();
         let mut bench = Self { store: None, folder: Some(folder) };
         bench.reopen();
         bench
