@@ -115,27 +115,25 @@ impl Drop for StagedFile {
 /// Writes the runs of a piece. They are synced, but no part of the store yet.
 pub(super) fn write(engine: &Engine, target: &Target, rows: &Rows<'_>) -> Result<Vec<StagedFile>> {
     let application = target.application.as_bytes();
-    let order = sort(rows.endpoints.len(), |index| rows.endpoints[index].id);
+    let mut links = Links::new(&rows.endpoints);
     let mut files = Vec::new();
-    let mut scratch = Scratch::default();
-    let links;
     if let Some((segment, layer)) = target.copies() {
         let run = Run::create(engine, Table::Members, &keys::layer(segment, layer))?;
-        files.extend(write_merged(run, &rows.endpoints, &order, &mut scratch)?);
-        links = Run::create(engine, Table::CopyLinks, &keys::copy_links(segment, layer))?;
-    } else {
-        let run = Run::create(engine, Table::Endpoints, &keys::key(Table::Endpoints, &[application]))?;
-        files.extend(write_merged(run, &rows.endpoints, &order, &mut scratch)?);
-        if let Some((segment, layer)) = target.layer {
-            let run = Run::create(engine, Table::Members, &keys::layer(segment, layer.number))?;
-            files.extend(write_members(run, rows, &order)?);
-        }
-        let run = Run::create(engine, Table::Users, &keys::key(Table::Users, &[application]))?;
-        let order = sort(rows.users.len(), |index| rows.users[index].id);
-        files.extend(write_merged(run, &rows.users, &order, &mut scratch)?);
-        links = Run::create(engine, Table::Links, &keys::links(target.application))?;
+        files.extend(write_merged(run, &rows.endpoints, |row| links.push(row))?);
+        let run = Run::create(engine, Table::CopyLinks, &keys::copy_links(segment, layer))?;
+        files.extend(links.write(run)?);
+        return Ok(files);
     }
-    files.extend(write_links(links, &rows.endpoints, &order)?);
+    let run = Run::create(engine, Table::Endpoints, &keys::key(Table::Endpoints, &[application]))?;
+    files.extend(write_merged(run, &rows.endpoints, |row| links.push(row))?);
+    if let Some((segment, layer)) = target.layer {
+        let run = Run::create(engine, Table::Members, &keys::layer(segment, layer.number))?;
+        files.extend(write_members(run, &links.ids, &rows.members)?);
+    }
+    let run = Run::create(engine, Table::Links, &keys::links(target.application))?;
+    files.extend(links.write(run)?);
+    let run = Run::create(engine, Table::Users, &keys::key(Table::Users, &[application]))?;
+    files.extend(write_merged(run, &rows.users, |_| {})?);
     Ok(files)
 }
 
@@ -146,96 +144,161 @@ pub(super) fn write_one(engine: &Engine, table: Table, key: &[u8], value: &[u8])
     Ok(run.finish()?.expect("the run has an entry"))
 }
 
-/// Buffers for folding rows that share a key.
-#[derive(Default)]
-struct Scratch {
-    whole: Vec<u8>,
-    spare: Vec<u8>,
-}
-
-/// Writes what the rows say, rows of one id merged.
-fn write_merged(
+/// Writes what the rows say in order of their ids, rows of one id merged in source order. `visit` sees every
+/// row in that order, while its bytes are at hand.
+fn write_merged<'a>(
     mut run: Run<'_>,
-    rows: &[Row<'_>],
-    order: &[u32],
-    scratch: &mut Scratch,
+    rows: &[Row<'a>],
+    mut visit: impl FnMut(&Row<'a>),
 ) -> Result<Option<StagedFile>> {
-    let mut rest = order;
-    while let Some((&first, behind)) = rest.split_first() {
-        let row = &rows[first as usize];
-        let same = behind.iter().take_while(|next| rows[**next as usize].id == row.id).count();
-        let (duplicates, behind) = behind.split_at(same);
-        rest = behind;
-        run.set_key(&[row.id]);
-        if duplicates.is_empty() {
+    let order = sort(rows.len(), |index| rows[index].id);
+    let (mut whole, mut spare) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while at < order.len() {
+        if at % AHEAD == 0 {
+            warm(rows, &order[at..order.len().min(at + AHEAD)]);
+        }
+        let row = &rows[order[at].1 as usize];
+        visit(row);
+        run.set_key(row.id);
+        at += 1;
+        // The leading bytes tell nearly all neighbours apart without touching their ids.
+        let same = |next: &(u64, u32)| next.0 == order[at - 1].0 && rows[next.1 as usize].id == row.id;
+        if !order.get(at).is_some_and(same) {
             run.merge(row.record)?;
             continue;
         }
-        let Scratch { whole, spare } = &mut *scratch;
         whole.clear();
         whole.extend_from_slice(row.record);
-        for duplicate in duplicates {
+        while let Some((_, index)) = order.get(at).filter(|next| rows[next.1 as usize].id == row.id) {
+            let duplicate = &rows[*index as usize];
+            visit(duplicate);
             spare.clear();
-            merge(whole, rows[*duplicate as usize].record, spare)?;
-            std::mem::swap(whole, spare);
+            merge(&whole, duplicate.record, &mut spare)?;
+            std::mem::swap(&mut whole, &mut spare);
+            at += 1;
         }
-        run.merge(whole)?;
+        run.merge(&whole)?;
     }
     run.finish()
 }
 
-/// Writes the members of a layer that names registered endpoints.
-fn write_members(mut run: Run<'_>, rows: &Rows<'_>, order: &[u32]) -> Result<Option<StagedFile>> {
-    let mut others = rows.members.clone();
+/// Rows whose bytes are fetched together.
+const AHEAD: usize = 16;
+
+/// Touches rows that are due next. In order of ids they lie all over the piece, so each would wait for
+/// memory by itself; asked for together they arrive together.
+fn warm(rows: &[Row<'_>], order: &[(u64, u32)]) {
+    let mut seen = 0;
+    for (_, index) in order {
+        let row = &rows[*index as usize];
+        seen ^= row.id.first().copied().unwrap_or_default();
+        seen = row.record.iter().step_by(64).fold(seen, |seen, byte| seen ^ byte);
+    }
+    std::hint::black_box(seen);
+}
+
+/// Writes the members of a layer that names registered endpoints: ids that ascend, and others.
+fn write_members(mut run: Run<'_>, ids: &Texts, others: &[&[u8]]) -> Result<Option<StagedFile>> {
+    let mut others = others.to_vec();
     others.sort_unstable();
+    others.dedup();
     let mut others = others.into_iter().peekable();
-    let mut last: Option<&[u8]> = None;
-    for id in order.iter().map(|index| rows.endpoints[*index as usize].id) {
+    for id in ids.iter() {
         while let Some(other) = others.next_if(|other| *other < id) {
-            run.member(other, &mut last)?;
+            run.set_key(other);
+            run.put(&[])?;
         }
-        run.member(id, &mut last)?;
+        others.next_if(|other| *other == id);
+        run.set_key(id);
+        run.put(&[])?;
     }
     for other in others {
-        run.member(other, &mut last)?;
-    }
-    run.finish()
-}
-
-/// Writes the links from users to endpoints. `order` sorts the rows by endpoint.
-fn write_links(mut run: Run<'_>, rows: &[Row<'_>], order: &[u32]) -> Result<Option<StagedFile>> {
-    let linked: Vec<_> =
-        order.iter().map(|index| &rows[*index as usize]).filter(|row| !row.user.is_empty()).collect();
-    let shared = shared_prefix(linked.iter().map(|row| row.user));
-    // Keys order users by length first. Six bytes behind what all users share decide nearly every
-    // comparison; rows of one user stay in order of endpoint, as they come.
-    let mut sorted: Vec<_> = (0_u32..)
-        .zip(&linked)
-        .map(|(rank, row)| {
-            let length = u16::try_from(row.user.len()).unwrap_or(u16::MAX);
-            (u64::from(length) << 48 | leading(row.user, shared) >> 16, rank)
-        })
-        .collect();
-    sorted.sort_unstable_by(|left, right| {
-        left.0.cmp(&right.0).then_with(|| {
-            let (one, other) = (linked[left.1 as usize].user, linked[right.1 as usize].user);
-            one.len().cmp(&other.len()).then_with(|| one.cmp(other)).then(left.1.cmp(&right.1))
-        })
-    });
-    let mut last: Option<&Row<'_>> = None;
-    for row in sorted.into_iter().map(|(_, rank)| linked[rank as usize]) {
-        if last.is_some_and(|last| last.id == row.id && last.user == row.user) {
-            continue;
-        }
-        last = Some(row);
-        run.set_user_key(row.user, row.id);
+        run.set_key(other);
         run.put(&[])?;
     }
     run.finish()
 }
 
-/// The order of keys, as indices; equal keys stay in order.
-fn sort<'a>(count: usize, key: impl Fn(usize) -> &'a [u8]) -> Vec<u32> {
+/// Texts in one buffer, one behind the other.
+#[derive(Debug, Default)]
+struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    fn push(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(u32::try_from(self.bytes.len()).expect("the ids of a piece take less than 4 GiB"));
+    }
+
+    fn get(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start as usize..self.ends[index] as usize]
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.ends.len()).map(|index| self.get(index))
+    }
+}
+
+/// The links from users to endpoints, gathered in order of endpoint.
+struct Links {
+    /// Endpoints, each once, ascending.
+    ids: Texts,
+    users: Texts,
+    /// What decides nearly every comparison of users, the user's place, the endpoint's place.
+    links: Vec<(u64, u32, u32)>,
+    /// How many first bytes all users share.
+    shared: usize,
+}
+
+impl Links {
+    fn new(rows: &[Row<'_>]) -> Self {
+        let shared = shared_prefix(rows.iter().map(|row| row.user).filter(|user| !user.is_empty()));
+        Self { ids: Texts::default(), users: Texts::default(), links: Vec::new(), shared }
+    }
+
+    /// Takes the link of a row; rows come in order of endpoint.
+    fn push(&mut self, row: &Row<'_>) {
+        let count = self.ids.ends.len();
+        if count == 0 || self.ids.get(count - 1) != row.id {
+            self.ids.push(row.id);
+        }
+        if !row.user.is_empty() {
+            // Keys order users by length first.
+            let length = u16::try_from(row.user.len()).unwrap_or(u16::MAX);
+            let leading = u64::from(length) << 48 | leading(row.user, self.shared) >> 16;
+            let place = |texts: &Texts| texts.ends.len() as u32;
+            self.links.push((leading, place(&self.users), place(&self.ids) - 1));
+            self.users.push(row.user);
+        }
+    }
+
+    fn write(mut self, mut run: Run<'_>) -> Result<Option<StagedFile>> {
+        let users = &self.users;
+        let user = |link: &(u64, u32, u32)| users.get(link.1 as usize);
+        self.links.sort_unstable_by(|left, right| {
+            left.0.cmp(&right.0).then_with(|| {
+                let (one, other) = (user(left), user(right));
+                one.len().cmp(&other.len()).then_with(|| one.cmp(other)).then(left.2.cmp(&right.2))
+            })
+        });
+        // Rows of one endpoint may name the same user again.
+        self.links.dedup_by(|next, kept| {
+            next.0 == kept.0 && next.2 == kept.2 && users.get(next.1 as usize) == users.get(kept.1 as usize)
+        });
+        for link in &self.links {
+            run.set_user_key(user(link), self.ids.get(link.2 as usize));
+            run.put(&[])?;
+        }
+        run.finish()
+    }
+}
+
+/// The order of keys as (what decides nearly every comparison, index); equal keys stay in order.
+fn sort<'a>(count: usize, key: impl Fn(usize) -> &'a [u8]) -> Vec<(u64, u32)> {
     let count = u32::try_from(count).expect("a piece has fewer than 2^32 records");
     let shared = shared_prefix((0..count).map(|index| key(index as usize)));
     // Eight bytes behind what all keys share decide nearly every comparison without touching the keys.
@@ -244,7 +307,7 @@ fn sort<'a>(count: usize, key: impl Fn(usize) -> &'a [u8]) -> Vec<u32> {
         Ordering::Equal => key(left.1 as usize).cmp(key(right.1 as usize)).then(left.1.cmp(&right.1)),
         unequal => unequal,
     });
-    sorted.into_iter().map(|(_, index)| index).collect()
+    sorted
 }
 
 /// How many first bytes all keys share.
@@ -287,25 +350,15 @@ impl<'a> Run<'a> {
         Ok(Self { engine, table, writer: None, key: prefix.to_vec(), prefix: prefix.len() })
     }
 
-    fn set_key(&mut self, parts: &[&[u8]]) {
+    fn set_key(&mut self, id: &[u8]) {
         self.key.truncate(self.prefix);
-        parts.iter().for_each(|part| self.key.extend_from_slice(part));
+        self.key.extend_from_slice(id);
     }
 
     fn set_user_key(&mut self, user: &[u8], id: &[u8]) {
         self.key.truncate(self.prefix);
         keys::push_user(&mut self.key, user);
         self.key.extend_from_slice(id);
-    }
-
-    /// Adds a member, unless it is the one that was added last.
-    fn member<'b>(&mut self, id: &'b [u8], last: &mut Option<&'b [u8]>) -> Result<()> {
-        if *last == Some(id) {
-            return Ok(());
-        }
-        *last = Some(id);
-        self.set_key(&[id]);
-        self.put(&[])
     }
 
     fn open(&mut self) -> Result<()> {
@@ -351,7 +404,8 @@ mod tests {
             let keys: Vec<_> = tails.iter().map(|tail| [shared.as_bytes(), tail].concat()).collect();
             let mut expected: Vec<u32> = (0..keys.len() as u32).collect();
             expected.sort_by_key(|index| &keys[*index as usize]);
-            prop_assert_eq!(sort(keys.len(), |index| &keys[index]), expected);
+            let sorted = sort(keys.len(), |index| &keys[index]);
+            prop_assert_eq!(sorted.into_iter().map(|(_, index)| index).collect::<Vec<_>>(), expected);
         }
     }
 }
