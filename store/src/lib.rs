@@ -9,7 +9,10 @@
 //! [`PreparedPiece::resolve`] and [`PreparedPiece::commit`]; at last [`Store::finish_job`].
 
 pub mod batch;
+pub mod embedded;
 pub mod error;
+mod lifecycle;
+pub mod memory;
 pub mod record;
 
 use std::sync::Arc;

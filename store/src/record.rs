@@ -1,4 +1,5 @@
-//! The layout of a stored endpoint, owned by this file alone.
+//! The layout of a stored endpoint, owned by this module alone: written here, read in [`read`], merged in
+//! [`merge`].
 //!
 //! A record is a list of members, strictly ascending by (tag, name):
 //!
@@ -19,6 +20,11 @@
 //!
 //! [`LAYOUT`] is stored with the data; a test holds golden bytes. A change of layout needs a new number and
 //! code that reads the old one.
+
+pub(crate) mod merge;
+pub(crate) mod read;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
@@ -56,6 +62,40 @@ pub(crate) enum Tag {
     Attribute = 0x40,
     Metric = 0x41,
     UserAttribute = 0x50,
+}
+
+impl Tag {
+    const ALL: [Self; 25] = [
+        Self::Address,
+        Self::Channel,
+        Self::OptOut,
+        Self::Status,
+        Self::RequestId,
+        Self::EffectiveDate,
+        Self::CreationDate,
+        Self::AppVersion,
+        Self::Locale,
+        Self::Make,
+        Self::Model,
+        Self::ModelVersion,
+        Self::Platform,
+        Self::PlatformVersion,
+        Self::Timezone,
+        Self::City,
+        Self::Country,
+        Self::PostalCode,
+        Self::Region,
+        Self::Latitude,
+        Self::Longitude,
+        Self::UserId,
+        Self::Attribute,
+        Self::Metric,
+        Self::UserAttribute,
+    ];
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|tag| *tag as u8 == byte)
+    }
 }
 
 /// Tags from here on are followed by a name.
@@ -195,7 +235,7 @@ fn put_name(out: &mut Vec<u8>, tag: Tag, name: &str) {
     put_bytes(out, name.as_bytes());
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len());
     out.extend_from_slice(bytes);
 }

@@ -1,0 +1,416 @@
+//! The embedded engine: RocksDB, with the pieces of an import ingested as sorted runs.
+//!
+//! One column family holds all tables, told apart by the first byte of the key ([`keys`]). A piece's runs
+//! ([`runs`]) and its record become part of the store in one ingestion, so a piece is there whole or not at
+//! all. Endpoints are merge operands: an import never reads what it updates. [`engine`] keeps the promise
+//! that what is acknowledged is durable, [`options`] holds the settings with their reasons.
+//!
+//! A store is a folder: `db` (RocksDB's), `staging` (runs that are no part of it yet), `layout` (a number) and
+//! `pinport.lock`.
+
+mod engine;
+mod keys;
+mod lock;
+mod options;
+mod read;
+mod resolve;
+mod runs;
+mod writer;
+
+use std::{fmt, path::Path, sync::Arc};
+
+use pinport_model::{
+    Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
+    SegmentVersion, Timestamp,
+};
+use rocksdb::WriteBatch;
+
+pub use self::options::EmbeddedOptions;
+use self::{
+    engine::{Engine, from_json, to_json},
+    keys::{Table, behind, key},
+    runs::Target,
+};
+use crate::{
+    JobWriter, Result, Store, StoreError,
+    lifecycle::{self, not_found},
+    record::{
+        self,
+        read::{is_endpoint, user_of},
+    },
+};
+
+/// A durable store in a folder.
+pub struct Embedded {
+    engine: Arc<Engine>,
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded").finish_non_exhaustive()
+    }
+}
+
+impl Embedded {
+    /// Opens the store in the folder `path`, which is created if it is not there.
+    pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self> {
+        Ok(Self { engine: Arc::new(Engine::open(path.as_ref(), &options)?) })
+    }
+
+    fn stored_segment(&self, application: ApplicationId, id: SegmentId) -> Result<Segment> {
+        self.segment(application, id)?.ok_or_else(|| not_found("segment", id))
+    }
+
+    fn needs_application(&self, id: ApplicationId) -> Result<()> {
+        match self.engine.get(&keys::application(id))? {
+            Some(_) => Ok(()),
+            None => Err(not_found("application", id)),
+        }
+    }
+
+    fn layer_has_members(&self, segment: SegmentId, layer: u32) -> Result<bool> {
+        let mut members = self.engine.scan(&keys::layer(segment, layer));
+        members.to_first();
+        Ok(members.entry()?.is_some())
+    }
+}
+
+fn delete_prefix(batch: &mut WriteBatch, prefix: &[u8]) {
+    batch.delete_range(prefix, &behind(prefix));
+}
+
+/// Deletes the members of a segment.
+fn delete_members(batch: &mut WriteBatch, segment: SegmentId) {
+    for table in [Table::Members, Table::CopyLinks] {
+        delete_prefix(batch, &key(table, &[segment.as_bytes()]));
+    }
+}
+
+impl Store for Embedded {
+    fn create_application(&self, application: &Application) -> Result<()> {
+        let _control = self.engine.control();
+        let name = keys::name(&application.name);
+        if self.engine.get(&name)?.is_some() || self.engine.get(&keys::application(application.id))?.is_some()
+        {
+            return Err(StoreError::Conflict(format!(
+                "there is already an application named \"{}\"",
+                application.name
+            )));
+        }
+        let mut batch = WriteBatch::default();
+        batch.put(keys::application(application.id), to_json(application)?);
+        batch.put(name, application.id.as_bytes());
+        self.engine.write(batch)
+    }
+
+    fn application(&self, id: ApplicationId) -> Result<Option<Application>> {
+        self.engine.get_json(&keys::application(id))
+    }
+
+    fn application_by_name(&self, name: &str) -> Result<Option<Application>> {
+        let Some(id) = self.engine.get(&keys::name(name))? else { return Ok(None) };
+        let id = (*id)
+            .try_into()
+            .map_err(|_| StoreError::Corrupt("an application's id is not 16 bytes".into()))?;
+        self.application(ApplicationId::from_bytes(id))
+    }
+
+    fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>> {
+        let mut entries = self.engine.scan(&key(Table::Applications, &[]));
+        match after {
+            None => entries.to_first(),
+            Some(after) => entries.behind(&keys::application(after)),
+        }
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some((_, json)) = entries.entry()?
+        {
+            found.push(from_json(json)?);
+            entries.forward();
+        }
+        Ok(found)
+    }
+
+    fn save_application(&self, application: &Application) -> Result<()> {
+        let _control = self.engine.control();
+        let stored = self.application(application.id)?;
+        let mut stored = stored.ok_or_else(|| not_found("application", application.id))?;
+        stored.tags = application.tags.clone();
+        let mut batch = WriteBatch::default();
+        batch.put(keys::application(stored.id), to_json(&stored)?);
+        self.engine.write(batch)
+    }
+
+    fn delete_application(&self, id: ApplicationId) -> Result<()> {
+        let _control = self.engine.control();
+        let application = self.application(id)?.ok_or_else(|| not_found("application", id))?;
+        let mut batch = WriteBatch::default();
+        let mut jobs = self.engine.scan(&key(Table::JobIndex, &[id.as_bytes()]));
+        jobs.to_first();
+        while let Some((job, _)) = jobs.entry()? {
+            if self.engine.get(&key(Table::OpenJobs, &[job]))?.is_some() {
+                let job: Result<[u8; 16], _> = job.try_into();
+                let job = job.map(|id| JobId::from_bytes(id).to_string()).unwrap_or_default();
+                return Err(StoreError::Conflict(format!("job {job} of the application has not ended")));
+            }
+            batch.delete(key(Table::Jobs, &[job]));
+            delete_prefix(&mut batch, &key(Table::Pieces, &[job]));
+            jobs.forward();
+        }
+        let mut segments = self.engine.scan(&key(Table::Segments, &[id.as_bytes()]));
+        segments.to_first();
+        while let Some((_, json)) = segments.entry()? {
+            delete_members(&mut batch, from_json::<Segment>(json)?.id);
+            segments.forward();
+        }
+        for table in [Table::Endpoints, Table::Users, Table::Links, Table::Segments, Table::JobIndex] {
+            delete_prefix(&mut batch, &key(table, &[id.as_bytes()]));
+        }
+        batch.delete(keys::name(&application.name));
+        batch.delete(keys::application(id));
+        self.engine.write(batch)
+    }
+
+    fn create_job(&self, job: &ImportJob) -> Result<()> {
+        let _control = self.engine.control();
+        let application = job.definition.application;
+        self.needs_application(application)?;
+        if self.engine.get(&keys::job(job.id))?.is_some() {
+            return Err(StoreError::Conflict(format!("there is already a job {}", job.id)));
+        }
+        let mut batch = WriteBatch::default();
+        if let Some(id) = job.definition.segment {
+            let segment = lifecycle::open_layer(self.segment(application, id)?, id, job)?;
+            batch.put(keys::segment(application, id), to_json(&segment)?);
+        }
+        batch.put(keys::job(job.id), to_json(job)?);
+        batch.put(keys::open_job(job.id), []);
+        batch.put(keys::indexed_job(application, job.id), []);
+        self.engine.write(batch)
+    }
+
+    fn save_job(&self, job: &ImportJob) -> Result<()> {
+        let _control = self.engine.control();
+        lifecycle::check_save(self.job(job.id)?.as_ref(), job)?;
+        let mut batch = WriteBatch::default();
+        batch.put(keys::job(job.id), to_json(job)?);
+        self.engine.write(batch)
+    }
+
+    fn finish_job(&self, job: &ImportJob, replace: bool) -> Result<()> {
+        let _control = self.engine.control();
+        lifecycle::check_finish(self.job(job.id)?.as_ref(), job)?;
+        let mut batch = WriteBatch::default();
+        if let Some(id) = job.definition.segment {
+            let mut segment = self.stored_segment(job.definition.application, id)?;
+            let layer = lifecycle::layer_of(&segment, job)?;
+            let has_members = self.layer_has_members(id, layer.number)?;
+            lifecycle::close_layer(&mut segment, job, replace, has_members)?;
+            batch.put(keys::segment(job.definition.application, id), to_json(&segment)?);
+        }
+        batch.put(keys::job(job.id), to_json(job)?);
+        batch.delete(keys::open_job(job.id));
+        self.engine.write(batch)
+    }
+
+    fn job(&self, id: JobId) -> Result<Option<ImportJob>> {
+        self.engine.get_json(&keys::job(id))
+    }
+
+    fn jobs(
+        &self,
+        application: Option<ApplicationId>,
+        before: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<ImportJob>> {
+        // Ids of jobs begin with the time they were made, so the order of keys is the order of age.
+        let prefix = match application {
+            None => key(Table::Jobs, &[]),
+            Some(application) => key(Table::JobIndex, &[application.as_bytes()]),
+        };
+        let mut entries = self.engine.scan(&prefix);
+        match before {
+            None => entries.to_last(),
+            Some(before) => entries.before(&[&prefix[..], before.as_bytes()].concat()),
+        }
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some((id, json)) = entries.entry()?
+        {
+            match application {
+                None => found.push(from_json(json)?),
+                Some(_) => found.extend(self.engine.get_json(&key(Table::Jobs, &[id]))?),
+            }
+            entries.back();
+        }
+        Ok(found)
+    }
+
+    fn unfinished_jobs(&self) -> Result<Vec<ImportJob>> {
+        let mut entries = self.engine.scan(&key(Table::OpenJobs, &[]));
+        entries.to_first();
+        let mut found = Vec::new();
+        while let Some((id, _)) = entries.entry()? {
+            found.extend(self.engine.get_json(&key(Table::Jobs, &[id]))?);
+            entries.forward();
+        }
+        Ok(found)
+    }
+
+    fn last_piece(&self, job: JobId) -> Result<Option<PieceRecord>> {
+        let mut entries = self.engine.scan(&key(Table::Pieces, &[job.as_bytes()]));
+        entries.to_last();
+        entries.entry()?.map(|(_, json)| from_json(json)).transpose()
+    }
+
+    fn pieces(&self, job: JobId, from: u64, limit: usize) -> Result<Vec<PieceRecord>> {
+        let mut entries = self.engine.scan(&key(Table::Pieces, &[job.as_bytes()]));
+        entries.to(&keys::piece(job, from));
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some((_, json)) = entries.entry()?
+        {
+            found.push(from_json(json)?);
+            entries.forward();
+        }
+        Ok(found)
+    }
+
+    fn writer(&self, job: &ImportJob) -> Result<Arc<dyn JobWriter>> {
+        lifecycle::check_open(self.job(job.id)?.as_ref(), job)?;
+        let application = job.definition.application;
+        let layer = match job.definition.segment {
+            None => None,
+            Some(id) => Some((id, lifecycle::layer_of(&self.stored_segment(application, id)?, job)?)),
+        };
+        Ok(writer::writer(Arc::clone(&self.engine), job, Target { application, layer }))
+    }
+
+    fn endpoint(&self, application: ApplicationId, id: &str) -> Result<Option<Endpoint>> {
+        read::endpoint(&self.engine, application, id.as_bytes())
+    }
+
+    fn put_endpoint(
+        &self,
+        application: ApplicationId,
+        id: &str,
+        draft: &mut Draft<'_>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let (mut record, mut user_record) = (Vec::new(), Vec::new());
+        record::encode_endpoint(draft, Some(now), now, &mut record);
+        record::encode_user(draft, &mut user_record);
+
+        let _control = self.engine.control();
+        self.needs_application(application)?;
+        let key = keys::endpoint(application, id.as_bytes());
+        let stored = self.engine.get(&key)?;
+        let stored = stored.as_deref().unwrap_or_default();
+        if !is_endpoint(&record)? && !is_endpoint(stored)? {
+            return Err(StoreError::Conflict(lifecycle::unknown_endpoint_message(id.as_bytes())));
+        }
+        let mut batch = WriteBatch::default();
+        let named = user_of(&record)?;
+        let user = named.or(user_of(stored)?).filter(|user| !user.is_empty());
+        if let Some(user) = named.filter(|user| !user.is_empty()) {
+            let link = keys::links_of(&keys::links(application), user);
+            batch.put([&link[..], id.as_bytes()].concat(), []);
+        }
+        match user {
+            Some(user) => {
+                if !user_record.is_empty() {
+                    batch.merge(keys::user(application, user), &user_record);
+                }
+                batch.merge(key, &record);
+            }
+            None => batch.merge(key, [record, user_record].concat()),
+        }
+        self.engine.write(batch)
+    }
+
+    fn delete_endpoint(&self, application: ApplicationId, id: &str) -> Result<bool> {
+        let _control = self.engine.control();
+        let id = id.as_bytes();
+        let key = keys::endpoint(application, id);
+        let Some(record) = self.engine.get(&key)? else { return Ok(false) };
+        let mut batch = WriteBatch::default();
+        batch.delete(&key);
+        if let Some(user) = user_of(&record)?.filter(|user| !user.is_empty()) {
+            let link = keys::links_of(&keys::links(application), user);
+            batch.delete([&link[..], id].concat());
+            // A user without endpoints is no user any more.
+            if !read::has_other_endpoint(&self.engine, application, user, id)? {
+                batch.delete(keys::user(application, user));
+            }
+        }
+        let existed = is_endpoint(&record)?;
+        self.engine.write(batch)?;
+        Ok(existed)
+    }
+
+    fn user_endpoints(&self, application: ApplicationId, user: &str, limit: usize) -> Result<Vec<Endpoint>> {
+        read::user_endpoints(&self.engine, application, user.as_bytes(), limit)
+    }
+
+    fn segment(&self, application: ApplicationId, id: SegmentId) -> Result<Option<Segment>> {
+        self.engine.get_json(&keys::segment(application, id))
+    }
+
+    fn segments(
+        &self,
+        application: ApplicationId,
+        after: Option<SegmentId>,
+        limit: usize,
+    ) -> Result<Vec<Segment>> {
+        let mut entries = self.engine.scan(&key(Table::Segments, &[application.as_bytes()]));
+        match after {
+            None => entries.to_first(),
+            Some(after) => entries.behind(&keys::segment(application, after)),
+        }
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some((_, json)) = entries.entry()?
+        {
+            found.push(from_json(json)?);
+            entries.forward();
+        }
+        Ok(found)
+    }
+
+    fn save_segment(&self, segment: &Segment) -> Result<()> {
+        let _control = self.engine.control();
+        let mut stored = self.stored_segment(segment.application, segment.id)?;
+        stored.name = segment.name.clone();
+        stored.tags = segment.tags.clone();
+        let mut batch = WriteBatch::default();
+        batch.put(keys::segment(stored.application, stored.id), to_json(&stored)?);
+        self.engine.write(batch)
+    }
+
+    fn delete_segment(&self, application: ApplicationId, id: SegmentId) -> Result<bool> {
+        let _control = self.engine.control();
+        let Some(segment) = self.segment(application, id)? else { return Ok(false) };
+        if let Some(layer) = segment.open_layers.first() {
+            return Err(StoreError::Conflict(format!("job {} still writes to the segment", layer.job)));
+        }
+        let mut batch = WriteBatch::default();
+        delete_members(&mut batch, id);
+        batch.delete(keys::segment(application, id));
+        self.engine.write(batch)?;
+        Ok(true)
+    }
+
+    fn members(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>> {
+        read::members(&self.engine, segment, version, after.map(str::as_bytes), limit)
+    }
+
+    fn settle(&self) -> Result<()> {
+        engine::settle(&self.engine)
+    }
+}

@@ -1,0 +1,363 @@
+//! RocksDB with our rules around it: what is acknowledged is durable, and nothing goes on after a failed write.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use rocksdb::{
+    BottommostLevelCompaction, ColumnFamilyDescriptor, CompactOptions, DB, DBPinnableSlice, DBRawIterator,
+    IngestExternalFileOptions, Options, ReadOptions, WaitForCompactOptions, WriteBatch, WriteOptions,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    keys::{Table, behind},
+    lock::Lock,
+    options::{EmbeddedOptions, TRIGGER, TRIGGER_SETTLING, run_options, store_options},
+};
+use crate::{Result, StoreError, record::LAYOUT};
+
+const COLUMN_FAMILY: &str = "default";
+
+pub(super) struct Engine {
+    db: DB,
+    path: PathBuf,
+    staging: PathBuf,
+    next_file: AtomicU64,
+    max_level0_files: u64,
+    runs: RunOptions,
+    /// Why the store stopped, if it did.
+    stopped: Mutex<Option<String>>,
+    /// Held around whatever reads before it writes.
+    control: Mutex<()>,
+    settling: Mutex<()>,
+    /// Last, so that it is released when the database is closed.
+    _lock: Lock,
+}
+
+/// The options of sorted runs, made once: runs borrow them.
+struct RunOptions {
+    endpoints: Options,
+    users: Options,
+    links: Options,
+    members: Options,
+    pieces: Options,
+}
+
+impl Engine {
+    pub(super) fn open(path: &Path, options: &EmbeddedOptions) -> Result<Self> {
+        create_folder(path)?;
+        let lock = Lock::take(path)?;
+        check_layout(path)?;
+        let staging = path.join("staging");
+        // What lies there was never acknowledged.
+        match fs::remove_dir_all(&staging) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::Io { action: "empty", path: staging, source });
+            }
+            _ => create_folder(&staging)?,
+        }
+        let folder = path.join("db");
+        create_folder(&folder)?;
+        let failed = |error| engine_error(path, error);
+        let store = store_options(options).map_err(failed)?;
+        // `open_cf` would ignore the options.
+        let family = ColumnFamilyDescriptor::new(COLUMN_FAMILY, store.clone());
+        let db = DB::open_cf_descriptors(&store, &folder, [family]).map_err(failed)?;
+        Ok(Self {
+            db,
+            path: path.into(),
+            staging,
+            next_file: AtomicU64::new(0),
+            max_level0_files: options.max_level0_files,
+            runs: RunOptions {
+                endpoints: run_options(Table::Endpoints),
+                users: run_options(Table::Users),
+                links: run_options(Table::Links),
+                members: run_options(Table::Members),
+                pieces: run_options(Table::Pieces),
+            },
+            stopped: Mutex::new(None),
+            control: Mutex::new(()),
+            settling: Mutex::new(()),
+            _lock: lock,
+        })
+    }
+
+    /// Keeps others from changing what the caller reads before it writes.
+    pub(super) fn control(&self) -> MutexGuard<'_, ()> {
+        self.control.lock()
+    }
+
+    /// An error if an earlier write failed.
+    pub(super) fn check(&self) -> Result<()> {
+        match &*self.stopped.lock() {
+            None => Ok(()),
+            Some(why) => Err(StoreError::Stopped(why.clone())),
+        }
+    }
+
+    /// Stops the store: after a failed write nobody knows what is on the disk, and a second fsync may
+    /// succeed without having written what the first could not.
+    pub(super) fn stop(&self, error: rocksdb::Error) -> StoreError {
+        let error = engine_error(&self.path, error);
+        let mut stopped = self.stopped.lock();
+        stopped.get_or_insert_with(|| match &error {
+            StoreError::Full { message, .. } => message.clone(),
+            other => other.to_string(),
+        });
+        error
+    }
+
+    fn read_error(&self, error: rocksdb::Error) -> StoreError {
+        engine_error(&self.path, error)
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>> {
+        self.db.get_pinned(key).map_err(|error| self.read_error(error))
+    }
+
+    pub(super) fn get_json<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
+        self.get(key)?.map(|bytes| from_json(&bytes)).transpose()
+    }
+
+    /// The values of keys that ascend.
+    pub(super) fn get_sorted(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<DBPinnableSlice<'_>>>> {
+        debug_assert!(keys.is_sorted());
+        let family = self.db.cf_handle(COLUMN_FAMILY).expect("the store was opened with it");
+        let values = self.db.batched_multi_get_cf(family, keys, true);
+        values.into_iter().map(|value| value.map_err(|error| self.read_error(error))).collect()
+    }
+
+    /// The entries whose keys begin with `prefix`.
+    pub(super) fn scan(&self, prefix: &[u8]) -> Scan<'_> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(prefix);
+        options.set_iterate_upper_bound(behind(prefix));
+        Scan { engine: self, entries: self.db.raw_iterator_opt(options), prefix: prefix.len() }
+    }
+
+    /// Writes a batch through the log, durable when this returns.
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<()> {
+        self.check()?;
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db.write_opt(batch, &options).map_err(|error| self.stop(error))
+    }
+
+    /// The options of a sorted run and a path for it that nobody else has.
+    pub(super) fn stage(&self, table: Table) -> (&Options, PathBuf) {
+        let options = match table {
+            Table::Endpoints => &self.runs.endpoints,
+            Table::Users => &self.runs.users,
+            Table::Members => &self.runs.members,
+            Table::Pieces => &self.runs.pieces,
+            _ => &self.runs.links,
+        };
+        let number = self.next_file.fetch_add(1, Ordering::Relaxed);
+        (options, self.staging.join(format!("{number}.sst")))
+    }
+
+    /// Makes sorted runs part of the store, all of them or none, durable when this returns.
+    pub(super) fn ingest(&self, runs: Vec<&Path>) -> Result<()> {
+        self.check()?;
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        self.db.ingest_external_file_opts(&options, runs).map_err(|error| self.stop(error))
+    }
+
+    /// Waits while too many runs wait for compaction: ingestion itself never holds.
+    pub(super) fn wait_for_room(&self) -> Result<()> {
+        loop {
+            self.check()?;
+            if self.property("rocksdb.num-files-at-level0")? < self.max_level0_files {
+                return Ok(());
+            }
+            self.check_background()?;
+            // The engine tells nobody when a compaction ends.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// An error if compaction failed: the engine writes no more then.
+    fn check_background(&self) -> Result<()> {
+        if self.property("rocksdb.background-errors")? == 0 {
+            return Ok(());
+        }
+        let why = "compaction failed; the engine's LOG file says why".to_owned();
+        self.stopped.lock().get_or_insert_with(|| why.clone());
+        Err(StoreError::Stopped(why))
+    }
+
+    fn property(&self, name: &str) -> Result<u64> {
+        let value = self.db.property_int_value(name).map_err(|error| self.read_error(error))?;
+        value.ok_or_else(|| StoreError::Engine(format!("there is no property {name}")))
+    }
+}
+
+/// Entries of one prefix, in order of their keys.
+pub(super) struct Scan<'a> {
+    engine: &'a Engine,
+    entries: DBRawIterator<'a>,
+    prefix: usize,
+}
+
+impl Scan<'_> {
+    pub(super) fn to_first(&mut self) {
+        self.entries.seek_to_first();
+    }
+
+    pub(super) fn to_last(&mut self) {
+        self.entries.seek_to_last();
+    }
+
+    /// To the first key at or behind `key`.
+    pub(super) fn to(&mut self, key: &[u8]) {
+        self.entries.seek(key);
+    }
+
+    /// To the first key behind `key`.
+    pub(super) fn behind(&mut self, key: &[u8]) {
+        self.entries.seek(key);
+        if self.entries.key() == Some(key) {
+            self.entries.next();
+        }
+    }
+
+    /// To the last key before `key`.
+    pub(super) fn before(&mut self, key: &[u8]) {
+        self.entries.seek_for_prev(key);
+        if self.entries.key() == Some(key) {
+            self.entries.prev();
+        }
+    }
+
+    pub(super) fn forward(&mut self) {
+        self.entries.next();
+    }
+
+    pub(super) fn back(&mut self) {
+        self.entries.prev();
+    }
+
+    /// The key behind the prefix and the value, or `None` at the end.
+    pub(super) fn entry(&self) -> Result<Option<(&[u8], &[u8])>> {
+        match self.entries.item() {
+            Some((key, value)) => Ok(Some((&key[self.prefix..], value))),
+            None => match self.entries.status() {
+                Ok(()) => Ok(None),
+                Err(error) => Err(self.engine.read_error(error)),
+            },
+        }
+    }
+}
+
+pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| StoreError::Corrupt(format!("a stored record: {error}")))
+}
+
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| StoreError::Engine(format!("cannot write JSON: {error}")))
+}
+
+/// The error of the engine in our words.
+fn engine_error(path: &Path, error: rocksdb::Error) -> StoreError {
+    let kind = error.kind();
+    let message = error.into_string();
+    if message.contains("No space left") {
+        return StoreError::Full { path: path.into(), message };
+    }
+    match kind {
+        rocksdb::ErrorKind::Corruption => StoreError::Corrupt(message),
+        _ => StoreError::Engine(message),
+    }
+}
+
+/// Refuses a newer layout, before the engine sees (and perhaps compacts) anything of it.
+fn check_layout(folder: &Path) -> Result<()> {
+    let path = folder.join("layout");
+    let error = |action| {
+        let path = path.clone();
+        move |source| StoreError::Io { action, path, source }
+    };
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let found: u32 = text.trim().parse().map_err(|_| {
+                StoreError::Corrupt(format!("{} does not hold the number of a layout", path.display()))
+            })?;
+            if found > LAYOUT {
+                return Err(StoreError::NewerLayout { path: folder.into(), found, known: LAYOUT });
+            }
+            Ok(())
+        }
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            let temporary = folder.join("layout.new");
+            fs::write(&temporary, format!("{LAYOUT}\n")).map_err(error("write"))?;
+            File::open(&temporary).and_then(|file| file.sync_all()).map_err(error("write"))?;
+            fs::rename(&temporary, &path).map_err(error("write"))?;
+            sync_folder(folder)
+        }
+        Err(source) => Err(error("read")(source)),
+    }
+}
+
+/// Creates a folder and those above it, durably.
+fn create_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_folder(parent)?;
+    match fs::create_dir(path) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(StoreError::Io { action: "create the folder", path: path.into(), source })
+        }
+        _ => sync_folder(parent),
+    }
+}
+
+fn sync_folder(path: &Path) -> Result<()> {
+    let synced = File::open(path).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| StoreError::Io { action: "sync the folder", path: path.into(), source })
+}
+
+/// Compacts what imports left in level 0, and the many small files of piece records.
+pub(super) fn settle(engine: &Engine) -> Result<()> {
+    engine.check()?;
+    let _settling = engine.settling.lock();
+    let trigger = |files: i32| {
+        let files = files.to_string();
+        let changed = engine.db.set_options(&[("level0_file_num_compaction_trigger", &files)]);
+        changed.map_err(|error| engine.stop(error))
+    };
+    trigger(TRIGGER_SETTLING)?;
+    let mut wait = WaitForCompactOptions::default();
+    wait.set_flush(true);
+    let waited = engine.db.wait_for_compact(&wait);
+    trigger(TRIGGER)?;
+    waited.map_err(|error| engine.stop(error))?;
+    compact_pieces(engine)?;
+    engine.check_background()
+}
+
+/// The record of a piece comes in a file of its own, which overlaps nothing and so sinks to the last level,
+/// where nothing would ever join it with the others.
+fn compact_pieces(engine: &Engine) -> Result<()> {
+    const MANY: usize = 32;
+    let table = [Table::Pieces as u8];
+    let files = engine.db.live_files().map_err(|error| engine.read_error(error))?;
+    let small = files.iter().filter(|file| file.size < 1 << 20);
+    let pieces = small.filter(|file| file.start_key.as_ref().is_some_and(|key| key.starts_with(&table)));
+    if pieces.count() < MANY {
+        return Ok(());
+    }
+    let mut options = CompactOptions::default();
+    options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+    engine.db.compact_range_opt(Some(&table[..]), Some(&behind(&table)[..]), &options);
+    Ok(())
+}

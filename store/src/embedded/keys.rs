@@ -1,0 +1,141 @@
+//! The keys of the embedded engine: a table's byte, then the parts, so that each table is one range of keys.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | endpoints | application, endpoint id | record (merged) |
+//! | users | application, user id | record of user attributes (merged) |
+//! | links | application, user id with its length, endpoint id | none; stale when the endpoint has changed its user |
+//! | members | segment, layer, endpoint id | none, or a record (merged) when the layer holds copies |
+//! | copy links | segment, layer, user id with its length, endpoint id | none; as links, for the copies of a layer |
+//! | pieces | job, number | JSON |
+//! | applications, jobs, segments | their ids | JSON |
+//! | names | an application's name | its id |
+//! | job index, open jobs | application, job; job | none |
+//!
+//! Numbers are big-endian, so that the order of keys is the order of numbers. The keys belong to
+//! [`crate::record::LAYOUT`].
+
+use pinport_model::{ApplicationId, JobId, SegmentId};
+
+/// The first byte of every key. The bytes are stored; never change one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Table {
+    Applications = b'a',
+    CopyLinks = b'c',
+    Endpoints = b'e',
+    JobIndex = b'i',
+    Jobs = b'j',
+    Members = b'm',
+    Names = b'n',
+    OpenJobs = b'o',
+    Pieces = b'p',
+    Segments = b's',
+    Users = b'u',
+    Links = b'x',
+}
+
+pub(super) type Key = Vec<u8>;
+
+pub(super) fn key(table: Table, parts: &[&[u8]]) -> Key {
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
+    key.push(table as u8);
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+pub(super) fn application(id: ApplicationId) -> Key {
+    key(Table::Applications, &[id.as_bytes()])
+}
+
+pub(super) fn name(name: &str) -> Key {
+    key(Table::Names, &[name.as_bytes()])
+}
+
+pub(super) fn job(id: JobId) -> Key {
+    key(Table::Jobs, &[id.as_bytes()])
+}
+
+pub(super) fn open_job(id: JobId) -> Key {
+    key(Table::OpenJobs, &[id.as_bytes()])
+}
+
+pub(super) fn indexed_job(application: ApplicationId, id: JobId) -> Key {
+    key(Table::JobIndex, &[application.as_bytes(), id.as_bytes()])
+}
+
+pub(super) fn piece(job: JobId, piece: u64) -> Key {
+    key(Table::Pieces, &[job.as_bytes(), &piece.to_be_bytes()])
+}
+
+pub(super) fn segment(application: ApplicationId, id: SegmentId) -> Key {
+    key(Table::Segments, &[application.as_bytes(), id.as_bytes()])
+}
+
+pub(super) fn endpoint(application: ApplicationId, id: &[u8]) -> Key {
+    key(Table::Endpoints, &[application.as_bytes(), id])
+}
+
+pub(super) fn user(application: ApplicationId, user: &[u8]) -> Key {
+    key(Table::Users, &[application.as_bytes(), user])
+}
+
+/// What the keys of a layer's members begin with.
+pub(super) fn layer(segment: SegmentId, layer: u32) -> Key {
+    key(Table::Members, &[segment.as_bytes(), &layer.to_be_bytes()])
+}
+
+/// What the keys of an application's links begin with.
+pub(super) fn links(application: ApplicationId) -> Key {
+    key(Table::Links, &[application.as_bytes()])
+}
+
+/// What the keys of a layer's copy links begin with.
+pub(super) fn copy_links(segment: SegmentId, layer: u32) -> Key {
+    key(Table::CopyLinks, &[segment.as_bytes(), &layer.to_be_bytes()])
+}
+
+/// `prefix` with a user behind it: what the keys of that user's links begin with.
+pub(super) fn links_of(prefix: &[u8], user: &[u8]) -> Key {
+    let mut key = prefix.to_vec();
+    push_user(&mut key, user);
+    key
+}
+
+/// Appends a user's id so that no other user's id begins with what was appended.
+pub(super) fn push_user(key: &mut Key, user: &[u8]) {
+    let length = u32::try_from(user.len()).expect("a user's id is shorter than 4 GiB, as its batch is");
+    key.extend_from_slice(&length.to_be_bytes());
+    key.extend_from_slice(user);
+}
+
+/// The first key behind all that begin with `prefix`.
+pub(super) fn behind(prefix: &[u8]) -> Key {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < 0xff {
+            end.push(last + 1);
+            return end;
+        }
+    }
+    unreachable!("prefixes begin with a table's byte, and none is 0xff")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_is_behind_all_its_keys() {
+        assert_eq!(behind(b"e\x01\xff\xff"), b"e\x02");
+        assert_eq!(behind(b"e\xff"), b"f");
+        assert!(behind(b"e\x01") > b"e\x01\xff\xff\xff".to_vec());
+    }
+
+    #[test]
+    fn users_do_not_share_their_links() {
+        let one = links_of(b"x", b"u");
+        let other = links_of(b"x", b"u1");
+        assert!(!other.starts_with(&one) && !one.starts_with(&other));
+    }
+}

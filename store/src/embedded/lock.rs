@@ -1,0 +1,60 @@
+//! One process has a store open at a time, and whoever comes second learns who the first is.
+
+use std::{
+    fs::{File, TryLockError},
+    io::{self, Read, Seek, Write},
+    path::Path,
+};
+
+use pinport_model::Timestamp;
+
+use crate::{Result, StoreError};
+
+/// Holds the store's folder until it is dropped (or its process ends, however it ends).
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    pub(super) fn take(folder: &Path) -> Result<Self> {
+        let path = folder.join("pinport.lock");
+        let error = |action| {
+            let path = path.clone();
+            move |source| StoreError::Io { action, path, source }
+        };
+        let mut options = File::options();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(error("open the lock file"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse { path: folder.into(), holder: holder(&mut file) });
+            }
+            Err(TryLockError::Error(source)) => return Err(error("lock")(source)),
+        }
+        introduce(&mut file).map_err(error("write the lock file"))?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn introduce(file: &mut File) -> io::Result<()> {
+    let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let command = command.collect::<Vec<_>>().join(" ");
+    file.set_len(0)?;
+    write!(file, "process {} ({}) since {}", std::process::id(), command, Timestamp::now())
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(4096).read_to_string(&mut text));
+    match read {
+        Ok(_) if !text.is_empty() => pinport_model::escape_controls(&text).into_owned(),
+        _ => "another process".into(),
+    }
+}

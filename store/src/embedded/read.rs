@@ -1,0 +1,195 @@
+//! Reading endpoints, users and members.
+
+use pinport_model::{ApplicationId, Endpoint, Segment, SegmentVersion};
+
+use super::{
+    engine::{Engine, Scan},
+    keys::{self, Key},
+};
+use crate::{
+    Result,
+    record::{
+        merge::merge,
+        read::{decode, is_endpoint, user_of},
+    },
+};
+
+/// Endpoints read at once.
+const READ_AT_ONCE: usize = 256;
+
+/// A member: its id, and its own record if it is a copy.
+type Member = (Vec<u8>, Option<Vec<u8>>);
+
+pub(super) fn endpoint(engine: &Engine, application: ApplicationId, id: &[u8]) -> Result<Option<Endpoint>> {
+    let Some(record) = engine.get(&keys::endpoint(application, id))? else { return Ok(None) };
+    let user_record = match user_of(&record)? {
+        Some(user) if !user.is_empty() => engine.get(&keys::user(application, user))?,
+        _ => None,
+    };
+    Ok(decode(application, id, &record, user_record.as_deref().unwrap_or_default())?)
+}
+
+/// The endpoints of a user in order of id.
+pub(super) fn user_endpoints(
+    engine: &Engine,
+    application: ApplicationId,
+    user: &[u8],
+    limit: usize,
+) -> Result<Vec<Endpoint>> {
+    let mut links = engine.scan(&keys::links_of(&keys::links(application), user));
+    links.to_first();
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let mut batch: Vec<Member> = Vec::new();
+        while batch.len() < READ_AT_ONCE.min(limit)
+            && let Some((id, _)) = links.entry()?
+        {
+            batch.push((id.to_vec(), None));
+            links.forward();
+        }
+        if batch.is_empty() {
+            break;
+        }
+        let endpoints = resolve(engine, application, &batch)?;
+        let own = |endpoint: &Endpoint| endpoint.user.user_id.as_deref().map(str::as_bytes) == Some(user);
+        found.extend(endpoints.into_iter().filter(own).take(limit - found.len()));
+    }
+    Ok(found)
+}
+
+/// Whether a user has an endpoint beside `except`.
+pub(super) fn has_other_endpoint(
+    engine: &Engine,
+    application: ApplicationId,
+    user: &[u8],
+    except: &[u8],
+) -> Result<bool> {
+    let mut links = engine.scan(&keys::links_of(&keys::links(application), user));
+    links.to_first();
+    while let Some((id, _)) = links.entry()? {
+        if id != except
+            && let Some(record) = engine.get(&keys::endpoint(application, id))?
+            && is_endpoint(&record)?
+            && user_of(&record)? == Some(user)
+        {
+            return Ok(true);
+        }
+        links.forward();
+    }
+    Ok(false)
+}
+
+/// Members of a version in order of id, behind `after`.
+pub(super) fn members(
+    engine: &Engine,
+    segment: &Segment,
+    version: &SegmentVersion,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<Endpoint>> {
+    let mut layers: Vec<_> = version
+        .layers
+        .iter()
+        .map(|layer| {
+            let prefix = keys::layer(segment.id, layer.number);
+            let mut members = engine.scan(&prefix);
+            match after {
+                None => members.to_first(),
+                Some(after) => members.behind(&[&prefix[..], after].concat()),
+            }
+            (members, layer.copies)
+        })
+        .collect();
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let wanted = READ_AT_ONCE.min(limit - found.len());
+        let mut batch = Vec::with_capacity(wanted);
+        while batch.len() < wanted
+            && let Some(member) = next_member(&mut layers)?
+        {
+            batch.push(member);
+        }
+        if batch.is_empty() {
+            break;
+        }
+        found.extend(resolve(engine, segment.application, &batch)?);
+    }
+    Ok(found)
+}
+
+/// The member with the least id over all layers; the last layer that has it says what it is.
+fn next_member(layers: &mut [(Scan<'_>, bool)]) -> Result<Option<Member>> {
+    let mut least: Option<&[u8]> = None;
+    for (members, _) in &*layers {
+        if let Some((id, _)) = members.entry()?
+            && least.is_none_or(|least| id < least)
+        {
+            least = Some(id);
+        }
+    }
+    let Some(least) = least.map(<[u8]>::to_vec) else { return Ok(None) };
+    let mut copy = None;
+    for (members, copies) in layers {
+        if let Some((id, record)) = members.entry()?
+            && id == least
+        {
+            copy = copies.then(|| record.to_vec());
+            members.forward();
+        }
+    }
+    Ok(Some((least, copy)))
+}
+
+/// The endpoints that members (in order of id) stand for; those that are gone are left out.
+fn resolve(engine: &Engine, application: ApplicationId, members: &[Member]) -> Result<Vec<Endpoint>> {
+    let needs_registered = |copy: &Option<Vec<u8>>| -> Result<bool> {
+        copy.as_ref().map_or(Ok(true), |copy| Ok(!is_endpoint(copy)?))
+    };
+    let mut asked: Vec<Key> = Vec::new();
+    for (id, copy) in members {
+        if needs_registered(copy)? {
+            asked.push(keys::endpoint(application, id));
+        }
+    }
+    let registered = engine.get_sorted(&asked)?;
+    let mut users: Vec<Key> = Vec::new();
+    for record in registered.iter().flatten() {
+        if let Some(user) = user_of(record)?.filter(|user| !user.is_empty()) {
+            users.push(keys::user(application, user));
+        }
+    }
+    users.sort_unstable();
+    users.dedup();
+    let user_records = engine.get_sorted(&users)?;
+
+    let mut registered = registered.into_iter();
+    let mut endpoints = Vec::with_capacity(members.len());
+    for (id, copy) in members {
+        if !needs_registered(copy)? {
+            let copy = copy.as_deref().unwrap_or_default();
+            endpoints.extend(decode(application, id, copy, &[])?);
+            continue;
+        }
+        let Some(record) = registered.next().flatten() else { continue };
+        if !is_endpoint(&record)? {
+            continue;
+        }
+        let mut user_record: &[u8] = &[];
+        if let Some(user) = user_of(&record)?.filter(|user| !user.is_empty())
+            && let Ok(place) = users.binary_search(&keys::user(application, user))
+            && let Some(found) = &user_records[place]
+        {
+            user_record = found;
+        }
+        match copy {
+            None => endpoints.extend(decode(application, id, &record, user_record)?),
+            Some(copy) => {
+                let (mut whole, mut all) = (Vec::new(), Vec::new());
+                merge(&record, user_record, &mut whole)?;
+                merge(&whole, copy, &mut all)?;
+                endpoints.extend(decode(application, id, &all, &[])?);
+            }
+        }
+    }
+    Ok(endpoints)
+}

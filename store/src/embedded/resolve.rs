@@ -1,0 +1,253 @@
+//! Judges the records of a piece whose outcome depends on what is there: in the store, as committed so far,
+//! or in earlier records of the same piece.
+//!
+//! First everything the piece may ask about is read in sorted batches ([`Lookup`]); then the records are
+//! walked in source order ([`judge`]) without touching the store again.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{
+    engine::Engine,
+    keys,
+    runs::{Row, Rows, Target, is_blind, whole},
+};
+use crate::{
+    DraftBatch, DraftKind, Result, Unresolved,
+    batch::Entry,
+    lifecycle,
+    record::{
+        Tag,
+        read::{find, is_endpoint, user_of},
+    },
+};
+
+/// Keys read at once: bounds what a piece of many updates holds in memory.
+const READ_AT_ONCE: usize = 1024;
+
+/// What the store holds of the endpoints and users that a piece asks about.
+#[derive(Default)]
+pub(super) struct Lookup {
+    endpoints: HashMap<Vec<u8>, View>,
+    /// Endpoints that a user may have, in order.
+    users: HashMap<Vec<u8>, BTreeSet<Vec<u8>>>,
+}
+
+/// What is known of one endpoint.
+#[derive(Debug, Default)]
+struct View {
+    registered: bool,
+    registered_user: Option<Vec<u8>>,
+    copy: LayerCopy,
+}
+
+/// What the copy of an endpoint in a layer says of what matters here.
+#[derive(Debug, Default)]
+struct LayerCopy {
+    address: bool,
+    channel: bool,
+    user: Option<Vec<u8>>,
+}
+
+impl Lookup {
+    pub(super) fn make(engine: &Engine, target: &Target, batches: &[DraftBatch]) -> Result<Self> {
+        let (mut ids, mut users) = (BTreeSet::new(), BTreeSet::new());
+        for batch in batches {
+            for entry in batch.entries() {
+                match entry.kind {
+                    DraftKind::UserOnly => {
+                        users.insert(batch.bytes(entry.user));
+                    }
+                    _ if !is_blind(entry, target) => {
+                        ids.insert(batch.bytes(entry.id).to_vec());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut lookup = Self::default();
+        let copy_links = target.copies().map(|(segment, layer)| keys::copy_links(segment, layer));
+        for user in users {
+            let mut linked = BTreeSet::new();
+            for prefix in [Some(keys::links(target.application)), copy_links.clone()].into_iter().flatten() {
+                let mut links = engine.scan(&keys::links_of(&prefix, user));
+                links.to_first();
+                while let Some((id, _)) = links.entry()? {
+                    linked.insert(id.to_vec());
+                    links.forward();
+                }
+            }
+            ids.extend(linked.iter().cloned());
+            lookup.users.insert(user.to_vec(), linked);
+        }
+        let ids: Vec<_> = ids.into_iter().collect();
+        for ids in ids.chunks(READ_AT_ONCE) {
+            lookup.read(engine, target, ids)?;
+        }
+        Ok(lookup)
+    }
+
+    fn read(&mut self, engine: &Engine, target: &Target, ids: &[Vec<u8>]) -> Result<()> {
+        let registered: Vec<_> = ids.iter().map(|id| keys::endpoint(target.application, id)).collect();
+        let registered = engine.get_sorted(&registered)?;
+        let copies = match target.copies() {
+            None => Vec::new(),
+            Some((segment, layer)) => {
+                let prefix = keys::layer(segment, layer);
+                let copies: Vec<_> = ids.iter().map(|id| [&prefix[..], id].concat()).collect();
+                engine.get_sorted(&copies)?
+            }
+        };
+        let mut copies = copies.into_iter();
+        for (id, record) in ids.iter().zip(registered) {
+            let mut view = View::default();
+            if let Some(record) = record
+                && is_endpoint(&record)?
+            {
+                view.registered = true;
+                view.registered_user = user_of(&record)?.map(<[u8]>::to_vec);
+            }
+            if let Some(copy) = copies.next().flatten() {
+                view.copy = LayerCopy {
+                    address: find(&copy, Tag::Address)?.is_some(),
+                    channel: find(&copy, Tag::Channel)?.is_some(),
+                    user: user_of(&copy)?.map(<[u8]>::to_vec),
+                };
+            }
+            self.endpoints.insert(id.clone(), view);
+        }
+        Ok(())
+    }
+
+    fn view(&self, id: &[u8]) -> Option<&View> {
+        self.endpoints.get(id)
+    }
+}
+
+/// What earlier records of the piece said of an endpoint.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said<'a> {
+    address: bool,
+    channel: bool,
+    user: Option<&'a [u8]>,
+}
+
+/// The piece as it has been walked so far, over what the store holds.
+struct Walk<'a> {
+    lookup: &'a Lookup,
+    copies: bool,
+    said: HashMap<&'a [u8], Said<'a>>,
+    /// Endpoints that a record of the piece gave to a user; some may have left again.
+    named: HashMap<&'a [u8], BTreeSet<&'a [u8]>>,
+}
+
+impl<'a> Walk<'a> {
+    /// Whether the endpoint is whole within the layer (or, for a registering job, the piece).
+    fn is_whole(&self, id: &[u8]) -> bool {
+        let said = self.said.get(id).copied().unwrap_or_default();
+        let copy = self.lookup.view(id).map(|view| &view.copy);
+        (said.address || copy.is_some_and(|copy| copy.address))
+            && (said.channel || copy.is_some_and(|copy| copy.channel))
+    }
+
+    fn exists(&self, id: &[u8]) -> bool {
+        self.is_whole(id) || self.lookup.view(id).is_some_and(|view| view.registered)
+    }
+
+    /// The user the endpoint belongs to by now; empty if to none.
+    fn user(&self, id: &[u8]) -> &'a [u8] {
+        if let Some(user) = self.said.get(id).and_then(|said| said.user) {
+            return user;
+        }
+        let Some(view) = self.lookup.view(id) else { return &[] };
+        let user = match &view.copy.user {
+            Some(user) => Some(user),
+            // A copy that is whole takes nothing from the registered endpoint.
+            None if self.copies && self.is_whole(id) => None,
+            None => view.registered_user.as_ref(),
+        };
+        user.map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes what a record says.
+    fn hear(&mut self, batch: &'a DraftBatch, entry: &Entry) -> Result<()> {
+        let (id, record) = (batch.bytes(entry.id), batch.bytes(entry.record));
+        let said = self.said.entry(id).or_default();
+        said.address |= find(record, Tag::Address)?.is_some();
+        said.channel |= find(record, Tag::Channel)?.is_some();
+        if let Some(user) = user_of(record)? {
+            said.user = Some(user);
+            self.named.entry(user).or_default().insert(id);
+        }
+        Ok(())
+    }
+
+    /// The endpoints of a user by now, in order.
+    fn endpoints_of(&self, user: &[u8]) -> BTreeSet<&'a [u8]> {
+        let stored = self.lookup.users.get(user).into_iter().flatten().map(Vec::as_slice);
+        let named = self.named.get(user).into_iter().flatten().copied();
+        stored.chain(named).filter(|id| self.exists(id) && self.user(id) == user).collect()
+    }
+}
+
+/// Walks a piece in source order: the rows it comes to, and the records that failed.
+pub(super) fn judge<'a>(
+    lookup: &'a Lookup,
+    target: &Target,
+    batches: &'a [DraftBatch],
+) -> Result<(Rows<'a>, Vec<Unresolved>)> {
+    let copies = target.copies().is_some();
+    let mut walk = Walk { lookup, copies, said: HashMap::new(), named: HashMap::new() };
+    let mut rows = Rows::default();
+    let mut unresolved = Vec::new();
+    for batch in batches {
+        for entry in batch.entries() {
+            let (id, user) = (batch.bytes(entry.id), batch.bytes(entry.user));
+            let user_record = batch.bytes(entry.user_record);
+            let mut fail = |reason| {
+                unresolved.push(Unresolved {
+                    origin: batch.origin_of(entry),
+                    reason,
+                    channel: entry.channel,
+                    raw: batch.bytes(entry.raw).to_vec(),
+                });
+            };
+            match entry.kind {
+                DraftKind::UserOnly => {
+                    let ids = walk.endpoints_of(user);
+                    if ids.is_empty() {
+                        fail(lifecycle::unknown_user(user));
+                    } else if copies {
+                        rows.endpoints.extend(ids.into_iter().map(|id| Row {
+                            id,
+                            record: user_record,
+                            user: &[],
+                        }));
+                    } else {
+                        rows.members.extend(ids);
+                        if !user_record.is_empty() {
+                            rows.users.push(Row { id: user, record: user_record, user: &[] });
+                        }
+                    }
+                }
+                DraftKind::Update if !walk.exists(id) => fail(lifecycle::unknown_endpoint(id)),
+                DraftKind::Blind | DraftKind::Update => {
+                    walk.hear(batch, entry)?;
+                    if copies || user_record.is_empty() || !user.is_empty() {
+                        rows.push(batch, entry, target);
+                        continue;
+                    }
+                    // User attributes of a record that names no user: they are the endpoint's user's, and
+                    // while it has none the endpoint keeps them.
+                    let owner = walk.user(id);
+                    if owner.is_empty() {
+                        rows.endpoints.push(Row { id, record: whole(batch, entry), user });
+                    } else {
+                        rows.endpoints.push(Row { id, record: batch.bytes(entry.record), user });
+                        rows.users.push(Row { id: owner, record: user_record, user: &[] });
+                    }
+                }
+            }
+        }
+    }
+    Ok((rows, unresolved))
+}

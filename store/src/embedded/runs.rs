@@ -1,0 +1,411 @@
+//! Turns the rows of a piece into sorted runs: one file a table, keys strictly ascending.
+//!
+//! Rows that share a key are merged here, in source order, by the code that merges everywhere else.
+
+use std::{
+    cmp::Ordering,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use pinport_model::{ApplicationId, SegmentId, segment::SegmentLayer};
+use rocksdb::SstFileWriter;
+
+use super::{
+    engine::Engine,
+    keys::{self, Key, Table},
+};
+use crate::{
+    DraftBatch, DraftKind, Result,
+    batch::{Entry, Span},
+    record::merge::merge,
+};
+
+/// Where the rows of a job go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    pub(super) application: ApplicationId,
+    pub(super) layer: Option<(SegmentId, SegmentLayer)>,
+}
+
+impl Target {
+    /// The layer, if it holds copies instead of naming registered endpoints.
+    pub(super) fn copies(&self) -> Option<(SegmentId, u32)> {
+        self.layer.filter(|(_, layer)| layer.copies).map(|(segment, layer)| (segment, layer.number))
+    }
+}
+
+/// An endpoint (or a copy) and what a record says of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) id: &'a [u8],
+    pub(super) record: &'a [u8],
+    /// The user the record names, or nothing.
+    pub(super) user: &'a [u8],
+}
+
+/// What a piece says, each list in source order.
+#[derive(Debug, Default)]
+pub(super) struct Rows<'a> {
+    pub(super) endpoints: Vec<Row<'a>>,
+    /// Users with their attributes (`user` is empty here, `id` is the user's).
+    pub(super) users: Vec<Row<'a>>,
+    /// Members of the layer beside the endpoints.
+    pub(super) members: Vec<&'a [u8]>,
+}
+
+/// Whether an entry's rows depend on nothing but the entry.
+pub(super) fn is_blind(entry: &Entry, target: &Target) -> bool {
+    // User attributes without a user belong to the user that the endpoint has by now.
+    let of_unknown_user = entry.user.is_empty() && !entry.user_record.is_empty();
+    entry.kind == DraftKind::Blind && (target.copies().is_some() || !of_unknown_user)
+}
+
+/// The rows of a piece whose entries are all blind.
+pub(super) fn blind_rows<'a>(batches: &'a [DraftBatch], target: &Target) -> Rows<'a> {
+    let count = batches.iter().map(DraftBatch::len).sum();
+    let mut rows = Rows { endpoints: Vec::with_capacity(count), ..Rows::default() };
+    for batch in batches {
+        for entry in batch.entries() {
+            rows.push(batch, entry, target);
+        }
+    }
+    rows
+}
+
+impl<'a> Rows<'a> {
+    /// Adds the rows of a blind entry.
+    pub(super) fn push(&mut self, batch: &'a DraftBatch, entry: &Entry, target: &Target) {
+        let (id, user) = (batch.bytes(entry.id), batch.bytes(entry.user));
+        if target.copies().is_some() {
+            self.endpoints.push(Row { id, record: whole(batch, entry), user });
+            return;
+        }
+        self.endpoints.push(Row { id, record: batch.bytes(entry.record), user });
+        if !entry.user_record.is_empty() {
+            self.users.push(Row { id: user, record: batch.bytes(entry.user_record), user: &[] });
+        }
+    }
+}
+
+/// An entry's members and user attributes, which lie behind each other, as one record.
+pub(super) fn whole<'a>(batch: &'a DraftBatch, entry: &Entry) -> &'a [u8] {
+    batch.bytes(Span { start: entry.record.start, end: entry.user_record.end })
+}
+
+/// A file in the staging folder, removed when it is dropped. Ingestion moves it away first.
+#[derive(Debug)]
+pub(super) struct StagedFile {
+    path: PathBuf,
+}
+
+impl StagedFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        // It is gone already when it was ingested; what else stays is removed when the store is opened.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Writes the runs of a piece. They are synced, but no part of the store yet.
+pub(super) fn write(engine: &Engine, target: &Target, rows: &Rows<'_>) -> Result<Vec<StagedFile>> {
+    let application = target.application.as_bytes();
+    let mut links = Links::new(&rows.endpoints);
+    let mut files = Vec::new();
+    if let Some((segment, layer)) = target.copies() {
+        let run = Run::create(engine, Table::Members, &keys::layer(segment, layer))?;
+        files.extend(write_merged(run, &rows.endpoints, |row| links.push(row))?);
+        let run = Run::create(engine, Table::CopyLinks, &keys::copy_links(segment, layer))?;
+        files.extend(links.write(run)?);
+        return Ok(files);
+    }
+    let run = Run::create(engine, Table::Endpoints, &keys::key(Table::Endpoints, &[application]))?;
+    files.extend(write_merged(run, &rows.endpoints, |row| links.push(row))?);
+    if let Some((segment, layer)) = target.layer {
+        let run = Run::create(engine, Table::Members, &keys::layer(segment, layer.number))?;
+        files.extend(write_members(run, &links.ids, &rows.members)?);
+    }
+    let run = Run::create(engine, Table::Links, &keys::links(target.application))?;
+    files.extend(links.write(run)?);
+    let run = Run::create(engine, Table::Users, &keys::key(Table::Users, &[application]))?;
+    files.extend(write_merged(run, &rows.users, |_| {})?);
+    Ok(files)
+}
+
+/// Writes a run with one entry.
+pub(super) fn write_one(engine: &Engine, table: Table, key: &[u8], value: &[u8]) -> Result<StagedFile> {
+    let mut run = Run::create(engine, table, key)?;
+    run.put(value)?;
+    Ok(run.finish()?.expect("the run has an entry"))
+}
+
+/// Writes what the rows say in order of their ids, rows of one id merged in source order. `visit` sees every
+/// row in that order, while its bytes are at hand.
+fn write_merged<'a>(
+    mut run: Run<'_>,
+    rows: &[Row<'a>],
+    mut visit: impl FnMut(&Row<'a>),
+) -> Result<Option<StagedFile>> {
+    let order = sort(rows.len(), |index| rows[index].id);
+    let (mut whole, mut spare) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while at < order.len() {
+        if at % AHEAD == 0 {
+            warm(rows, &order[at..order.len().min(at + AHEAD)]);
+        }
+        let row = &rows[order[at].1 as usize];
+        visit(row);
+        run.set_key(row.id);
+        at += 1;
+        // The leading bytes tell nearly all neighbours apart without touching their ids.
+        let same = |next: &(u64, u32)| next.0 == order[at - 1].0 && rows[next.1 as usize].id == row.id;
+        if !order.get(at).is_some_and(same) {
+            run.merge(row.record)?;
+            continue;
+        }
+        whole.clear();
+        whole.extend_from_slice(row.record);
+        while let Some((_, index)) = order.get(at).filter(|next| rows[next.1 as usize].id == row.id) {
+            let duplicate = &rows[*index as usize];
+            visit(duplicate);
+            spare.clear();
+            merge(&whole, duplicate.record, &mut spare)?;
+            std::mem::swap(&mut whole, &mut spare);
+            at += 1;
+        }
+        run.merge(&whole)?;
+    }
+    run.finish()
+}
+
+/// Rows whose bytes are fetched together.
+const AHEAD: usize = 16;
+
+/// Touches rows that are due next. In order of ids they lie all over the piece, so each would wait for
+/// memory by itself; asked for together they arrive together.
+fn warm(rows: &[Row<'_>], order: &[(u64, u32)]) {
+    let mut seen = 0;
+    for (_, index) in order {
+        let row = &rows[*index as usize];
+        seen ^= row.id.first().copied().unwrap_or_default();
+        seen = row.record.iter().step_by(64).fold(seen, |seen, byte| seen ^ byte);
+    }
+    std::hint::black_box(seen);
+}
+
+/// Writes the members of a layer that names registered endpoints: ids that ascend, and others.
+fn write_members(mut run: Run<'_>, ids: &Texts, others: &[&[u8]]) -> Result<Option<StagedFile>> {
+    let mut others = others.to_vec();
+    others.sort_unstable();
+    others.dedup();
+    let mut others = others.into_iter().peekable();
+    for id in ids.iter() {
+        while let Some(other) = others.next_if(|other| *other < id) {
+            run.set_key(other);
+            run.put(&[])?;
+        }
+        others.next_if(|other| *other == id);
+        run.set_key(id);
+        run.put(&[])?;
+    }
+    for other in others {
+        run.set_key(other);
+        run.put(&[])?;
+    }
+    run.finish()
+}
+
+/// Texts in one buffer, one behind the other.
+#[derive(Debug, Default)]
+struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    fn push(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(u32::try_from(self.bytes.len()).expect("the ids of a piece take less than 4 GiB"));
+    }
+
+    fn get(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start as usize..self.ends[index] as usize]
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.ends.len()).map(|index| self.get(index))
+    }
+}
+
+/// The links from users to endpoints, gathered in order of endpoint.
+struct Links {
+    /// Endpoints, each once, ascending.
+    ids: Texts,
+    users: Texts,
+    /// What decides nearly every comparison of users, the user's place, the endpoint's place.
+    links: Vec<(u64, u32, u32)>,
+    /// How many first bytes all users share.
+    shared: usize,
+}
+
+impl Links {
+    fn new(rows: &[Row<'_>]) -> Self {
+        let shared = shared_prefix(rows.iter().map(|row| row.user).filter(|user| !user.is_empty()));
+        Self { ids: Texts::default(), users: Texts::default(), links: Vec::new(), shared }
+    }
+
+    /// Takes the link of a row; rows come in order of endpoint.
+    fn push(&mut self, row: &Row<'_>) {
+        let count = self.ids.ends.len();
+        if count == 0 || self.ids.get(count - 1) != row.id {
+            self.ids.push(row.id);
+        }
+        if !row.user.is_empty() {
+            // Keys order users by length first.
+            let length = u16::try_from(row.user.len()).unwrap_or(u16::MAX);
+            let leading = u64::from(length) << 48 | leading(row.user, self.shared) >> 16;
+            let place = |texts: &Texts| texts.ends.len() as u32;
+            self.links.push((leading, place(&self.users), place(&self.ids) - 1));
+            self.users.push(row.user);
+        }
+    }
+
+    fn write(mut self, mut run: Run<'_>) -> Result<Option<StagedFile>> {
+        let users = &self.users;
+        let user = |link: &(u64, u32, u32)| users.get(link.1 as usize);
+        self.links.sort_unstable_by(|left, right| {
+            left.0.cmp(&right.0).then_with(|| {
+                let (one, other) = (user(left), user(right));
+                one.len().cmp(&other.len()).then_with(|| one.cmp(other)).then(left.2.cmp(&right.2))
+            })
+        });
+        // Rows of one endpoint may name the same user again.
+        self.links.dedup_by(|next, kept| {
+            next.0 == kept.0 && next.2 == kept.2 && users.get(next.1 as usize) == users.get(kept.1 as usize)
+        });
+        for link in &self.links {
+            run.set_user_key(user(link), self.ids.get(link.2 as usize));
+            run.put(&[])?;
+        }
+        run.finish()
+    }
+}
+
+/// The order of keys as (what decides nearly every comparison, index); equal keys stay in order.
+fn sort<'a>(count: usize, key: impl Fn(usize) -> &'a [u8]) -> Vec<(u64, u32)> {
+    let count = u32::try_from(count).expect("a piece has fewer than 2^32 records");
+    let shared = shared_prefix((0..count).map(|index| key(index as usize)));
+    // Eight bytes behind what all keys share decide nearly every comparison without touching the keys.
+    let mut sorted: Vec<_> = (0..count).map(|index| (leading(key(index as usize), shared), index)).collect();
+    sorted.sort_unstable_by(|left, right| match left.0.cmp(&right.0) {
+        Ordering::Equal => key(left.1 as usize).cmp(key(right.1 as usize)).then(left.1.cmp(&right.1)),
+        unequal => unequal,
+    });
+    sorted
+}
+
+/// How many first bytes all keys share.
+fn shared_prefix<'a>(mut keys: impl Iterator<Item = &'a [u8]>) -> usize {
+    let Some(first) = keys.next() else { return 0 };
+    keys.fold(first.len(), |shared, key| {
+        if key.starts_with(&first[..shared]) {
+            return shared;
+        }
+        first.iter().zip(key).take_while(|(one, other)| one == other).count()
+    })
+}
+
+/// Eight bytes of a key from `start` on, as a number that orders as they do.
+fn leading(key: &[u8], start: usize) -> u64 {
+    let rest = key.get(start..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(bytes) => u64::from_be_bytes(*bytes),
+        None => {
+            let mut bytes = [0; 8];
+            bytes[..rest.len()].copy_from_slice(rest);
+            u64::from_be_bytes(bytes)
+        }
+    }
+}
+
+/// A file of one table that is being written. It appears with its first entry.
+struct Run<'a> {
+    engine: &'a Engine,
+    table: Table,
+    writer: Option<(SstFileWriter<'a>, StagedFile)>,
+    /// The prefix, and behind it the rest of the entry's key.
+    key: Key,
+    prefix: usize,
+}
+
+impl<'a> Run<'a> {
+    fn create(engine: &'a Engine, table: Table, prefix: &[u8]) -> Result<Self> {
+        engine.check()?;
+        Ok(Self { engine, table, writer: None, key: prefix.to_vec(), prefix: prefix.len() })
+    }
+
+    fn set_key(&mut self, id: &[u8]) {
+        self.key.truncate(self.prefix);
+        self.key.extend_from_slice(id);
+    }
+
+    fn set_user_key(&mut self, user: &[u8], id: &[u8]) {
+        self.key.truncate(self.prefix);
+        keys::push_user(&mut self.key, user);
+        self.key.extend_from_slice(id);
+    }
+
+    fn open(&mut self) -> Result<()> {
+        if self.writer.is_none() {
+            let (options, path) = self.engine.stage(self.table);
+            let writer = SstFileWriter::create(options);
+            let file = StagedFile { path };
+            writer.open(file.path()).map_err(|error| self.engine.stop(error))?;
+            self.writer = Some((writer, file));
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, value: &[u8]) -> Result<()> {
+        self.open()?;
+        let (writer, _) = self.writer.as_mut().expect("opened above");
+        writer.put(&self.key, value).map_err(|error| self.engine.stop(error))
+    }
+
+    fn merge(&mut self, record: &[u8]) -> Result<()> {
+        self.open()?;
+        let (writer, _) = self.writer.as_mut().expect("opened above");
+        writer.merge(&self.key, record).map_err(|error| self.engine.stop(error))
+    }
+
+    /// Ends and syncs the file. A run without entries leaves no file.
+    fn finish(self) -> Result<Option<StagedFile>> {
+        let Some((mut writer, file)) = self.writer else { return Ok(None) };
+        writer.finish().map_err(|error| self.engine.stop(error))?;
+        Ok(Some(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn sorting_is_stable_and_by_bytes(shared in "[a-z]{0,9}", tails in vec(vec(0_u8..3, 0..12), 0..50)) {
+            let keys: Vec<_> = tails.iter().map(|tail| [shared.as_bytes(), tail].concat()).collect();
+            let mut expected: Vec<u32> = (0..keys.len() as u32).collect();
+            expected.sort_by_key(|index| &keys[*index as usize]);
+            let sorted = sort(keys.len(), |index| &keys[index]);
+            prop_assert_eq!(sorted.into_iter().map(|(_, index)| index).collect::<Vec<_>>(), expected);
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The engine that is simple before all else: maps under a mutex, nothing durable, no index.
+//!
+//! It is the oracle that other engines are compared with, so it shares neither their merging nor their
+//! indexes: records are maps here, and what has no index is found by looking at everything.
+
+mod writer;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use pinport_model::{
+    Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
+    SegmentVersion, Timestamp,
+};
+
+use crate::{
+    JobWriter, Result, Store, StoreError,
+    lifecycle::{self, not_found},
+    record::{
+        self, FIRST_NAMED, Tag,
+        read::{Members, decode},
+    },
+};
+
+/// A store that lives as long as the process.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    applications: BTreeMap<ApplicationId, Application>,
+    segments: BTreeMap<(ApplicationId, SegmentId), Segment>,
+    jobs: BTreeMap<JobId, ImportJob>,
+    pieces: BTreeMap<(JobId, u64), PieceRecord>,
+    endpoints: BTreeMap<(ApplicationId, Vec<u8>), MemberMap>,
+    users: BTreeMap<(ApplicationId, Vec<u8>), MemberMap>,
+    layers: BTreeMap<(SegmentId, u32), BTreeMap<Vec<u8>, MemberMap>>,
+}
+
+/// A record as a map from (tag, name) to value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct MemberMap(BTreeMap<(u8, Vec<u8>), Vec<u8>>);
+
+impl MemberMap {
+    fn of(record: &[u8]) -> Result<Self> {
+        let mut map = Self::default();
+        let mut members = Members::new(record);
+        while let Some(member) = members.next()? {
+            map.0.insert((member.tag, member.name.to_vec()), member.value.to_vec());
+        }
+        Ok(map)
+    }
+
+    /// Applies what a newer record says.
+    fn apply(&mut self, newer: &Self) {
+        for (key, value) in &newer.0 {
+            if key.0 == Tag::CreationDate as u8 {
+                self.0.entry(key.clone()).or_insert_with(|| value.clone());
+            } else {
+                self.0.insert(key.clone(), value.clone());
+            }
+        }
+    }
+
+    fn get(&self, tag: Tag) -> Option<&Vec<u8>> {
+        self.0.get(&(tag as u8, Vec::new()))
+    }
+
+    fn is_endpoint(&self) -> bool {
+        self.get(Tag::Address).is_some() && self.get(Tag::Channel).is_some()
+    }
+
+    fn user(&self) -> Option<&Vec<u8>> {
+        self.get(Tag::UserId).filter(|user| !user.is_empty())
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for ((tag, name), value) in &self.0 {
+            out.push(*tag);
+            if *tag >= FIRST_NAMED {
+                record::put_bytes(&mut out, name);
+            }
+            record::put_bytes(&mut out, value);
+        }
+        out
+    }
+}
+
+impl State {
+    fn application(&self, id: ApplicationId) -> Result<()> {
+        if self.applications.contains_key(&id) { Ok(()) } else { Err(not_found("application", id)) }
+    }
+
+    fn registered(&self, application: ApplicationId, id: &[u8]) -> Option<&MemberMap> {
+        self.endpoints.get(&(application, id.to_vec())).filter(|record| record.is_endpoint())
+    }
+
+    fn endpoint(&self, application: ApplicationId, id: &[u8]) -> Result<Option<Endpoint>> {
+        let Some(record) = self.registered(application, id) else { return Ok(None) };
+        let user = self.user_record(application, record);
+        Ok(decode(application, id, &record.bytes(), &user.bytes())?)
+    }
+
+    fn user_record(&self, application: ApplicationId, record: &MemberMap) -> MemberMap {
+        let user = record.user().and_then(|user| self.users.get(&(application, user.clone())));
+        user.cloned().unwrap_or_default()
+    }
+
+    /// The ids of a user's endpoints, in order.
+    fn endpoints_of(&self, application: ApplicationId, user: &[u8]) -> Vec<Vec<u8>> {
+        let own = self.endpoints.iter().filter(|((app, _), record)| {
+            *app == application && record.is_endpoint() && record.user().is_some_and(|own| own == user)
+        });
+        own.map(|((_, id), _)| id.clone()).collect()
+    }
+
+    /// A copy with what its registered endpoint adds, if the copy is not whole by itself.
+    fn whole_copy(&self, application: ApplicationId, id: &[u8], copy: &MemberMap) -> MemberMap {
+        if copy.is_endpoint() {
+            return copy.clone();
+        }
+        let mut whole = self.registered(application, id).cloned().unwrap_or_default();
+        let user = self.user_record(application, &whole);
+        whole.apply(&user);
+        whole.apply(copy);
+        whole
+    }
+
+    /// Merges an update into a registered endpoint; its user attributes go to the endpoint's user.
+    fn put(&mut self, application: ApplicationId, id: &[u8], record: &MemberMap, user_record: &MemberMap) {
+        let whole = self.endpoints.entry((application, id.to_vec())).or_default();
+        whole.apply(record);
+        if user_record.0.is_empty() {
+            return;
+        }
+        match whole.user().cloned() {
+            Some(user) => self.users.entry((application, user)).or_default().apply(user_record),
+            None => whole.apply(user_record),
+        }
+    }
+
+    fn segment_mut(&mut self, application: ApplicationId, id: SegmentId) -> Result<&mut Segment> {
+        self.segments.get_mut(&(application, id)).ok_or_else(|| not_found("segment", id))
+    }
+}
+
+impl Store for Memory {
+    fn create_application(&self, application: &Application) -> Result<()> {
+        let mut state = self.state.lock();
+        if state
+            .applications
+            .values()
+            .any(|other| other.name == application.name || other.id == application.id)
+        {
+            return Err(StoreError::Conflict(format!(
+                "there is already an application named \"{}\"",
+                application.name
+            )));
+        }
+        state.applications.insert(application.id, application.clone());
+        Ok(())
+    }
+
+    fn application(&self, id: ApplicationId) -> Result<Option<Application>> {
+        Ok(self.state.lock().applications.get(&id).cloned())
+    }
+
+    fn application_by_name(&self, name: &str) -> Result<Option<Application>> {
+        Ok(self.state.lock().applications.values().find(|application| application.name == name).cloned())
+    }
+
+    fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>> {
+        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        Ok(self.state.lock().applications.range(range).take(limit).map(|(_, found)| found.clone()).collect())
+    }
+
+    fn save_application(&self, application: &Application) -> Result<()> {
+        let mut state = self.state.lock();
+        let stored = state.applications.get_mut(&application.id);
+        stored.ok_or_else(|| not_found("application", application.id))?.tags = application.tags.clone();
+        Ok(())
+    }
+
+    fn delete_application(&self, id: ApplicationId) -> Result<()> {
+        let mut state = self.state.lock();
+        state.application(id)?;
+        let mut jobs = state.jobs.values().filter(|job| job.definition.application == id);
+        if let Some(job) = jobs.find(|job| !job.status.is_terminal()) {
+            return Err(StoreError::Conflict(format!("job {} of the application has not ended", job.id)));
+        }
+        let jobs: BTreeSet<_> =
+            state.jobs.values().filter(|job| job.definition.application == id).map(|job| job.id).collect();
+        let segments: BTreeSet<_> =
+            state.segments.keys().filter(|(app, _)| *app == id).map(|(_, segment)| *segment).collect();
+        state.applications.remove(&id);
+        state.jobs.retain(|job, _| !jobs.contains(job));
+        state.pieces.retain(|(job, _), _| !jobs.contains(job));
+        state.segments.retain(|(app, _), _| *app != id);
+        state.layers.retain(|(segment, _), _| !segments.contains(segment));
+        state.endpoints.retain(|(app, _), _| *app != id);
+        state.users.retain(|(app, _), _| *app != id);
+        Ok(())
+    }
+
+    fn create_job(&self, job: &ImportJob) -> Result<()> {
+        let mut state = self.state.lock();
+        let application = job.definition.application;
+        state.application(application)?;
+        if state.jobs.contains_key(&job.id) {
+            return Err(StoreError::Conflict(format!("there is already a job {}", job.id)));
+        }
+        if let Some(id) = job.definition.segment {
+            let found = state.segments.get(&(application, id)).cloned();
+            let segment = lifecycle::open_layer(found, id, job)?;
+            state.segments.insert((application, id), segment);
+        }
+        state.jobs.insert(job.id, job.clone());
+        Ok(())
+    }
+
+    fn save_job(&self, job: &ImportJob) -> Result<()> {
+        let mut state = self.state.lock();
+        lifecycle::check_save(state.jobs.get(&job.id), job)?;
+        state.jobs.insert(job.id, job.clone());
+        Ok(())
+    }
+
+    fn finish_job(&self, job: &ImportJob, replace: bool) -> Result<()> {
+        let mut state = self.state.lock();
+        lifecycle::check_finish(state.jobs.get(&job.id), job)?;
+        if let Some(id) = job.definition.segment {
+            let mut segment = state.segment_mut(job.definition.application, id)?.clone();
+            let layer = lifecycle::layer_of(&segment, job)?;
+            let has_members =
+                state.layers.get(&(id, layer.number)).is_some_and(|members| !members.is_empty());
+            lifecycle::close_layer(&mut segment, job, replace, has_members)?;
+            *state.segment_mut(job.definition.application, id)? = segment;
+        }
+        state.jobs.insert(job.id, job.clone());
+        Ok(())
+    }
+
+    fn job(&self, id: JobId) -> Result<Option<ImportJob>> {
+        Ok(self.state.lock().jobs.get(&id).cloned())
+    }
+
+    fn jobs(
+        &self,
+        application: Option<ApplicationId>,
+        before: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<ImportJob>> {
+        let state = self.state.lock();
+        let range = (Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded));
+        let jobs = state.jobs.range(range).rev().map(|(_, job)| job);
+        let own = jobs.filter(|job| application.is_none_or(|id| id == job.definition.application));
+        Ok(own.take(limit).cloned().collect())
+    }
+
+    fn unfinished_jobs(&self) -> Result<Vec<ImportJob>> {
+        Ok(self.state.lock().jobs.values().filter(|job| !job.status.is_terminal()).cloned().collect())
+    }
+
+    fn last_piece(&self, job: JobId) -> Result<Option<PieceRecord>> {
+        let state = self.state.lock();
+        Ok(state.pieces.range((job, 0)..=(job, u64::MAX)).next_back().map(|(_, piece)| piece.clone()))
+    }
+
+    fn pieces(&self, job: JobId, from: u64, limit: usize) -> Result<Vec<PieceRecord>> {
+        let state = self.state.lock();
+        Ok(state
+            .pieces
+            .range((job, from)..=(job, u64::MAX))
+            .take(limit)
+            .map(|(_, piece)| piece.clone())
+            .collect())
+    }
+
+    fn writer(&self, job: &ImportJob) -> Result<Arc<dyn JobWriter>> {
+        let state = self.state.lock();
+        lifecycle::check_open(state.jobs.get(&job.id), job)?;
+        let application = job.definition.application;
+        let layer = match job.definition.segment {
+            None => None,
+            Some(id) => {
+                let segment =
+                    state.segments.get(&(application, id)).ok_or_else(|| not_found("segment", id))?;
+                Some((id, lifecycle::layer_of(segment, job)?))
+            }
+        };
+        Ok(writer::writer(Arc::clone(&self.state), job, layer))
+    }
+
+    fn endpoint(&self, application: ApplicationId, id: &str) -> Result<Option<Endpoint>> {
+        self.state.lock().endpoint(application, id.as_bytes())
+    }
+
+    fn put_endpoint(
+        &self,
+        application: ApplicationId,
+        id: &str,
+        draft: &mut Draft<'_>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let (mut record, mut user_record) = (Vec::new(), Vec::new());
+        record::encode_endpoint(draft, Some(now), now, &mut record);
+        record::encode_user(draft, &mut user_record);
+        let mut state = self.state.lock();
+        state.application(application)?;
+        let record = MemberMap::of(&record)?;
+        if !record.is_endpoint() && state.registered(application, id.as_bytes()).is_none() {
+            return Err(StoreError::Conflict(lifecycle::unknown_endpoint_message(id.as_bytes())));
+        }
+        state.put(application, id.as_bytes(), &record, &MemberMap::of(&user_record)?);
+        Ok(())
+    }
+
+    fn delete_endpoint(&self, application: ApplicationId, id: &str) -> Result<bool> {
+        let mut state = self.state.lock();
+        let Some(record) = state.endpoints.remove(&(application, id.as_bytes().to_vec())) else {
+            return Ok(false);
+        };
+        if let Some(user) = record.user()
+            && state.endpoints_of(application, user).is_empty()
+        {
+            state.users.remove(&(application, user.clone()));
+        }
+        Ok(record.is_endpoint())
+    }
+
+    fn user_endpoints(&self, application: ApplicationId, user: &str, limit: usize) -> Result<Vec<Endpoint>> {
+        let state = self.state.lock();
+        let ids = state.endpoints_of(application, user.as_bytes());
+        ids.iter().take(limit).filter_map(|id| state.endpoint(application, id).transpose()).collect()
+    }
+
+    fn segment(&self, application: ApplicationId, id: SegmentId) -> Result<Option<Segment>> {
+        Ok(self.state.lock().segments.get(&(application, id)).cloned())
+    }
+
+    fn segments(
+        &self,
+        application: ApplicationId,
+        after: Option<SegmentId>,
+        limit: usize,
+    ) -> Result<Vec<Segment>> {
+        let state = self.state.lock();
+        let own = state.segments.iter().filter(|((app, _), _)| *app == application);
+        let behind = own.filter(|((_, id), _)| after.is_none_or(|after| *id > after));
+        Ok(behind.take(limit).map(|(_, segment)| segment.clone()).collect())
+    }
+
+    fn save_segment(&self, segment: &Segment) -> Result<()> {
+        let mut state = self.state.lock();
+        let stored = state.segment_mut(segment.application, segment.id)?;
+        stored.name = segment.name.clone();
+        stored.tags = segment.tags.clone();
+        Ok(())
+    }
+
+    fn delete_segment(&self, application: ApplicationId, id: SegmentId) -> Result<bool> {
+        let mut state = self.state.lock();
+        let Some(segment) = state.segments.get(&(application, id)) else { return Ok(false) };
+        if let Some(layer) = segment.open_layers.first() {
+            return Err(StoreError::Conflict(format!("job {} still writes to the segment", layer.job)));
+        }
+        state.segments.remove(&(application, id));
+        state.layers.retain(|(segment, _), _| *segment != id);
+        Ok(true)
+    }
+
+    fn members(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>> {
+        let state = self.state.lock();
+        let mut last_layer = BTreeMap::new();
+        for layer in &version.layers {
+            let members = state.layers.get(&(segment.id, layer.number));
+            for (id, copy) in members.into_iter().flatten() {
+                last_layer.insert(id, layer.copies.then_some(copy));
+            }
+        }
+        let mut members = Vec::new();
+        for (id, copy) in last_layer {
+            if members.len() == limit {
+                break;
+            }
+            if after.is_some_and(|after| id.as_slice() <= after.as_bytes()) {
+                continue;
+            }
+            let application = segment.application;
+            members.extend(match copy {
+                None => state.endpoint(application, id)?,
+                Some(copy) => decode(application, id, &state.whole_copy(application, id, copy).bytes(), &[])?,
+            });
+        }
+        Ok(members)
+    }
+
+    fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! Merging records: what two records say together, in one linear pass over both.
+//!
+//! Merging is associative, so the engine may fold neighbours in any grouping; the order of the records counts.
+
+use std::cmp::Ordering;
+
+use super::{
+    Tag,
+    read::{Damaged, Member, Members},
+};
+
+/// Appends to `out` what `older` and `newer` say together: the members of both; of a member in both the
+/// newer one, but for CreationDate, which stays what it was. Removals are kept, because there may be a still
+/// older record that they apply to.
+pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<(), Damaged> {
+    out.reserve(older.len() + newer.len());
+    let (mut olds, mut news) = (Members::new(older), Members::new(newer));
+    let (mut old, mut new) = (olds.next()?, news.next()?);
+    loop {
+        match (old, new) {
+            (Some(o), Some(n)) => match (o.tag, o.name).cmp(&(n.tag, n.name)) {
+                Ordering::Less => {
+                    out.extend_from_slice(o.whole);
+                    old = olds.next()?;
+                }
+                Ordering::Greater => {
+                    out.extend_from_slice(n.whole);
+                    new = news.next()?;
+                }
+                Ordering::Equal => {
+                    let kept = if o.tag == Tag::CreationDate as u8 { o } else { n };
+                    out.extend_from_slice(kept.whole);
+                    old = olds.next()?;
+                    new = news.next()?;
+                }
+            },
+            (Some(member), None) => return copy_rest(member, olds, out),
+            (None, Some(member)) => return copy_rest(member, news, out),
+            (None, None) => return Ok(()),
+        }
+    }
+}
+
+/// Appends `member` and all behind it, which are read once more so that damage shows here, not later.
+fn copy_rest<'a>(member: Member<'a>, mut rest: Members<'a>, out: &mut Vec<u8>) -> Result<(), Damaged> {
+    out.extend_from_slice(member.whole);
+    while let Some(member) = rest.next()? {
+        out.extend_from_slice(member.whole);
+    }
+    Ok(())
+}
+
+/// What some records, oldest first, say together. `keep_removals` unless the first is the very first there
+/// is; then removals have nothing left to remove and go.
+pub(crate) fn fold<'a>(
+    records: impl IntoIterator<Item = &'a [u8]>,
+    keep_removals: bool,
+) -> Result<Vec<u8>, Damaged> {
+    let mut records = records.into_iter();
+    let mut whole = Vec::new();
+    if let Some(first) = records.next() {
+        whole.extend_from_slice(first);
+    }
+    let mut spare = Vec::new();
+    for record in records {
+        spare.clear();
+        merge(&whole, record, &mut spare)?;
+        std::mem::swap(&mut whole, &mut spare);
+    }
+    if keep_removals { Ok(whole) } else { without_removals(whole) }
+}
+
+fn without_removals(record: Vec<u8>) -> Result<Vec<u8>, Damaged> {
+    let mut members = Members::new(&record);
+    let mut found = false;
+    while let Some(member) = members.next()? {
+        found |= member.is_removal();
+    }
+    if !found {
+        return Ok(record);
+    }
+    let mut kept = Vec::with_capacity(record.len());
+    let mut members = Members::new(&record);
+    while let Some(member) = members.next()? {
+        if !member.is_removal() {
+            kept.extend_from_slice(member.whole);
+        }
+    }
+    Ok(kept)
+}

@@ -1,0 +1,246 @@
+//! Reading records: their members one by one, and whole endpoints with their defaults.
+//!
+//! Whatever the bytes are, reading them ends in members or in [`Damaged`], never in a panic.
+
+use std::collections::BTreeMap;
+
+use pinport_model::{
+    ApplicationId, Channel, Endpoint, EndpointStatus, OptOut, Timestamp,
+    endpoint::{Demographic, Location, User, cohort},
+};
+
+use super::{DATE_MILLIS, DATE_TEXT, FIRST_NAMED, Tag};
+use crate::StoreError;
+
+/// Bytes that are no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Damaged(&'static str);
+
+impl From<Damaged> for StoreError {
+    fn from(damaged: Damaged) -> Self {
+        Self::Corrupt(format!("a stored endpoint {}", damaged.0))
+    }
+}
+
+/// One member of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Member<'a> {
+    pub(crate) tag: u8,
+    /// Empty below [`FIRST_NAMED`].
+    pub(crate) name: &'a [u8],
+    pub(crate) value: &'a [u8],
+    /// The member's own bytes, tag and lengths included.
+    pub(crate) whole: &'a [u8],
+}
+
+impl Member<'_> {
+    /// Whether the member says that an attribute has no values.
+    pub(crate) fn is_removal(&self) -> bool {
+        self.value.is_empty() && (self.tag == Tag::Attribute as u8 || self.tag == Tag::UserAttribute as u8)
+    }
+}
+
+/// The members of a record, in the order they are stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Members<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Members<'a> {
+    pub(crate) fn new(record: &'a [u8]) -> Self {
+        Self { rest: record }
+    }
+
+    /// The next member, or `None` behind the last.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<Member<'a>>, Damaged> {
+        let start = self.rest;
+        let Some((&tag, rest)) = start.split_first() else {
+            return Ok(None);
+        };
+        self.rest = rest;
+        let name = if tag >= FIRST_NAMED { take_bytes(&mut self.rest)? } else { &[] };
+        let value = take_bytes(&mut self.rest)?;
+        let whole = &start[..start.len() - self.rest.len()];
+        Ok(Some(Member { tag, name, value, whole }))
+    }
+}
+
+/// Takes a length and that many bytes.
+#[inline]
+fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Damaged> {
+    let length = take_varint(rest)?;
+    let (bytes, behind) = rest.split_at_checked(length).ok_or(Damaged("ends inside a value"))?;
+    *rest = behind;
+    Ok(bytes)
+}
+
+#[inline]
+fn take_varint(rest: &mut &[u8]) -> Result<usize, Damaged> {
+    // Nearly all lengths are below 128.
+    match rest.split_first() {
+        Some((&byte, behind)) if byte < 0x80 => {
+            *rest = behind;
+            return Ok(usize::from(byte));
+        }
+        _ => {}
+    }
+    let mut number = 0_u32;
+    for shift in (0..28).step_by(7) {
+        let (&byte, behind) = rest.split_first().ok_or(Damaged("ends inside a length"))?;
+        *rest = behind;
+        number |= u32::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(number as usize);
+        }
+    }
+    Err(Damaged("has a length over 256 MiB"))
+}
+
+/// The value of one member that has no name.
+pub(crate) fn find(record: &[u8], tag: Tag) -> Result<Option<&[u8]>, Damaged> {
+    let mut members = Members::new(record);
+    while let Some(member) = members.next()? {
+        if member.tag == tag as u8 {
+            return Ok(Some(member.value));
+        }
+        if member.tag > tag as u8 {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a folded record is an endpoint: it has Address and ChannelType.
+pub(crate) fn is_endpoint(record: &[u8]) -> Result<bool, Damaged> {
+    Ok(find(record, Tag::Address)?.is_some() && find(record, Tag::Channel)?.is_some())
+}
+
+/// The user a record names; `Some(b"")` if it says that there is none.
+pub(crate) fn user_of(record: &[u8]) -> Result<Option<&[u8]>, Damaged> {
+    find(record, Tag::UserId)
+}
+
+/// The endpoint that a folded record stands for, if it stands for one, with the attributes of its user.
+pub(crate) fn decode(
+    application: ApplicationId,
+    id: &[u8],
+    record: &[u8],
+    user_record: &[u8],
+) -> Result<Option<Endpoint>, Damaged> {
+    if !is_endpoint(record)? {
+        return Ok(None);
+    }
+    let id = text(id)?;
+    let mut endpoint = Endpoint {
+        address: None,
+        application_id: application.to_string(),
+        attributes: BTreeMap::new(),
+        channel_type: None,
+        cohort_id: cohort(&id),
+        creation_date: String::new(),
+        demographic: Demographic::default(),
+        effective_date: String::new(),
+        endpoint_status: EndpointStatus::Active,
+        id,
+        location: Location::default(),
+        metrics: BTreeMap::new(),
+        opt_out: OptOut::None,
+        request_id: None,
+        user: User::default(),
+    };
+    // The user's own table is read last: what it says of an attribute is newer than what an endpoint kept
+    // from the time when it had no user.
+    for bytes in [record, user_record] {
+        let mut members = Members::new(bytes);
+        while let Some(member) = members.next()? {
+            apply(&mut endpoint, member)?;
+        }
+    }
+    Ok(Some(endpoint))
+}
+
+fn apply(endpoint: &mut Endpoint, member: Member<'_>) -> Result<(), Damaged> {
+    let Member { tag, name, value, .. } = member;
+    let tag = Tag::from_byte(tag).ok_or(Damaged("has an unknown member"))?;
+    let demographic = &mut endpoint.demographic;
+    let location = &mut endpoint.location;
+    match tag {
+        Tag::Address => endpoint.address = Some(text(value)?),
+        Tag::Channel => endpoint.channel_type = Some(word(value, Channel::ALL)?),
+        Tag::OptOut => endpoint.opt_out = word(value, OptOut::ALL)?,
+        Tag::Status => endpoint.endpoint_status = word(value, EndpointStatus::ALL)?,
+        Tag::RequestId => endpoint.request_id = Some(text(value)?),
+        Tag::EffectiveDate => endpoint.effective_date = date(value)?,
+        Tag::CreationDate => endpoint.creation_date = date(value)?,
+        Tag::AppVersion => demographic.app_version = Some(text(value)?),
+        Tag::Locale => demographic.locale = Some(text(value)?),
+        Tag::Make => demographic.make = Some(text(value)?),
+        Tag::Model => demographic.model = Some(text(value)?),
+        Tag::ModelVersion => demographic.model_version = Some(text(value)?),
+        Tag::Platform => demographic.platform = Some(text(value)?),
+        Tag::PlatformVersion => demographic.platform_version = Some(text(value)?),
+        Tag::Timezone => demographic.timezone = Some(text(value)?),
+        Tag::City => location.city = Some(text(value)?),
+        Tag::Country => location.country = Some(text(value)?),
+        Tag::PostalCode => location.postal_code = Some(text(value)?),
+        Tag::Region => location.region = Some(text(value)?),
+        Tag::Latitude => location.latitude = Some(number(value)?),
+        Tag::Longitude => location.longitude = Some(number(value)?),
+        Tag::UserId => endpoint.user.user_id = Some(text(value)?).filter(|id| !id.is_empty()),
+        Tag::Attribute => set_attribute(&mut endpoint.attributes, name, value)?,
+        Tag::Metric => {
+            endpoint.metrics.insert(text(name)?, number(value)?);
+        }
+        Tag::UserAttribute => set_attribute(&mut endpoint.user.user_attributes, name, value)?,
+    }
+    Ok(())
+}
+
+fn set_attribute(
+    attributes: &mut BTreeMap<String, Vec<String>>,
+    name: &[u8],
+    mut value: &[u8],
+) -> Result<(), Damaged> {
+    let mut values = Vec::new();
+    while !value.is_empty() {
+        values.push(text(take_bytes(&mut value)?)?);
+    }
+    let name = text(name)?;
+    if values.is_empty() {
+        attributes.remove(&name);
+    } else {
+        attributes.insert(name, values);
+    }
+    Ok(())
+}
+
+fn text(value: &[u8]) -> Result<String, Damaged> {
+    match str::from_utf8(value) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => Err(Damaged("has text that is no UTF-8")),
+    }
+}
+
+fn word<T: Copy>(value: &[u8], words: &[T]) -> Result<T, Damaged> {
+    match value {
+        [index] => words.get(usize::from(*index)).copied().ok_or(Damaged("has an unknown word")),
+        _ => Err(Damaged("has an unknown word")),
+    }
+}
+
+fn number(value: &[u8]) -> Result<f64, Damaged> {
+    let bytes = value.try_into().map_err(|_| Damaged("has a number that is not 8 bytes long"))?;
+    Ok(f64::from_bits(u64::from_be_bytes(bytes)))
+}
+
+fn date(value: &[u8]) -> Result<String, Damaged> {
+    match value.split_first() {
+        Some((&DATE_TEXT, rest)) => text(rest),
+        Some((&DATE_MILLIS, rest)) => {
+            let bytes = rest.try_into().map_err(|_| Damaged("has a date that is not 8 bytes long"))?;
+            Ok(Timestamp::from_millis(i64::from_be_bytes(bytes)).to_string())
+        }
+        _ => Err(Damaged("has a date of an unknown kind")),
+    }
+}

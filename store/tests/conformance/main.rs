@@ -1,0 +1,45 @@
+//! One suite for all engines: what the traits promise, and that all engines agree with the simplest one.
+
+#![allow(missing_docs, reason = "tests")]
+
+mod agreement;
+mod cases;
+mod support;
+
+macro_rules! conformance {
+    ($($case:ident),+ $(,)?) => {
+        mod memory {
+            $(#[test] fn $case() { crate::cases::$case(crate::support::Bench::memory()); })+
+        }
+        mod embedded {
+            $(#[test] fn $case() { crate::cases::$case(crate::support::Bench::embedded()); })+
+        }
+    };
+}
+
+conformance! {
+    applications_are_found_by_id_and_name,
+    the_name_of_an_application_is_taken_once,
+    a_job_goes_forward_and_ends_once,
+    a_job_needs_its_application_and_segment,
+    jobs_are_listed_newest_first,
+    pieces_are_committed_in_order,
+    a_piece_without_records_counts,
+    a_dropped_piece_leaves_nothing,
+    a_committed_job_takes_no_piece_after_its_end,
+    a_new_endpoint_has_its_defaults,
+    the_later_record_wins,
+    the_first_creation_date_stays,
+    an_attribute_without_values_is_removed,
+    a_user_shares_attributes_over_endpoints,
+    user_attributes_without_a_user_find_it,
+    an_endpoint_may_change_its_user,
+    updates_need_an_endpoint,
+    a_user_alone_brings_its_endpoints,
+    copies_do_not_register,
+    imports_add_versions_to_a_segment,
+    the_last_layer_says_what_a_member_is,
+    segments_are_listed_renamed_and_deleted,
+    deleting_an_application_takes_what_is_in_it,
+    single_endpoints_are_put_and_deleted,
+}

@@ -1,0 +1,272 @@
+//! What is acknowledged is on the disk: a child process commits pieces and says so, line by line; the parent
+//! kills it at any moment and looks, or reads the trace of its sync calls (a kill cannot find a missing sync,
+//! because the page cache outlives the process).
+
+#![allow(missing_docs, reason = "tests")]
+
+mod child;
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant, SystemTime},
+};
+
+use child::{APPLICATION, JOB, RECORDS, address_of, id_of};
+use pinport_model::{JobId, SegmentId};
+use pinport_store::{
+    Store, StoreError,
+    embedded::{Embedded, EmbeddedOptions},
+};
+
+const CHILD: &str = "PINPORT_TEST_STORE";
+
+/// The child's work, when this program runs as one; nothing otherwise.
+#[test]
+fn child_process() {
+    if let Some(folder) = std::env::var_os(CHILD) {
+        child::run(
+            Path::new(&folder),
+            std::env::var("PIECES").map_or(u64::MAX, |text| text.parse().unwrap()),
+        );
+    }
+}
+
+fn child(program: &mut Command, folder: &Path, pieces: u64) -> Command {
+    let mut command = Command::new(program.get_program());
+    command.args(program.get_args());
+    command.args(["--exact", "child_process", "--nocapture", "--test-threads", "1"]);
+    command.env(CHILD, folder).env("PIECES", pieces.to_string());
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+fn open(folder: &Path) -> Embedded {
+    Embedded::open(folder, EmbeddedOptions::default()).unwrap()
+}
+
+/// Checks a store whose child had acknowledged piece `acknowledged`; the last piece that is there.
+fn check(folder: &Path, acknowledged: Option<u64>) -> Option<u64> {
+    let store = open(folder);
+    let job = JobId::from_bytes(JOB);
+    let last = store.last_piece(job).unwrap().map(|piece| piece.piece);
+    assert!(last >= acknowledged, "acknowledged {acknowledged:?}, found {last:?}");
+    let pieces = store.pieces(job, 0, usize::MAX).unwrap();
+    assert_eq!(pieces.len() as u64, last.map_or(0, |last| last + 1));
+    let Ok(Some(segment)) = store.segment(APPLICATION, SegmentId::from(job)) else {
+        assert_eq!(last, None);
+        return None;
+    };
+    for piece in 0..=last.map_or(0, |last| last + 1) {
+        for record in 0..RECORDS {
+            let endpoint = store.endpoint(APPLICATION, &id_of(piece, record)).unwrap();
+            let there = last.is_some_and(|last| piece <= last);
+            assert_eq!(endpoint.is_some(), there, "piece {piece} of {last:?}, record {record}");
+            if let Some(endpoint) = endpoint {
+                assert_eq!(endpoint.user.user_attributes["piece"], [piece.to_string()]);
+            }
+        }
+    }
+    if let Some(last) = last {
+        let shared = store.endpoint(APPLICATION, "shared").unwrap().unwrap();
+        assert_eq!(shared.address, Some(address_of(last)), "the last piece that is there wins");
+        let user = store.user_endpoints(APPLICATION, &format!("user {last}"), usize::MAX).unwrap();
+        assert_eq!(user.len(), RECORDS as usize);
+    }
+    // The layer is still open; its members are read as those of a version that it would make.
+    let mut ended = store.job(job).unwrap().unwrap();
+    ended.status = pinport_model::JobStatus::Completed;
+    let version = pinport_model::SegmentVersion {
+        version: 1,
+        created: ended.created,
+        layers: segment.open_layers.clone(),
+        job,
+        source: String::new(),
+        format: ended.definition.format,
+        size: 0,
+        channels: Default::default(),
+        partial: true,
+    };
+    let members = store.members(&segment, &version, None, usize::MAX).unwrap();
+    let expected = last.map_or(0, |last| (last + 1) * RECORDS + 1);
+    assert_eq!(members.len() as u64, expected);
+    let staged = std::fs::read_dir(folder.join("staging")).unwrap().count();
+    assert_eq!(staged, 0, "what was never acknowledged is swept away");
+    last
+}
+
+#[test]
+fn acknowledged_pieces_survive_a_kill() {
+    let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seed = std::env::var("SEED").map_or(seed, |text| text.parse().unwrap());
+    println!("SEED={seed}");
+    let mut random = seed | 1;
+    let mut next = move |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    let (mut last, mut torn) = (None, 0);
+    for round in 0..10 {
+        let mut running = child(&mut program, folder.path(), u64::MAX).spawn().unwrap();
+        let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
+        // Kill at a random time after a random acknowledgement; in some rounds while the store is opened.
+        let (wanted, pause) = (if round % 4 == 3 { 0 } else { next(8) }, Duration::from_micros(next(20_000)));
+        let mut acknowledged = last;
+        let mut heard = 0;
+        while heard < wanted {
+            let line = lines.next().unwrap().unwrap();
+            if let Some(piece) = line.strip_prefix("acknowledged ") {
+                acknowledged = Some(piece.parse().unwrap());
+                heard += 1;
+            }
+        }
+        let start = Instant::now();
+        while start.elapsed() < pause {
+            std::hint::spin_loop();
+        }
+        running.kill().unwrap();
+        running.wait().unwrap();
+        for line in lines.map_while(Result::ok) {
+            if let Some(piece) = line.strip_prefix("acknowledged ") {
+                acknowledged = Some(piece.parse().unwrap());
+            }
+        }
+        last = check(folder.path(), acknowledged);
+        torn += u64::from(last > acknowledged);
+        println!("round {round}: acknowledged {acknowledged:?}, found {last:?}");
+    }
+    assert!(last.is_some(), "something was committed");
+    println!("10 kills, {torn} with a piece that was durable but not yet acknowledged");
+}
+
+#[test]
+fn every_acknowledgement_follows_its_syncs() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("skipped: strace is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    let mut program = Command::new("strace");
+    program.args(["-f", "-y", "-s", "64", "-o"]).arg(&trace);
+    program.args(["-e", "trace=fsync,fdatasync,sync_file_range,link,linkat,rename,write"]);
+    program.arg(std::env::current_exe().unwrap());
+    let store = folder.path().join("new/store");
+    let output = child(&mut program, &store, 4).stderr(Stdio::piped()).output().unwrap();
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(message.contains("ptrace"), "{message}");
+        println!("skipped: strace is not allowed here");
+        return;
+    }
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let (mut since, mut acknowledged) = (Vec::new(), 0);
+    let mut opened = false;
+    for line in trace.lines() {
+        if line.contains("write(1<") && line.contains("opened") {
+            opened = true;
+            for folder in ["/new>", "/new/store>", "/layout.new>"] {
+                assert!(synced(&since, folder), "{folder} is synced before the store is open");
+            }
+            since.clear();
+        } else if line.contains("write(1<") && line.contains("acknowledged") {
+            acknowledged += 1;
+            let files = since.iter().filter(|line| synced_path(line, "/staging/")).count();
+            assert_eq!(files, 5, "a file a table is synced: {since:#?}");
+            assert_eq!(since.iter().filter(|line| line.contains("link(")).count(), 5, "{since:#?}");
+            let place = |what: &str| since.iter().rposition(|line| synced_path(line, what));
+            let (data, folder) = (place("/staging/").or(place(".sst>")), place("/db>"));
+            let manifest = place("/db/MANIFEST-");
+            assert!(
+                data < folder && folder < manifest,
+                "files, then their folder, then the manifest: {since:#?}"
+            );
+            assert!(manifest.is_some());
+            since.clear();
+        } else if line.contains("write(1<") && line.contains("put") {
+            assert!(since.iter().any(|line| synced_path(line, ".log>")), "the log is synced: {since:#?}");
+            since.clear();
+        } else {
+            since.push(line.to_owned());
+        }
+    }
+    assert!(opened);
+    assert_eq!(acknowledged, 4);
+}
+
+fn synced(lines: &[String], path: &str) -> bool {
+    lines.iter().any(|line| synced_path(line, path))
+}
+
+fn synced_path(line: &str, path: &str) -> bool {
+    (line.contains("fsync(") || line.contains("fdatasync(")) && line.contains(path)
+}
+
+#[test]
+fn a_second_process_learns_who_holds_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    match Embedded::open(folder.path(), EmbeddedOptions::default()) {
+        Err(StoreError::InUse { holder, .. }) => {
+            assert!(holder.starts_with(&format!("process {} (", std::process::id())), "{holder}");
+            assert!(holder.contains(" since 2"), "{holder}");
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(store);
+    open(folder.path());
+}
+
+#[test]
+fn a_newer_layout_is_refused_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    std::fs::write(folder.path().join("layout"), "2\n").unwrap();
+    let refused = Embedded::open(folder.path(), EmbeddedOptions::default());
+    assert!(matches!(refused, Err(StoreError::NewerLayout { found: 2, known: 1, .. })), "{refused:?}");
+    std::fs::write(folder.path().join("layout"), "one\n").unwrap();
+    let refused = Embedded::open(folder.path(), EmbeddedOptions::default());
+    assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+}
+
+#[test]
+fn a_store_stops_after_a_failed_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    child::begin(&store);
+    // The folder of staged files goes: the next piece cannot be written.
+    std::fs::remove_dir_all(folder.path().join("staging")).unwrap();
+    let failed = child::commit(&store, 0);
+    assert!(matches!(failed, Err(StoreError::Engine(_))), "{failed:?}");
+    std::fs::create_dir(folder.path().join("staging")).unwrap();
+    let failed = child::commit(&store, 0);
+    assert!(matches!(failed, Err(StoreError::Stopped(_))), "{failed:?}");
+    assert!(matches!(store.settle(), Err(StoreError::Stopped(_))));
+    drop(store);
+    let store = open(folder.path());
+    child::commit(&store, 0).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_named() {
+    // The kernel's own full disk: whatever is written there fails with ENOSPC.
+    if !Path::new("/dev/full").exists() {
+        println!("skipped: there is no /dev/full");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    child::begin(&store);
+    for number in 0..64 {
+        let link = folder.path().join(format!("staging/{number}.sst"));
+        std::os::unix::fs::symlink("/dev/full", link).unwrap();
+    }
+    let failed = child::commit(&store, 0);
+    assert!(matches!(failed, Err(StoreError::Full { .. })), "{failed:?}");
+    assert!(matches!(child::commit(&store, 0), Err(StoreError::Stopped(_))));
+}
