@@ -118,6 +118,8 @@ impl<'c> Sink<'c> {
             ),
             _ => "",
         };
+        #[cfg(test)]
+        tests::seen::note(draft, kind, id, origin);
         let raw = if kind == DraftKind::Blind { &[] } else { &raw[..content_len(raw)] };
         let stored = self.drafts.push(draft, kind, id, raw, origin);
         if stored > limits.max_endpoint {
