@@ -74,9 +74,8 @@ impl CsvReader {
         }
         // SAFETY: the record is UTF-8 (so is the block, if `whole`, and records end at ASCII characters);
         // the scratch text holds parts of it that were cut at ASCII characters.
-        let (text, scratch) = unsafe {
-            (str::from_utf8_unchecked(record), str::from_utf8_unchecked(&self.cells.scratch))
-        };
+        let (text, scratch) =
+            unsafe { (str::from_utf8_unchecked(record), str::from_utf8_unchecked(&self.cells.scratch)) };
         let mut draft = take_draft(slot);
         let judged = fill(&mut draft, header, &sink.context.limits, |column: u32| {
             Cell::text(cells[column as usize], text, scratch)
@@ -119,9 +118,23 @@ fn fill<'a>(
             Target::Longitude => draft.longitude = Some(validate::number("Location.Longitude", None, text)?),
         }
     }
-    fill_attributes(&mut draft.attributes, &mut draft.values, "Attributes", &header.attributes, limits, &cell)?;
+    fill_attributes(
+        &mut draft.attributes,
+        &mut draft.values,
+        "Attributes",
+        &header.attributes,
+        limits,
+        &cell,
+    )?;
     let users = "User.UserAttributes";
-    fill_attributes(&mut draft.user_attributes, &mut draft.values, users, &header.user_attributes, limits, &cell)?;
+    fill_attributes(
+        &mut draft.user_attributes,
+        &mut draft.values,
+        users,
+        &header.user_attributes,
+        limits,
+        &cell,
+    )?;
     for group in &header.metrics {
         let texts = group.columns.iter().map(|&column| cell(column));
         if let Some(text) = texts.filter(|text| !text.is_empty()).last() {

@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use pinport_model::{Attribute, Draft, FailureCode, Origin, RecordLimits, Scalar, TextMember, failure::FailureReason};
+use pinport_model::{
+    Attribute, Draft, FailureCode, Origin, RecordLimits, Scalar, TextMember, failure::FailureReason,
+};
 use simd_json::{Buffers, Node, StaticNode, Tape};
 
 use super::{Judged, Sink, Unknown, json_fault, take_draft, validate};
@@ -158,7 +160,9 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn demographic(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
-        use TextMember::{AppVersion, Locale, Make, Model, ModelVersion, Platform, PlatformVersion, Timezone};
+        use TextMember::{
+            AppVersion, Locale, Make, Model, ModelVersion, Platform, PlatformVersion, Timezone,
+        };
         for member in [AppVersion, Locale, Make, Model, ModelVersion, Platform, PlatformVersion, Timezone] {
             draft.set_text(member, None);
         }

@@ -109,13 +109,9 @@ impl<'c> Sink<'c> {
         let mut derived = [0; 36];
         let id = match (draft.id, draft.channel, draft.text(TextMember::Address)) {
             (Some(id), ..) => id,
-            (None, Some(channel), Some(address)) => validate::derived_id(
-                self.context.application,
-                channel,
-                address,
-                &mut self.name,
-                &mut derived,
-            ),
+            (None, Some(channel), Some(address)) => {
+                validate::derived_id(self.context.application, channel, address, &mut self.name, &mut derived)
+            }
             _ => "",
         };
         #[cfg(test)]

@@ -62,7 +62,8 @@ impl CsvHeader {
             matches!(target, Target::Id | Target::Text(TextMember::Address | TextMember::UserId))
         };
         if !header.scalars.iter().any(is_key) {
-            let found: Vec<_> = names.iter().take(5).map(|name| pinport_model::failure::quoted(name.trim())).collect();
+            let found: Vec<_> =
+                names.iter().take(5).map(|name| pinport_model::failure::quoted(name.trim())).collect();
             let more = if names.len() > 5 { ", …" } else { "" };
             return Err((RefusedReason::NoKey { found: format!("{}{more}", found.join(", ")) }, None));
         }

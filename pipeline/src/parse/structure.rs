@@ -141,13 +141,7 @@ fn strip_return(bytes: &[u8], from: usize, stop: usize) -> usize {
 }
 
 /// Reads the quoted cell whose opening quote is `places[at]`; returns it and the index of the place that ends it.
-fn read_quoted(
-    bytes: &[u8],
-    places: &[u32],
-    start: usize,
-    at: usize,
-    cells: &mut Cells,
-) -> (Cell, usize) {
+fn read_quoted(bytes: &[u8], places: &[u32], start: usize, at: usize, cells: &mut Cells) -> (Cell, usize) {
     let open = places[at] as usize;
     let mut at = at + 1;
     let mut doubled = false;

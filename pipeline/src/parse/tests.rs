@@ -84,7 +84,9 @@ fn bad(line: &[u8]) -> (FailureCode, String) {
 }
 
 fn members<const N: usize>(members: [(&str, &[&str]); N]) -> BTreeMap<String, Vec<String>> {
-    let owned = |(name, values): (&str, &[&str])| (name.to_owned(), values.iter().map(|value| (*value).to_owned()).collect());
+    let owned = |(name, values): (&str, &[&str])| {
+        (name.to_owned(), values.iter().map(|value| (*value).to_owned()).collect())
+    };
     members.into_iter().map(owned).collect()
 }
 
@@ -136,10 +138,14 @@ fn every_member_of_an_export_is_read() {
 
 #[test]
 fn the_last_of_repeated_members_counts() {
-    let draft = good(r#"{"Id":"a","Id":"b","Attributes":{"x":"1","y":"2"},"Attributes":{"z":"3","z":"4","w":"5","w":null},"User":{"UserId":"u","UserAttributes":{"a":"b"}},"User":{"UserId":"v"}}"#);
+    let draft = good(
+        r#"{"Id":"a","Id":"b","Attributes":{"x":"1","y":"2"},"Attributes":{"z":"3","z":"4","w":"5","w":null},"User":{"UserId":"u","UserAttributes":{"a":"b"}},"User":{"UserId":"v"}}"#,
+    );
     let expected = members([("Id", &["b"]), ("Attributes.z", &["4"]), ("User.UserId", &["v"])]);
     assert_eq!(draft.members, expected);
-    let draft = good(r#"{"Id":"b","Location":{"City":"x"},"Location":null,"Metrics":{"a":1,"a":null,"b":null,"b":2}}"#);
+    let draft = good(
+        r#"{"Id":"b","Location":{"City":"x"},"Location":null,"Metrics":{"a":1,"a":null,"b":null,"b":2}}"#,
+    );
     assert_eq!(draft.members, members([("Id", &["b"]), ("Metrics.b", &["2"])]));
 }
 
@@ -190,18 +196,30 @@ fn bad_lines_fail_alone_and_say_why() {
         (b"{\"Id\":\"a\",\"Address\":[]}", WrongType, "Address: is an array, a string is expected"),
         (b"{\"Id\":\"a\",\"Demographic\":[]}", WrongType, "Demographic: is an array, an object is expected"),
         (b"{\"Id\":\"a\",\"Demographic\":{\"Make\":1}}", WrongType, "Demographic.Make: is a number"),
-        (b"{\"Id\":\"a\",\"Metrics\":{\"m\":\"1\"}}", WrongType, "Metrics.m: is a string, a number is expected"),
+        (
+            b"{\"Id\":\"a\",\"Metrics\":{\"m\":\"1\"}}",
+            WrongType,
+            "Metrics.m: is a string, a number is expected",
+        ),
         (b"{\"Id\":\"a\",\"Location\":{\"Latitude\":\"1\"}}", WrongType, "Location.Latitude: is a string"),
         (b"{\"Id\":\"a\",\"Attributes\":{\"n\":{}}}", WrongType, "Attributes.n: is an object"),
         (b"{\"Id\":\"a\",\"Attributes\":{\"n\":[[]]}}", WrongType, "Attributes.n: is an array"),
         (b"{\"Id\":\"a\",\"User\":\"u\"}", WrongType, "User: is a string"),
-        (b"{\"ChannelType\":\"PIGEON\"}", UnknownValue, "ChannelType: \"PIGEON\" is not one of PUSH, GCM, APNS"),
+        (
+            b"{\"ChannelType\":\"PIGEON\"}",
+            UnknownValue,
+            "ChannelType: \"PIGEON\" is not one of PUSH, GCM, APNS",
+        ),
         (b"{\"OptOut\":\"\"}", UnknownValue, "OptOut: \"\" is not one of ALL, NONE"),
         (b"{\"EndpointStatus\":\"x\"}", UnknownValue, "EndpointStatus: \"x\" is not one of ACTIVE, INACTIVE"),
         (b"{}", MissingMember, "Id: is missing"),
         (b"{\"Address\":\"a\"}", MissingMember, "ChannelType: is missing"),
         (b"{\"ChannelType\":\"SMS\"}", MissingMember, "Address: is missing"),
-        (b"{\"Id\":\"a\",\"User\":{\"UserAttributes\":{\"a\":[]}}}", MissingMember, "User.UserId: is missing"),
+        (
+            b"{\"Id\":\"a\",\"User\":{\"UserAttributes\":{\"a\":[]}}}",
+            MissingMember,
+            "User.UserId: is missing",
+        ),
         (b"{\"Id\":\"\"}", InvalidId, "Id: is empty"),
         (b"{\"Id\":\"a\",\"Address\":\"\"}", InvalidId, "Address: is empty"),
         (b"{\"User\":{\"UserId\":\"\"}}", InvalidId, "User.UserId: is empty"),
@@ -225,8 +243,12 @@ fn bad_lines_fail_alone_and_say_why() {
     }
     let mut small = context();
     small.limits.max_line = 20;
-    let said = parse_with(Format::Json, b"{\"Id\":\"aaaaaaaaaaaaaaaaaaaaaa\"}\n{\"Id\":\"a\"}\n", &small, 4096);
-    assert_eq!((said.failed[0].reason.code, said.failed[0].raw.as_deref(), said.drafts.len()), (LineTooLong, None, 1));
+    let said =
+        parse_with(Format::Json, b"{\"Id\":\"aaaaaaaaaaaaaaaaaaaaaa\"}\n{\"Id\":\"a\"}\n", &small, 4096);
+    assert_eq!(
+        (said.failed[0].reason.code, said.failed[0].raw.as_deref(), said.drafts.len()),
+        (LineTooLong, None, 1)
+    );
 }
 
 #[test]
@@ -236,7 +258,9 @@ fn limits_count_characters_not_bytes() {
 
 #[test]
 fn large_integers_are_numbers() {
-    let draft = good(r#"{"Id":"a","Metrics":{"m":18446744073709551616,"n":-9223372036854775809},"Attributes":{"n":18446744073709551616}}"#);
+    let draft = good(
+        r#"{"Id":"a","Metrics":{"m":18446744073709551616,"n":-9223372036854775809},"Attributes":{"n":18446744073709551616}}"#,
+    );
     assert_eq!(draft.members["Metrics.m"], ["18446744073709552000"]);
     assert_eq!(draft.members["Metrics.n"], ["-9223372036854776000"]);
     assert_eq!(draft.members["Attributes.n"], ["18446744073709552000"]);
@@ -311,7 +335,14 @@ fn csv_rows_fail_alone() {
     );
     let failed: Vec<_> = said.failed.iter().map(|failed| (failed.origin.line, failed.reason.code)).collect();
     use FailureCode::*;
-    let expected = [(2, InvalidNumber), (3, InvalidNumber), (4, CellCount), (5, CellCount), (6, InvalidUtf8), (7, UnterminatedQuote)];
+    let expected = [
+        (2, InvalidNumber),
+        (3, InvalidNumber),
+        (4, CellCount),
+        (5, CellCount),
+        (6, InvalidUtf8),
+        (7, UnterminatedQuote),
+    ];
     assert_eq!(failed, expected);
     assert_eq!(said.failed[3].reason.message, "has 4 cells, the header has 3");
     assert_eq!(said.failed[4].reason.offset, Some(4));
@@ -331,15 +362,44 @@ fn json_line() -> impl Strategy<Value = String> {
     ];
     let list = prop::collection::vec(scalar.clone(), 0..3).prop_map(|list| format!("[{}]", list.join(",")));
     let value = prop_oneof![4 => scalar.clone(), 1 => list];
-    let key = prop_oneof![Just("a"), Just("b"), Just("City"), Just("Latitude"), Just("Make"), Just("UserId"), Just("UserAttributes"), Just("x\\u0041")];
+    let key = prop_oneof![
+        Just("a"),
+        Just("b"),
+        Just("City"),
+        Just("Latitude"),
+        Just("Make"),
+        Just("UserId"),
+        Just("UserAttributes"),
+        Just("x\\u0041")
+    ];
     let object = prop::collection::vec((key, value.clone()), 0..4).prop_map(|members| {
         let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
         format!("{{{}}}", members.join(", "))
     });
-    let nested = object.clone().prop_map(|object| format!("{{\"UserId\":\"u\",\"UserAttributes\":{object}}}"));
+    let nested =
+        object.clone().prop_map(|object| format!("{{\"UserId\":\"u\",\"UserAttributes\":{object}}}"));
     let member = prop_oneof![
-        (prop_oneof![Just("Id"), Just("Address"), Just("ChannelType"), Just("OptOut"), Just("Zzz"), Just("RequestId")], value),
-        (prop_oneof![Just("Attributes"), Just("Metrics"), Just("Location"), Just("Demographic"), Just("User")], object),
+        (
+            prop_oneof![
+                Just("Id"),
+                Just("Address"),
+                Just("ChannelType"),
+                Just("OptOut"),
+                Just("Zzz"),
+                Just("RequestId")
+            ],
+            value
+        ),
+        (
+            prop_oneof![
+                Just("Attributes"),
+                Just("Metrics"),
+                Just("Location"),
+                Just("Demographic"),
+                Just("User")
+            ],
+            object
+        ),
         (Just("User"), nested),
     ];
     prop::collection::vec(member, 0..5).prop_map(|members| {

@@ -137,8 +137,12 @@ pub(super) fn kind(limits: &RecordLimits, draft: &Draft<'_>) -> Judged<DraftKind
     match (draft.id, address, draft.channel) {
         (_, Some(_), Some(_)) => Ok(DraftKind::Blind),
         (Some(_), ..) => Ok(DraftKind::Update),
-        (None, Some(_), None) => missing("ChannelType", "is missing; a record without Id needs it with Address"),
-        (None, None, Some(_)) => missing("Address", "is missing; a record without Id needs it with ChannelType"),
+        (None, Some(_), None) => {
+            missing("ChannelType", "is missing; a record without Id needs it with Address")
+        }
+        (None, None, Some(_)) => {
+            missing("Address", "is missing; a record without Id needs it with ChannelType")
+        }
         (None, None, None) => missing("Id", "is missing, and so are Address and ChannelType"),
     }
 }

@@ -46,7 +46,9 @@ impl Lines {
             let border = out.window.rfind(b'\n', from..end).map(|newline| newline + 1);
             let tail = end - border.unwrap_or(start);
             match border {
-                Some(border) if !out.window.is_finished() || tail > out.max_line + 1 => return out.block(border),
+                Some(border) if !out.window.is_finished() || tail > out.max_line + 1 => {
+                    return out.block(border);
+                }
                 // What was dropped before may not be joined by another in the same block.
                 None if tail > out.max_line + 1 && out.lost.is_some() => return out.block(start),
                 None if tail > out.max_line + 1 => self.dropping = Some(out.at),

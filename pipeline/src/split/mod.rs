@@ -213,10 +213,10 @@ impl Outlet {
         let lines = self.window.newlines(first.byte..to);
         let (buffer, range) = self.window.take(to);
         let relative = |at: u64| (at - first.byte) as usize;
-        let faults = self.faults.drain(..).map(|(range, reason)| Fault {
-            range: relative(range.start)..relative(range.end),
-            reason,
-        });
+        let faults = self
+            .faults
+            .drain(..)
+            .map(|(range, reason)| Fault { range: relative(range.start)..relative(range.end), reason });
         let faults = faults.collect();
         let end = Origin { byte: to, line: first.line + lines, ..first };
         let origin = std::mem::replace(&mut self.origin, end);

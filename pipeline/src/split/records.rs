@@ -318,14 +318,7 @@ impl Records {
         Some((end, cells))
     }
 
-    fn reason(
-        &self,
-        end: RunEnd,
-        cells: usize,
-        lines: u64,
-        opened: usize,
-        max_line: u64,
-    ) -> FailureReason {
+    fn reason(&self, end: RunEnd, cells: usize, lines: u64, opened: usize, max_line: u64) -> FailureReason {
         let code = FailureCode::UnterminatedQuote;
         let reason = match end {
             RunEnd::Stray => {

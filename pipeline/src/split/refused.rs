@@ -33,7 +33,9 @@ pub enum RefusedReason {
         most: usize,
     },
     /// Bytes in the header that are not UTF-8.
-    #[error("the header is not UTF-8; convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW")]
+    #[error(
+        "the header is not UTF-8; convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+    )]
     HeaderNotUtf8,
     /// A quoted cell of the header that does not end.
     #[error("a quoted name in the header does not end")]

@@ -47,7 +47,11 @@ fn naive_record(bytes: &[u8]) -> Naive {
             } else if byte == b'"' {
                 inside = false;
                 let rest = &bytes[at..];
-                found.stray |= !(rest.is_empty() || rest == b"\r" || rest[0] == b',' || rest[0] == b'\n' || rest.starts_with(b"\r\n"));
+                found.stray |= !(rest.is_empty()
+                    || rest == b"\r"
+                    || rest[0] == b','
+                    || rest[0] == b'\n'
+                    || rest.starts_with(b"\r\n"));
             } else if byte == b'\n' {
                 found.lines += 1;
             }
@@ -131,7 +135,8 @@ fn naive_lines(bytes: &[u8], max_line: usize) -> Vec<Item> {
     let mut items = Vec::new();
     for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let content = trimmed(line);
-        let outcome = if content.len() > max_line { Err((FailureCode::LineTooLong, None)) } else { Ok(content) };
+        let outcome =
+            if content.len() > max_line { Err((FailureCode::LineTooLong, None)) } else { Ok(content) };
         if outcome.is_err() || !is_blank(line) {
             items.push(Item { byte: at, line: number as u64 + 1, outcome });
         }
@@ -246,7 +251,9 @@ fn check_cuts(format: Format, input: &[u8], max_line: usize, expected: &[Item]) 
             let splitter = Splitter::new(format, options(block_bytes, max_line), 3);
             let (items, ends) = drive(splitter, input, &[3, 1], Some(cut)).unwrap();
             assert_eq!(items, expected, "cut at {cut}");
-            borders.push(ends.iter().copied().find(|end| end.byte >= cut).expect("the object's end is a border"));
+            borders.push(
+                ends.iter().copied().find(|end| end.byte >= cut).expect("the object's end is a border"),
+            );
         }
         assert_eq!(borders[0], borders[1], "cut at {cut}");
         let border = borders[0];
@@ -285,7 +292,12 @@ fn lines_end_at_newlines() {
 
 #[test]
 fn long_lines_are_dropped_alone() {
-    for input in ["aaaaaaaaaa", "aaaaaaaaaa\n{}\n", "{}\naaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n{}", "12345\n123456\n1234567\n12345678\n"] {
+    for input in [
+        "aaaaaaaaaa",
+        "aaaaaaaaaa\n{}\n",
+        "{}\naaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n{}",
+        "12345\n123456\n1234567\n12345678\n",
+    ] {
         both_ends(Format::Json, input, 6);
     }
 }
@@ -416,7 +428,8 @@ fn an_endless_line_takes_bounded_memory() {
 
 #[test]
 fn hostile_quotes_take_linear_time() {
-    let lines = ["\"\n", "x\",\"y\n", "1,2,3\nx\",\"y\n", "\",\"\n", "1,\"\n", "\"\"\",\"\n", "1,2,\"3\n1,2,3\n"];
+    let lines =
+        ["\"\n", "x\",\"y\n", "1,2,3\nx\",\"y\n", "\",\"\n", "1,\"\n", "\"\"\",\"\n", "1,2,\"3\n1,2,3\n"];
     for line in lines {
         let input = format!("{HEADER}{}", line.repeat((8 << 20) / line.len()));
         let begun = std::time::Instant::now();

@@ -72,7 +72,6 @@ impl<'de> de::Deserialize<'de> for Json {
     }
 }
 
-
 type Members = BTreeMap<String, Vec<String>>;
 
 /// The members of a line, or the codes that may be given for its failure. The last rules (ids, kinds,
@@ -87,7 +86,9 @@ pub(super) fn read(line: &[u8]) -> Result<Members, FailureCode> {
     for (key, value) in members {
         let text = TextMember::ALL.into_iter().find(|member| member.name() == key && !key.contains('.'));
         match key.as_str() {
-            "ChannelType" => word(&mut said, &key, value, |word| Some(Channel::from_name(word)?.to_string()))?,
+            "ChannelType" => {
+                word(&mut said, &key, value, |word| Some(Channel::from_name(word)?.to_string()))?
+            }
             "OptOut" => word(&mut said, &key, value, |word| Some(OptOut::from_name(word)?.to_string()))?,
             "EndpointStatus" => {
                 word(&mut said, &key, value, |word| Some(EndpointStatus::from_name(word)?.to_string()))?;

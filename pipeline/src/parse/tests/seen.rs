@@ -20,7 +20,8 @@ thread_local! {
 }
 
 pub(crate) fn note(draft: &Draft<'_>, kind: DraftKind, id: &str, origin: Origin) {
-    let seen = Seen { byte: origin.byte, line: origin.line, kind, id: id.to_owned(), members: members(draft) };
+    let seen =
+        Seen { byte: origin.byte, line: origin.line, kind, id: id.to_owned(), members: members(draft) };
     SEEN.with_borrow_mut(|list| list.push(seen));
 }
 
