@@ -47,7 +47,7 @@ pub struct ParseContext {
 pub struct Parser {
     json: json::JsonReader,
     csv: csv::CsvReader,
-    draft: Option<Draft<'static>>,
+    draft: Draft<'static>,
     unknown: Unknown,
     name: String,
 }
@@ -170,9 +170,4 @@ impl Unknown {
     fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.new)
     }
-}
-
-/// The draft in `slot`, for records of another buffer.
-fn take_draft<'b>(slot: &mut Option<Draft<'static>>) -> Draft<'b> {
-    slot.take().map(Draft::recycle).unwrap_or_default()
 }
