@@ -1,6 +1,8 @@
 //! How fast records are split, parsed and encoded, on one thread. Ignored: it measures, it does not judge.
 //! `cargo test --release -p pinport-pipeline --test speed -- --ignored --nocapture`
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it is a test")]
+
 use std::fmt::Write;
 
 use pinport_model::{ApplicationId, Format, RecordLimits, Timestamp};

@@ -42,10 +42,10 @@ impl CsvReader {
                 (end, at) = read_record(bytes, &self.places, start, at, &mut self.cells);
                 let record = &bytes[start..end];
                 // A blank line has no place but its end.
-                if !(at <= first_place + 1 && is_blank(record)) {
-                    if let Err(reason) = self.read_one(record, whole, header, sink, slot, origin) {
-                        sink.fail(*reason, record, origin);
-                    }
+                if !(at <= first_place + 1 && is_blank(record))
+                    && let Err(reason) = self.read_one(record, whole, header, sink, slot, origin)
+                {
+                    sink.fail(*reason, record, origin);
                 }
             }
             origin.byte += (end - start) as u64;

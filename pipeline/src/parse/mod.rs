@@ -1,4 +1,4 @@
-//! Turns blocks into encoded drafts and failures, by the rules of the data (docs/rules.md).
+//! Turns blocks into encoded drafts and failures,, by the rules of the data.
 //!
 //! One [`Parser`] belongs to one thread and keeps its buffers: a good record costs no allocation. A bad
 //! record becomes a [`FailedRecord`] and never anything else; nothing here returns an error. JSON is read

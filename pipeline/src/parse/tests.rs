@@ -91,6 +91,15 @@ fn members<const N: usize>(members: [(&str, &[&str]); N]) -> BTreeMap<String, Ve
 }
 
 #[test]
+fn messages_may_cross_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<Splitter>();
+    is_send::<Block>();
+    is_send::<ParsedBlock>();
+    is_send::<Parser>();
+}
+
+#[test]
 fn every_member_of_an_export_is_read() {
     let draft = good(
         r#"{"ChannelType":"email","Address":"a@b.c","EndpointStatus":"Active","OptOut":"none","RequestId":"r","EffectiveDate":"e","CreationDate":"c",
