@@ -162,17 +162,43 @@ impl<'a> Draft<'a> {
 
     /// Forgets everything, for the next record of the same buffer.
     pub fn clear(&mut self) {
-        let Self { attributes, user_attributes, metrics, values, .. } = std::mem::take(self);
-        *self = Self {
-            attributes: emptied(attributes),
-            user_attributes: emptied(user_attributes),
-            metrics: emptied(metrics),
-            values: emptied(values),
-            ..Self::default()
-        };
+        self.id = None;
+        self.channel = None;
+        self.opt_out = None;
+        self.status = None;
+        self.latitude = None;
+        self.longitude = None;
+        self.text = [None; TextMember::ALL.len()];
+        self.attributes.clear();
+        self.user_attributes.clear();
+        self.metrics.clear();
+        self.values.clear();
+    }
+
+    /// An empty draft with the allocations of this one, for a record of another buffer. [`Draft::take_back`]
+    /// returns them. (Cheaper than [`Draft::recycle`], which moves the whole draft.)
+    #[inline]
+    pub fn lend<'b>(&mut self) -> Draft<'b> {
+        Draft {
+            attributes: recycled(std::mem::take(&mut self.attributes)),
+            user_attributes: recycled(std::mem::take(&mut self.user_attributes)),
+            metrics: recycled(std::mem::take(&mut self.metrics)),
+            values: recycled(std::mem::take(&mut self.values)),
+            ..Draft::default()
+        }
+    }
+
+    /// Takes the allocations of a draft that was lent.
+    #[inline]
+    pub fn take_back(&mut self, lent: Draft<'_>) {
+        self.attributes = recycled(lent.attributes);
+        self.user_attributes = recycled(lent.user_attributes);
+        self.metrics = recycled(lent.metrics);
+        self.values = recycled(lent.values);
     }
 
     /// An empty draft that keeps the allocations of this one, for records of another buffer.
+    #[inline]
     pub fn recycle<'b>(self) -> Draft<'b> {
         Draft {
             attributes: recycled(self.attributes),
@@ -182,11 +208,6 @@ impl<'a> Draft<'a> {
             ..Draft::default()
         }
     }
-}
-
-fn emptied<T>(mut list: Vec<T>) -> Vec<T> {
-    list.clear();
-    list
 }
 
 /// The allocation of `list`, empty, for elements of the same layout with another lifetime. (The standard
@@ -225,8 +246,14 @@ mod tests {
         draft.values.reserve(100);
         draft.values.push(Scalar::Text(&text));
         let before = draft.values.capacity();
-        let draft: Draft<'static> = draft.recycle();
+        let mut draft: Draft<'static> = draft.recycle();
         assert_eq!(draft.values.len(), 0);
+        assert_eq!(draft.values.capacity(), before);
+        let mut lent: Draft<'_> = draft.lend();
+        lent.values.push(Scalar::Text(&text));
+        assert_eq!(lent.values.capacity(), before);
+        draft.take_back(lent);
+        assert_eq!(draft, Draft::default());
         assert_eq!(draft.values.capacity(), before);
     }
 }

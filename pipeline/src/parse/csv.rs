@@ -6,7 +6,7 @@ use super::{
     Judged, Sink,
     plan::{CsvHeader, Group, Target},
     structure::{Cell, Cells, places, read_record},
-    take_draft, validate,
+    validate,
 };
 use crate::{block::Block, split::is_blank};
 
@@ -23,7 +23,7 @@ impl CsvReader {
         block: &Block,
         header: &CsvHeader,
         sink: &mut Sink<'_>,
-        slot: &mut Option<Draft<'static>>,
+        slot: &mut Draft<'static>,
     ) {
         let bytes = block.bytes();
         places(bytes, &mut self.places);
@@ -42,10 +42,10 @@ impl CsvReader {
                 (end, at) = read_record(bytes, &self.places, start, at, &mut self.cells);
                 let record = &bytes[start..end];
                 // A blank line has no place but its end.
-                if !(at <= first_place + 1 && is_blank(record)) {
-                    if let Err(reason) = self.read_one(record, whole, header, sink, slot, origin) {
-                        sink.fail(*reason, record, origin);
-                    }
+                if !(at <= first_place + 1 && is_blank(record))
+                    && let Err(reason) = self.read_one(record, whole, header, sink, slot, origin)
+                {
+                    sink.fail(*reason, record, origin);
                 }
             }
             origin.byte += (end - start) as u64;
@@ -60,7 +60,7 @@ impl CsvReader {
         whole: bool,
         header: &CsvHeader,
         sink: &mut Sink<'_>,
-        slot: &mut Option<Draft<'static>>,
+        slot: &mut Draft<'static>,
         origin: Origin,
     ) -> Judged {
         let cells = &self.cells.list;
@@ -76,12 +76,12 @@ impl CsvReader {
         // the scratch text holds parts of it that were cut at ASCII characters.
         let (text, scratch) =
             unsafe { (str::from_utf8_unchecked(record), str::from_utf8_unchecked(&self.cells.scratch)) };
-        let mut draft = take_draft(slot);
+        let mut draft = slot.lend();
         let judged = fill(&mut draft, header, &sink.context.limits, |column: u32| {
             Cell::text(cells[column as usize], text, scratch)
         })
         .and_then(|()| sink.add(&mut draft, record, origin));
-        *slot = Some(draft.recycle());
+        slot.take_back(draft);
         judged
     }
 }

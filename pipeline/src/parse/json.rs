@@ -8,7 +8,7 @@ use pinport_model::{
 };
 use simd_json::{Buffers, Node, StaticNode, Tape};
 
-use super::{Judged, Sink, Unknown, json_fault, take_draft, validate};
+use super::{Judged, Sink, Unknown, json_fault, validate};
 use crate::split::{content_len, is_blank};
 
 /// Lines longer than this leave big buffers behind, which are not kept.
@@ -37,7 +37,7 @@ impl JsonReader {
         bytes: &[u8],
         first: Origin,
         sink: &mut Sink<'_>,
-        slot: &mut Option<Draft<'static>>,
+        slot: &mut Draft<'static>,
         unknown: &mut Unknown,
     ) {
         let mut origin = first;
@@ -63,7 +63,7 @@ impl JsonReader {
         &mut self,
         content: &[u8],
         sink: &mut Sink<'_>,
-        slot: &mut Option<Draft<'static>>,
+        slot: &mut Draft<'static>,
         unknown: &mut Unknown,
         origin: Origin,
     ) -> Judged {
@@ -78,7 +78,7 @@ impl JsonReader {
             _ => (Buffers::with_max_depth(4096, limits.max_depth), Tape(Vec::new()), limits.max_depth),
         };
         let mut tape = tape.reset();
-        let mut draft = take_draft(slot);
+        let mut draft = slot.lend();
         let read = simd_json::fill_tape_padded(&mut self.line, content.len(), &mut buffers, &mut tape);
         let judged = match read {
             Ok(()) => Walk { nodes: &tape.0, limits: &limits, unknown }
@@ -86,7 +86,7 @@ impl JsonReader {
                 .and_then(|()| sink.add(&mut draft, content, origin)),
             Err(_) => Err(Box::new(json_fault::explain(content, limits.max_depth))),
         };
-        *slot = Some(draft.recycle());
+        slot.take_back(draft);
         let tape = tape.reset();
         if content.len() <= KEEP {
             self.kept = Some((buffers, tape, depth));

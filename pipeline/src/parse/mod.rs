@@ -1,4 +1,4 @@
-//! Turns blocks into encoded drafts and failures, by the rules of the data (docs/rules.md).
+//! Turns blocks into encoded drafts and failures,, by the rules of the data.
 //!
 //! One [`Parser`] belongs to one thread and keeps its buffers: a good record costs no allocation. A bad
 //! record becomes a [`FailedRecord`] and never anything else; nothing here returns an error. JSON is read
@@ -47,7 +47,7 @@ pub struct ParseContext {
 pub struct Parser {
     json: json::JsonReader,
     csv: csv::CsvReader,
-    draft: Option<Draft<'static>>,
+    draft: Draft<'static>,
     unknown: Unknown,
     name: String,
 }
@@ -114,6 +114,8 @@ impl<'c> Sink<'c> {
             }
             _ => "",
         };
+        #[cfg(test)]
+        tests::seen::note(draft, kind, id, origin);
         let raw = if kind == DraftKind::Blind { &[] } else { &raw[..content_len(raw)] };
         let stored = self.drafts.push(draft, kind, id, raw, origin);
         if stored > limits.max_endpoint {
@@ -168,9 +170,4 @@ impl Unknown {
     fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.new)
     }
-}
-
-/// The draft in `slot`, for records of another buffer.
-fn take_draft<'b>(slot: &mut Option<Draft<'static>>) -> Draft<'b> {
-    slot.take().map(Draft::recycle).unwrap_or_default()
 }

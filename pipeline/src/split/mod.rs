@@ -45,6 +45,10 @@ impl Default for SplitOptions {
 /// What [`Splitter::next`] has.
 #[derive(Debug)]
 #[must_use]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is matched at once; a box would cost each block an allocation"
+)]
 pub enum Split {
     /// Nothing before more bytes arrive, or [`Splitter::finish`].
     NeedInput,
@@ -56,6 +60,7 @@ pub enum Split {
 
 /// What comes next in the object.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a splitter")]
 enum Stage {
     /// Perhaps a byte order mark.
     Mark,

@@ -1,1 +1,484 @@
+//! Every case at every chunk and block size and at every cut, against readers that see the whole object at once.
 
+use pinport_model::{FailureCode, Format, Origin, RecordLimits};
+use proptest::prelude::*;
+
+use super::*;
+
+/// What the splitter says of a record: its place, and its bytes if it is good, or why it failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Item {
+    byte: u64,
+    line: u64,
+    outcome: Result<Vec<u8>, (FailureCode, Option<Vec<u8>>)>,
+}
+
+fn options(block_bytes: usize, max_line: usize) -> SplitOptions {
+    SplitOptions { block_bytes, limits: RecordLimits { max_line, ..RecordLimits::default() } }
+}
+
+fn trimmed(record: &[u8]) -> Vec<u8> {
+    record[..content_len(record)].to_vec()
+}
+
+fn lines_in(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// The length of the record at the start of `bytes`, whether it spans lines, is closed, has stray text; its cells.
+struct Naive {
+    len: usize,
+    lines: u64,
+    closed: bool,
+    stray: bool,
+    cells: usize,
+}
+
+/// Reads one record byte by byte.
+fn naive_record(bytes: &[u8]) -> Naive {
+    let mut found = Naive { len: bytes.len(), lines: 0, closed: true, stray: false, cells: 1 };
+    let (mut inside, mut cell_start, mut at) = (false, true, 0);
+    while at < bytes.len() {
+        let byte = bytes[at];
+        at += 1;
+        if inside {
+            if byte == b'"' && bytes.get(at) == Some(&b'"') {
+                at += 1;
+            } else if byte == b'"' {
+                inside = false;
+                let rest = &bytes[at..];
+                found.stray |= !(rest.is_empty()
+                    || rest == b"\r"
+                    || rest[0] == b','
+                    || rest[0] == b'\n'
+                    || rest.starts_with(b"\r\n"));
+            } else if byte == b'\n' {
+                found.lines += 1;
+            }
+            continue;
+        }
+        match byte {
+            b'"' if cell_start => inside = true,
+            b',' => found.cells += 1,
+            b'\n' => {
+                found.len = at;
+                found.lines += 1;
+                return found;
+            }
+            _ => {}
+        }
+        cell_start = byte == b',';
+    }
+    found.closed = !inside;
+    found
+}
+
+fn line_len(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |newline| newline + 1)
+}
+
+/// Judges the record at the start of `bytes`: its length, or why it fails. `candidate`: its width counts always.
+fn naive_judge(bytes: &[u8], columns: usize, max_line: usize, candidate: bool) -> Result<usize, FailureCode> {
+    let line = line_len(bytes);
+    if content_len(&bytes[..line]) > max_line {
+        return Err(FailureCode::LineTooLong);
+    }
+    let record = naive_record(bytes);
+    let spans = record.len > line;
+    // What stands behind the limit cannot be known when the record is given up.
+    let known = content_len(&bytes[..record.len]) <= max_line;
+    if !spans && record.closed {
+        return if candidate && record.cells != columns { Err(FailureCode::CellCount) } else { Ok(line) };
+    }
+    if !known || !record.closed || record.stray {
+        return Err(FailureCode::UnterminatedQuote);
+    }
+    if record.cells == columns { Ok(record.len) } else { Err(FailureCode::CellCount) }
+}
+
+/// All records of a CSV object behind its header.
+fn naive_csv(bytes: &[u8], from: usize, columns: usize, max_line: usize) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut at = from;
+    while at < bytes.len() {
+        let start = at;
+        let line = 1 + lines_in(&bytes[..at]);
+        if is_blank(&bytes[at..at + line_len(&bytes[at..])]) {
+            at += line_len(&bytes[at..]);
+            continue;
+        }
+        let outcome = match naive_judge(&bytes[at..], columns, max_line, false) {
+            Ok(len) => {
+                at += len;
+                Ok(trimmed(&bytes[start..at]))
+            }
+            Err(code) => {
+                loop {
+                    at += line_len(&bytes[at..]);
+                    let rest = &bytes[at..];
+                    let blank = is_blank(&rest[..line_len(rest)]);
+                    if rest.is_empty() || !blank && naive_judge(rest, columns, max_line, true).is_ok() {
+                        break;
+                    }
+                }
+                let raw = trimmed(&bytes[start..at]);
+                Err((code, (raw.len() <= max_line).then_some(raw)))
+            }
+        };
+        items.push(Item { byte: start as u64, line, outcome });
+    }
+    items
+}
+
+fn naive_lines(bytes: &[u8], max_line: usize) -> Vec<Item> {
+    let mut at = 0;
+    let mut items = Vec::new();
+    for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let content = trimmed(line);
+        let outcome =
+            if content.len() > max_line { Err((FailureCode::LineTooLong, None)) } else { Ok(content) };
+        if outcome.is_err() || !is_blank(line) {
+            items.push(Item { byte: at, line: number as u64 + 1, outcome });
+        }
+        at += line.len() as u64;
+    }
+    items
+}
+
+/// The items of a block, whose records are found again by the naive reader.
+fn items_of(block: &Block, format: Format, max_line: usize, items: &mut Vec<Item>) {
+    let bytes = block.bytes();
+    assert_eq!(block.first.byte + bytes.len() as u64, block.end.byte);
+    assert_eq!(block.first.line + lines_in(bytes), block.end.line);
+    assert!(block.origin <= block.first);
+    if let Some(lost) = &block.lost {
+        assert!(block.origin <= lost.origin && lost.origin < block.first);
+        assert_eq!(lost.raw, None);
+        let outcome = Err((lost.reason.code, None));
+        items.push(Item { byte: lost.origin.byte, line: lost.origin.line, outcome });
+    }
+    let mut faults = block.faults.iter().peekable();
+    let mut at = 0;
+    while at < bytes.len() {
+        let (byte, line) = (block.first.byte + at as u64, block.first.line + lines_in(&bytes[..at]));
+        if let Some(fault) = faults.next_if(|fault| fault.range.start == at) {
+            at = fault.range.end;
+            let outcome = Err((fault.reason.code, Some(trimmed(&bytes[fault.range.clone()]))));
+            items.push(Item { byte, line, outcome });
+            continue;
+        }
+        let line_end = line_len(&bytes[at..]);
+        let len = match format {
+            Format::Csv if !is_blank(&bytes[at..at + line_end]) => naive_record(&bytes[at..]).len,
+            _ => line_end,
+        };
+        let record = &bytes[at..at + len];
+        at += len;
+        let content = trimmed(record);
+        if content.len() > max_line {
+            assert_eq!(format, Format::Json, "the parser judges only the length of lines");
+            items.push(Item { byte, line, outcome: Err((FailureCode::LineTooLong, None)) });
+        } else if !is_blank(record) {
+            items.push(Item { byte, line, outcome: Ok(content) });
+        }
+    }
+    assert_eq!(faults.next(), None);
+}
+
+/// Splits `input` from `splitter`'s position on; `chunks` are cycled. Returns the items and the ends of blocks.
+fn drive(
+    mut splitter: Splitter,
+    input: &[u8],
+    chunks: &[usize],
+    cut: Option<u64>,
+) -> Result<(Vec<Item>, Vec<Origin>), ObjectRefused> {
+    let (format, max_line) = (splitter.format, splitter.options.limits.max_line);
+    let mut rest = &input[splitter.position().byte as usize..];
+    let mut sizes = chunks.iter().cycle();
+    let (mut items, mut ends) = (Vec::new(), vec![]);
+    let mut position = splitter.position();
+    let mut finished = false;
+    loop {
+        match splitter.next(cut)? {
+            Split::NeedInput => {
+                assert!(!finished, "nothing more comes");
+                let size = (*sizes.next().unwrap()).min(rest.len());
+                let pushed = splitter.push(&rest[..size]);
+                rest = &rest[pushed..];
+                if rest.is_empty() {
+                    splitter.finish();
+                    finished = true;
+                }
+            }
+            Split::Block(block) => {
+                assert_eq!(block.origin, position);
+                assert!(block.end.byte > block.origin.byte);
+                position = block.end;
+                items_of(&block, format, max_line, &mut items);
+                ends.push(block.end);
+                splitter.give_back(block.into_buffer());
+            }
+            Split::End => break,
+        }
+    }
+    assert_eq!(splitter.position().byte, input.len() as u64);
+    Ok((items, ends))
+}
+
+fn check(format: Format, input: &[u8], max_line: usize) {
+    let expected = match format {
+        Format::Json => naive_lines(input, max_line),
+        Format::Csv => {
+            let header = naive_record(input);
+            naive_csv(input, header.len, header.cells, max_line)
+        }
+    };
+    for block_bytes in [1, 7, 64, 4096] {
+        for chunk in (1..=9).chain([input.len().max(1)]) {
+            let splitter = Splitter::new(format, options(block_bytes, max_line), 3);
+            let (items, _) = drive(splitter, input, &[chunk], None).unwrap();
+            assert_eq!(items, expected, "chunks of {chunk}, blocks of {block_bytes}");
+        }
+    }
+    check_cuts(format, input, max_line, &expected);
+}
+
+/// A cut falls on the first border at or behind it, and reading goes on there as if nothing had been.
+fn check_cuts(format: Format, input: &[u8], max_line: usize, expected: &[Item]) {
+    for cut in 1..=input.len() as u64 {
+        let mut borders = Vec::new();
+        for block_bytes in [5, 4096] {
+            let splitter = Splitter::new(format, options(block_bytes, max_line), 3);
+            let (items, ends) = drive(splitter, input, &[3, 1], Some(cut)).unwrap();
+            assert_eq!(items, expected, "cut at {cut}");
+            borders.push(
+                ends.iter().copied().find(|end| end.byte >= cut).expect("the object's end is a border"),
+            );
+        }
+        assert_eq!(borders[0], borders[1], "cut at {cut}");
+        let border = borders[0];
+        let split = |item: &&Item| item.byte < border.byte;
+        let mut head = Splitter::new(format, options(16, max_line), 3);
+        let mut rest = input;
+        let header = loop {
+            match head.next(None).unwrap() {
+                _ if head.header().is_some() || format == Format::Json => break head.header().cloned(),
+                Split::NeedInput if rest.is_empty() => head.finish(),
+                Split::NeedInput => rest = &rest[head.push(&rest[..rest.len().min(2)])..],
+                _ => break None,
+            }
+        };
+        if header.is_none() && format == Format::Csv {
+            continue;
+        }
+        let resumed = Splitter::resume(format, options(32, max_line), border, header);
+        let (items, _) = drive(resumed, input, &[2], None).unwrap();
+        let behind: Vec<_> = expected.iter().skip_while(split).cloned().collect();
+        assert_eq!(items, behind, "resumed at {border:?} for the cut at {cut}");
+    }
+}
+
+fn both_ends(format: Format, input: &str, max_line: usize) {
+    check(format, input.as_bytes(), max_line);
+    check(format, input.replace('\n', "\r\n").as_bytes(), max_line);
+}
+
+#[test]
+fn lines_end_at_newlines() {
+    for input in ["", "\n", "{}", "{}\n", "{}\n{}", "\n \n{}\n\t\n{\"a\":1}\n\n", "{}\n\0\n"] {
+        both_ends(Format::Json, input, 100);
+    }
+}
+
+#[test]
+fn long_lines_are_dropped_alone() {
+    for input in [
+        "aaaaaaaaaa",
+        "aaaaaaaaaa\n{}\n",
+        "{}\naaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n{}",
+        "12345\n123456\n1234567\n12345678\n",
+    ] {
+        both_ends(Format::Json, input, 6);
+    }
+}
+
+const HEADER: &str = "Id,A,B\n";
+
+#[test]
+fn csv_records_end_outside_quotes() {
+    for rows in [
+        "",
+        "1,2,3",
+        "1,2,3\n4,5,6\n",
+        "1,\"2\n2\",3\n4,5,6\n",
+        "\"1\",\"\n\n\",\"\"\"\"\n\n \n4,5,6\n",
+        "1,2\n1,2,3,4\n1,2,3\n",
+        "1,a\"b,\"c\"\n2,\"a\"b,c\n",
+        "\"\",\"\"\"\",\"\"\"\n\"\"\"\n1,2,3",
+    ] {
+        both_ends(Format::Csv, &format!("{HEADER}{rows}"), 1000);
+    }
+}
+
+#[test]
+fn one_bad_record_costs_one_record() {
+    for rows in [
+        // An unterminated quote: at the end, before good records, closed by a later record's quote.
+        "1,\"2,3",
+        "1,\"2,3\n4,5,6\n7,8,9\n",
+        "1,\"2,3\n4,5,6\n7,\"8\",9\n1,2,3\n",
+        "1,\"2,3\n4,\"5\n5\",6\n7,8,9\n",
+        "1,\"2,3\n4,\"\n5\",6\n7,8,9\n",
+        // The lines behind belong to the failure until one has the width.
+        "1,\"2,3\nx\ny,z\n\n4,5,6\n",
+        "1,\"2\n2\",3,4\n5,6,7\n",
+        "1,\"2\n2\"x,3\n5,6,7\n",
+        "\"\n\"\n\"\n1,2,3\n\"\n",
+        "x\",\"y\nx\",\"y\nx\",\"y\nx\",\"y\n1,2,3\nx\",\"y\n",
+        "1,x\",\"y\n1,x\",\"y\n1,2,3\n\",\n1,2,\"3\n3\"\n",
+    ] {
+        for max_line in [1000, 30, 12] {
+            both_ends(Format::Csv, &format!("{HEADER}{rows}"), max_line);
+        }
+    }
+}
+
+fn refused(format: Format, input: &[u8]) -> ObjectRefused {
+    let mut first = None;
+    for chunk in 1..=input.len() {
+        let refused = drive(Splitter::new(format, options(8, 40), 0), input, &[chunk], None).unwrap_err();
+        assert_eq!(*first.get_or_insert(refused.clone()), refused);
+    }
+    first.unwrap()
+}
+
+#[test]
+fn other_encodings_are_refused_with_advice() {
+    for (bytes, word) in [
+        (&b"\xff\xfe{\0}\0"[..], "UTF-16LE"),
+        (b"\xfe\xff\0{\0}", "UTF-16BE"),
+        (b"\xff\xfe\0\0{\0\0\0", "UTF-32LE"),
+        (b"\0\0\xfe\xff\0\0\0{", "UTF-32BE"),
+        (b"\xff\xfe", "UTF-16LE"),
+    ] {
+        for format in [Format::Csv, Format::Json] {
+            let text = refused(format, bytes).to_string();
+            assert!(text.contains(&format!("iconv -f {word} -t UTF-8")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_mark_is_skipped() {
+    let splitter = |format| Splitter::new(format, options(5, 100), 0);
+    for chunk in 1..9 {
+        let (items, _) = drive(splitter(Format::Json), b"\xef\xbb\xbf{}\n", &[chunk], None).unwrap();
+        assert_eq!(items, [Item { byte: 3, line: 1, outcome: Ok(b"{}".to_vec()) }]);
+        let (items, _) = drive(splitter(Format::Csv), b"\xef\xbb\xbf\"Id\"\n1\n", &[chunk], None).unwrap();
+        assert_eq!(items, [Item { byte: 8, line: 2, outcome: Ok(b"1".to_vec()) }]);
+        assert_eq!(drive(splitter(Format::Csv), b"\xef\xbb\xbf", &[chunk], None).unwrap().0, []);
+    }
+}
+
+#[test]
+fn bad_headers_are_refused() {
+    let text = |input: &[u8]| refused(Format::Csv, input).to_string();
+    assert!(text(b"\nname,address\n1,2\n").starts_with("line 2: the header has none of the columns Id"));
+    assert!(text(b"Id,\"a\nb\nc").starts_with("line 1 column 4: a quoted name in the header does not end"));
+    assert!(text(b"Id,\xff\n1,2\n").starts_with("line 1 column 4: the header is not UTF-8"));
+    assert!(text(&[b'a'; 50]).contains("longer than 40 bytes"));
+    let mut few = options(64, 100);
+    few.limits.max_columns = 2;
+    let refused = drive(Splitter::new(Format::Csv, few, 0), b"Id,a,b\n", &[64], None).unwrap_err();
+    assert!(refused.to_string().contains("3 columns, at most 2"), "{refused}");
+}
+
+#[test]
+fn an_endless_line_takes_bounded_memory() {
+    for (format, head) in [(Format::Json, ""), (Format::Csv, "Id,A\n"), (Format::Csv, "Id,A\n1,\"")] {
+        let mut splitter = Splitter::new(format, options(4096, 10_000), 0);
+        assert_eq!(splitter.push(head.as_bytes()), head.len());
+        let mut blocks = Vec::new();
+        let mut pushed = head.len();
+        while pushed < 20_000_000 {
+            while let Split::Block(block) = splitter.next(None).unwrap() {
+                blocks.push(block);
+            }
+            let space = splitter.space();
+            assert!(space.len() < 100_000);
+            space.fill(b'a');
+            let filled = space.len();
+            splitter.advance(filled);
+            pushed += filled;
+        }
+        splitter.finish();
+        loop {
+            match splitter.next(None).unwrap() {
+                Split::Block(block) => blocks.push(block),
+                Split::End => break,
+                Split::NeedInput => panic!("the object has ended"),
+            }
+        }
+        let lost: Vec<_> = blocks.iter().filter_map(|block| block.lost.as_ref()).collect();
+        assert_eq!(lost.len(), 1, "{format}");
+        assert_eq!(lost[0].reason.code, FailureCode::LineTooLong);
+        assert_eq!(blocks.last().unwrap().end.byte, pushed as u64);
+    }
+}
+
+#[test]
+fn hostile_quotes_take_linear_time() {
+    let lines =
+        ["\"\n", "x\",\"y\n", "1,2,3\nx\",\"y\n", "\",\"\n", "1,\"\n", "\"\"\",\"\n", "1,2,\"3\n1,2,3\n"];
+    for line in lines {
+        let input = format!("{HEADER}{}", line.repeat((8 << 20) / line.len()));
+        let begun = std::time::Instant::now();
+        let splitter = Splitter::new(Format::Csv, options(256 << 10, 1 << 20), 0);
+        let mut splitter = splitter;
+        let mut rest = input.as_bytes();
+        let mut end = 0;
+        loop {
+            match splitter.next(None).unwrap() {
+                Split::NeedInput if rest.is_empty() => splitter.finish(),
+                Split::NeedInput => rest = &rest[splitter.push(rest)..],
+                Split::Block(block) => end = block.end.byte,
+                Split::End => break,
+            }
+        }
+        assert_eq!(end, input.len() as u64);
+        // Rescanning a mebibyte a line would take minutes.
+        assert!(begun.elapsed().as_secs() < 20, "{line:?} took {:?}", begun.elapsed());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn csv_does_not_depend_on_how_it_arrives(
+        rows in "([12]|\"|,|\n|\r\n|\"\"|x|,\"|\",|1,2,3\n){0,40}",
+        max_line in prop_oneof![Just(9_usize), Just(17), Just(1000)],
+        block in 1_usize..64,
+        chunks in prop::collection::vec(1_usize..20, 1..4),
+        cut in 1_u64..100,
+    ) {
+        let input = format!("{HEADER}{rows}");
+        let header = naive_record(input.as_bytes());
+        let expected = naive_csv(input.as_bytes(), header.len, 3, max_line);
+        let splitter = Splitter::new(Format::Csv, options(block, max_line), 3);
+        let (items, _) = drive(splitter, input.as_bytes(), &chunks, Some(cut)).unwrap();
+        prop_assert_eq!(items, expected);
+    }
+
+    #[test]
+    fn lines_do_not_depend_on_how_they_arrive(
+        input in "([a{]|\n|\r\n| |aaaaaaa){0,40}",
+        block in 1_usize..64,
+        chunks in prop::collection::vec(1_usize..20, 1..4),
+        cut in 1_u64..100,
+    ) {
+        let splitter = Splitter::new(Format::Json, options(block, 8), 3);
+        let (items, _) = drive(splitter, input.as_bytes(), &chunks, Some(cut)).unwrap();
+        prop_assert_eq!(items, naive_lines(input.as_bytes(), 8));
+    }
+}
