@@ -79,7 +79,14 @@ impl DraftBatch {
     /// If the batch grows over 4 GiB or `origin` lies before the batch's: blocks are far smaller.
     ///
     /// The draft's attributes and metrics are sorted on the way.
-    pub fn push(&mut self, draft: &mut Draft<'_>, kind: DraftKind, id: &str, raw: &[u8], origin: Origin) -> usize {
+    pub fn push(
+        &mut self,
+        draft: &mut Draft<'_>,
+        kind: DraftKind,
+        id: &str,
+        raw: &[u8],
+        origin: Origin,
+    ) -> usize {
         let id = if kind == DraftKind::UserOnly { Span::default() } else { self.append(id.as_bytes()) };
         let start = self.arena.len();
         let creation = (kind == DraftKind::Blind).then_some(self.now);

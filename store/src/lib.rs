@@ -55,7 +55,12 @@ pub trait Store: Send + Sync {
     /// The job with this id.
     fn job(&self, id: JobId) -> Result<Option<ImportJob>>;
     /// Up to `limit` jobs, newest first, older than `before`: of one application or of all.
-    fn jobs(&self, application: Option<ApplicationId>, before: Option<JobId>, limit: usize) -> Result<Vec<ImportJob>>;
+    fn jobs(
+        &self,
+        application: Option<ApplicationId>,
+        before: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<ImportJob>>;
     /// Jobs that have not ended, oldest first.
     fn unfinished_jobs(&self) -> Result<Vec<ImportJob>>;
     /// The last committed piece of a job: where it goes on.
@@ -68,7 +73,13 @@ pub trait Store: Send + Sync {
     /// The endpoint with this id.
     fn endpoint(&self, application: ApplicationId, id: &str) -> Result<Option<Endpoint>>;
     /// Merges what `draft` says into the endpoint, which is created if there is none. `now` dates it.
-    fn put_endpoint(&self, application: ApplicationId, id: &str, draft: &mut Draft<'_>, now: Timestamp) -> Result<()>;
+    fn put_endpoint(
+        &self,
+        application: ApplicationId,
+        id: &str,
+        draft: &mut Draft<'_>,
+        now: Timestamp,
+    ) -> Result<()>;
     /// Removes an endpoint; whether there was one.
     fn delete_endpoint(&self, application: ApplicationId, id: &str) -> Result<bool>;
     /// The endpoints of a user in order of id, at most `limit`.
@@ -77,7 +88,12 @@ pub trait Store: Send + Sync {
     /// The segment with this id.
     fn segment(&self, application: ApplicationId, id: SegmentId) -> Result<Option<Segment>>;
     /// Up to `limit` segments of an application in order of id, behind `after`.
-    fn segments(&self, application: ApplicationId, after: Option<SegmentId>, limit: usize) -> Result<Vec<Segment>>;
+    fn segments(
+        &self,
+        application: ApplicationId,
+        after: Option<SegmentId>,
+        limit: usize,
+    ) -> Result<Vec<Segment>>;
     /// Replaces a segment's name and tags ([`StoreError::NotFound`]).
     fn save_segment(&self, segment: &Segment) -> Result<()>;
     /// Deletes a segment and its members, not the endpoints; whether there was one. Refused while a job
