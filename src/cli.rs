@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pinport_model::{Format, RecordLimits, job::FailureBudget};
 
+use crate::sample;
+
 /// The self-hosted home for Amazon Pinpoint's import jobs
 #[derive(Debug, Parser)]
 #[command(name = "pinport", version, arg_required_else_help = true, propagate_version = true)]
@@ -26,6 +28,9 @@ pub(crate) enum Command {
     /// Look at import jobs, their failures and rejected records
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Print sample endpoints to try an import with
+    #[command(after_help = "Example:\n  pinport sample --rows 1000000 --format json --bad 1% > sample.json")]
+    Sample(sample::Args),
     /// Print the completion script of a shell
     #[command(after_help = "Example:\n  pinport completions bash > /etc/bash_completion.d/pinport")]
     Completions {

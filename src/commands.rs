@@ -13,7 +13,10 @@ use std::{
 use clap::CommandFactory as _;
 use serde::Serialize;
 
-use crate::cli::{Cli, Command};
+use crate::{
+    cli::{Cli, Command},
+    sample,
+};
 
 /// Runs the command.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -22,6 +25,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Endpoint(command) => endpoint::run(command)?,
         Command::Segment(command) => segment::run(command)?,
         Command::Jobs(command) => jobs::run(command)?,
+        Command::Sample(args) => sample::run(&args, &mut io::stdout().lock())?,
         Command::Completions { shell } => {
             // Rendered first: the generator panics when it cannot write.
             let mut script = Vec::new();

@@ -9,6 +9,7 @@ mod data;
 mod explain;
 mod progress;
 mod report;
+mod sample;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,5 @@
+//! Tests of pinport from outside, one binary. Each module says what it is about; put a test where its subject is.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+mod house;
