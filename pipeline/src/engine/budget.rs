@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A shared budget of bytes.
 #[derive(Debug, Clone)]
-pub struct ByteBudget {
+pub(super) struct ByteBudget {
     shared: Arc<Shared>,
 }
 
@@ -30,7 +30,7 @@ struct Taken {
 
 /// Bytes taken from a [`ByteBudget`] until this is dropped.
 #[derive(Debug)]
-pub struct ByteGuard {
+pub(super) struct ByteGuard {
     budget: ByteBudget,
     bytes: u64,
     open: bool,
@@ -38,19 +38,19 @@ pub struct ByteGuard {
 
 impl ByteBudget {
     /// A budget of `limit` bytes.
-    pub fn new(limit: u64) -> Self {
+    pub(super) fn new(limit: u64) -> Self {
         Self { shared: Arc::new(Shared { limit, taken: Mutex::default(), freed: Condvar::new() }) }
     }
 
     /// Bytes taken now.
-    pub fn used(&self) -> u64 {
+    pub(super) fn used(&self) -> u64 {
         self.shared.taken.lock().used
     }
 
     /// Takes `bytes` for a piece that is being read, waiting until they are free; `None` when `cancel`
     /// fires first. When all that is taken belongs to pieces that are still being read, waiting would be
     /// for ever, so the bytes are granted over the limit: by less than one piece a running job.
-    pub fn take(&self, bytes: u64, cancel: &CancellationToken) -> Option<ByteGuard> {
+    pub(super) fn take(&self, bytes: u64, cancel: &CancellationToken) -> Option<ByteGuard> {
         let mut taken = self.shared.taken.lock();
         while taken.used + bytes > self.shared.limit && taken.used > taken.open {
             if cancel.is_cancelled() {
@@ -67,7 +67,7 @@ impl ByteBudget {
 
 impl ByteGuard {
     /// Tells that the piece these bytes belong to has been read: they become free by themselves now.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if std::mem::take(&mut self.open) {
             self.budget.shared.taken.lock().open -= self.bytes;
             self.budget.shared.freed.notify_all();

@@ -16,15 +16,12 @@ use super::{
     piece::{BuiltPiece, Counts, Reject},
     progress::{Counter, Stage},
 };
-use crate::source::Source;
-
 /// Ignored members that are named in a job's warnings.
 const NAMED_UNKNOWN: usize = 100;
 
 /// The committing side of a run.
 pub(super) struct Committer<'a, 'b> {
     life: &'a mut Life<'b>,
-    source: &'a Source,
     files: FailureFiles,
     last: &'a mut Option<PieceRecord>,
     unknown: BTreeSet<String>,
@@ -34,7 +31,6 @@ pub(super) struct Committer<'a, 'b> {
 impl<'a, 'b> Committer<'a, 'b> {
     pub(super) fn open(
         life: &'a mut Life<'b>,
-        source: &'a Source,
         folder: &Path,
         last: &'a mut Option<PieceRecord>,
         stop: &'a CancellationToken,
@@ -50,7 +46,7 @@ impl<'a, 'b> Committer<'a, 'b> {
             progress.set(Counter::PiecesFailed, record.failed_pieces);
             progress.set(Counter::ObjectsDone, record.end.object);
         }
-        Ok(Self { life, source, files, last, unknown: BTreeSet::new(), stop })
+        Ok(Self { life, files, last, unknown: BTreeSet::new(), stop })
     }
 
     /// Commits what arrives, from piece `next` on, until the senders are gone.

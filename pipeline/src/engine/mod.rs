@@ -166,6 +166,8 @@ impl Engine {
         let definition = Arc::new(life.job.definition.clone());
         let (built, pieces) = mpsc::channel();
         let writer = store.map(|store| store.writer(life.job)).transpose()?;
+        // It outlives the reader: the last tasks wait in it when everything is read.
+        let lane = Arc::new(self.workers.lane());
         let reader = Reader {
             source: Arc::clone(source),
             folder: folder.clone(),
@@ -176,7 +178,7 @@ impl Engine {
             }),
             definition,
             options: self.options,
-            lane: self.workers.lane(),
+            lane: Arc::clone(&lane),
             budget: self.budget.clone(),
             progress: Arc::clone(progress),
             cancel: stop.clone(),
@@ -186,7 +188,7 @@ impl Engine {
         };
         let (start, number) =
             last.as_ref().map_or((Position::default(), 0), |record| (record.end, record.piece + 1));
-        let committer = Committer::open(&mut life, source, &folder, last, &stop)?;
+        let committer = Committer::open(&mut life, &folder, last, &stop)?;
         let committed = thread::scope(|scope| {
             let thread = thread::Builder::new().name("reader".into());
             let reader = thread.spawn_scoped(scope, move || {

@@ -14,7 +14,7 @@ use pinport_model::{
 
 /// A CPU or waiting stage whose busy time is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Fetch, decode and split.
     Read,
     /// Parse.

@@ -47,7 +47,7 @@ pub(super) struct Reader {
     pub(super) definition: Arc<ImportDefinition>,
     pub(super) context: Arc<ParseContext>,
     pub(super) options: EngineOptions,
-    pub(super) lane: Lane,
+    pub(super) lane: Arc<Lane>,
     pub(super) budget: ByteBudget,
     pub(super) progress: Arc<JobProgress>,
     pub(super) cancel: CancellationToken,

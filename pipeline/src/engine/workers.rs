@@ -25,7 +25,7 @@ type Task = Box<dyn FnOnce(&mut Parser) + Send>;
 
 /// A pool of threads. Dropping it waits for the tasks that have begun; those that wait are dropped.
 #[derive(Debug)]
-pub struct Workers {
+pub(super) struct Workers {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     next_lane: AtomicU64,
@@ -59,7 +59,7 @@ struct Queue {
 
 /// One job's way to the threads. Dropping it drops the tasks that have not begun.
 #[derive(Debug)]
-pub struct Lane {
+pub(super) struct Lane {
     id: u64,
     depth: usize,
     shared: Arc<Shared>,
@@ -70,7 +70,7 @@ impl Workers {
     ///
     /// # Errors
     /// If the system gives no more threads.
-    pub fn start(threads: usize) -> io::Result<Self> {
+    pub(super) fn start(threads: usize) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let threads = (0..threads.max(1))
             .map(|number| {
@@ -82,7 +82,7 @@ impl Workers {
     }
 
     /// Opens a lane.
-    pub fn lane(&self) -> Lane {
+    pub(super) fn lane(&self) -> Lane {
         let id = self.next_lane.fetch_add(1, Ordering::Relaxed);
         let queue = Queue { lane: id, urgent: VecDeque::new(), waiting: VecDeque::new() };
         self.shared.state.lock().lanes.push_back(queue);
@@ -103,7 +103,7 @@ impl Drop for Workers {
 
 impl Lane {
     /// Hands in a task, waiting while the lane is full; `false` when `cancel` fires first.
-    pub fn push(&self, task: impl FnOnce(&mut Parser) + Send + 'static, cancel: &CancellationToken) -> bool {
+    pub(super) fn push(&self, task: impl FnOnce(&mut Parser) + Send + 'static, cancel: &CancellationToken) -> bool {
         let mut state = self.shared.state.lock();
         while state.queue(self.id).waiting.len() >= self.depth {
             if cancel.is_cancelled() {
@@ -119,7 +119,7 @@ impl Lane {
     }
 
     /// Hands in a task that comes before the others of the lane and never waits for room.
-    pub fn push_urgent(&self, task: impl FnOnce(&mut Parser) + Send + 'static) {
+    pub(super) fn push_urgent(&self, task: impl FnOnce(&mut Parser) + Send + 'static) {
         self.shared.state.lock().queue(self.id).urgent.push_back(Box::new(task));
         self.shared.work.notify_one();
     }
