@@ -70,7 +70,7 @@ impl Embedded {
 
     fn layer_has_members(&self, segment: SegmentId, layer: u32) -> Result<bool> {
         let mut members = self.engine.scan(&keys::layer(segment, layer));
-        members.to_first();
+        members.seek_first();
         Ok(members.entry()?.is_some())
     }
 }
@@ -118,8 +118,8 @@ impl Store for Embedded {
     fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>> {
         let mut entries = self.engine.scan(&key(Table::Applications, &[]));
         match after {
-            None => entries.to_first(),
-            Some(after) => entries.behind(&keys::application(after)),
+            None => entries.seek_first(),
+            Some(after) => entries.seek_behind(&keys::application(after)),
         }
         let mut found = Vec::new();
         while found.len() < limit
@@ -146,7 +146,7 @@ impl Store for Embedded {
         let application = self.application(id)?.ok_or_else(|| not_found("application", id))?;
         let mut batch = WriteBatch::default();
         let mut jobs = self.engine.scan(&key(Table::JobIndex, &[id.as_bytes()]));
-        jobs.to_first();
+        jobs.seek_first();
         while let Some((job, _)) = jobs.entry()? {
             if self.engine.get(&key(Table::OpenJobs, &[job]))?.is_some() {
                 let job: Result<[u8; 16], _> = job.try_into();
@@ -158,7 +158,7 @@ impl Store for Embedded {
             jobs.forward();
         }
         let mut segments = self.engine.scan(&key(Table::Segments, &[id.as_bytes()]));
-        segments.to_first();
+        segments.seek_first();
         while let Some((_, json)) = segments.entry()? {
             delete_members(&mut batch, from_json::<Segment>(json)?.id);
             segments.forward();
@@ -230,8 +230,8 @@ impl Store for Embedded {
         };
         let mut entries = self.engine.scan(&prefix);
         match before {
-            None => entries.to_last(),
-            Some(before) => entries.before(&[&prefix[..], before.as_bytes()].concat()),
+            None => entries.seek_last(),
+            Some(before) => entries.seek_before(&[&prefix[..], before.as_bytes()].concat()),
         }
         let mut found = Vec::new();
         while found.len() < limit
@@ -248,7 +248,7 @@ impl Store for Embedded {
 
     fn unfinished_jobs(&self) -> Result<Vec<ImportJob>> {
         let mut entries = self.engine.scan(&key(Table::OpenJobs, &[]));
-        entries.to_first();
+        entries.seek_first();
         let mut found = Vec::new();
         while let Some((id, _)) = entries.entry()? {
             found.extend(self.engine.get_json(&key(Table::Jobs, &[id]))?);
@@ -259,13 +259,13 @@ impl Store for Embedded {
 
     fn last_piece(&self, job: JobId) -> Result<Option<PieceRecord>> {
         let mut entries = self.engine.scan(&key(Table::Pieces, &[job.as_bytes()]));
-        entries.to_last();
+        entries.seek_last();
         entries.entry()?.map(|(_, json)| from_json(json)).transpose()
     }
 
     fn pieces(&self, job: JobId, from: u64, limit: usize) -> Result<Vec<PieceRecord>> {
         let mut entries = self.engine.scan(&key(Table::Pieces, &[job.as_bytes()]));
-        entries.to(&keys::piece(job, from));
+        entries.seek(&keys::piece(job, from));
         let mut found = Vec::new();
         while found.len() < limit
             && let Some((_, json)) = entries.entry()?
@@ -364,8 +364,8 @@ impl Store for Embedded {
     ) -> Result<Vec<Segment>> {
         let mut entries = self.engine.scan(&key(Table::Segments, &[application.as_bytes()]));
         match after {
-            None => entries.to_first(),
-            Some(after) => entries.behind(&keys::segment(application, after)),
+            None => entries.seek_first(),
+            Some(after) => entries.seek_behind(&keys::segment(application, after)),
         }
         let mut found = Vec::new();
         while found.len() < limit

@@ -74,7 +74,8 @@ impl Engine {
             path: path.into(),
             staging,
             next_file: AtomicU64::new(0),
-            max_level0_files: options.max_level0_files,
+            // Compaction starts at the trigger; a limit below it would hold for ever.
+            max_level0_files: options.max_level0_files.max(2 * TRIGGER as u64),
             runs: RunOptions {
                 endpoints: run_options(Table::Endpoints),
                 users: run_options(Table::Users),
@@ -208,21 +209,21 @@ pub(super) struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    pub(super) fn to_first(&mut self) {
+    pub(super) fn seek_first(&mut self) {
         self.entries.seek_to_first();
     }
 
-    pub(super) fn to_last(&mut self) {
+    pub(super) fn seek_last(&mut self) {
         self.entries.seek_to_last();
     }
 
     /// To the first key at or behind `key`.
-    pub(super) fn to(&mut self, key: &[u8]) {
+    pub(super) fn seek(&mut self, key: &[u8]) {
         self.entries.seek(key);
     }
 
     /// To the first key behind `key`.
-    pub(super) fn behind(&mut self, key: &[u8]) {
+    pub(super) fn seek_behind(&mut self, key: &[u8]) {
         self.entries.seek(key);
         if self.entries.key() == Some(key) {
             self.entries.next();
@@ -230,7 +231,7 @@ impl Scan<'_> {
     }
 
     /// To the last key before `key`.
-    pub(super) fn before(&mut self, key: &[u8]) {
+    pub(super) fn seek_before(&mut self, key: &[u8]) {
         self.entries.seek_for_prev(key);
         if self.entries.key() == Some(key) {
             self.entries.prev();
@@ -326,7 +327,7 @@ fn sync_folder(path: &Path) -> Result<()> {
     synced.map_err(|source| StoreError::Io { action: "sync the folder", path: path.into(), source })
 }
 
-/// Compacts what imports left in level 0, and the many small files of piece records.
+/// Compacts what imports left in level 0, and joins small files.
 pub(super) fn settle(engine: &Engine) -> Result<()> {
     engine.check()?;
     let _settling = engine.settling.lock();
@@ -341,23 +342,29 @@ pub(super) fn settle(engine: &Engine) -> Result<()> {
     let waited = engine.db.wait_for_compact(&wait);
     trigger(TRIGGER)?;
     waited.map_err(|error| engine.stop(error))?;
-    compact_pieces(engine)?;
+    join_small_files(engine)?;
     engine.check_background()
 }
 
-/// The record of a piece comes in a file of its own, which overlaps nothing and so sinks to the last level,
-/// where nothing would ever join it with the others.
-fn compact_pieces(engine: &Engine) -> Result<()> {
-    const MANY: usize = 32;
-    let table = [Table::Pieces as u8];
-    let files = engine.db.live_files().map_err(|error| engine.read_error(error))?;
-    let small = files.iter().filter(|file| file.size < 1 << 20);
-    let pieces = small.filter(|file| file.start_key.as_ref().is_some_and(|key| key.starts_with(&table)));
-    if pieces.count() < MANY {
-        return Ok(());
-    }
+/// Joins small files that lie next to each other in the last level. Runs that overlap nothing (the records
+/// of pieces; everything, when ids ascend) sink there as they are, and nothing would ever join them.
+fn join_small_files(engine: &Engine) -> Result<()> {
+    const SMALL: usize = 16 << 20;
+    const MANY: usize = 16;
+    let mut files = engine.db.live_files().map_err(|error| engine.read_error(error))?;
+    let last = files.iter().map(|file| file.level).max().unwrap_or_default();
+    files.retain(|file| file.level == last);
+    files.sort_unstable_by(|one, other| one.start_key.cmp(&other.start_key));
+    let table = |file: &rocksdb::LiveFile| file.start_key.as_ref().and_then(|key| key.first().copied());
+    let neighbours =
+        files.chunk_by(|one, other| table(one) == table(other) && one.size < SMALL && other.size < SMALL);
     let mut options = CompactOptions::default();
     options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-    engine.db.compact_range_opt(Some(&table[..]), Some(&behind(&table)[..]), &options);
+    for files in neighbours.filter(|files| files.len() >= MANY) {
+        let start = files.first().and_then(|file| file.start_key.as_deref());
+        let end = files.last().and_then(|file| file.end_key.as_deref());
+        engine.db.compact_range_opt(start, end, &options);
+        engine.check_background()?;
+    }
     Ok(())
 }

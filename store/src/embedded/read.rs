@@ -37,7 +37,7 @@ pub(super) fn user_endpoints(
     limit: usize,
 ) -> Result<Vec<Endpoint>> {
     let mut links = engine.scan(&keys::links_of(&keys::links(application), user));
-    links.to_first();
+    links.seek_first();
     let mut found = Vec::new();
     while found.len() < limit {
         let mut batch: Vec<Member> = Vec::new();
@@ -65,7 +65,7 @@ pub(super) fn has_other_endpoint(
     except: &[u8],
 ) -> Result<bool> {
     let mut links = engine.scan(&keys::links_of(&keys::links(application), user));
-    links.to_first();
+    links.seek_first();
     while let Some((id, _)) = links.entry()? {
         if id != except
             && let Some(record) = engine.get(&keys::endpoint(application, id))?
@@ -94,8 +94,8 @@ pub(super) fn members(
             let prefix = keys::layer(segment.id, layer.number);
             let mut members = engine.scan(&prefix);
             match after {
-                None => members.to_first(),
-                Some(after) => members.behind(&[&prefix[..], after].concat()),
+                None => members.seek_first(),
+                Some(after) => members.seek_behind(&[&prefix[..], after].concat()),
             }
             (members, layer.copies)
         })

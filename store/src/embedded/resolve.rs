@@ -70,7 +70,7 @@ impl Lookup {
             let mut linked = BTreeSet::new();
             for prefix in [Some(keys::links(target.application)), copy_links.clone()].into_iter().flatten() {
                 let mut links = engine.scan(&keys::links_of(&prefix, user));
-                links.to_first();
+                links.seek_first();
                 while let Some((id, _)) = links.entry()? {
                     linked.insert(id.to_vec());
                     links.forward();

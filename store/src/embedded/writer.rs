@@ -79,7 +79,7 @@ impl PreparedPiece for Prepared {
 
 fn last_piece_number(engine: &Engine, job: JobId) -> Result<Option<u64>> {
     let mut pieces = engine.scan(&keys::key(Table::Pieces, &[job.as_bytes()]));
-    pieces.to_last();
+    pieces.seek_last();
     let Some((key, _)) = pieces.entry()? else { return Ok(None) };
     let number = key.try_into().map_err(|_| StoreError::Corrupt("the key of a piece is too short".into()))?;
     Ok(Some(u64::from_be_bytes(number)))

@@ -142,8 +142,6 @@ fn play(mut bench: Bench, application: ApplicationId, steps: &[Step]) -> Vec<Str
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
-
     #[test]
     fn engines_agree(steps in steps()) {
         let application = ApplicationId::from_bytes([1; 16]);

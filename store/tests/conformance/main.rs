@@ -1,6 +1,12 @@
 //! One suite for all engines: what the traits promise, and that all engines agree with the simplest one.
 
-#![allow(missing_docs, reason = "tests")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::field_reassign_with_default,
+    reason = "tests"
+)]
 
 mod agreement;
 mod cases;

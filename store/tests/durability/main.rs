@@ -2,7 +2,13 @@
 //! kills it at any moment and looks, or reads the trace of its sync calls (a kill cannot find a missing sync,
 //! because the page cache outlives the process).
 
-#![allow(missing_docs, reason = "tests")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::field_reassign_with_default,
+    reason = "tests"
+)]
 
 mod child;
 
@@ -250,6 +256,24 @@ fn a_store_stops_after_a_failed_write() {
     drop(store);
     let store = open(folder.path());
     child::commit(&store, 0).unwrap();
+}
+
+#[test]
+fn commits_wait_for_compaction_and_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions { max_level0_files: 0, ..EmbeddedOptions::default() };
+    let store = Embedded::open(folder.path(), options).unwrap();
+    child::begin(&store);
+    // Four files of a piece lie in level 0; the limit is 128, and nobody else starts a compaction.
+    for piece in 0..70 {
+        child::commit(&store, piece).unwrap();
+    }
+    store.settle().unwrap();
+    drop(store);
+    let files = std::fs::read_dir(folder.path().join("db")).unwrap().map(|entry| entry.unwrap().path());
+    let runs = files.filter(|path| path.extension().is_some_and(|suffix| suffix == "sst")).count();
+    assert!(runs < 16, "{runs} files are left after settling");
+    assert_eq!(check(folder.path(), Some(69)), Some(69));
 }
 
 #[test]
