@@ -17,13 +17,13 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// The thread that shows the progress of a job on standard error.
 pub(crate) struct Display {
     thread: JoinHandle<()>,
-    done: mpsc::Sender<()>,
+    done: mpsc::SyncSender<()>,
 }
 
 impl Display {
     /// Starts showing.
     pub(crate) fn start(progress: Arc<JobProgress>) -> io::Result<Self> {
-        let (done, ended) = mpsc::channel();
+        let (done, ended) = mpsc::sync_channel(0);
         let thread = thread::Builder::new().name("progress".into()).spawn(move || {
             if io::stderr().is_terminal() { bar(&progress, &ended) } else { lines(&progress, &ended) }
         })?;

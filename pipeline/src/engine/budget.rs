@@ -43,7 +43,8 @@ impl ByteBudget {
     }
 
     /// Bytes taken now.
-    pub(super) fn used(&self) -> u64 {
+    #[cfg(test)]
+    fn used(&self) -> u64 {
         self.shared.taken.lock().used
     }
 

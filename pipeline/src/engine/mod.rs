@@ -61,6 +61,10 @@ impl Default for EngineOptions {
     }
 }
 
+/// Built pieces that wait for their turn. The budget of bytes stops a job long before; this is only
+/// the bound that everything has.
+const BUILT_PIECES: usize = 256;
+
 /// Why a job stopped before its end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -164,7 +168,7 @@ impl Engine {
         // The run has a token of its own: it also ends the reader when the committer has had enough.
         let stop = cancel.child_token();
         let definition = Arc::new(life.job.definition.clone());
-        let (built, pieces) = mpsc::channel();
+        let (built, pieces) = mpsc::sync_channel(BUILT_PIECES);
         let writer = store.map(|store| store.writer(life.job)).transpose()?;
         // It outlives the reader: the last tasks wait in it when everything is read.
         let lane = Arc::new(self.workers.lane());

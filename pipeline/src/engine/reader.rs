@@ -52,7 +52,7 @@ pub(super) struct Reader {
     pub(super) progress: Arc<JobProgress>,
     pub(super) cancel: CancellationToken,
     pub(super) build: Arc<Build>,
-    pub(super) built: mpsc::Sender<Result<BuiltPiece, JobError>>,
+    pub(super) built: mpsc::SyncSender<Result<BuiltPiece, JobError>>,
     /// Buffers that parsers are done with.
     pub(super) buffers: Arc<Mutex<Vec<Vec<u8>>>>,
 }

@@ -103,7 +103,11 @@ impl Drop for Workers {
 
 impl Lane {
     /// Hands in a task, waiting while the lane is full; `false` when `cancel` fires first.
-    pub(super) fn push(&self, task: impl FnOnce(&mut Parser) + Send + 'static, cancel: &CancellationToken) -> bool {
+    pub(super) fn push(
+        &self,
+        task: impl FnOnce(&mut Parser) + Send + 'static,
+        cancel: &CancellationToken,
+    ) -> bool {
         let mut state = self.shared.state.lock();
         while state.queue(self.id).waiting.len() >= self.depth {
             if cancel.is_cancelled() {
@@ -187,8 +191,8 @@ mod tests {
         let workers = Workers::start(1).unwrap();
         let never = CancellationToken::new();
         let (first, second) = (workers.lane(), workers.lane());
-        let (gate_sender, gate) = mpsc::channel::<()>();
-        let (sender, order) = mpsc::channel();
+        let (gate_sender, gate) = mpsc::sync_channel::<()>(1);
+        let (sender, order) = mpsc::sync_channel(8);
         // The only thread waits at the gate until both lanes are filled.
         assert!(first.push(move |_| gate.recv().unwrap(), &never));
         for lane in [(&first, "first"), (&second, "second")] {
@@ -209,8 +213,8 @@ mod tests {
         let workers = Workers::start(1).unwrap();
         let cancel = CancellationToken::new();
         let lane = workers.lane();
-        let (gate_sender, gate) = mpsc::channel::<()>();
-        let (begun_sender, begun) = mpsc::channel();
+        let (gate_sender, gate) = mpsc::sync_channel::<()>(1);
+        let (begun_sender, begun) = mpsc::sync_channel(8);
         let task = move |_: &mut Parser| {
             begun_sender.send(()).unwrap();
             let _ = gate.recv();
