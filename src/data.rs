@@ -24,7 +24,7 @@ pub(crate) struct Data {
 impl Data {
     /// Opens the folder, which is made on first use.
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
-        let store = Embedded::open(&folder.join("store"), EmbeddedOptions::default())?;
+        let store = Embedded::open(folder.join("store"), EmbeddedOptions::default())?;
         Ok(Self { folder: folder.to_owned(), store: Arc::new(store) })
     }
 
@@ -84,7 +84,7 @@ impl Data {
         {
             return Ok(Some(segment));
         }
-        Ok(self.segments(application)?.into_iter().filter(|segment| segment.name == name).next_back())
+        Ok(self.segments(application)?.into_iter().rfind(|segment| segment.name == name))
     }
 
     /// The segments of an application in order of id.

@@ -71,7 +71,7 @@ const BUILT_PIECES: usize = 256;
 pub enum JobError {
     /// The source as a whole cannot be read.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(SourceError),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -87,6 +87,12 @@ pub enum JobError {
     /// A defect in pinport; other jobs go on.
     #[error("a defect in pinport stopped the job: {0}")]
     Panicked(String),
+}
+
+impl From<SourceError> for JobError {
+    fn from(error: SourceError) -> Self {
+        if error == SourceError::Cancelled { Self::Cancelled } else { Self::Source(error) }
+    }
 }
 
 /// How a run of a job ended.
@@ -137,12 +143,12 @@ impl Engine {
     pub fn run(&self, run: Run, store: Option<&Arc<dyn Store>>) -> RunOutcome {
         let Run { mut job, source, folder, progress, cancel } = run;
         let mut last = None;
-        let result = self.drive(&mut job, &mut last, &source, folder, &progress, &cancel, store);
+        let result = guarded(|| self.drive(&mut job, &mut last, &source, folder, &progress, &cancel, store));
         if let Some(record) = &last {
             record.count_into(&mut job);
         }
         progress.finish(&job);
-        RunOutcome { job, last, stopped: result.err() }
+        RunOutcome { job, last, stopped: result.and_then(|result| result).err() }
     }
 
     #[expect(clippy::too_many_arguments, reason = "private, called once; the parts of one run")]
@@ -268,4 +274,21 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, JobError> {
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_of_the_job() {
+        let number = 17;
+        let message = |error| match error {
+            JobError::Panicked(message) => message,
+            other => panic!("{other}"),
+        };
+        assert_eq!(message(guarded(|| panic!("at {number}")).unwrap_err()), "at 17");
+        assert_eq!(message(guarded(|| panic!("plainly")).unwrap_err()), "plainly");
+        assert!(guarded(|| 1).is_ok());
+    }
 }

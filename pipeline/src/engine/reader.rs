@@ -67,6 +67,8 @@ struct Current {
     complete: Vec<u64>,
     error: Option<String>,
     empty: bool,
+    /// It has its bytes. It ends where the next record begins, and so still takes the end of an object.
+    full: bool,
 }
 
 impl Reader {
@@ -107,14 +109,11 @@ impl Reader {
                 Err(error) => current.fail(&error),
             }
             position = Position { object: position.object + 1, byte: 0, line: 0, ..position };
-            if current.complete.len() >= PIECE_OBJECTS {
-                current = self.end_piece(current, position);
-            }
+            current.full |= current.complete.len() >= PIECE_OBJECTS;
         }
-        if current.empty && current.complete.is_empty() && current.error.is_none() {
-            return Ok(());
+        if !(current.empty && current.complete.is_empty() && current.error.is_none()) {
+            self.close(current, position);
         }
-        self.end_piece(current, position);
         Ok(())
     }
 
@@ -139,7 +138,8 @@ impl Reader {
             Splitter::resume(self.definition.format, options, at, header)
         };
         loop {
-            let cut = position.byte + (current.cut_stream - position.stream);
+            let cut_stream = if current.full { self.next_cut(position.stream) } else { current.cut_stream };
+            let cut = position.byte + (cut_stream - position.stream);
             match self.timed(|| splitter.next(Some(cut))) {
                 Ok(Split::NeedInput) => {
                     self.buffers.lock().drain(..).for_each(|buffer| splitter.give_back(buffer));
@@ -152,17 +152,17 @@ impl Reader {
                     if read == 0 { splitter.finish() } else { splitter.advance(read) }
                 }
                 Ok(Split::Block(block)) => {
+                    if current.full {
+                        let next = self.begin_piece(current.piece.number + 1, position.stream);
+                        self.close(std::mem::replace(current, next), *position);
+                    }
                     let end = block.end;
                     let lines = end.line - block.origin.line;
                     position.stream += end.byte - position.byte;
                     (position.byte, position.line) = (end.byte, end.line);
                     current.lines_left = current.lines_left.saturating_sub(lines);
                     self.dispatch(block, lines, Arc::clone(&name), current)?;
-                    if position.stream >= current.cut_stream || current.lines_left == 0 {
-                        let next = self.begin_piece(current.piece.number + 1, position.stream);
-                        let done = std::mem::replace(current, next);
-                        self.close(done, *position);
-                    }
+                    current.full = position.stream >= current.cut_stream || current.lines_left == 0;
                 }
                 Ok(Split::End) => return Ok(Ok(())),
                 Err(refused) => return Ok(Err(refuse(&name, &refused))),
@@ -233,21 +233,20 @@ impl Reader {
     }
 
     fn begin_piece(&self, number: u64, stream: u64) -> Current {
-        let piece_bytes = self.definition.piece_bytes;
         Current {
             piece: Arc::new(OpenPiece::new(number)),
-            cut_stream: (stream / piece_bytes + 1) * piece_bytes,
+            cut_stream: self.next_cut(stream),
             lines_left: PIECE_LINES,
             complete: Vec::new(),
             error: None,
             empty: true,
+            full: false,
         }
     }
 
-    fn end_piece(&self, done: Current, position: Position) -> Current {
-        let next = self.begin_piece(done.piece.number + 1, position.stream);
-        self.close(done, position);
-        next
+    /// The first multiple of the size of a piece behind `stream`.
+    fn next_cut(&self, stream: u64) -> u64 {
+        (stream / self.definition.piece_bytes + 1) * self.definition.piece_bytes
     }
 
     fn close(&self, done: Current, position: Position) {

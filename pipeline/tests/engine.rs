@@ -1,0 +1,345 @@
+//! The engine over real files: pieces do not depend on how they were made, and whatever stops a job leaves
+//! it where it can go on.
+
+use std::{fs, io::Write as _, path::Path, sync::Arc, thread};
+
+use pinport_model::{
+    Application, ApplicationId, FailureCode, Format, ImportDefinition, ImportJob, JobId, JobStatus,
+    PieceRecord, RecordLimits, SegmentId, SourceLocation, Timestamp, job::FailureBudget,
+};
+use pinport_pipeline::{
+    engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, files},
+    source::{Settings, Source, SourceOptions},
+};
+use pinport_store::{Store, memory::Memory};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+const PIECE: u64 = 4096;
+const APPLICATION: ApplicationId = ApplicationId::from_bytes([1; 16]);
+
+/// A folder of objects, a store, and where the job's files go.
+struct House {
+    io: Runtime,
+    objects: TempDir,
+    work: TempDir,
+    store: Arc<dyn Store>,
+}
+
+impl House {
+    fn new() -> Self {
+        let store: Arc<dyn Store> = Arc::new(Memory::default());
+        let application = Application {
+            id: APPLICATION,
+            name: "default".into(),
+            created: Timestamp::from_millis(0),
+            tags: Default::default(),
+        };
+        store.create_application(&application).unwrap();
+        let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Self { io, objects: tempfile::tempdir().unwrap(), work: tempfile::tempdir().unwrap(), store }
+    }
+
+    fn object(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.objects.path().join(name), bytes).unwrap();
+    }
+
+    fn job(&self, format: Format) -> ImportJob {
+        let id = JobId::generate();
+        let definition = ImportDefinition {
+            application: APPLICATION,
+            source: SourceLocation::Path(self.objects.path().to_owned()),
+            source_text: "objects".into(),
+            format,
+            register_endpoints: true,
+            segment: Some(SegmentId::from(id)),
+            segment_name: Some("all".into()),
+            role_arn: None,
+            external_id: None,
+            piece_bytes: PIECE,
+            limits: RecordLimits::default(),
+            max_failures: None,
+        };
+        let job = ImportJob::new(id, definition, Timestamp::from_millis(1));
+        self.store.create_job(&job).unwrap();
+        job
+    }
+
+    /// Runs a job; `stop_at` stops it when so many pieces are committed.
+    fn run(&self, job: ImportJob, options: EngineOptions, stop_at: Option<u64>) -> RunOutcome {
+        let cancel = CancellationToken::new();
+        let progress = Arc::new(JobProgress::new(job.id));
+        let source_options =
+            SourceOptions { cancel: cancel.clone(), settings: Settings::empty(), ..SourceOptions::default() };
+        let source = Source::open(&job.definition.source, source_options, self.io.handle().clone()).unwrap();
+        let watcher = stop_at.map(|pieces| {
+            let (progress, cancel) = (Arc::clone(&progress), cancel.clone());
+            thread::spawn(move || {
+                while progress.snapshot().pieces_done < pieces && !progress.snapshot().status.is_terminal() {
+                    thread::yield_now();
+                }
+                cancel.cancel();
+            })
+        });
+        let folder = self.folder(&job);
+        let run = Run { job, source: Arc::new(source), folder, progress: Arc::clone(&progress), cancel };
+        let outcome = Engine::start(options).unwrap().run(run, Some(&self.store));
+        if let Some(watcher) = watcher {
+            watcher.join().unwrap();
+        }
+        outcome
+    }
+
+    fn folder(&self, job: &ImportJob) -> std::path::PathBuf {
+        self.work.path().join(job.id.to_string())
+    }
+
+    fn pieces(&self, job: &ImportJob) -> Vec<PieceRecord> {
+        self.store.pieces(job.id, 0, usize::MAX).unwrap()
+    }
+
+    fn members(&self, job: &ImportJob) -> Vec<(String, Option<String>)> {
+        let segment = self.store.segment(APPLICATION, job.id.into()).unwrap().unwrap();
+        let version = segment.current().unwrap();
+        let members = self.store.members(&segment, version, None, usize::MAX).unwrap();
+        members.into_iter().map(|member| (member.id, member.address)).collect()
+    }
+}
+
+fn options(block_bytes: usize, threads: usize) -> EngineOptions {
+    EngineOptions { block_bytes, threads, bytes_in_flight: 64 << 10 }
+}
+
+/// Rows of which every tenth is broken, every seventh repeats an id, and some span lines in CSV.
+fn rows(format: Format, rows: std::ops::Range<u64>) -> Vec<u8> {
+    let mut text = String::new();
+    if format == Format::Csv {
+        text.push_str("Id,ChannelType,Address,Attributes.note\n");
+    }
+    for row in rows {
+        let id = if row % 7 == 0 { row / 7 } else { row };
+        let channel = if row % 10 == 3 { "PIGEON" } else { "EMAIL" };
+        match format {
+            Format::Json => text.push_str(&format!(
+                "{{\"Id\":\"{id}\",\"ChannelType\":\"{channel}\",\"Address\":\"{row}@example.com\"}}\n"
+            )),
+            Format::Csv => text.push_str(&format!("{id},{channel},{row}@example.com,\"one\ntwo {row}\"\n")),
+        }
+    }
+    text.into_bytes()
+}
+
+fn gzip(members: &[Vec<u8>]) -> Vec<u8> {
+    members
+        .iter()
+        .flat_map(|member| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(member).unwrap();
+            encoder.finish().unwrap()
+        })
+        .collect()
+}
+
+fn fill(house: &House, format: Format) {
+    let suffix = format.suffix();
+    house.object(&format!("a.{suffix}"), &rows(format, 0..600));
+    house.object(&format!("b.{suffix}.gz"), &gzip(&[rows(format, 600..900), Vec::new()]));
+    house.object(&format!("c.{suffix}"), b"");
+    for small in 0..30 {
+        house.object(&format!("d{small:02}.{suffix}"), &rows(format, 900 + small * 5..905 + small * 5));
+    }
+    house.object(&format!("e.{suffix}"), &rows(format, 0..300));
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn pieces_do_not_depend_on_blocks_or_threads() {
+    for format in [Format::Json, Format::Csv] {
+        let mut first: Option<(Vec<PieceRecord>, String, Vec<_>)> = None;
+        for (block_bytes, threads) in [(512 << 10, 1), (64, 3), (1000, 2), (PIECE as usize, 4)] {
+            let house = House::new();
+            fill(&house, format);
+            let job = house.job(format);
+            let RunOutcome { job, stopped, .. } = house.run(job, options(block_bytes, threads), None);
+            assert!(stopped.is_none(), "{stopped:?}");
+            assert_eq!(job.status, JobStatus::Completed);
+            assert_eq!((job.tally.read, job.tally.failed), (1350, 135));
+            assert!(job.tally.balances());
+            let folder = house.folder(&job);
+            let objects = house.objects.path().display().to_string();
+            let mut pieces = house.pieces(&job);
+            assert!(pieces.len() > 10);
+            // Failure texts name the folder, which each round has its own of.
+            for class in pieces
+                .iter_mut()
+                .flat_map(|piece| [&mut piece.tally, &mut piece.total])
+                .flat_map(|tally| &mut tally.classes)
+            {
+                class.example = class.example.replace(&objects, "");
+            }
+            for piece in &mut pieces {
+                piece.failures_len = 0;
+            }
+            let failures = read(&files::failures_path(&folder)).replace(&objects, "");
+            let outcome = (pieces, failures, house.members(&job));
+            match &first {
+                None => first = Some(outcome),
+                Some(first) => assert!(first == &outcome, "{format} {block_bytes} {threads}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stopped_job_goes_on_and_ends_the_same() {
+    for format in [Format::Json, Format::Csv] {
+        let house = House::new();
+        fill(&house, format);
+        let whole = house.run(house.job(format), options(512, 2), None);
+        let stopped_job = house.job(format);
+        let mut job = stopped_job.clone();
+        let mut stops = 0;
+        for stop_at in [1, 3, 4, 8, 15] {
+            let outcome = house.run(job, options(512, 2), Some(stop_at));
+            job = outcome.job;
+            match outcome.stopped {
+                Some(JobError::Cancelled) => stops += 1,
+                None => break,
+                Some(error) => panic!("{error}"),
+            }
+            assert!(!job.status.is_terminal());
+        }
+        assert!(stops > 0, "it was never stopped");
+        if !job.status.is_terminal() {
+            job = house.run(job, options(700, 3), None).job;
+        }
+        assert_eq!(job.status, JobStatus::Completed);
+        assert_eq!(job.tally, whole.job.tally);
+        assert_eq!(house.pieces(&job), house.pieces(&whole.job));
+        let (one, other) = (house.folder(&job), house.folder(&whole.job));
+        assert_eq!(read(&files::failures_path(&one)), read(&files::failures_path(&other)));
+        let rejects = |folder: &Path| {
+            files::rejects_paths(folder, format).iter().map(|path| read(path)).collect::<Vec<_>>()
+        };
+        assert_eq!(rejects(&one), rejects(&other));
+        assert_eq!(house.members(&job), house.members(&whole.job));
+    }
+}
+
+#[test]
+fn the_later_record_wins_whatever_ran_in_parallel() {
+    let house = House::new();
+    for object in 0..20 {
+        let rows: String = (0..200)
+            .map(|row| {
+                format!(
+                    "{{\"Id\":\"{}\",\"ChannelType\":\"EMAIL\",\"Address\":\"{object}-{row}\"}}\n",
+                    row % 50
+                )
+            })
+            .collect();
+        house.object(&format!("{object:02}.json"), rows.as_bytes());
+    }
+    let outcome = house.run(house.job(Format::Json), options(300, 4), None);
+    for (id, address) in house.members(&outcome.job) {
+        let row = 150 + id.parse::<u64>().unwrap();
+        assert_eq!(address.unwrap(), format!("19-{row}"));
+    }
+}
+
+#[test]
+fn a_damaged_object_fails_its_piece_and_no_other_object() {
+    let house = House::new();
+    house.object("a.json", &rows(Format::Json, 1..2));
+    let mut damaged = gzip(&[rows(Format::Json, 2..500)]);
+    let middle = damaged.len() / 2;
+    damaged[middle..].fill(0xff);
+    house.object("b.json.gz", &damaged);
+    house.object("c.json", &rows(Format::Json, 501..503));
+    let RunOutcome { job, stopped, .. } = house.run(house.job(Format::Json), options(512, 2), None);
+    assert!(stopped.is_none(), "{stopped:?}");
+    assert_eq!((job.status, job.failed_pieces), (JobStatus::Failed, 1));
+    let error = job.error.clone().unwrap();
+    assert!(error.contains("b.json.gz is ") && error.contains("at byte"), "{error}");
+    let members = house.members(&job);
+    for id in ["1", "501", "502"] {
+        assert!(members.iter().any(|(member, _)| member == id), "{id} is missing");
+    }
+    assert!(house.store.segment(APPLICATION, job.id.into()).unwrap().unwrap().current().unwrap().partial);
+}
+
+#[test]
+fn a_refused_object_is_named() {
+    let house = House::new();
+    house.object("a.csv", b"Id,ChannelType,Address\n1,EMAIL,a@example.com\n");
+    house.object("b.csv", b"Name,Mail\nx,y\n");
+    let RunOutcome { job, .. } = house.run(house.job(Format::Csv), options(512, 1), None);
+    let error = job.error.unwrap();
+    assert!(
+        error.contains("b.csv: line 1: the header has none of the columns Id, Address, User.UserId"),
+        "{error}"
+    );
+    assert_eq!((job.status, job.tally.registered), (JobStatus::Failed, 1));
+}
+
+#[test]
+fn a_job_over_its_failure_budget_is_given_up() {
+    let house = House::new();
+    fill(&house, Format::Json);
+    let mut job = house.job(Format::Json);
+    job.definition.max_failures = Some(FailureBudget::Count(20));
+    let RunOutcome { job, stopped, .. } = house.run(job, options(512, 2), None);
+    assert!(stopped.is_none(), "{stopped:?}");
+    assert_eq!(job.status, JobStatus::Failed);
+    assert!(job.error.unwrap().contains("over the failure budget"));
+    assert!(job.tally.failed > 20 && job.tally.failed < 135, "{}", job.tally.failed);
+}
+
+#[test]
+fn records_that_ask_the_store_are_judged_in_source_order() {
+    let full = |id: &str| {
+        format!(
+            "{{\"Id\":\"{id}\",\"ChannelType\":\"SMS\",\"Address\":\"{id}\",\"User\":{{\"UserId\":\"u-{id}\"}}}}\n"
+        )
+    };
+    let update = |id: &str| format!("{{\"Id\":\"{id}\",\"Attributes\":{{\"a\":\"b\"}}}}\n");
+    let user = |id: &str| format!("{{\"User\":{{\"UserId\":\"u-{id}\"}}}}\n");
+    let lines = [
+        update("late"),
+        user("late"),
+        full("early"),
+        update("early"),
+        user("early"),
+        full("late"),
+        update("late"),
+        user("nobody"),
+    ];
+    // One row a piece, then all in one piece.
+    for (padding, expected_pieces) in [(PIECE as usize, 8), (0, 1)] {
+        let text: String = lines.iter().map(|line| format!("{}{line}", " ".repeat(padding))).collect();
+        let fresh = House::new();
+        fresh.object("a.json", text.as_bytes());
+        let RunOutcome { job, .. } = fresh.run(fresh.job(Format::Json), options(512, 3), None);
+        assert_eq!(fresh.pieces(&job).len(), expected_pieces);
+        let failures: Vec<pinport_model::Failure> = read(&files::failures_path(&fresh.folder(&job)))
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let failed: Vec<_> = failures.iter().map(|failure| (failure.line, failure.code)).collect();
+        assert_eq!(
+            failed,
+            [(1, FailureCode::UnknownEndpoint), (2, FailureCode::UnknownUser), (8, FailureCode::UnknownUser)]
+        );
+        assert_eq!(job.tally.registered, 5);
+        assert_eq!(fresh.members(&job).len(), 2);
+        let rejects = read(&files::rejects_paths(&fresh.folder(&job), Format::Json)[0]);
+        assert_eq!(
+            rejects.lines().map(str::trim).collect::<Vec<_>>(),
+            [update("late").trim(), user("late").trim(), user("nobody").trim()]
+        );
+    }
+}
