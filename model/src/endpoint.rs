@@ -183,9 +183,9 @@ impl User {
 
 /// The cohort of an endpoint: "0" to "99", the same for the same id on every machine (FNV-1a of the id).
 pub fn cohort(endpoint: &str) -> String {
-    let hash = endpoint
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = endpoint.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     (hash % 100).to_string()
 }
 

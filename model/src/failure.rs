@@ -226,8 +226,9 @@ mod tests {
 
     #[test]
     fn a_failure_is_one_harmless_line() {
-        let failure = FailureReason::of("ChannelType", FailureCode::UnknownValue, "\"a\nb\u{202e}\" is not one")
-            .locate("s3://bucket/a\x1b[2Jkey", Origin { object: 0, byte: 90, line: 17 });
+        let failure =
+            FailureReason::of("ChannelType", FailureCode::UnknownValue, "\"a\nb\u{202e}\" is not one")
+                .locate("s3://bucket/a\x1b[2Jkey", Origin { object: 0, byte: 90, line: 17 });
         assert_eq!(
             failure.to_string(),
             "s3://bucket/a\\u{1b}[2Jkey line 17: ChannelType: \"a\\nb\\u{202e}\" is not one"

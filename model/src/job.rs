@@ -220,7 +220,8 @@ impl Tally {
         self.read += 1;
         self.failed += 1;
         let member = failure.class_member();
-        let same = |class: &&mut FailureClass| class.code == failure.code && class.member.as_deref() == member;
+        let same =
+            |class: &&mut FailureClass| class.code == failure.code && class.member.as_deref() == member;
         match self.classes.iter_mut().find(same) {
             Some(class) => class.count += 1,
             None => self.classes.push(FailureClass {
@@ -362,8 +363,9 @@ mod tests {
         fn serde_word(status: JobStatus) -> String {
             use serde::de::value::{Error, StrDeserializer};
             let word = status.as_str();
-            let read = JobStatus::deserialize(serde::de::IntoDeserializer::<Error>::into_deserializer(word)
-                as StrDeserializer<'_, Error>);
+            let read =
+                JobStatus::deserialize(serde::de::IntoDeserializer::<Error>::into_deserializer(word)
+                    as StrDeserializer<'_, Error>);
             assert_eq!(read, Ok(status));
             word.to_owned()
         }

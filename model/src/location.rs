@@ -121,7 +121,9 @@ mod tests {
         assert_eq!(parse("file:///data"), Ok(SourceLocation::Path("/data".into())));
         assert_eq!(parse("contacts"), Ok(SourceLocation::Path("contacts".into())));
         assert_eq!(parse("-"), Ok(SourceLocation::Stdin));
-        for text in ["", "s3://", "s3:///key", "http://x/y", "file://relative", "s3://user@host/key", "s3://a b/k"] {
+        for text in
+            ["", "s3://", "s3:///key", "http://x/y", "file://relative", "s3://user@host/key", "s3://a b/k"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }
