@@ -55,8 +55,9 @@ pub(crate) enum Context {
     Prompt = 32,
     Form = 64,
     Confirm = 128,
-    /// The help or the whole text of an entry.
+    /// The whole text of an entry.
     Text = 256,
+    Help = 512,
 }
 
 use Context as C;
@@ -114,8 +115,9 @@ const SCREENS: u16 = LISTS | C::Detail as u16;
 const OF_JOB: u16 = C::Overview as u16 | C::Detail as u16;
 const FAILURES: u16 = C::Classes as u16 | C::Entries as u16;
 const OPENS: u16 = C::Overview as u16 | C::Classes as u16 | C::Entries as u16 | C::Events as u16;
-const SCROLLS: u16 = SCREENS | C::Text as u16;
-const ALL: u16 = 511;
+const SCROLLS: u16 = SCREENS | TEXTS;
+const TEXTS: u16 = C::Text as u16 | C::Help as u16;
+const ALL: u16 = 1023;
 
 /// Every key, the most needed first: the footer shows as many as fit.
 pub(crate) const TABLE: &[Binding] = &[
@@ -151,6 +153,7 @@ pub(crate) const TABLE: &[Binding] = &[
     ),
     line(&[key(' ')], Action::Toggle, C::Form as u16, "", "change a choice"),
     line(&[key('?'), code(KeyCode::F(1))], Action::Help, SCREENS, "help", "show the keys"),
+    line(&[key('q')], Action::Quit, SCREENS, "quit", "quit; jobs go on"),
     line(
         &[code(KeyCode::Enter), key('l'), code(KeyCode::Right)],
         Action::Open,
@@ -247,11 +250,10 @@ pub(crate) const TABLE: &[Binding] = &[
     line(
         &[code(KeyCode::Esc), key('q'), key('?'), code(KeyCode::Enter)],
         Action::Close,
-        C::Text as u16,
+        TEXTS,
         "close",
         "close the help or the text",
     ),
-    line(&[key('q')], Action::Quit, SCREENS, "quit", "quit; jobs go on"),
     line(&[control('c')], Action::Quit, ALL, "", "quit from anywhere"),
 ];
 
@@ -318,30 +320,26 @@ pub(crate) fn footer(context: Context, read_only: bool) -> impl Iterator<Item = 
     TABLE.iter().filter(move |line| line.is_for(context) && !line.label.is_empty() && line.may(read_only))
 }
 
-/// The lines of the help: headings and keys with what they do.
+/// The lines of the help: headings and keys with what they do, each where it is of use first.
 pub(crate) fn help(read_only: bool, symbols: Symbols) -> Vec<(String, &'static str)> {
-    let groups = [
-        ("everywhere", None),
-        ("jobs", Some(C::Overview)),
-        ("one job", Some(C::Detail)),
-        ("failures by reason", Some(C::Classes)),
-        ("failed records", Some(C::Entries)),
-        ("forms and questions", Some(C::Form)),
+    const GROUPS: [(&str, u16); 5] = [
+        ("everywhere", SCREENS),
+        ("jobs", C::Overview as u16),
+        ("one job", C::Detail as u16),
+        ("failures", FAILURES),
+        ("forms and questions", C::Form as u16 | C::Prompt as u16 | C::Confirm as u16),
     ];
-    let everywhere = |line: &Binding| line.contexts & SCREENS == SCREENS;
+    let group_of = |line: &Binding| {
+        if line.contexts & SCREENS == SCREENS {
+            return Some(0);
+        }
+        GROUPS.iter().skip(1).position(|(_, contexts)| line.contexts & contexts != 0).map(|index| index + 1)
+    };
     let mut lines = Vec::new();
-    for (title, context) in groups {
-        lines.push((title.to_owned(), ""));
-        let wanted = |line: &&Binding| match context {
-            None => everywhere(line),
-            Some(C::Form) => {
-                line.is_for(C::Form) && !everywhere(line)
-                    || line.is_for(C::Confirm) && line.contexts == C::Confirm as u16
-            }
-            Some(context) => line.is_for(context) && !everywhere(line),
-        };
-        let may = |line: &&Binding| line.may(read_only);
-        lines.extend(TABLE.iter().filter(wanted).filter(may).map(|line| (line.names(symbols), line.help)));
+    for (index, (title, _)) in GROUPS.iter().enumerate() {
+        let wanted = |line: &&Binding| group_of(line) == Some(index) && line.may(read_only);
+        lines.push(((*title).to_owned(), ""));
+        lines.extend(TABLE.iter().filter(wanted).map(|line| (line.names(symbols), line.help)));
     }
     lines
 }
@@ -350,8 +348,18 @@ pub(crate) fn help(read_only: bool, symbols: Symbols) -> Vec<(String, &'static s
 mod tests {
     use super::*;
 
-    const CONTEXTS: [Context; 9] =
-        [C::Overview, C::Detail, C::Classes, C::Entries, C::Events, C::Prompt, C::Form, C::Confirm, C::Text];
+    const CONTEXTS: [Context; 10] = [
+        C::Overview,
+        C::Detail,
+        C::Classes,
+        C::Entries,
+        C::Events,
+        C::Prompt,
+        C::Form,
+        C::Confirm,
+        C::Text,
+        C::Help,
+    ];
 
     #[test]
     fn no_key_has_two_meanings_in_one_place() {
@@ -396,7 +404,7 @@ mod tests {
             assert!(!line.help.is_empty());
             let listed =
                 help.iter().any(|(keys, text)| *keys == line.names(Symbols::Unicode) && *text == line.help);
-            let elsewhere = [C::Text as u16, ALL].contains(&line.contexts);
+            let elsewhere = [TEXTS, ALL].contains(&line.contexts);
             assert!(listed || elsewhere, "{} {}", line.names(Symbols::Unicode), line.help);
         }
         assert!(help.iter().any(|(keys, _)| keys == "ctrl-c"));

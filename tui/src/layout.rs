@@ -43,8 +43,8 @@ impl Column {
     const BY_IMPORTANCE: [Self; 11] = [
         Self::Status,
         Self::Progress,
-        Self::Failures,
         Self::Source,
+        Self::Failures,
         Self::Rows,
         Self::Left,
         Self::Application,
@@ -79,8 +79,8 @@ impl Column {
         match self {
             Self::Status => 7,
             Self::Progress => 4,
-            Self::Failures => 5,
-            Self::Source => 12,
+            Self::Failures => 6,
+            Self::Source => 8,
             Self::Rows => 6,
             Self::Left => 7,
             Self::Application => 10,
@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn columns_go_by_importance() {
         let names = |width| columns(width).into_iter().map(|(column, _)| column.title()).collect::<Vec<_>>();
-        assert_eq!(names(20), ["STATUS", "DONE", "FAILED"]);
+        assert_eq!(names(20), ["SOURCE", "STATUS", "DONE"]);
         assert_eq!(names(40), ["SOURCE", "STATUS", "DONE", "ROWS/S", "FAILED"]);
         assert_eq!(names(80).len(), 9);
     }

@@ -133,7 +133,7 @@ pub(crate) fn bytes(number: u64) -> String {
 /// Megabytes a second, without the unit: columns and axes name it.
 pub(crate) fn megabytes(rate: f64) -> String {
     let megabytes = rate.max(0.0) / 1e6;
-    if megabytes >= 99.95 { format!("{megabytes:.0}") } else { format!("{megabytes:.1}") }
+    if megabytes >= 99.95 { count(megabytes.round() as u64) } else { format!("{megabytes:.1}") }
 }
 
 /// A span of time in at most six cells: `0s`, `59s`, `3m04s`, `2h05m`, `3d04h`, `400d`.
@@ -152,6 +152,25 @@ pub(crate) fn span(millis: i64) -> String {
 pub(crate) fn percent(share: f64) -> String {
     let percent = if share.is_nan() { 0.0 } else { (share * 100.0).clamp(0.0, 100.0) };
     format!("{}%", if percent < 100.0 { percent.floor() } else { percent })
+}
+
+/// A share that is mostly small, in percent.
+pub(crate) fn small_percent(share: f64) -> String {
+    match share * 100.0 {
+        percent if percent > 0.0 && percent < 0.01 => "under 0.01%".into(),
+        percent if percent < 1.0 => format!("{percent:.2}%"),
+        percent => format!("{percent:.1}%"),
+    }
+}
+
+/// The end of a name without what all names of its kind end in: `part-0001` of `x/part-0001.json.gz`.
+pub(crate) fn stem(name: &str) -> &str {
+    const ENDINGS: [&str; 8] = [".gz", ".zst", ".bz2", ".xz", ".json", ".jsonl", ".ndjson", ".csv"];
+    let mut stem = name;
+    while let Some(shorter) = ENDINGS.iter().find_map(|ending| stem.strip_suffix(ending)) {
+        stem = shorter;
+    }
+    if stem.is_empty() || stem.ends_with('/') { name } else { stem }
 }
 
 /// `text` broken into lines of at most `width` cells, at spaces where there are any.
@@ -292,6 +311,18 @@ mod tests {
         assert_eq!(percent(0.9999), "99%");
         assert_eq!(percent(1.0), "100%");
         assert_eq!(percent(f64::NAN), "0%");
+    }
+
+    #[test]
+    fn names_lose_what_they_share() {
+        assert_eq!(stem("s3://b/part-0001.json.gz"), "s3://b/part-0001");
+        assert_eq!(stem("s3://b/.csv"), "s3://b/.csv");
+        assert_eq!(stem("folder"), "folder");
+        assert_eq!(small_percent(0.0), "0.00%");
+        assert_eq!(small_percent(0.00001), "under 0.01%");
+        assert_eq!(small_percent(0.005), "0.50%");
+        assert_eq!(small_percent(0.123), "12.3%");
+        assert_eq!(megabytes(25.6e9), "25,600");
     }
 
     #[test]

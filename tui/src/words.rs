@@ -15,20 +15,25 @@ use crate::{
 pub(crate) struct StatusWord {
     pub(crate) symbol: &'static str,
     pub(crate) word: &'static str,
-    /// At most five letters, where room is scarce.
+    /// At most four letters, where room is scarce.
     pub(crate) short: &'static str,
     pub(crate) role: Role,
+}
+
+/// A job that should run and does not move.
+pub(crate) fn stalled(symbols: Symbols) -> StatusWord {
+    StatusWord { symbol: symbols.choose("⚠", "!"), word: "stalled", short: "stal", role: Role::Warn }
 }
 
 pub(crate) fn status(job: &JobView, symbols: Symbols) -> StatusWord {
     let pick = |unicode, ascii| symbols.choose(unicode, ascii);
     let (symbol, word, short, role) = match job.progress.status {
-        JobStatus::PendingJob if job.paused => (pick("‖", "="), "paused", "pause", Role::Warn),
+        JobStatus::PendingJob if job.paused => (pick("‖", "="), "paused", "paus", Role::Warn),
         JobStatus::PendingJob => (pick("◌", "."), "waiting", "wait", Role::Dim),
         JobStatus::Created => (pick("◌", "."), "created", "new", Role::Dim),
         JobStatus::PreparingForInitialization => (pick("◌", "."), "preparing", "prep", Role::Active),
         JobStatus::Initializing => (pick("◌", "."), "planning", "plan", Role::Active),
-        JobStatus::Processing if job.paused => (pick("‖", "="), "pausing", "pause", Role::Warn),
+        JobStatus::Processing if job.paused => (pick("‖", "="), "pausing", "paus", Role::Warn),
         JobStatus::Processing => (pick("▶", ">"), "running", "run", Role::Active),
         JobStatus::Completing => (pick("▶", ">"), "completing", "end", Role::Active),
         JobStatus::Completed => (pick("✓", "+"), "completed", "done", Role::Good),

@@ -8,9 +8,9 @@ use super::{
     panes,
 };
 use crate::{
-    look::Role,
+    look::{Role, Symbols},
     state::{Dashboard, failures::Extent},
-    text::{append, clip_left, count, harmless, percent, short, width, wrap},
+    text::{append, clip_left, count, harmless, short, small_percent, width, wrap},
     words,
 };
 
@@ -34,7 +34,8 @@ pub(super) fn classes(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
     panes::list(brush, inner, classes.len() + 1, detail.class_row, |brush, at, index| {
         let Some(class) = index.checked_sub(1).and_then(|index| classes.get(index)) else {
             brush.right(Rect { width: at.width.min(6), ..at }, &short(failed), Role::Bad);
-            let text = format!("all reasons ({} of the records read)", percent(failed as f64 / read as f64));
+            let text =
+                format!("all reasons ({} of the records read)", small_percent(failed as f64 / read as f64));
             brush.text(after(at, 7), &text, Role::Plain);
             return;
         };
@@ -104,25 +105,23 @@ pub(super) fn entries(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
 
 /// Everything about a failed record, a line for each thing.
 pub(crate) fn entry_text(entry: &Failure) -> String {
-    let mut text = format!("{}\nline {}, byte {}", entry.object, count(entry.line), count(entry.byte));
+    // A line break in a name must not look like one of ours.
+    let clean = |text: &str| harmless(text, Symbols::Unicode);
+    let mut text =
+        format!("{}\nline {}, byte {}", clean(&entry.object), count(entry.line), count(entry.byte));
     if let Some(column) = entry.column {
         append!(text, ", column {}", count(column));
     }
     append!(text, "\n{}", entry.code);
     if let Some(member) = &entry.member {
-        append!(text, ", {member}");
+        append!(text, ", {}", clean(member));
     }
-    append!(text, "\n{}", entry.message);
+    append!(text, "\n{}", clean(&entry.message));
     text
 }
 
 /// Lines of `text`, each escaped and wrapped.
-pub(super) fn harmless_lines(
-    text: &str,
-    width: usize,
-    most: usize,
-    symbols: crate::look::Symbols,
-) -> Vec<String> {
+pub(super) fn harmless_lines(text: &str, width: usize, most: usize, symbols: Symbols) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.lines() {
         let room = most.saturating_sub(lines.len());

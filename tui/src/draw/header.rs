@@ -29,9 +29,12 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
         }
         Connection::Connected => {
             parts.push((format!("{} connected", symbols.choose("●", "*")), Role::Good));
-            if dashboard.server.is_none() {
-                parts.push((format!("{separator}no sample yet"), Role::Dim));
-            }
+            let text = if dashboard.server.is_some() {
+                format!("{} old", span(age))
+            } else {
+                "no sample yet".into()
+            };
+            parts.push((format!("{separator}{text}"), Role::Dim));
         }
         Connection::InProcess => {
             parts.push((format!("{} this process", symbols.choose("●", "*")), Role::Good))

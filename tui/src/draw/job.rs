@@ -75,7 +75,7 @@ fn summary(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, job: &JobVi
     let progress = &job.progress;
     let symbols = brush.look.symbols;
     let separator = symbols.separator();
-    let status = words::status(job, symbols);
+    let status = overview::status_word(dashboard, job, symbols);
     let share = words::share(progress);
     let ended = progress.status.is_terminal();
     let state = format!("{} {}", status.symbol, status.word);

@@ -21,7 +21,7 @@ use crate::{
 /// The widest an overlay gets.
 const MAX_WIDTH: u16 = 92;
 /// Cells of the keys' column in the help.
-const KEYS_WIDTH: usize = 18;
+const KEYS_WIDTH: usize = 20;
 
 pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, parts: Frame) {
     match &dashboard.overlay {

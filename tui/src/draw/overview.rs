@@ -6,11 +6,11 @@ use super::brush::{Brush, after, below, row};
 use crate::{
     draw::panes,
     layout::{self, Column},
-    look::Role,
+    look::{Role, Symbols},
     message::Connection,
-    state::{Dashboard, STALLED_MS, jobs::StatusFilter},
-    text::{append, bytes, clip_left, count, megabytes, percent, short, span, width},
-    words::{self, plural},
+    state::{Dashboard, jobs::StatusFilter},
+    text::{append, bytes, clip_left, count, megabytes, percent, short, span, stem, width},
+    words::{self, StatusWord, plural},
 };
 use pinport_model::{JobStatus, view::JobView};
 
@@ -32,7 +32,8 @@ fn totals(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
     let (records, bytes_rate) = dashboard.meters.rate();
     let separator = brush.look.symbols.separator();
     let mut text = format!(
-        "{active} active of {}{separator}{} rows/s{separator}{} MB/s{separator}{} failed",
+        "{} active of {}{separator}{} rows/s{separator}{} MB/s{separator}{} failed",
+        count(active),
         plural(server.jobs_total.max(jobs.len() as u64), "job"),
         count(records as u64),
         megabytes(bytes_rate),
@@ -128,13 +129,27 @@ fn job_row(
             Column::Id => _ = brush.text(at, &words::short_id(job.id), Role::Dim),
             Column::Application => _ = brush.text(at, &job.application_name, Role::Plain),
             Column::Source => {
-                _ = brush.text(at, &clip_left(&job.source, (*cells).into(), symbols), Role::Plain)
+                let cells = usize::from(*cells);
+                // A job of many jobs' names: the end tells them apart, the endings do not.
+                let fits = job.source.len() <= cells;
+                let name = if fits { &job.source } else { stem(&job.source) };
+                brush.text(at, &clip_left(name, cells, symbols), Role::Plain);
             }
             Column::Status => {
-                let status = words::status(job, symbols);
+                let status = status_word(dashboard, job, symbols);
                 let word =
                     if usize::from(*cells) < 2 + width(status.word) { status.short } else { status.word };
-                brush.parts(at, &[(status.symbol, status.role), (" ", Role::Plain), (word, status.role)]);
+                // Where the failures have no column, they still leave a mark.
+                let hidden =
+                    progress.failed > 0 && !columns.iter().any(|(known, _)| *known == Column::Failures);
+                let mark = if hidden { "!" } else { "" };
+                let parts = [
+                    (status.symbol, status.role),
+                    (" ", Role::Plain),
+                    (word, status.role),
+                    (mark, Role::Bad),
+                ];
+                brush.parts(at, &parts);
             }
             Column::Progress => match words::share(progress) {
                 None => _ = brush.text(at, symbols.choose("–", "-"), Role::Dim),
@@ -180,6 +195,14 @@ fn job_row(
     }
 }
 
+/// The status, or that the job has stalled.
+pub(super) fn status_word(dashboard: &Dashboard, job: &JobView, symbols: Symbols) -> StatusWord {
+    match dashboard.stalled_ms(job) {
+        Some(_) => words::stalled(symbols),
+        None => words::status(job, symbols),
+    }
+}
+
 /// The time left, or what stands in its place: a stall, or the time an ended job took.
 pub(super) fn left(dashboard: &Dashboard, job: &JobView, wide: bool) -> (String, Role) {
     let now = dashboard.server_now().as_millis();
@@ -188,12 +211,8 @@ pub(super) fn left(dashboard: &Dashboard, job: &JobView, wide: bool) -> (String,
         return (if wide { format!("took {took}") } else { took }, Role::Dim);
     }
     let meter = dashboard.meters.of(job.id);
-    let still = meter.map_or(0, |meter| meter.still_ms(now));
-    if job.progress.status == JobStatus::Processing && !job.paused && still >= STALLED_MS {
-        return (
-            if wide { format!("stall {}", span(still)) } else { format!("!{}", span(still)) },
-            Role::Warn,
-        );
+    if let Some(still) = dashboard.stalled_ms(job) {
+        return (if wide { format!("for {}", span(still)) } else { span(still) }, Role::Warn);
     }
     match meter.and_then(|meter| meter.left_ms(job)) {
         Some(left) => (span(left), Role::Plain),

@@ -165,6 +165,16 @@ fn stages(detail: &Detail, brush: &mut Brush<'_>, area: Rect) {
     let sentence = detail.bottleneck().unwrap_or_else(|| "no stage has worked yet".into());
     brush.text(row(area, 0), &sentence, Role::Title);
     let area = below(area, 1);
+    if usize::from(area.height) < detail.shares.len() {
+        // All of them in one row say more than the first ones in full.
+        let mut used = 0;
+        for share in &detail.shares {
+            let (name, busy) = (share.stage.as_str(), percent(share.busy));
+            let busy = format!(" {busy}  ");
+            used += brush.parts(after(row(area, 0), used), &[(name, Role::Dim), (&busy, Role::Plain)]);
+        }
+        return;
+    }
     let first = detail.row(Pane::Stages).min(detail.shares.len().saturating_sub(area.height.into()));
     for (line, share) in detail.shares.iter().skip(first).take(area.height.into()).enumerate() {
         let at = row(area, line);

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use pinport_model::{
-    FailureClass, JobId,
+    FailureClass, JobId, JobStatus,
     view::{JobDetail, PieceState, StageName},
 };
 
@@ -139,7 +139,8 @@ impl Detail {
             Some(full) if full.busy >= BUSY_FROM || busiest.busy < BUSY_FROM => full,
             _ => busiest,
         };
-        if stage.busy <= 0.0 && full.is_none() {
+        let status = self.view.as_ref()?.job.progress.status;
+        if stage.busy <= 0.0 && (full.is_none() || status != JobStatus::Processing) {
             return None;
         }
         let name = stage.stage.as_str();
@@ -147,7 +148,15 @@ impl Detail {
         if stage.threads == 0 {
             return Some(format!("most of the work: {name} ({percent} of the busy time)"));
         }
-        if full.is_none() && stage.busy < BUSY_FROM {
+        if status != JobStatus::Processing {
+            return Some(format!("busiest: {name} ({percent} busy)"));
+        }
+        if stage.busy < BUSY_FROM && full.is_some() {
+            return Some(format!(
+                "bottleneck: {name} (its queue is full, it is {percent} busy: it waits for something)"
+            ));
+        }
+        if stage.busy < BUSY_FROM {
             return Some(format!("no stage is busy (most: {name}, {percent}): the source gives no more"));
         }
         Some(format!("bottleneck: {name} ({percent} busy)"))

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use pinport_model::{
-    JobId, Timestamp,
+    JobId, JobStatus, Timestamp,
     history::{History, HistoryPoint},
     view::{JobView, Sample},
 };
@@ -14,8 +14,8 @@ const RATE_MS: i64 = 5_000;
 const ESTIMATE_MS: i64 = 20_000;
 /// Samples that are kept for both, however fast they come.
 const MAX_RECENT: usize = 256;
-/// Jobs whose histories are kept; those that ended first go first.
-const MAX_METERS: usize = 1024;
+/// Jobs whose histories are kept. A server runs far fewer at a time; those that ended are dropped beyond it.
+const MAX_METERS: usize = 4096;
 
 #[derive(Debug, Clone, Copy)]
 struct Recent {
@@ -108,7 +108,9 @@ impl Meters {
         let mut rate = (0.0, 0.0);
         for job in &sample.jobs {
             let known = self.jobs.get(&job.id);
-            if known.is_none() && (job.progress.status.is_terminal() || self.jobs.len() >= MAX_METERS * 2) {
+            let waits = matches!(job.progress.status, JobStatus::Created | JobStatus::PendingJob);
+            let idle = waits || job.progress.status.is_terminal();
+            if known.is_none() && (idle || self.jobs.len() >= MAX_METERS * 2) {
                 continue;
             }
             let before = known.and_then(|meter| meter.history.newest().copied());
@@ -120,8 +122,10 @@ impl Meters {
                 self.total.1 = self.total.1.saturating_add(now.bytes.saturating_sub(before.bytes));
                 self.total.2 = self.total.2.saturating_add(now.failed.saturating_sub(before.failed));
             }
-            rate.0 += meter.records().unwrap_or(0.0);
-            rate.1 += meter.bytes().unwrap_or(0.0);
+            if !job.progress.status.is_terminal() {
+                rate.0 += meter.records().unwrap_or(0.0);
+                rate.1 += meter.bytes().unwrap_or(0.0);
+            }
         }
         self.rate = rate;
         let (records, bytes, failed) = self.total;

@@ -14,7 +14,7 @@ pub(crate) mod meter;
 use std::{collections::VecDeque, path::PathBuf};
 
 use pinport_model::{
-    JobId, Timestamp,
+    JobId, JobStatus, Timestamp,
     view::{JobView, Sample},
 };
 use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
@@ -33,7 +33,7 @@ const NOTICE_MS: i64 = 10_000;
 /// A sample that is older than this is called stale.
 pub(crate) const STALE_MS: i64 = 5_000;
 /// A running job whose counters did not move for this long is called stalled.
-pub(crate) const STALLED_MS: i64 = 10_000;
+const STALLED_MS: i64 = 10_000;
 /// How often failed records are asked for anew while their job runs.
 const FAILURES_EVERY_MS: i64 = 5_000;
 
@@ -335,7 +335,8 @@ impl Dashboard {
 
     pub(crate) fn context(&self) -> Context {
         match (&self.overlay, self.screen()) {
-            (Some(Overlay::Help { .. } | Overlay::Text { .. }), _) => Context::Text,
+            (Some(Overlay::Help { .. }), _) => Context::Help,
+            (Some(Overlay::Text { .. }), _) => Context::Text,
             (Some(Overlay::Confirm { .. }), _) => Context::Confirm,
             (Some(Overlay::Prompt { .. }), _) => Context::Prompt,
             (Some(Overlay::Form(_)), _) => Context::Form,
@@ -375,6 +376,14 @@ impl Dashboard {
             }
             None => self.now,
         }
+    }
+
+    /// How long a job that should run has not moved, if that is long. By the last sample: a server that says
+    /// nothing is stale, its jobs are not stalled.
+    pub(crate) fn stalled_ms(&self, job: &JobView) -> Option<i64> {
+        let running = job.progress.status == JobStatus::Processing && !job.paused;
+        let still = self.meters.of(job.id)?.still_ms(self.server?.time.as_millis());
+        (running && still >= STALLED_MS).then_some(still)
     }
 
     /// Milliseconds since the newest sample came.

@@ -32,7 +32,11 @@ pub(crate) fn job(number: u64, status: JobStatus, seconds: u64) -> JobView {
     let source_total = 2_500_000_000;
     let ended = status.is_terminal();
     let started = !matches!(status, JobStatus::Created | JobStatus::PendingJob);
-    let seconds = if started { seconds } else { 0 };
+    let seconds = match status {
+        JobStatus::Completed => 100,
+        _ if started => seconds,
+        _ => 0,
+    };
     let bytes = (25_000_000 * seconds).min(source_total);
     let parsed = bytes / 500;
     let failed = if number.is_multiple_of(3) { 0 } else { parsed / 10_000 };
@@ -55,7 +59,7 @@ pub(crate) fn job(number: u64, status: JobStatus, seconds: u64) -> JobView {
             parsed,
             registered: parsed - failed,
             failed,
-            pieces_done: bytes / (32 << 20),
+            pieces_done: if status == JobStatus::Completed { 75 } else { bytes / (32 << 20) },
             pieces_failed: u64::from(status == JobStatus::Failed),
             pieces_total: source_total.div_ceil(32 << 20),
             objects_done: bytes / 1_000_000_000,
@@ -158,6 +162,7 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
     }
     let run = |state, count| PieceRun { state, count };
     let done = progress.pieces_done;
+    let active = u64::from(progress.status == JobStatus::Processing);
     let stage = |stage, busy_ms, threads, queued, queue_limit| StageView {
         stage,
         busy_ms,
@@ -181,12 +186,12 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
             max_failures: Some(FailureBudget::Percent(5.0)),
         },
         pieces: vec![
-            run(PieceState::Done, done.saturating_sub(3)),
-            run(PieceState::Failed, u64::from(done > 3)),
+            run(PieceState::Done, done.saturating_sub(if progress.failed > 0 { 3 } else { 2 })),
+            run(PieceState::Failed, u64::from(done > 3 && progress.failed > 0)),
             run(PieceState::Done, done.min(2)),
-            run(PieceState::Committing, 1),
-            run(PieceState::Parsing, 2),
-            run(PieceState::Reading, 1),
+            run(PieceState::Committing, active),
+            run(PieceState::Parsing, 2 * active),
+            run(PieceState::Reading, active),
         ],
         classes,
         failures,
@@ -308,7 +313,14 @@ pub(crate) fn screen(dashboard: &Dashboard, width: u16, height: u16) -> String {
     let buffer = terminal.backend().buffer();
     let mut text = String::new();
     for y in 0..height {
-        let line: String = (0..width).map(|x| buffer[(x, y)].symbol()).collect();
+        let mut line = String::new();
+        let mut x = 0;
+        while x < width {
+            let symbol = buffer[(x, y)].symbol();
+            line.push_str(symbol);
+            // The cell behind a wide character is covered by it.
+            x += (unicode_width::UnicodeWidthStr::width(symbol) as u16).max(1);
+        }
         text.push_str(line.trim_end());
         text.push('\n');
     }

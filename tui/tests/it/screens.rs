@@ -113,6 +113,26 @@ fn job_in_every_state() {
 }
 
 #[test]
+fn a_chart_over_a_life() {
+    let wave = |second: u64| {
+        let mut view = job(1, JobStatus::Processing, second);
+        // Faster and faster, a pause, then on at a third.
+        let parsed = match second {
+            0..60 => second * second * 20,
+            60..80 => 72_000,
+            _ => 72_000 + (second - 80) * 800,
+        };
+        (view.progress.parsed, view.progress.bytes) = (parsed, parsed * 500);
+        vec![view]
+    };
+    let mut dashboard = watched(wave, 119);
+    assert_snapshot!("overview_chart", screen(&dashboard, 80, 30));
+    press(&mut dashboard, "enter tab tab tab");
+    assert_snapshot!("job_chart", screen(&dashboard, 80, 30));
+    assert_snapshot!("job_chart_small", screen(&dashboard, 30, 10));
+}
+
+#[test]
 fn ten_thousand_pieces() {
     let mut dashboard = opened(running, 30);
     let mut view = detail(job(1, JobStatus::Processing, 31));
