@@ -194,7 +194,7 @@ pub(crate) fn overview(body: Rect) -> Overview {
     let totals = u16::from(body.height >= 6);
     let chart = match body.height {
         0..16 => 0,
-        16..24 => 4,
+        16..24 => 5,
         24..36 => 6,
         _ => 9,
     };
@@ -251,6 +251,15 @@ pub(crate) struct Detail {
     pub(crate) panes: Vec<(Pane, Rect)>,
 }
 
+/// Cells that a pane of a job's screen is wide.
+pub(crate) fn pane_width(body: Rect) -> u16 {
+    if has_two_columns(body) { body.width / 2 } else { body.width }
+}
+
+fn has_two_columns(body: Rect) -> bool {
+    body.width >= TWO_COLUMNS_FROM.0 && body.height >= TWO_COLUMNS_FROM.1
+}
+
 /// Lays a job's screen out. The pane with the focus is always there; `wanted` tells how many rows of content
 /// each pane can use.
 pub(crate) fn detail(body: Rect, focus: Pane, borders: bool, wanted: impl Fn(Pane) -> u16) -> Detail {
@@ -262,7 +271,7 @@ pub(crate) fn detail(body: Rect, focus: Pane, borders: bool, wanted: impl Fn(Pan
     };
     let [summary, rest] = Layout::vertical([Constraint::Length(summary), Constraint::Fill(1)]).areas(body);
     let mut panes = Vec::new();
-    if body.width >= TWO_COLUMNS_FROM.0 && body.height >= TWO_COLUMNS_FROM.1 {
+    if has_two_columns(body) {
         let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(rest);
         for (area, is_left) in [(left, true), (right, false)] {
             let column: Vec<Pane> = Pane::ALL.into_iter().filter(|pane| pane.is_left() == is_left).collect();

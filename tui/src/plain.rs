@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Jobs that the summary names.
-const MAX_SUMMARY: usize = 20;
+const MAX_SUMMARY: usize = 10;
 
 fn clean(text: &str) -> String {
     escape_controls(text).into_owned()

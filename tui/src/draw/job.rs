@@ -21,7 +21,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, bor
         brush.text(row(area, 0), &format!("waiting for job {id}"), Role::Dim);
         return;
     };
-    let width = area.width;
+    let width = layout::pane_width(area).saturating_sub(if borders { 2 } else { 0 });
     let places = layout::detail(area, detail.pane, borders, |pane| wanted(pane, detail, width));
     summary(dashboard, brush, places.summary, job);
     for (pane, area) in places.panes {

@@ -1,6 +1,7 @@
 //! The panes of a job: reasons of failures, piece map, stages, throughput, objects, definition.
 
 use pinport_model::{
+    JobStatus,
     history::History,
     view::{JobDetail, PieceRun, PieceState},
 };
@@ -19,7 +20,12 @@ pub(super) fn draw(pane: Pane, dashboard: &Dashboard, detail: &Detail, brush: &m
     if let (Pane::Throughput, meter) = (pane, dashboard.meters.of(detail.job)) {
         match meter {
             Some(meter) => chart(&meter.history, brush, area),
-            None => _ = brush.text(row(area, 0), "it ended before this dashboard began", Role::Dim),
+            None => {
+                let status = dashboard.view_of(detail.job).map(|job| job.progress.status);
+                let ended = status.is_some_and(JobStatus::is_terminal);
+                let text = if ended { "it ended before this dashboard began" } else { "it has not begun" };
+                brush.text(row(area, 0), text, Role::Dim);
+            }
         }
         return;
     }
@@ -101,7 +107,7 @@ fn pieces(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) 
     let shown = usize::try_from(total.div_ceil(per_cell).min(cells)).unwrap_or(usize::MAX);
     let mut runs = Runs::new(&view.pieces);
     for cell in 0..shown {
-        let (symbol, _, role) = match runs.next(per_cell) {
+        let (symbol, _, role) = match runs.next(per_cell.min(total - cell as u64 * per_cell)) {
             CellState::All(state) => words::piece(state, symbols),
             CellState::PartlyDone => (symbols.choose("□", "o"), "", Role::Good),
         };
