@@ -47,7 +47,8 @@ pub fn run(
     let guard = Guard::enter(output)?;
     let mut terminal =
         Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(64 << 10, output.writer())))?;
-    terminal.clear()?;
+    // Not `clear()`: that asks the terminal where its cursor is, and fails where nothing answers. The alternate
+    // screen is empty anyway.
     let mut dashboard = Dashboard::new(options);
     let size = terminal.size()?;
     dashboard

@@ -1,4 +1,5 @@
 //! A server's jobs at fixed moments.
+#![allow(clippy::unwrap_used, reason = "fixtures are right or a test fails")]
 
 use pinport_model::{
     ApplicationId, Failure, FailureClass, FailureCode, Format, ImportDefinition, JobId, JobStatus,
@@ -131,7 +132,7 @@ pub(crate) fn failure(line: u64) -> Failure {
         object: format!("s3://contacts-eu/2026/09/part-{:05}.json.gz", line / 40),
         line,
         byte: line * 531,
-        column: (line % 2 == 0).then_some(17),
+        column: line.is_multiple_of(2).then_some(17),
         code,
         member: member.map(str::to_owned),
         message: message.into(),
