@@ -6,6 +6,7 @@
 pub mod draft;
 pub mod endpoint;
 pub mod failure;
+pub mod history;
 pub mod ids;
 pub mod job;
 pub mod limits;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ApplicationId, Failure, FailureClass, Format, ImportDefinition, JobId, ObjectTally, Timestamp,
-    progress::Progress,
+    history::HistoryPoint, progress::Progress,
 };
 
 /// One job, short: a row of a list.
@@ -79,6 +79,49 @@ pub struct ObjectView {
     pub tally: ObjectTally,
 }
 
+/// A stage of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the stages of the pipeline, in order")]
+pub enum StageName {
+    Fetch,
+    Decode,
+    /// Fetch, decode and split where they are measured as one.
+    Read,
+    Parse,
+    Build,
+    Commit,
+}
+
+impl StageName {
+    /// The stage's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Decode => "decode",
+            Self::Read => "read",
+            Self::Parse => "parse",
+            Self::Build => "build",
+            Self::Commit => "commit",
+        }
+    }
+}
+
+/// How busy a stage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageView {
+    /// Which.
+    pub stage: StageName,
+    /// Milliseconds its threads were busy since this run of the job began, added up.
+    pub busy_ms: u64,
+    /// Its threads; 0 if it shares another stage's.
+    pub threads: u32,
+    /// What waits in front of it, in messages.
+    pub queued: u64,
+    /// How much may wait there; 0 if it has no queue of its own.
+    pub queue_limit: u64,
+}
+
 /// One job, whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobDetail {
@@ -96,6 +139,12 @@ pub struct JobDetail {
     pub objects: Vec<ObjectView>,
     /// What an operator should know.
     pub warnings: Vec<String>,
+    /// Its stages in order; empty when they are not measured (`busy_ms` of the progress is shown instead).
+    #[serde(default)]
+    pub stages: Vec<StageView>,
+    /// Its counters over its life, so that who connects late sees all of it; empty if the server keeps none.
+    #[serde(default)]
+    pub history: Vec<HistoryPoint>,
 }
 
 /// Something that happened.

@@ -1,0 +1,189 @@
+//! A job's counters over its life, in a fixed number of points: what throughput charts are drawn from.
+//!
+//! Counters are kept, not rates, so thinning the points out never loses a record: the rate between any two of
+//! them is exact over the time that really passed. No clock is read here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// Counters at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryPoint {
+    /// When.
+    pub time: Timestamp,
+    /// Records parsed up to then.
+    pub records: u64,
+    /// Decoded bytes read up to then.
+    pub bytes: u64,
+    /// Records that failed up to then.
+    pub failed: u64,
+}
+
+/// At most [`History::MAX_POINTS`] points, from the first to the newest, about evenly apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    points: Vec<HistoryPoint>,
+    newest: Option<HistoryPoint>,
+    spacing_ms: i64,
+}
+
+impl History {
+    /// Points that are kept: more than the columns of a wide terminal, few enough for an event.
+    pub const MAX_POINTS: usize = 256;
+    /// A clock that was set back by more than this begins a new history; by less, the point is left out.
+    const MAX_BACK_MS: i64 = 60_000;
+
+    /// The history that ends with the last of these points.
+    pub fn from_points(points: &[HistoryPoint]) -> Self {
+        let mut history = Self::default();
+        points.iter().for_each(|point| history.push(*point));
+        history
+    }
+
+    /// Adds a point behind the others.
+    pub fn push(&mut self, point: HistoryPoint) {
+        let Some(newest) = self.newest else {
+            self.points.push(point);
+            self.newest = Some(point);
+            return;
+        };
+        let passed = point.time.as_millis().saturating_sub(newest.time.as_millis());
+        if passed < -Self::MAX_BACK_MS || point.records < newest.records || point.bytes < newest.bytes {
+            *self = Self::default();
+            return self.push(point);
+        }
+        if passed <= 0 {
+            return;
+        }
+        self.newest = Some(point);
+        let kept = self.points.last().map_or(i64::MIN, |last| last.time.as_millis());
+        if point.time.as_millis().saturating_sub(kept) < self.spacing_ms {
+            return;
+        }
+        if self.points.len() == Self::MAX_POINTS - 1 {
+            self.thin_out();
+        }
+        self.points.push(point);
+    }
+
+    fn thin_out(&mut self) {
+        let mut index = 0;
+        self.points.retain(|_| {
+            index += 1;
+            index % 2 == 1
+        });
+        let span = self.span_ms();
+        self.spacing_ms = (span / (Self::MAX_POINTS as i64 / 2)).max(self.spacing_ms);
+    }
+
+    /// The points from the first to the newest.
+    pub fn points(&self) -> impl Iterator<Item = &HistoryPoint> {
+        let last = self.points.last().map(|point| point.time);
+        self.points.iter().chain(self.newest.iter().filter(move |newest| Some(newest.time) != last))
+    }
+
+    /// The first point.
+    pub fn oldest(&self) -> Option<&HistoryPoint> {
+        self.points.first()
+    }
+
+    /// The newest point.
+    pub fn newest(&self) -> Option<&HistoryPoint> {
+        self.newest.as_ref()
+    }
+
+    /// Milliseconds from the first to the newest point.
+    pub fn span_ms(&self) -> i64 {
+        match (self.points.first(), self.newest) {
+            (Some(first), Some(newest)) => newest.time.as_millis().saturating_sub(first.time.as_millis()),
+            _ => 0,
+        }
+    }
+
+    /// The rates (a second) of a counter over the whole life, in `columns` equal spans of time. Empty while
+    /// there are fewer than two points.
+    pub fn rates(&self, columns: usize, counter: impl Fn(&HistoryPoint) -> u64) -> Vec<f64> {
+        let points: Vec<(f64, f64)> =
+            self.points().map(|point| (point.time.as_millis() as f64, counter(point) as f64)).collect();
+        let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
+        let (start, step) = (first.0, (last.0 - first.0) / columns.max(1) as f64);
+        if step <= 0.0 {
+            return Vec::new();
+        }
+        let mut segment = 0;
+        let mut before = first.1;
+        let mut rates = Vec::with_capacity(columns);
+        for column in 1..=columns {
+            let time = start + step * column as f64;
+            while segment + 2 < points.len() && points[segment + 1].0 < time {
+                segment += 1;
+            }
+            let (from, to) = (points[segment], points[segment + 1]);
+            let share = ((time - from.0) / (to.0 - from.0)).clamp(0.0, 1.0);
+            let value = from.1 + (to.1 - from.1) * share;
+            rates.push(((value - before) * 1000.0 / step).max(0.0));
+            before = value;
+        }
+        rates
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64, records: u64) -> HistoryPoint {
+        HistoryPoint { time: Timestamp::from_millis(millis), records, bytes: records * 10, failed: 0 }
+    }
+
+    #[test]
+    fn a_long_life_keeps_its_ends_and_its_bound() {
+        let mut history = History::default();
+        for second in 0..100_000 {
+            history.push(at(second * 1000, second as u64 * 7));
+            assert!(history.points().count() <= History::MAX_POINTS);
+        }
+        let points: Vec<_> = history.points().copied().collect();
+        assert_eq!(points.first(), Some(&at(0, 0)));
+        assert_eq!(points.last(), Some(&at(99_999_000, 99_999 * 7)));
+        assert!(points.len() > History::MAX_POINTS / 3);
+        assert!(points.is_sorted_by(|a, b| a.time < b.time));
+    }
+
+    #[test]
+    fn rates_add_up_to_what_was_counted() {
+        let mut history = History::default();
+        let mut records = 0;
+        for step in 0..5_000_i64 {
+            records += (step as u64 * 31) % 997;
+            history.push(at(step * 350 + step % 7, records));
+        }
+        let first = history.oldest().unwrap().records;
+        for columns in [1, 3, 40, 200, 1000] {
+            let rates = history.rates(columns, |point| point.records);
+            let seconds = history.span_ms() as f64 / 1000.0 / columns as f64;
+            let sum: f64 = rates.iter().map(|rate| rate * seconds).sum();
+            assert!((sum - (records - first) as f64).abs() < 1.0, "{columns}: {sum}");
+        }
+    }
+
+    #[test]
+    fn a_pause_shows_as_zero() {
+        let mut history = History::default();
+        for point in [at(0, 0), at(1000, 100), at(9000, 100), at(10_000, 200)] {
+            history.push(point);
+        }
+        let rates = history.rates(10, |point| point.records);
+        assert_eq!(rates, [100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 100.0]);
+    }
+
+    #[test]
+    fn a_restart_begins_anew_and_a_small_step_back_is_left_out() {
+        let mut history = History::from_points(&[at(0, 0), at(1000, 100), at(900, 150)]);
+        assert_eq!(history.newest(), Some(&at(1000, 100)));
+        history.push(at(2000, 5));
+        assert_eq!((history.oldest(), history.newest()), (Some(&at(2000, 5)), Some(&at(2000, 5))));
+        assert!(history.rates(10, |point| point.records).is_empty());
+    }
+}

@@ -1,0 +1,75 @@
+//! The dashboard over a server that does not exist: `cargo run -p pinport-tui --example pretend [JOBS]`.
+//! For looking at screens and for measuring what they cost; whatever is asked for is only told, not done.
+
+#[allow(dead_code, unreachable_pub, reason = "the fixtures serve the tests first")]
+#[path = "../tests/it/fixtures.rs"]
+mod fixtures;
+
+use std::{io::Write as _, sync::mpsc, thread, time::Duration};
+
+use pinport_model::{JobStatus, Timestamp, view::Sample};
+use pinport_tui::{Connection, Effect, FailuresPage, Look, Message, Options, Output, Palette, Symbols, run};
+
+fn main() -> std::io::Result<()> {
+    let jobs: u64 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(50);
+    let variable = |name: &str| std::env::var(name).ok();
+    let look =
+        Look { palette: Palette::from_environment(variable), symbols: Symbols::from_environment(variable) };
+    let (sender, messages) = mpsc::sync_channel(64);
+    let (asked, effects) = mpsc::channel::<Effect>();
+    let begun = Timestamp::now();
+    let now = move || (Timestamp::now().as_millis() - begun.as_millis()) as u64;
+    let view = move |number: u64| {
+        let status = if number % 7 == 6 { JobStatus::Completed } else { JobStatus::Processing };
+        let mut view = fixtures::job(number, status, now() / 1000);
+        let shift = begun.as_millis() - fixtures::START;
+        view.created = Timestamp::from_millis(view.created.as_millis() + shift);
+        let wave = 1.0 + (now() as f64 / 3000.0 + number as f64).sin() / 2.0;
+        view.progress.parsed = now() * 50 + (wave * 30_000.0) as u64;
+        view.progress.bytes = view.progress.parsed * 500;
+        view.progress.source_bytes = view.progress.bytes.min(view.progress.source_total);
+        view
+    };
+    let samples = sender.clone();
+    thread::spawn(move || {
+        let _ = samples.try_send(Message::Connection(Connection::Connected));
+        for sequence in 1.. {
+            let sample = Sample {
+                sequence,
+                time: Timestamp::now(),
+                jobs: (1..=jobs).map(view).collect(),
+                jobs_total: jobs,
+                bytes_in_flight: 96 << 20,
+                bytes_in_flight_limit: 256 << 20,
+                happenings: Vec::new(),
+            };
+            // A dashboard that is stopped loses samples; nobody waits for it.
+            let _ = samples.try_send(Message::Sample(Box::new(sample)));
+            thread::sleep(Duration::from_millis(500));
+        }
+    });
+    thread::spawn(move || {
+        for effect in effects {
+            let answer = match effect {
+                Effect::RequestDetail(id) => {
+                    let Some(number) = (1..=jobs).find(|number| fixtures::id(*number) == id) else {
+                        continue;
+                    };
+                    Message::Detail(Box::new(fixtures::detail(view(number))))
+                }
+                Effect::RequestFailures(query) => {
+                    let entries = (1..9999).map(fixtures::failure).filter(|failure| query.matches(failure));
+                    let entries = entries.take(1000).collect();
+                    Message::Failures(FailuresPage { query, entries, more: true })
+                }
+                effect => Message::EffectDone { text: format!("pretended: {effect:?}"), worked: true },
+            };
+            if sender.send(answer).is_err() {
+                return;
+            }
+        }
+    });
+    let options = Options { server: "pretended".into(), look, ..Options::default() };
+    let summary = run(options, Output::Stdout, &messages, |effect| _ = asked.send(effect))?;
+    std::io::stdout().write_all(summary.as_bytes())
+}

@@ -1,0 +1,131 @@
+//! Failed records: by reason, and one by one.
+
+use pinport_model::{Failure, JobId};
+use ratatui::layout::Rect;
+
+use super::{
+    brush::{Brush, after, below, row},
+    panes,
+};
+use crate::{
+    look::{Role, Symbols},
+    state::{Dashboard, failures::Extent},
+    text::{append, clip_left, count, harmless, short, small_percent, width, wrap},
+    words,
+};
+
+/// From here on the selected record is written out below the list.
+const WHOLE_FROM: u16 = 12;
+
+pub(super) fn classes(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: bool, id: JobId) {
+    let Some(detail) = dashboard.detail.as_ref().filter(|detail| detail.job == id) else { return };
+    let inner = brush.pane(area, "failures by reason", true, borders);
+    let Some(view) = &detail.view else {
+        brush.text(row(inner, 0), "waiting for the details", Role::Dim);
+        return;
+    };
+    let classes = detail.classes();
+    let failed = view.job.progress.failed;
+    if failed == 0 {
+        brush.text(row(inner, 0), "no record failed", Role::Good);
+        return;
+    }
+    let read = view.job.progress.parsed.max(failed);
+    panes::list(brush, inner, classes.len() + 1, detail.class_row, |brush, at, index| {
+        let Some(class) = index.checked_sub(1).and_then(|index| classes.get(index)) else {
+            brush.right(Rect { width: at.width.min(6), ..at }, &short(failed), Role::Bad);
+            let text =
+                format!("all reasons ({} of the records read)", small_percent(failed as f64 / read as f64));
+            brush.text(after(at, 7), &text, Role::Plain);
+            return;
+        };
+        brush.right(Rect { width: at.width.min(6), ..at }, &short(class.count), Role::Bad);
+        let used = 7 + brush.text(after(at, 7), &words::class(class), Role::Plain);
+        brush.text(after(at, used.max(40) + 2), &class.example, Role::Dim);
+    });
+}
+
+pub(super) fn entries(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: bool, id: JobId) {
+    let Some(failures) = dashboard.failures.as_ref().filter(|failures| failures.query.job == id) else {
+        return;
+    };
+    let query = &failures.query;
+    let mut title = match &query.class {
+        Some((code, Some(member))) => format!("{code} {member}"),
+        Some((code, None)) => code.to_string(),
+        None => "all reasons".into(),
+    };
+    let number = count(failures.entries.len() as u64);
+    match failures.extent {
+        Extent::First => append!(title, ": {number} of the job's first failures, asking for all"),
+        Extent::All => append!(title, ": {number}"),
+        Extent::Most => append!(title, ": the first {number}; w saves all"),
+    }
+    if !query.search.is_empty() {
+        append!(title, ", search: {}", query.search);
+    }
+    let inner = brush.pane(area, &title, true, borders);
+    if failures.entries.is_empty() {
+        let text = if query.search.is_empty() {
+            "none is known yet"
+        } else {
+            "none has that in it: esc drops the search"
+        };
+        brush.text(row(inner, 0), text, Role::Dim);
+        return;
+    }
+    let symbols = brush.look.symbols;
+    let whole = if inner.height >= WHOLE_FROM { (inner.height / 3).min(8) } else { 0 };
+    let rows = Rect { height: inner.height - whole, ..inner };
+    panes::list(brush, rows, failures.entries.len(), failures.row, |brush, at, index| {
+        let Some(entry) = failures.entries.get(index) else { return };
+        let place = format!(":{}", entry.line);
+        let room = (usize::from(at.width) / 3).max(8).saturating_sub(width(&place));
+        let object = clip_left(&entry.object, room, symbols);
+        let used = brush.parts(at, &[(&object, Role::Dim), (&place, Role::Plain)]);
+        let mut text = String::new();
+        if let Some(member) = &entry.member {
+            append!(text, "{member}: ");
+        }
+        text.push_str(&entry.message);
+        brush.text(after(at, used.max(room + 6) + 1), &text, Role::Plain);
+    });
+    if whole > 0
+        && let Some(entry) = failures.entries.get(failures.row)
+    {
+        let place = below(inner, rows.height.into());
+        let place = brush.pane(place, "selected", false, false);
+        let text =
+            harmless_lines(&entry_text(entry), usize::from(place.width), usize::from(place.height), symbols);
+        for (line, text) in text.iter().enumerate() {
+            brush.text(row(place, line), text, Role::Plain);
+        }
+    }
+}
+
+/// Everything about a failed record, a line for each thing.
+pub(crate) fn entry_text(entry: &Failure) -> String {
+    // A line break in a name must not look like one of ours.
+    let clean = |text: &str| harmless(text, Symbols::Unicode);
+    let mut text =
+        format!("{}\nline {}, byte {}", clean(&entry.object), count(entry.line), count(entry.byte));
+    if let Some(column) = entry.column {
+        append!(text, ", column {}", count(column));
+    }
+    append!(text, "\n{}", entry.code);
+    if let Some(member) = &entry.member {
+        append!(text, ", {}", clean(member));
+    }
+    append!(text, "\n{}", clean(&entry.message));
+    text
+}
+
+/// Lines of `text`, each escaped and wrapped.
+pub(super) fn harmless_lines(text: &str, width: usize, most: usize, symbols: Symbols) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let room = most.saturating_sub(lines.len());
+        lines.extend(wrap(&harmless(line, symbols), width, room));
+    }
+    lines
+}

@@ -1,0 +1,121 @@
+//! The first row, which says whether the numbers below are true, and the last, which says what can be done.
+
+use ratatui::layout::Rect;
+
+use super::brush::{Brush, after, row};
+use crate::{
+    keys,
+    look::Role,
+    message::Connection,
+    state::{Dashboard, STALE_MS, Screen},
+    text::{count, span, width},
+    words::short_id,
+};
+
+/// Connection and age of the sample come first: they fit everywhere.
+pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
+    let area = row(area, 0);
+    let symbols = brush.look.symbols;
+    let separator = symbols.separator();
+    let mut parts: Vec<(String, Role)> = Vec::new();
+    let age = dashboard.sample_age_ms();
+    let stale = dashboard.server.is_some() && age >= STALE_MS;
+    match &dashboard.connection {
+        Connection::Connecting => {
+            parts.push((format!("{} connecting", symbols.choose("◌", ".")), Role::Active))
+        }
+        Connection::Connected | Connection::InProcess if stale => {
+            parts.push((format!("{} stale {}", symbols.choose("◌", "!"), span(age)), Role::Warn));
+        }
+        Connection::Connected => {
+            parts.push((format!("{} connected", symbols.choose("●", "*")), Role::Good));
+            let text = if dashboard.server.is_some() {
+                format!("{} old", span(age))
+            } else {
+                "no sample yet".into()
+            };
+            parts.push((format!("{separator}{text}"), Role::Dim));
+        }
+        Connection::InProcess => {
+            parts.push((format!("{} this process", symbols.choose("●", "*")), Role::Good))
+        }
+        Connection::Disconnected { reason, .. } => {
+            let wait = dashboard.retry_at.as_millis().saturating_sub(dashboard.now.as_millis()).max(0);
+            parts.push((format!("{} disconnected", symbols.choose("✗", "x")), Role::Bad));
+            if dashboard.server.is_some() {
+                parts.push((format!("{separator}sample {} old", span(age)), Role::Warn));
+            }
+            let again = if wait == 0 { "retrying".into() } else { format!("retry in {}", span(wait + 999)) };
+            parts.push((format!("{separator}{again}"), Role::Plain));
+            parts.push((format!("{separator}{reason}"), Role::Dim));
+        }
+    }
+    if dashboard.frozen {
+        parts.insert(0, (format!("{} frozen{separator}", symbols.choose("‖", "=")), Role::Warn));
+    }
+    if dashboard.lost > 0 {
+        parts.push((format!("{separator}{} samples lost", count(dashboard.lost)), Role::Warn));
+    }
+    if dashboard.options.read_only {
+        parts.push((format!("{separator}read-only"), Role::Dim));
+    }
+    let used: usize = parts.iter().map(|(text, _)| width(text)).sum();
+    let title = title(dashboard, symbols.choose(" › ", " > "));
+    let room = usize::from(area.width);
+    let mut start = 0;
+    if used + width(&title) + 2 <= room {
+        start = brush.text(area, &title, Role::Title) + 2;
+    }
+    let parts: Vec<(&str, Role)> = parts.iter().map(|(text, role)| (text.as_str(), *role)).collect();
+    let used = start + brush.parts(after(area, start), &parts);
+    let server = &dashboard.options.server;
+    if !server.is_empty() && used + width(server) + 2 <= room {
+        brush.right(after(area, used + 2), server, Role::Dim);
+    }
+}
+
+/// Where the operator is.
+fn title(dashboard: &Dashboard, arrow: &str) -> String {
+    let mut title = String::from("pinport");
+    for screen in &dashboard.screens {
+        let name = match screen {
+            Screen::Overview => continue,
+            Screen::Job(id) => short_id(*id),
+            Screen::Classes(_) => "failures".into(),
+            Screen::Entries(_) => "records".into(),
+            Screen::Events => "events".into(),
+        };
+        title.push_str(arrow);
+        title.push_str(&name);
+    }
+    title
+}
+
+/// A notice while there is one, else the keys of this place.
+pub(super) fn footer(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
+    let area = row(area, 0);
+    if let Some((text, worked, _)) = &dashboard.notice
+        && dashboard.overlay.is_none()
+    {
+        let symbols = brush.look.symbols;
+        let (mark, role) = if *worked {
+            (symbols.choose("✓", "+"), Role::Good)
+        } else {
+            (symbols.choose("✗", "x"), Role::Bad)
+        };
+        let used = brush.text(area, mark, role);
+        brush.text(after(area, used + 1), text, Role::Plain);
+        return;
+    }
+    let mut used = 0;
+    for binding in keys::footer(dashboard.context(), dashboard.options.read_only) {
+        let key = binding.first(brush.look.symbols);
+        let cells = width(&key) + 1 + width(binding.label);
+        if used + cells > usize::from(area.width) {
+            break;
+        }
+        let wrote = brush
+            .parts(after(area, used), &[(&key, Role::Key), (" ", Role::Plain), (binding.label, Role::Plain)]);
+        used += wrote + 2;
+    }
+}

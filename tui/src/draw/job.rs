@@ -1,0 +1,133 @@
+//! One job: what it is and how far, then its panes.
+
+use pinport_model::{JobId, JobStatus, view::JobView};
+use ratatui::layout::Rect;
+
+use super::{
+    brush::{Brush, after, below, row},
+    overview, panes,
+};
+use crate::{
+    layout::{self, Pane},
+    look::Role,
+    state::{Dashboard, detail::Detail},
+    text::{append, count, harmless, megabytes, percent, span, wrap},
+    words,
+};
+
+pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: bool, id: JobId) {
+    let Some(detail) = dashboard.detail.as_ref().filter(|detail| detail.job == id) else { return };
+    let Some(job) = dashboard.view_of(id) else {
+        brush.text(row(area, 0), &format!("waiting for job {id}"), Role::Dim);
+        return;
+    };
+    let width = layout::pane_width(area).saturating_sub(if borders { 2 } else { 0 });
+    let places = layout::detail(area, detail.pane, borders, |pane| wanted(pane, detail, width));
+    summary(dashboard, brush, places.summary, job);
+    for (pane, area) in places.panes {
+        let focus = pane == detail.pane;
+        let title = title(pane, detail);
+        let inner = brush.pane(area, &title, focus, borders);
+        if detail.view.is_none() && pane != Pane::Throughput {
+            brush.text(row(inner, 0), "waiting for the details", Role::Dim);
+            continue;
+        }
+        panes::draw(pane, dashboard, detail, brush, inner);
+    }
+}
+
+/// Rows of content that a pane can use.
+fn wanted(pane: Pane, detail: &Detail, width: u16) -> u16 {
+    let rows = |rows: usize| u16::try_from(rows).unwrap_or(u16::MAX);
+    let Some(view) = &detail.view else { return 2 };
+    match pane {
+        Pane::Reasons => rows(detail.rows(pane)).clamp(1, 12),
+        Pane::Pieces => {
+            let total: u64 = detail.pieces.iter().fold(0, |sum, count| sum.saturating_add(*count));
+            let lines = total.div_ceil(u64::from(width.max(1))) + 1;
+            u16::try_from(lines).unwrap_or(u16::MAX).clamp(2, 9)
+        }
+        Pane::Stages => rows(detail.shares.len() + 1),
+        Pane::Throughput => 8,
+        Pane::Objects => rows(view.objects.len()).clamp(1, 12),
+        Pane::Definition => rows(detail.rows(pane)).min(16),
+    }
+}
+
+fn title(pane: Pane, detail: &Detail) -> String {
+    let Some(view) = &detail.view else { return pane.title().into() };
+    let progress = &view.job.progress;
+    match pane {
+        Pane::Reasons => format!("failures {}", count(progress.failed)),
+        Pane::Pieces => format!("pieces {}", words::pieces(progress)),
+        Pane::Objects => {
+            format!("objects {}/{}", count(progress.objects_done), count(progress.objects_total))
+        }
+        Pane::Definition if !view.warnings.is_empty() => {
+            format!("definition, {}", words::plural(view.warnings.len() as u64, "warning"))
+        }
+        pane => pane.title().into(),
+    }
+}
+
+/// What a job is and how it stands, the most important row first.
+fn summary(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, job: &JobView) {
+    let progress = &job.progress;
+    let symbols = brush.look.symbols;
+    let separator = symbols.separator();
+    let status = overview::status_word(dashboard, job, symbols);
+    let share = words::share(progress);
+    let ended = progress.status.is_terminal();
+    let state = format!("{} {}", status.symbol, status.word);
+    let (note, note_role) = overview::left(dashboard, job, true);
+    let note = match (ended, note.is_empty(), note_role == Role::Plain) {
+        (_, true, _) => String::new(),
+        (false, _, true) => format!("{separator}{note} left"),
+        _ => format!("{separator}{note}"),
+    };
+    let rate = rate(dashboard, job);
+    let percent = share.map(percent).unwrap_or_default();
+    let failed = format!("{separator}{} failed", count(progress.failed));
+    let failed_role = if progress.failed > 0 { Role::Bad } else { Role::Dim };
+    let first = row(area, 0);
+    let mut used = brush.parts(first, &[(&state, status.role), (" ", Role::Plain), (&percent, Role::Title)]);
+    used += brush.text(after(first, used), &failed, failed_role);
+    used += brush.text(after(first, used), &note, note_role);
+    brush.text(after(first, used), &format!("{separator}{rate}"), Role::Plain);
+
+    let mut line = 1;
+    if area.height >= 3 {
+        let bar = row(area, line);
+        let role = if progress.status == JobStatus::Failed { Role::Bad } else { status.role };
+        brush.bar(bar, share.unwrap_or(0.0), role);
+        line += 1;
+    }
+    if let Some(error) = &job.error {
+        // Why it failed is worth more than the figures.
+        let room = usize::from(area.height).saturating_sub(line);
+        let text = harmless(error, symbols);
+        for text in wrap(&text, area.width.into(), room) {
+            brush.text(row(area, line), &text, Role::Bad);
+            line += 1;
+        }
+    }
+    let mut text = words::records(progress);
+    append!(text, "{separator}{}", words::source_bytes(progress));
+    if usize::from(area.height) > line + 1 {
+        let source = format!("{}{separator}{}", job.source, job.application_name);
+        brush.text(row(area, line), &source, Role::Dim);
+        line += 1;
+    }
+    brush.text(row(below(area, line), 0), &text, Role::Plain);
+}
+
+fn rate(dashboard: &Dashboard, job: &JobView) -> String {
+    let meter = dashboard.meters.of(job.id).filter(|_| !job.progress.status.is_terminal());
+    let (records, bytes) = match meter {
+        Some(meter) => (meter.records().unwrap_or(0.0), meter.bytes().unwrap_or(0.0)),
+        None => words::average(&job.progress),
+    };
+    let took = span(words::took_ms(job, dashboard.server_now().as_millis()));
+    let text = format!("{} rows/s, {} MB/s", count(records as u64), megabytes(bytes));
+    if job.progress.status.is_terminal() { text } else { format!("{text}, for {took}") }
+}

@@ -1,0 +1,262 @@
+//! What lies over the screen: help, texts, questions, lines that are typed, the form.
+
+use ratatui::layout::Rect;
+
+use super::{
+    brush::{Brush, after, below, row},
+    failures::harmless_lines,
+};
+use crate::{
+    keys,
+    layout::{Frame, middle},
+    look::{Look, Role},
+    state::{
+        Dashboard, Overlay, Prompt,
+        form::{Field, Form},
+        input::Input,
+    },
+    text::{clip, clip_left, harmless, width, wrap},
+};
+
+/// The widest an overlay gets.
+const MAX_WIDTH: u16 = 92;
+/// Cells of the keys' column in the help.
+const KEYS_WIDTH: usize = 20;
+
+pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, parts: Frame) {
+    match &dashboard.overlay {
+        None => {}
+        Some(Overlay::Help { scroll }) => {
+            let lines = help_lines(dashboard.options.read_only, brush.look, inner_width(area.width));
+            scrolled(brush, body_of(area, parts), "help", lines.len(), *scroll, |brush, at, index| {
+                let (keys, text) = &lines[index];
+                if text.is_empty() {
+                    brush.text(at, keys, Role::Title);
+                } else {
+                    brush.text(at, keys, Role::Key);
+                    brush.text(after(at, help_indent(at.width.into())), text, Role::Plain);
+                }
+            });
+        }
+        Some(Overlay::Text { title, text, scroll }) => {
+            let lines = harmless_lines(text, inner_width(area.width), usize::MAX, brush.look.symbols);
+            scrolled(brush, body_of(area, parts), title, lines.len(), *scroll, |brush, at, index| {
+                brush.text(at, &lines[index], Role::Plain);
+            });
+        }
+        Some(Overlay::Confirm { question, .. }) => confirm(brush, body_of(area, parts), question),
+        Some(Overlay::Prompt { prompt, input }) => {
+            // It takes the footer's place, or the last row where there is no footer.
+            let at = row(area, usize::from(area.height.saturating_sub(1)));
+            let blank = " ".repeat(at.width.into());
+            brush.text(at, &blank, Role::Plain);
+            let label = match prompt {
+                Prompt::Filter => "filter: ",
+                Prompt::Search => "search: ",
+                Prompt::OpenById => "job id: ",
+                Prompt::SaveFailures(_) => "save failures to: ",
+                Prompt::SaveRejects(_) => "save rejects to: ",
+            };
+            let used = brush.text(at, label, Role::Key);
+            line(brush, after(at, used), input, true);
+        }
+        Some(Overlay::Form(form)) => draw_form(brush, body_of(area, parts), form),
+    }
+}
+
+/// Overlays leave the footer to the keys.
+fn body_of(area: Rect, parts: Frame) -> Rect {
+    Rect { height: area.height.saturating_sub(parts.footer.height), ..area }
+}
+
+fn inner_width(width: u16) -> usize {
+    let outer = width.min(MAX_WIDTH);
+    usize::from(if outer < 24 { outer } else { outer - 4 })
+}
+
+fn help_indent(width: usize) -> usize {
+    KEYS_WIDTH.min(width / 3)
+}
+
+/// The help, wrapped: continued lines have no keys.
+fn help_lines(read_only: bool, look: Look, width: usize) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    let room = width.saturating_sub(help_indent(width));
+    for (keys, text) in keys::help(read_only, look.symbols) {
+        if text.is_empty() {
+            lines.push((keys, String::new()));
+            continue;
+        }
+        let wide = crate::text::width(&keys) >= help_indent(width);
+        if wide {
+            lines.push((keys.clone(), " ".into()));
+        }
+        for (index, text) in wrap(text, room.max(1), 8).into_iter().enumerate() {
+            lines.push((if index == 0 && !wide { keys.clone() } else { String::new() }, text));
+        }
+    }
+    lines
+}
+
+/// Lines of the overlay that can be scrolled, on a terminal of this size.
+pub(crate) fn overlay_lines(dashboard: &Dashboard, size: (u16, u16)) -> usize {
+    let look = dashboard.options.look;
+    let lines = match &dashboard.overlay {
+        Some(Overlay::Help { .. }) => {
+            help_lines(dashboard.options.read_only, look, inner_width(size.0)).len()
+        }
+        Some(Overlay::Text { text, .. }) => {
+            harmless_lines(text, inner_width(size.0), usize::MAX, look.symbols).len()
+        }
+        _ => 0,
+    };
+    // The last line need not go further than the bottom.
+    lines.saturating_sub(usize::from(size.1.saturating_sub(4))) + 1
+}
+
+fn scrolled(
+    brush: &mut Brush<'_>,
+    area: Rect,
+    title: &str,
+    lines: usize,
+    scroll: usize,
+    mut draw: impl FnMut(&mut Brush<'_>, Rect, usize),
+) {
+    let height = u16::try_from(lines.saturating_add(2)).unwrap_or(u16::MAX);
+    let place = middle(area, MAX_WIDTH, height);
+    let room = usize::from(place.height.saturating_sub(2)).max(1);
+    let first = scroll.min(lines.saturating_sub(room));
+    let title = if lines > room {
+        format!("{title} {}-{} of {lines}", first + 1, (first + room).min(lines))
+    } else {
+        title.into()
+    };
+    let inner = brush.overlay(place, &title);
+    for index in first..lines.min(first.saturating_add(inner.height.into())) {
+        draw(brush, row(inner, index - first), index);
+    }
+}
+
+fn confirm(brush: &mut Brush<'_>, area: Rect, question: &str) {
+    let question = harmless(question, brush.look.symbols);
+    let room = usize::from(area.width.min(70)).saturating_sub(4).max(1);
+    let lines = wrap(&question, room, 12);
+    let height = u16::try_from(lines.len() + 4).unwrap_or(u16::MAX);
+    let inner = brush.overlay(middle(area, 70, height), "sure?");
+    // Where there is no room for both, how to answer stays.
+    let answers = row(inner, usize::from(inner.height.saturating_sub(1)));
+    for (index, line) in lines.iter().enumerate().take(usize::from(inner.height.saturating_sub(1))) {
+        brush.text(row(inner, index), line, Role::Plain);
+    }
+    brush.parts(
+        answers,
+        &[("y", Role::Key), (" yes   ", Role::Plain), ("n", Role::Key), (" no", Role::Plain)],
+    );
+}
+
+/// A line that is typed, with its cursor in sight.
+fn line(brush: &mut Brush<'_>, area: Rect, input: &Input, active: bool) {
+    let symbols = brush.look.symbols;
+    let (before, behind) = input.parts();
+    if !active {
+        brush.text(row(area, 0), input.text(), Role::Plain);
+        return;
+    }
+    let room = usize::from(area.width).saturating_sub(1);
+    let before = clip_left(before, room, symbols);
+    let used = brush.text(row(area, 0), &before, Role::Plain);
+    let at = after(row(area, 0), used);
+    let under = behind
+        .chars()
+        .next()
+        .map_or_else(|| " ".into(), |character| harmless(&character.to_string(), symbols));
+    let cells = brush.text(at, &under, Role::Plain);
+    brush.select(Rect { width: at.width.min(u16::try_from(cells.max(1)).unwrap_or(1)), ..at });
+    let rest = behind.char_indices().nth(1).map_or("", |(index, _)| &behind[index..]);
+    brush.text(
+        after(at, cells),
+        &clip(rest, usize::from(at.width).saturating_sub(cells), symbols),
+        Role::Plain,
+    );
+}
+
+fn draw_form(brush: &mut Brush<'_>, area: Rect, form: &Form) {
+    let symbols = brush.look.symbols;
+    // A row for each field, and one for what is wrong or meant where there is room.
+    let two = area.height >= 2 + 2 * Field::ALL.len() as u16;
+    let per_field = if two { 2 } else { 1 };
+    let height = 3 + per_field * Field::ALL.len() as u16;
+    let inner = brush.overlay(middle(area, 76, height), "new import");
+    let selected = Field::ALL.iter().position(|field| *field == form.field).unwrap_or(0);
+    let notes = if two { 0 } else { u16::from(inner.height >= 2) };
+    let rows = usize::from(inner.height.saturating_sub(notes)) / usize::from(per_field);
+    let first = crate::layout::first_row(selected, Field::ALL.len(), rows.max(1));
+    let label_width = if inner.width >= 36 { 13 } else { 0 };
+    for (line_index, field) in Field::ALL.into_iter().skip(first).take(rows.max(1)).enumerate() {
+        let at = row(inner, line_index * usize::from(per_field));
+        let active = field == form.field;
+        let fault = form.shown_fault(field);
+        let mark = if fault.is_some() {
+            symbols.choose("✗", "x")
+        } else if active {
+            symbols.selected()
+        } else {
+            " "
+        };
+        let role = if fault.is_some() { Role::Bad } else { Role::Key };
+        brush.text(at, mark, role);
+        let label = after(at, 2);
+        let used = if label_width > 0 {
+            brush.text(label, field.label(), if active { Role::Key } else { Role::Dim });
+            label_width
+        } else {
+            brush.text(label, &format!("{} ", field.label()), Role::Dim) + 1
+        };
+        value(brush, after(label, used), form, field, active);
+        if two {
+            note(brush, after(row(below(inner, line_index * 2), 1), 2 + label_width), field, fault, active);
+        }
+    }
+    if notes > 0 {
+        let at = row(inner, usize::from(inner.height.saturating_sub(1)));
+        note(brush, at, form.field, form.shown_fault(form.field), true);
+    }
+}
+
+fn value(brush: &mut Brush<'_>, area: Rect, form: &Form, field: Field, active: bool) {
+    let choice = |brush: &mut Brush<'_>, text: &str| {
+        let cells = brush.text(area, text, Role::Plain).max(1);
+        if active {
+            brush.select(Rect { width: area.width.min(u16::try_from(cells).unwrap_or(1)), ..area });
+        }
+    };
+    match field {
+        Field::Source => line(brush, area, &form.source, active),
+        Field::Application => line(brush, area, &form.application, active),
+        Field::Segment => line(brush, area, &form.segment, active),
+        Field::MaxFailures => line(brush, area, &form.max_failures, active),
+        Field::Format => {
+            let text = match (form.format, form.effective_format()) {
+                (Some(format), _) => format.to_string(),
+                (None, Some(format)) => format!("{format} (by the name)"),
+                (None, None) => "?".into(),
+            };
+            choice(brush, &text);
+        }
+        Field::Register => choice(brush, if form.register { "yes" } else { "no" }),
+    }
+}
+
+fn note(brush: &mut Brush<'_>, area: Rect, field: Field, fault: Option<String>, active: bool) {
+    match fault {
+        Some(fault) => {
+            // What is wrong stands at the end, behind what was typed.
+            let cells = usize::from(area.width);
+            let text = harmless(&fault, brush.look.symbols);
+            let text = if width(&text) > cells { clip_left(&text, cells, brush.look.symbols) } else { text };
+            brush.text(area, &text, Role::Bad);
+        }
+        None if active => _ = brush.text(area, field.hint(), Role::Dim),
+        None => {}
+    }
+}

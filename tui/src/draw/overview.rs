@@ -1,0 +1,221 @@
+//! All jobs: what the server does as a whole, and a row for each.
+
+use ratatui::layout::Rect;
+
+use super::brush::{Brush, after, below, row};
+use crate::{
+    draw::panes,
+    layout::{self, Column},
+    look::{Role, Symbols},
+    message::Connection,
+    state::{Dashboard, jobs::StatusFilter},
+    text::{append, bytes, clip_left, count, megabytes, percent, short, span, stem, width},
+    words::{self, StatusWord, plural},
+};
+use pinport_model::{JobStatus, view::JobView};
+
+pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: bool) {
+    let parts = layout::overview(area);
+    totals(dashboard, brush, parts.totals);
+    if !parts.chart.is_empty() {
+        let inner = brush.pane(parts.chart, "throughput of the server", false, borders);
+        panes::chart(&dashboard.meters.server, brush, inner);
+    }
+    table(dashboard, brush, parts.table);
+}
+
+fn totals(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
+    let Some(server) = dashboard.server else { return };
+    let jobs = dashboard.jobs.all();
+    let active = jobs.iter().filter(|job| !job.progress.status.is_terminal()).count() as u64;
+    let failed: u64 = jobs.iter().fold(0, |sum, job| sum.saturating_add(job.progress.failed));
+    let (records, bytes_rate) = dashboard.meters.rate();
+    let separator = brush.look.symbols.separator();
+    let mut text = format!(
+        "{} active of {}{separator}{} rows/s{separator}{} MB/s{separator}{} failed",
+        count(active),
+        plural(server.jobs_total.max(jobs.len() as u64), "job"),
+        count(records as u64),
+        megabytes(bytes_rate),
+        count(failed),
+    );
+    if server.bytes_in_flight_limit > 0 {
+        let (now, most) = (bytes(server.bytes_in_flight), bytes(server.bytes_in_flight_limit));
+        append!(text, "{separator}{now} of {most} in flight");
+    }
+    brush.text(row(area, 0), &text, Role::Plain);
+}
+
+fn table(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
+    let jobs = &dashboard.jobs;
+    let columns = layout::columns(area.width);
+    let titles = usize::from(area.height >= 3);
+    if titles > 0 {
+        let mut x = 0;
+        for (column, cells) in &columns {
+            let at = Rect { width: *cells, ..row(after(area, x), 0) };
+            let mut title = column.title().to_owned();
+            if jobs.sort == Some(*column) {
+                let symbols = brush.look.symbols;
+                let mark = if jobs.reversed { symbols.ascending() } else { symbols.descending() };
+                title = format!("{}{mark}", &title[..title.len().min(usize::from(*cells).saturating_sub(1))]);
+            }
+            let role = if jobs.sort == Some(*column) { Role::Key } else { Role::Dim };
+            if column.is_number() {
+                brush.right(at, &title, role)
+            } else {
+                _ = brush.text(at, &title, role)
+            }
+            x += usize::from(*cells) + 1;
+        }
+    }
+    let mut rows = below(area, titles);
+    let filtered = !jobs.filter.is_empty() || jobs.status != StatusFilter::All;
+    if filtered && rows.height > 1 {
+        let mut text = format!("showing {} of {}", count(jobs.len() as u64), count(jobs.all().len() as u64));
+        if jobs.status != StatusFilter::All {
+            append!(text, ", {}", jobs.status.word());
+        }
+        if !jobs.filter.is_empty() {
+            append!(text, ", filter: {}", jobs.filter);
+        }
+        rows.height -= 1;
+        brush.text(row(below(area, titles), usize::from(rows.height)), &text, Role::Warn);
+    }
+    if jobs.len() == 0 {
+        return empty(dashboard, brush, rows, filtered);
+    }
+    let first = layout::first_row(jobs.row(), jobs.len(), rows.height.into());
+    for line in 0..usize::from(rows.height) {
+        let Some(job) = jobs.at(first + line) else { break };
+        let at = row(rows, line);
+        job_row(dashboard, brush, at, job, &columns);
+        if first + line == jobs.row() {
+            brush.select(at);
+        }
+    }
+}
+
+/// A list without a row says why.
+fn empty(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, filtered: bool) {
+    let text = match (&dashboard.server, &dashboard.connection) {
+        (None, Connection::Disconnected { .. }) => "no connection: no job is known",
+        (None, _) => "waiting for the first sample",
+        (Some(_), _) if filtered => "no job is like the filter: esc drops it",
+        (Some(_), _) if dashboard.options.read_only => "no jobs yet",
+        (Some(_), _) => "no jobs yet: n starts an import",
+    };
+    brush.text(row(area, 0), text, Role::Dim);
+}
+
+fn job_row(
+    dashboard: &Dashboard,
+    brush: &mut Brush<'_>,
+    area: Rect,
+    job: &JobView,
+    columns: &[(Column, u16)],
+) {
+    let progress = &job.progress;
+    let ended = progress.status.is_terminal();
+    let meter = dashboard.meters.of(job.id).filter(|_| !ended);
+    let symbols = brush.look.symbols;
+    let now = dashboard.server_now().as_millis();
+    let mut x = 0;
+    for (column, cells) in columns {
+        let at = Rect { width: *cells, ..after(area, x) };
+        x += usize::from(*cells) + 1;
+        let number = |brush: &mut Brush<'_>, text: &str, role| brush.right(at, text, role);
+        match column {
+            Column::Id => _ = brush.text(at, &words::short_id(job.id), Role::Dim),
+            Column::Application => _ = brush.text(at, &job.application_name, Role::Plain),
+            Column::Source => {
+                let cells = usize::from(*cells);
+                // A job of many jobs' names: the end tells them apart, the endings do not.
+                let fits = job.source.len() <= cells;
+                let name = if fits { &job.source } else { stem(&job.source) };
+                brush.text(at, &clip_left(name, cells, symbols), Role::Plain);
+            }
+            Column::Status => {
+                let status = status_word(dashboard, job, symbols);
+                let word =
+                    if usize::from(*cells) < 2 + width(status.word) { status.short } else { status.word };
+                // Where the failures have no column, they still leave a mark.
+                let hidden =
+                    progress.failed > 0 && !columns.iter().any(|(known, _)| *known == Column::Failures);
+                let mark = if hidden { "!" } else { "" };
+                let parts = [
+                    (status.symbol, status.role),
+                    (" ", Role::Plain),
+                    (word, status.role),
+                    (mark, Role::Bad),
+                ];
+                brush.parts(at, &parts);
+            }
+            Column::Progress => match words::share(progress) {
+                None => _ = brush.text(at, symbols.choose("–", "-"), Role::Dim),
+                Some(share) => {
+                    let role =
+                        if progress.status == JobStatus::Completed { Role::Good } else { Role::Active };
+                    let bar = cells.saturating_sub(5);
+                    if bar >= 4 {
+                        brush.bar(Rect { width: bar, ..at }, share, role);
+                    }
+                    brush.right(at, &percent(share), Role::Plain);
+                }
+            },
+            Column::Pieces => {
+                let done = short(progress.pieces_done);
+                let mut text = format!("{done}/{}", short(progress.pieces_total));
+                let role = if progress.pieces_failed > 0 { Role::Bad } else { Role::Plain };
+                if progress.pieces_failed > 0 {
+                    append!(text, " {}{}", symbols.choose("✗", "x"), short(progress.pieces_failed));
+                }
+                number(brush, &text, role);
+            }
+            Column::Rows | Column::Bytes => {
+                let average = words::average(progress);
+                let (rows, bytes) = match meter {
+                    Some(meter) => (meter.records().unwrap_or(0.0), meter.bytes().unwrap_or(0.0)),
+                    None if ended => average,
+                    None => (0.0, 0.0),
+                };
+                let text = if *column == Column::Rows { short(rows as u64) } else { megabytes(bytes) };
+                number(brush, &text, if ended { Role::Dim } else { Role::Plain });
+            }
+            Column::Failures => {
+                let role = if progress.failed > 0 { Role::Bad } else { Role::Dim };
+                number(brush, &short(progress.failed), role);
+            }
+            Column::Age => number(brush, &span(now.saturating_sub(job.created.as_millis())), Role::Dim),
+            Column::Left => {
+                let (text, role) = left(dashboard, job, usize::from(*cells) >= 12);
+                number(brush, &text, role);
+            }
+        }
+    }
+}
+
+/// The status, or that the job has stalled.
+pub(super) fn status_word(dashboard: &Dashboard, job: &JobView, symbols: Symbols) -> StatusWord {
+    match dashboard.stalled_ms(job) {
+        Some(_) => words::stalled(symbols),
+        None => words::status(job, symbols),
+    }
+}
+
+/// The time left, or what stands in its place: a stall, or the time an ended job took.
+pub(super) fn left(dashboard: &Dashboard, job: &JobView, wide: bool) -> (String, Role) {
+    let now = dashboard.server_now().as_millis();
+    if job.progress.status.is_terminal() {
+        let took = span(words::took_ms(job, now));
+        return (if wide { format!("took {took}") } else { took }, Role::Dim);
+    }
+    let meter = dashboard.meters.of(job.id);
+    if let Some(still) = dashboard.stalled_ms(job) {
+        return (if wide { format!("for {}", span(still)) } else { span(still) }, Role::Warn);
+    }
+    match meter.and_then(|meter| meter.left_ms(job)) {
+        Some(left) => (span(left), Role::Plain),
+        None => (String::new(), Role::Plain),
+    }
+}

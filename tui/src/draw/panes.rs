@@ -1,0 +1,327 @@
+//! The panes of a job: reasons of failures, piece map, stages, throughput, objects, definition.
+
+use pinport_model::{
+    JobStatus,
+    history::History,
+    view::{JobDetail, PieceRun, PieceState},
+};
+use ratatui::layout::Rect;
+
+use super::brush::{Brush, after, below, row};
+use crate::{
+    layout::{Pane, first_row},
+    look::Role,
+    state::{Dashboard, detail::Detail},
+    text::{bytes, clip_left, count, megabytes, percent, short, span, width},
+    words::{self, PIECE_STATES},
+};
+
+pub(super) fn draw(pane: Pane, dashboard: &Dashboard, detail: &Detail, brush: &mut Brush<'_>, area: Rect) {
+    if let (Pane::Throughput, meter) = (pane, dashboard.meters.of(detail.job)) {
+        match meter {
+            Some(meter) => chart(&meter.history, brush, area),
+            None => {
+                let status = dashboard.view_of(detail.job).map(|job| job.progress.status);
+                let ended = status.is_some_and(JobStatus::is_terminal);
+                let text = if ended { "it ended before this dashboard began" } else { "it has not begun" };
+                brush.text(row(area, 0), text, Role::Dim);
+            }
+        }
+        return;
+    }
+    let Some(view) = &detail.view else { return };
+    match pane {
+        Pane::Reasons => reasons(detail, view, brush, area),
+        Pane::Pieces => pieces(detail, view, brush, area),
+        Pane::Stages => stages(detail, brush, area),
+        Pane::Objects => objects(detail, view, brush, area),
+        Pane::Definition => definition(detail, view, brush, area),
+        Pane::Throughput => {}
+    }
+}
+
+/// Records a second over a whole life, with the numbers of the axes.
+pub(super) fn chart(history: &History, brush: &mut Brush<'_>, area: Rect) {
+    let rates = history.rates(area.width.into(), |point| point.records);
+    if rates.is_empty() {
+        brush.text(row(area, 0), "two samples make a chart", Role::Dim);
+        return;
+    }
+    let most = rates.iter().copied().fold(0.0, f64::max);
+    let now = rates.last().copied().unwrap_or(0.0);
+    let byte_rate = history.rates(area.width.into(), |point| point.bytes).last().copied().unwrap_or(0.0);
+    let text = format!(
+        "rows/s over {}: at most {}, now {}, {} MB/s",
+        span(history.span_ms()),
+        count(most as u64),
+        count(now as u64),
+        megabytes(byte_rate),
+    );
+    brush.text(row(area, 0), &text, Role::Dim);
+    brush.columns(below(area, 1), &rates, most, Role::Active);
+}
+
+fn reasons(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) {
+    let classes = detail.classes();
+    if classes.is_empty() {
+        let (text, role) = match (view.job.progress.failed, view.job.progress.parsed) {
+            (0, 0) => ("no record has been read", Role::Dim),
+            (0, _) => ("no record failed", Role::Good),
+            _ => ("reasons are known when the first piece is committed", Role::Dim),
+        };
+        brush.text(row(area, 0), text, role);
+        return;
+    }
+    let first = detail.row(Pane::Reasons).min(classes.len().saturating_sub(area.height.into()));
+    for (line, class) in classes.iter().skip(first).take(area.height.into()).enumerate() {
+        let at = row(area, line);
+        brush.right(Rect { width: at.width.min(6), ..at }, &short(class.count), Role::Bad);
+        let used = 7 + brush.text(after(at, 7), &words::class(class), Role::Plain);
+        brush.text(after(at, used + 2), &class.example, Role::Dim);
+    }
+}
+
+/// One cell a piece where there is room, else one cell for several that follow each other.
+fn pieces(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) {
+    let symbols = brush.look.symbols;
+    let total: u64 = detail.pieces.iter().fold(0, |sum, count| sum.saturating_add(*count));
+    if total == 0 {
+        brush.text(row(area, 0), "no pieces are planned yet", Role::Dim);
+        return;
+    }
+    let legend = row(area, usize::from(area.height.saturating_sub(1)));
+    let map = Rect { height: area.height.saturating_sub(1), ..area };
+    let cells = u64::from(map.width) * u64::from(map.height);
+    let per_cell = total.div_ceil(cells.max(1)).max(1);
+    let mut used = 0;
+    for (state, number) in PIECE_STATES.into_iter().zip(detail.pieces) {
+        if number > 0 {
+            let (symbol, word, role) = words::piece(state, symbols);
+            let text = format!(" {} {word}  ", count(number));
+            used += brush.parts(after(legend, used), &[(symbol, role), (&text, Role::Plain)]);
+        }
+    }
+    if per_cell > 1 {
+        brush.text(after(legend, used), &format!("(a cell is {} pieces)", count(per_cell)), Role::Dim);
+    }
+    let shown = usize::try_from(total.div_ceil(per_cell).min(cells)).unwrap_or(usize::MAX);
+    let mut runs = Runs::new(&view.pieces);
+    for cell in 0..shown {
+        let (symbol, _, role) = match runs.next(per_cell.min(total - cell as u64 * per_cell)) {
+            CellState::All(state) => words::piece(state, symbols),
+            CellState::PartlyDone => (symbols.choose("□", "o"), "", Role::Good),
+        };
+        let line = cell / usize::from(map.width.max(1));
+        brush.cell(map, cell % usize::from(map.width.max(1)), line, symbol, role);
+    }
+}
+
+/// Walks runs of pieces, so many at a time.
+struct Runs<'a> {
+    runs: &'a [PieceRun],
+    /// Pieces of the first run that were passed.
+    passed: u64,
+}
+
+/// What a cell for several pieces shows.
+#[derive(Debug, PartialEq, Eq)]
+enum CellState {
+    /// All of them, or the one that matters most.
+    All(PieceState),
+    /// Some are done, the others wait.
+    PartlyDone,
+}
+
+impl<'a> Runs<'a> {
+    fn new(runs: &'a [PieceRun]) -> Self {
+        Self { runs, passed: 0 }
+    }
+
+    fn next(&mut self, mut pieces: u64) -> CellState {
+        let mut seen = [false; 6];
+        while pieces > 0 {
+            let Some(run) = self.runs.first() else {
+                // Beyond what is known, pieces wait.
+                seen[PieceState::Waiting as usize] = true;
+                break;
+            };
+            let step = (run.count - self.passed.min(run.count)).min(pieces);
+            seen[run.state as usize] |= step > 0;
+            pieces -= step;
+            self.passed += step;
+            if self.passed >= run.count {
+                self.runs = &self.runs[1..];
+                self.passed = 0;
+            }
+        }
+        // A failure is never hidden, and work in progress is worth more than what is over.
+        let order = [PieceState::Failed, PieceState::Committing, PieceState::Parsing, PieceState::Reading];
+        if let Some(state) = order.into_iter().find(|state| seen[*state as usize]) {
+            return CellState::All(state);
+        }
+        match (seen[PieceState::Done as usize], seen[PieceState::Waiting as usize]) {
+            (true, true) => CellState::PartlyDone,
+            (true, false) => CellState::All(PieceState::Done),
+            _ => CellState::All(PieceState::Waiting),
+        }
+    }
+}
+
+fn stages(detail: &Detail, brush: &mut Brush<'_>, area: Rect) {
+    let sentence = detail.bottleneck().unwrap_or_else(|| "no stage has worked yet".into());
+    brush.text(row(area, 0), &sentence, Role::Title);
+    let area = below(area, 1);
+    if usize::from(area.height) < detail.shares.len() {
+        // All of them in one row say more than the first ones in full.
+        let mut used = 0;
+        for share in &detail.shares {
+            let (name, busy) = (share.stage.as_str(), percent(share.busy));
+            let busy = format!(" {busy}  ");
+            used += brush.parts(after(row(area, 0), used), &[(name, Role::Dim), (&busy, Role::Plain)]);
+        }
+        return;
+    }
+    let first = detail.row(Pane::Stages).min(detail.shares.len().saturating_sub(area.height.into()));
+    for (line, share) in detail.shares.iter().skip(first).take(area.height.into()).enumerate() {
+        let at = row(area, line);
+        brush.text(at, share.stage.as_str(), Role::Plain);
+        brush.right(
+            Rect { width: after(at, 7).width.min(4), ..after(at, 7) },
+            &percent(share.busy),
+            Role::Plain,
+        );
+        let threads =
+            if share.threads == 0 { String::new() } else { words::plural(share.threads.into(), "thread") };
+        let queue = if share.queue_limit == 0 {
+            String::new()
+        } else {
+            format!("queue {}/{}", share.queued, share.queue_limit)
+        };
+        let words = format!("{threads:<10} {queue}");
+        let words = words.trim_end();
+        let rest = after(at, 12);
+        let bar = usize::from(rest.width).saturating_sub(if words.is_empty() { 0 } else { 24 }).min(40);
+        if bar >= 4 {
+            let cells = u16::try_from(bar).unwrap_or(0);
+            brush.bar(Rect { width: cells, ..rest }, share.busy, Role::Active);
+            brush.text(after(rest, bar + 1), words, Role::Dim);
+        } else {
+            brush.text(rest, words, Role::Dim);
+        }
+    }
+}
+
+fn objects(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) {
+    if view.objects.is_empty() {
+        brush.text(row(area, 0), "no objects are listed yet", Role::Dim);
+        return;
+    }
+    let symbols = brush.look.symbols;
+    let first = detail.row(Pane::Objects).min(view.objects.len().saturating_sub(area.height.into()));
+    for (line, object) in view.objects.iter().skip(first).take(area.height.into()).enumerate() {
+        let at = row(area, line);
+        let tally = &object.tally;
+        let (symbol, role, text) = if let Some(reason) = &object.skipped {
+            ("-", Role::Dim, format!("skipped: {reason}"))
+        } else if tally.complete {
+            let text = format!("{} read, {} failed", count(tally.read), count(tally.failed));
+            (symbols.choose("✓", "+"), Role::Good, text)
+        } else if tally.bytes > 0 {
+            let text = format!("{} read, {} failed", count(tally.read), count(tally.failed));
+            (symbols.choose("▶", ">"), Role::Active, text)
+        } else {
+            (symbols.choose("·", "."), Role::Dim, "waiting".to_owned())
+        };
+        let text = format!("{}  {text}", bytes(object.size));
+        brush.text(at, symbol, role);
+        let room = usize::from(at.width).saturating_sub(2);
+        let figures = if width(&text) + 12 <= room { text } else { String::new() };
+        let name_room = room.saturating_sub(width(&figures) + usize::from(!figures.is_empty()));
+        let name = clip_left(&object.name, name_room, symbols);
+        brush.text(after(at, 2), &name, Role::Plain);
+        brush.right(after(at, 2), &figures, if tally.failed > 0 { Role::Bad } else { Role::Dim });
+    }
+}
+
+/// Rows of the definition, for scrolling.
+pub(crate) fn definition_rows(view: &JobDetail) -> usize {
+    FIXED_ROWS + view.warnings.len()
+}
+
+const FIXED_ROWS: usize = 13;
+
+fn definition(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) {
+    let (job, definition) = (&view.job, &view.definition);
+    let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let or_none = |text: Option<&str>| text.unwrap_or("none").to_owned();
+    let budget = definition.max_failures.map(|budget| match budget {
+        pinport_model::job::FailureBudget::Count(most) => count(most),
+        pinport_model::job::FailureBudget::Percent(share) => format!("{share}%"),
+    });
+    let rows: [(&str, String); FIXED_ROWS] = [
+        ("job", job.id.to_string()),
+        ("source", definition.source_text.clone()),
+        ("format", definition.format.to_string()),
+        ("application", format!("{} ({})", job.application_name, job.application)),
+        ("segment", or_none(definition.segment_name.as_deref().or(job.segment_name.as_deref()))),
+        ("segment id", or_none(definition.segment.map(|id| id.to_string()).as_deref())),
+        ("register", yes(definition.register_endpoints)),
+        ("max failures", or_none(budget.as_deref())),
+        ("piece size", bytes(definition.piece_bytes)),
+        ("role", or_none(definition.role_arn.as_deref())),
+        ("external id", or_none(definition.external_id.as_deref())),
+        ("created", job.created.to_string()),
+        ("completed", or_none(job.completed.map(|time| time.to_string()).as_deref())),
+    ];
+    let warnings = view.warnings.iter().map(|text| ("warning", text.clone(), Role::Warn));
+    // Warnings are news; the definition is not.
+    let rows = warnings.chain(rows.into_iter().map(|(name, text)| (name, text, Role::Plain)));
+    let total = definition_rows(view);
+    let first = detail.row(Pane::Definition).min(total.saturating_sub(area.height.into()));
+    for (line, (name, text, role)) in rows.skip(first).take(area.height.into()).enumerate() {
+        let at = row(area, line);
+        brush.text(at, name, if role == Role::Warn { Role::Warn } else { Role::Dim });
+        brush.text(after(at, 13), &text, Role::Plain);
+    }
+}
+
+/// A list with one selected row: draws those that are seen.
+pub(super) fn list(
+    brush: &mut Brush<'_>,
+    area: Rect,
+    rows: usize,
+    selected: usize,
+    mut draw: impl FnMut(&mut Brush<'_>, Rect, usize),
+) {
+    let first = first_row(selected, rows, area.height.into());
+    for line in 0..usize::from(area.height).min(rows.saturating_sub(first)) {
+        let at = row(area, line);
+        draw(brush, at, first + line);
+        if first + line == selected {
+            brush.select(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_for_several_pieces_shows_what_matters() {
+        use PieceState::*;
+        let run = |state, count| PieceRun { state, count };
+        let runs =
+            [run(Done, 5), run(Failed, 1), run(Done, 2), run(Reading, 1), run(Waiting, 0), run(Done, 3)];
+        let cells = |per_cell, number: usize| {
+            let mut runs = Runs::new(&runs);
+            (0..number).map(|_| runs.next(per_cell)).collect::<Vec<_>>()
+        };
+        use CellState::*;
+        assert_eq!(cells(4, 4), [All(Done), All(Failed), All(Reading), All(Waiting)]);
+        assert_eq!(cells(8, 2), [All(Failed), All(Reading)]);
+        assert_eq!(cells(1, 7)[4..], [All(Done), All(Failed), All(Done)]);
+        let mut rest = Runs::new(&runs[5..]);
+        assert_eq!(rest.next(4), PartlyDone);
+    }
+}

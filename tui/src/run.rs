@@ -1,0 +1,150 @@
+//! Puts a dashboard on a terminal: reads keys and messages, draws when something changed and at most ten times a
+//! second, and gives the terminal back whatever happens.
+//!
+//! It never waits for whoever feeds it. The feeder must not wait either: it should send samples with `try_send`
+//! into a bounded channel and drop what does not fit, because a stopped terminal stops the dashboard's writes.
+
+mod guard;
+
+use std::{
+    io::{self, BufWriter, Write as _},
+    sync::mpsc::Receiver,
+    time::{Duration, Instant},
+};
+
+use pinport_model::Timestamp;
+use ratatui::{
+    Terminal,
+    backend::{Backend, CrosstermBackend},
+    crossterm::event::{self, Event},
+};
+
+use self::guard::Guard;
+pub use self::guard::Output;
+use crate::{
+    message::{Effect, Message},
+    state::{Dashboard, Options},
+    text::base64,
+};
+
+/// The least time between two frames.
+const FRAME: Duration = Duration::from_millis(100);
+/// Messages and keys that are taken in between two frames; what is left waits for the next.
+const MAX_AT_ONCE: usize = 4096;
+/// Terminals refuse longer clipboard texts.
+const MAX_COPY: usize = 64 << 10;
+
+/// Shows a dashboard until it is left; gives the summary to print afterwards.
+///
+/// `effects` is called for everything but copying and leaving, and must not block: it should hand the effect to
+/// whoever carries it out.
+pub fn run(
+    options: Options,
+    output: Output,
+    messages: &Receiver<Message>,
+    mut effects: impl FnMut(Effect),
+) -> io::Result<String> {
+    let guard = Guard::enter(output)?;
+    let mut terminal =
+        Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(64 << 10, output.writer())))?;
+    // Not `clear()`: that asks the terminal where its cursor is, and fails where nothing answers. The alternate
+    // screen is empty anyway.
+    let mut dashboard = Dashboard::new(options);
+    let size = terminal.size()?;
+    dashboard
+        .update(Message::Resize { width: size.width, height: size.height })
+        .into_iter()
+        .for_each(&mut effects);
+    let left =
+        drive(&mut terminal, &mut dashboard, &mut Keyboard, messages, |backend, effect| match effect {
+            Effect::Copy(text) => {
+                let end = text
+                    .char_indices()
+                    .map(|(at, _)| at)
+                    .take_while(|at| *at <= MAX_COPY)
+                    .last()
+                    .unwrap_or(0);
+                let text = if text.len() <= MAX_COPY { &text } else { &text[..end] };
+                write!(backend, "\x1b]52;c;{}\x07", base64(text))?;
+                io::Write::flush(backend)
+            }
+            effect => {
+                effects(effect);
+                Ok(())
+            }
+        });
+    drop(terminal);
+    drop(guard);
+    left?;
+    Ok(dashboard.summary())
+}
+
+/// Where keys come from.
+pub(crate) trait Input {
+    /// The next event, if one comes within `wait`.
+    fn next(&mut self, wait: Duration) -> io::Result<Option<Event>>;
+}
+
+struct Keyboard;
+
+impl Input for Keyboard {
+    fn next(&mut self, wait: Duration) -> io::Result<Option<Event>> {
+        if event::poll(wait)? { event::read().map(Some) } else { Ok(None) }
+    }
+}
+
+/// The loop, on any terminal.
+fn drive<B: Backend>(
+    terminal: &mut Terminal<B>,
+    dashboard: &mut Dashboard,
+    input: &mut impl Input,
+    messages: &Receiver<Message>,
+    mut effects: impl FnMut(&mut B, Effect) -> io::Result<()>,
+) -> io::Result<()>
+where
+    B::Error: Send + Sync + 'static,
+{
+    let mut drawn: Option<(u64, Instant)> = None;
+    loop {
+        let mut wanted = dashboard.update(Message::Tick(Timestamp::now()));
+        for _ in 0..MAX_AT_ONCE {
+            // A feeder that went away has nothing more to say; what it said stays on show.
+            let Ok(message) = messages.try_recv() else { break };
+            wanted.extend(dashboard.update(message));
+        }
+        let mut wait = FRAME;
+        if drawn.is_none_or(|(revision, _)| revision != dashboard.revision()) {
+            let since = drawn.map_or(FRAME, |(_, time)| time.elapsed());
+            if since >= FRAME {
+                terminal.draw(|frame| dashboard.draw(frame)).map_err(io::Error::other)?;
+                drawn = Some((dashboard.revision(), Instant::now()));
+            } else {
+                wait = FRAME - since;
+            }
+        }
+        let mut event = if wanted.is_empty() { input.next(wait)? } else { input.next(Duration::ZERO)? };
+        for _ in 0..MAX_AT_ONCE {
+            let Some(taken) = event else { break };
+            wanted.extend(translate(taken).map(|message| dashboard.update(message)).unwrap_or_default());
+            event = input.next(Duration::ZERO)?;
+        }
+        for effect in wanted {
+            if effect == Effect::Quit {
+                return Ok(());
+            }
+            effects(terminal.backend_mut(), effect)?;
+        }
+    }
+}
+
+fn translate(event: Event) -> Option<Message> {
+    match event {
+        Event::Key(key) => Some(Message::Key(key)),
+        Event::Paste(text) => Some(Message::Paste(text)),
+        Event::Resize(width, height) => Some(Message::Resize { width, height }),
+        Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

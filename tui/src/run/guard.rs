@@ -1,0 +1,100 @@
+//! Takes the terminal and gives it back: on return, on an error, and when a thread panics.
+
+use std::{
+    io::{self, Write},
+    panic,
+    sync::{Mutex, MutexGuard, Once, PoisonError},
+    thread::{self, ThreadId},
+};
+
+use ratatui::crossterm::{
+    cursor::{Hide, Show},
+    event::{DisableBracketedPaste, EnableBracketedPaste},
+    execute,
+    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+};
+
+/// Where the dashboard is drawn: standard error leaves standard output to data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Output {
+    pub(super) fn writer(self) -> Box<dyn Write> {
+        match self {
+            Self::Stdout => Box::new(io::stdout()),
+            Self::Stderr => Box::new(io::stderr()),
+        }
+    }
+}
+
+/// What a terminal that was taken needs to be given back.
+struct Taken {
+    output: Output,
+    thread: ThreadId,
+    /// Panics of other threads: their texts would tear the screen, so they wait.
+    kept: Vec<String>,
+}
+
+static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
+static HOOK: Once = Once::new();
+
+fn taken() -> MutexGuard<'static, Option<Taken>> {
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Holds the terminal.
+pub(super) struct Guard(());
+
+impl Guard {
+    pub(super) fn enter(output: Output) -> io::Result<Self> {
+        HOOK.call_once(install_hook);
+        enable_raw_mode()?;
+        *taken() = Some(Taken { output, thread: thread::current().id(), kept: Vec::new() });
+        // From here on dropping it gives everything back.
+        let guard = Self(());
+        execute!(output.writer(), EnterAlternateScreen, EnableBracketedPaste, Hide)?;
+        Ok(guard)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Gives the terminal back, once.
+fn give_back() {
+    let Some(taken) = taken().take() else { return };
+    // There is nothing left to be done about a terminal that is gone.
+    let _ = execute!(taken.output.writer(), DisableBracketedPaste, Show, LeaveAlternateScreen);
+    let _ = disable_raw_mode();
+    for text in taken.kept {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+fn install_hook() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let is_other = {
+            let mut taken = taken();
+            match taken.as_mut().filter(|taken| taken.thread != thread::current().id()) {
+                Some(taken) => {
+                    taken.kept.push(info.to_string());
+                    true
+                }
+                None => false,
+            }
+        };
+        if !is_other {
+            give_back();
+            before(info);
+        }
+    }));
+}

@@ -1,0 +1,167 @@
+//! How fast jobs are: computed from the server's counters over the time that passed on the server's clock.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use pinport_model::{
+    JobId, JobStatus, Timestamp,
+    history::{History, HistoryPoint},
+    view::{JobView, Sample},
+};
+
+/// The span that the current rate is of.
+const RATE_MS: i64 = 5_000;
+/// The span that an estimate of the time left is of.
+const ESTIMATE_MS: i64 = 20_000;
+/// Samples that are kept for both, however fast they come.
+const MAX_RECENT: usize = 256;
+/// Jobs whose histories are kept. A server runs far fewer at a time; those that ended are dropped beyond it.
+const MAX_METERS: usize = 4096;
+
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    time: i64,
+    records: u64,
+    bytes: u64,
+    source_bytes: u64,
+}
+
+/// One job's counters over time.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Meter {
+    pub(crate) history: History,
+    recent: VecDeque<Recent>,
+    /// When a counter moved last, by the server's clock.
+    moved: i64,
+}
+
+impl Meter {
+    fn record(&mut self, time: Timestamp, job: &JobView) {
+        let progress = &job.progress;
+        let failed = progress.failed;
+        self.history.push(HistoryPoint { time, records: progress.parsed, bytes: progress.bytes, failed });
+        let point = Recent {
+            time: time.as_millis(),
+            records: progress.parsed,
+            bytes: progress.bytes,
+            source_bytes: progress.source_bytes,
+        };
+        match self.recent.back() {
+            Some(last) if point.time < last.time || point.records < last.records => self.recent.clear(),
+            Some(last) if point.time == last.time => return,
+            Some(last) if (point.records, point.bytes) == (last.records, last.bytes) => {}
+            _ => self.moved = point.time,
+        }
+        if self.recent.is_empty() {
+            self.moved = point.time;
+        }
+        self.recent.push_back(point);
+        let too_old = |second: &Recent| point.time - second.time >= ESTIMATE_MS;
+        while self.recent.len() > MAX_RECENT || self.recent.get(1).is_some_and(too_old) {
+            self.recent.pop_front();
+        }
+    }
+
+    fn over(&self, millis: i64, counter: impl Fn(&Recent) -> u64) -> Option<f64> {
+        let last = self.recent.back()?;
+        let reaches = |point: &&Recent| last.time - point.time >= millis;
+        let first = self.recent.iter().rev().find(reaches).or_else(|| self.recent.front())?;
+        let seconds = (last.time - first.time) as f64 / 1000.0;
+        (seconds > 0.0).then(|| counter(last).saturating_sub(counter(first)) as f64 / seconds)
+    }
+
+    /// Records a second, now.
+    pub(crate) fn records(&self) -> Option<f64> {
+        self.over(RATE_MS, |point| point.records)
+    }
+
+    /// Decoded bytes a second, now.
+    pub(crate) fn bytes(&self) -> Option<f64> {
+        self.over(RATE_MS, |point| point.bytes)
+    }
+
+    /// Milliseconds until the source is read, at the rate of the last seconds.
+    pub(crate) fn left_ms(&self, job: &JobView) -> Option<i64> {
+        let rate = self.over(ESTIMATE_MS, |point| point.source_bytes)?;
+        let left = job.progress.source_total.checked_sub(job.progress.source_bytes)?;
+        (rate > 0.0 && job.progress.source_total > 0).then(|| (left as f64 / rate * 1000.0) as i64)
+    }
+
+    /// Milliseconds since a counter moved.
+    pub(crate) fn still_ms(&self, now_ms: i64) -> i64 {
+        now_ms.saturating_sub(self.moved).max(0)
+    }
+}
+
+/// The meters of a server's jobs, and of the server as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct Meters {
+    jobs: HashMap<JobId, Meter>,
+    /// What all jobs did since the first sample.
+    pub(crate) server: History,
+    total: (u64, u64, u64),
+    rate: (f64, f64),
+}
+
+impl Meters {
+    /// Takes a sample in.
+    pub(crate) fn record(&mut self, sample: &Sample) {
+        let mut rate = (0.0, 0.0);
+        for job in &sample.jobs {
+            let known = self.jobs.get(&job.id);
+            let waits = matches!(job.progress.status, JobStatus::Created | JobStatus::PendingJob);
+            let idle = waits || job.progress.status.is_terminal();
+            if known.is_none() && (idle || self.jobs.len() >= MAX_METERS * 2) {
+                continue;
+            }
+            let before = known.and_then(|meter| meter.history.newest().copied());
+            let meter = self.jobs.entry(job.id).or_default();
+            meter.record(sample.time, job);
+            if let Some(before) = before {
+                let now = &job.progress;
+                self.total.0 = self.total.0.saturating_add(now.parsed.saturating_sub(before.records));
+                self.total.1 = self.total.1.saturating_add(now.bytes.saturating_sub(before.bytes));
+                self.total.2 = self.total.2.saturating_add(now.failed.saturating_sub(before.failed));
+            }
+            if !job.progress.status.is_terminal() {
+                rate.0 += meter.records().unwrap_or(0.0);
+                rate.1 += meter.bytes().unwrap_or(0.0);
+            }
+        }
+        self.rate = rate;
+        let (records, bytes, failed) = self.total;
+        self.server.push(HistoryPoint { time: sample.time, records, bytes, failed });
+        if self.jobs.len() > MAX_METERS {
+            let listed: HashSet<JobId> = sample
+                .jobs
+                .iter()
+                .filter(|job| !job.progress.status.is_terminal())
+                .map(|job| job.id)
+                .collect();
+            self.jobs.retain(|id, _| listed.contains(id));
+        }
+    }
+
+    /// The server kept a longer history than was seen from here.
+    pub(crate) fn adopt(&mut self, job: JobId, points: &[HistoryPoint]) {
+        let history = History::from_points(points);
+        let Some(oldest) = history.oldest() else { return };
+        let meter = self.jobs.entry(job).or_default();
+        if meter.history.oldest().is_none_or(|seen| oldest.time < seen.time) || meter.history.span_ms() == 0 {
+            let newest = meter.history.newest().copied();
+            meter.history = history;
+            if let Some(newest) = newest {
+                // The history ignores it if it is not behind the others.
+                meter.history.push(newest);
+            }
+        }
+    }
+
+    pub(crate) fn of(&self, job: JobId) -> Option<&Meter> {
+        self.jobs.get(&job)
+    }
+
+    /// Records and bytes a second over all jobs.
+    pub(crate) fn rate(&self) -> (f64, f64) {
+        self.rate
+    }
+}

@@ -1,0 +1,437 @@
+//! The dashboard's state: what it was told, and where the operator is in it.
+//!
+//! [`Dashboard::update`] is the only writer and knows nothing of drawing; drawing only reads. No clock is read
+//! and nothing is done here: time comes in as a message, work goes out as an effect.
+
+mod act;
+pub(crate) mod detail;
+pub(crate) mod failures;
+pub(crate) mod form;
+pub(crate) mod input;
+pub(crate) mod jobs;
+pub(crate) mod meter;
+
+use std::{collections::VecDeque, path::PathBuf};
+
+use pinport_model::{
+    JobId, JobStatus, Timestamp,
+    view::{JobView, Sample},
+};
+use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
+
+use self::{detail::Detail, failures::Failures, form::Form, input::Input, jobs::Jobs, meter::Meters};
+use crate::{
+    keys::{self, Context},
+    look::Look,
+    message::{Connection, Effect, FailuresQuery, Message},
+};
+
+/// Events that are kept.
+const MAX_EVENTS: usize = 1000;
+/// How long a notice stays.
+const NOTICE_MS: i64 = 10_000;
+/// A sample that is older than this is called stale.
+pub(crate) const STALE_MS: i64 = 5_000;
+/// A running job whose counters did not move for this long is called stalled.
+const STALLED_MS: i64 = 10_000;
+/// How often failed records are asked for anew while their job runs.
+const FAILURES_EVERY_MS: i64 = 5_000;
+
+/// What the dashboard is started with.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The server as the header names it; empty for a job of this process.
+    pub server: String,
+    /// Colours and symbols.
+    pub look: Look,
+    /// Whether everything that acts on the server is off.
+    pub read_only: bool,
+    /// The job that is open at the start.
+    pub open: Option<JobId>,
+    /// The filter at the start.
+    pub filter: String,
+}
+
+/// A screen; the last of them is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Screen {
+    Overview,
+    Job(JobId),
+    Classes(JobId),
+    Entries(JobId),
+    Events,
+}
+
+/// What lies over the screen.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Overlay {
+    Help { scroll: usize },
+    Text { title: String, text: String, scroll: usize },
+    Confirm { effect: Effect, question: String },
+    Prompt { prompt: Prompt, input: Input },
+    Form(Box<Form>),
+}
+
+/// What a line is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Prompt {
+    Filter,
+    Search,
+    OpenById,
+    SaveFailures(JobId),
+    SaveRejects(JobId),
+}
+
+/// Something that happened, and whether it is bad news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) time: Timestamp,
+    pub(crate) job: Option<JobId>,
+    pub(crate) text: String,
+    pub(crate) worked: bool,
+}
+
+/// What the last sample said besides its jobs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Server {
+    pub(crate) time: Timestamp,
+    pub(crate) jobs_total: u64,
+    pub(crate) bytes_in_flight: u64,
+    pub(crate) bytes_in_flight_limit: u64,
+}
+
+/// The dashboard.
+#[derive(Debug)]
+pub struct Dashboard {
+    pub(crate) options: Options,
+    pub(crate) now: Timestamp,
+    pub(crate) connection: Connection,
+    /// When the connection is tried again.
+    pub(crate) retry_at: Timestamp,
+    pub(crate) server: Option<Server>,
+    /// When the newest sample came, by our clock.
+    pub(crate) arrived: Timestamp,
+    sequence: Option<u64>,
+    pub(crate) lost: u64,
+    pub(crate) jobs: Jobs,
+    pub(crate) meters: Meters,
+    pub(crate) detail: Option<Detail>,
+    pub(crate) failures: Option<Failures>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) event_row: usize,
+    pub(crate) screens: Vec<Screen>,
+    pub(crate) overlay: Option<Overlay>,
+    pub(crate) notice: Option<(String, bool, Timestamp)>,
+    /// While frozen: the newest sample, to be shown afterwards.
+    held: Option<Box<Sample>>,
+    pub(crate) frozen: bool,
+    size: (u16, u16),
+    revision: u64,
+    effects: Vec<Effect>,
+}
+
+impl Dashboard {
+    /// A dashboard that has been told nothing yet.
+    pub fn new(options: Options) -> Self {
+        let mut jobs = Jobs::default();
+        jobs.filter.clone_from(&options.filter);
+        let start = Timestamp::from_millis(0);
+        let mut dashboard = Self {
+            now: start,
+            connection: Connection::Connecting,
+            retry_at: start,
+            server: None,
+            arrived: start,
+            sequence: None,
+            lost: 0,
+            jobs,
+            meters: Meters::default(),
+            detail: None,
+            failures: None,
+            events: VecDeque::new(),
+            event_row: 0,
+            screens: vec![Screen::Overview],
+            overlay: None,
+            notice: None,
+            held: None,
+            frozen: false,
+            size: (80, 24),
+            revision: 1,
+            effects: Vec::new(),
+            options,
+        };
+        if let Some(job) = dashboard.options.open {
+            dashboard.open_job(job);
+        }
+        dashboard
+    }
+
+    /// Takes a message in and says what is to be done about it.
+    pub fn update(&mut self, message: Message) -> Vec<Effect> {
+        let changed = match message {
+            Message::Sample(sample) => {
+                self.take_sample(sample);
+                true
+            }
+            Message::Detail(detail) => self.take_detail(detail),
+            Message::Failures(page) => self.failures.as_mut().is_some_and(|failures| failures.take(page)),
+            Message::Connection(connection) => {
+                self.take_connection(connection);
+                true
+            }
+            Message::Key(key) => self.take_key(key),
+            Message::Paste(text) => self.paste(&text),
+            Message::Resize { width, height } => {
+                self.size = (width, height);
+                true
+            }
+            Message::Tick(now) => self.tick(now),
+            Message::EffectDone { text, worked } => {
+                self.tell(text.clone(), worked);
+                self.add_event(Event { time: self.server_now(), job: None, text, worked });
+                true
+            }
+            Message::Quit => {
+                self.effects.push(Effect::Quit);
+                false
+            }
+        };
+        self.revision += u64::from(changed);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Changes whenever there is something new to draw.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn take_sample(&mut self, mut sample: Box<Sample>) {
+        if let Some(last) = self.sequence
+            && sample.sequence > last
+        {
+            self.lost = self.lost.saturating_add(sample.sequence - last - 1);
+        }
+        self.sequence = Some(sample.sequence);
+        self.arrived = self.now;
+        self.meters.record(&sample);
+        for happening in std::mem::take(&mut sample.happenings) {
+            let (time, job, text) = (happening.time, happening.job, happening.text);
+            self.add_event(Event { time, job, text, worked: true });
+        }
+        if matches!(self.connection, Connection::Connecting) {
+            self.connection = Connection::Connected;
+        }
+        if self.frozen {
+            self.held = Some(sample);
+        } else {
+            self.show(*sample);
+        }
+    }
+
+    fn show(&mut self, sample: Sample) {
+        self.server = Some(Server {
+            time: sample.time,
+            jobs_total: sample.jobs_total,
+            bytes_in_flight: sample.bytes_in_flight,
+            bytes_in_flight_limit: sample.bytes_in_flight_limit,
+        });
+        self.jobs.replace(sample.jobs, &self.meters);
+    }
+
+    fn take_detail(&mut self, view: Box<pinport_model::view::JobDetail>) -> bool {
+        let Some(detail) = self.detail.as_mut().filter(|detail| detail.job == view.job.id && !self.frozen)
+        else {
+            return false;
+        };
+        self.meters.adopt(view.job.id, &view.history);
+        if let Some(failures) = self.failures.as_mut().filter(|failures| failures.query.job == view.job.id) {
+            failures.take_first(&view.failures);
+        }
+        detail.take(view);
+        true
+    }
+
+    fn take_connection(&mut self, connection: Connection) {
+        if let Connection::Disconnected { reason, retry_in } = &connection {
+            let wait = i64::try_from(retry_in.as_millis()).unwrap_or(i64::MAX);
+            self.retry_at = Timestamp::from_millis(self.now.as_millis().saturating_add(wait));
+            if !matches!(self.connection, Connection::Disconnected { .. }) {
+                let text = format!("disconnected: {reason}");
+                self.add_event(Event { time: self.server_now(), job: None, text, worked: false });
+            }
+        } else if matches!(self.connection, Connection::Disconnected { .. })
+            && connection == Connection::Connected
+        {
+            let text = "connected again".into();
+            self.add_event(Event { time: self.server_now(), job: None, text, worked: true });
+            // A server that was started anew counts its samples from 1.
+            self.sequence = None;
+        }
+        self.connection = connection;
+    }
+
+    fn tick(&mut self, now: Timestamp) -> bool {
+        let second = |time: Timestamp| time.as_millis().div_euclid(1000);
+        let is_new = second(now) != second(self.now);
+        self.now = now;
+        if !is_new {
+            return false;
+        }
+        if self.notice.as_ref().is_some_and(|(_, _, until)| *until <= now) {
+            self.notice = None;
+        }
+        self.ask_again();
+        true
+    }
+
+    /// Asks for what the open screens need.
+    fn ask_again(&mut self) {
+        if self.frozen || matches!(self.connection, Connection::Disconnected { .. }) {
+            return;
+        }
+        let Some(detail) = self.detail.as_ref().filter(|_| self.screens.len() > 1) else { return };
+        let ended = detail.view.as_ref().is_some_and(|view| view.job.progress.status.is_terminal());
+        if !ended {
+            self.effects.push(Effect::RequestDetail(detail.job));
+        }
+        if let Some(failures) = &mut self.failures {
+            let due = self.now.as_millis() - failures.asked.as_millis() >= FAILURES_EVERY_MS;
+            if due
+                && (!ended || failures.is_waiting())
+                && matches!(self.screens.last(), Some(Screen::Entries(_)))
+            {
+                failures.asked = self.now;
+                self.effects.push(Effect::RequestFailures(failures.query.clone()));
+            }
+        }
+    }
+
+    fn take_key(&mut self, key: KeyEvent) -> bool {
+        // A release would double every key where terminals report it.
+        if key.kind == KeyEventKind::Release {
+            return false;
+        }
+        let context = self.context();
+        match keys::action(context, key, self.options.read_only) {
+            Some(action) if !self.is_typed(action) => self.act(action),
+            _ => self.type_key(key),
+        }
+        true
+    }
+
+    fn paste(&mut self, text: &str) -> bool {
+        match &mut self.overlay {
+            Some(Overlay::Prompt { input, .. }) => input.insert(text),
+            Some(Overlay::Form(form)) => {
+                if let Some(input) = form.input() {
+                    input.insert(text);
+                }
+            }
+            _ => return false,
+        }
+        self.typed();
+        true
+    }
+
+    pub(crate) fn context(&self) -> Context {
+        match (&self.overlay, self.screen()) {
+            (Some(Overlay::Help { .. }), _) => Context::Help,
+            (Some(Overlay::Text { .. }), _) => Context::Text,
+            (Some(Overlay::Confirm { .. }), _) => Context::Confirm,
+            (Some(Overlay::Prompt { .. }), _) => Context::Prompt,
+            (Some(Overlay::Form(_)), _) => Context::Form,
+            (None, Screen::Overview) => Context::Overview,
+            (None, Screen::Job(_)) => Context::Detail,
+            (None, Screen::Classes(_)) => Context::Classes,
+            (None, Screen::Entries(_)) => Context::Entries,
+            (None, Screen::Events) => Context::Events,
+        }
+    }
+
+    pub(crate) fn screen(&self) -> Screen {
+        self.screens.last().copied().unwrap_or(Screen::Overview)
+    }
+
+    /// The job that keys act on: the one that is open, else the one that is selected.
+    pub(crate) fn job(&self) -> Option<&JobView> {
+        match self.screen() {
+            Screen::Overview | Screen::Events => self.jobs.selected(),
+            Screen::Job(id) | Screen::Classes(id) | Screen::Entries(id) => self.view_of(id),
+        }
+    }
+
+    /// The newest that is known of a job.
+    pub(crate) fn view_of(&self, id: JobId) -> Option<&JobView> {
+        let detail =
+            self.detail.as_ref().filter(|detail| detail.job == id).and_then(|detail| detail.view.as_ref());
+        self.jobs.find(id).or_else(|| detail.map(|view| &view.job))
+    }
+
+    /// The time on the server's clock: its last sample's and what has passed here since.
+    pub(crate) fn server_now(&self) -> Timestamp {
+        match self.server {
+            Some(server) if self.frozen => server.time,
+            Some(server) => {
+                Timestamp::from_millis(server.time.as_millis().saturating_add(self.sample_age_ms()))
+            }
+            None => self.now,
+        }
+    }
+
+    /// How long a job that should run has not moved, if that is long. By the last sample: a server that says
+    /// nothing is stale, its jobs are not stalled.
+    pub(crate) fn stalled_ms(&self, job: &JobView) -> Option<i64> {
+        let running = job.progress.status == JobStatus::Processing && !job.paused;
+        let still = self.meters.of(job.id)?.still_ms(self.server?.time.as_millis());
+        (running && still >= STALLED_MS).then_some(still)
+    }
+
+    /// Milliseconds since the newest sample came.
+    pub(crate) fn sample_age_ms(&self) -> i64 {
+        self.now.as_millis().saturating_sub(self.arrived.as_millis()).max(0)
+    }
+
+    fn tell(&mut self, text: String, worked: bool) {
+        let until = Timestamp::from_millis(self.now.as_millis().saturating_add(NOTICE_MS));
+        self.notice = Some((text, worked, until));
+    }
+
+    fn add_event(&mut self, event: Event) {
+        // The newest is first; who reads further down keeps the line.
+        if self.event_row > 0 {
+            self.event_row = (self.event_row + 1).min(MAX_EVENTS - 1);
+        }
+        self.events.push_front(event);
+        self.events.truncate(MAX_EVENTS);
+    }
+
+    fn open_job(&mut self, job: JobId) {
+        self.watch(job);
+        self.screens.push(Screen::Job(job));
+    }
+
+    /// Holds the details of this job from now on.
+    fn watch(&mut self, job: JobId) {
+        if self.detail.as_ref().is_none_or(|detail| detail.job != job) {
+            self.detail = Some(Detail::new(job));
+            self.failures = None;
+        }
+        self.effects.push(Effect::RequestDetail(job));
+    }
+
+    fn ask_failures(&mut self, query: FailuresQuery) {
+        let first = self.detail.as_ref().and_then(|detail| detail.view.as_ref());
+        let first = first.map(|view| view.failures.as_slice()).unwrap_or_default();
+        self.effects.push(Effect::RequestFailures(query.clone()));
+        self.failures = Some(Failures::new(query, first, self.now));
+    }
+
+    fn save(&mut self, prompt: Prompt, path: &str) {
+        let path = PathBuf::from(path.trim());
+        match prompt {
+            Prompt::SaveFailures(job) => self.effects.push(Effect::SaveFailures { job, path }),
+            Prompt::SaveRejects(job) => self.effects.push(Effect::SaveRejects { job, path }),
+            _ => {}
+        }
+    }
+}

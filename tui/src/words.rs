@@ -1,0 +1,138 @@
+//! The words for what a job is and does: the same in the dashboard, in `--once` and in progress lines.
+
+use pinport_model::{
+    FailureClass, JobStatus,
+    progress::Progress,
+    view::{JobView, PieceState},
+};
+
+use crate::{
+    look::{Role, Symbols},
+    text::{append, bytes, count},
+};
+
+/// How a status is shown: a symbol and a word, and what kind of news it is.
+pub(crate) struct StatusWord {
+    pub(crate) symbol: &'static str,
+    pub(crate) word: &'static str,
+    /// At most four letters, where room is scarce.
+    pub(crate) short: &'static str,
+    pub(crate) role: Role,
+}
+
+/// A job that should run and does not move.
+pub(crate) fn stalled(symbols: Symbols) -> StatusWord {
+    StatusWord { symbol: symbols.choose("⚠", "!"), word: "stalled", short: "stal", role: Role::Warn }
+}
+
+pub(crate) fn status(job: &JobView, symbols: Symbols) -> StatusWord {
+    let pick = |unicode, ascii| symbols.choose(unicode, ascii);
+    let (symbol, word, short, role) = match job.progress.status {
+        JobStatus::PendingJob if job.paused => (pick("‖", "="), "paused", "paus", Role::Warn),
+        JobStatus::PendingJob => (pick("◌", "."), "waiting", "wait", Role::Dim),
+        JobStatus::Created => (pick("◌", "."), "created", "new", Role::Dim),
+        JobStatus::PreparingForInitialization => (pick("◌", "."), "preparing", "prep", Role::Active),
+        JobStatus::Initializing => (pick("◌", "."), "planning", "plan", Role::Active),
+        JobStatus::Processing if job.paused => (pick("‖", "="), "pausing", "paus", Role::Warn),
+        JobStatus::Processing => (pick("▶", ">"), "running", "run", Role::Active),
+        JobStatus::Completing => (pick("▶", ">"), "completing", "end", Role::Active),
+        JobStatus::Completed => (pick("✓", "+"), "completed", "done", Role::Good),
+        JobStatus::Failing => (pick("✗", "x"), "failing", "fail", Role::Bad),
+        JobStatus::Failed => (pick("✗", "x"), "failed", "fail", Role::Bad),
+        JobStatus::Cancelling => (pick("■", "#"), "cancelling", "stop", Role::Warn),
+        JobStatus::Cancelled => (pick("■", "#"), "cancelled", "stop", Role::Warn),
+    };
+    StatusWord { symbol, word, short, role }
+}
+
+/// How a piece's state is shown.
+pub(crate) fn piece(state: PieceState, symbols: Symbols) -> (&'static str, &'static str, Role) {
+    let pick = |unicode, ascii| symbols.choose(unicode, ascii);
+    match state {
+        PieceState::Waiting => (pick("·", "."), "waiting", Role::Dim),
+        PieceState::Reading => (pick("◔", "r"), "reading", Role::Active),
+        PieceState::Parsing => (pick("◑", "p"), "parsing", Role::Active),
+        PieceState::Committing => (pick("◕", "c"), "committing", Role::Active),
+        PieceState::Done => (pick("■", "#"), "done", Role::Good),
+        PieceState::Failed => (pick("✗", "X"), "failed", Role::Bad),
+    }
+}
+
+/// Every state of a piece in order.
+pub(crate) const PIECE_STATES: [PieceState; 6] = [
+    PieceState::Done,
+    PieceState::Committing,
+    PieceState::Parsing,
+    PieceState::Reading,
+    PieceState::Waiting,
+    PieceState::Failed,
+];
+
+/// The share of the source that was read, if its size is known; an ended job has read what it will.
+pub(crate) fn share(progress: &Progress) -> Option<f64> {
+    if progress.status == JobStatus::Completed {
+        return Some(1.0);
+    }
+    (progress.source_total > 0)
+        .then(|| (progress.source_bytes as f64 / progress.source_total as f64).min(1.0))
+}
+
+/// Pieces as `done/total`, with what failed.
+pub(crate) fn pieces(progress: &Progress) -> String {
+    let mut text = format!("{}/{}", count(progress.pieces_done), count(progress.pieces_total));
+    if progress.pieces_failed > 0 {
+        append!(text, " {} failed", count(progress.pieces_failed));
+    }
+    text
+}
+
+/// Records as the report at the end gives them.
+pub(crate) fn records(progress: &Progress) -> String {
+    let read = count(progress.parsed.max(progress.registered.saturating_add(progress.failed)));
+    let (registered, failed) = (count(progress.registered), count(progress.failed));
+    if progress.status.is_terminal() {
+        return format!("{read} read = {registered} registered + {failed} failed");
+    }
+    format!("{read} read, {registered} registered, {failed} failed")
+}
+
+/// Bytes of the source: `1.0 MiB of 2.0 MiB`.
+pub(crate) fn source_bytes(progress: &Progress) -> String {
+    let read = bytes(progress.source_bytes);
+    if progress.source_total == 0 { read } else { format!("{read} of {}", bytes(progress.source_total)) }
+}
+
+/// The name of a failure class: its code and member.
+pub(crate) fn class(class: &FailureClass) -> String {
+    match &class.member {
+        Some(member) => format!("{} {member}", class.code),
+        None => class.code.to_string(),
+    }
+}
+
+/// `1 job`, `2 jobs`.
+pub(crate) fn plural(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// Milliseconds a job took, or has taken so far.
+pub(crate) fn took_ms(job: &JobView, now_ms: i64) -> i64 {
+    let end = job.completed.map_or(now_ms, |time| time.as_millis());
+    end.saturating_sub(job.created.as_millis()).max(0)
+}
+
+/// Records and decoded bytes a second over the whole of this run of the job.
+pub(crate) fn average(progress: &Progress) -> (f64, f64) {
+    if progress.elapsed_ms == 0 {
+        return (0.0, 0.0);
+    }
+    let seconds = progress.elapsed_ms as f64 / 1000.0;
+    (progress.parsed as f64 / seconds, progress.bytes as f64 / seconds)
+}
+
+/// The first eight digits of an id: enough to tell jobs apart, and to type.
+pub(crate) fn short_id(id: pinport_model::JobId) -> String {
+    // Ids made in the same minute begin alike; their ends are random.
+    let id = id.to_string();
+    id[id.len() - 8..].to_owned()
+}

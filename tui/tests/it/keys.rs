@@ -1,0 +1,184 @@
+//! Keys: what is wanted of whoever carries effects out.
+
+use std::path::PathBuf;
+
+use pinport_model::{Format, JobStatus, SourceLocation, job::FailureBudget};
+use pinport_tui::{
+    Effect, ImportRequest, Message, Options, Symbols,
+    crossterm::event::{KeyEvent, KeyEventKind, KeyModifiers},
+};
+
+use crate::fixtures::*;
+
+fn acts(effects: Vec<Effect>) -> Vec<Effect> {
+    effects.into_iter().filter(|effect| !matches!(effect, Effect::RequestDetail(_))).collect()
+}
+
+#[test]
+fn a_job_is_cancelled_after_a_question_only() {
+    let mut dashboard = watched(mixed, 3);
+    assert_eq!(press(&mut dashboard, "x"), []);
+    assert_eq!(press(&mut dashboard, "enter"), [], "enter alone is no answer");
+    assert_eq!(press(&mut dashboard, "n x esc x q"), []);
+    assert_eq!(press(&mut dashboard, "x y"), [Effect::Cancel(id(1))]);
+    assert_eq!(press(&mut dashboard, "j x y"), [Effect::Cancel(id(2))]);
+}
+
+#[test]
+fn pause_turns_into_resume() {
+    let mut dashboard = watched(mixed, 3);
+    assert_eq!(press(&mut dashboard, "p y"), [Effect::Pause(id(1))]);
+    // The third is paused.
+    assert_eq!(press(&mut dashboard, "j j p y"), [Effect::Resume(id(3))]);
+}
+
+#[test]
+fn ended_jobs_are_left_alone() {
+    let mut dashboard = watched(|_| vec![job(5, JobStatus::Completed, 60)], 3);
+    assert_eq!(press(&mut dashboard, "x y p y"), []);
+    assert!(screen(&dashboard, 80, 10).contains("has ended"));
+}
+
+#[test]
+fn read_only_never_acts() {
+    let options = Options { read_only: true, ..options(Symbols::Unicode) };
+    let mut dashboard = watched_with(options, mixed, 3);
+    assert_eq!(press(&mut dashboard, "x y p y n"), []);
+    assert_eq!(acts(press(&mut dashboard, "enter x y p y")), []);
+    // Files on this side may still be written.
+    let saved = press(&mut dashboard, "w enter");
+    assert!(matches!(&acts(saved)[..], [Effect::SaveFailures { job, .. }] if *job == id(1)));
+}
+
+#[test]
+fn opening_a_job_asks_for_it_every_second_until_it_has_ended() {
+    let mut dashboard = watched(mixed, 3);
+    assert_eq!(press(&mut dashboard, "enter"), [Effect::RequestDetail(id(1))]);
+    assert_eq!(dashboard.update(Message::Tick(at(3_500))), []);
+    assert_eq!(dashboard.update(Message::Tick(at(4_100))), [Effect::RequestDetail(id(1))]);
+    dashboard.update(Message::Detail(Box::new(detail(job(1, JobStatus::Completed, 60)))));
+    assert_eq!(dashboard.update(Message::Tick(at(5_100))), []);
+    press(&mut dashboard, "esc j enter");
+    assert_eq!(dashboard.update(Message::Tick(at(6_100))), [Effect::RequestDetail(id(2))]);
+    press(&mut dashboard, "esc");
+    assert_eq!(dashboard.update(Message::Tick(at(7_100))), []);
+}
+
+#[test]
+fn failures_are_one_enter_from_their_reason() {
+    let mut dashboard = opened(|second| vec![job(1, JobStatus::Processing, second)], 30);
+    let effects = acts(press(&mut dashboard, "f j enter"));
+    let [Effect::RequestFailures(query)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(query.job, id(1));
+    assert!(query.class.is_some() && query.search.is_empty());
+    assert!(query.matches(&failure(7)) != query.matches(&failure(8)));
+    // A search asks again when it is done.
+    press(&mut dashboard, "/");
+    type_text(&mut dashboard, "PIGEON");
+    let effects = acts(press(&mut dashboard, "enter"));
+    let [Effect::RequestFailures(query)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(query.search, "PIGEON");
+    // Esc drops the search, then goes back, and in the end does nothing.
+    let effects = acts(press(&mut dashboard, "esc"));
+    assert!(matches!(&effects[..], [Effect::RequestFailures(query)] if query.search.is_empty()));
+    assert_eq!(press(&mut dashboard, "esc esc esc esc esc esc"), []);
+    assert!(screen(&dashboard, 80, 24).contains("SOURCE"));
+}
+
+#[test]
+fn files_are_named_before_they_are_written() {
+    let mut dashboard = opened(|second| vec![job(1, JobStatus::Processing, second)], 30);
+    let effects = press(&mut dashboard, "W ctrl-u");
+    assert_eq!(effects, []);
+    assert_eq!(press(&mut dashboard, "enter"), [], "no name");
+    press(&mut dashboard, "w ctrl-u");
+    type_text(&mut dashboard, "/tmp/out q.ndjson");
+    let path = PathBuf::from("/tmp/out q.ndjson");
+    assert_eq!(press(&mut dashboard, "enter"), [Effect::SaveFailures { job: id(1), path }]);
+    let effects = press(&mut dashboard, "W enter");
+    let [Effect::SaveRejects { path, .. }] = &effects[..] else { panic!("{effects:?}") };
+    assert!(path.to_str().unwrap().starts_with("rejects-") && path.extension().unwrap() == "json");
+}
+
+#[test]
+fn copies() {
+    let mut dashboard = opened(|second| vec![job(1, JobStatus::Processing, second)], 30);
+    assert_eq!(press(&mut dashboard, "c"), [Effect::Copy(id(1).to_string())]);
+    let effects = acts(press(&mut dashboard, "f enter j c"));
+    let [Effect::RequestFailures(_), Effect::Copy(text)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(*text, failure(14).to_string());
+}
+
+#[test]
+fn an_import_is_typed() {
+    let mut dashboard = watched(mixed, 3);
+    press(&mut dashboard, "n");
+    type_text(&mut dashboard, "s3://bucket/new contacts.csv.gz");
+    press(&mut dashboard, "tab tab tab");
+    type_text(&mut dashboard, "spring sale");
+    press(&mut dashboard, "down down");
+    type_text(&mut dashboard, "5x%");
+    assert_eq!(press(&mut dashboard, "enter"), []);
+    press(&mut dashboard, "left backspace");
+    let effects = press(&mut dashboard, "enter");
+    let source_text = "s3://bucket/new contacts.csv.gz".to_owned();
+    assert_eq!(
+        effects,
+        [Effect::CreateImport(ImportRequest {
+            source: source_text.parse::<SourceLocation>().unwrap(),
+            source_text,
+            format: Format::Csv,
+            application: "newsletter".into(),
+            segment_name: Some("spring sale".into()),
+            register_endpoints: true,
+            max_failures: Some(FailureBudget::Percent(5.0)),
+        })]
+    );
+}
+
+#[test]
+fn a_job_is_opened_by_the_end_of_its_id() {
+    let mut dashboard = watched(mixed, 3);
+    let text = id(6).to_string();
+    press(&mut dashboard, "o");
+    type_text(&mut dashboard, &text[26..]);
+    assert_eq!(press(&mut dashboard, "enter"), [Effect::RequestDetail(id(6))]);
+    press(&mut dashboard, "esc o");
+    type_text(&mut dashboard, "0190");
+    assert_eq!(press(&mut dashboard, "enter"), []);
+    assert!(screen(&dashboard, 80, 10).contains("several jobs"));
+    // A whole id may be of a job that is not in the list.
+    press(&mut dashboard, "o");
+    type_text(&mut dashboard, &id(77_777).to_string());
+    assert_eq!(press(&mut dashboard, "enter"), [Effect::RequestDetail(id(77_777))]);
+}
+
+#[test]
+fn quitting() {
+    for keys in ["q", "ctrl-c", "enter q", "? ctrl-c", "n ctrl-c", "/ ctrl-c", "x ctrl-c"] {
+        let effects = acts(press(&mut watched(mixed, 3), keys));
+        assert_eq!(effects, [Effect::Quit], "{keys}");
+    }
+    // Where text is typed, q is a letter.
+    assert_eq!(press(&mut watched(mixed, 3), "/ q"), []);
+    assert_eq!(watched(mixed, 3).update(Message::Quit), [Effect::Quit]);
+}
+
+#[test]
+fn a_release_is_no_press() {
+    let mut dashboard = watched(mixed, 3);
+    let release = KeyEvent::new_with_kind(key("q").code, KeyModifiers::NONE, KeyEventKind::Release);
+    assert_eq!(dashboard.update(Message::Key(release)), []);
+}
+
+#[test]
+fn arrows_and_letters_do_the_same() {
+    for (arrows, letters) in
+        [("down down up", "j j k"), ("end", "G"), ("end home", "G g"), ("pgdn", "ctrl-f")]
+    {
+        let (mut first, mut second) = (watched(mixed, 3), watched(mixed, 3));
+        press(&mut first, arrows);
+        press(&mut second, letters);
+        assert_eq!(press(&mut first, "c"), press(&mut second, "c"), "{arrows}");
+    }
+}

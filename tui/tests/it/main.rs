@@ -1,0 +1,9 @@
+//! The dashboard through its boundary alone: messages in, effects and frames out.
+
+mod fixtures;
+mod hostile;
+mod keys;
+mod plain;
+mod screens;
+mod sweep;
+mod updates;

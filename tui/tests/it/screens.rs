@@ -1,0 +1,228 @@
+//! Every screen at each side of each breakpoint, in each state.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use pinport_model::{
+    JobStatus,
+    view::{PieceRun, PieceState},
+};
+use pinport_tui::{Connection, FailuresPage, Message, Options, Symbols};
+
+use crate::fixtures::*;
+
+const SIZES: [(u16, u16); 7] = [(20, 6), (40, 10), (59, 19), (60, 20), (80, 24), (109, 30), (120, 40)];
+
+fn running(second: u64) -> Vec<pinport_model::view::JobView> {
+    vec![job(1, JobStatus::Processing, second)]
+}
+
+#[test]
+fn overview_at_every_size() {
+    let dashboard = watched(mixed, 30);
+    for (width, height) in SIZES {
+        assert_snapshot!(format!("overview_{width}x{height}"), screen(&dashboard, width, height));
+    }
+    assert_snapshot!("overview_200x30", screen(&dashboard, 200, 30));
+}
+
+#[test]
+fn overview_in_every_state() {
+    let empty = watched(|_| Vec::new(), 1);
+    assert_snapshot!("overview_empty", screen(&empty, 80, 10));
+
+    let mut connecting = pinport_tui::Dashboard::new(options(Symbols::Unicode));
+    connecting.update(Message::Tick(at(0)));
+    assert_snapshot!("overview_connecting", screen(&connecting, 80, 5));
+
+    let lost =
+        Connection::Disconnected { reason: "connection refused".into(), retry_in: Duration::from_secs(4) };
+    connecting.update(Message::Connection(lost.clone()));
+    assert_snapshot!("overview_never_connected", screen(&connecting, 80, 5));
+
+    let mut dashboard = watched(mixed, 30);
+    dashboard.update(Message::Connection(lost));
+    dashboard.update(Message::Tick(at(32_500)));
+    assert_snapshot!("overview_disconnected", screen(&dashboard, 100, 12));
+
+    let mut stale = watched(mixed, 30);
+    stale.update(Message::Tick(at(42_000)));
+    assert_snapshot!("overview_stale_and_stalled", screen(&stale, 100, 8));
+
+    let mut dashboard = watched_with(Options { read_only: true, ..options(Symbols::Unicode) }, mixed, 30);
+    let mut late = sample(40, mixed(40));
+    late.sequence = 38;
+    dashboard.update(Message::Sample(Box::new(late)));
+    press(&mut dashboard, "space");
+    assert_snapshot!("overview_frozen_lossy_read_only", screen(&dashboard, 120, 8));
+
+    press(&mut dashboard, "s s s s s s s s s r t t t");
+    assert_snapshot!("overview_sorted_and_filtered", screen(&dashboard, 120, 10));
+    press(&mut dashboard, "/");
+    type_text(&mut dashboard, "!news status:f");
+    assert_snapshot!("overview_while_filtering", screen(&dashboard, 80, 8));
+
+    assert_snapshot!("overview_ascii", screen(&watched_with(options(Symbols::Ascii), mixed, 30), 100, 30));
+}
+
+#[test]
+fn ten_thousand_jobs() {
+    let statuses = [JobStatus::Completed, JobStatus::Processing, JobStatus::Failed, JobStatus::PendingJob];
+    let jobs = |second| {
+        (0..10_000).map(|number| job(number, statuses[number as usize % 4], 20 + second)).collect::<Vec<_>>()
+    };
+    let mut dashboard = watched(jobs, 2);
+    press(&mut dashboard, "pgdn pgdn j j");
+    assert_snapshot!("jobs_10000", screen(&dashboard, 100, 30));
+    press(&mut dashboard, "G");
+    assert_snapshot!("jobs_10000_last", screen(&dashboard, 60, 10));
+}
+
+#[test]
+fn job_at_every_size() {
+    let dashboard = opened(running, 30);
+    for (width, height) in SIZES {
+        assert_snapshot!(format!("job_{width}x{height}"), screen(&dashboard, width, height));
+    }
+}
+
+#[test]
+fn job_in_every_state() {
+    let mut dashboard = watched(running, 5);
+    press(&mut dashboard, "enter");
+    assert_snapshot!("job_without_details", screen(&dashboard, 80, 24));
+
+    let mut dashboard = opened(|second| vec![job(4, JobStatus::Failed, 20 + second)], 5);
+    assert_snapshot!("job_failed", screen(&dashboard, 80, 24));
+    press(&mut dashboard, "tab tab tab tab tab");
+    assert_snapshot!("job_definition_pane", screen(&dashboard, 60, 12));
+
+    let done = opened(|_| vec![job(3, JobStatus::Completed, 100)], 5);
+    assert_snapshot!("job_completed", screen(&done, 110, 30));
+
+    let waiting = opened(|_| vec![job(2, JobStatus::PendingJob, 0)], 5);
+    assert_snapshot!("job_waiting", screen(&waiting, 80, 24));
+
+    // Without stages of its own, the counters of the progress tell.
+    let mut plain = opened(running, 30);
+    let mut view = detail(job(1, JobStatus::Processing, 32));
+    view.stages.clear();
+    plain.update(Message::Detail(Box::new(view)));
+    press(&mut plain, "tab tab");
+    assert_snapshot!("job_stages_by_share", screen(&plain, 60, 12));
+}
+
+#[test]
+fn a_chart_over_a_life() {
+    let wave = |second: u64| {
+        let mut view = job(1, JobStatus::Processing, second);
+        // Faster and faster, a pause, then on at a third.
+        let parsed = match second {
+            0..60 => second * second * 20,
+            60..80 => 72_000,
+            _ => 72_000 + (second - 80) * 800,
+        };
+        (view.progress.parsed, view.progress.bytes) = (parsed, parsed * 500);
+        vec![view]
+    };
+    let mut dashboard = watched(wave, 119);
+    assert_snapshot!("overview_chart", screen(&dashboard, 80, 30));
+    press(&mut dashboard, "enter tab tab tab");
+    assert_snapshot!("job_chart", screen(&dashboard, 80, 30));
+    assert_snapshot!("job_chart_small", screen(&dashboard, 30, 10));
+}
+
+#[test]
+fn ten_thousand_pieces() {
+    let mut dashboard = opened(running, 30);
+    let mut view = detail(job(1, JobStatus::Processing, 31));
+    let run = |state, count| PieceRun { state, count };
+    view.job.progress.pieces_total = 10_000;
+    view.pieces = vec![
+        run(PieceState::Done, 3_333),
+        run(PieceState::Failed, 1),
+        run(PieceState::Done, 1_666),
+        run(PieceState::Committing, 1),
+        run(PieceState::Parsing, 3),
+        run(PieceState::Reading, 2),
+    ];
+    dashboard.update(Message::Detail(Box::new(view)));
+    press(&mut dashboard, "tab");
+    assert_snapshot!("pieces_10000", screen(&dashboard, 100, 30));
+    assert_snapshot!("pieces_10000_small", screen(&dashboard, 40, 10));
+}
+
+#[test]
+fn failures() {
+    let mut dashboard = opened(running, 30);
+    press(&mut dashboard, "f j");
+    assert_snapshot!("classes_80x24", screen(&dashboard, 80, 24));
+    assert_snapshot!("classes_20x6", screen(&dashboard, 20, 6));
+    let query = press(&mut dashboard, "enter").into_iter().find_map(|effect| match effect {
+        pinport_tui::Effect::RequestFailures(query) => Some(query),
+        _ => None,
+    });
+    assert_snapshot!("entries_of_the_first", screen(&dashboard, 80, 24));
+    let query = query.unwrap();
+    let entries: Vec<_> =
+        (1..4000).map(failure).filter(|failure| query.matches(failure)).take(1000).collect();
+    dashboard.update(Message::Failures(FailuresPage { query, entries, more: true }));
+    press(&mut dashboard, "pgdn");
+    assert_snapshot!("entries_80x24", screen(&dashboard, 80, 24));
+    assert_snapshot!("entries_40x10", screen(&dashboard, 40, 10));
+    assert_snapshot!("entries_20x6", screen(&dashboard, 20, 6));
+    press(&mut dashboard, "enter");
+    assert_snapshot!("entry_80x24", screen(&dashboard, 80, 24));
+    assert_snapshot!("entry_20x6", screen(&dashboard, 20, 6));
+
+    let mut none = opened(|_| vec![job(3, JobStatus::Completed, 100)], 5);
+    press(&mut none, "f");
+    assert_snapshot!("classes_none", screen(&none, 60, 8));
+}
+
+#[test]
+fn events() {
+    let mut dashboard = watched(mixed, 5);
+    dashboard.update(Message::EffectDone {
+        text: "job could not be cancelled: it has ended".into(),
+        worked: false,
+    });
+    assert_snapshot!("notice", screen(&dashboard, 80, 8));
+    press(&mut dashboard, "e j");
+    assert_snapshot!("events_80x24", screen(&dashboard, 80, 24));
+    assert_snapshot!("events_20x6", screen(&dashboard, 20, 6));
+}
+
+#[test]
+fn help() {
+    let mut dashboard = watched(mixed, 5);
+    press(&mut dashboard, "?");
+    assert_snapshot!("help_80x24", screen(&dashboard, 80, 24));
+    assert_snapshot!("help_20x6", screen(&dashboard, 20, 6));
+    dashboard.update(Message::Resize { width: 80, height: 24 });
+    press(&mut dashboard, "G");
+    assert_snapshot!("help_80x24_end", screen(&dashboard, 80, 24));
+}
+
+#[test]
+fn questions() {
+    let mut dashboard = watched(mixed, 5);
+    press(&mut dashboard, "x");
+    assert_snapshot!("confirm_80x24", screen(&dashboard, 80, 24));
+    assert_snapshot!("confirm_20x6", screen(&dashboard, 20, 6));
+    press(&mut dashboard, "n w");
+    assert_snapshot!("prompt_60x8", screen(&dashboard, 60, 8));
+}
+
+#[test]
+fn form() {
+    let mut dashboard = watched(mixed, 5);
+    press(&mut dashboard, "n");
+    assert_snapshot!("form_empty_80x24", screen(&dashboard, 80, 24));
+    dashboard.update(Message::Paste("http://bucket/contacts.csv\n".into()));
+    press(&mut dashboard, "tab tab tab");
+    assert_snapshot!("form_wrong_80x24", screen(&dashboard, 80, 24));
+    assert_snapshot!("form_wrong_40x10", screen(&dashboard, 40, 10));
+    press(&mut dashboard, "enter");
+    assert_snapshot!("form_wrong_20x6", screen(&dashboard, 20, 6));
+}

@@ -1,0 +1,223 @@
+//! What messages change.
+
+use std::time::Duration;
+
+use pinport_model::{JobStatus, history::HistoryPoint};
+use pinport_tui::{Connection, Dashboard, FailuresPage, FailuresQuery, Message, Symbols};
+use ratatui::style::{Color, Modifier};
+
+use crate::fixtures::*;
+
+#[test]
+fn rates_are_of_the_time_that_passed() {
+    // Samples come at uneven times; 50,000 rows a second all the same.
+    let mut dashboard = Dashboard::new(options(Symbols::Unicode));
+    for (sequence, millis) in (1..).zip([0_i64, 300, 2_100, 2_200, 7_000, 9_500]) {
+        let mut view = job(3, JobStatus::Processing, 1);
+        view.progress.parsed = millis as u64 * 50;
+        view.progress.bytes = millis as u64 * 25_000;
+        let mut sample = sample(0, vec![view]);
+        (sample.sequence, sample.time) = (sequence, at(millis));
+        dashboard.update(Message::Sample(Box::new(sample)));
+    }
+    let text = screen(&dashboard, 120, 20);
+    assert!(text.contains("50,000 rows/s") && text.contains("25.0 MB/s"), "{text}");
+}
+
+#[test]
+fn lost_samples_are_counted() {
+    let mut dashboard = watched(mixed, 3);
+    for sequence in [5, 9, 9, 10, 2, 3] {
+        let mut sample = sample(4, mixed(4));
+        sample.sequence = sequence;
+        dashboard.update(Message::Sample(Box::new(sample)));
+    }
+    assert!(screen(&dashboard, 120, 10).contains("3 samples lost"));
+}
+
+#[test]
+fn a_frozen_screen_stands_still_and_catches_up() {
+    let mut dashboard = watched(mixed, 3);
+    press(&mut dashboard, "space");
+    let before = screen(&dashboard, 120, 14);
+    dashboard.update(Message::Tick(at(4_000)));
+    dashboard.update(Message::Sample(Box::new(sample(4, Vec::new()))));
+    let rows = |text: &str| text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(rows(&screen(&dashboard, 120, 14)), rows(&before));
+    press(&mut dashboard, "space");
+    assert!(screen(&dashboard, 120, 14).contains("no jobs yet"));
+}
+
+#[test]
+fn the_selection_follows_its_job() {
+    let mut dashboard = watched(mixed, 3);
+    press(&mut dashboard, "j");
+    let mut jobs = mixed(4);
+    jobs.insert(0, job(100, JobStatus::Processing, 1));
+    dashboard.update(Message::Sample(Box::new(sample(4, jobs.clone()))));
+    assert_eq!(press(&mut dashboard, "c"), [pinport_tui::Effect::Copy(id(2).to_string())]);
+    // When it leaves the list, the row stays.
+    jobs.retain(|job| job.id != id(2));
+    dashboard.update(Message::Sample(Box::new(sample(5, jobs))));
+    assert_eq!(press(&mut dashboard, "c"), [pinport_tui::Effect::Copy(id(3).to_string())]);
+}
+
+#[test]
+fn filters() {
+    let shown = |filter: &str| {
+        let mut dashboard = watched(mixed, 3);
+        press(&mut dashboard, "/");
+        type_text(&mut dashboard, filter);
+        press(&mut dashboard, "enter");
+        let text = screen(&dashboard, 120, 40);
+        let line = text.lines().find(|line| line.starts_with("showing")).map(str::to_owned);
+        line.map_or(10, |line| line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap())
+    };
+    assert_eq!(shown(""), 10);
+    assert_eq!(shown("running"), 2);
+    assert_eq!(shown("SHOP"), 3);
+    assert_eq!(shown("!shop"), 7);
+    assert_eq!(shown("shop !paused"), 2);
+    assert_eq!(shown("status:cancel"), 2);
+    assert_eq!(shown("status:PENDING_JOB"), 1);
+    assert_eq!(shown(&id(4).to_string()), 1);
+    assert_eq!(shown("contacts-eu json"), 5);
+    assert_eq!(shown("nothing like it"), 0);
+}
+
+#[test]
+fn every_order_keeps_every_job() {
+    let mut dashboard = watched(mixed, 3);
+    for _ in 0..12 {
+        for keys in ["s", "r"] {
+            press(&mut dashboard, keys);
+            press(&mut dashboard, "g");
+            let mut seen = std::collections::HashSet::new();
+            for _ in 0..10 {
+                seen.insert(format!("{:?}", press(&mut dashboard, "c")));
+                press(&mut dashboard, "j");
+            }
+            assert_eq!(seen.len(), 10);
+        }
+    }
+    // Failures: the most first.
+    let mut dashboard = watched(mixed, 3);
+    press(&mut dashboard, "S S S");
+    let text = screen(&dashboard, 120, 14);
+    assert!(text.contains("FAILE▼"), "{text}");
+}
+
+#[test]
+fn a_stall_is_named_and_ends() {
+    let stuck = |second: u64| vec![job(1, JobStatus::Processing, second.min(5))];
+    let mut dashboard = watched(stuck, 20);
+    assert!(screen(&dashboard, 120, 10).contains("stalled"));
+    dashboard.update(Message::Sample(Box::new(sample(21, vec![job(1, JobStatus::Processing, 6)]))));
+    assert!(!screen(&dashboard, 120, 10).contains("stalled"));
+}
+
+#[test]
+fn connections_come_and_go() {
+    let mut dashboard = watched(mixed, 3);
+    let reason = "timed out".to_owned();
+    let lost = Connection::Disconnected { reason, retry_in: Duration::from_millis(2_500) };
+    dashboard.update(Message::Connection(lost));
+    assert!(screen(&dashboard, 120, 10).contains("retry in 3s · timed out"));
+    dashboard.update(Message::Tick(at(6_000)));
+    assert!(screen(&dashboard, 120, 10).contains("retrying"));
+    dashboard.update(Message::Connection(Connection::Connected));
+    // The server began anew: its numbers do not count as lost.
+    let mut fresh = sample(7, mixed(7));
+    fresh.sequence = 900;
+    dashboard.update(Message::Sample(Box::new(fresh)));
+    assert!(!screen(&dashboard, 120, 10).contains("lost"));
+    press(&mut dashboard, "e");
+    let text = screen(&dashboard, 120, 10);
+    assert!(text.contains("connected again") && text.contains("disconnected: timed out"), "{text}");
+}
+
+#[test]
+fn answers_to_old_questions_are_dropped() {
+    let mut dashboard = opened(|second| vec![job(1, JobStatus::Processing, second)], 30);
+    press(&mut dashboard, "f enter");
+    let before = screen(&dashboard, 80, 24);
+    let query = FailuresQuery { job: id(1), class: None, search: "other".into() };
+    dashboard.update(Message::Failures(FailuresPage { query, entries: Vec::new(), more: false }));
+    dashboard.update(Message::Detail(Box::new(detail(job(2, JobStatus::Failed, 9)))));
+    assert_eq!(screen(&dashboard, 80, 24), before);
+}
+
+#[test]
+fn a_server_s_history_reaches_further_back() {
+    let mut dashboard = watched(|second| vec![job(1, JobStatus::Processing, 100 + second)], 3);
+    press(&mut dashboard, "enter");
+    let mut view = detail(job(1, JobStatus::Processing, 103));
+    view.history = (0..=100_u64)
+        .map(|second| HistoryPoint {
+            time: at(second as i64 * 1000 - 100_000),
+            records: second * 50_000,
+            bytes: 0,
+            failed: 0,
+        })
+        .collect();
+    dashboard.update(Message::Detail(Box::new(view)));
+    press(&mut dashboard, "tab tab tab");
+    let text = screen(&dashboard, 80, 24);
+    assert!(text.contains("rows/s over 1m43s"), "{text}");
+}
+
+#[test]
+fn ticks_within_a_second_draw_nothing() {
+    let mut dashboard = watched(mixed, 3);
+    let revision = dashboard.revision();
+    dashboard.update(Message::Tick(at(3_900)));
+    assert_eq!(dashboard.revision(), revision);
+    dashboard.update(Message::Tick(at(4_000)));
+    assert!(dashboard.revision() > revision);
+}
+
+#[test]
+fn colours_and_their_absence() {
+    let look = |palette| {
+        let mut options = options(Symbols::Unicode);
+        options.look.palette = palette;
+        terminal(&watched_with(options, mixed, 3), 120, 24)
+    };
+    let coloured = look(pinport_tui::Palette::Dark);
+    let buffer = coloured.backend().buffer();
+    let has = |colour| buffer.content().iter().any(|cell| cell.fg == colour);
+    assert!(has(Color::Red) && has(Color::Green) && has(Color::Cyan));
+    assert!(buffer.content().iter().all(|cell| cell.bg == Color::Reset), "no background is painted");
+    assert!(buffer.content().iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)));
+    let plain = look(pinport_tui::Palette::None);
+    assert!(
+        plain
+            .backend()
+            .buffer()
+            .content()
+            .iter()
+            .all(|cell| (cell.fg, cell.bg) == (Color::Reset, Color::Reset))
+    );
+    let light = look(pinport_tui::Palette::Light);
+    let bright = |colour| matches!(colour, Color::Yellow | Color::Cyan | Color::White);
+    assert!(!light.backend().buffer().content().iter().any(|cell| bright(cell.fg)));
+}
+
+#[test]
+fn a_frame_with_50_jobs_is_cheap() {
+    let mut dashboard =
+        watched(|second| (0..50).map(|number| job(number, JobStatus::Processing, second)).collect(), 60);
+    let mut terminal = terminal(&dashboard, 120, 40);
+    let frames = 200;
+    let begun = std::time::Instant::now();
+    for number in 0..frames {
+        let sample =
+            sample(61 + number, (0..50).map(|at| job(at, JobStatus::Processing, 61 + number)).collect());
+        dashboard.update(Message::Sample(Box::new(sample)));
+        terminal.draw(|frame| dashboard.draw(frame)).unwrap();
+    }
+    let millis = begun.elapsed().as_secs_f64() * 1000.0 / f64::from(u32::try_from(frames).unwrap());
+    println!("{millis:.3} ms a sample and frame of 120x40 with 50 jobs");
+    // Far above what it takes, so that a busy machine is no failure: it guards against work for unseen rows.
+    assert!(millis < 50.0, "{millis} ms");
+}
