@@ -63,6 +63,8 @@ where
     let connection = http1::Builder::new()
         // The guard keeps the times and counts, before hyper sees a byte.
         .header_read_timeout(None)
+        // A client that ends its side after its request still gets the answer.
+        .half_close(true)
         .max_headers(running.limits.headers)
         .serve_connection(TokioIo::new(guard), service);
     let mut connection = pin!(connection);

@@ -67,7 +67,7 @@ fn query(raw: &str, text: &mut Vec<u8>) -> Result<(), AuthError> {
     Ok(())
 }
 
-fn encode(bytes: &[u8], keep_slash: bool, text: &mut Vec<u8>) {
+pub(super) fn encode(bytes: &[u8], keep_slash: bool, text: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (byte == b'/' && keep_slash) {

@@ -15,6 +15,8 @@
 
 mod canonical;
 mod parse;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::request::Parts;
