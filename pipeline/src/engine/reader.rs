@@ -23,7 +23,7 @@ use crate::{
     block::Block,
     parse::ParseContext,
     source::{ObjectReader, Source, SourceError},
-    split::{ObjectRefused, Split, SplitOptions, Splitter},
+    split::{Cut, ObjectRefused, Split, SplitOptions, Splitter},
 };
 
 /// Lines after which a piece is cut although it has not its bytes: very short records would otherwise
@@ -139,7 +139,11 @@ impl Reader {
             Splitter::resume(self.definition.format, options, at, header)
         };
         loop {
-            let cut = position.byte + (current.cut_stream - position.stream);
+            // The splitter begins an object at line 1.
+            let cut = Cut {
+                byte: position.byte + (current.cut_stream - position.stream),
+                line: position.line.max(1) + current.lines_left,
+            };
             match self.timed(|| splitter.next(Some(cut))) {
                 Ok(Split::NeedInput) => {
                     self.buffers.lock().drain(..).for_each(|buffer| splitter.give_back(buffer));
