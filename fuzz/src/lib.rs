@@ -3,7 +3,7 @@
 use pinport_model::{ApplicationId, FailureCode, Format, RecordLimits, Timestamp};
 use pinport_pipeline::{
     parse::{ParseContext, Parser},
-    split::{ObjectRefused, Split, SplitOptions, Splitter},
+    split::{Cut, ObjectRefused, Split, SplitOptions, Splitter},
 };
 
 /// Small, so that short inputs reach them.
@@ -50,7 +50,7 @@ pub fn outcome(
     let mut rest = input;
     let mut end = splitter.position();
     loop {
-        match splitter.next(arrival.cut)? {
+        match splitter.next(arrival.cut.map(|byte| Cut { byte, line: u64::MAX }))? {
             Split::NeedInput if rest.is_empty() => splitter.finish(),
             Split::NeedInput => {
                 let chunk = rest.len().min(arrival.chunk.max(1));

@@ -23,7 +23,7 @@ use crate::{
     block::Block,
     parse::ParseContext,
     source::{ObjectReader, Source, SourceError},
-    split::{ObjectRefused, Split, SplitOptions, Splitter},
+    split::{Cut, ObjectRefused, Split, SplitOptions, Splitter},
 };
 
 /// Lines after which a piece is cut although it has not its bytes: very short records would otherwise
@@ -138,8 +138,16 @@ impl Reader {
             Splitter::resume(self.definition.format, options, at, header)
         };
         loop {
-            let cut_stream = if current.full { self.next_cut(position.stream) } else { current.cut_stream };
-            let cut = position.byte + (cut_stream - position.stream);
+            // A full piece ends before the next block, which then begins a piece of its own.
+            let (cut_stream, lines) = match current.full {
+                true => (self.next_cut(position.stream), PIECE_LINES),
+                false => (current.cut_stream, current.lines_left),
+            };
+            // The splitter begins an object at line 1.
+            let cut = Cut {
+                byte: position.byte + (cut_stream - position.stream),
+                line: position.line.max(1) + lines,
+            };
             match self.timed(|| splitter.next(Some(cut))) {
                 Ok(Split::NeedInput) => {
                     self.buffers.lock().drain(..).for_each(|buffer| splitter.give_back(buffer));

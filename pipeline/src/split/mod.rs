@@ -42,6 +42,19 @@ impl Default for SplitOptions {
     }
 }
 
+/// Where a block should end at the latest: at the first record border at or after one of the two. Both lie
+/// behind the place where the block begins; others are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Offset in the object.
+    pub byte: u64,
+    /// Line of the record behind the border.
+    pub line: u64,
+}
+
+/// Lines of a block, about: each may become a failure, which takes many times the size of a short record.
+const BLOCK_LINES: u64 = 16 << 10;
+
 /// What [`Splitter::next`] has.
 #[derive(Debug)]
 #[must_use]
@@ -96,7 +109,7 @@ impl Splitter {
         let stage = match (format, &header) {
             _ if at.byte == 0 => return Self::new(format, options, at.object),
             (Format::Json, _) => Stage::Lines(lines::Lines::default()),
-            (Format::Csv, Some(header)) => Stage::Records(records::Records::new(header.columns(), at.byte)),
+            (Format::Csv, Some(header)) => Stage::Records(records::Records::new(header.columns(), at)),
             (Format::Csv, None) => Stage::Header,
         };
         Self { format, options, out: Outlet::new(&options, at, header), stage }
@@ -144,9 +157,9 @@ impl Splitter {
         self.out.header.as_ref()
     }
 
-    /// The next block, if there is one. A block ends at the first record border at or after `cut`, an
-    /// offset in the object behind the place where the block begins (others are ignored).
-    pub fn next(&mut self, cut: Option<u64>) -> Result<Split, ObjectRefused> {
+    /// The next block, if there is one. No border at or after `cut` lies within a block.
+    pub fn next(&mut self, cut: Option<Cut>) -> Result<Split, ObjectRefused> {
+        let cut = self.out.stop(cut);
         loop {
             match &mut self.stage {
                 Stage::Mark => {
@@ -162,7 +175,7 @@ impl Splitter {
                     records::HeaderStep::NeedInput => return Ok(Split::NeedInput),
                     records::HeaderStep::Nothing => return Ok(self.out.rest()),
                     records::HeaderStep::Read(header) => {
-                        let records = records::Records::new(header.columns(), self.out.at.byte);
+                        let records = records::Records::new(header.columns(), self.out.at);
                         self.out.header = Some(header);
                         self.stage = Stage::Records(records);
                     }
@@ -207,15 +220,29 @@ impl Outlet {
         self.lost.is_some() || to > self.at.byte
     }
 
-    /// Whether `cut` lies in the block that would end at `to`.
-    fn is_cut(&self, cut: Option<u64>, to: u64) -> bool {
-        cut.is_some_and(|cut| cut > self.origin.byte && cut <= to)
+    /// Where the next block ends at the latest; always behind `origin`.
+    fn stop(&self, cut: Option<Cut>) -> Cut {
+        let Origin { byte, line, .. } = self.origin;
+        let most = line + BLOCK_LINES;
+        Cut {
+            byte: cut.map(|cut| cut.byte).filter(|cut| *cut > byte).unwrap_or(u64::MAX),
+            line: cut.map(|cut| cut.line).filter(|cut| *cut > line).map_or(most, |cut| cut.min(most)),
+        }
+    }
+
+    /// The line at `to`, which lies in the window.
+    fn line_at(&self, to: u64) -> u64 {
+        self.at.line + self.window.newlines(self.at.byte..to)
     }
 
     /// The block up to `to`.
     fn block(&mut self, to: u64) -> Split {
+        self.block_at(to, self.line_at(to))
+    }
+
+    /// The block up to `to`, where `line` begins.
+    fn block_at(&mut self, to: u64, line: u64) -> Split {
         let first = self.at;
-        let lines = self.window.newlines(first.byte..to);
         let (buffer, range) = self.window.take(to);
         let relative = |at: u64| (at - first.byte) as usize;
         let faults = self
@@ -223,7 +250,7 @@ impl Outlet {
             .drain(..)
             .map(|(range, reason)| Fault { range: relative(range.start)..relative(range.end), reason });
         let faults = faults.collect();
-        let end = Origin { byte: to, line: first.line + lines, ..first };
+        let end = Origin { byte: to, line, ..first };
         let origin = std::mem::replace(&mut self.origin, end);
         self.at = end;
         Split::Block(Block {

@@ -15,7 +15,7 @@ use std::{ops::Range, sync::Arc};
 use pinport_model::{FailureCode, Origin, RecordLimits, failure::FailureReason};
 
 use super::{
-    FailedRecord, ObjectRefused, Outlet, RefusedReason, Split,
+    Cut, FailedRecord, ObjectRefused, Outlet, RefusedReason, Split,
     quotes::{content_len, is_blank, walk},
     too_long,
     window::Window,
@@ -131,6 +131,8 @@ pub(super) struct Records {
     columns: usize,
     /// Everything before is judged; a line begins here.
     pos: u64,
+    /// The number of the line at `pos`.
+    line: u64,
     /// No newline lies between `pos` and here.
     searched: u64,
     /// The next quote at or behind `pos`, and up to where it was looked for.
@@ -144,10 +146,12 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn new(columns: usize, at: u64) -> Self {
+    pub(super) fn new(columns: usize, at: Origin) -> Self {
+        let Origin { byte: at, line, .. } = at;
         Self {
             columns,
             pos: at,
+            line,
             searched: at,
             quote: None,
             quote_searched: at,
@@ -158,16 +162,16 @@ impl Records {
         }
     }
 
-    pub(super) fn next(&mut self, out: &mut Outlet, cut: Option<u64>) -> Split {
+    pub(super) fn next(&mut self, out: &mut Outlet, cut: Cut) -> Split {
         loop {
             if self.failing.is_none() {
-                if out.is_cut(cut, self.pos) {
-                    return out.block(self.pos);
+                if self.is_at(cut) {
+                    return out.block_at(self.pos, self.line);
                 }
                 if self.wake.is_none() && self.run.is_none() {
                     self.leap(out, cut);
-                    if out.is_cut(cut, self.pos) {
-                        return out.block(self.pos);
+                    if self.is_at(cut) {
+                        return out.block_at(self.pos, self.line);
                     }
                 }
             }
@@ -191,7 +195,7 @@ impl Records {
     }
 
     /// Goes over lines without quotes, which are records as they are, up to the cut.
-    fn leap(&mut self, out: &Outlet, cut: Option<u64>) {
+    fn leap(&mut self, out: &Outlet, cut: Cut) {
         let end = out.window.end();
         loop {
             if self.quote.is_none_or(|quote| quote < self.pos) {
@@ -202,15 +206,16 @@ impl Records {
             // Among so few bytes no whole line is too long.
             let clear = self.quote.unwrap_or(end).min(self.pos + out.max_line);
             let from = self.searched.clamp(self.pos, clear);
-            let at_cut = cut.filter(|&cut| out.is_cut(Some(cut), clear)).and_then(|cut| {
-                let from = from.max(cut.saturating_sub(1).min(clear));
-                out.window.find(b'\n', from..clear)
-            });
-            match at_cut.or_else(|| out.window.rfind(b'\n', from..clear)) {
-                Some(newline) => self.move_to(newline + 1),
-                None => return,
+            let at_cut =
+                if cut.byte <= clear { out.window.find(b'\n', from.max(cut.byte - 1)..clear) } else { None };
+            let Some(newline) = at_cut.or_else(|| out.window.rfind(b'\n', from..clear)) else { return };
+            let line = self.line + out.window.newlines(self.pos..newline + 1);
+            if line < cut.line {
+                self.move_to(newline + 1, line);
+            } else if let Some(newline) = out.window.find_nth(b'\n', cut.line - self.line, self.pos..clear) {
+                self.move_to(newline + 1, cut.line);
             }
-            if at_cut.is_some() {
+            if self.is_at(cut) {
                 return;
             }
         }
@@ -287,11 +292,13 @@ impl Records {
             // The failed record ends here; the line is judged again, for the next record.
             Some(_) if self.failing.is_some() => self.settle(out).map_or(Step::On, Step::Out),
             Some(next) => {
-                self.pass(out, next);
+                // Most records are a line.
+                let lines = if next == end { ends_line(line) } else { out.window.newlines(pos..next) };
+                self.pass(out, next, lines);
                 Step::On
             }
             None => {
-                self.pass(out, end);
+                self.pass(out, end, ends_line(line));
                 Step::On
             }
         }
@@ -352,7 +359,7 @@ impl Records {
     }
 
     /// Goes over a line (or a record) that is judged.
-    fn pass(&mut self, out: &mut Outlet, to: u64) {
+    fn pass(&mut self, out: &mut Outlet, to: u64, lines: u64) {
         if let Some(wake) = &mut self.wake {
             if wake.at < to && to <= wake.run.last {
                 wake.commas += walk::<true>(out.window.bytes(wake.at..to), true).commas;
@@ -362,14 +369,20 @@ impl Records {
                 self.wake = None;
             }
         }
-        self.move_to(to);
+        self.move_to(to, self.line + lines);
         if self.failing.as_ref().is_some_and(|failing| !failing.kept) {
             out.drop_before(to);
         }
     }
 
-    fn move_to(&mut self, to: u64) {
+    /// Whether a block that ends at `pos` has come to the cut.
+    fn is_at(&self, cut: Cut) -> bool {
+        cut.byte <= self.pos || cut.line <= self.line
+    }
+
+    fn move_to(&mut self, to: u64, line: u64) {
         self.pos = to;
+        self.line = line;
         self.searched = to;
         self.run = None;
     }
@@ -380,11 +393,11 @@ impl Records {
         match out.window.find(b'\n', self.pos..end) {
             Some(newline) => {
                 self.skipping = false;
-                self.pass(out, newline + 1);
+                self.pass(out, newline + 1, 1);
                 Step::On
             }
             None => {
-                self.pass(out, end);
+                self.pass(out, end, 0);
                 self.skipping = !out.window.is_finished();
                 if self.skipping { Step::NeedInput } else { Step::On }
             }
@@ -420,6 +433,11 @@ impl Records {
         }
         None
     }
+}
+
+/// How many newlines end a line: one, unless the object ends.
+fn ends_line(line: &[u8]) -> u64 {
+    u64::from(line.last() == Some(&b'\n'))
 }
 
 pub(super) enum HeaderStep {

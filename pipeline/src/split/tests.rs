@@ -190,7 +190,7 @@ fn drive(
     mut splitter: Splitter,
     input: &[u8],
     chunks: &[usize],
-    cut: Option<u64>,
+    cut: Option<Cut>,
 ) -> Result<(Vec<Item>, Vec<Origin>), ObjectRefused> {
     let (format, max_line) = (splitter.format, splitter.options.limits.max_line);
     let mut rest = &input[splitter.position().byte as usize..];
@@ -241,6 +241,7 @@ fn check(format: Format, input: &[u8], max_line: usize) {
         }
     }
     check_cuts(format, input, max_line, &expected);
+    check_line_cuts(format, input, max_line, &expected);
 }
 
 /// A cut falls on the first border at or behind it, and reading goes on there as if nothing had been.
@@ -249,7 +250,7 @@ fn check_cuts(format: Format, input: &[u8], max_line: usize, expected: &[Item]) 
         let mut borders = Vec::new();
         for block_bytes in [5, 4096] {
             let splitter = Splitter::new(format, options(block_bytes, max_line), 3);
-            let (items, ends) = drive(splitter, input, &[3, 1], Some(cut)).unwrap();
+            let (items, ends) = drive(splitter, input, &[3, 1], at_byte(cut)).unwrap();
             assert_eq!(items, expected, "cut at {cut}");
             borders.push(
                 ends.iter().copied().find(|end| end.byte >= cut).expect("the object's end is a border"),
@@ -275,6 +276,126 @@ fn check_cuts(format: Format, input: &[u8], max_line: usize, expected: &[Item]) 
         let (items, _) = drive(resumed, input, &[2], None).unwrap();
         let behind: Vec<_> = expected.iter().skip_while(split).cloned().collect();
         assert_eq!(items, behind, "resumed at {border:?} for the cut at {cut}");
+    }
+}
+
+fn at_byte(byte: u64) -> Option<Cut> {
+    Some(Cut { byte, line: u64::MAX })
+}
+
+/// The border nearest to a cut does not depend on how the bytes arrive, and it is the first: every border of
+/// a splitter that is cut at every line is one.
+fn check_line_cuts(format: Format, input: &[u8], max_line: usize, expected: &[Item]) {
+    let size = input.len() as u64;
+    let start = || Splitter::new(format, options(32, max_line), 3);
+    let mut borders = Vec::new();
+    let mut splitter = start();
+    let mut rest = input;
+    loop {
+        let Origin { byte, line, .. } = splitter.position();
+        match splitter.next(Some(Cut { byte: byte + 1, line: line + 1 })).unwrap() {
+            Split::NeedInput if rest.is_empty() => splitter.finish(),
+            Split::NeedInput => rest = &rest[splitter.push(rest)..],
+            Split::Block(block) => borders.push(block.end),
+            Split::End => break,
+        }
+    }
+    for line in 2..=lines_in(input) + 2 {
+        for byte in [u64::MAX, size / 2 + 1] {
+            let is_cut = |end: &&Origin| end.byte >= byte || end.line >= line;
+            let nearest = borders.iter().find(is_cut).or(borders.last());
+            for (block_bytes, chunk) in [(1, 1), (7, 3), (64, 2), (64, 1000), (4096, 1000)] {
+                let splitter = Splitter::new(format, options(block_bytes, max_line), 3);
+                let cut = Some(Cut { byte, line });
+                let (items, ends) = drive(splitter, input, &[chunk], cut).unwrap();
+                assert_eq!(items, expected, "cut at line {line}");
+                let border = ends.iter().find(is_cut).or(ends.last());
+                assert_eq!(border, nearest, "cut at line {line}, byte {byte}, blocks of {block_bytes}");
+            }
+        }
+    }
+    // Behind any border, lines are counted from there.
+    for (index, border) in borders.iter().enumerate() {
+        let Some(next) = borders[index..].iter().find(|end| end.line >= border.line + 2) else { break };
+        let header = (format == Format::Csv)
+            .then(|| Arc::new(CsvHeader::read(&input[..line_len(input)], &RecordLimits::default()).unwrap()));
+        let splitter = Splitter::resume(format, options(64, max_line), *border, header);
+        let cut = Some(Cut { byte: u64::MAX, line: border.line + 2 });
+        let (_, ends) = drive(splitter, input, &[5], cut).unwrap();
+        assert_eq!(ends.iter().find(|end| end.line >= border.line + 2), Some(next), "behind {border:?}");
+    }
+}
+
+/// Where pieces of `bytes` and `lines` end, cut as the engine cuts them.
+fn pieces(format: Format, input: &[u8], bytes: u64, lines: u64, block_bytes: usize) -> Vec<Origin> {
+    let mut splitter = Splitter::new(format, options(block_bytes, 1000), 0);
+    let (mut rest, mut ends) = (input, Vec::new());
+    let (mut cut_stream, mut lines_left) = (bytes, lines);
+    loop {
+        let position = splitter.position();
+        match splitter.next(Some(Cut { byte: cut_stream, line: position.line + lines_left })).unwrap() {
+            Split::NeedInput if rest.is_empty() => splitter.finish(),
+            Split::NeedInput => rest = &rest[splitter.push(&rest[..rest.len().min(100)])..],
+            Split::Block(block) => {
+                lines_left = lines_left.saturating_sub(block.end.line - block.origin.line);
+                if block.end.byte >= cut_stream || lines_left == 0 {
+                    ends.push(block.end);
+                    (cut_stream, lines_left) = ((block.end.byte / bytes + 1) * bytes, lines);
+                }
+                splitter.give_back(block.into_buffer());
+            }
+            Split::End => return ends,
+        }
+    }
+}
+
+#[test]
+fn pieces_are_the_same_for_every_block_size() {
+    let json = "{}\n\n{\"a\":\"some text that is longer\"}\n{}\n".repeat(300);
+    let csv = format!("{HEADER}{}", "1,2,3\n1,\"\n\n\",3\n\n1,\"2,3\n1,2,3\n".repeat(300));
+    for (format, text) in [(Format::Json, json), (Format::Csv, csv)] {
+        for (bytes, lines) in [(1000, 7), (300, 100), (1 << 20, 64), (97, 3), (50, 1)] {
+            let expected = pieces(format, text.as_bytes(), bytes, lines, 1 << 20);
+            assert!(expected.len() > 5);
+            for block_bytes in [1, 13, 64, 1000, 5000] {
+                let found = pieces(format, text.as_bytes(), bytes, lines, block_bytes);
+                assert_eq!(
+                    found, expected,
+                    "{format}, {bytes} bytes, {lines} lines, blocks of {block_bytes}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_has_not_too_many_lines() {
+    for (format, head, line) in
+        [(Format::Json, "", "{}\n"), (Format::Csv, HEADER, "1\n"), (Format::Csv, HEADER, "\"\"\n")]
+    {
+        let input = format!("{head}{}", line.repeat(100_000));
+        let splitter = Splitter::new(format, options(512 << 10, 1000), 0);
+        let (items, ends) = drive_quickly(splitter, input.as_bytes());
+        assert_eq!(items, 100_000 + u64::from(format == Format::Csv));
+        assert!(ends > 5, "{ends} blocks");
+    }
+}
+
+/// Lines and blocks; no block may have more lines than allowed.
+fn drive_quickly(mut splitter: Splitter, mut rest: &[u8]) -> (u64, usize) {
+    let (mut lines, mut blocks) = (0, 0);
+    loop {
+        match splitter.next(None).unwrap() {
+            Split::NeedInput if rest.is_empty() => splitter.finish(),
+            Split::NeedInput => rest = &rest[splitter.push(rest)..],
+            Split::Block(block) => {
+                assert!(block.end.line - block.origin.line <= BLOCK_LINES);
+                lines += block.end.line - block.origin.line;
+                blocks += 1;
+                splitter.give_back(block.into_buffer());
+            }
+            Split::End => return (lines, blocks),
+        }
     }
 }
 
@@ -460,13 +581,13 @@ proptest! {
         max_line in prop_oneof![Just(9_usize), Just(17), Just(1000)],
         block in 1_usize..64,
         chunks in prop::collection::vec(1_usize..20, 1..4),
-        cut in 1_u64..100,
+        cut in (1_u64..100, 1_u64..30),
     ) {
         let input = format!("{HEADER}{rows}");
         let header = naive_record(input.as_bytes());
         let expected = naive_csv(input.as_bytes(), header.len, 3, max_line);
         let splitter = Splitter::new(Format::Csv, options(block, max_line), 3);
-        let (items, _) = drive(splitter, input.as_bytes(), &chunks, Some(cut)).unwrap();
+        let (items, _) = drive(splitter, input.as_bytes(), &chunks, Some(Cut { byte: cut.0, line: cut.1 })).unwrap();
         prop_assert_eq!(items, expected);
     }
 
@@ -475,10 +596,10 @@ proptest! {
         input in "([a{]|\n|\r\n| |aaaaaaa){0,40}",
         block in 1_usize..64,
         chunks in prop::collection::vec(1_usize..20, 1..4),
-        cut in 1_u64..100,
+        cut in (1_u64..100, 1_u64..30),
     ) {
         let splitter = Splitter::new(Format::Json, options(block, 8), 3);
-        let (items, _) = drive(splitter, input.as_bytes(), &chunks, Some(cut)).unwrap();
+        let (items, _) = drive(splitter, input.as_bytes(), &chunks, Some(Cut { byte: cut.0, line: cut.1 })).unwrap();
         prop_assert_eq!(items, naive_lines(input.as_bytes(), 8));
     }
 }

@@ -98,6 +98,13 @@ impl Window {
         memchr(byte, self.bytes(range)).map(|index| from + index as u64)
     }
 
+    /// The `nth` (from 1) `byte` in `range`.
+    pub(super) fn find_nth(&self, byte: u8, nth: u64, range: Range<u64>) -> Option<u64> {
+        let from = range.start;
+        let index = memchr::memchr_iter(byte, self.bytes(range)).nth(nth as usize - 1);
+        index.map(|index| from + index as u64)
+    }
+
     /// The last `byte` in `range`.
     pub(super) fn rfind(&self, byte: u8, range: Range<u64>) -> Option<u64> {
         let from = range.start;
