@@ -64,19 +64,16 @@ fn lines(progress: &JobProgress, ended: &mpsc::Receiver<()>) {
 
 /// A snapshot in words.
 fn sentence(now: &Progress) -> String {
-    let seconds = (now.elapsed_ms as f64 / 1000.0).max(0.001);
-    let rate = (now.parsed as f64 / seconds) as u64;
     let total =
         if now.source_total > 0 { format!(" of {}", HumanBytes(now.source_total)) } else { String::new() };
     let mut text = format!(
         "{}{total}, {} records, {} rows/s, {} failed",
         HumanBytes(now.source_bytes),
         HumanCount(now.parsed),
-        HumanCount(rate),
+        HumanCount(now.records_per_second() as u64),
         HumanCount(now.failed),
     );
-    if now.source_bytes > 0 && now.source_bytes < now.source_total {
-        let left = seconds * (now.source_total - now.source_bytes) as f64 / now.source_bytes as f64;
+    if let Some(left) = now.seconds_left() {
         text.push_str(&format!(", {} left", HumanDuration(Duration::from_secs_f64(left))));
     }
     text

@@ -33,10 +33,24 @@ pub struct Progress {
     pub objects_done: u64,
     /// Objects in the plan.
     pub objects_total: u64,
+    /// What these counters were when this run of the job began: rates are of what came since.
+    #[serde(default)]
+    pub before: Baseline,
     /// Milliseconds since this run of the job began.
     pub elapsed_ms: u64,
     /// Milliseconds that each stage's threads were busy.
     pub busy_ms: StageTimes,
+}
+
+/// Counters of a job when its present run began; all 0 unless it was interrupted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Bytes of the source.
+    pub source_bytes: u64,
+    /// Decoded bytes.
+    pub bytes: u64,
+    /// Records parsed.
+    pub parsed: u64,
 }
 
 /// Milliseconds by stage.
@@ -47,4 +61,31 @@ pub struct StageTimes {
     pub parse: u64,
     pub build: u64,
     pub commit: u64,
+}
+
+impl Progress {
+    /// Records parsed a second in this run of the job.
+    pub fn records_per_second(&self) -> f64 {
+        self.rate(self.parsed, self.before.parsed)
+    }
+
+    /// Decoded bytes read a second in this run of the job.
+    pub fn bytes_per_second(&self) -> f64 {
+        self.rate(self.bytes, self.before.bytes)
+    }
+
+    /// Seconds until the source is read, if it goes on as it did in this run. `None` while nothing can be said.
+    pub fn seconds_left(&self) -> Option<f64> {
+        let rate = self.rate(self.source_bytes, self.before.source_bytes);
+        let left = self.source_total.saturating_sub(self.source_bytes);
+        (left > 0 && rate > 0.0).then(|| left as f64 / rate)
+    }
+
+    fn rate(&self, now: u64, before: u64) -> f64 {
+        if self.elapsed_ms == 0 {
+            0.0
+        } else {
+            now.saturating_sub(before) as f64 * 1000.0 / self.elapsed_ms as f64
+        }
+    }
 }

@@ -123,11 +123,7 @@ pub(crate) fn took_ms(job: &JobView, now_ms: i64) -> i64 {
 
 /// Records and decoded bytes a second over the whole of this run of the job.
 pub(crate) fn average(progress: &Progress) -> (f64, f64) {
-    if progress.elapsed_ms == 0 {
-        return (0.0, 0.0);
-    }
-    let seconds = progress.elapsed_ms as f64 / 1000.0;
-    (progress.parsed as f64 / seconds, progress.bytes as f64 / seconds)
+    (progress.records_per_second(), progress.bytes_per_second())
 }
 
 /// The first eight digits of an id: enough to tell jobs apart, and to type.

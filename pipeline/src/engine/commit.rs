@@ -39,7 +39,9 @@ impl<'a, 'b> Committer<'a, 'b> {
         if let Some(record) = &*last {
             let progress = life.progress;
             progress.set(Counter::Bytes, record.total.bytes);
+            progress.set(Counter::BytesBefore, record.total.bytes);
             progress.set(Counter::Parsed, record.total.read);
+            progress.set(Counter::ParsedBefore, record.total.read);
             progress.set(Counter::Registered, record.total.registered);
             progress.set(Counter::Failed, record.total.failed);
             progress.set(Counter::PiecesDone, record.piece + 1 - record.failed_pieces);

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use pinport_model::{
     ImportJob, JobId, JobStatus,
     job::PlanSummary,
-    progress::{Progress, StageTimes},
+    progress::{Baseline, Progress, StageTimes},
 };
 
 /// A CPU or waiting stage whose busy time is measured.
@@ -49,10 +49,13 @@ pub(crate) enum Counter {
     PiecesTotal,
     ObjectsDone,
     ObjectsTotal,
+    SourceBytesBefore,
+    BytesBefore,
+    ParsedBefore,
 }
 
 impl Counter {
-    const LEN: usize = Self::ObjectsTotal as usize + 1;
+    const LEN: usize = Self::ParsedBefore as usize + 1;
 }
 
 impl JobProgress {
@@ -115,6 +118,11 @@ impl JobProgress {
             pieces_total: count(Counter::PiecesTotal),
             objects_done: count(Counter::ObjectsDone),
             objects_total: count(Counter::ObjectsTotal),
+            before: Baseline {
+                source_bytes: count(Counter::SourceBytesBefore),
+                bytes: count(Counter::BytesBefore),
+                parsed: count(Counter::ParsedBefore),
+            },
             elapsed_ms: self.begun.elapsed().as_millis() as u64,
             busy_ms: StageTimes {
                 read: busy(Stage::Read),

@@ -74,8 +74,9 @@ struct Current {
 impl Reader {
     /// Reads everything behind `start`, where piece `number` begins.
     pub(super) fn run(self, start: Position, number: u64) -> Result<(), JobError> {
-        let skip = start.object;
-        let objects = files::planned_objects(&self.folder)?.skip(skip as usize);
+        let mut objects = files::planned_objects(&self.folder)?;
+        let done = objects.by_ref().take(start.object as usize);
+        let mut source_bytes = done.map(|object| object.map_or(0, |object| object.size)).sum::<u64>();
         let objects = objects.map(|object| {
             object.map_err(|error| SourceError::Other {
                 url: "the job's plan".into(),
@@ -86,7 +87,7 @@ impl Reader {
         let mut stream = self.source.read(objects, start.byte);
         let mut position = start;
         let mut current = self.begin_piece(number, start.stream);
-        let mut source_bytes = 0;
+        let mut begun = false;
         while let Some(object) = self.timed(|| stream.next_object()) {
             let mut object = match object {
                 Ok(object) => object,
@@ -98,6 +99,9 @@ impl Reader {
                 Err(error) => return Err(error.into()),
             };
             let before = source_bytes;
+            if !std::mem::replace(&mut begun, true) {
+                self.progress.set(Counter::SourceBytesBefore, before + object.source_bytes());
+            }
             let outcome = self.read_object(&mut object, &mut position, &mut current, before)?;
             source_bytes = before + object.object().size;
             self.progress.set(Counter::SourceBytes, source_bytes);

@@ -65,6 +65,7 @@ pub(crate) fn job(number: u64, status: JobStatus, seconds: u64) -> JobView {
             pieces_total: source_total.div_ceil(32 << 20),
             objects_done: bytes / 1_000_000_000,
             objects_total: 3,
+            before: Default::default(),
             elapsed_ms: seconds * 1000,
             busy_ms: StageTimes {
                 read: seconds * 300,
