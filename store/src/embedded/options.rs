@@ -53,9 +53,10 @@ pub(super) fn store_options(choice: &EmbeddedOptions) -> Result<Options, rocksdb
     options.set_max_background_jobs(2);
     options.set_max_subcompactions(1);
     options.set_bytes_per_sync(1 << 20);
+    // Not the lowest CPU priority: commits wait for compaction when it is far behind, and on a machine that
+    // others keep busy a 10 M row import then stood still for minutes.
     let mut env = Env::new()?;
     env.lower_thread_pool_io_priority();
-    env.lower_thread_pool_cpu_priority();
     options.set_env(&env);
 
     // Only control-plane writes and single endpoints go through the write buffer.
