@@ -1,0 +1,155 @@
+//! Who may do what: signatures, keys with their applications, rates, and where the server may listen.
+//!
+//! Without keys the server is open, which [`check_listen`] allows on loopback only. An open server also
+//! refuses browsers ([`Access::admit_browserless`]): a page on any site could otherwise make its visitor's
+//! browser start imports here.
+//!
+//! Nothing here reads a socket or a body; the funnel in [`crate::http`] calls it in order.
+
+mod clock;
+mod keys;
+mod listen;
+mod principal;
+mod rate;
+pub mod sigv4;
+#[cfg(test)]
+mod tests;
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use http::{header, request::Parts};
+use parking_lot::RwLock;
+
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use keys::{KeyConfig, KeyError, KeyRing, Secret};
+pub use listen::{ListenRefused, check_listen};
+pub use principal::{Applications, Principal, no_such_application};
+pub use rate::Rate;
+use sigv4::{AuthError, PayloadHash, Presented};
+
+use self::keys::Key;
+use crate::ApiError;
+
+/// The service name in the scope of every signature.
+pub const SERVICE: &str = "mobiletargeting";
+
+/// The gate. One is shared by all connections; its keys can be replaced while it is in use.
+#[derive(Debug)]
+pub struct Access {
+    region: String,
+    ring: RwLock<Arc<KeyRing>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Keys cannot be taken away altogether while the server runs: it would stand open.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the new configuration has no keys; a running server is not opened to everybody, so the old keys stay"
+)]
+pub struct NoKeys;
+
+/// A caller whose signature holds if the body is what it was signed with.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    presented: Presented,
+    key: Arc<Key>,
+}
+
+impl Access {
+    /// A gate that stands open: for loopback.
+    pub fn open() -> Self {
+        Self::with_keys(String::new(), KeyRing::default(), Arc::new(SystemClock))
+    }
+
+    /// A gate that asks for signatures in this region by one of these keys. An empty ring stands open.
+    pub fn with_keys(region: impl Into<String>, ring: KeyRing, clock: Arc<dyn Clock>) -> Self {
+        Self { region: region.into(), ring: RwLock::new(Arc::new(ring)), clock }
+    }
+
+    /// Whether everybody may do everything.
+    pub fn is_open(&self) -> bool {
+        self.ring.read().is_empty()
+    }
+
+    /// Replaces the keys for every request that comes after. Rates begin anew.
+    pub fn reload(&self, ring: KeyRing) -> Result<(), NoKeys> {
+        let mut current = self.ring.write();
+        if ring.is_empty() && !current.is_empty() {
+            return Err(NoKeys);
+        }
+        *current = Arc::new(ring);
+        Ok(())
+    }
+
+    /// Refuses browsers while the gate stands open: by `Origin`, and by names that are not the loopback's
+    /// (a public name that resolves to 127.0.0.1) if the connection came in there.
+    pub(crate) fn admit_browserless(&self, parts: &Parts, local: IpAddr) -> Result<(), ApiError> {
+        if !self.is_open() {
+            return Ok(());
+        }
+        if parts.headers.contains_key(header::ORIGIN) {
+            return Err(ApiError::forbidden(
+                "This server has no keys configured and does not answer to pages in a browser.",
+            ));
+        }
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+        if local.is_loopback() && !is_local_name(host) {
+            return Err(ApiError::forbidden(
+                "This server has no keys configured and answers to localhost or an IP address only. Use one of them in \
+                 the endpoint URL, or configure keys.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks all that can be checked before the body is read. `Ok(None)`: the gate stands open.
+    /// `unhashed_allowed`: the route streams its body, and nobody can change it on its way (TLS or loopback).
+    pub(crate) fn claim(&self, parts: &Parts, unhashed_allowed: bool) -> Result<Option<Claim>, AuthError> {
+        let ring = Arc::clone(&self.ring.read());
+        if ring.is_empty() {
+            return Ok(None);
+        }
+        let presented = Presented::read(parts)?;
+        presented.check(&self.region, SERVICE, self.clock.unix_seconds())?;
+        if presented.payload() == PayloadHash::Unsigned && !unhashed_allowed {
+            return Err(AuthError::UnsignedPayload);
+        }
+        let key = ring.get(presented.key_id()).ok_or(AuthError::Mismatch { known_key: false })?;
+        Ok(Some(Claim { presented, key }))
+    }
+
+    /// Who calls when the gate stands open.
+    pub(crate) fn anybody(&self) -> Principal {
+        Principal::anybody()
+    }
+}
+
+impl Claim {
+    /// The hash that the body was said to have, if it was said.
+    pub(crate) fn payload(&self) -> PayloadHash {
+        self.presented.payload()
+    }
+
+    /// Checks the signature over the head and the given hash of the body.
+    pub(crate) fn verify(&self, parts: &Parts, body: PayloadHash) -> Result<Principal, AuthError> {
+        self.presented.verify(parts, self.key.secret(), body)?;
+        Ok(self.key.principal())
+    }
+
+    /// Takes one request from the key's rate.
+    pub(crate) fn take(&self) -> Result<(), ApiError> {
+        self.key.take(Instant::now()).map_err(|wait| {
+            ApiError::too_many_requests("This key has used up its rate. Send the request again later.", wait)
+        })
+    }
+}
+
+/// `localhost` or an address, with or without a port.
+fn is_local_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(""),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    let lower = name.trim_end_matches('.').to_ascii_lowercase();
+    lower == "localhost" || lower.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
+}

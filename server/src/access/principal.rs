@@ -1,0 +1,104 @@
+//! What a caller may see and change. Operations ask before they look anything up, and answer the same for
+//! an application that is another's and for one that does not exist.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use pinport_model::ApplicationId;
+
+use crate::ApiError;
+
+/// The applications of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applications {
+    /// Every one, and those to come.
+    All,
+    /// These.
+    Only(Arc<BTreeSet<ApplicationId>>),
+}
+
+/// A caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    key_id: Option<Arc<str>>,
+    applications: Applications,
+    read_only: bool,
+}
+
+impl Principal {
+    /// A caller with this key.
+    pub fn new(key_id: &str, applications: Applications, read_only: bool) -> Self {
+        Self { key_id: Some(key_id.into()), applications, read_only }
+    }
+
+    /// Anybody, when no keys are configured: everything is allowed.
+    pub fn anybody() -> Self {
+        Self { key_id: None, applications: Applications::All, read_only: false }
+    }
+
+    /// The id of its key; none when no keys are configured.
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// Its applications: lists over all of them show these only.
+    pub fn applications(&self) -> &Applications {
+        &self.applications
+    }
+
+    /// Whether it may only read.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Whether it may see this application.
+    pub fn may_read(&self, application: &ApplicationId) -> bool {
+        match &self.applications {
+            Applications::All => true,
+            Applications::Only(only) => only.contains(application),
+        }
+    }
+
+    /// Whether it may change this application.
+    pub fn may_write(&self, application: &ApplicationId) -> bool {
+        !self.read_only && self.may_read(application)
+    }
+
+    /// Whether it may make new applications: it would not see them with a list of its own.
+    pub fn may_create(&self) -> bool {
+        !self.read_only && self.applications == Applications::All
+    }
+
+    /// The id in a path, if the caller may see the application; else the error for one that is not there.
+    pub fn readable(&self, application: &str) -> Result<ApplicationId, ApiError> {
+        let id = application.parse().ok().filter(|id| self.may_read(id));
+        id.ok_or_else(|| no_such_application(application))
+    }
+
+    /// The id in a path, if the caller may change the application. 403 only for one that it may see.
+    pub fn writable(&self, application: &str) -> Result<ApplicationId, ApiError> {
+        let id = self.readable(application)?;
+        if self.read_only { Err(read_only()) } else { Ok(id) }
+    }
+
+    /// An error unless the caller may make new applications.
+    pub fn check_create(&self) -> Result<(), ApiError> {
+        match (self.read_only, self.may_create()) {
+            (true, _) => Err(read_only()),
+            (false, false) => Err(ApiError::forbidden(
+                "This key has a fixed list of applications and may not make new ones.",
+            )),
+            (false, true) => Ok(()),
+        }
+    }
+}
+
+fn read_only() -> ApiError {
+    ApiError::forbidden("This key may only read.")
+}
+
+/// The error for an application that does not exist, and for one that the caller may not see: use no other,
+/// or the two can be told apart.
+pub fn no_such_application(application: &str) -> ApiError {
+    let shown: String = application.chars().take(64).collect();
+    ApiError::not_found(format!("There is no application \"{}\".", pinport_model::escape_controls(&shown)))
+}

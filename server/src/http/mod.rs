@@ -1,0 +1,32 @@
+//! The HTTP front: from accepted sockets to calls of operations, and back.
+//!
+//! ```text
+//! serve       accepts, counts and ends connections
+//! guard       one connection's bytes: heads whole, well formed and in time   (framing: where they end)
+//! connection  hyper on top of it
+//! funnel      one request: route, access, body, call, answer, log line
+//! router      which operation a path and method name
+//! request, response, body, query   what operations see
+//! ```
+//!
+//! It knows no operation: those are added to a [`Router`] by their owner. Nothing here interprets a body.
+
+mod body;
+mod connection;
+mod framing;
+mod funnel;
+mod guard;
+mod query;
+mod request;
+mod response;
+mod router;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+pub use body::{BodyError, BodyStream};
+pub use query::{Query, decode_segment};
+pub use request::{Request, RequestId};
+pub use response::{BoxError, Response};
+pub use router::{BodyMode, Gate, Route, Router};
+pub use serve::{Drained, Listener, Server, serve};

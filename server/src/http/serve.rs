@@ -1,0 +1,142 @@
+//! Accepts connections and ends them. The caller binds the sockets and decides when to stop.
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use super::{Router, connection};
+use crate::{Limits, access::Access, limits::ACCEPT_BACKOFF, metrics::Metrics, tls::Tls};
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Server {
+    /// The operations.
+    pub router: Router,
+    /// Who may call them.
+    pub access: Arc<Access>,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// A bound socket, with TLS or without.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Listener {
+    /// Wraps a socket that the caller has bound.
+    pub fn new(tcp: TcpListener, tls: Option<Arc<Tls>>) -> Self {
+        Self { tcp, tls }
+    }
+}
+
+/// How the server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections and requests that were cut off because the time for shutting down was over.
+    pub cut_off: usize,
+}
+
+/// What a running server's tasks share.
+pub(super) struct Running {
+    pub(super) server: Arc<Server>,
+    pub(super) limits: Arc<Limits>,
+    /// No new requests.
+    pub(super) shutdown: CancellationToken,
+    /// No more of anything.
+    pub(super) kill: CancellationToken,
+    /// Connections and requests.
+    pub(super) tasks: TaskTracker,
+    slots: Arc<Semaphore>,
+}
+
+/// How long cut-off tasks may take to notice.
+const CUT_OFF: Duration = Duration::from_secs(1);
+
+/// Serves until `shutdown` is cancelled; then resting connections are closed, requests under way are answered for
+/// [`Limits::shutdown`] at most, and what is left is cut off.
+pub async fn serve(
+    listeners: impl IntoIterator<Item = Listener>,
+    server: Arc<Server>,
+    shutdown: CancellationToken,
+) -> Drained {
+    let limits = Arc::new(server.limits.clone());
+    let running = Arc::new(Running {
+        slots: Arc::new(Semaphore::new(limits.connections)),
+        limits,
+        server,
+        shutdown,
+        kill: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    });
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        loops.spawn(accept(Arc::clone(&running), listener));
+    }
+    running.shutdown.cancelled().await;
+    // The sockets are closed when their loops have ended.
+    while loops.join_next().await.is_some() {}
+    running.tasks.close();
+    if timeout(running.limits.shutdown, running.tasks.wait()).await.is_ok() {
+        return Drained { cut_off: 0 };
+    }
+    let cut_off = running.tasks.len();
+    warn!(cut_off, "the time for shutting down is over");
+    running.kill.cancel();
+    let _ = timeout(CUT_OFF, running.tasks.wait()).await;
+    Drained { cut_off }
+}
+
+async fn accept(running: Arc<Running>, listener: Listener) {
+    let mut failing = false;
+    loop {
+        let slot = Arc::clone(&running.slots).acquire_owned();
+        let Some(Ok(slot)) = until(&running.shutdown, slot).await else { return };
+        let Some(accepted) = until(&running.shutdown, listener.tcp.accept()).await else { return };
+        match accepted {
+            Ok((socket, address)) => {
+                if std::mem::take(&mut failing) {
+                    info!("connections are accepted again");
+                }
+                let work = connection::run(Arc::clone(&running), socket, address, listener.tls.clone());
+                running.tasks.spawn(async move {
+                    work.await;
+                    drop(slot);
+                });
+            }
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
+                // Once, not ten times a second for as long as it lasts.
+                if !std::mem::replace(&mut failing, true) {
+                    warn!(%error, "connections cannot be accepted; trying on");
+                }
+                running.server.metrics.accept_error();
+                if until(&running.shutdown, sleep(ACCEPT_BACKOFF)).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The outcome of a future that is safe to drop; nothing if the shutdown came first.
+async fn until<F: Future>(shutdown: &CancellationToken, future: F) -> Option<F::Output> {
+    shutdown.run_until_cancelled(future).await
+}
+
+/// Errors of one connection that went away before it was accepted; the others are the machine's.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

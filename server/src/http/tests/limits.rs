@@ -1,0 +1,189 @@
+//! Time limits, size limits and many connections. Limits are short here; the margins are wide.
+
+use std::time::Instant;
+
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(150);
+
+fn short() -> Limits {
+    Limits { head: SHORT, idle: SHORT, body: SHORT, drain: SHORT, write_stall: SHORT, ..Limits::default() }
+}
+
+#[tokio::test]
+async fn a_slow_head_is_a_408_and_silence_is_a_close() {
+    let server = TestServer::start(short()).await;
+    let mut silent = server.connect().await;
+    assert_eq!(read_all(&mut silent).await, "");
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n").await.unwrap();
+    let answer = read_all(&mut slow).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("RequestTimeoutException"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_that_drips_does_not_gain_time() {
+    let server = TestServer::start(short()).await;
+    let started = Instant::now();
+    let mut drip = server.connect().await;
+    let (mut reader, mut writer) = drip.split();
+    let drips = async {
+        writer.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n").await.unwrap();
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if writer.write_all(b"a: b\r\n").await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let mut first = [0; 12];
+    tokio::select! { read = reader.read_exact(&mut first) => { read.unwrap(); } () = drips => {} }
+    assert_eq!(&first, b"HTTP/1.1 408");
+    assert!(started.elapsed() < SHORT * 6, "64 headers would have taken longer");
+}
+
+#[tokio::test]
+async fn a_resting_connection_is_closed_and_a_busy_one_is_not() {
+    let server = TestServer::start(short()).await;
+    let mut socket = server.connect().await;
+    socket.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let rest = Instant::now();
+    let answer = read_all(&mut socket).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
+    assert!(rest.elapsed() >= SHORT && rest.elapsed() < SHORT * 10, "{:?}", rest.elapsed());
+
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /hold/a HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    tokio::time::sleep(SHORT * 3).await;
+    server.hold.notify_one();
+    assert!(read_answer(&mut busy).await.ends_with("held"));
+}
+
+#[tokio::test]
+async fn slow_bodies_are_given_up() {
+    let server = TestServer::start(short()).await;
+    for path in ["/v1/apps", "/uploads"] {
+        let mut socket = server.connect().await;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhi");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let answer = read_all(&mut socket).await;
+        assert!(answer.starts_with("HTTP/1.1 408"), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_at_a_fair_rate_may_take_any_time() {
+    let server = TestServer::start(Limits { body_rate: 1000, ..short() }).await;
+    let mut socket = server.connect().await;
+    socket
+        .write_all(b"POST /uploads HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
+    for _ in 0..25 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let chunk = format!("200\r\n{}\r\n", "x".repeat(0x200));
+        socket.write_all(chunk.as_bytes()).await.unwrap();
+    }
+    socket.write_all(b"0\r\n\r\n").await.unwrap();
+    assert!(read_answer(&mut socket).await.ends_with("12800"));
+}
+
+#[tokio::test]
+async fn large_bodies_are_a_413_that_arrives_and_uploads_have_no_cap() {
+    let server = TestServer::start(Limits::default()).await;
+    let body = vec![b'x'; 3 << 20];
+    let sent = |path: &str, chunked: bool| {
+        let mut request =
+            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").into_bytes();
+        if chunked {
+            request.extend_from_slice(
+                format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len()).as_bytes(),
+            );
+            request.extend_from_slice(&body);
+            request.extend_from_slice(b"\r\n0\r\n\r\n");
+        } else {
+            request.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+            request.extend_from_slice(&body);
+        }
+        request
+    };
+    for chunked in [false, true] {
+        // As SDKs do it: everything is sent before anything is read.
+        let answer = server.exchange(sent("/v1/apps", chunked)).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "chunked {chunked}: {answer}");
+        assert!(answer.contains("PayloadTooLargeException"), "{answer}");
+        let answer = server.exchange(sent("/uploads", chunked)).await;
+        assert!(answer.ends_with(&body.len().to_string()), "chunked {chunked}: {answer}");
+    }
+    let exact = format!("POST /v1/apps HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", 1 << 20);
+    let mut socket = server.connect().await;
+    socket.write_all(exact.as_bytes()).await.unwrap();
+    socket.write_all(&body[..1 << 20]).await.unwrap();
+    assert!(read_answer(&mut socket).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_refused_expectation_costs_no_body() {
+    let server = TestServer::start(short()).await;
+    let request = "POST /v1/apps HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 9000000\r\n\r\n";
+    let answer = server.exchange(request).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_is_cut_off() {
+    let server = TestServer::start(short()).await;
+    let mut socket = server.connect().await;
+    socket.write_all(b"GET /zeros HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let gone = async {
+        while !server.metrics.encode().unwrap().contains("pinport_http_connections 0") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // The connection must have been counted first.
+    let mut byte = [0];
+    socket.read_exact(&mut byte).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("the stalled answer is given up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_resting_or_slow_connections_do_not_stop_a_probe() {
+    let server = TestServer::start(Limits { shutdown: Duration::from_secs(5), ..Limits::default() }).await;
+    let mut resting = Vec::new();
+    for at in 0..1000 {
+        let mut socket = server.connect().await;
+        let bytes: &[u8] = match at % 3 {
+            0 => b"",
+            1 => b"GET /livez HTTP/1.1\r\nHost: local",
+            _ => b"POST /v1/apps HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhi",
+        };
+        socket.write_all(bytes).await.unwrap();
+        resting.push(socket);
+    }
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let started = Instant::now();
+        let mut probe = server.connect().await;
+        probe.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        assert!(read_answer(&mut probe).await.ends_with("ok"));
+        times.push(started.elapsed());
+    }
+    times.sort();
+    println!("R7: 1000 connections held; probe p50 {:?}, p99 {:?}", times[100], times[197]);
+    assert!(times[197] < Duration::from_millis(500), "p99 {:?}", times[197]);
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_for_a_free_slot() {
+    let server = TestServer::start(Limits { connections: 2, ..Limits::default() }).await;
+    let first = server.connect().await;
+    let mut second = server.connect().await;
+    second.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    read_answer(&mut second).await;
+    let mut third = server.connect().await;
+    third.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(200), third.readable()).await;
+    assert!(early.is_err(), "the third waits");
+    drop(first);
+    assert!(read_answer(&mut third).await.ends_with("ok"));
+}

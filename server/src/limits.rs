@@ -1,0 +1,73 @@
+//! Every bound the HTTP front has, with its reason. Nothing a client sends may wait or grow without one.
+
+use std::time::Duration;
+
+/// Bounds on connections, heads, bodies and shutdown. [`Limits::default`] is what is served; tests shorten it.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections open at a time. Above it new ones wait in the kernel's queue: each costs a descriptor and
+    /// about 20 KiB.
+    pub connections: usize,
+    /// How long the TLS handshake may take.
+    pub handshake: Duration,
+    /// From the first byte of a head (or the accept) to its end. Slower ones are an attack or a dead peer.
+    pub head: Duration,
+    /// How long a connection may rest between requests. SDK pools drop theirs after about a minute.
+    pub idle: Duration,
+    /// How long an answer may stand still because its reader does not read.
+    pub write_stall: Duration,
+    /// Bytes of a head, request line included.
+    pub head_bytes: usize,
+    /// Header lines in a head.
+    pub headers: usize,
+    /// Bytes of a body that is held in memory. The largest of the service (100 endpoints of 15 KiB) would be
+    /// over it, yet Pinpoint's own cap on a payload is far below.
+    pub body_bytes: usize,
+    /// How long a body held in memory may take, and the window in which a streamed one is measured.
+    pub body: Duration,
+    /// Bytes a second that a streamed body must bring on average in each window of waiting for it.
+    pub body_rate: u64,
+    /// How much of a refused body is read and thrown away, so that its sender gets to read the answer.
+    pub drain_bytes: u64,
+    /// How long a refused body is read and thrown away.
+    pub drain: Duration,
+    /// How long requests under way may take to end after the shutdown began.
+    pub shutdown: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            write_stall: Duration::from_secs(60),
+            head_bytes: 32 << 10,
+            headers: 64,
+            body_bytes: 1 << 20,
+            body: Duration::from_secs(30),
+            body_rate: 1 << 10,
+            drain_bytes: 16 << 20,
+            drain: Duration::from_secs(5),
+            shutdown: Duration::from_secs(25),
+        }
+    }
+}
+
+/// How long the accept loop rests after an error that is the machine's (out of descriptors or memory):
+/// trying at once would only burn a CPU.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Query parameters read of one request. The service's operations have at most a handful, a presigned
+/// request seven more.
+pub const MAX_QUERY_PAIRS: usize = 64;
+
+/// Bytes of a paging token. Ours are far shorter.
+pub const MAX_TOKEN_BYTES: usize = 1024;
+
+/// The largest page.
+pub const MAX_PAGE_SIZE: u32 = 1000;
+
+/// The page when none is asked for.
+pub const DEFAULT_PAGE_SIZE: u32 = 200;
