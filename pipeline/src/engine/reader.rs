@@ -8,7 +8,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pinport_model::{ImportDefinition, Origin, PlannedObject, Position};
+use pinport_model::{ImportDefinition, Origin, PlannedObject, Position, view::PieceState};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -84,7 +84,12 @@ impl Reader {
         let mut stream = self.source.read(objects, start.byte);
         let mut position = start;
         let mut current = self.begin_piece(number, start.stream);
+        // What an earlier run read counts too.
         let mut source_bytes = 0;
+        for object in files::planned_objects(&self.folder)?.take(skip as usize) {
+            source_bytes += object.map_or(0, |object| object.size);
+        }
+        self.progress.set(Counter::SourceBytes, source_bytes);
         while let Some(object) = self.timed(|| stream.next_object()) {
             let mut object = match object {
                 Ok(object) => object,
@@ -203,7 +208,9 @@ impl Reader {
             self.budget.take(bytes + lines * RECORD_OVERHEAD, &self.cancel).ok_or(JobError::Cancelled)?;
         self.progress.add(Counter::Bytes, block.end.byte - block.origin.byte);
         let place = current.piece.expect();
-        current.empty = false;
+        if std::mem::take(&mut current.empty) {
+            self.progress.set_piece(current.piece.number, PieceState::Reading);
+        }
         let piece = Arc::clone(&current.piece);
         let (context, progress) = (Arc::clone(&self.context), Arc::clone(&self.progress));
         let (build, built, buffers) =
@@ -251,6 +258,8 @@ impl Reader {
     }
 
     fn close(&self, done: Current, position: Position) {
+        // Before it is closed: a worker may complete it at once.
+        self.progress.set_piece(done.piece.number, PieceState::Parsing);
         let end = PieceEnd { position, complete: done.complete, error: done.error };
         if let Some(whole) = done.piece.close(end) {
             let (build, built) = (Arc::clone(&self.build), self.built.clone());
