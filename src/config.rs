@@ -191,7 +191,8 @@ impl Config {
             (None, Some(value)) => {
                 let text = match &value {
                     toml::Value::String(text) => text.clone(),
-                    other => other.to_string(),
+                    toml::Value::Integer(number) => number.to_string(),
+                    _ => String::new(),
                 };
                 let budget = crate::cli::parse_budget(&text);
                 Some(budget.map_err(|error| wrong(format!("jobs.max_failures: {error}")))?)
