@@ -1,9 +1,10 @@
 //! What may be asked on the command line. Every option is also an environment variable `PINPORT_*`.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pinport_model::{Format, RecordLimits, job::FailureBudget};
+use pinport_server::log::LogFormat;
 
 use crate::sample;
 
@@ -19,6 +20,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Import endpoints from CSV or NDJSON objects
     Import(ImportArgs),
+    /// Serve Pinpoint's Import Jobs API
+    Serve(Box<ServeArgs>),
+    /// Look at the server's configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Read endpoints
     #[command(subcommand)]
     Endpoint(EndpointCommand),
@@ -101,6 +107,101 @@ pub(crate) struct EngineArgs {
     #[arg(long, env = "PINPORT_PIECE", value_name = "KIB", default_value_t = 32 << 10,
           value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub(crate) piece: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read and judge the configuration without starting anything
+    #[command(after_help = "Example:\n  pinport config check --config /etc/pinport.toml")]
+    Check(Box<ServeArgs>),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Example:
+  pinport serve --data /var/lib/pinport
+  AWS_ENDPOINT_URL_PINPOINT=http://127.0.0.1:7465 aws pinpoint get-apps
+
+Every option may also stand in pinport.toml; examples/pinport.toml lists them all.
+SIGTERM stops in good order, SIGHUP reads keys and certificate again.")]
+pub(crate) struct ServeArgs {
+    /// Where to listen [default: 127.0.0.1:7465]
+    #[arg(long, env = "PINPORT_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The folder of the store and of the jobs' files [default: pinport-data]
+    #[arg(long, env = "PINPORT_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The configuration [default: pinport.toml, if it is there]
+    #[arg(long, env = "PINPORT_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Jobs that run at a time [default: 2]
+    #[arg(long, env = "PINPORT_MAX_RUNNING_JOBS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) max_running_jobs: Option<u16>,
+    /// The folder below which file:// URLs may read [default: none]
+    #[arg(long, env = "PINPORT_LOCAL_ROOT", value_name = "DIR")]
+    pub(crate) local_root: Option<PathBuf>,
+    /// The region in ARNs and signatures [default: us-east-1]
+    #[arg(long, env = "PINPORT_REGION", value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// The account in ARNs, 12 digits [default: 000000000000]
+    #[arg(long, env = "PINPORT_ACCOUNT", value_name = "DIGITS")]
+    pub(crate) account: Option<String>,
+    /// A file with [[keys]]
+    #[arg(long, env = "PINPORT_KEYS_FILE", value_name = "FILE")]
+    pub(crate) keys_file: Option<PathBuf>,
+    /// The certificate in PEM, its chain behind it
+    #[arg(long, env = "PINPORT_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The certificate's key in PEM
+    #[arg(long, env = "PINPORT_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Listen beyond loopback without keys or without TLS: something else guards the address
+    #[arg(long, env = "PINPORT_INSECURE_LISTEN")]
+    pub(crate) insecure_listen: bool,
+    /// Give a job up when more records fail: a number, or a share such as 1%
+    #[arg(long, value_name = "N|N%", value_parser = parse_budget, env = "PINPORT_MAX_FAILURES")]
+    pub(crate) max_failures: Option<FailureBudget>,
+    /// Seconds that running jobs get to rest when the server stops [default: 20]
+    #[arg(long, env = "PINPORT_DRAIN_SECONDS", value_name = "N")]
+    pub(crate) drain_seconds: Option<u64>,
+    /// The form of the log [default: text]
+    #[arg(long, value_enum, env = "PINPORT_LOG_FORMAT")]
+    pub(crate) log_format: Option<LogFormatArg>,
+    /// A level, or targets with levels: info,pinport=debug [default: info]
+    #[arg(long, env = "PINPORT_LOG", value_name = "FILTER")]
+    pub(crate) log_filter: Option<String>,
+    #[command(flatten)]
+    pub(crate) engine: ServeEngineArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeEngineArgs {
+    /// Threads that parse and build [default: one a core]
+    #[arg(long, env = "PINPORT_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Bytes in flight, in MiB [default: 256]
+    #[arg(long, env = "PINPORT_MEMORY", value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=1 << 20))]
+    pub(crate) memory: Option<u64>,
+    /// Decoded size of a piece, the unit of durable progress, in KiB [default: 32768]
+    #[arg(long, env = "PINPORT_PIECE", value_name = "KIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) piece: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum LogFormatArg {
+    /// For reading
+    Text,
+    /// One object a line
+    Json,
+}
+
+impl From<LogFormatArg> for LogFormat {
+    fn from(format: LogFormatArg) -> Self {
+        match format {
+            LogFormatArg::Text => Self::Text,
+            LogFormatArg::Json => Self::Json,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -220,7 +321,7 @@ pub(crate) struct JobArgs {
     pub(crate) data: DataArgs,
 }
 
-fn parse_budget(text: &str) -> Result<FailureBudget, String> {
+pub(crate) fn parse_budget(text: &str) -> Result<FailureBudget, String> {
     match text.strip_suffix('%') {
         Some(share) => match share.parse::<f64>() {
             Ok(share) if (0.0..=100.0).contains(&share) => Ok(FailureBudget::Percent(share)),

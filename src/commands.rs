@@ -4,6 +4,7 @@ mod endpoint;
 mod import;
 mod jobs;
 mod segment;
+mod serve;
 
 use std::{
     io::{self, Write as _},
@@ -14,7 +15,7 @@ use clap::CommandFactory as _;
 use serde::Serialize;
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, ConfigCommand},
     sample,
 };
 
@@ -22,6 +23,8 @@ use crate::{
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Import(args) => return import::run(&args),
+        Command::Serve(args) => return serve::run(&args),
+        Command::Config(ConfigCommand::Check(args)) => serve::check(&args)?,
         Command::Endpoint(command) => endpoint::run(command)?,
         Command::Segment(command) => segment::run(command)?,
         Command::Jobs(command) => jobs::run(command)?,

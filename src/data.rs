@@ -39,6 +39,11 @@ impl Data {
         Self::open(folder)
     }
 
+    /// The folder that holds the jobs' folders, as an absolute path: a job may outlive the working directory.
+    pub(crate) fn jobs_folder(&self) -> std::io::Result<PathBuf> {
+        std::path::absolute(self.folder.join("jobs"))
+    }
+
     /// The folder of a job's files.
     pub(crate) fn job_folder(&self, job: JobId) -> PathBuf {
         self.folder.join("jobs").join(job.to_string())

@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod config;
 mod data;
 mod explain;
 mod progress;

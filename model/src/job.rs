@@ -303,6 +303,9 @@ pub struct ImportJob {
     /// Times the job was taken up again after an interruption.
     #[serde(default)]
     pub resumed: u32,
+    /// The fingerprint of the request that created it: a retry of that request finds the job by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 impl ImportJob {
@@ -321,6 +324,7 @@ impl ImportJob {
             error: None,
             warnings: Vec::new(),
             resumed: 0,
+            request: None,
         }
     }
 }

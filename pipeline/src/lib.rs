@@ -5,6 +5,7 @@
 //! split   bytes -> blocks of whole records
 //! parse   block -> drafts and failures
 //! engine  cuts pieces, runs the stages on their threads, commits in source order
+//! jobs    many jobs: queue, restart, cancel, pause, views
 //! ```
 //!
 //! `split` and `parse` do no I/O: they are pushed bytes and return values, so every test can feed them
@@ -12,6 +13,7 @@
 
 pub mod block;
 pub mod engine;
+pub mod jobs;
 pub mod parse;
 pub mod source;
 pub mod split;

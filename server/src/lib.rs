@@ -34,6 +34,7 @@ pub mod http;
 pub mod limits;
 pub mod log;
 pub mod metrics;
+pub mod operations;
 pub mod tls;
 pub mod wire;
 

@@ -81,7 +81,7 @@ pub fn import_job_response(job: &ImportJob, failures: Vec<String>, account: &str
 }
 
 /// A counter on the wire: typed clients fail the whole call above 32 bits.
-fn clamp(count: u64) -> i32 {
+pub(crate) fn clamp(count: u64) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 

@@ -47,6 +47,7 @@ impl<'a, 'b> Committer<'a, 'b> {
             progress.set(Counter::PiecesDone, record.piece + 1 - record.failed_pieces);
             progress.set(Counter::PiecesFailed, record.failed_pieces);
             progress.set(Counter::ObjectsDone, record.end.object);
+            progress.go_on_behind(record);
         }
         Ok(Self { life, files, last, unknown: BTreeSet::new(), stop })
     }
@@ -129,6 +130,7 @@ impl<'a, 'b> Committer<'a, 'b> {
         progress.set(Counter::Registered, record.total.registered);
         let counter = if record.error.is_some() { Counter::PiecesFailed } else { Counter::PiecesDone };
         progress.add(counter, 1);
+        progress.set_last(&record);
         *self.last = Some(record);
         self.warn_of_unknown(counts.unknown);
         Ok(())

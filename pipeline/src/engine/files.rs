@@ -29,7 +29,7 @@ pub struct FileError {
 }
 
 /// Adds the file and what was tried to an I/O error.
-fn on<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + 'a {
+pub(crate) fn on<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + 'a {
     move |source| FileError { action, path: path.to_owned(), source }
 }
 
@@ -100,6 +100,35 @@ pub fn planned_objects(
         Ok(_) => None,
         Err(error) => Some(Err(error)),
     }))
+}
+
+/// The first `limit` objects of a job's plan, the skipped ones too.
+pub fn listed_objects(folder: &Path, limit: usize) -> Result<Vec<PlannedObject>, FileError> {
+    let path = folder.join(PLAN);
+    let file = File::open(&path).map_err(on("open", &path))?;
+    let mut objects = Vec::new();
+    for line in BufReader::new(file).lines().take(limit) {
+        let line = line.and_then(|line| Ok(serde_json::from_str(&line)?)).map_err(on("read", &path))?;
+        match line {
+            PlanLine::Object(object) => objects.push(object),
+            PlanLine::End(_) => break,
+        }
+    }
+    Ok(objects)
+}
+
+/// The first failed records of a job, at most `limit`, of the first `len` bytes of its failures file: what
+/// lies behind them was not committed.
+pub fn first_failures(folder: &Path, len: u64, limit: usize) -> Result<Vec<Failure>, FileError> {
+    let path = folder.join(FAILURES);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(on("open", &path)(error)),
+    };
+    let lines = BufReader::new(io::Read::take(file, len)).lines().take(limit);
+    let failures = lines.map(|line| line.and_then(|line| Ok(serde_json::from_str(&line)?)));
+    failures.collect::<io::Result<_>>().map_err(on("read", &path))
 }
 
 /// The failures file of the job with this folder.
@@ -264,7 +293,7 @@ impl Appender {
 }
 
 /// Makes a folder and those above it durable.
-fn create_folder(folder: &Path) -> Result<(), FileError> {
+pub(crate) fn create_folder(folder: &Path) -> Result<(), FileError> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -280,7 +309,7 @@ fn ignore_existing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
 }
 
-fn sync_folder(folder: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(on("sync", folder))
 }
 

@@ -16,6 +16,7 @@ mod commit;
 pub mod files;
 mod look;
 mod piece;
+mod pieces;
 mod plan;
 mod progress;
 mod reader;
@@ -29,7 +30,7 @@ use std::{
     thread,
 };
 
-use pinport_model::{ImportJob, JobStatus, PieceRecord, Position, Timestamp};
+use pinport_model::{ImportJob, JobStatus, PieceRecord, Position, Timestamp, view::PieceState};
 use pinport_store::{JobWriter, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +50,8 @@ pub struct EngineOptions {
     pub block_bytes: usize,
     /// Bytes in flight in the whole process.
     pub bytes_in_flight: u64,
+    /// Whether an import into an existing segment replaces its members, instead of adding to them.
+    pub replace_segments: bool,
 }
 
 impl Default for EngineOptions {
@@ -57,6 +60,7 @@ impl Default for EngineOptions {
             threads: thread::available_parallelism().map_or(1, usize::from),
             block_bytes: 512 << 10,
             bytes_in_flight: 256 << 20,
+            replace_segments: false,
         }
     }
 }
@@ -138,6 +142,16 @@ impl Engine {
         Ok(Self { options, workers, budget: ByteBudget::new(options.bytes_in_flight) })
     }
 
+    /// Whether an import into an existing segment replaces its members.
+    pub fn replaces_segments(&self) -> bool {
+        self.options.replace_segments
+    }
+
+    /// Bytes in flight now, and their limit.
+    pub fn bytes_in_flight(&self) -> (u64, u64) {
+        (self.budget.used(), self.options.bytes_in_flight)
+    }
+
     /// Runs a job to its end on this thread (and others): begins it or goes on behind its last committed
     /// piece. Without a store the records are only checked.
     pub fn run(&self, run: Run, store: Option<&Arc<dyn Store>>) -> RunOutcome {
@@ -162,7 +176,7 @@ impl Engine {
         cancel: &CancellationToken,
         store: Option<&Arc<dyn Store>>,
     ) -> Result<(), JobError> {
-        let mut life = Life { job, store, progress };
+        let mut life = Life { job, store, progress, replace: self.options.replace_segments };
         *last = match store {
             Some(store) => store.last_piece(life.job.id)?,
             None => None,
@@ -208,7 +222,8 @@ impl Engine {
                     let _ = built.send(Err(error));
                 }
             })?;
-            let committed = committer.run(pieces, number);
+            // Whatever happens here, the reader must hear that nobody commits any more.
+            let committed = guarded(|| committer.run(pieces, number)).and_then(|committed| committed);
             stop.cancel();
             drop(reader.join());
             committed
@@ -223,6 +238,7 @@ struct Life<'a> {
     job: &'a mut ImportJob,
     store: Option<&'a Arc<dyn Store>>,
     progress: &'a JobProgress,
+    replace: bool,
 }
 
 impl Life<'_> {
@@ -231,8 +247,10 @@ impl Life<'_> {
         debug_assert!(
             self.job.status == status || self.job.status.may_become(status) || self.store.is_none()
         );
+        if !self.progress.set_status(status) {
+            return Err(JobError::Cancelled);
+        }
         self.job.status = status;
-        self.progress.set_status(status);
         self.save()
     }
 
@@ -244,8 +262,10 @@ impl Life<'_> {
     fn end(&mut self, status: JobStatus) -> Result<(), JobError> {
         self.job.status = status;
         self.job.completed = Some(Timestamp::now());
+        self.store.map_or(Ok(()), |store| store.finish_job(self.job, self.replace))?;
+        // Only what is durable is shown as ended.
         self.progress.set_status(status);
-        Ok(self.store.map_or(Ok(()), |store| store.finish_job(self.job, false))?)
+        Ok(())
     }
 }
 
@@ -256,6 +276,7 @@ fn builder(writer: Option<Arc<dyn JobWriter>>, progress: Arc<JobProgress>) -> Ar
         let number = whole.number;
         let (batches, counts, end, guards) = whole.take_apart();
         let prepared = writer.as_ref().map(|writer| writer.prepare(number, batches)).transpose()?;
+        progress.set_piece(number, PieceState::Committing);
         progress.busy(progress::Stage::Build, begun.elapsed());
         Ok(BuiltPiece { number, prepared, counts, end, _guards: guards })
     })

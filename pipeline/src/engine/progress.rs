@@ -7,10 +7,13 @@ use std::{
 
 use parking_lot::Mutex;
 use pinport_model::{
-    ImportJob, JobId, JobStatus,
+    ImportJob, JobId, JobStatus, PieceRecord,
     job::PlanSummary,
     progress::{Baseline, Progress, StageTimes},
+    view::{PieceRun, PieceState},
 };
+
+use super::pieces::Pieces;
 
 /// A CPU or waiting stage whose busy time is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,9 @@ pub struct JobProgress {
     status: Mutex<JobStatus>,
     counters: [AtomicU64; Counter::LEN],
     busy: [AtomicU64; 4],
+    pieces: Mutex<Pieces>,
+    /// The last committed piece: what lists and answers count.
+    last: Mutex<Option<PieceRecord>>,
 }
 
 /// What is counted.
@@ -67,11 +73,69 @@ impl JobProgress {
             status: Mutex::new(JobStatus::Created),
             counters: Default::default(),
             busy: Default::default(),
+            pieces: Mutex::default(),
+            last: Mutex::default(),
         }
     }
 
-    pub(crate) fn set_status(&self, status: JobStatus) {
-        *self.status.lock() = status;
+    /// Moves the shown status on; whether the job may take that step. A job that is being cancelled takes
+    /// no other, so that nobody sees CANCELLING followed by COMPLETED.
+    pub(crate) fn set_status(&self, status: JobStatus) -> bool {
+        let mut current = self.status.lock();
+        let may = *current != JobStatus::Cancelling || status.is_terminal() || status == JobStatus::Failing;
+        if may {
+            *current = status;
+        }
+        may
+    }
+
+    /// Shows the job as CANCELLING, unless it is about to end by itself; whether it is shown so now.
+    pub fn begin_cancel(&self) -> bool {
+        let mut current = self.status.lock();
+        let ending = matches!(*current, JobStatus::Completing | JobStatus::Failing);
+        if ending || current.is_terminal() {
+            return false;
+        }
+        *current = JobStatus::Cancelling;
+        true
+    }
+
+    /// Shows the job as FAILING, unless it is being cancelled; whether it is shown so now.
+    pub(crate) fn begin_end(&self) -> bool {
+        let mut current = self.status.lock();
+        if *current == JobStatus::Cancelling {
+            return false;
+        }
+        *current = JobStatus::Failing;
+        true
+    }
+
+    /// Where a piece stands now.
+    pub(crate) fn set_piece(&self, number: u64, state: PieceState) {
+        self.pieces.lock().set(number, state);
+    }
+
+    /// Takes over what an earlier run committed.
+    pub(crate) fn go_on_behind(&self, last: &PieceRecord) {
+        *self.pieces.lock() = Pieces::behind(last.piece + 1 - last.failed_pieces, last.failed_pieces);
+        *self.last.lock() = Some(last.clone());
+    }
+
+    /// Notes a committed piece.
+    pub(crate) fn set_last(&self, record: &PieceRecord) {
+        let state = if record.error.is_some() { PieceState::Failed } else { PieceState::Done };
+        self.set_piece(record.piece, state);
+        *self.last.lock() = Some(record.clone());
+    }
+
+    /// The last committed piece, as far as this run knows.
+    pub fn last_piece(&self) -> Option<PieceRecord> {
+        self.last.lock().clone()
+    }
+
+    /// The job's pieces from the first to the last, as far as known.
+    pub fn pieces(&self) -> Vec<PieceRun> {
+        self.pieces.lock().runs(self.counters[Counter::PiecesTotal as usize].load(Relaxed))
     }
 
     pub(crate) fn set_plan(&self, plan: &PlanSummary) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pinport_model::{ImportDefinition, Origin, PlannedObject, Position};
+use pinport_model::{ImportDefinition, Origin, PlannedObject, Position, view::PieceState};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -88,6 +88,7 @@ impl Reader {
         let mut position = start;
         let mut current = self.begin_piece(number, start.stream);
         let mut begun = false;
+        self.progress.set(Counter::SourceBytes, source_bytes);
         while let Some(object) = self.timed(|| stream.next_object()) {
             let mut object = match object {
                 Ok(object) => object,
@@ -215,7 +216,9 @@ impl Reader {
             self.budget.take(bytes + lines * RECORD_OVERHEAD, &self.cancel).ok_or(JobError::Cancelled)?;
         self.progress.add(Counter::Bytes, block.end.byte - block.origin.byte);
         let place = current.piece.expect();
-        current.empty = false;
+        if std::mem::take(&mut current.empty) {
+            self.progress.set_piece(current.piece.number, PieceState::Reading);
+        }
         let piece = Arc::clone(&current.piece);
         let (context, progress) = (Arc::clone(&self.context), Arc::clone(&self.progress));
         let (build, built, buffers) =
@@ -262,6 +265,8 @@ impl Reader {
     }
 
     fn close(&self, done: Current, position: Position) {
+        // Before it is closed: a worker may complete it at once.
+        self.progress.set_piece(done.piece.number, PieceState::Parsing);
         let end = PieceEnd { position, complete: done.complete, error: done.error };
         if let Some(whole) = done.piece.close(end) {
             let (build, built) = (Arc::clone(&self.build), self.built.clone());

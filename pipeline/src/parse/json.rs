@@ -97,6 +97,16 @@ impl JsonReader {
     }
 }
 
+/// Reads the tape of one object into a draft.
+pub(super) fn record<'a>(
+    nodes: &[Node<'a>],
+    limits: &RecordLimits,
+    unknown: &mut Unknown,
+    draft: &mut Draft<'a>,
+) -> Judged {
+    Walk { nodes, limits, unknown }.record(draft)
+}
+
 /// A walk over the tape of one line.
 struct Walk<'w, 'a> {
     nodes: &'w [Node<'a>],

@@ -8,6 +8,7 @@ mod csv;
 mod json;
 mod json_fault;
 mod plan;
+mod single;
 mod structure;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use crate::{
     split::{content_len, too_long},
 };
 pub use plan::CsvHeader;
+pub use single::with_endpoint;
 use validate::Judged;
 
 /// Names of ignored members that a parser reports.

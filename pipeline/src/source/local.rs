@@ -38,6 +38,7 @@ pub(super) enum Found {
 /// the folders on the way to the current one.
 pub(super) fn walk(
     root: &Path,
+    within: Option<&Path>,
     cancel: &CancellationToken,
     each: &mut dyn FnMut(Found) -> Result<(), SourceError>,
 ) -> Result<(), SourceError> {
@@ -57,6 +58,9 @@ pub(super) fn walk(
         // Follows symbolic links to files; links to folders are not followed, so there are no cycles.
         each(match std::fs::metadata(root.join(&entry.key)) {
             _ if !entry.utf8 => Found::Other(entry.key, "its name is not UTF-8"),
+            _ if entry.link && !is_within(&root.join(&entry.key), within) => {
+                Found::Other(entry.key, "it is a link out of the folder that is open to imports")
+            }
             Err(_) if entry.link => Found::Other(entry.key, "it is a link to nowhere"),
             Err(error) => return Err(unreadable(&root.join(&entry.key), &error, true)),
             Ok(metadata) if metadata.is_file() => Found::File(PlannedObject {
@@ -96,6 +100,11 @@ fn entries(folder: &Path, prefix: &str) -> Result<Vec<Entry>, SourceError> {
     Ok(entries)
 }
 
+/// Whether a path, its links followed, lies in the folder; any path does when there is none.
+pub(super) fn is_within(path: &Path, within: Option<&Path>) -> bool {
+    within.is_none_or(|root| path.canonicalize().is_ok_and(|path| path.starts_with(root)))
+}
+
 /// The error for what the system refuses.
 pub(super) fn unreadable(path: &Path, error: &std::io::Error, object: bool) -> SourceError {
     SourceError::Unreadable { path: path.into(), reason: error.to_string(), object }
@@ -104,6 +113,7 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error, object: bool) -> S
 /// Reads files one after the other.
 pub(super) struct LocalFeed {
     root: PathBuf,
+    within: Option<PathBuf>,
     objects: Objects,
     cancel: CancellationToken,
     current: Option<Current>,
@@ -121,19 +131,37 @@ struct Current {
 }
 
 impl LocalFeed {
-    pub(super) fn new(root: PathBuf, objects: Objects, cancel: CancellationToken) -> Self {
-        Self { root, objects, cancel, current: None, buffer: Vec::new(), filled: 0..0 }
+    pub(super) fn new(
+        root: PathBuf,
+        within: Option<PathBuf>,
+        objects: Objects,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self { root, within, objects, cancel, current: None, buffer: Vec::new(), filled: 0..0 }
     }
 }
 
 impl Current {
-    fn open(path: PathBuf, object: &PlannedObject) -> Result<Self, SourceError> {
+    fn open(path: PathBuf, within: Option<&Path>, object: &PlannedObject) -> Result<Self, SourceError> {
         let file = File::open(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 SourceError::NotFound { url: path.display().to_string(), byte: 0, reason: error.to_string() }
             }
             _ => unreadable(&path, &error, true),
         })?;
+        if within.is_some() {
+            // The file that was opened must be one of the folder, even if a link was put in its way just now.
+            let here = path.canonicalize().and_then(|path| Ok((std::fs::metadata(&path)?, path)));
+            let opened = file.metadata().map_err(|error| unreadable(&path, &error, true))?;
+            let inside = here.is_ok_and(|(metadata, here)| {
+                within.is_none_or(|root| here.starts_with(root))
+                    && (metadata.dev(), metadata.ino()) == (opened.dev(), opened.ino())
+            });
+            if !inside {
+                let reason = "it lies outside of the folder that is open to imports".into();
+                return Err(SourceError::Unreadable { path, reason, object: true });
+            }
+        }
         let current =
             Self { path, file, size: object.size, etag: object.etag.clone(), position: 0, ended: false };
         current.check()?;
@@ -188,7 +216,7 @@ impl Feed for LocalFeed {
             Ok(object) => object,
             Err(error) => return Some(Err(error)),
         };
-        Some(Current::open(self.root.join(&object.key), &object).map(|current| {
+        Some(Current::open(self.root.join(&object.key), self.within.as_deref(), &object).map(|current| {
             self.current = Some(current);
             object
         }))

@@ -1,6 +1,6 @@
 //! How a source is read: bounds with their reasons, and where its settings come from.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,9 @@ pub struct SourceOptions {
     pub cancel: CancellationToken,
     /// Endpoint, region, credentials.
     pub settings: Settings,
+    /// Files outside of this folder are not read, whatever links point to them. The folder has no links in
+    /// its own path.
+    pub within: Option<PathBuf>,
 }
 
 impl Default for SourceOptions {
@@ -53,6 +56,7 @@ impl Default for SourceOptions {
             max_unsorted: 1_000_000,
             cancel: CancellationToken::new(),
             settings: Settings::from_environment(),
+            within: None,
         }
     }
 }
@@ -83,6 +87,14 @@ impl Settings {
             .filter(|(name, value)| wanted(name) && !value.is_empty())
             .collect();
         Self { values, files: true }
+    }
+
+    /// A profile of AWS's files, and nothing of the environment but where those files are.
+    pub fn of_profile(name: &str) -> Self {
+        const FILES: [&str; 3] = ["HOME", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+        let values = FILES.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+        let settings = Self { values: values.collect(), files: true };
+        settings.with("AWS_PROFILE", name)
     }
 
     /// With this setting, whatever the environment says.

@@ -1,0 +1,235 @@
+//! Cancel, pause, resume, stop. What is asked is durable before it is answered.
+
+use std::time::{Duration, Instant};
+
+use pinport_model::{ApplicationId, JobId, JobStatus};
+use pinport_store::StoreError;
+
+use super::{
+    Jobs, marks,
+    queue::{Place, Wish},
+};
+use crate::engine::FileError;
+
+/// How long a pause may take until the job rests.
+const PAUSE_WAIT: Duration = Duration::from_secs(10);
+
+/// Why something asked of a job was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// There is no such job.
+    #[error("there is no job {0}")]
+    NotFound(JobId),
+    /// The job is in a state that does not allow it.
+    #[error("the job {0}")]
+    Conflict(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file beside it failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Jobs {
+    /// Cancels a job. One that runs is CANCELLING until its thread has stopped, soon after; what its pieces
+    /// committed stays.
+    pub fn cancel(&self, id: JobId) -> Result<(), ControlError> {
+        self.check_open(id)?;
+        marks::set_cancel(&self.folder(id))?;
+        let mut state = self.inner.state.lock();
+        let Some(entry) = state.jobs.get_mut(&id) else {
+            drop(state);
+            return Err(self.ended(id)?);
+        };
+        match &entry.place {
+            Place::Running { cancel, progress, .. } => {
+                if entry.wish == Some(Wish::Cancel) {
+                    return Ok(());
+                }
+                if !progress.begin_cancel() {
+                    let status = progress.snapshot().status;
+                    return Err(ControlError::Conflict(format!("is {status}: it ends by itself")));
+                }
+                entry.wish = Some(Wish::Cancel);
+                cancel.cancel();
+                state.happened(id, "cancelling");
+                drop(state);
+                self.inner.changed.notify_all();
+                Ok(())
+            }
+            Place::Ending => Ok(()),
+            Place::Waiting { .. } | Place::Paused => {
+                drop(state);
+                self.inner.cancel_resting(id);
+                self.inner.dispatch();
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes a job rest as PENDING_JOB behind its last committed piece, until it is resumed.
+    pub fn pause(&self, id: JobId) -> Result<(), ControlError> {
+        self.check_open(id)?;
+        marks::set_paused(&self.folder(id), true)?;
+        let mut state = self.inner.state.lock();
+        let Some(entry) = state.jobs.get_mut(&id) else {
+            drop(state);
+            return Err(self.ended(id)?);
+        };
+        match &entry.place {
+            Place::Paused => return Ok(()),
+            Place::Waiting { .. } => {
+                entry.place = Place::Paused;
+                entry.job.status = JobStatus::PendingJob;
+                state.happened(id, "paused");
+            }
+            Place::Running { cancel, .. } if entry.wish != Some(Wish::Cancel) => {
+                entry.wish = Some(Wish::Pause);
+                cancel.cancel();
+            }
+            Place::Running { .. } | Place::Ending => {
+                return Err(ControlError::Conflict("is being cancelled".into()));
+            }
+        }
+        drop(state);
+        self.inner.dispatch();
+        self.await_rest(id)
+    }
+
+    /// Lets a paused job go on when its turn comes.
+    pub fn resume(&self, id: JobId) -> Result<(), ControlError> {
+        self.check_open(id)?;
+        if self.inner.state.lock().jobs.get(&id).is_some_and(|entry| entry.wish == Some(Wish::Pause)) {
+            self.await_rest(id)?;
+        }
+        let is_paused = |place: &Place| matches!(place, Place::Paused);
+        if !self.inner.state.lock().jobs.get(&id).is_some_and(|entry| is_paused(&entry.place)) {
+            return Err(ControlError::Conflict("is not paused".into()));
+        }
+        marks::set_paused(&self.folder(id), false)?;
+        let mut state = self.inner.state.lock();
+        if let Some(entry) = state.jobs.get_mut(&id).filter(|entry| is_paused(&entry.place)) {
+            entry.place = Place::Waiting { not_before: None, tries: 0 };
+            state.happened(id, "resumed");
+        }
+        drop(state);
+        self.inner.dispatch();
+        Ok(())
+    }
+
+    /// Begins no more jobs and lets the running ones rest behind their last committed pieces; how many still
+    /// run when the time is over.
+    pub fn stop(&self, limit: Duration) -> usize {
+        let until = Instant::now() + limit;
+        let mut state = self.inner.state.lock();
+        state.stopping = true;
+        state.changes += 1;
+        for entry in state.jobs.values() {
+            if let Place::Running { cancel, .. } = &entry.place {
+                cancel.cancel();
+            }
+        }
+        while state.running() > 0 {
+            if self.inner.changed.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
+        let left = state.running();
+        drop(state);
+        self.inner.changed.notify_all();
+        left
+    }
+
+    /// Waits until a job has left its thread; for tests and for callers that want the end.
+    pub fn wait(&self, id: JobId, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        let mut state = self.inner.state.lock();
+        while state.jobs.get(&id).is_some_and(|entry| !matches!(entry.place, Place::Paused)) {
+            if self.inner.changed.wait_until(&mut state, until).timed_out() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Forgets a deleted application: its ended jobs leave the views, their files the disk. `jobs` are the ids
+    /// of the jobs that it had.
+    pub fn forget_application(&self, application: ApplicationId, jobs: &[JobId]) {
+        self.inner.names.lock().remove(&application);
+        let mut state = self.inner.state.lock();
+        state.ended.retain(|view| view.application != application);
+        state.counted = state.counted.saturating_sub(jobs.len() as u64);
+        state.changes += 1;
+        drop(state);
+        for job in jobs {
+            let folder = self.folder(*job);
+            if folder.is_dir()
+                && let Err(error) = std::fs::remove_dir_all(&folder)
+            {
+                tracing::warn!(target: "pinport::job", %job, %error, "the files of a deleted job stay");
+            }
+        }
+    }
+
+    fn check_open(&self, id: JobId) -> Result<(), ControlError> {
+        match self.inner.state.lock().jobs.contains_key(&id) {
+            true => Ok(()),
+            false => Err(self.ended(id)?),
+        }
+    }
+
+    fn ended(&self, id: JobId) -> Result<ControlError, ControlError> {
+        Ok(match self.inner.store.job(id)? {
+            Some(job) => ControlError::Conflict(format!("has ended: it is {}", job.status)),
+            None => ControlError::NotFound(id),
+        })
+    }
+
+    fn await_rest(&self, id: JobId) -> Result<(), ControlError> {
+        let until = Instant::now() + PAUSE_WAIT;
+        let mut state = self.inner.state.lock();
+        loop {
+            match state.jobs.get(&id).map(|entry| &entry.place) {
+                Some(Place::Paused) => return Ok(()),
+                None => {
+                    drop(state);
+                    return Err(self.ended(id)?);
+                }
+                Some(_) => {}
+            }
+            if self.inner.changed.wait_until(&mut state, until).timed_out() {
+                return Err(ControlError::Conflict("is still on its way to rest; it will".into()));
+            }
+        }
+    }
+}
+
+impl super::Inner {
+    /// Ends a job that is not on a thread.
+    pub(super) fn cancel_resting(&self, id: JobId) {
+        let mut state = self.state.lock();
+        let Some(entry) = state.jobs.get_mut(&id) else { return };
+        if !matches!(entry.place, Place::Waiting { .. } | Place::Paused) {
+            return;
+        }
+        entry.place = Place::Ending;
+        entry.job.status = JobStatus::Cancelling;
+        let mut job = entry.job.clone();
+        drop(state);
+        if let Err(error) = self.end_cancelled(&mut job) {
+            // It stays CANCELLING, and its mark ends it when the server starts again.
+            return self.halt(&error.into());
+        }
+        let view = self.ended_view(&job);
+        let mut state = self.state.lock();
+        state.jobs.remove(&id);
+        if let Ok(view) = view {
+            state.push_ended(view);
+        }
+        state.happened(id, JobStatus::Cancelled.as_str());
+        self.totals.lock().ended(&job);
+        drop(state);
+        self.changed.notify_all();
+    }
+}

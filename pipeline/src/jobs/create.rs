@@ -1,0 +1,297 @@
+//! From a request to a durable job: resolved, looked at, and found again when the request is sent again.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use pinport_model::{
+    ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId, SourceLocation, Timestamp,
+};
+use pinport_store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Inner, Jobs,
+    queue::{Entry, Place},
+};
+use crate::{
+    engine::{
+        FileError,
+        files::{create_folder, sync_folder},
+        look,
+    },
+    source::{Source, SourceError, SourceOptions},
+};
+
+/// The folder within a job's that holds an uploaded file until the job has ended.
+pub(super) const UPLOAD: &str = "upload";
+/// Requests that are remembered.
+const REQUESTS: usize = 10_000;
+
+/// What a caller wants.
+#[derive(Debug)]
+pub struct NewJob {
+    /// The application.
+    pub application: ApplicationId,
+    /// `S3Url`, verbatim.
+    pub source_text: String,
+    /// What the objects hold.
+    pub format: Format,
+    /// Whether endpoints are registered.
+    pub register_endpoints: bool,
+    /// Whether a segment is made or added to.
+    pub define_segment: bool,
+    /// The segment to add to.
+    pub segment: Option<SegmentId>,
+    /// The name of a new segment.
+    pub segment_name: Option<String>,
+    /// `RoleArn`, verbatim.
+    pub role_arn: Option<String>,
+    /// `ExternalId`, verbatim.
+    pub external_id: Option<String>,
+    /// The fingerprint of the request: another one with the same finds this job.
+    pub request: Option<String>,
+    /// The file that was uploaded for it, if one was.
+    pub upload: Option<Upload>,
+}
+
+/// Why a job was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The request cannot work: a sentence for the caller.
+    #[error("{0}")]
+    Refused(String),
+    /// The segment to add to is not there.
+    #[error("there is no segment {0}")]
+    NoSegment(SegmentId),
+    /// No job can run: the store failed, or the process is stopping.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A place for a file that is being uploaded. Dropped before a job is made of it, it is removed.
+#[derive(Debug)]
+pub struct Upload {
+    id: JobId,
+    folder: PathBuf,
+    file: PathBuf,
+    kept: bool,
+}
+
+impl Upload {
+    /// Where the bytes go. Whoever writes them syncs the file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The job that it will be.
+    pub fn job(&self) -> JobId {
+        self.id
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Requests and the jobs they created, for a while.
+#[derive(Default)]
+pub(super) struct Requests {
+    jobs: HashMap<String, Arc<Mutex<Option<JobId>>>>,
+    order: VecDeque<(Instant, String)>,
+}
+
+impl Requests {
+    /// The place of a request. Whoever holds its lock is creating the job.
+    fn place(&mut self, request: &str, now: Instant, window: Duration) -> Arc<Mutex<Option<JobId>>> {
+        while self
+            .order
+            .front()
+            .is_some_and(|(then, _)| now.saturating_duration_since(*then) > window || self.order.len() > REQUESTS)
+        {
+            if let Some((_, old)) = self.order.pop_front() {
+                self.jobs.remove(&old);
+            }
+        }
+        if let Some(place) = self.jobs.get(request) {
+            return Arc::clone(place);
+        }
+        let place = Arc::default();
+        self.jobs.insert(request.to_owned(), Arc::clone(&place));
+        self.order.push_back((now, request.to_owned()));
+        place
+    }
+}
+
+impl Jobs {
+    /// Makes a place for an uploaded file, and the id of its job.
+    pub fn begin_upload(&self, format: Format) -> Result<Upload, FileError> {
+        let id = JobId::generate();
+        let folder = self.folder(id);
+        let upload = folder.join(UPLOAD);
+        create_folder(&upload)?;
+        let file = upload.join(format!("body.{}", format.suffix()));
+        Ok(Upload { id, folder, file, kept: false })
+    }
+
+    /// Creates a job. When this returns, the job is durable and will run; if the request is one that created
+    /// a job before, it returns that job.
+    pub fn create(&self, new: NewJob) -> Result<ImportJob, CreateError> {
+        self.health().map_err(CreateError::Unavailable)?;
+        let Some(request) = new.request.clone() else { return self.inner.create(new) };
+        let window = self.inner.options.retry_window;
+        let place = self.inner.requests.lock().place(&request, Instant::now(), window);
+        let mut made = place.lock();
+        if let Some(job) = made.and_then(|id| self.inner.store.job(id).transpose()) {
+            return Ok(job?);
+        }
+        let job = self.inner.create(new)?;
+        *made = Some(job.id);
+        Ok(job)
+    }
+}
+
+impl Inner {
+    /// Finds the requests of the jobs that were made not long ago: a client may send one again across a restart.
+    pub(super) fn remember_requests(&self) -> Result<(), StoreError> {
+        const PAGE: usize = 500;
+        let since = Timestamp::now().as_millis() - self.options.retry_window.as_millis() as i64;
+        let now = Instant::now();
+        let mut requests = self.requests.lock();
+        let mut before = None;
+        while requests.order.len() < REQUESTS {
+            let jobs = self.store.jobs(None, before, PAGE)?;
+            for job in jobs.iter().filter(|job| job.created.as_millis() >= since) {
+                if let Some(request) = &job.request {
+                    *requests.place(request, now, self.options.retry_window).lock() = Some(job.id);
+                }
+            }
+            match jobs.last() {
+                Some(last) if jobs.len() == PAGE && last.created.as_millis() >= since => before = Some(last.id),
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&self, mut new: NewJob) -> Result<ImportJob, CreateError> {
+        if !new.register_endpoints && !new.define_segment {
+            return Err(CreateError::Refused(
+                "RegisterEndpoints and DefineSegment are both false: the import would have no outcome".into(),
+            ));
+        }
+        let mut upload = new.upload.take();
+        let (id, source) = match &upload {
+            Some(upload) => (upload.id, SourceLocation::Path(upload.file.clone())),
+            None => {
+                let location = self.resolver.location(&new.source_text);
+                (JobId::generate(), location.map_err(|error| CreateError::Refused(error.0))?)
+            }
+        };
+        if let Some(segment) = new.segment
+            && self.store.segment(new.application, segment)?.is_none()
+        {
+            return Err(CreateError::NoSegment(segment));
+        }
+        let segment = new.define_segment.then(|| new.segment.unwrap_or(id.into()));
+        let definition = ImportDefinition {
+            application: new.application,
+            source,
+            source_text: new.source_text,
+            format: new.format,
+            register_endpoints: new.register_endpoints,
+            segment,
+            segment_name: new.segment_name,
+            role_arn: new.role_arn,
+            external_id: new.external_id,
+            piece_bytes: self.options.piece_bytes,
+            limits: self.options.limits,
+            max_failures: self.options.max_failures,
+        };
+        let mut job = ImportJob::new(id, definition, Timestamp::now());
+        job.request = new.request;
+        self.look(&job)?;
+        // The id may be older than the look: the order of jobs is that of their creation.
+        if upload.is_none() {
+            let id = JobId::generate();
+            if job.definition.segment == Some(job.id.into()) {
+                job.definition.segment = Some(id.into());
+            }
+            job.id = id;
+            job.created = Timestamp::now();
+        }
+        self.store.create_job(&job).map_err(|error| match error {
+            StoreError::NotFound { what: "segment", .. } if new.segment.is_some() => {
+                new.segment.map_or(CreateError::Store(error), CreateError::NoSegment)
+            }
+            error => error.into(),
+        })?;
+        if let Some(upload) = &mut upload {
+            upload.kept = true;
+        }
+        let name = self.application_name(job.definition.application)?;
+        let mut state = self.state.lock();
+        state.counted += 1;
+        let place = Place::Waiting { not_before: None, tries: 0 };
+        state.jobs.insert(job.id, Entry::new(job.clone(), name, place));
+        let source = pinport_model::escape_controls(&job.definition.source_text);
+        let text = format!("created: {source}, {}", job.definition.format);
+        state.happened(job.id, text);
+        drop(state);
+        self.dispatch();
+        debug_assert_eq!(job.status, JobStatus::Created);
+        Ok(job)
+    }
+
+    /// Looks at the data, for a while. A mistake of the caller's is an error; a source that does not answer
+    /// is none: the job will try again.
+    fn look(&self, job: &ImportJob) -> Result<(), CreateError> {
+        let options = self.source_options(job).map_err(|error| CreateError::Refused(error.0))?;
+        let cancel = CancellationToken::new();
+        let options = SourceOptions { cancel: cancel.clone(), ..options };
+        let (location, io) = (job.definition.source.clone(), self.io.clone());
+        let (format, limits) = (job.definition.format, job.definition.limits);
+        let (answer, answered) = mpsc::sync_channel(1);
+        let looking = std::thread::Builder::new().name("look".into()).spawn(move || {
+            let looked = Source::open(&location, options, io).and_then(|source| look(&source, format, limits));
+            // Nobody waits any more when it took too long.
+            let _ = answer.send(looked);
+        });
+        if looking.is_err() {
+            return Ok(());
+        }
+        let looked = answered.recv_timeout(self.options.look);
+        cancel.cancel();
+        match looked {
+            Ok(Ok(_)) | Err(_) => Ok(()),
+            Ok(Err(
+                SourceError::Unreachable { .. } | SourceError::Throttled { .. } | SourceError::Cancelled,
+            )) => Ok(()),
+            Ok(Err(error)) => Err(CreateError::Refused(sentence(&error.to_string()))),
+        }
+    }
+}
+
+/// A fragment as a sentence of its own.
+fn sentence(fragment: &str) -> String {
+    pinport_model::escape_controls(fragment).into_owned()
+}
+
+/// Makes what was uploaded durable, its folder included.
+pub fn sync_upload(upload: &Upload) -> Result<(), FileError> {
+    sync_folder(&upload.folder.join(UPLOAD))
+}

@@ -1,0 +1,272 @@
+//! The jobs of a server: many at once, in order, across restarts.
+//!
+//! ```text
+//! create.rs   a request -> a durable job, looked at beforehand
+//! queue.rs    which jobs wait, run, rest; the one place that moves them
+//! run.rs      one job on its thread: source, engine, and what became of it
+//! control.rs  cancel, pause, resume, stop
+//! marks.rs    what was asked of a job, durably, beside the store
+//! sources.rs  what may be read, with whose credentials
+//! views.rs    jobs as clients see them;  sampler.rs  all of them, four times a second
+//! ```
+//!
+//! Nothing here decides what a record means or how a piece is committed (that is [`crate::engine`]), and
+//! nothing speaks HTTP. Every method blocks; none of them holds a lock while it waits for the store.
+
+mod control;
+mod create;
+mod marks;
+mod queue;
+mod run;
+mod sampler;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod views;
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+use pinport_model::{
+    Application, ApplicationId, ImportJob, JobId, JobStatus, RecordLimits, Timestamp, job::FailureBudget,
+    view::Sample,
+};
+use pinport_store::{Store, StoreError};
+use tokio::{runtime::Handle, sync::broadcast};
+
+use crate::engine::{Engine, FileError};
+
+pub use control::ControlError;
+pub use create::{CreateError, NewJob, Upload, sync_upload};
+use queue::{Entry, Place, State};
+pub use sources::{Hidden, NotAllowed, Resolver, RoleConfig, SourcesConfig};
+pub use views::{Seen, Totals, ViewError, progress_of};
+
+/// How jobs are run.
+#[derive(Debug, Clone)]
+pub struct JobsOptions {
+    /// The folder that holds a folder for each job.
+    pub folder: PathBuf,
+    /// Jobs that run at a time.
+    pub max_running: usize,
+    /// How long the look at the data may take before a job is created without it.
+    pub look: Duration,
+    /// How often the listing of a source that cannot be reached is tried again, each time after a longer wait.
+    pub list_retries: u32,
+    /// The first of those waits.
+    pub list_wait: Duration,
+    /// Decoded bytes of a piece, for new jobs.
+    pub piece_bytes: u64,
+    /// The bounds on a record, for new jobs.
+    pub limits: RecordLimits,
+    /// Failed records before a new job is given up.
+    pub max_failures: Option<FailureBudget>,
+    /// How long the same request finds the job it created.
+    pub retry_window: Duration,
+}
+
+impl JobsOptions {
+    /// The defaults, with the folder of the jobs.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            max_running: 2,
+            look: Duration::from_secs(3),
+            list_retries: 6,
+            list_wait: Duration::from_secs(5),
+            piece_bytes: 32 << 20,
+            limits: RecordLimits::default(),
+            max_failures: None,
+            retry_window: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// Why jobs could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file beside it cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The system gave no thread.
+    #[error("failed to start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The jobs of a process. Clones share them.
+#[derive(Clone)]
+pub struct Jobs {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    /// For the threads of jobs, which must not keep it alive for each other.
+    this: Weak<Inner>,
+    store: Arc<dyn Store>,
+    engine: Arc<Engine>,
+    resolver: Resolver,
+    options: JobsOptions,
+    io: Handle,
+    state: Mutex<State>,
+    /// Rung when a job begins, ends or is asked for.
+    changed: Condvar,
+    samples: broadcast::Sender<Arc<Sample>>,
+    names: Mutex<HashMap<ApplicationId, String>>,
+    requests: Mutex<create::Requests>,
+    tallies: Mutex<views::ObjectTallies>,
+    totals: Mutex<Totals>,
+}
+
+impl Jobs {
+    /// Takes up every job that has not ended and begins to run jobs.
+    pub fn start(
+        store: Arc<dyn Store>,
+        engine: Arc<Engine>,
+        resolver: Resolver,
+        options: JobsOptions,
+        io: Handle,
+    ) -> Result<Self, StartError> {
+        let inner = Arc::new_cyclic(|this| Inner {
+            this: this.clone(),
+            store,
+            engine,
+            resolver,
+            options,
+            io,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            samples: broadcast::channel(sampler::KEPT).0,
+            names: Mutex::default(),
+            requests: Mutex::default(),
+            tallies: Mutex::default(),
+            totals: Mutex::default(),
+        });
+        inner.take_up()?;
+        inner.remember_requests()?;
+        sampler::start(&inner).map_err(StartError::Thread)?;
+        inner.dispatch();
+        Ok(Self { inner })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// The folder of a job's files.
+    pub fn folder(&self, job: JobId) -> PathBuf {
+        self.inner.folder(job)
+    }
+
+    /// Why no job can run any more, if none can: the store failed, or the process is stopping.
+    pub fn health(&self) -> Result<(), String> {
+        let state = self.inner.state.lock();
+        match (&state.halted, state.stopping) {
+            (Some(reason), _) => Err(reason.clone()),
+            (None, true) => Err("the server is stopping".into()),
+            (None, false) => Ok(()),
+        }
+    }
+
+    /// Hears a sample about four times a second while something happens. Whoever listens too slowly loses
+    /// samples, and nobody waits for it.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Sample>> {
+        self.inner.samples.subscribe()
+    }
+}
+
+impl Inner {
+    fn folder(&self, job: JobId) -> PathBuf {
+        self.options.folder.join(job.to_string())
+    }
+
+    /// Reads what earlier processes left.
+    fn take_up(&self) -> Result<(), StartError> {
+        let mut state = State::default();
+        for mut job in self.store.unfinished_jobs()? {
+            let marks = marks::read(&self.folder(job.id))?;
+            if marks.cancel {
+                self.end_cancelled(&mut job)?;
+                continue;
+            }
+            let name = self.application_name(job.definition.application)?;
+            let place = if marks.paused { Place::Paused } else { Place::Waiting { not_before: None, tries: 0 } };
+            if !marks.paused {
+                tracing::info!(target: "pinport::job", job = %job.id, status = %job.status, "taken up again");
+            }
+            let last = self.store.last_piece(job.id)?;
+            job.status = JobStatus::PendingJob;
+            state.jobs.insert(job.id, Entry { last, ..Entry::new(job, name, place) });
+        }
+        let newest = self.store.jobs(None, None, sampler::ENDED + state.jobs.len())?;
+        for job in newest.iter().filter(|job| job.status.is_terminal()).take(sampler::ENDED) {
+            state.ended.push_front(self.ended_view(job)?);
+        }
+        self.sweep_uploads(&state);
+        *self.state.lock() = state;
+        Ok(())
+    }
+
+    /// Removes the folders of uploads that were never whole: no job was made of them.
+    fn sweep_uploads(&self, state: &State) {
+        let Ok(folders) = std::fs::read_dir(&self.options.folder) else { return };
+        for folder in folders.flatten() {
+            let id = folder.file_name().to_str().and_then(|name| name.parse::<JobId>().ok());
+            let Some(id) = id.filter(|id| !state.jobs.contains_key(id)) else { continue };
+            let upload = folder.path().join(create::UPLOAD);
+            if upload.is_dir() && matches!(self.store.job(id), Ok(None)) {
+                tracing::info!(target: "pinport::job", job = %id, "an unfinished upload is removed");
+                let _ = std::fs::remove_dir_all(folder.path());
+            }
+        }
+    }
+
+    fn application_name(&self, id: ApplicationId) -> Result<String, StoreError> {
+        if let Some(name) = self.names.lock().get(&id) {
+            return Ok(name.clone());
+        }
+        let application: Option<Application> = self.store.application(id)?;
+        let name = application.map_or_else(|| id.to_string(), |application| application.name);
+        self.names.lock().insert(id, name.clone());
+        Ok(name)
+    }
+
+    /// Ends a job that nobody runs as CANCELLED, with what its pieces committed.
+    fn end_cancelled(&self, job: &mut ImportJob) -> Result<(), StoreError> {
+        if let Some(last) = self.store.last_piece(job.id)? {
+            last.count_into(job);
+        }
+        job.status = JobStatus::Cancelled;
+        job.completed = Some(Timestamp::now());
+        self.store.finish_job(job, self.engine.replaces_segments())?;
+        self.after_end(job);
+        tracing::info!(target: "pinport::job", job = %job.id, read = job.tally.read, "cancelled");
+        Ok(())
+    }
+
+    /// What is no longer needed of a job that has ended.
+    fn after_end(&self, job: &ImportJob) {
+        let folder = self.folder(job.id);
+        marks::clear(&folder);
+        let upload = folder.join(create::UPLOAD);
+        if upload.is_dir()
+            && let Err(error) = std::fs::remove_dir_all(&upload)
+        {
+            tracing::warn!(target: "pinport::job", job = %job.id, %error, "the uploaded file stays");
+        }
+    }
+}

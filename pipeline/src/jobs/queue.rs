@@ -1,0 +1,167 @@
+//! Which jobs wait, run and rest. Jobs are kept in order of creation, which is the order of their ids.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
+
+use pinport_model::{
+    ImportJob, JobId, JobStatus, PieceRecord, Timestamp,
+    view::{Happening, JobView},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Inner, run, sampler::ENDED};
+use crate::engine::JobProgress;
+
+/// Happenings that wait for the next sample; more are dropped, oldest first.
+const HAPPENINGS: usize = 256;
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Every job that has not ended.
+    pub(super) jobs: BTreeMap<JobId, Entry>,
+    /// The newest ended jobs, the newest last.
+    pub(super) ended: VecDeque<JobView>,
+    /// How many jobs there are in all, once counted.
+    pub(super) counted: u64,
+    pub(super) happenings: VecDeque<Happening>,
+    /// Counts everything that a view would show.
+    pub(super) changes: u64,
+    /// No job is begun any more.
+    pub(super) stopping: bool,
+    /// Why no job can run any more.
+    pub(super) halted: Option<String>,
+    /// The store is being sorted.
+    pub(super) settling: bool,
+}
+
+/// A job that has not ended.
+pub(super) struct Entry {
+    /// As it is in the store, or newer.
+    pub(super) job: ImportJob,
+    pub(super) application_name: String,
+    pub(super) place: Place,
+    pub(super) wish: Option<Wish>,
+    /// When it may begin again, if its source could not be reached.
+    pub(super) not_before: Option<Instant>,
+    /// The last committed piece when it rested last.
+    pub(super) last: Option<PieceRecord>,
+}
+
+/// Where a job is.
+pub(super) enum Place {
+    /// In the queue; not to be begun before a moment if its source could not be reached.
+    Waiting { not_before: Option<Instant>, tries: u32 },
+    /// On a thread of its own.
+    Running { cancel: CancellationToken, progress: Arc<JobProgress>, tries: u32 },
+    /// It waits until it is resumed.
+    Paused,
+    /// Somebody is ending it.
+    Ending,
+}
+
+/// What was asked of a running job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    Cancel,
+    Pause,
+}
+
+impl Entry {
+    pub(super) fn new(job: ImportJob, application_name: String, place: Place) -> Self {
+        Self { job, application_name, place, wish: None, not_before: None, last: None }
+    }
+
+    /// The status as views show it.
+    pub(super) fn status(&self) -> JobStatus {
+        match &self.place {
+            Place::Running { progress, .. } => match progress.snapshot().status {
+                JobStatus::Created => self.job.status,
+                // The engine ends a job in the store before its thread says so here.
+                status => status,
+            },
+            _ => self.job.status,
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        matches!(self.place, Place::Paused) || self.wish == Some(Wish::Pause)
+    }
+}
+
+impl State {
+    pub(super) fn running(&self) -> usize {
+        self.jobs.values().filter(|entry| matches!(entry.place, Place::Running { .. })).count()
+    }
+
+    /// Notes an event for the log and the next sample.
+    pub(super) fn happened(&mut self, job: JobId, text: impl Into<String>) {
+        let text = text.into();
+        tracing::info!(target: "pinport::job", %job, "{text}");
+        if self.happenings.len() == HAPPENINGS {
+            self.happenings.pop_front();
+        }
+        self.happenings.push_back(Happening { time: Timestamp::now(), job: Some(job), text });
+        self.changes += 1;
+    }
+
+    /// Keeps the view of a job that has ended.
+    pub(super) fn push_ended(&mut self, view: JobView) {
+        if self.ended.len() == ENDED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(view);
+    }
+
+    /// The first job that may begin now.
+    fn next(&self, now: Instant) -> Option<JobId> {
+        let may = |entry: &&Entry| {
+            matches!(entry.place, Place::Waiting { not_before, .. } if not_before.is_none_or(|then| then <= now))
+        };
+        self.jobs.values().find(may).map(|entry| entry.job.id)
+    }
+}
+
+impl Inner {
+    /// Begins jobs while there is room for them.
+    pub(super) fn dispatch(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        let mut state = self.state.lock();
+        while !state.stopping && state.halted.is_none() && state.running() < self.options.max_running {
+            let Some(id) = state.next(Instant::now()) else { break };
+            let Some(entry) = state.jobs.get_mut(&id) else { break };
+            let Place::Waiting { tries, .. } = entry.place else { break };
+            let cancel = CancellationToken::new();
+            let progress = Arc::new(JobProgress::new(id));
+            entry.place =
+                Place::Running { cancel: cancel.clone(), progress: Arc::clone(&progress), tries };
+            entry.job.status = JobStatus::PreparingForInitialization;
+            let job = entry.job.clone();
+            let inner = Arc::clone(&this);
+            let thread = std::thread::Builder::new().name(format!("job-{:.8}", id.to_string()));
+            let began = thread.spawn(move || run::run(&inner, job, cancel, progress));
+            if let Err(error) = began {
+                tracing::error!(target: "pinport::job", job = %id, %error, "no thread for the job; it waits");
+                if let Some(entry) = state.jobs.get_mut(&id) {
+                    entry.job.status = JobStatus::PendingJob;
+                    let not_before = Some(Instant::now() + self.options.list_wait);
+                    entry.place = Place::Waiting { not_before, tries };
+                }
+                break;
+            }
+            state.changes += 1;
+        }
+        // Whoever finds no room waits, visibly.
+        if state.running() >= self.options.max_running {
+            for entry in state.jobs.values_mut() {
+                if matches!(entry.place, Place::Waiting { .. }) && entry.job.status == JobStatus::Created {
+                    entry.job.status = JobStatus::PendingJob;
+                }
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+}

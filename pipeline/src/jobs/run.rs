@@ -1,0 +1,291 @@
+//! One job on its thread, and what becomes of it.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use pinport_model::{ImportJob, JobStatus, SourceLocation, Timestamp};
+use pinport_store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Inner, create,
+    queue::{Place, Wish},
+};
+use super::{NotAllowed, marks};
+use crate::{
+    engine::{JobError, JobProgress, Run, RunOutcome, with_causes},
+    source::{Source, SourceError, SourceOptions},
+};
+
+/// Why a job stopped, before it is decided what that means.
+enum Stopped {
+    /// The engine ended it in the store.
+    Ended,
+    Error(JobError),
+    /// Its source is not open to it (any more).
+    NotAllowed(NotAllowed),
+}
+
+/// Runs a job to its end, or to where it rests.
+pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, progress: Arc<JobProgress>) {
+    let begun = Instant::now();
+    let mut kept = job.clone();
+    let outcome = catch_unwind(AssertUnwindSafe(|| attempt(inner, job, cancel, &progress)));
+    let (mut job, stopped) = outcome.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        // What the store knows of it is newer than what it began with.
+        if let Ok(Some(stored)) = inner.store.job(kept.id) {
+            kept = stored;
+        }
+        let text = text.unwrap_or_else(|| "it left no message".into());
+        (kept, Stopped::Error(JobError::Panicked(text)))
+    });
+    let snapshot = progress.snapshot();
+    marks::save_progress(&inner.folder(job.id), &snapshot);
+    let before = inner.state.lock().jobs.get(&job.id).and_then(|entry| entry.last.clone());
+    inner.totals.lock().add(&snapshot, before.as_ref());
+    if let Err(error) = conclude(inner, &mut job, stopped, &progress) {
+        inner.halt(&error);
+    }
+    inner.left(&job, begun.elapsed());
+}
+
+fn attempt(
+    inner: &Inner,
+    mut job: ImportJob,
+    cancel: CancellationToken,
+    progress: &Arc<JobProgress>,
+) -> (ImportJob, Stopped) {
+    let folder = inner.folder(job.id);
+    if job.plan.is_some() {
+        job.resumed += 1;
+    }
+    if let Err(error) = inner.store.save_job(&job) {
+        return (job, Stopped::Error(error.into()));
+    }
+    let options = match inner.source_options(&job) {
+        Ok(options) => SourceOptions { cancel: cancel.clone(), ..options },
+        Err(error) => return (job, Stopped::NotAllowed(error)),
+    };
+    let source = match Source::open(&job.definition.source, options, inner.io.clone()) {
+        Ok(source) => Arc::new(source),
+        Err(error) => return (job, Stopped::Error(error.into())),
+    };
+    let run = Run { job, source, folder, progress: Arc::clone(progress), cancel };
+    let RunOutcome { job, stopped, .. } = inner.engine.run(run, Some(&inner.store));
+    (job, stopped.map_or(Stopped::Ended, Stopped::Error))
+}
+
+/// Decides what a stop means, and makes it durable.
+fn conclude(
+    inner: &Inner,
+    job: &mut ImportJob,
+    stopped: Stopped,
+    progress: &JobProgress,
+) -> Result<(), JobError> {
+    let error = match stopped {
+        Stopped::Ended => return Ok(()),
+        Stopped::NotAllowed(error) => return Ok(fail(inner, job, progress, error.to_string())?),
+        Stopped::Error(error) => error,
+    };
+    // From here on nobody can ask for a cancellation that would not be seen.
+    let (wish, tries) = {
+        let state = inner.state.lock();
+        let entry = state.jobs.get(&job.id);
+        let tries = entry.map_or(0, |entry| match entry.place {
+            Place::Running { tries, .. } => tries,
+            _ => 0,
+        });
+        (entry.and_then(|entry| entry.wish), tries)
+    };
+    if is_halting(&error) {
+        job.status = JobStatus::PendingJob;
+        return Err(error);
+    }
+    match (&error, wish) {
+        (_, Some(Wish::Cancel)) => return Ok(inner.end_cancelled(job)?),
+        (JobError::Cancelled | JobError::Source(SourceError::Cancelled), _) => {}
+        (JobError::Source(source), _) if may_pass(source) && tries < inner.options.list_retries => {
+            let wait = inner.options.list_wait * 2_u32.pow(tries.min(6));
+            let text = format!("it cannot be read yet, trying again in {} s: {source}", wait.as_secs());
+            inner.wait_again(job, Instant::now() + wait, tries + 1, text);
+        }
+        (error, _) => {
+            return Ok(fail(inner, job, progress, with_causes(error))?);
+        }
+    }
+    // It rests where its last committed piece ended.
+    job.status = JobStatus::PendingJob;
+    Ok(inner.store.save_job(job)?)
+}
+
+/// Ends a job as FAILED, unless it is being cancelled.
+fn fail(
+    inner: &Inner,
+    job: &mut ImportJob,
+    progress: &JobProgress,
+    error: String,
+) -> Result<(), StoreError> {
+    if !progress.begin_end() {
+        return inner.end_cancelled(job);
+    }
+    if let Some(last) = inner.store.last_piece(job.id)? {
+        last.count_into(job);
+    }
+    job.error = Some(error);
+    job.status = JobStatus::Failed;
+    job.completed = Some(Timestamp::now());
+    inner.store.finish_job(job, inner.engine.replaces_segments())?;
+    Ok(())
+}
+
+/// Whether an error says that nothing can be stored any more: then no job is to blame.
+fn is_halting(error: &JobError) -> bool {
+    let by_store = matches!(
+        error,
+        JobError::Store(
+            StoreError::Full { .. }
+                | StoreError::Stopped(_)
+                | StoreError::Io { .. }
+                | StoreError::Engine(_)
+                | StoreError::Corrupt(_)
+        )
+    );
+    let mut causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    by_store
+        || causes.any(|cause| {
+            use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+            let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            matches!(kind, Some(StorageFull | QuotaExceeded | ReadOnlyFilesystem))
+        })
+}
+
+/// Whether the source may answer later.
+fn may_pass(error: &SourceError) -> bool {
+    matches!(error, SourceError::Unreachable { .. } | SourceError::Throttled { .. })
+}
+
+impl Inner {
+    /// How the source of a job is read.
+    pub(super) fn source_options(&self, job: &ImportJob) -> Result<SourceOptions, NotAllowed> {
+        let upload = self.folder(job.id).join(create::UPLOAD);
+        match &job.definition.source {
+            SourceLocation::Path(path) if path.starts_with(&upload) => Ok(self.resolver.own_folder(&upload)),
+            location => self.resolver.resolve(location, job.definition.role_arn.as_deref()),
+        }
+    }
+
+    fn wait_again(&self, job: &ImportJob, then: Instant, tries: u32, text: String) {
+        let mut state = self.state.lock();
+        state.happened(job.id, text);
+        if let Some(entry) = state.jobs.get_mut(&job.id) {
+            // The thread still holds the job until it says that it left.
+            if let Place::Running { tries: found, .. } = &mut entry.place {
+                *found = tries;
+            }
+            entry.not_before = Some(then);
+        }
+    }
+
+    /// Takes a job off its thread.
+    fn left(&self, job: &ImportJob, took: Duration) {
+        let ended = job.status.is_terminal();
+        if ended {
+            self.after_end(job);
+        }
+        let last = if ended { None } else { self.store.last_piece(job.id).ok().flatten() };
+        let view = ended.then(|| self.ended_view(job));
+        let mut state = self.state.lock();
+        let halted = state.halted.is_some();
+        if ended {
+            state.jobs.remove(&job.id);
+            if let Some(Ok(view)) = view {
+                state.push_ended(view);
+            }
+            let tally = &job.tally;
+            let mut text = format!("{}: {} read, {} failed", job.status, tally.read, tally.failed);
+            text.push_str(&format!(", {:.1} s", took.as_secs_f64()));
+            if let Some(error) = &job.error {
+                text.push_str(": ");
+                text.push_str(&pinport_model::escape_controls(error));
+            }
+            state.happened(job.id, text);
+            self.totals.lock().ended(job);
+        } else if let Some(entry) = state.jobs.get_mut(&job.id) {
+            entry.job = job.clone();
+            entry.last = last.or(entry.last.take());
+            let tries = match entry.place {
+                Place::Running { tries, .. } => tries,
+                _ => 0,
+            };
+            let paused = entry.wish == Some(Wish::Pause);
+            let cancelled = entry.wish == Some(Wish::Cancel) && !halted;
+            entry.place = match paused {
+                true => Place::Paused,
+                false => Place::Waiting { not_before: entry.not_before.take(), tries },
+            };
+            entry.wish = None;
+            state.changes += 1;
+            if cancelled {
+                drop(state);
+                // It was asked for while the job was on its way to rest.
+                self.cancel_resting(job.id);
+                return self.dispatch();
+            }
+            if paused {
+                state.happened(job.id, "paused");
+            }
+        }
+        drop(state);
+        self.dispatch();
+        self.settle_when_idle();
+    }
+
+    /// Stops all jobs of the process, none of which has failed.
+    pub(super) fn halt(&self, error: &JobError) {
+        let mut state = self.state.lock();
+        if state.halted.is_some() {
+            return;
+        }
+        let text = with_causes(error);
+        tracing::error!(target: "pinport::job", error = %text, "all jobs are stopped: nothing can be stored");
+        state.halted = Some(format!(
+            "nothing can be stored any more ({text}); mend that and start the server again: every job goes on by itself"
+        ));
+        for entry in state.jobs.values() {
+            if let Place::Running { cancel, .. } = &entry.place {
+                cancel.cancel();
+            }
+        }
+        state.changes += 1;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Lets the store sort itself when no job runs.
+    fn settle_when_idle(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        let idle = {
+            let mut state = self.state.lock();
+            let idle = state.running() == 0 && !state.stopping && state.halted.is_none() && !state.settling;
+            state.settling |= idle;
+            idle
+        };
+        if !idle {
+            return;
+        }
+        let settle = move || {
+            if let Err(error) = this.store.settle() {
+                tracing::warn!(target: "pinport::job", %error, "the store could not be settled");
+            }
+            this.state.lock().settling = false;
+        };
+        if std::thread::Builder::new().name("settle".into()).spawn(settle).is_err() {
+            self.state.lock().settling = false;
+        }
+    }
+}

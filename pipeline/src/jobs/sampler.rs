@@ -1,0 +1,99 @@
+//! The thread that takes samples of all jobs, and begins those whose wait is over. It is not in the way of
+//! the pipeline: it reads counters, and nobody waits for whoever listens.
+
+use std::{
+    io,
+    sync::{Arc, Weak},
+    thread,
+    time::Duration,
+};
+
+use pinport_model::{Timestamp, view::Sample};
+
+use super::{Inner, queue::Place};
+
+/// Samples that a slow listener may lag behind.
+pub(super) const KEPT: usize = 16;
+/// Ended jobs in a sample.
+pub(super) const ENDED: usize = 50;
+/// Jobs that have not ended in a sample; the newest are left out, for they wait.
+const OPEN: usize = 500;
+const EVERY: Duration = Duration::from_millis(250);
+/// Jobs that are counted at a time.
+const COUNTED: usize = 1000;
+
+/// Starts sampling; it ends with the jobs.
+pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
+    let this = Arc::downgrade(inner);
+    thread::Builder::new().name("sampler".into()).spawn(move || sample(&this))?;
+    let this = Arc::downgrade(inner);
+    let newest = inner.state.lock().jobs.keys().next_back().copied();
+    // Jobs are many after years: they are counted while everything else begins.
+    thread::Builder::new().name("count".into()).spawn(move || {
+        let mut before = None;
+        let mut counted = 0;
+        while let Some(inner) = this.upgrade() {
+            let Ok(jobs) = inner.store.jobs(None, before, COUNTED) else { return };
+            // Those made since the start have been counted by their makers.
+            counted += jobs.iter().filter(|job| newest.is_none_or(|newest| job.id <= newest) || job.status.is_terminal()).count() as u64;
+            before = jobs.last().map(|job| job.id);
+            if jobs.len() < COUNTED {
+                inner.state.lock().counted += counted;
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn sample(this: &Weak<Inner>) {
+    let mut sequence = 0;
+    let mut shown = 0;
+    loop {
+        let Some(inner) = this.upgrade() else { return };
+        let mut state = inner.state.lock();
+        let waits = |place: &Place| matches!(place, Place::Waiting { not_before: Some(_), .. });
+        let pending = state.jobs.values().any(|entry| waits(&entry.place));
+        let running = state.running() > 0;
+        let changed = state.changes != shown;
+        shown = state.changes;
+        if !running && !changed && !pending {
+            // Woken by whatever changes something; the time-out lets it notice that the jobs are gone.
+            inner.changed.wait_for(&mut state, EVERY * 8);
+            continue;
+        }
+        drop(state);
+        if pending {
+            inner.dispatch();
+        }
+        if running || changed {
+            sequence += 1;
+            let sample = inner.sample(sequence);
+            // An error says that nobody listens.
+            let _ = inner.samples.send(Arc::new(sample));
+        }
+        drop(inner);
+        thread::sleep(EVERY);
+    }
+}
+
+impl Inner {
+    /// All jobs at this moment.
+    pub(super) fn sample(&self, sequence: u64) -> Sample {
+        let (bytes_in_flight, bytes_in_flight_limit) = self.engine.bytes_in_flight();
+        let mut state = self.state.lock();
+        let open = state.jobs.values().take(OPEN).map(|entry| self.open_view(entry));
+        let mut jobs: Vec<_> = open.chain(state.ended.iter().cloned()).collect();
+        jobs.sort_by(|one, other| other.id.cmp(&one.id));
+        let happenings = if sequence > 0 { state.happenings.drain(..).collect() } else { Vec::new() };
+        Sample {
+            sequence,
+            time: Timestamp::now(),
+            jobs,
+            jobs_total: state.counted,
+            bytes_in_flight,
+            bytes_in_flight_limit,
+            happenings,
+        }
+    }
+}

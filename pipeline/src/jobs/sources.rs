@@ -1,0 +1,347 @@
+//! What a job of a server may read, and with whose credentials: by configuration alone, never by the request.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use pinport_model::SourceLocation;
+use serde::Deserialize;
+
+use crate::source::{Settings, SourceOptions};
+
+/// A text that is never shown.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(String);
+
+impl Hidden {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Who asks an object store, and for what: what `[sources]` and each role may say.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoleConfig {
+    /// The address of the S3 service; the default source's, else Amazon's.
+    pub endpoint: Option<String>,
+    /// Its region; the default source's, else us-east-1.
+    pub region: Option<String>,
+    /// Static keys.
+    pub access_key_id: Option<String>,
+    /// Static keys.
+    pub secret_access_key: Option<Hidden>,
+    /// Static keys.
+    pub session_token: Option<Hidden>,
+    /// A profile of AWS's files.
+    pub profile: Option<String>,
+    /// The environment's and the machine's own credentials.
+    pub environment: bool,
+    /// No credentials: public buckets.
+    pub unsigned: bool,
+    /// Ask AWS STS for this role, with these credentials or else the default source's.
+    pub assume_role: bool,
+    /// The address of STS; Amazon's if absent.
+    pub sts_endpoint: Option<String>,
+    /// What may be read: buckets, or buckets with a prefix of keys, as in `bucket/exports/`. Everything if absent.
+    pub allow: Option<Vec<String>>,
+    /// Allow http:// to other machines.
+    pub allow_http: Option<bool>,
+    /// More settings of object stores, by the names of their environment variables.
+    pub settings: BTreeMap<String, Hidden>,
+}
+
+/// `[sources]` of the configuration, and `[roles]` with it.
+#[derive(Debug, Clone, Default)]
+pub struct SourcesConfig {
+    /// The default source.
+    pub default: RoleConfig,
+    /// Roles by `RoleArn`.
+    pub roles: BTreeMap<String, RoleConfig>,
+    /// Whether a `RoleArn` that is not among the roles is refused.
+    pub strict_roles: bool,
+    /// The folder that `file://` may read; none if absent.
+    pub local_root: Option<PathBuf>,
+    /// Whether the environment's credentials serve when none are configured.
+    pub ambient: bool,
+}
+
+/// Why a source is not read: a sentence for the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotAllowed(pub String);
+
+/// Resolves sources by the configuration.
+#[derive(Debug, Clone)]
+pub struct Resolver {
+    config: SourcesConfig,
+    options: SourceOptions,
+}
+
+impl Resolver {
+    /// Checks the configuration. `options` has the bounds on reading; its settings are not used.
+    pub fn new(mut config: SourcesConfig, options: SourceOptions) -> Result<Self, NotAllowed> {
+        for (name, role) in
+            std::iter::once(("sources", &config.default)).chain(config.roles.iter().map(|(arn, role)| (&**arn, role)))
+        {
+            let ways = [role.access_key_id.is_some(), role.profile.is_some(), role.environment, role.unsigned];
+            if ways.iter().filter(|way| **way).count() > 1 {
+                return Err(NotAllowed(format!(
+                    "{name}: one of access_key_id, profile, environment and unsigned is expected, not several"
+                )));
+            }
+            if role.access_key_id.is_some() != role.secret_access_key.is_some() {
+                return Err(NotAllowed(format!(
+                    "{name}: access_key_id and secret_access_key belong together"
+                )));
+            }
+        }
+        if let Some(root) = &mut config.local_root {
+            *root = root
+                .canonicalize()
+                .map_err(|error| NotAllowed(format!("local_root {}: {error}", root.display())))?;
+            if !root.is_dir() {
+                return Err(NotAllowed(format!("local_root {} is no folder", root.display())));
+            }
+        }
+        Ok(Self { config, options })
+    }
+
+    /// The location that an `S3Url` names.
+    pub fn location(&self, url: &str) -> Result<SourceLocation, NotAllowed> {
+        if !url.contains("://") {
+            return Err(NotAllowed(format!(
+                "S3Url {} is no URL: s3://bucket/prefix is expected",
+                pinport_model::failure::quoted(url)
+            )));
+        }
+        url.parse().map_err(|error| NotAllowed(format!("S3Url: {error}")))
+    }
+
+    /// How a location is read on behalf of a role.
+    pub fn resolve(&self, location: &SourceLocation, role_arn: Option<&str>) -> Result<SourceOptions, NotAllowed> {
+        let role = role_arn.and_then(|arn| self.config.roles.get(arn).map(|role| (arn, role)));
+        if let (None, true) = (role, self.config.strict_roles) {
+            return Err(NotAllowed(format!(
+                "RoleArn {} is not configured here: add it to [roles] of pinport.toml, or set strict_roles = false",
+                pinport_model::failure::quoted(role_arn.unwrap_or(""))
+            )));
+        }
+        match location {
+            SourceLocation::Stdin => Err(NotAllowed("a server does not read standard input".into())),
+            SourceLocation::Path(path) => self.within_root(path),
+            SourceLocation::Bucket { service, bucket, key } => {
+                let allow = role.and_then(|(_, role)| role.allow.as_ref()).or(self.config.default.allow.as_ref());
+                if !allow.is_none_or(|allow| allow.iter().any(|entry| is_allowed(entry, service.scheme(), bucket, key)))
+                {
+                    return Err(NotAllowed(format!(
+                        "{location} is not among the buckets and prefixes that are open to imports"
+                    )));
+                }
+                let settings = self.settings(role)?;
+                Ok(SourceOptions { settings, ..self.options.clone() })
+            }
+        }
+    }
+
+    /// How the files of an upload are read: they lie in a folder of the server's own.
+    pub fn own_folder(&self, folder: &Path) -> SourceOptions {
+        let within = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        SourceOptions { settings: Settings::empty(), within: Some(within), ..self.options.clone() }
+    }
+
+    fn within_root(&self, path: &Path) -> Result<SourceOptions, NotAllowed> {
+        let Some(root) = &self.config.local_root else {
+            return Err(NotAllowed(
+                "file:// is not open to imports: set local_root in [sources] of pinport.toml, or upload the file".into(),
+            ));
+        };
+        // The same sentence for what is outside and for what is not there: nobody learns what else the machine has.
+        let missing = || {
+            NotAllowed(format!("file://{} is not below the folder that is open to imports", path.display()))
+        };
+        let found = path.canonicalize().map_err(|_| missing())?;
+        let metadata = std::fs::metadata(&found).map_err(|_| missing())?;
+        if !found.starts_with(root) || !(metadata.is_dir() || metadata.is_file()) {
+            return Err(missing());
+        }
+        let within = Some(root.clone());
+        Ok(SourceOptions { settings: Settings::empty(), within, ..self.options.clone() })
+    }
+
+    fn settings(&self, role: Option<(&str, &RoleConfig)>) -> Result<Settings, NotAllowed> {
+        let default = &self.config.default;
+        let own = role.map_or(default, |(_, role)| role);
+        let mut settings = match credentials(own) {
+            Some(settings) => settings,
+            None => match credentials(default) {
+                Some(settings) => settings,
+                None if self.config.ambient => Settings::from_environment(),
+                None => {
+                    return Err(NotAllowed(
+                        "no credentials are configured for object stores: set them in [sources] of pinport.toml".into(),
+                    ));
+                }
+            },
+        };
+        let mut set = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                settings = std::mem::take(&mut settings).with(name, value);
+            }
+        };
+        let endpoint = own.endpoint.as_deref().or(default.endpoint.as_deref());
+        set("AWS_ENDPOINT_URL_S3", endpoint);
+        set("AWS_REGION", own.region.as_deref().or(default.region.as_deref()));
+        let http = own.allow_http.or(default.allow_http);
+        set("AWS_ALLOW_HTTP", http.map(|allow| if allow { "true" } else { "false" }));
+        for (name, Hidden(value)) in default.settings.iter().chain(&own.settings) {
+            set(name, Some(value));
+        }
+        if let Some((arn, RoleConfig { assume_role: true, sts_endpoint, .. })) = role {
+            set("PINPORT_ASSUME_ROLE_ARN", Some(arn));
+            set("AWS_ENDPOINT_URL_STS", sts_endpoint.as_deref().or(default.sts_endpoint.as_deref()));
+        }
+        Ok(settings)
+    }
+}
+
+/// The settings of the credentials that a role names, if it names any.
+fn credentials(role: &RoleConfig) -> Option<Settings> {
+    if let (Some(id), Some(Hidden(secret))) = (&role.access_key_id, &role.secret_access_key) {
+        let settings =
+            Settings::empty().with("AWS_ACCESS_KEY_ID", id).with("AWS_SECRET_ACCESS_KEY", secret);
+        return Some(match &role.session_token {
+            Some(Hidden(token)) => settings.with("AWS_SESSION_TOKEN", token),
+            None => settings,
+        });
+    }
+    if let Some(profile) = &role.profile {
+        return Some(Settings::of_profile(profile));
+    }
+    if role.environment {
+        return Some(Settings::from_environment());
+    }
+    role.unsigned.then(|| {
+        let skip = ["AWS_SKIP_SIGNATURE", "GOOGLE_SKIP_SIGNATURE", "AZURE_SKIP_SIGNATURE"];
+        skip.iter().fold(Settings::empty(), |settings, name| settings.with(name, "true"))
+    })
+}
+
+/// Whether an entry of an allow-list covers a key: `bucket`, `bucket/prefix`, with or without a scheme.
+fn is_allowed(entry: &str, scheme: &str, bucket: &str, key: &str) -> bool {
+    let entry = match entry.split_once("://") {
+        Some((found, _)) if found != scheme => return false,
+        Some((_, rest)) => rest,
+        None => entry,
+    };
+    let (allowed, prefix) = entry.split_once('/').unwrap_or((entry, ""));
+    allowed == bucket && key.starts_with(prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolver(config: SourcesConfig) -> Resolver {
+        Resolver::new(config, SourceOptions::default()).unwrap()
+    }
+
+    fn keys(id: &str) -> RoleConfig {
+        RoleConfig {
+            access_key_id: Some(id.into()),
+            secret_access_key: Some(Hidden::new("secret")),
+            ..RoleConfig::default()
+        }
+    }
+
+    #[test]
+    fn each_role_has_its_own_keys_and_the_default_endpoint() {
+        let default = RoleConfig { endpoint: Some("http://127.0.0.1:9".into()), ..keys("DEFAULT") };
+        let roles = [("arn:a".to_owned(), RoleConfig { allow: Some(vec!["b/x/".into()]), ..keys("A") })];
+        let config = SourcesConfig { default, roles: roles.into(), ..SourcesConfig::default() };
+        let resolver = resolver(config.clone());
+        let location = |text: &str| resolver.location(text).unwrap();
+        let options = resolver.resolve(&location("s3://b/x/1"), Some("arn:a")).unwrap();
+        assert_eq!(options.settings.get("AWS_ACCESS_KEY_ID"), Some("A"));
+        assert_eq!(options.settings.get("AWS_ENDPOINT_URL_S3"), Some("http://127.0.0.1:9"));
+        let options = resolver.resolve(&location("s3://b/y"), Some("another")).unwrap();
+        assert_eq!(options.settings.get("AWS_ACCESS_KEY_ID"), Some("DEFAULT"));
+        for url in ["s3://b/y", "s3://b/x", "s3://c/x/", "gs://c/x/"] {
+            assert!(resolver.resolve(&location(url), Some("arn:a")).is_err(), "{url}");
+        }
+        let strict = Resolver::new(SourcesConfig { strict_roles: true, ..config }, SourceOptions::default());
+        let error = strict.unwrap().resolve(&location("s3://b/y"), Some("another")).unwrap_err();
+        assert!(error.0.contains("\"another\" is not configured"), "{error}");
+    }
+
+    #[test]
+    fn a_server_without_configuration_has_no_credentials_of_its_own() {
+        let location = "s3://b/k".parse().unwrap();
+        assert!(resolver(SourcesConfig::default()).resolve(&location, None).is_err());
+        let ambient = SourcesConfig { ambient: true, ..SourcesConfig::default() };
+        assert!(resolver(ambient).resolve(&location, None).is_ok());
+    }
+
+    #[test]
+    fn files_are_read_below_the_root_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir_all(root.join("in")).unwrap();
+        std::fs::write(root.join("in/a.json"), "{}").unwrap();
+        std::fs::write(folder.path().join("secret.json"), "{}").unwrap();
+        std::os::unix::fs::symlink(folder.path(), root.join("out")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("secret.json"), root.join("in/link.json")).unwrap();
+        let config = SourcesConfig { local_root: Some(root.clone()), ..SourcesConfig::default() };
+        let resolver = resolver(config);
+        let resolve = |path: PathBuf| {
+            resolver.resolve(&resolver.location(&format!("file://{}", path.display())).unwrap(), None)
+        };
+        assert!(resolve(root.join("in")).is_ok());
+        assert!(resolve(root.join("in/a.json")).is_ok());
+        for path in ["out", "out/secret.json", "in/link.json", "../secret.json", "in/../../secret.json", "none"] {
+            assert!(resolve(root.join(path)).is_err(), "{path}");
+        }
+        assert!(resolver.location("secret.json").is_err());
+        assert!(resolver.location("-").is_err());
+    }
+
+    #[test]
+    fn links_out_of_the_root_are_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("root");
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::write(root.join("a.json"), "{}").unwrap();
+        std::fs::write(folder.path().join("secret.json"), "{}").unwrap();
+        std::os::unix::fs::symlink(folder.path().join("secret.json"), root.join("b.json")).unwrap();
+        let location = SourceLocation::Path(root.clone());
+        let resolver = resolver(SourcesConfig { local_root: Some(root), ..SourcesConfig::default() });
+        let io = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let options = resolver.resolve(&location, None).unwrap();
+        let source = crate::source::Source::open(&location, options, io.handle().clone()).unwrap();
+        let mut listed = Vec::new();
+        source
+            .list(pinport_model::Format::Json, &mut |object| {
+                listed.push((object.key, object.skipped.is_some()));
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(listed, [("a.json".to_owned(), false), ("b.json".to_owned(), true)]);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let config = SourcesConfig { default: keys("ID"), ..SourcesConfig::default() };
+        assert!(!format!("{config:?}").contains("secret\""));
+        assert!(format!("{config:?}").contains("***"));
+    }
+}

@@ -1,0 +1,359 @@
+//! Jobs as clients see them: one set of numbers for the API, the events and the dashboard.
+
+use std::collections::{HashMap, VecDeque};
+
+use pinport_model::{
+    Failure, ImportJob, JobId, JobStatus, ObjectTally, PieceRecord,
+    progress::{Progress, StageTimes},
+    view::{JobDetail, JobView, ObjectView, PieceRun, PieceState, Sample},
+};
+use pinport_store::StoreError;
+
+use super::{
+    Inner, Jobs, marks,
+    queue::{Entry, Place},
+};
+use crate::engine::{FileError, files};
+
+/// Objects in a job's detail.
+const OBJECTS: usize = 1000;
+/// Failures in a job's detail and in the service's answers.
+const FAILURES: usize = 100;
+/// Jobs whose tallies by object are kept.
+const TALLIED: usize = 16;
+/// Pieces that are read from the store at a time.
+const PIECES: usize = 500;
+
+/// Why a view could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file of the job could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A job as it stands at this moment.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// With the live status and the counts of its committed pieces.
+    pub job: ImportJob,
+    /// Its last committed piece.
+    pub last: Option<PieceRecord>,
+    /// Its short form.
+    pub view: JobView,
+}
+
+/// What all jobs of the process did since it began.
+#[derive(Debug, Clone, Default)]
+pub struct Totals {
+    /// Records parsed.
+    pub records: u64,
+    /// Decoded bytes read.
+    pub bytes: u64,
+    /// Milliseconds that each stage's threads were busy.
+    pub busy_ms: StageTimes,
+    /// Records that failed in ended jobs.
+    pub failed_records: u64,
+    /// Jobs that ended, by status.
+    pub completed: u64,
+    /// See `completed`.
+    pub failed: u64,
+    /// See `completed`.
+    pub cancelled: u64,
+    /// Milliseconds from creation to end of all ended jobs.
+    pub duration_ms: u64,
+    /// Jobs that run now.
+    pub running: u64,
+    /// Jobs that wait now.
+    pub waiting: u64,
+}
+
+impl Totals {
+    /// Adds a run, less what earlier runs of the job had read.
+    pub(super) fn add(&mut self, run: &Progress, before: Option<&PieceRecord>) {
+        let (read, bytes) = before.map_or((0, 0), |last| (last.total.read, last.total.bytes));
+        self.records += run.parsed.saturating_sub(read);
+        self.bytes += run.bytes.saturating_sub(bytes);
+        self.busy_ms.read += run.busy_ms.read;
+        self.busy_ms.parse += run.busy_ms.parse;
+        self.busy_ms.build += run.busy_ms.build;
+        self.busy_ms.commit += run.busy_ms.commit;
+    }
+
+    pub(super) fn ended(&mut self, job: &ImportJob) {
+        self.failed_records += job.tally.failed;
+        self.duration_ms += elapsed_ms(job);
+        match job.status {
+            JobStatus::Completed => self.completed += 1,
+            JobStatus::Failed => self.failed += 1,
+            _ => self.cancelled += 1,
+        }
+    }
+}
+
+/// Tallies by object of the jobs that were looked at last, so that a look again reads only new pieces.
+#[derive(Default)]
+pub(super) struct ObjectTallies {
+    jobs: HashMap<JobId, (u64, Vec<ObjectTally>)>,
+    order: VecDeque<JobId>,
+}
+
+impl Jobs {
+    /// A job as it stands; nothing if there is none.
+    pub fn seen(&self, id: JobId) -> Result<Option<Seen>, ViewError> {
+        match self.inner.store.job(id)? {
+            Some(job) => Ok(Some(self.see(job)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A job that was read from the store, as it stands.
+    pub fn see(&self, mut job: ImportJob) -> Result<Seen, ViewError> {
+        let inner = &self.inner;
+        if !job.status.is_terminal() {
+            if let Some(seen) = inner.see_open(&job) {
+                return Ok(seen);
+            }
+            // It has ended since it was read.
+            job = inner.store.job(job.id)?.unwrap_or(job);
+        }
+        let last = inner.store.last_piece(job.id)?;
+        let view = inner.ended_view(&job)?;
+        Ok(Seen { job, last, view })
+    }
+
+    /// The first failures of a job in source order, of its committed pieces.
+    pub fn failures(&self, seen: &Seen) -> Result<Vec<Failure>, ViewError> {
+        match &seen.last {
+            Some(last) if last.failures_len > 0 => {
+                Ok(files::first_failures(&self.folder(seen.job.id), last.failures_len, FAILURES)?)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// A job, whole.
+    pub fn detail(&self, seen: Seen) -> Result<JobDetail, ViewError> {
+        let failures = self.failures(&seen)?;
+        let pieces = self.inner.pieces(&seen);
+        let objects = self.inner.objects(&seen)?;
+        let Seen { job, view, .. } = seen;
+        Ok(JobDetail {
+            job: view,
+            definition: job.definition,
+            pieces,
+            classes: job.tally.classes,
+            failures,
+            objects,
+            warnings: job.warnings,
+        })
+    }
+
+    /// All jobs at this moment, as a listener's first sample; its sequence is 0.
+    pub fn sample(&self) -> Sample {
+        self.inner.sample(0)
+    }
+
+    /// What all jobs did since the process began, the running ones included.
+    pub fn totals(&self) -> Totals {
+        let state = self.inner.state.lock();
+        let mut totals = self.inner.totals.lock().clone();
+        for entry in state.jobs.values() {
+            match &entry.place {
+                Place::Running { progress, .. } => {
+                    totals.add(&progress.snapshot(), entry.last.as_ref());
+                    totals.running += 1;
+                }
+                _ => totals.waiting += 1,
+            }
+        }
+        totals
+    }
+}
+
+impl Inner {
+    fn see_open(&self, stored: &ImportJob) -> Option<Seen> {
+        let state = self.state.lock();
+        let entry = state.jobs.get(&stored.id)?;
+        let mut job = stored.clone();
+        job.status = entry.status();
+        if job.status.is_terminal() {
+            // Its thread has ended it and is about to say so: the store knows more.
+            return None;
+        }
+        let last = match &entry.place {
+            Place::Running { progress, .. } => progress.last_piece().or_else(|| entry.last.clone()),
+            _ => entry.last.clone(),
+        };
+        if let Some(last) = &last {
+            last.count_into(&mut job);
+        }
+        let mut view = self.open_view(entry);
+        view.progress.status = job.status;
+        Some(Seen { job, last, view })
+    }
+
+    /// A job that has not ended.
+    pub(super) fn open_view(&self, entry: &Entry) -> JobView {
+        let progress = match &entry.place {
+            Place::Running { progress, .. } => Progress { status: entry.status(), ..progress.snapshot() },
+            _ => {
+                let mut job = entry.job.clone();
+                if let Some(last) = &entry.last {
+                    last.count_into(&mut job);
+                }
+                progress_of(&job, None)
+            }
+        };
+        JobView { paused: entry.is_paused(), ..view_of(&entry.job, &entry.application_name, progress) }
+    }
+
+    /// A job that has ended (or that nobody knows any more).
+    pub(super) fn ended_view(&self, job: &ImportJob) -> Result<JobView, StoreError> {
+        let saved = marks::saved_progress(&self.folder(job.id));
+        let name = self.application_name(job.definition.application)?;
+        Ok(view_of(job, &name, progress_of(job, saved)))
+    }
+
+    fn pieces(&self, seen: &Seen) -> Vec<PieceRun> {
+        let state = self.state.lock();
+        if let Some(Entry { place: Place::Running { progress, .. }, .. }) = state.jobs.get(&seen.job.id) {
+            return progress.pieces();
+        }
+        drop(state);
+        let job = &seen.job;
+        let ended = job.completed_pieces + job.failed_pieces;
+        let planned = job.plan.as_ref().map_or(0, |plan| plan.pieces);
+        let waiting = if job.status == JobStatus::Completed { 0 } else { planned.saturating_sub(ended) };
+        let runs = [
+            (PieceState::Done, job.completed_pieces),
+            (PieceState::Failed, job.failed_pieces),
+            (PieceState::Waiting, waiting),
+        ];
+        let runs = runs.into_iter().filter(|(_, count)| *count > 0);
+        runs.map(|(state, count)| PieceRun { state, count }).collect()
+    }
+
+    /// The first objects of a job with what was counted in them.
+    fn objects(&self, seen: &Seen) -> Result<Vec<ObjectView>, ViewError> {
+        let job = &seen.job;
+        let folder = self.folder(job.id);
+        if !files::has_plan(&folder) {
+            return Ok(Vec::new());
+        }
+        let listed = files::listed_objects(&folder, OBJECTS)?;
+        let tallies = self.object_tallies(job.id)?;
+        let mut number = 0;
+        let object = |object: pinport_model::PlannedObject| {
+            let mut tally = ObjectTally { object: number, ..ObjectTally::default() };
+            if object.skipped.is_none() {
+                let found = tallies.binary_search_by_key(&number, |tally| tally.object);
+                tally = found.map_or(tally, |index| tallies[index]);
+                number += 1;
+            }
+            ObjectView { name: name_of(job, &object.key), size: object.size, skipped: object.skipped, tally }
+        };
+        Ok(listed.into_iter().map(object).collect())
+    }
+
+    fn object_tallies(&self, id: JobId) -> Result<Vec<ObjectTally>, StoreError> {
+        let (mut next, mut tallies) = self.tallies.lock().jobs.get(&id).cloned().unwrap_or_default();
+        // Pieces behind the last object that is shown say nothing about the ones shown.
+        while tallies.last().is_none_or(|tally| tally.object < OBJECTS as u64) {
+            let pieces = self.store.pieces(id, next, PIECES)?;
+            for piece in &pieces {
+                for object in &piece.objects {
+                    match tallies.last_mut() {
+                        Some(tally) if tally.object == object.object => {
+                            tally.read += object.read;
+                            tally.failed += object.failed;
+                            tally.bytes += object.bytes;
+                            tally.complete |= object.complete;
+                        }
+                        _ => tallies.push(*object),
+                    }
+                }
+                next = piece.piece + 1;
+            }
+            if pieces.len() < PIECES {
+                break;
+            }
+        }
+        let mut kept = self.tallies.lock();
+        if kept.jobs.insert(id, (next, tallies.clone())).is_none() {
+            kept.order.push_back(id);
+            if kept.order.len() > TALLIED
+                && let Some(oldest) = kept.order.pop_front()
+            {
+                kept.jobs.remove(&oldest);
+            }
+        }
+        Ok(tallies)
+    }
+}
+
+/// What an object is called, by its job's source.
+fn name_of(job: &ImportJob, key: &str) -> String {
+    use pinport_model::SourceLocation::{Bucket, Path, Stdin};
+    match &job.definition.source {
+        Bucket { service, bucket, .. } => format!("{}://{bucket}/{key}", service.scheme()),
+        Path(path) if path.ends_with(key) => path.display().to_string(),
+        Path(path) => path.join(key).display().to_string(),
+        Stdin => key.to_owned(),
+    }
+}
+
+fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> JobView {
+    let definition = &job.definition;
+    JobView {
+        id: job.id,
+        application: definition.application,
+        application_name: application_name.to_owned(),
+        source: definition.source_text.clone(),
+        format: definition.format,
+        segment_name: definition.segment_name.clone(),
+        created: job.created,
+        completed: job.completed,
+        paused: false,
+        progress,
+        error: job.error.clone(),
+    }
+}
+
+/// The counters of a job that does not run: its own counts, and what a run left behind for the rest.
+pub fn progress_of(job: &ImportJob, saved: Option<Progress>) -> Progress {
+    let plan = job.plan.clone().unwrap_or_default();
+    let tally = &job.tally;
+    let done = job.completed_pieces + job.failed_pieces;
+    let completed = job.status == JobStatus::Completed;
+    let (mut source_bytes, mut objects_done) =
+        saved.as_ref().map_or((0, 0), |saved| (saved.source_bytes, saved.objects_done));
+    if completed {
+        (source_bytes, objects_done) = (plan.bytes, plan.objects);
+    }
+    Progress {
+        job: job.id,
+        status: job.status,
+        source_bytes,
+        source_total: plan.bytes,
+        bytes: tally.bytes,
+        parsed: tally.read,
+        registered: tally.registered,
+        failed: tally.failed,
+        pieces_done: job.completed_pieces,
+        pieces_failed: job.failed_pieces,
+        pieces_total: if job.status.is_terminal() { done } else { plan.pieces.max(done) },
+        objects_done,
+        objects_total: plan.objects,
+        elapsed_ms: saved.as_ref().map_or_else(|| elapsed_ms(job), |saved| saved.elapsed_ms),
+        busy_ms: saved.map(|saved| saved.busy_ms).unwrap_or_default(),
+    }
+}
+
+fn elapsed_ms(job: &ImportJob) -> u64 {
+    let end = job.completed.unwrap_or(job.created);
+    u64::try_from(end.as_millis() - job.created.as_millis()).unwrap_or(0)
+}

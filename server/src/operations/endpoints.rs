@@ -1,0 +1,165 @@
+//! Endpoints and the endpoints of users.
+
+use http::StatusCode;
+use pinport_model::{Endpoint, Timestamp, failure::FailureReason};
+use pinport_pipeline::parse::with_endpoint;
+use pinport_store::StoreError;
+use serde::{Deserialize, Serialize};
+
+use super::{Api, Routes, shown, stored};
+use crate::{
+    ApiError,
+    http::{Request, Response, Route},
+};
+
+/// Endpoints in one batch, as in the service.
+const MAX_BATCH: usize = 100;
+/// Endpoints of one user that are answered; the service allows fifteen.
+const MAX_OF_USER: usize = 1000;
+
+pub(super) fn add(routes: &mut Routes) {
+    const ENDPOINT: &str = "/v1/apps/{application-id}/endpoints/{endpoint-id}";
+    const USER: &str = "/v1/apps/{application-id}/users/{user-id}";
+    routes.blocking(Route::new("GET", ENDPOINT, "GetEndpoint"), |api, request| {
+        let application = api.application(request)?.id;
+        let id = request.param("endpoint-id");
+        let found = api.store().endpoint(application, id).map_err(stored)?;
+        Response::ok(&found.ok_or_else(|| no_such_endpoint(id))?)
+    });
+    routes.blocking(Route::new("PUT", ENDPOINT, "UpdateEndpoint"), update);
+    routes.blocking(Route::new("DELETE", ENDPOINT, "DeleteEndpoint"), |api, request| {
+        let application = api.writable(request)?.id;
+        let id = request.param("endpoint-id");
+        let found = api.store().endpoint(application, id).map_err(stored)?;
+        let found = found.ok_or_else(|| no_such_endpoint(id))?;
+        api.store().delete_endpoint(application, id).map_err(stored)?;
+        Response::json(StatusCode::ACCEPTED, &found)
+    });
+    routes.blocking(
+        Route::new("PUT", "/v1/apps/{application-id}/endpoints", "UpdateEndpointsBatch"),
+        update_batch,
+    );
+    routes.blocking(Route::new("GET", USER, "GetUserEndpoints"), |api, request| {
+        let application = api.application(request)?.id;
+        Response::ok(&EndpointsResponse { item: of_user(api, request, application)? })
+    });
+    routes.blocking(Route::new("DELETE", USER, "DeleteUserEndpoints"), |api, request| {
+        let application = api.writable(request)?.id;
+        let item = of_user(api, request, application)?;
+        for endpoint in &item {
+            api.store().delete_endpoint(application, &endpoint.id).map_err(stored)?;
+        }
+        Response::json(StatusCode::ACCEPTED, &EndpointsResponse { item })
+    });
+}
+
+#[derive(Serialize)]
+struct EndpointsResponse {
+    #[serde(rename = "Item")]
+    item: Vec<Endpoint>,
+}
+
+#[derive(Serialize)]
+struct MessageBody {
+    #[serde(rename = "RequestID")]
+    request_id: String,
+    #[serde(rename = "Message")]
+    message: &'static str,
+}
+
+#[derive(Deserialize)]
+struct EndpointBatchRequest {
+    #[serde(rename = "Item", default)]
+    item: Option<Vec<serde_json::Map<String, serde_json::Value>>>,
+}
+
+fn no_such_endpoint(id: &str) -> ApiError {
+    ApiError::not_found(format!("There is no endpoint \"{}\".", shown(id)))
+}
+
+fn of_user(
+    api: &Api,
+    request: &Request,
+    application: pinport_model::ApplicationId,
+) -> Result<Vec<Endpoint>, ApiError> {
+    let user = request.param("user-id");
+    let found = api.store().user_endpoints(application, user, MAX_OF_USER).map_err(stored)?;
+    if found.is_empty() {
+        return Err(ApiError::not_found(format!("There is no user \"{}\" with an endpoint.", shown(user))));
+    }
+    Ok(found)
+}
+
+fn accepted(request: &Request) -> Result<Response, ApiError> {
+    let body = MessageBody { request_id: request.id().to_string(), message: "Accepted" };
+    Response::json(StatusCode::ACCEPTED, &body)
+}
+
+/// The sentence for a record that fails; `which` says which one.
+fn refused(which: &str, reason: &FailureReason) -> ApiError {
+    let member = reason.member.as_deref().filter(|member| !member.is_empty());
+    let member = member.map(|member| format!("{member}: ")).unwrap_or_default();
+    let text = format!("{which}{member}{}", reason.message);
+    let text = pinport_model::escape_controls(&text).into_owned();
+    ApiError::bad_request(if text.ends_with('.') { text } else { format!("{text}.") })
+}
+
+/// What the store says of an update that finds no endpoint is the caller's mistake.
+fn put(error: StoreError, which: &str) -> ApiError {
+    match error {
+        StoreError::Conflict(reason) => ApiError::bad_request(format!("{which}{reason}.")),
+        error => stored(error),
+    }
+}
+
+fn update(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    let (id, limits) = (request.param("endpoint-id"), &api.options.limits);
+    if request.bytes().is_empty() {
+        return Err(ApiError::bad_request("The request has no body; a JSON object is expected."));
+    }
+    // What is wrong with the request is told before an application is made for it.
+    request.principal().writable(request.param("application-id"))?;
+    with_endpoint(request.bytes(), id, limits, |_| ()).map_err(|reason| refused("", &reason))?;
+    let application = api.writable_or_new(request)?.id;
+    let put_it = |draft: &mut pinport_model::Draft<'_>| {
+        api.store().put_endpoint(application, id, draft, Timestamp::now())
+    };
+    with_endpoint(request.bytes(), id, limits, put_it)
+        .map_err(|reason| refused("", &reason))?
+        .map_err(|error| put(error, ""))?;
+    accepted(request)
+}
+
+/// Judges all items before the first is stored.
+fn update_batch(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    request.principal().writable(request.param("application-id"))?;
+    let EndpointBatchRequest { item } = request.json()?;
+    let items = item.ok_or_else(|| ApiError::bad_request("Item is missing."))?;
+    if items.len() > MAX_BATCH {
+        return Err(ApiError::bad_request(format!(
+            "Item has {} endpoints, the limit is {MAX_BATCH}.",
+            items.len()
+        )));
+    }
+    let mut judged = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
+        let which = format!("Item[{index}]: ");
+        let id = match item.get("Id") {
+            Some(serde_json::Value::String(id)) if !id.is_empty() => id.clone(),
+            _ => return Err(ApiError::bad_request(format!("{which}Id is missing or empty."))),
+        };
+        let body = serde_json::to_vec(&item).map_err(ApiError::internal)?;
+        with_endpoint(&body, &id, &api.options.limits, |_| ()).map_err(|reason| refused(&which, &reason))?;
+        judged.push((which, id, body));
+    }
+    let application = api.writable_or_new(request)?.id;
+    for (which, id, body) in &judged {
+        let put_it = |draft: &mut pinport_model::Draft<'_>| {
+            api.store().put_endpoint(application, id, draft, Timestamp::now())
+        };
+        with_endpoint(body, id, &api.options.limits, put_it)
+            .map_err(|reason| refused(which, &reason))?
+            .map_err(|error| put(error, which))?;
+    }
+    accepted(request)
+}

@@ -1,0 +1,100 @@
+//! Samples of all jobs as server-sent events: the same numbers as every other view. A listener that reads too
+//! slowly loses samples, which their sequence shows; nobody waits for it.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{HeaderValue, header};
+use pinport_model::view::Sample;
+use tokio::sync::{broadcast, mpsc};
+
+use super::{Api, Routes};
+use crate::{
+    access::{Applications, Principal},
+    http::{BoxError, Response, Route},
+};
+
+/// How long the stream may be silent: proxies and clients take a silent connection for a dead one.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Messages on their way to one listener.
+const AHEAD: usize = 2;
+
+pub(super) fn add(routes: &mut Routes) {
+    routes.waiting(Route::new("GET", "/pinport/v1/events", "StreamEvents"), |api, request| async move {
+        let (send, receive) = mpsc::channel(AHEAD);
+        let (principal, shutdown) = (request.principal().clone(), request.shutdown().clone());
+        tokio::spawn(async move {
+            let _ = shutdown.run_until_cancelled(feed(&api, &principal, send)).await;
+        });
+        let stream = Response::stream("text/event-stream", Events(receive));
+        Ok(stream.with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+    });
+}
+
+/// Sends samples until the listener is gone.
+async fn feed(api: &Arc<Api>, principal: &Principal, send: mpsc::Sender<Bytes>) {
+    let mut samples = api.jobs.subscribe();
+    // A listener sees at once how things stand.
+    let mut next = Some(Arc::new(api.jobs.sample()));
+    loop {
+        let message = match next.take() {
+            Some(sample) => event(&sample, principal),
+            None => Bytes::from_static(b":\n\n"),
+        };
+        if send.send(message).await.is_err() {
+            return;
+        }
+        match tokio::time::timeout(SILENCE, newest(&mut samples)).await {
+            Ok(Some(sample)) => next = Some(sample),
+            Ok(None) => return,
+            Err(_) => {}
+        }
+    }
+}
+
+/// The next sample, behind those that were lost.
+async fn newest(samples: &mut broadcast::Receiver<Arc<Sample>>) -> Option<Arc<Sample>> {
+    loop {
+        match samples.recv().await {
+            Ok(sample) => return Some(sample),
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return None,
+        }
+    }
+}
+
+/// A sample as an event, with the jobs that the listener may see.
+fn event(sample: &Sample, principal: &Principal) -> Bytes {
+    let json = match principal.applications() {
+        Applications::All => serde_json::to_string(sample),
+        Applications::Only(only) => {
+            let mut sample = sample.clone();
+            sample.jobs.retain(|job| only.contains(&job.application));
+            let known: Vec<_> = sample.jobs.iter().map(|job| job.id).collect();
+            sample.happenings.retain(|happening| happening.job.is_some_and(|job| known.contains(&job)));
+            sample.jobs_total = sample.jobs.len() as u64;
+            serde_json::to_string(&sample)
+        }
+    };
+    // Numbers and strings always serialise.
+    let json = json.unwrap_or_default();
+    format!("id: {}\nevent: sample\ndata: {json}\n\n", sample.sequence).into()
+}
+
+struct Events(mpsc::Receiver<Bytes>);
+
+impl Stream for Events {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.get_mut().0.poll_recv(cx);
+        next.map(|next| next.map(|bytes| Ok::<_, Infallible>(bytes).map_err(|never| match never {})))
+    }
+}

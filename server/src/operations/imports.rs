@@ -1,0 +1,183 @@
+//! Import jobs, as Pinpoint's clients make them and ask for them.
+
+use http::StatusCode;
+use pinport_model::{ApplicationId, Format, ImportJob, JobId, SegmentId};
+use pinport_pipeline::jobs::{NewJob, Seen};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Api, Routes, created, no_such_job, no_such_segment, stored, token, viewed};
+use crate::{
+    ApiError,
+    http::{Request, Response, Route},
+    wire::{ImportJobResponse, import_job_response},
+};
+
+/// Jobs that are read at a time when those of one segment are looked for.
+const SCAN: usize = 500;
+
+pub(super) fn add(routes: &mut Routes) {
+    const JOBS: &str = "/v1/apps/{application-id}/jobs/import";
+    routes.blocking(Route::new("POST", JOBS, "CreateImportJob"), create);
+    routes.blocking(Route::new("GET", JOBS, "GetImportJobs"), list);
+    routes.blocking(
+        Route::new("GET", "/v1/apps/{application-id}/jobs/import/{job-id}", "GetImportJob"),
+        |api, request| {
+            let id = api.application(request)?.id;
+            let seen = api.job_of(id, request.param("job-id"))?;
+            Response::ok(&api.import_job(seen)?)
+        },
+    );
+    routes.blocking(
+        Route::new("GET", "/v1/apps/{application-id}/segments/{segment-id}/jobs/import", "GetSegmentImportJobs"),
+        list_of_segment,
+    );
+}
+
+/// `ImportJobRequest`; members that it does not have are ignored.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[derive(Default)]
+struct ImportJobRequest {
+    define_segment: Option<bool>,
+    external_id: Option<String>,
+    format: Option<String>,
+    register_endpoints: Option<bool>,
+    role_arn: Option<String>,
+    #[serde(rename = "S3Url")]
+    s3_url: Option<String>,
+    segment_id: Option<String>,
+    segment_name: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImportJobsResponse {
+    item: Vec<ImportJobResponse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+impl Api {
+    /// A job of an application, as it stands.
+    pub(super) fn job_of(&self, application: ApplicationId, text: &str) -> Result<Seen, ApiError> {
+        let id: Option<JobId> = text.parse().ok();
+        let seen = id.map(|id| self.jobs.seen(id)).transpose().map_err(viewed)?.flatten();
+        seen.filter(|seen| seen.job.definition.application == application).ok_or_else(|| no_such_job(text))
+    }
+
+    pub(super) fn import_job(&self, seen: Seen) -> Result<ImportJobResponse, ApiError> {
+        let failures = self.jobs.failures(&seen).map_err(viewed)?;
+        let failures = failures.iter().map(ToString::to_string).collect();
+        Ok(import_job_response(&seen.job, failures, &self.options.account))
+    }
+
+    fn page_of_jobs(&self, mut jobs: Vec<ImportJob>, limit: usize, list: &str, owner: &[u8]) -> Result<Response, ApiError> {
+        let more = jobs.len() > limit;
+        jobs.truncate(limit);
+        let last = jobs.last().map(|job| job.id);
+        let next_token = last.filter(|_| more).map(|last| token::write(list, owner, last.as_bytes()));
+        let item = jobs.into_iter().map(|job| self.import_job(self.jobs.see(job).map_err(viewed)?));
+        Response::ok(&ImportJobsResponse { item: item.collect::<Result<_, _>>()?, next_token })
+    }
+}
+
+fn required(value: Option<String>, member: &str) -> Result<String, ApiError> {
+    value
+        .filter(|value| !value.trim().is_empty())
+        .ok_or_else(|| ApiError::bad_request(format!("{member} is missing or empty.")))
+}
+
+fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    // What is wrong with the request is told before an application is made for it.
+    request.principal().writable(request.param("application-id"))?;
+    let body: ImportJobRequest = request.json()?;
+    let format = required(body.format, "Format")?;
+    let format = match format.as_str() {
+        "CSV" => Format::Csv,
+        "JSON" => Format::Json,
+        other => {
+            let other = pinport_model::failure::quoted(other);
+            return Err(ApiError::bad_request(format!("Format {other} is not one of CSV, JSON.")));
+        }
+    };
+    let source_text = required(body.s3_url, "S3Url")?;
+    let role_arn = required(body.role_arn, "RoleArn")?;
+    let register_endpoints = body.register_endpoints.unwrap_or(true);
+    let segment = body.segment_id.filter(|id| !id.is_empty());
+    let define_segment = body.define_segment.unwrap_or(false) || segment.is_some();
+    if !register_endpoints && !define_segment {
+        return Err(ApiError::bad_request(
+            "RegisterEndpoints and DefineSegment are both false: the import would have no outcome. Set one of them to true.",
+        ));
+    }
+    let segment: Option<SegmentId> = match &segment {
+        Some(text) => Some(text.parse().map_err(|_| no_such_segment(text))?),
+        None => None,
+    };
+    let application = api.writable_or_new(request)?;
+    let new = NewJob {
+        application: application.id,
+        source_text,
+        format,
+        register_endpoints,
+        define_segment,
+        segment,
+        segment_name: body.segment_name.filter(|name| !name.is_empty()),
+        role_arn: Some(role_arn),
+        external_id: body.external_id.filter(|id| !id.is_empty()),
+        request: fingerprint(request, application.id),
+        upload: None,
+    };
+    let job = api.jobs.create(new).map_err(created)?;
+    // A retry hears how far the job has come.
+    let seen = api.jobs.see(job).map_err(viewed)?;
+    Response::json(StatusCode::CREATED, &api.import_job(seen)?)
+}
+
+/// What all tries of one call have in common: SDKs send the same invocation id with each.
+fn fingerprint(request: &Request, application: ApplicationId) -> Option<String> {
+    let invocation = request.header("amz-sdk-invocation-id").filter(|id| !id.is_empty())?;
+    let mut hash = Sha256::new();
+    let key = request.principal().key_id().unwrap_or("");
+    for part in [invocation.as_bytes(), application.as_bytes(), key.as_bytes(), request.bytes()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    const LIST: &str = "import jobs";
+    let limit = request.query().page_size()? as usize;
+    let application = api.application(request)?.id;
+    let before = match request.query().token()? {
+        Some(text) => Some(JobId::from_bytes(token::read(LIST, application.as_bytes(), text)?)),
+        None => None,
+    };
+    // One more than is shown tells whether there is a next page.
+    let jobs = api.store().jobs(Some(application), before, limit + 1).map_err(stored)?;
+    api.page_of_jobs(jobs, limit, LIST, application.as_bytes())
+}
+
+fn list_of_segment(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    const LIST: &str = "import jobs of a segment";
+    let limit = request.query().page_size()? as usize;
+    let segment = api.segment(request)?;
+    let mut before = match request.query().token()? {
+        Some(text) => Some(JobId::from_bytes(token::read(LIST, segment.id.as_bytes(), text)?)),
+        None => None,
+    };
+    let mut jobs = Vec::new();
+    while jobs.len() <= limit {
+        let page = api.store().jobs(Some(segment.application), before, SCAN).map_err(stored)?;
+        let whole = page.len() == SCAN;
+        before = page.last().map(|job| job.id);
+        jobs.extend(page.into_iter().filter(|job| job.definition.segment == Some(segment.id)));
+        if !whole {
+            break;
+        }
+    }
+    jobs.truncate(limit + 1);
+    api.page_of_jobs(jobs, limit, LIST, segment.id.as_bytes())
+}

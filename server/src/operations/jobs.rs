@@ -1,0 +1,201 @@
+//! pinport's own view of jobs: all applications, 64-bit counters, everything that is known.
+
+use std::{io, path::PathBuf, pin::Pin, task::{Context, Poll}};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http::HeaderName;
+use pinport_model::{ApplicationId, JobId, JobStatus, view::JobView};
+use pinport_pipeline::{engine::files, jobs::Seen};
+use serde::Serialize;
+use tokio::io::AsyncReadExt as _;
+
+use super::{Api, Routes, blocking, no_such_job, stored, token, viewed};
+use crate::{
+    ApiError,
+    http::{BoxError, Request, Response, Route},
+};
+
+/// Jobs that are read at a time while a filter is looked through.
+const SCAN: usize = 500;
+/// How many rejects files a job has.
+const PARTS: HeaderName = HeaderName::from_static("x-pinport-parts");
+
+pub(super) fn add(routes: &mut Routes) {
+    routes.blocking(Route::new("GET", "/pinport/v1/jobs", "ListJobs"), list);
+    routes.blocking(Route::new("GET", "/pinport/v1/jobs/{job-id}", "GetJob"), |api, request| {
+        let seen = api.any_job(request)?;
+        Response::ok(&api.jobs.detail(seen).map_err(viewed)?)
+    });
+    routes.waiting(Route::new("GET", "/pinport/v1/jobs/{job-id}/failures", "GetJobFailures"), |api, request| async move {
+        let (path, len) = blocking(move || {
+            let seen = api.any_job(&request)?;
+            let len = seen.last.as_ref().map_or(0, |last| last.failures_len);
+            Ok((files::failures_path(&api.jobs.folder(seen.job.id)), len))
+        })
+        .await?;
+        Ok(Response::stream("application/x-ndjson", file(path, len).await?))
+    });
+    routes.waiting(Route::new("GET", "/pinport/v1/jobs/{job-id}/rejects", "GetJobRejects"), |api, request| async move {
+        let found = blocking(move || rejects(&api, &request)).await?;
+        let stream = file(found.path, found.len).await?;
+        Ok(Response::stream(found.content_type, stream).with_header(PARTS, found.parts.into()))
+    });
+}
+
+#[derive(Serialize)]
+struct JobsAnswer {
+    jobs: Vec<JobView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+impl Api {
+    /// The job in the path, of any application that the caller may see.
+    pub(super) fn any_job(&self, request: &Request) -> Result<Seen, ApiError> {
+        let text = request.param("job-id");
+        let id: Option<JobId> = text.parse().ok();
+        let seen = id.map(|id| self.jobs.seen(id)).transpose().map_err(viewed)?.flatten();
+        let may = |seen: &Seen| request.principal().may_read(&seen.job.definition.application);
+        seen.filter(may).ok_or_else(|| no_such_job(text))
+    }
+}
+
+/// What a list is narrowed to.
+struct Filter {
+    application: Option<ApplicationId>,
+    statuses: Vec<JobStatus>,
+    /// Only jobs that have ended, or only those that have not.
+    ended: Option<bool>,
+}
+
+fn filter(api: &Api, request: &Request) -> Result<Filter, ApiError> {
+    let query = request.query();
+    let application = match query.get("app")? {
+        None => None,
+        Some(name) => {
+            let by_name = api.store().application_by_name(name).map_err(stored)?;
+            let id = by_name.map(|application| application.id).or(name.parse().ok());
+            let id = id.filter(|id| request.principal().may_read(id));
+            Some(id.ok_or_else(|| crate::access::no_such_application(name))?)
+        }
+    };
+    let mut statuses = Vec::new();
+    for word in query.all("status") {
+        let status = JobStatus::ALL.into_iter().find(|status| status.as_str() == word);
+        statuses.push(status.ok_or_else(|| {
+            let all = JobStatus::ALL.map(JobStatus::as_str).join(", ");
+            ApiError::bad_request(format!("status \"{}\" is not one of {all}.", super::shown(word)))
+        })?);
+    }
+    let ended = match query.get("ended")? {
+        None => None,
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) => return Err(ApiError::bad_request("ended must be true or false.")),
+    };
+    Ok(Filter { application, statuses, ended })
+}
+
+/// Newest first.
+fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    const LIST: &str = "all jobs";
+    let limit = request.query().page_size()? as usize;
+    let filter = filter(api, request)?;
+    let owner: &[u8] = filter.application.as_ref().map_or(b"", |id| id.as_bytes());
+    let mut before = match request.query().token()? {
+        Some(text) => Some(JobId::from_bytes(token::read(LIST, owner, text)?)),
+        None => None,
+    };
+    let mut jobs = Vec::new();
+    'pages: loop {
+        let page = api.store().jobs(filter.application, before, SCAN).map_err(stored)?;
+        let whole = page.len() == SCAN;
+        before = page.last().map(|job| job.id);
+        for job in page {
+            if !request.principal().may_read(&job.definition.application) {
+                continue;
+            }
+            let seen = api.jobs.see(job).map_err(viewed)?;
+            let status = seen.job.status;
+            if filter.ended.is_none_or(|ended| ended == status.is_terminal())
+                && (filter.statuses.is_empty() || filter.statuses.contains(&status))
+            {
+                jobs.push(seen.view);
+                if jobs.len() > limit {
+                    break 'pages;
+                }
+            }
+        }
+        if !whole {
+            break;
+        }
+    }
+    let more = jobs.len() > limit;
+    jobs.truncate(limit);
+    let last = jobs.last().map(|job| job.id);
+    let next_token = last.filter(|_| more).map(|last| token::write(LIST, owner, last.as_bytes()));
+    Response::ok(&JobsAnswer { jobs, next_token })
+}
+
+struct Rejects {
+    path: PathBuf,
+    len: u64,
+    parts: u32,
+    content_type: &'static str,
+}
+
+fn rejects(api: &Api, request: &Request) -> Result<Rejects, ApiError> {
+    let part = match request.query().get("part")? {
+        None => 1,
+        Some(text) => {
+            let part = text.parse().ok().filter(|part| *part > 0_u32);
+            part.ok_or_else(|| ApiError::bad_request("part must be a number from 1."))?
+        }
+    };
+    let seen = api.any_job(request)?;
+    let format = seen.job.definition.format;
+    let paths = files::rejects_paths(&api.jobs.folder(seen.job.id), format);
+    let (parts, last_len) = seen.last.as_ref().map_or((0, 0), |last| (last.rejects_file, last.rejects_len));
+    let content_type = match format {
+        pinport_model::Format::Csv => "text/csv",
+        pinport_model::Format::Json => "application/x-ndjson",
+    };
+    if part > parts.max(1) {
+        return Err(ApiError::not_found(format!("The rejects of this job have {parts} parts.")));
+    }
+    let path = paths.into_iter().nth(part as usize - 1).unwrap_or_default();
+    // All but the last part are whole; of the last one, what is committed.
+    let len = match part {
+        _ if parts == 0 => 0,
+        part if part == parts => last_len,
+        _ => u64::MAX,
+    };
+    Ok(Rejects { path, len, parts, content_type })
+}
+
+/// The first `len` bytes of a file as they are read.
+async fn file(path: PathBuf, len: u64) -> Result<FileStream, ApiError> {
+    if len == 0 {
+        return Ok(FileStream(None));
+    }
+    let file = tokio::fs::File::open(&path).await.map_err(|error| {
+        ApiError::internal(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    })?;
+    Ok(FileStream(Some(tokio_util::io::ReaderStream::with_capacity(file.take(len), 256 << 10))))
+}
+
+struct FileStream(Option<tokio_util::io::ReaderStream<tokio::io::Take<tokio::fs::File>>>);
+
+impl Stream for FileStream {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut self.get_mut().0 {
+            None => Poll::Ready(None),
+            Some(stream) => {
+                Pin::new(stream).poll_next(cx).map(|next| next.map(|read| read.map_err(Into::into)))
+            }
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The operations: Pinpoint's that pinport covers, and pinport's own.
+//!
+//! Each file has the operations of one kind of thing and the shapes they read and answer; `routes` is the
+//! table of all of them. Operations ask the [`Principal`](crate::access::Principal) before they look anything
+//! up, and what blocks runs on threads made for blocking. Nothing here decides how a job runs (that is
+//! `pinport_pipeline::jobs`) or what an endpoint is (that is its parser).
+
+mod apps;
+mod control;
+mod endpoints;
+mod events;
+mod imports;
+mod jobs;
+mod openapi;
+mod probes;
+mod segments;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod token;
+mod uploads;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pinport_model::{Application, ApplicationId, RecordLimits, Timestamp};
+use pinport_pipeline::jobs::{ControlError, CreateError, Jobs, ViewError};
+use pinport_store::{Store, StoreError};
+
+use crate::{
+    ApiError,
+    access::{Principal, no_such_application},
+    http::{Request, Response, Route, Router},
+    metrics::Metrics,
+};
+
+/// What a path that is none of ours is answered with.
+pub const COVERED: &str = "pinport does not have this operation. It covers Pinpoint's import jobs, and for what they \
+     import: apps, import segments and their versions, endpoints, users' endpoints, and tags of apps and segments.";
+
+/// How operations answer.
+#[derive(Debug, Clone)]
+pub struct ApiOptions {
+    /// The region in ARNs.
+    pub region: String,
+    /// The 12-digit account in ARNs, and where no `ExternalId` was given.
+    pub account: String,
+    /// Whether an application that is not there is made on its first use.
+    pub auto_create_apps: bool,
+    /// The bounds on an endpoint that is put by itself.
+    pub limits: RecordLimits,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            region: "us-east-1".into(),
+            account: "000000000000".into(),
+            auto_create_apps: true,
+            limits: RecordLimits::default(),
+        }
+    }
+}
+
+/// What operations share.
+pub(crate) struct Api {
+    pub(crate) jobs: Jobs,
+    pub(crate) options: ApiOptions,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Held while tags are read, changed and written back.
+    pub(crate) tagging: Mutex<()>,
+}
+
+/// The table of all operations.
+pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router {
+    probes::register(&metrics, &jobs);
+    let api = Arc::new(Api { jobs, options, metrics, tagging: Mutex::new(()) });
+    let mut routes = Routes { router: Router::new(COVERED), api };
+    apps::add(&mut routes);
+    imports::add(&mut routes);
+    segments::add(&mut routes);
+    endpoints::add(&mut routes);
+    tags::add(&mut routes);
+    jobs::add(&mut routes);
+    control::add(&mut routes);
+    uploads::add(&mut routes);
+    events::add(&mut routes);
+    probes::add(&mut routes);
+    openapi::add(&mut routes);
+    routes.router
+}
+
+/// The table while it is filled.
+struct Routes {
+    router: Router,
+    api: Arc<Api>,
+}
+
+impl Routes {
+    /// Adds an operation that may block: it runs on a thread made for that.
+    fn blocking(
+        &mut self,
+        route: Route,
+        operation: impl Fn(&Api, &Request) -> Result<Response, ApiError> + Send + Sync + 'static,
+    ) {
+        let (api, operation) = (Arc::clone(&self.api), Arc::new(operation));
+        self.router.add(route, move |request| {
+            let (api, operation) = (Arc::clone(&api), Arc::clone(&operation));
+            async move { blocking(move || operation(&api, &request)).await }
+        });
+    }
+
+    /// Adds an operation that waits without blocking.
+    fn waiting<A>(&mut self, route: Route, operation: impl Fn(Arc<Api>, Request) -> A + Send + Sync + 'static)
+    where
+        A: Future<Output = Result<Response, ApiError>> + Send + 'static,
+    {
+        let api = Arc::clone(&self.api);
+        self.router.add(route, move |request| operation(Arc::clone(&api), request));
+    }
+}
+
+/// Runs what blocks.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(ApiError::internal(error)),
+    }
+}
+
+impl Api {
+    fn store(&self) -> &Arc<dyn Store> {
+        self.jobs.store()
+    }
+
+    /// An application that the caller may see.
+    fn application(&self, request: &Request) -> Result<Application, ApiError> {
+        let text = request.param("application-id");
+        let id = request.principal().readable(text)?;
+        self.store().application(id).map_err(stored)?.ok_or_else(|| no_such_application(text))
+    }
+
+    /// An application that the caller may change.
+    fn writable(&self, request: &Request) -> Result<Application, ApiError> {
+        let text = request.param("application-id");
+        let id = request.principal().writable(text)?;
+        self.store().application(id).map_err(stored)?.ok_or_else(|| no_such_application(text))
+    }
+
+    /// An application that the caller may change, made on its first use if the configuration says so.
+    fn writable_or_new(&self, request: &Request) -> Result<Application, ApiError> {
+        let text = request.param("application-id");
+        let id = request.principal().writable(text)?;
+        match self.store().application(id).map_err(stored)? {
+            Some(application) => Ok(application),
+            None if self.options.auto_create_apps => self.new_application(id, id.to_string()),
+            None => Err(no_such_application(text)),
+        }
+    }
+
+    /// An application by name or id, for pinport's own operations.
+    fn named_or_new(&self, principal: &Principal, name: &str) -> Result<Application, ApiError> {
+        let by_name = self.store().application_by_name(name).map_err(stored)?;
+        if let Some(application) = by_name.filter(|application| principal.may_read(&application.id)) {
+            principal.writable(&application.id.to_string())?;
+            return Ok(application);
+        }
+        if let Ok(id) = name.parse::<ApplicationId>() {
+            principal.writable(name)?;
+            if let Some(application) = self.store().application(id).map_err(stored)? {
+                return Ok(application);
+            }
+            if self.options.auto_create_apps {
+                return self.new_application(id, name.to_owned());
+            }
+        } else if self.options.auto_create_apps && principal.may_create() {
+            return self.new_application(ApplicationId::generate(), name.to_owned());
+        }
+        Err(no_such_application(name))
+    }
+
+    fn new_application(&self, id: ApplicationId, name: String) -> Result<Application, ApiError> {
+        let application = Application { id, name, created: Timestamp::now(), tags: Default::default() };
+        match self.store().create_application(&application) {
+            Ok(()) => Ok(application),
+            // Another request was faster.
+            Err(StoreError::Conflict(_)) => {
+                let found = self.store().application(id).map_err(stored)?;
+                let found = match found {
+                    Some(found) => Some(found),
+                    None => self.store().application_by_name(&application.name).map_err(stored)?,
+                };
+                found.ok_or_else(|| no_such_application(&application.name))
+            }
+            Err(error) => Err(stored(error)),
+        }
+    }
+}
+
+/// What a caller hears of an error of the store.
+fn stored(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Full { .. } | StoreError::Stopped(_) => {
+            let wait = std::time::Duration::from_secs(30);
+            ApiError::unavailable("Nothing can be stored at the moment; the server's log says why.", wait)
+                .because(error)
+        }
+        StoreError::Conflict(reason) => ApiError::conflict(sentence(&reason)),
+        StoreError::NotFound { what, id } => {
+            ApiError::not_found(sentence(&format!("there is no {what} {id}")))
+        }
+        error => ApiError::internal(error),
+    }
+}
+
+fn viewed(error: ViewError) -> ApiError {
+    match error {
+        ViewError::Store(error) => stored(error),
+        error => ApiError::internal(error),
+    }
+}
+
+fn controlled(error: ControlError) -> ApiError {
+    match error {
+        ControlError::NotFound(id) => no_such_job(&id.to_string()),
+        ControlError::Conflict(_) => ApiError::conflict(sentence(&error.to_string())),
+        ControlError::Store(error) => stored(error),
+        ControlError::File(error) => ApiError::internal(error),
+    }
+}
+
+fn created(error: CreateError) -> ApiError {
+    match error {
+        CreateError::Refused(reason) => ApiError::bad_request(sentence(&reason)),
+        CreateError::NoSegment(id) => no_such_segment(&id.to_string()),
+        CreateError::Unavailable(reason) => {
+            let wait = std::time::Duration::from_secs(5);
+            ApiError::unavailable(sentence(&reason), wait)
+        }
+        CreateError::Store(error) => stored(error),
+        CreateError::File(error) => ApiError::internal(error),
+    }
+}
+
+fn no_such_job(id: &str) -> ApiError {
+    ApiError::not_found(format!("There is no job \"{}\".", shown(id)))
+}
+
+fn no_such_segment(id: &str) -> ApiError {
+    ApiError::not_found(format!("There is no segment \"{}\".", shown(id)))
+}
+
+/// Text from a request, fit to be shown.
+fn shown(text: &str) -> String {
+    let cut: String = text.chars().take(64).collect();
+    pinport_model::escape_controls(&cut).into_owned()
+}
+
+/// A fragment as a sentence.
+fn sentence(fragment: &str) -> String {
+    let mut characters = fragment.chars();
+    let Some(first) = characters.next() else { return String::new() };
+    // A name at the beginning stays as it is.
+    let is_word = fragment.split(' ').next().is_some_and(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
+    let first = if is_word { first.to_ascii_uppercase() } else { first };
+    let end = if fragment.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", characters.as_str())
+}

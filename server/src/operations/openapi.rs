@@ -1,0 +1,182 @@
+//! `/openapi.json`: built from the table of routes itself, so that no route can be missing from it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::{Value, json};
+
+use super::Routes;
+use crate::http::{Gate, Response, Route};
+
+pub(super) fn add(routes: &mut Routes) {
+    let document: Arc<OnceLock<String>> = Arc::default();
+    let kept = Arc::clone(&document);
+    routes.waiting(Route::new("GET", "/openapi.json", "OpenApi").public(), move |_, _| {
+        let text = kept.get().cloned().unwrap_or_default();
+        async { Ok(Response::bytes("application/json", text)) }
+    });
+    let text = build(routes.router.routes()).to_string();
+    let _ = document.set(text);
+}
+
+/// What is told of an operation: a sentence, its query parameters, its success and what that holds.
+struct Told {
+    summary: &'static str,
+    query: &'static [(&'static str, &'static str)],
+    status: u16,
+    content: &'static str,
+}
+
+const PAGE: &[(&str, &str)] = &[("page-size", "1 to 1000, default 200"), ("token", "NextToken of the page before")];
+const JSON: &str = "application/json";
+
+fn told(name: &str) -> Option<Told> {
+    let plain = |summary, status| Told { summary, query: &[], status, content: JSON };
+    let paged = |summary| Told { summary, query: PAGE, status: 200, content: JSON };
+    Some(match name {
+        "CreateApp" => plain("Makes an application", 201),
+        "GetApps" => paged("Lists applications"),
+        "GetApp" => plain("An application", 200),
+        "DeleteApp" => plain("Deletes an application with all that it has", 200),
+        "CreateImportJob" => plain("Creates an import job", 201),
+        "GetImportJobs" => paged("Lists the import jobs of an application, newest first"),
+        "GetImportJob" => plain("An import job", 200),
+        "GetSegmentImportJobs" => paged("Lists the import jobs of a segment, newest first"),
+        "GetSegments" => paged("Lists the segments of an application"),
+        "GetSegment" => plain("A segment at its current version", 200),
+        "DeleteSegment" => plain("Deletes a segment, not its endpoints", 200),
+        "GetSegmentVersions" => paged("Lists the versions of a segment, newest first"),
+        "GetSegmentVersion" => plain("A version of a segment", 200),
+        "GetEndpoint" => plain("An endpoint", 200),
+        "UpdateEndpoint" => plain("Makes or updates an endpoint", 202),
+        "DeleteEndpoint" => plain("Deletes an endpoint", 202),
+        "UpdateEndpointsBatch" => plain("Makes or updates up to 100 endpoints", 202),
+        "GetUserEndpoints" => plain("The endpoints of a user", 200),
+        "DeleteUserEndpoints" => plain("Deletes the endpoints of a user", 202),
+        "ListTagsForResource" => plain("The tags of an application or segment", 200),
+        "TagResource" => plain("Adds tags", 204),
+        "UntagResource" => Told {
+            query: &[("tagKeys", "A tag to remove; may be repeated")],
+            ..plain("Removes tags", 204)
+        },
+        "ListJobs" => Told {
+            query: &[
+                ("app", "Only jobs of this application, by name or id"),
+                ("status", "Only jobs with this status; may be repeated"),
+                ("ended", "true: only ended jobs; false: only others"),
+                ("page-size", "1 to 1000, default 200"),
+                ("token", "next_token of the page before"),
+            ],
+            ..plain("Lists the jobs of all applications, newest first", 200)
+        },
+        "GetJob" => plain("A job with its objects, pieces, stages and failures by kind", 200),
+        "GetJobFailures" => {
+            Told { content: "application/x-ndjson", ..plain("Every failed record of a job", 200) }
+        }
+        "GetJobRejects" => Told {
+            query: &[("part", "Which rejects file, from 1; x-pinport-parts tells how many there are")],
+            content: "*/*",
+            ..plain("The original bytes of the failed records", 200)
+        },
+        "CancelJob" => plain("Cancels a job; what it committed stays", 200),
+        "PauseJob" => plain("Lets a job rest until it is resumed", 200),
+        "ResumeJob" => plain("Lets a paused job go on", 200),
+        "UploadFile" => Told {
+            query: &[
+                ("format", "csv or json"),
+                ("segment", "A segment to make or to add to, by name or id"),
+                ("segment-only", "true: the segment holds copies, no endpoint is registered"),
+                ("name", "What the file is called"),
+            ],
+            ..plain("Imports the file in the body", 201)
+        },
+        "StreamEvents" => {
+            Told { content: "text/event-stream", ..plain("Samples of all jobs as they happen", 200) }
+        }
+        "Live" => Told { content: "text/plain", ..plain("Whether the process lives", 200) },
+        "Ready" => Told { content: "text/plain", ..plain("Whether jobs can run", 200) },
+        "Metrics" => {
+            Told { content: "application/openmetrics-text", ..plain("Metrics for Prometheus", 200) }
+        }
+        "OpenApi" => plain("This document", 200),
+        _ => return None,
+    })
+}
+
+fn build(routes: impl Iterator<Item = Route>) -> Value {
+    let mut paths: BTreeMap<&str, serde_json::Map<String, Value>> = BTreeMap::new();
+    for route in routes {
+        let told = told(route.name);
+        debug_assert!(told.is_some(), "nothing is told of {}", route.name);
+        let Some(told) = told else { continue };
+        let in_path = route.pattern.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let in_path = in_path.map(|name| {
+            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
+        });
+        let in_query = told.query.iter().map(|(name, help)| {
+            json!({ "name": name, "in": "query", "description": help, "schema": { "type": "string" } })
+        });
+        let mut success = json!({ "description": told.summary });
+        if told.status != 204 {
+            success["content"] = json!({ told.content: {} });
+        }
+        let mut operation = json!({
+            "operationId": route.name,
+            "summary": told.summary,
+            "parameters": in_path.chain(in_query).collect::<Vec<_>>(),
+            "responses": {
+                told.status.to_string(): success,
+                "default": { "$ref": "#/components/responses/Error" },
+            },
+        });
+        if route.gate == Gate::Public {
+            operation["security"] = json!([]);
+        }
+        if matches!(route.method, "POST" | "PUT") && told.status != 200 {
+            let content = if route.name == "UploadFile" { "application/octet-stream" } else { JSON };
+            operation["requestBody"] = json!({ "required": true, "content": { content: {} } });
+        }
+        paths.entry(route.pattern).or_default().insert(route.method.to_ascii_lowercase(), operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "pinport",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Amazon Pinpoint's import jobs (/v1, as the service model has them) and pinport's own operations (/pinport/v1).",
+        },
+        "security": [{ "sigv4": [] }],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "sigv4": {
+                    "type": "apiKey", "in": "header", "name": "Authorization",
+                    "description": "AWS Signature Version 4, service mobiletargeting; not needed while no keys are configured",
+                },
+            },
+            "responses": {
+                "Error": {
+                    "description": "What went wrong; x-amzn-ErrorType has its name",
+                    "content": { JSON: { "schema": {
+                        "type": "object",
+                        "required": ["RequestID", "Message"],
+                        "properties": { "RequestID": { "type": "string" }, "Message": { "type": "string" } },
+                    } } },
+                },
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_parameters_are_told() {
+        let document = build([Route::new("GET", "/v1/apps/{application-id}", "GetApp")].into_iter());
+        let operation = &document["paths"]["/v1/apps/{application-id}"]["get"];
+        assert_eq!(operation["parameters"][0]["name"], "application-id");
+        assert_eq!(operation["operationId"], "GetApp");
+    }
+}

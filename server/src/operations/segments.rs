@@ -1,0 +1,182 @@
+//! Segments that imports made, and their versions.
+
+use std::collections::BTreeMap;
+
+use pinport_model::{Channel, Format, Segment, SegmentId, SegmentVersion};
+use serde::Serialize;
+
+use super::{Api, Routes, no_such_segment, stored, token};
+use crate::{
+    ApiError,
+    http::{Request, Response, Route},
+    wire::clamp,
+};
+
+pub(super) fn add(routes: &mut Routes) {
+    const SEGMENT: &str = "/v1/apps/{application-id}/segments/{segment-id}";
+    const VERSIONS: &str = "/v1/apps/{application-id}/segments/{segment-id}/versions";
+    const VERSION: &str = "/v1/apps/{application-id}/segments/{segment-id}/versions/{version}";
+    routes.blocking(Route::new("GET", "/v1/apps/{application-id}/segments", "GetSegments"), list);
+    routes.blocking(Route::new("GET", SEGMENT, "GetSegment"), |api, request| {
+        let segment = api.segment(request)?;
+        Response::ok(&api.segment_response(&segment, segment.current())?)
+    });
+    routes.blocking(Route::new("DELETE", SEGMENT, "DeleteSegment"), delete);
+    routes.blocking(Route::new("GET", VERSIONS, "GetSegmentVersions"), versions);
+    routes.blocking(Route::new("GET", VERSION, "GetSegmentVersion"), |api, request| {
+        let segment = api.segment(request)?;
+        let text = request.param("version");
+        let number: Option<u32> = text.parse().ok();
+        let found = segment.versions.iter().find(|version| Some(version.version) == number);
+        // A segment whose first import has not ended has a version that holds nothing yet.
+        if found.is_none() && !(segment.versions.is_empty() && number == Some(1)) {
+            let text = super::shown(text);
+            return Err(ApiError::not_found(format!("Segment \"{}\" has no version \"{text}\".", segment.id)));
+        }
+        Response::ok(&api.segment_response(&segment, found)?)
+    });
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct SegmentResponse {
+    application_id: String,
+    arn: String,
+    creation_date: String,
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    import_definition: Option<SegmentImportResource>,
+    last_modified_date: String,
+    name: String,
+    segment_type: &'static str,
+    version: i32,
+    #[serde(rename = "tags", skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SegmentImportResource {
+    channel_counts: BTreeMap<&'static str, i32>,
+    external_id: String,
+    format: Format,
+    role_arn: String,
+    #[serde(rename = "S3Url")]
+    s3_url: String,
+    size: i32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SegmentsResponse {
+    item: Vec<SegmentResponse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+impl Api {
+    /// A segment that the caller may see.
+    pub(super) fn segment(&self, request: &Request) -> Result<Segment, ApiError> {
+        let application = self.application(request)?.id;
+        let text = request.param("segment-id");
+        let id: Option<SegmentId> = text.parse().ok();
+        let found = id.map(|id| self.store().segment(application, id)).transpose().map_err(stored)?.flatten();
+        found.ok_or_else(|| no_such_segment(text))
+    }
+
+    pub(super) fn segment_arn(&self, segment: &Segment) -> String {
+        format!("{}/segments/{}", self.application_arn(segment.application), segment.id)
+    }
+
+    /// A segment at one of its versions; without one, before its first import has ended.
+    fn segment_response(
+        &self,
+        segment: &Segment,
+        version: Option<&SegmentVersion>,
+    ) -> Result<SegmentResponse, ApiError> {
+        let job = version.map(|version| version.job).or(segment.open_layers.first().map(|layer| layer.job));
+        let job = job.map(|job| self.store().job(job)).transpose().map_err(stored)?.flatten();
+        let definition = job.map(|job| job.definition);
+        let counts = version.map(|version| version.channels).unwrap_or_default();
+        let counted = Channel::ALL.iter().zip(counts).filter(|(_, count)| *count > 0);
+        let source = version.map(|version| (version.source.clone(), version.format));
+        let source = source
+            .or_else(|| definition.as_ref().map(|definition| (definition.source_text.clone(), definition.format)));
+        let import_definition = source.map(|(s3_url, format)| SegmentImportResource {
+            channel_counts: counted.map(|(channel, count)| (channel.as_str(), clamp(count))).collect(),
+            external_id: definition
+                .as_ref()
+                .and_then(|definition| definition.external_id.clone())
+                .unwrap_or_else(|| self.options.account.clone()),
+            format,
+            role_arn: definition.and_then(|definition| definition.role_arn).unwrap_or_default(),
+            s3_url,
+            size: clamp(version.map_or(0, |version| version.size)),
+        });
+        Ok(SegmentResponse {
+            application_id: segment.application.to_string(),
+            arn: self.segment_arn(segment),
+            creation_date: segment.created.to_string(),
+            id: segment.id.to_string(),
+            import_definition,
+            last_modified_date: version.map_or(segment.modified, |version| version.created).to_string(),
+            name: segment.name.clone(),
+            segment_type: "IMPORT",
+            version: clamp(version.map_or(1, |version| u64::from(version.version))),
+            tags: segment.tags.clone(),
+        })
+    }
+}
+
+fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    const LIST: &str = "segments";
+    let limit = request.query().page_size()? as usize;
+    let application = api.application(request)?.id;
+    let after = match request.query().token()? {
+        Some(text) => Some(SegmentId::from_bytes(token::read(LIST, application.as_bytes(), text)?)),
+        None => None,
+    };
+    let mut found = api.store().segments(application, after, limit + 1).map_err(stored)?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().map(|segment| segment.id);
+    let next_token =
+        last.filter(|_| more).map(|last| token::write(LIST, application.as_bytes(), last.as_bytes()));
+    let item = found.iter().map(|segment| api.segment_response(segment, segment.current()));
+    Response::ok(&SegmentsResponse { item: item.collect::<Result<_, _>>()?, next_token })
+}
+
+/// Newest first.
+fn versions(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    const LIST: &str = "segment versions";
+    let limit = request.query().page_size()? as usize;
+    let segment = api.segment(request)?;
+    let before = match request.query().token()? {
+        Some(text) => u32::from_be_bytes(token::read(LIST, segment.id.as_bytes(), text)?),
+        None => u32::MAX,
+    };
+    let behind = segment.versions.iter().rev().filter(|version| version.version < before);
+    let mut found: Vec<_> = behind.take(limit + 1).collect();
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().map(|version| version.version.to_be_bytes());
+    let next_token = last.filter(|_| more).map(|last| token::write(LIST, segment.id.as_bytes(), &last));
+    let mut item = Vec::new();
+    for version in found {
+        item.push(api.segment_response(&segment, Some(version))?);
+    }
+    if segment.versions.is_empty() && before == u32::MAX {
+        item.push(api.segment_response(&segment, None)?);
+    }
+    Response::ok(&SegmentsResponse { item, next_token })
+}
+
+fn delete(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    let application = api.writable(request)?.id;
+    let segment = api.segment(request)?;
+    let response = api.segment_response(&segment, segment.current())?;
+    if !api.store().delete_segment(application, segment.id).map_err(stored)? {
+        return Err(no_such_segment(request.param("segment-id")));
+    }
+    Response::ok(&response)
+}

@@ -1,0 +1,228 @@
+//! `pinport serve`: the import-job server, from configuration to the last answer.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use pinport_pipeline::{
+    engine::{Engine, EngineOptions},
+    jobs::{Jobs, JobsOptions, Resolver},
+    source::{Settings, SourceOptions},
+};
+use pinport_server::{
+    Limits,
+    access::{Access, KeyRing, SystemClock, check_listen},
+    http::{Listener, Server, serve},
+    log::subscriber,
+    metrics::Metrics,
+    operations::{ApiOptions, router},
+    tls::Tls,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::ServeArgs,
+    config::{Config, SegmentUpdate},
+    data::Data,
+    explain::Usage,
+};
+
+pub(super) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::load(args)?;
+    let checked = Checked::new(&config)?;
+    let log = subscriber(config.log_format, &config.log_filter, io::stderr)
+        .map_err(|error| Usage(format!("log.filter: {error}")))?;
+    // Fails when one is there already, which then logs.
+    let _ = tracing::subscriber::set_global_default(log);
+    let io = tokio::runtime::Builder::new_multi_thread().thread_name("io").enable_all().build()?;
+    io.block_on(work(args, &config, checked))?;
+    // Threads that still look at a source must not hold the process.
+    io.shutdown_timeout(Duration::from_secs(1));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `pinport config check`: everything that can be said without starting.
+pub(super) fn check(args: &ServeArgs) -> anyhow::Result<()> {
+    let config = Config::load(args)?;
+    Checked::new(&config)?;
+    subscriber(config.log_format, &config.log_filter, io::sink)
+        .map_err(|error| Usage(format!("log.filter: {error}")))?;
+    let file = config.file.as_deref().map_or("no file, only defaults and flags".into(), |path| {
+        path.display().to_string()
+    });
+    let access = match config.keys.len() {
+        0 => "open, on loopback only".to_owned(),
+        keys => format!("{keys} keys"),
+    };
+    let tls = if config.tls.is_some() { "TLS" } else { "no TLS" };
+    writeln!(
+        io::stdout(),
+        "the configuration is valid: {file}\nlisten {} ({tls}), data {}, access {access}",
+        config.listen,
+        config.data.display()
+    )?;
+    Ok(())
+}
+
+/// What the configuration comes to, checked before anything is opened.
+struct Checked {
+    ring: KeyRing,
+    tls: Option<Arc<Tls>>,
+    resolver: Resolver,
+}
+
+impl Checked {
+    fn new(config: &Config) -> anyhow::Result<Self> {
+        let usage = |error: &dyn std::fmt::Display| anyhow::Error::from(Usage(error.to_string()));
+        let ring = KeyRing::new(config.keys.iter().cloned()).map_err(|error| usage(&error))?;
+        let tls = match &config.tls {
+            Some(files) => Some(Arc::new(Tls::load(&files.certificate, &files.key)?)),
+            None => None,
+        };
+        check_listen(config.listen, tls.is_some(), !ring.is_empty(), config.insecure_listen)
+            .map_err(|error| usage(&error))?;
+        let options = SourceOptions { settings: Settings::empty(), ..SourceOptions::default() };
+        let resolver = Resolver::new(config.sources.clone(), options).map_err(|error| usage(&error))?;
+        Ok(Self { ring, tls, resolver })
+    }
+}
+
+async fn work(args: &ServeArgs, config: &Config, checked: Checked) -> anyhow::Result<()> {
+    let Checked { ring, tls, resolver } = checked;
+    // The port first: a second server says so before it waits for the store.
+    let socket = bind(config.listen).await?;
+    let address = socket.local_addr()?;
+    let jobs = start_jobs(config, resolver)?;
+    let access = Arc::new(Access::with_keys(&config.region, ring, Arc::new(SystemClock)));
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let options = ApiOptions {
+        region: config.region.clone(),
+        account: config.account.clone(),
+        auto_create_apps: config.auto_create_apps,
+        limits: config.limits,
+    };
+    let server = Arc::new(Server {
+        router: router(jobs.clone(), options, Arc::clone(&metrics)),
+        access: Arc::clone(&access),
+        metrics,
+        limits: Limits::default(),
+    });
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    announce(&format!("{scheme}://{address}"), access.is_open(), &config.data)?;
+    let shutdown = CancellationToken::new();
+    let signals = tokio::spawn(signals(args.clone(), access, tls.clone(), shutdown.clone()));
+    let resting = {
+        // Jobs rest while the last requests are answered.
+        let (jobs, shutdown, drain) = (jobs.clone(), shutdown.clone(), config.drain);
+        tokio::spawn(async move {
+            shutdown.cancelled().await;
+            tokio::task::spawn_blocking(move || jobs.stop(drain)).await
+        })
+    };
+    let drained = serve([Listener::new(socket, tls)], server, shutdown).await;
+    let left = resting.await.ok().and_then(Result::ok).unwrap_or(0);
+    signals.abort();
+    tracing::info!(requests_cut_off = drained.cut_off, jobs_still_running = left, "stopped");
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => Usage(format!(
+            "{address} is in use by another program: stop it, or choose another address with --listen"
+        ))
+        .into(),
+        _ => anyhow::Error::from(error).context(format!("failed to listen on {address}")),
+    })
+}
+
+fn start_jobs(config: &Config, resolver: Resolver) -> anyhow::Result<Jobs> {
+    let data = Data::open(&config.data)?;
+    let defaults = EngineOptions::default();
+    let engine = Engine::start(EngineOptions {
+        threads: config.threads.unwrap_or(defaults.threads),
+        bytes_in_flight: config.memory,
+        replace_segments: config.segment_update == SegmentUpdate::Replace,
+        ..defaults
+    });
+    let engine = engine.context("failed to start the threads")?;
+    let options = JobsOptions {
+        max_running: config.max_running,
+        look: config.look,
+        piece_bytes: config.piece_bytes,
+        limits: config.limits,
+        max_failures: config.max_failures,
+        ..JobsOptions::new(data.jobs_folder()?)
+    };
+    let io = tokio::runtime::Handle::current();
+    Ok(Jobs::start(Arc::clone(&data.store), Arc::new(engine), resolver, options, io)?)
+}
+
+/// The first lines that a user reads.
+fn announce(url: &str, open: bool, data: &Path) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    writeln!(err, "pinport {} listens on {url}, data in {}", env!("CARGO_PKG_VERSION"), data.display())?;
+    if open {
+        writeln!(err, "access is open: no keys are configured, everybody on this machine may do everything")?;
+    }
+    writeln!(err, "for SDKs: export AWS_ENDPOINT_URL_PINPOINT={url}")?;
+    tracing::info!(url, open, "listening");
+    Ok(())
+}
+
+/// The first SIGTERM or SIGINT stops in good order, a second at once. SIGHUP reads keys and certificate again.
+async fn signals(
+    args: ServeArgs,
+    access: Arc<Access>,
+    tls: Option<Arc<Tls>>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        let stop = tokio::select! {
+            _ = interrupt.recv() => true,
+            _ = terminate.recv() => true,
+            _ = hangup.recv() => false,
+        };
+        if !stop {
+            reload(&args, &access, tls.as_deref());
+        } else if shutdown.is_cancelled() {
+            // Nobody waits for a second one: what is committed is safe.
+            std::process::abort();
+        } else {
+            tracing::info!("stopping");
+            shutdown.cancel();
+        }
+    }
+}
+
+fn reload(args: &ServeArgs, access: &Access, tls: Option<&Tls>) {
+    let keys = || -> anyhow::Result<usize> {
+        let config = Config::load(args)?;
+        let count = config.keys.len();
+        access.reload(KeyRing::new(config.keys)?)?;
+        Ok(count)
+    };
+    match keys() {
+        Ok(keys) => tracing::info!(keys, "the keys were read again"),
+        Err(error) => tracing::error!(error = format!("{error:#}"), "the keys stay as they were"),
+    }
+    if let Some(tls) = tls {
+        match tls.reload() {
+            Ok(()) => tracing::info!("the certificate was read again"),
+            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        }
+    }
+}
