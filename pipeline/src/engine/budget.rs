@@ -43,8 +43,7 @@ impl ByteBudget {
     }
 
     /// Bytes taken now.
-    #[cfg(test)]
-    fn used(&self) -> u64 {
+    pub(super) fn used(&self) -> u64 {
         self.shared.taken.lock().used
     }
 

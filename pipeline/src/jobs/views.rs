@@ -149,6 +149,8 @@ impl Jobs {
             failures,
             objects,
             warnings: job.warnings,
+            stages: Vec::new(),
+            history: Vec::new(),
         })
     }
 
@@ -348,6 +350,7 @@ pub fn progress_of(job: &ImportJob, saved: Option<Progress>) -> Progress {
         pieces_total: if job.status.is_terminal() { done } else { plan.pieces.max(done) },
         objects_done,
         objects_total: plan.objects,
+        before: saved.as_ref().map(|saved| saved.before).unwrap_or_default(),
         elapsed_ms: saved.as_ref().map_or_else(|| elapsed_ms(job), |saved| saved.elapsed_ms),
         busy_ms: saved.map(|saved| saved.busy_ms).unwrap_or_default(),
     }
