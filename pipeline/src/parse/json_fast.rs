@@ -450,12 +450,19 @@ impl<'a, 'p> Fast<'a, 'p> {
     }
 
     /// The string whose opening quote has been read.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Option<&'a str> {
         let start = self.at;
+        debug_assert_eq!(self.bytes[start - 1], b'"');
         let end = scan::stop(self.bytes, start)?;
         self.at = end + 1;
-        if self.bytes[end] == b'"' { self.text.get(start..end) } else { None }
+        let string = self.bytes.get(start..end)?;
+        if self.bytes[end] != b'"' {
+            return None;
+        }
+        // SAFETY: `bytes` is all of `text`, so it is UTF-8, and it is cut between two quotes: these are ASCII,
+        // so they stand between characters.
+        Some(unsafe { str::from_utf8_unchecked(string) })
     }
 
     /// The name of a member, and on to its value.
