@@ -9,11 +9,7 @@ use pinport_model::{
 };
 use simd_json::{Buffers, Node, StaticNode, Tape};
 
-use super::{
-    Judged, Sink, Unknown,
-    json_fast::{Fast, Orders},
-    json_fault, validate,
-};
+use super::{Judged, Sink, Unknown, json_fast::Fast, json_fault, json_members::Orders, validate};
 use crate::split::{content_len, is_blank};
 
 /// Lines longer than this leave big buffers behind, which are not kept.

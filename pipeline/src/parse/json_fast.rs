@@ -5,131 +5,20 @@
 //! It never judges; what it gives up is read by [`super::json`], and what it takes says there exactly the same.
 
 use pinport_model::{
-    Attribute, Channel, Draft, EndpointStatus, OptOut, RecordLimits, Scalar,
-    TextMember::{self, *},
+    Attribute, Channel, Draft, EndpointStatus, OptOut, RecordLimits, Scalar, TextMember::UserId,
 };
 
-use super::{Unknown, scan, validate};
+use super::{
+    Unknown,
+    json_members::{DEMOGRAPHIC, LOCATION, Members, Name, Orders, Place, ROOT, Root, USER, UserMember},
+    scan, validate,
+};
 
 /// Nesting of the deepest record that is read here, with some to spare.
 const DEPTH: usize = 8;
 
 /// Unknown members of one record.
 const UNKNOWN: usize = 4;
-
-/// A member's name and the quote behind it, to be compared with 16 bytes at once.
-#[derive(Debug, Clone, Copy)]
-struct Name {
-    bytes: u128,
-    mask: u128,
-    len: usize,
-}
-
-impl Name {
-    const fn new(name: &str) -> Self {
-        let name = name.as_bytes();
-        assert!(name.len() < 16, "with its quote the name takes at most 16 bytes");
-        let mut bytes = (b'"' as u128) << (8 * name.len());
-        let mut index = 0;
-        while index < name.len() {
-            bytes |= (name[index] as u128) << (8 * index);
-            index += 1;
-        }
-        Self { bytes, mask: u128::MAX >> (8 * (15 - name.len())), len: name.len() + 1 }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Root {
-    Id,
-    Text(TextMember),
-    Channel,
-    OptOut,
-    Status,
-    Attributes,
-    Metrics,
-    Location,
-    Demographic,
-    User,
-    Ignored,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    Text(TextMember),
-    Latitude,
-    Longitude,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum UserMember {
-    Id,
-    Attributes,
-}
-
-const ROOT: &[(Name, Root)] = &[
-    (Name::new("Id"), Root::Id),
-    (Name::new("ChannelType"), Root::Channel),
-    (Name::new("Address"), Root::Text(Address)),
-    (Name::new("EffectiveDate"), Root::Text(EffectiveDate)),
-    (Name::new("OptOut"), Root::OptOut),
-    (Name::new("EndpointStatus"), Root::Status),
-    (Name::new("Attributes"), Root::Attributes),
-    (Name::new("Demographic"), Root::Demographic),
-    (Name::new("Location"), Root::Location),
-    (Name::new("Metrics"), Root::Metrics),
-    (Name::new("User"), Root::User),
-    (Name::new("RequestId"), Root::Text(RequestId)),
-    (Name::new("CreationDate"), Root::Text(CreationDate)),
-    (Name::new("ApplicationId"), Root::Ignored),
-    (Name::new("CohortId"), Root::Ignored),
-];
-
-const LOCATION: &[(Name, Place)] = &[
-    (Name::new("City"), Place::Text(City)),
-    (Name::new("Country"), Place::Text(Country)),
-    (Name::new("PostalCode"), Place::Text(PostalCode)),
-    (Name::new("Region"), Place::Text(Region)),
-    (Name::new("Latitude"), Place::Latitude),
-    (Name::new("Longitude"), Place::Longitude),
-];
-
-const DEMOGRAPHIC: &[(Name, TextMember)] = &[
-    (Name::new("AppVersion"), AppVersion),
-    (Name::new("Locale"), Locale),
-    (Name::new("Make"), Make),
-    (Name::new("Model"), Model),
-    (Name::new("ModelVersion"), ModelVersion),
-    (Name::new("Platform"), Platform),
-    (Name::new("PlatformVersion"), PlatformVersion),
-    (Name::new("Timezone"), Timezone),
-];
-
-const USER: &[(Name, UserMember)] =
-    &[(Name::new("UserId"), UserMember::Id), (Name::new("UserAttributes"), UserMember::Attributes)];
-
-/// Which member came at which place last time: most objects have all their records in the same order.
-#[derive(Debug, Default)]
-pub(super) struct Orders {
-    root: [u8; 16],
-    location: [u8; 16],
-    demographic: [u8; 16],
-    user: [u8; 16],
-}
-
-/// The members of one object: which come, in which order, and none twice.
-struct Members<'o, T: 'static> {
-    table: &'static [(Name, T)],
-    order: &'o mut [u8; 16],
-    nth: usize,
-    seen: u32,
-}
-
-impl<'o, T> Members<'o, T> {
-    fn new(table: &'static [(Name, T)], order: &'o mut [u8; 16]) -> Self {
-        Self { table, order, nth: 0, seen: 0 }
-    }
-}
 
 enum Number {
     Int(i64),

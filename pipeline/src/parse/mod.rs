@@ -8,6 +8,7 @@ mod csv;
 mod json;
 mod json_fast;
 mod json_fault;
+mod json_members;
 mod plan;
 mod scan;
 mod structure;
