@@ -147,11 +147,13 @@ impl<'a> Draft<'a> {
 
     /// Whether the record names a user and nothing else but that user's attributes.
     pub fn is_user_only(&self) -> bool {
+        // Nearly every draft names more.
+        if self.id.is_some() || self.channel.is_some() {
+            return false;
+        }
         let mut text = self.text;
         text[TextMember::UserId as usize].take().is_some()
             && text.iter().all(Option::is_none)
-            && self.id.is_none()
-            && self.channel.is_none()
             && self.opt_out.is_none()
             && self.status.is_none()
             && self.latitude.is_none()

@@ -23,6 +23,11 @@ macro_rules! words {
 
             /// The value with this name, in any case.
             pub fn from_name(name: &str) -> Option<Self> {
+                // Most files write the words as the service model does.
+                match name {
+                    $($word => return Some(Self::$variant),)+
+                    _ => {}
+                }
                 Self::ALL.iter().copied().find(|value| value.as_str().eq_ignore_ascii_case(name))
             }
         }

@@ -2,7 +2,10 @@
 
 use pinport_model::{Channel, Draft, Origin, TextMember, Timestamp};
 
-use crate::record;
+use crate::{
+    pool::{self, Memory},
+    record,
+};
 
 /// What a record needs from the store before it can become part of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,20 +58,25 @@ pub struct DraftBatch {
     origin: Origin,
     /// Dates of records that bring none.
     now: Timestamp,
-    arena: Vec<u8>,
-    entries: Vec<Entry>,
+    memory: Memory,
+}
+
+impl Drop for DraftBatch {
+    fn drop(&mut self) {
+        pool::give(std::mem::take(&mut self.memory));
+    }
 }
 
 impl DraftBatch {
     /// An empty batch of records that lie at or behind `origin`. `now` dates new endpoints.
     pub fn new(origin: Origin, now: Timestamp) -> Self {
-        Self { origin, now, arena: Vec::new(), entries: Vec::new() }
+        Self { origin, now, memory: pool::take() }
     }
 
     /// Makes room for about this many records of this many bytes in all.
     pub fn reserve(&mut self, records: usize, bytes: usize) {
-        self.entries.reserve(records);
-        self.arena.reserve(bytes);
+        self.memory.entries.reserve(records);
+        self.memory.arena.reserve(bytes);
     }
 
     /// Adds a draft and returns the bytes its endpoint takes as stored. `id` is the draft's own id or a
@@ -88,16 +96,16 @@ impl DraftBatch {
         origin: Origin,
     ) -> usize {
         let id = if kind == DraftKind::UserOnly { Span::default() } else { self.append(id.as_bytes()) };
-        let start = self.arena.len();
+        let start = self.memory.arena.len();
         let creation = (kind == DraftKind::Blind).then_some(self.now);
-        let user = record::encode_endpoint(draft, creation, self.now, &mut self.arena);
-        let middle = self.arena.len();
-        record::encode_user(draft, &mut self.arena);
-        let end = self.arena.len();
+        let user = record::encode_endpoint(draft, creation, self.now, &mut self.memory.arena);
+        let middle = self.memory.arena.len();
+        record::encode_user(draft, &mut self.memory.arena);
+        let end = self.memory.arena.len();
         let user = user.map_or(Span::default(), |range| span(range.start, range.end));
         debug_assert_eq!(user.is_empty(), draft.text(TextMember::UserId).is_none_or(str::is_empty));
         let raw = if kind == DraftKind::Blind { Span::default() } else { self.append(raw) };
-        self.entries.push(Entry {
+        self.memory.entries.push(Entry {
             id,
             record: span(start, middle),
             user_record: span(middle, end),
@@ -113,33 +121,33 @@ impl DraftBatch {
 
     /// Takes the last draft back.
     pub fn pop(&mut self) {
-        if let Some(entry) = self.entries.pop() {
+        if let Some(entry) = self.memory.entries.pop() {
             let first = if entry.kind == DraftKind::UserOnly { entry.record } else { entry.id };
-            self.arena.truncate(first.start as usize);
+            self.memory.arena.truncate(first.start as usize);
         }
     }
 
     /// Number of drafts.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.memory.entries.len()
     }
 
     /// Whether there is no draft.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.memory.entries.is_empty()
     }
 
     /// Bytes of memory the batch holds.
     pub fn memory(&self) -> usize {
-        self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
+        self.memory.bytes()
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
+        &self.memory.entries
     }
 
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
-        &self.arena[span.start as usize..span.end as usize]
+        &self.memory.arena[span.start as usize..span.end as usize]
     }
 
     pub(crate) fn origin_of(&self, entry: &Entry) -> Origin {
@@ -151,9 +159,9 @@ impl DraftBatch {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Span {
-        let start = self.arena.len();
-        self.arena.extend_from_slice(bytes);
-        span(start, self.arena.len())
+        let start = self.memory.arena.len();
+        self.memory.arena.extend_from_slice(bytes);
+        span(start, self.memory.arena.len())
     }
 }
 

@@ -13,6 +13,7 @@ pub mod embedded;
 pub mod error;
 mod lifecycle;
 pub mod memory;
+mod pool;
 pub mod record;
 
 use std::sync::Arc;

@@ -21,6 +21,7 @@
 //! [`LAYOUT`] is stored with the data; a test holds golden bytes. A change of layout needs a new number and
 //! code that reads the old one.
 
+mod append;
 pub(crate) mod merge;
 pub(crate) mod read;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod tests;
 
 use std::ops::Range;
 
+use append::append;
 use pinport_model::{Attribute, Draft, Scalar, TextMember, Timestamp};
 
 /// The version of everything the store writes: this layout and the embedded engine's keys.
@@ -215,7 +217,7 @@ fn put_date(out: &mut Vec<u8>, tag: Tag, text: Option<&str>, default: Option<Tim
             out.push(tag as u8);
             put_varint(out, text.len() + 1);
             out.push(DATE_TEXT);
-            out.extend_from_slice(text.as_bytes());
+            append(out, text.as_bytes());
         }
         (None, Some(time)) => {
             out.extend_from_slice(&[tag as u8, 9, DATE_MILLIS]);
@@ -225,21 +227,28 @@ fn put_date(out: &mut Vec<u8>, tag: Tag, text: Option<&str>, default: Option<Tim
     }
 }
 
+#[inline]
 fn put(out: &mut Vec<u8>, tag: Tag, value: &[u8]) {
-    out.push(tag as u8);
-    put_bytes(out, value);
+    if value.len() < 0x80 {
+        append(out, &[tag as u8, value.len() as u8]);
+        append(out, value);
+    } else {
+        out.push(tag as u8);
+        put_bytes(out, value);
+    }
 }
 
 fn put_name(out: &mut Vec<u8>, tag: Tag, name: &str) {
-    out.push(tag as u8);
-    put_bytes(out, name.as_bytes());
+    put(out, tag, name.as_bytes());
 }
 
+#[inline]
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len());
-    out.extend_from_slice(bytes);
+    append(out, bytes);
 }
 
+#[inline]
 fn put_varint(out: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);

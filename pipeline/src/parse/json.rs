@@ -1,5 +1,6 @@
-//! Fills drafts from JSON lines: simd-json writes its tape into buffers that are kept, and a walk over the
-//! tape takes what it knows. Of a repeated member the last counts, but a wrong type fails wherever it is.
+//! Fills drafts from JSON lines. Plain records are read in one pass ([`super::json_fast`]). The others are
+//! judged here, and only here can a line fail: simd-json writes its tape into buffers that are kept, and a walk
+//! over the tape takes what it knows. Of a repeated member the last counts, but a wrong type fails wherever it is.
 
 use std::fmt;
 
@@ -8,7 +9,7 @@ use pinport_model::{
 };
 use simd_json::{Buffers, Node, StaticNode, Tape};
 
-use super::{Judged, Sink, Unknown, json_fault, validate};
+use super::{Judged, Sink, Unknown, json_fast::Fast, json_fault, json_members::Orders, validate};
 use crate::split::{content_len, is_blank};
 
 /// Lines longer than this leave big buffers behind, which are not kept.
@@ -22,6 +23,43 @@ pub(super) struct JsonReader {
     /// A copy of the line, which simd-json may change, and its padding.
     line: Vec<u8>,
     kept: Option<(Buffers, Tape<'static>, usize)>,
+    draft: Draft<'static>,
+    orders: Orders,
+    pub(super) hope: Hope,
+    /// Lines that were read in one pass.
+    #[cfg(test)]
+    pub(super) plain: usize,
+}
+
+/// Whether the fast way is worth a try: less and less often while records are of another kind.
+#[derive(Debug, Default)]
+pub(super) struct Hope {
+    misses: u32,
+    pauses: u32,
+    #[cfg(test)]
+    pub(super) given_up: bool,
+}
+
+impl Hope {
+    fn tries(&mut self) -> bool {
+        #[cfg(test)]
+        if self.given_up {
+            return false;
+        }
+        let now = self.pauses == 0;
+        self.pauses = self.pauses.saturating_sub(1);
+        now
+    }
+
+    fn hit(&mut self) {
+        self.misses = 0;
+    }
+
+    fn miss(&mut self) {
+        // One alone costs nothing more; in a row they double, up to 63 lines between two tries.
+        self.pauses = (1 << self.misses) - 1;
+        self.misses = (self.misses + 1).min(6);
+    }
 }
 
 impl fmt::Debug for JsonReader {
@@ -40,10 +78,27 @@ impl JsonReader {
         slot: &mut Draft<'static>,
         unknown: &mut Unknown,
     ) {
+        let mut plain = self.draft.lend();
+        // Unless all is UTF-8, each line is looked at alone.
+        let whole = simdutf8::basic::from_utf8(bytes).ok();
+        let suits = Fast::suits(&sink.context.limits);
         let mut origin = first;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |newline| newline + 1);
+            if suits && self.hope.tries() {
+                let begin = bytes.len() - rest.len();
+                match self.read_plain(whole, begin, rest, sink, &mut plain, unknown, origin) {
+                    Some(len) => {
+                        self.hope.hit();
+                        origin.byte += len as u64;
+                        origin.line += 1;
+                        rest = &rest[len..];
+                        continue;
+                    }
+                    None => self.hope.miss(),
+                }
+            }
+            let end = line_len(rest);
             let (line, next) = rest.split_at(end);
             let content = &line[..content_len(line)];
             if content.len() > sink.context.limits.max_line {
@@ -57,6 +112,36 @@ impl JsonReader {
             origin.line += 1;
             rest = next;
         }
+        self.draft.take_back(plain);
+    }
+
+    /// Reads the line at the start of `rest` in one pass and returns its length. `None`: it is still to be judged.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "they are the loop's state")]
+    fn read_plain<'a>(
+        &mut self,
+        whole: Option<&'a str>,
+        begin: usize,
+        rest: &'a [u8],
+        sink: &mut Sink<'_>,
+        draft: &mut Draft<'a>,
+        unknown: &mut Unknown,
+        origin: Origin,
+    ) -> Option<usize> {
+        let (text, begin) = match whole {
+            Some(text) => (text, begin),
+            None => (simdutf8::basic::from_utf8(&rest[..line_len(rest)]).ok()?, 0),
+        };
+        draft.clear();
+        let mut fast = Fast::new(text, begin, &sink.context.limits);
+        let end = fast.read(draft, &mut self.orders)?;
+        sink.add(draft, &rest[..end.content - begin], origin).ok()?;
+        fast.report(unknown);
+        #[cfg(test)]
+        {
+            self.plain += 1;
+        }
+        Some(end.line - begin)
     }
 
     fn read_one(
@@ -105,6 +190,11 @@ pub(super) fn record<'a>(
     draft: &mut Draft<'a>,
 ) -> Judged {
     Walk { nodes, limits, unknown }.record(draft)
+}
+
+/// Length of the first line, terminator included.
+fn line_len(bytes: &[u8]) -> usize {
+    memchr::memchr(b'\n', bytes).map_or(bytes.len(), |newline| newline + 1)
 }
 
 /// A walk over the tape of one line.

@@ -1,20 +1,21 @@
-//! Turns blocks into encoded drafts and failures,, by the rules of the data.
+//! Turns blocks into encoded drafts and failures, by the rules of the data.
 //!
 //! One [`Parser`] belongs to one thread and keeps its buffers: a good record costs no allocation. A bad
 //! record becomes a [`FailedRecord`] and never anything else; nothing here returns an error. JSON is read
-//! in [`json`], CSV in [`csv`]; both fill a draft and leave the last judgement to [`validate`].
+//! in [`json`] and [`json_fast`], CSV in [`csv`]; both fill a draft and leave the last judgement to [`validate`].
 
 mod csv;
 mod json;
+mod json_fast;
 mod json_fault;
+mod json_members;
 mod plan;
+mod scan;
 mod single;
 mod structure;
 #[cfg(test)]
 mod tests;
 mod validate;
-
-use std::collections::HashSet;
 
 use pinport_model::{
     ApplicationId, Channel, Draft, FailureCode, Origin, RecordLimits, TextMember, Timestamp,
@@ -32,6 +33,9 @@ use validate::Judged;
 
 /// Names of ignored members that a parser reports.
 const MAX_UNKNOWN: usize = 100;
+
+/// Characters of such a name that are reported.
+const MAX_UNKNOWN_NAME: usize = 100;
 
 /// What a parser must know of the job.
 #[derive(Debug, Clone, Copy)]
@@ -116,8 +120,6 @@ impl<'c> Sink<'c> {
             }
             _ => "",
         };
-        #[cfg(test)]
-        tests::seen::note(draft, kind, id, origin);
         let raw = if kind == DraftKind::Blind { &[] } else { &raw[..content_len(raw)] };
         let stored = self.drafts.push(draft, kind, id, raw, origin);
         if stored > limits.max_endpoint {
@@ -125,6 +127,8 @@ impl<'c> Sink<'c> {
             let message = format!("the endpoint takes {stored} bytes, the limit is {}", limits.max_endpoint);
             return Err(Box::new(FailureReason::new(FailureCode::EndpointTooLarge, message)));
         }
+        #[cfg(test)]
+        tests::seen::note(draft, kind, id, origin);
         if let Some(channel) = draft.channel {
             self.channels[channel as usize] += 1;
         }
@@ -147,24 +151,26 @@ impl<'c> Sink<'c> {
 /// Members that nobody knows, each reported once.
 #[derive(Debug, Default)]
 struct Unknown {
-    seen: HashSet<String>,
+    seen: Vec<(&'static str, String)>,
     new: Vec<String>,
 }
 
 impl Unknown {
-    fn add(&mut self, prefix: &str, name: &str) {
-        if self.seen.len() >= MAX_UNKNOWN {
+    fn add(&mut self, prefix: &'static str, name: &str) {
+        let shown = name.char_indices().nth(MAX_UNKNOWN_NAME).map_or(name, |(end, _)| &name[..end]);
+        if self.seen.len() >= MAX_UNKNOWN || self.has(prefix, shown) {
             return;
         }
-        let shown: String = name.chars().take(MAX_UNKNOWN).collect();
-        let full = if prefix.is_empty() { shown } else { format!("{prefix}.{shown}") };
-        if self.seen.insert(full.clone()) {
-            self.new.push(full);
-        }
+        self.seen.push((prefix, shown.to_owned()));
+        self.new.push(if prefix.is_empty() { shown.to_owned() } else { format!("{prefix}.{shown}") });
+    }
+
+    fn has(&self, prefix: &str, name: &str) -> bool {
+        self.seen.iter().any(|seen| seen.0 == prefix && seen.1 == name)
     }
 
     fn add_header(&mut self, header: &CsvHeader) {
-        if !header.unknown.iter().all(|name| self.seen.contains(name)) {
+        if !header.unknown.iter().all(|name| self.has("", name)) {
             header.unknown.iter().for_each(|name| self.add("", name));
         }
     }

@@ -96,10 +96,6 @@ macro_rules! words {
     ($($(#[$doc:meta])* $function:ident: $type:ident = $member:literal;)+) => {
         $($(#[$doc])*
         pub(super) fn $function(word: &str) -> Judged<$type> {
-            // Most files write the words as the service model does.
-            if let Some(value) = $type::ALL.iter().find(|value| value.as_str() == word) {
-                return Ok(*value);
-            }
             $type::from_name(word).map_or_else(
                 || {
                     let allowed: Vec<_> = $type::ALL.iter().map(|value| value.as_str()).collect();

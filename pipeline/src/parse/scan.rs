@@ -1,0 +1,76 @@
+//! Finds where plain JSON strings end, 16 bytes at a time.
+
+/// Where the first quote, backslash or control character at or behind `from` is.
+#[inline]
+pub(super) fn stop(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    let mut rest = bytes.get(from..)?;
+    while let Some((chunk, behind)) = rest.split_first_chunk() {
+        let found = stops(chunk);
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize);
+        }
+        at += chunk.len();
+        rest = behind;
+    }
+    rest.iter().position(|byte| is_stop(*byte)).map(|index| at + index)
+}
+
+fn is_stop(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..=0x1f)
+}
+
+/// A bit for each byte that is a stop.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn stops(chunk: &[u8; 16]) -> u32 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+    };
+    // SAFETY: the load reads the 16 bytes of `chunk` and needs no alignment; SSE2 is a part of x86-64.
+    unsafe {
+        let bytes = _mm_loadu_si128(chunk.as_ptr().cast());
+        let quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
+        let escapes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
+        let controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quotes, escapes), controls)) as u32
+    }
+}
+
+/// A bit for each byte that is a stop.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+fn stops(chunk: &[u8; 16]) -> u32 {
+    slow_stops(chunk)
+}
+
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn slow_stops(chunk: &[u8; 16]) -> u32 {
+    chunk.iter().rev().fold(0, |bits, byte| bits << 1 | u32::from(is_stop(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_at_every_place_is_seen() {
+        for byte in 0..=u8::MAX {
+            for place in 0..16 {
+                let mut chunk = [b'a'; 16];
+                chunk[place] = byte;
+                assert_eq!(stops(&chunk), slow_stops(&chunk), "{byte} at {place}");
+            }
+            for len in 0..40 {
+                for place in 0..len {
+                    let mut bytes = vec![0x80; len];
+                    bytes[place] = byte;
+                    for from in 0..=len + 1 {
+                        let expected = (from..len).find(|at| is_stop(bytes[*at]));
+                        assert_eq!(stop(&bytes, from), expected, "{byte} at {place} of {len} from {from}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The fast way against the way that judges: whatever the first takes, the second takes too, with an equal draft.
+
+use super::*;
+
+/// What a parser says of `input`, and how many lines it read in one pass.
+fn said_by(mut parser: Parser, input: &[u8], context: &ParseContext) -> (Said, usize) {
+    let said = parse_by(&mut parser, Format::Json, input, context, 1 << 16);
+    (said, parser.json.plain)
+}
+
+/// Both ways must say the same; returns the lines that were read in one pass.
+fn same_with(input: &[u8], context: &ParseContext) -> usize {
+    let mut judge = Parser::new();
+    judge.json.hope.given_up = true;
+    let (expected, none) = said_by(judge, input, context);
+    assert_eq!(none, 0);
+    let (said, plain) = said_by(Parser::new(), input, context);
+    let shown = String::from_utf8_lossy(input);
+    assert_eq!(said.drafts, expected.drafts, "{shown}");
+    assert_eq!(said.failed, expected.failed, "{shown}");
+    assert_eq!(said.unknown, expected.unknown, "{shown}");
+    plain
+}
+
+fn same(input: impl AsRef<[u8]>) -> usize {
+    same_with(input.as_ref(), &context())
+}
+
+/// A record with everything that is read in one pass.
+const PLAIN: &str = r#"{"Id":"i-1","ChannelType":"EMAIL","Address":"zoë@example.com","EndpointStatus":"ACTIVE","OptOut":"none","RequestId":null,"EffectiveDate":"2026-01-02T03:04:05Z","Shoe":42,"Attributes":{"one":"x","more":["y",1,-2,0.5,true,null,false],"none":[]},"Demographic":{"Make":"m","PlatformVersion":"17.0.1","Colour":"a rather long unknown text"},"Location":{"City":"京都","Latitude":47.6062134234231,"Longitude":-0,"PostalCode":"98101"},"Metrics":{"visits":3,"spend":-130.20},"User":{"UserId":"u","Age":1.5,"UserAttributes":{"k":["v"]}},"CohortId":"7"}"#;
+
+#[test]
+fn plain_records_are_read_in_one_pass() {
+    for end in ["", "\n", "\r\n", "\r", " \t\n"] {
+        assert_eq!(same(format!("{PLAIN}{end}")), 1, "{end:?}");
+    }
+    let wide = PLAIN.replace(',', " , ").replace("\":", "\"\t: ").replace('{', " { ").replace(']', " ] ");
+    assert_eq!(same(wide), 1);
+    let lines = [PLAIN, r#"{"User":{"UserId":"u"},"Id":"x"}"#, r#"{"Id":"y","User":null,"Location":{}}"#];
+    assert_eq!(same(lines.join("\n\n").repeat(7).replace("}}{", "}}\n{").replace("}{", "}\n{")), 21);
+    // With a line that is not UTF-8 in the block.
+    assert_eq!(same([PLAIN.as_bytes(), b"\n{\"Id\":\"\xff\"}\n", PLAIN.as_bytes()].concat()), 2);
+}
+
+#[test]
+fn unusual_records_are_left_to_the_judge() {
+    for line in [
+        r#"{"Id":"a\n"}"#,
+        r#"{"I\u0064":"a"}"#,
+        r#"{"Id":"a","Id":"b"}"#,
+        r#"{"Id":"a","Location":{"City":"a","City":"b"}}"#,
+        r#"{"Id":"a","Zzz":{}}"#,
+        r#"{"Id":"a","Zzz":[]}"#,
+        r#"{"Id":"a","a":1,"b":1,"c":1,"d":1,"e":1}"#,
+        r#"{"Id":"a","Metrics":{"m":1e3}}"#,
+        r#"{"Id":"a","Metrics":{"m":01}}"#,
+        r#"{"Id":"a","Metrics":{"m":-}}"#,
+        r#"{"Id":"a","Metrics":{"m":1.}}"#,
+        r#"{"Id":"a","Metrics":{"m":.5}}"#,
+        r#"{"Id":"a","Metrics":{"m":1234567890123456789}}"#,
+        r#"{"Id":"a","Metrics":{"m":1,"m":null}}"#,
+        r#"{"Id":"a","Attributes":{"m":"1","m":null}}"#,
+        r#"{"Id":"a","Attributes":{"":"1"}}"#,
+        r#"{"Id":"a","Attributes":{"a":["b",]}}"#,
+        r#"{"Id":"a","Attributes":{"a":[[]]}}"#,
+        r#"{"Id":"a",}"#,
+        r#"{"Id":"a"} x"#,
+        r#"{"Id":"a"}}"#,
+        r#"{"Id":"a" "Address":"b"}"#,
+        r#"{"Id":"a""#,
+        r#"{"Id":"a"#,
+        r#"{"Id"#,
+        r#"{"#,
+        "{\"Id\":\"a\0\"}",
+        "{\"Id\":\"a\"}\0",
+        "{\"Id\":\"a\"}\r\r",
+        r#"[{"Id":"a"}]"#,
+        r#"{"Id":nullx}"#,
+        r#"{"Id":42}"#,
+        r#"{"OptOut":"x"}"#,
+        "{}",
+    ] {
+        assert_eq!(same(line), 0, "{line}");
+        assert_eq!(same(format!("{line}\n{PLAIN}\n")), 1, "{line}");
+    }
+}
+
+#[test]
+fn damage_is_judged_the_same() {
+    let bytes = PLAIN.as_bytes();
+    let mut taken = 0;
+    for at in 0..bytes.len() {
+        let mut line = bytes.to_vec();
+        // Each byte at every third place, so that it is quick.
+        for byte in (0..=u8::MAX).filter(|byte| (at + usize::from(*byte)) % 3 == 0) {
+            line[at] = byte;
+            taken += same(&line);
+        }
+        let (head, tail) = bytes.split_at(at);
+        same(head);
+        same(tail);
+        same([head, &tail[1..]].concat());
+        for more in [&b"\""[..], b"\\", b",", b":", b"}", b"{}", b"[", b"null", b"0", b" ", tail] {
+            same([head, more, tail].concat());
+        }
+    }
+    // Most letters may be others.
+    assert!(taken > 6000, "{taken}");
+}
+
+#[test]
+fn numbers_are_equal_to_the_last_bit() {
+    let mut random = 1_u64;
+    let mut next = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random >> 11
+    };
+    let mut taken = 0;
+    for _ in 0..1000 {
+        let members: Vec<_> = (0..100)
+            .map(|index| {
+                let digits = next() % 10_u64.pow((next() % 17) as u32 + 1);
+                let (sign, point) = (["", "-"][next() as usize % 2], next() as usize % 18);
+                let mut text = format!("{digits:0point$}", point = point + 1);
+                if point > 0 {
+                    text.insert(text.len() - point, '.');
+                }
+                format!("\"{index}\":{sign}{text}")
+            })
+            .collect();
+        let list: Vec<_> = members.iter().take(50).filter_map(|member| member.split(':').nth(1)).collect();
+        let (members, list) = (members.join(","), list.join(","));
+        taken += same(format!(r#"{{"Id":"a","Metrics":{{{members}}},"Attributes":{{"n":[{list}]}}}}"#));
+    }
+    assert_eq!(taken, 1000);
+}
+
+#[test]
+fn limits_hold_on_both_ways() {
+    let mut small = context();
+    let limits = &mut small.limits;
+    (limits.max_attributes, limits.max_values, limits.max_name, limits.max_value) = (2, 2, 3, 4);
+    (limits.max_id, limits.max_endpoint) = (5, 150);
+    for (body, plain) in [
+        (r#""Attributes":{"abc":["éééé","xxxx"],"b":"c"}"#, 1),
+        (r#""Attributes":{"abcd":"x"}"#, 0),
+        (r#""Attributes":{"abc":"xxxxx"}"#, 0),
+        (r#""Attributes":{"abc":[1,2,3]}"#, 0),
+        (r#""Attributes":{"a":1,"b":2,"c":3}"#, 0),
+        (r#""Attributes":{"a":1,"b":2,"a":3}"#, 0),
+        (r#""Metrics":{"a":1,"b":2}"#, 1),
+        (r#""Metrics":{"a":1,"b":2,"c":3}"#, 0),
+        (r#""Metrics":{"a":1,"b":2,"a":3}"#, 0),
+        (r#""Address":"123456""#, 0),
+        (&format!(r#""RequestId":"{}""#, "a".repeat(200)), 0),
+    ] {
+        assert_eq!(same_with(format!("{{\"Id\":\"a\",{body}}}").as_bytes(), &small), plain, "{body}");
+    }
+    for (max_line, plain) in [(9, 0), (10, 1), (11, 1)] {
+        let mut short = context();
+        short.limits.max_line = max_line;
+        assert_eq!(same_with(b"{\"Id\":\"a\"}\r\n", &short), plain, "{max_line}");
+    }
+    let mut flat = context();
+    flat.limits.max_depth = 2;
+    assert_eq!(same_with(PLAIN.as_bytes(), &flat), 0);
+}
+
+#[test]
+fn the_fast_way_is_tried_less_while_it_fails() {
+    let escaped = "{\"Id\":\"a\\n\"}\n".repeat(1000);
+    let input = format!("{PLAIN}\n{escaped}{PLAIN}\n{}", format!("{PLAIN}\n").repeat(200));
+    let (said, plain) = said_by(Parser::new(), input.as_bytes(), &context());
+    assert_eq!(said.drafts.len(), 1202);
+    assert!((138..202).contains(&plain), "{plain}");
+    // One that fails alone holds nobody up.
+    let mixed = format!("{PLAIN}\n{{\"Id\":\"a\\n\"}}\n").repeat(50);
+    assert_eq!(same(mixed), 50);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn both_ways_say_the_same(lines in prop::collection::vec(json_line(), 1..4)) {
+        same(lines.join("\n"));
+    }
+}
