@@ -66,19 +66,27 @@ impl Lookup {
         }
         let mut lookup = Self::default();
         let copy_links = target.copies().map(|(segment, layer)| keys::copy_links(segment, layer));
-        for user in users {
-            let mut linked = BTreeSet::new();
-            for prefix in [Some(keys::links(target.application)), copy_links.clone()].into_iter().flatten() {
-                let mut links = engine.scan(&keys::links_of(&prefix, user));
-                links.seek_first();
-                while let Some((id, _)) = links.entry()? {
-                    linked.insert(id.to_vec());
+        let mut linked: HashMap<Vec<u8>, BTreeSet<Vec<u8>>> =
+            users.into_iter().map(|user: &[u8]| (user.to_vec(), BTreeSet::new())).collect();
+        for prefix in [Some(keys::links(target.application)), copy_links].into_iter().flatten() {
+            if linked.is_empty() {
+                break;
+            }
+            // One scan for all users: making one visits every file of level 0.
+            let mut links = engine.scan(&prefix);
+            for (user, endpoints) in &mut linked {
+                let key = keys::links_of(&prefix, user);
+                links.seek(&key);
+                while let Some((link, _)) = links.entry()?
+                    && let Some(id) = link.strip_prefix(&key[prefix.len()..])
+                {
+                    endpoints.insert(id.to_vec());
                     links.forward();
                 }
             }
-            ids.extend(linked.iter().cloned());
-            lookup.users.insert(user.to_vec(), linked);
         }
+        ids.extend(linked.values().flatten().cloned());
+        lookup.users = linked;
         let ids: Vec<_> = ids.into_iter().collect();
         for ids in ids.chunks(READ_AT_ONCE) {
             lookup.read(engine, target, ids)?;
@@ -168,6 +176,14 @@ impl<'a> Walk<'a> {
         user.map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a later record of the piece may ask about the endpoint. Most rows of most pieces are not asked
+    /// about, and noting them all costs as much as writing them.
+    fn may_be_asked(&self, id: &[u8], user: &[u8]) -> bool {
+        let Lookup { endpoints, users } = self.lookup;
+        endpoints.contains_key(id)
+            || !users.is_empty() && (users.contains_key(user) || self.said.contains_key(id))
+    }
+
     /// Notes what a record says.
     fn hear(&mut self, batch: &'a DraftBatch, entry: &Entry) -> Result<()> {
         let (id, record) = (batch.bytes(entry.id), batch.bytes(entry.record));
@@ -231,7 +247,9 @@ pub(super) fn judge<'a>(
                 }
                 DraftKind::Update if !walk.exists(id) => fail(lifecycle::unknown_endpoint(id)),
                 DraftKind::Blind | DraftKind::Update => {
-                    walk.hear(batch, entry)?;
+                    if walk.may_be_asked(id, user) {
+                        walk.hear(batch, entry)?;
+                    }
                     if copies || user_record.is_empty() || !user.is_empty() {
                         rows.push(batch, entry, target);
                         continue;
