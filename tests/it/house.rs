@@ -263,6 +263,8 @@ fn scripts_can_be_run() {
         "scripts/setup",
         "scripts/s3-server",
         "scripts/try-seaweedfs",
+        "benches/end_to_end",
+        "benches/memory",
         "benches/peers/run",
     ] {
         let path = Path::new(TOP).join(script);

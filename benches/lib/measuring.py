@@ -1,0 +1,131 @@
+"""What the benchmark commands share: building pinport, making data, running a process and saying what it took."""
+
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent.parent
+
+# Exit codes of an import that ran to its end: without failed records, with some.
+COMPLETED, WITH_FAILURES = 0, 3
+
+
+def note(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def add_common_arguments(parser):
+    parser.add_argument("--pinport", type=Path, help="a built pinport (default: built with cargo)")
+    parser.add_argument("--scratch", type=Path, help="folder for data and stores (default: the system's for temporary files)")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the report to FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every run to FILE")
+
+
+def build_pinport():
+    note("building pinport")
+    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=TOP, check=True)
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or TOP / "target")
+    return (TOP / target / "release" / "pinport").resolve()
+
+
+def version_of(pinport, built):
+    """The version, and the commit if pinport was built here from a checkout that has one."""
+    version = subprocess.check_output([pinport, "--version"], text=True).strip()
+    if not built:
+        return version
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=TOP, capture_output=True, text=True)
+    return f"{version} ({commit.stdout.strip()})" if commit.returncode == 0 else version
+
+
+@contextmanager
+def scratch_folder(name, parent):
+    folder = Path(tempfile.mkdtemp(prefix=f"pinport-{name}-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_sample(pinport, path, **options):
+    """Writes sample rows; writing also puts them into the page cache. Options are those of `pinport sample`."""
+    command = [str(pinport), "sample"]
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    with path.open("wb") as out:
+        subprocess.run(command, stdout=out, check=True)
+    return path
+
+
+def tally_of(pinport, **options):
+    """What an import of these sample rows must count."""
+    command = [str(pinport), "sample", "--tally"]
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    return json.loads(subprocess.check_output(command))
+
+
+def run_child(command, cpus, scratch, codes=(COMPLETED,)):
+    """Runs a process on so many CPUs; what it took, whole, and the JSON it printed."""
+    allowed = sorted(os.sched_getaffinity(0))[:cpus]
+    answer, errors = scratch / "answer", scratch / "errors"
+    with answer.open("wb") as out, errors.open("wb") as err:
+        begin = time.monotonic()
+        child = subprocess.Popen(
+            [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            preexec_fn=lambda: os.sched_setaffinity(0, allowed),
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.monotonic() - begin
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode not in codes:
+        sys.exit(f"{command[0]} ended with {child.returncode}:\n{errors.read_text(errors='replace')}")
+    return {
+        "seconds": seconds,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "rss_bytes": usage.ru_maxrss * 1024,
+        "answer": json.loads(answer.read_text()),
+    }
+
+
+def size_of(folder):
+    return sum(entry.stat().st_blocks * 512 for entry in folder.rglob("*") if entry.is_file())
+
+
+def median(results, figure, **wanted):
+    """The median of a figure over the results that have these members; None if there is none."""
+    values = [result[figure] for result in results if all(result[name] == value for name, value in wanted.items())]
+    return statistics.median(values) if values else None
+
+
+def machine():
+    model = platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    except OSError:
+        pass
+    return f"{model}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}"
+
+
+def load():
+    """How busy the machine is: wall times mean little where this is far above zero."""
+    return f"load average {os.getloadavg()[0]:.1f} at the begin"
+
+
+def publish(args, report, results):
+    print(report)
+    if args.markdown:
+        args.markdown.parent.mkdir(parents=True, exist_ok=True)
+        args.markdown.write_text(report, encoding="utf-8")
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,165 @@
+//! Drafts to sorted runs, runs to a durable store, and back to endpoints.
+
+use pinport_model::{
+    Application, ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, PieceRecord,
+    RecordLimits, Segment, SegmentId, SourceLocation, Timestamp,
+};
+use pinport_store::{
+    DraftBatch, Store,
+    embedded::{Embedded, EmbeddedOptions},
+};
+
+use crate::{
+    Wanted,
+    clock::{self, Cost},
+    data::Data,
+    print,
+    records::parsed,
+};
+
+/// Bytes of a piece, as `pinport import` has them.
+const PIECE_BYTES: u64 = 32 << 20;
+
+const NAMES: [&str; 8] = [
+    "build runs, first import",
+    "commit, first import",
+    "build runs, re-import",
+    "commit, re-import",
+    "get an endpoint, runs unsettled",
+    "fold a segment's members",
+    "settle",
+    "get an endpoint, settled",
+];
+
+pub(crate) fn run(wanted: &Wanted, data: &Data) {
+    if !wanted.any(&NAMES) {
+        return;
+    }
+    let runs: Vec<[Cost; NAMES.len()]> = (0..wanted.runs).map(|run| costs(data, run)).collect();
+    let reads = data.ids(READ_STEP).len() as u64;
+    for (stage, name) in NAMES.into_iter().enumerate().filter(|(_, name)| wanted.any(&[name])) {
+        let least = runs.iter().map(|costs| costs[stage]).min().expect("there is a run");
+        let bytes = [data.json.len(), data.json.len(), data.json_again.len(), data.json_again.len()];
+        let rows = if name.starts_with("get") { reads } else { data.rows };
+        print(name, rows, bytes.get(stage).copied().unwrap_or(0) as u64, least);
+    }
+}
+
+/// Every so many rows are read one by one.
+const READ_STEP: usize = 20;
+
+/// Both imports into a new store, and reading it; the costs are those of [`NAMES`].
+fn costs(data: &Data, run: u32) -> [Cost; NAMES.len()] {
+    let store = Embedded::open(data.path(&format!("store-{run}")), EmbeddedOptions::default()).unwrap();
+    let application = ApplicationId::generate();
+    let made = Application {
+        id: application,
+        name: "bench".into(),
+        created: Timestamp::now(),
+        tags: Default::default(),
+    };
+    store.create_application(&made).unwrap();
+    let ids = data.ids(READ_STEP);
+
+    let ([first_build, first_commit], _) = import(&store, application, data.rows, &data.json);
+    let ([build, commit], segment) = import(&store, application, data.rows, &data.json_again);
+    let unsettled = get_all(&store, application, &ids);
+    let fold = fold(&store, application, segment, data.rows);
+    let ((), settle) = clock::process(|| store.settle().unwrap());
+    let settled = get_all(&store, application, &ids);
+    [first_build, first_commit, build, commit, unsettled, fold, settle, settled]
+}
+
+/// Builds and commits all pieces; what both cost. Parsing them does not count.
+fn import(store: &Embedded, application: ApplicationId, rows: u64, json: &[u8]) -> ([Cost; 2], SegmentId) {
+    let mut job = ImportJob::new(JobId::generate(), definition(application), Timestamp::now());
+    let segment = SegmentId::from(job.id);
+    job.definition.segment = Some(segment);
+    store.create_job(&job).unwrap();
+    let writer = store.writer(&job).unwrap();
+    let (mut build, mut commit, mut registered) = (Vec::new(), Vec::new(), 0);
+    for (piece, batches) in pieces(json).into_iter().enumerate() {
+        let piece = piece as u64;
+        registered += batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
+        let (prepared, cost) = clock::thread(|| writer.prepare(piece, batches).unwrap());
+        build.push(cost);
+        let (unresolved, cost) = clock::thread(|| {
+            let mut prepared = prepared;
+            let unresolved = prepared.resolve().unwrap();
+            let mut record = PieceRecord { piece, ..PieceRecord::default() };
+            record.total.read = registered;
+            record.total.registered = registered;
+            prepared.commit(&record).unwrap();
+            unresolved
+        });
+        commit.push(cost);
+        assert!(unresolved.is_empty(), "{unresolved:?}");
+    }
+    assert_eq!(registered, rows);
+    assert_eq!(store.last_piece(job.id).unwrap().unwrap().total.registered, rows);
+    job.status = JobStatus::Completed;
+    job.tally.read = rows;
+    job.tally.registered = rows;
+    store.finish_job(&job, false).unwrap();
+    ([build.into_iter().sum(), commit.into_iter().sum()], segment)
+}
+
+fn pieces(json: &[u8]) -> Vec<Vec<DraftBatch>> {
+    let mut pieces: Vec<Vec<DraftBatch>> = Vec::new();
+    for block in parsed(Format::Json, json) {
+        let piece = usize::try_from(block.origin.byte / PIECE_BYTES).unwrap();
+        pieces.resize_with(pieces.len().max(piece + 1), Vec::new);
+        pieces[piece].push(block.drafts);
+    }
+    pieces
+}
+
+fn definition(application: ApplicationId) -> ImportDefinition {
+    ImportDefinition {
+        application,
+        source: SourceLocation::Stdin,
+        source_text: "-".into(),
+        format: Format::Json,
+        register_endpoints: true,
+        segment: None,
+        segment_name: None,
+        role_arn: None,
+        external_id: None,
+        piece_bytes: PIECE_BYTES,
+        limits: RecordLimits::default(),
+        max_failures: None,
+    }
+}
+
+fn get_all(store: &Embedded, application: ApplicationId, ids: &[String]) -> Cost {
+    let (found, cost) = clock::thread(|| {
+        let found = |id: &&String| {
+            let endpoint = store.endpoint(application, id).unwrap();
+            endpoint.is_some_and(|endpoint| is_of_the_second_import(&endpoint))
+        };
+        ids.iter().filter(found).count()
+    });
+    assert_eq!(found, ids.len());
+    cost
+}
+
+fn fold(store: &Embedded, application: ApplicationId, segment: SegmentId, rows: u64) -> Cost {
+    let segment: Segment = store.segment(application, segment).unwrap().unwrap();
+    let version = segment.current().unwrap();
+    let (members, cost) = clock::thread(|| {
+        let (mut members, mut last) = (0, None::<String>);
+        loop {
+            let page = store.members(&segment, version, last.as_deref(), 1000).unwrap();
+            let Some(end) = page.last() else { break members };
+            last = Some(end.id.clone());
+            members += page.iter().filter(|endpoint| is_of_the_second_import(endpoint)).count() as u64;
+        }
+    });
+    assert_eq!(members, rows);
+    cost
+}
+
+/// Rows of the second generation are dated in its year.
+fn is_of_the_second_import(endpoint: &pinport_model::Endpoint) -> bool {
+    endpoint.effective_date.starts_with("2026-")
+}
