@@ -20,8 +20,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Header lines in a head.
     pub headers: usize,
-    /// Bytes of a body that is held in memory. The largest of the service (100 endpoints of 15 KiB) would be
-    /// over it, yet Pinpoint's own cap on a payload is far below.
+    /// Bytes of a body that is held in memory, unless its route says otherwise. Job and application requests are
+    /// a few KiB; with every connection sending one, this times `connections` is the most memory they can hold.
     pub body_bytes: usize,
     /// How long a body held in memory may take, and the window in which a streamed one is measured.
     pub body: Duration,

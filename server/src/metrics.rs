@@ -25,8 +25,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 const LATENCY_SECONDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 3.0, 10.0];
 
-type Labels<const N: usize> = [(&'static str, &'static str); N];
-type Latency = Family<Labels<1>, Histogram, fn() -> Histogram>;
+type Label = [(&'static str, &'static str); 1];
+type Latency = Family<Label, Histogram, fn() -> Histogram>;
 
 /// The registry, and the HTTP front's own metrics.
 pub struct Metrics {
@@ -35,11 +35,9 @@ pub struct Metrics {
     latency: Latency,
     connections: Gauge<i64, AtomicI64>,
     rate_limited: Counter<u64, AtomicU64>,
-    auth_failures: Family<Labels1, Counter>,
+    auth_failures: Family<Label, Counter>,
     accept_errors: Counter<u64, AtomicU64>,
 }
-
-type Labels1 = Vec<(&'static str, &'static str)>;
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +108,7 @@ impl Metrics {
     }
 
     pub(crate) fn auth_failure(&self, reason: &'static str) {
-        self.auth_failures.get_or_create(&vec![("reason", reason)]).inc();
+        self.auth_failures.get_or_create(&[("reason", reason)]).inc();
     }
 
     pub(crate) fn rate_limited(&self) {

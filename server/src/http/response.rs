@@ -82,7 +82,8 @@ impl Response {
     }
 
     /// 200 with bytes as they come. An error ends the connection in the middle of the body, so that nobody takes the
-    /// part for the whole.
+    /// part for the whole. A client that has gone is noticed by a failed write only: a stream that may be silent for
+    /// long sends something every 15 s or so.
     pub fn stream(
         content_type: &'static str,
         stream: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static,

@@ -154,7 +154,7 @@ async fn each_request_has_one_log_line_and_no_secret_is_in_any() {
     for format in [LogFormat::Text, LogFormat::Json] {
         let captured = Captured::default();
         let writer = captured.clone();
-        let log = subscriber(format, "trace", move || writer.clone()).unwrap();
+        let log = subscriber(format, "trace,aws_sigv4=off", move || writer.clone()).unwrap();
         let _scope = tracing::dispatcher::set_default(&Dispatch::new(log));
         let server = locked(&Arc::new(FixedClock::at(NOW)), None).await;
         let signer = Signer::default();
@@ -169,12 +169,7 @@ async fn each_request_has_one_log_line_and_no_secret_is_in_any() {
                 .sign("PUT", "/json", b"{\"\xe2\x80\xae\": 1, 2}")
                 .bytes(),
             signer.sign("GET", "/fault", b"").bytes(),
-            signer
-                .sign("GET", "/v1/apps/\x7f", b"")
-                .bytes()
-                .into_iter()
-                .filter(|byte| *byte != 0x7f)
-                .collect(),
+            signer.sign("GET", "/v1/apps/%ff", b"").bytes(),
             tampered.bytes(),
             hostile,
         ];

@@ -46,15 +46,21 @@ async fn a_shutdown_waits_only_so_long() {
 
 #[tokio::test]
 async fn an_operation_ends_though_its_client_has_gone() {
-    let server = TestServer::start(Limits::default()).await;
-    let mut socket = server.connect().await;
-    socket.write_all(b"GET /hold/a HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    until("the operation begins", || !server.ended.lock().is_empty()).await;
-    drop(socket);
-    until("the connection ends", || server.metrics.encode().unwrap().contains("pinport_http_connections 0"))
-        .await;
-    server.hold.notify_one();
-    until("the operation ends", || server.ended.lock().last().is_some_and(|last| last == "a ended")).await;
+    for reset in [true, false] {
+        let server = TestServer::start(Limits::default()).await;
+        let mut socket = server.connect().await;
+        socket.write_all(b"GET /hold/a HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        until("the operation begins", || !server.ended.lock().is_empty()).await;
+        let closed = || server.metrics.encode().unwrap().contains("pinport_http_connections 0");
+        if reset {
+            socket.set_zero_linger().unwrap();
+        }
+        drop(socket);
+        server.hold.notify_one();
+        until("the operation ends", || server.ended.lock().last().is_some_and(|last| last == "a ended"))
+            .await;
+        until("the connection ends", closed).await;
+    }
 }
 
 #[tokio::test]
