@@ -28,14 +28,14 @@ use crate::{
 
 /// Lines after which a piece is cut although it has not its bytes: very short records would otherwise
 /// take many times their size in drafts or failures.
-pub(super) const PIECE_LINES: u64 = 1 << 18;
+pub(super) const PIECE_LINES: u64 = 1 << 16;
 
 /// Objects after which a piece is cut, so that its record stays small.
 const PIECE_OBJECTS: usize = 4096;
 
 /// What a record takes beside its bytes while its piece is in flight: its place in the batch and in the
 /// sorted run, or its failure.
-const RECORD_OVERHEAD: u64 = 256;
+const RECORD_OVERHEAD: u64 = 512;
 
 /// Builds a piece that is whole; it runs on a worker.
 pub(super) type Build = dyn Fn(WholePiece) -> Result<BuiltPiece, JobError> + Send + Sync;
