@@ -15,7 +15,7 @@ pub struct EmbeddedOptions {
     pub block_cache: usize,
     /// Files that are open at once: well below the usual limit of 1024 descriptors.
     pub max_open_files: i32,
-    /// Files in level 0 at which commits wait for compaction to catch up (128 at least).
+    /// Files in level 0 at which commits wait for compaction to catch up (640 at least).
     pub max_level0_files: u64,
 }
 
@@ -49,7 +49,8 @@ pub(super) fn store_options(choice: &EmbeddedOptions) -> Result<Options, rocksdb
     options.set_soft_pending_compaction_bytes_limit(64 << 30);
     options.set_hard_pending_compaction_bytes_limit(256 << 30);
     options.set_target_file_size_base(64 << 20);
-    options.set_max_bytes_for_level_base(512 << 20);
+    // Level 0 is also judged by its size against this: the 320 files of the trigger are about 1.4 GiB.
+    options.set_max_bytes_for_level_base(2 << 30);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_max_compaction_bytes(1600 << 20);
     // For each input file, and an L0 compaction has 64: 2 MiB each would be as much as all else together.
