@@ -84,21 +84,18 @@ impl<'a, 'b> Committer<'a, 'b> {
         let BuiltPiece { number, mut prepared, mut counts, end, _guards } = built;
         if let Some(prepared) = &mut prepared {
             for unresolved in prepared.resolve()? {
-                let object = unresolved.origin.object;
-                let (name, header) = counts.name(object);
-                let failure = unresolved.reason.locate(&name, unresolved.origin);
-                counts.reject_late(
-                    Reject { object, failure, header, raw: Some(unresolved.raw) },
-                    unresolved.channel,
-                );
+                let (origin, reason, raw) = (unresolved.origin, unresolved.reason, Some(unresolved.raw));
+                let (name, header) = counts.name(origin.object);
+                counts.reject_late(Reject { origin, reason, name, header, raw }, unresolved.channel);
                 self.life.progress.add(Counter::Failed, 1);
             }
-            counts.rejects.sort_by_key(|reject| (reject.object, reject.failure.byte));
+            counts.rejects.sort_by_key(|reject| (reject.origin.object, reject.origin.byte));
         }
-        for reject in &counts.rejects {
-            counts.tally.count_failed(&reject.failure);
-            let header = reject.header.as_ref().map(|header| header.raw());
-            self.files.push(&reject.failure, header, reject.raw.as_deref())?;
+        for Reject { origin, reason, name, header, raw } in std::mem::take(&mut counts.rejects) {
+            let failure = reason.locate(&name, origin);
+            counts.tally.count_failed(&failure);
+            let header = header.as_ref().map(|header| header.raw());
+            self.files.push(&failure, header, raw.as_deref())?;
         }
         let before = self.last.take().unwrap_or_default();
         let mut total = before.total;

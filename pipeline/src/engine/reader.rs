@@ -34,8 +34,8 @@ pub(super) const PIECE_LINES: u64 = 1 << 18;
 const PIECE_OBJECTS: usize = 4096;
 
 /// What a record takes beside its bytes while its piece is in flight: its place in the batch and in the
-/// sorted run, or its failure.
-const RECORD_OVERHEAD: u64 = 256;
+/// sorted run, or its failure, which is the larger: up to 390 with its text and its bytes.
+const RECORD_OVERHEAD: u64 = 384;
 
 /// Builds a piece that is whole; it runs on a worker.
 pub(super) type Build = dyn Fn(WholePiece) -> Result<BuiltPiece, JobError> + Send + Sync;
@@ -202,7 +202,7 @@ impl Reader {
         let guard =
             self.budget.take(bytes + lines * RECORD_OVERHEAD, &self.cancel).ok_or(JobError::Cancelled)?;
         self.progress.add(Counter::Bytes, block.end.byte - block.origin.byte);
-        let place = current.piece.expect();
+        let place = current.piece.expect(guard);
         current.empty = false;
         let piece = Arc::clone(&current.piece);
         let (context, progress) = (Arc::clone(&self.context), Arc::clone(&self.progress));
@@ -222,7 +222,7 @@ impl Reader {
             let failed = parsed.failed.len() as u64;
             progress.add(Counter::Parsed, parsed.drafts.len() as u64 + failed);
             progress.add(Counter::Failed, failed);
-            if let Some(whole) = piece.put(place, CollectedBlock { parsed, name, guard }) {
+            if let Some(whole) = piece.put(place, CollectedBlock { parsed, name }) {
                 // The worker that completes a piece builds it at once: its blocks are warm, and nothing waits.
                 let outcome = super::guarded(|| build(whole)).and_then(|outcome| outcome);
                 // Nobody listens any more when the job has ended already.
