@@ -16,14 +16,18 @@ use super::{
     piece::{BuiltPiece, Counts, Reject},
     progress::{Counter, Stage},
 };
+
 /// Ignored members that are named in a job's warnings.
 const NAMED_UNKNOWN: usize = 100;
+/// How their warnings begin.
+const IGNORED: &str = "ignored unknown member";
 
 /// The committing side of a run.
 pub(super) struct Committer<'a, 'b> {
     life: &'a mut Life<'b>,
     files: FailureFiles,
     last: &'a mut Option<PieceRecord>,
+    /// The warnings of ignored members.
     unknown: BTreeSet<String>,
     stop: &'a CancellationToken,
 }
@@ -46,7 +50,10 @@ impl<'a, 'b> Committer<'a, 'b> {
             progress.set(Counter::PiecesFailed, record.failed_pieces);
             progress.set(Counter::ObjectsDone, record.end.object);
         }
-        Ok(Self { life, files, last, unknown: BTreeSet::new(), stop })
+        // Those that an earlier run of the job named.
+        let unknown = life.job.warnings.iter().filter(|warning| warning.starts_with(IGNORED));
+        let unknown = unknown.cloned().collect();
+        Ok(Self { life, files, last, unknown, stop })
     }
 
     /// Commits what arrives, from piece `next` on, until the senders are gone.
@@ -112,9 +119,13 @@ impl<'a, 'b> Committer<'a, 'b> {
             ..PieceRecord::default()
         };
         self.files.sync(&mut record)?;
-        if record.error.is_some() && self.life.job.error.is_none() {
-            // Before the piece is committed: a crash in between repeats the piece, and its error.
+        let warned = self.warn_of_unknown(counts.unknown);
+        let failed = record.error.is_some() && self.life.job.error.is_none();
+        if failed {
             self.life.job.error = record.error.clone();
+        }
+        if warned || failed {
+            // Before the piece is committed: a crash in between repeats the piece and what it told.
             self.life.save()?;
         }
         if let Some(prepared) = prepared {
@@ -125,19 +136,19 @@ impl<'a, 'b> Committer<'a, 'b> {
         let counter = if record.error.is_some() { Counter::PiecesFailed } else { Counter::PiecesDone };
         progress.add(counter, 1);
         *self.last = Some(record);
-        self.warn_of_unknown(counts.unknown);
         Ok(())
     }
 
-    fn warn_of_unknown(&mut self, names: Vec<String>) {
+    /// Names ignored members, each once; returns whether one is new.
+    fn warn_of_unknown(&mut self, names: Vec<String>) -> bool {
+        let before = self.unknown.len();
         for name in names {
-            if self.unknown.len() < NAMED_UNKNOWN && self.unknown.insert(name.clone()) {
-                let warning = format!("ignored unknown member {}", pinport_model::failure::quoted(&name));
-                if !self.life.job.warnings.contains(&warning) {
-                    self.life.job.warnings.push(warning);
-                }
+            let warning = format!("{IGNORED} {}", pinport_model::failure::quoted(&name));
+            if self.unknown.len() < NAMED_UNKNOWN && self.unknown.insert(warning.clone()) {
+                self.life.job.warnings.push(warning);
             }
         }
+        self.unknown.len() > before
     }
 }
 
