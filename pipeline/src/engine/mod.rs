@@ -67,7 +67,7 @@ impl Default for EngineOptions {
 pub enum JobError {
     /// The source as a whole cannot be read.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(SourceError),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -83,6 +83,16 @@ pub enum JobError {
     /// A defect in pinport; other jobs go on.
     #[error("a defect in pinport stopped the job: {0}")]
     Panicked(String),
+}
+
+/// A reader that was stopped is a job that was stopped.
+impl From<SourceError> for JobError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Cancelled => Self::Cancelled,
+            error => Self::Source(error),
+        }
+    }
 }
 
 /// How a run of a job ended.
