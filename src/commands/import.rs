@@ -52,7 +52,13 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let wanted = Wanted { args, location, limits };
     // Nothing is stored before the data has been looked at. Standard input can be read but once.
     if wanted.location != SourceLocation::Stdin {
-        look(&source, args.format.into(), limits)?;
+        match look(&source, args.format.into(), limits) {
+            Err(_) if cancel.is_cancelled() => {
+                writeln!(io::stderr(), "stopped before anything was stored")?;
+                return Ok(ExitCode::from(exit::STOPPED));
+            }
+            looked => looked?,
+        };
     }
     let outcome = if args.check { check(&wanted, source, cancel)? } else { import(&wanted, source, cancel)? };
     Ok(ExitCode::from(outcome))

@@ -2,4 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod commands;
+mod disk;
+mod errors;
+mod exits;
+mod first;
+mod hostile;
 mod house;
+mod kill;
+mod memory;
+mod order;
+mod rejects;
+mod resume;
+mod s3;
+mod support;

@@ -16,14 +16,18 @@ use super::{
     piece::{BuiltPiece, Counts, Reject},
     progress::{Counter, Stage},
 };
+
 /// Ignored members that are named in a job's warnings.
 const NAMED_UNKNOWN: usize = 100;
+/// How their warnings begin.
+const IGNORED: &str = "ignored unknown member";
 
 /// The committing side of a run.
 pub(super) struct Committer<'a, 'b> {
     life: &'a mut Life<'b>,
     files: FailureFiles,
     last: &'a mut Option<PieceRecord>,
+    /// The warnings of ignored members.
     unknown: BTreeSet<String>,
     stop: &'a CancellationToken,
 }
@@ -49,7 +53,10 @@ impl<'a, 'b> Committer<'a, 'b> {
             progress.set(Counter::ObjectsDone, record.end.object);
             progress.go_on_behind(record);
         }
-        Ok(Self { life, files, last, unknown: BTreeSet::new(), stop })
+        // Those that an earlier run of the job named.
+        let unknown = life.job.warnings.iter().filter(|warning| warning.starts_with(IGNORED));
+        let unknown = unknown.cloned().collect();
+        Ok(Self { life, files, last, unknown, stop })
     }
 
     /// Commits what arrives, from piece `next` on, until the senders are gone.
@@ -87,21 +94,18 @@ impl<'a, 'b> Committer<'a, 'b> {
         let BuiltPiece { number, mut prepared, mut counts, end, _guards } = built;
         if let Some(prepared) = &mut prepared {
             for unresolved in prepared.resolve()? {
-                let object = unresolved.origin.object;
-                let (name, header) = counts.name(object);
-                let failure = unresolved.reason.locate(&name, unresolved.origin);
-                counts.reject_late(
-                    Reject { object, failure, header, raw: Some(unresolved.raw) },
-                    unresolved.channel,
-                );
+                let (origin, reason, raw) = (unresolved.origin, unresolved.reason, Some(unresolved.raw));
+                let (name, header) = counts.name(origin.object);
+                counts.reject_late(Reject { origin, reason, name, header, raw }, unresolved.channel);
                 self.life.progress.add(Counter::Failed, 1);
             }
-            counts.rejects.sort_by_key(|reject| (reject.object, reject.failure.byte));
+            counts.rejects.sort_by_key(|reject| (reject.origin.object, reject.origin.byte));
         }
-        for reject in &counts.rejects {
-            counts.tally.count_failed(&reject.failure);
-            let header = reject.header.as_ref().map(|header| header.raw());
-            self.files.push(&reject.failure, header, reject.raw.as_deref())?;
+        for Reject { origin, reason, name, header, raw } in std::mem::take(&mut counts.rejects) {
+            let failure = reason.locate(&name, origin);
+            counts.tally.count_failed(&failure);
+            let header = header.as_ref().map(|header| header.raw());
+            self.files.push(&failure, header, raw.as_deref())?;
         }
         let before = self.last.take().unwrap_or_default();
         let mut total = before.total;
@@ -118,9 +122,13 @@ impl<'a, 'b> Committer<'a, 'b> {
             ..PieceRecord::default()
         };
         self.files.sync(&mut record)?;
-        if record.error.is_some() && self.life.job.error.is_none() {
-            // Before the piece is committed: a crash in between repeats the piece, and its error.
+        let warned = self.warn_of_unknown(counts.unknown);
+        let failed = record.error.is_some() && self.life.job.error.is_none();
+        if failed {
             self.life.job.error = record.error.clone();
+        }
+        if warned || failed {
+            // Before the piece is committed: a crash in between repeats the piece and what it told.
             self.life.save()?;
         }
         if let Some(prepared) = prepared {
@@ -132,19 +140,19 @@ impl<'a, 'b> Committer<'a, 'b> {
         progress.add(counter, 1);
         progress.set_last(&record);
         *self.last = Some(record);
-        self.warn_of_unknown(counts.unknown);
         Ok(())
     }
 
-    fn warn_of_unknown(&mut self, names: Vec<String>) {
+    /// Names ignored members, each once; returns whether one is new.
+    fn warn_of_unknown(&mut self, names: Vec<String>) -> bool {
+        let before = self.unknown.len();
         for name in names {
-            if self.unknown.len() < NAMED_UNKNOWN && self.unknown.insert(name.clone()) {
-                let warning = format!("ignored unknown member {}", pinport_model::failure::quoted(&name));
-                if !self.life.job.warnings.contains(&warning) {
-                    self.life.job.warnings.push(warning);
-                }
+            let warning = format!("{IGNORED} {}", pinport_model::failure::quoted(&name));
+            if self.unknown.len() < NAMED_UNKNOWN && self.unknown.insert(warning.clone()) {
+                self.life.job.warnings.push(warning);
             }
         }
+        self.unknown.len() > before
     }
 }
 

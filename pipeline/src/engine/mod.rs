@@ -93,6 +93,7 @@ pub enum JobError {
     Panicked(String),
 }
 
+/// A reader that was stopped is a job that was stopped.
 impl From<SourceError> for JobError {
     fn from(error: SourceError) -> Self {
         if error == SourceError::Cancelled { Self::Cancelled } else { Self::Source(error) }

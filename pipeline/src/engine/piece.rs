@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pinport_model::{Channel, Failure, ObjectTally, Position, Tally};
+use pinport_model::{Channel, ObjectTally, Origin, Position, Tally, failure::FailureReason};
 use pinport_store::{DraftBatch, PreparedPiece};
 
 use super::budget::ByteGuard;
@@ -26,16 +26,17 @@ pub(super) struct OpenPiece {
 #[derive(Debug, Default)]
 struct State {
     blocks: Vec<Option<CollectedBlock>>,
+    /// The bytes of all blocks, also of those that still wait for a parser: closing the piece closes them all.
+    guards: Vec<ByteGuard>,
     missing: usize,
     closed: Option<PieceEnd>,
 }
 
-/// A parsed block, with the guard of the bytes it holds.
+/// A parsed block with the name of its object.
 #[derive(Debug)]
 pub(super) struct CollectedBlock {
     pub(super) parsed: ParsedBlock,
     pub(super) name: ObjectName,
-    pub(super) guard: ByteGuard,
 }
 
 /// What the reader knows when it has read a piece.
@@ -54,10 +55,11 @@ impl OpenPiece {
         Self { number, state: Mutex::default() }
     }
 
-    /// Makes a place for the next block of the piece.
-    pub(super) fn expect(&self) -> usize {
+    /// Makes a place for the next block of the piece, which holds these bytes.
+    pub(super) fn expect(&self, guard: ByteGuard) -> usize {
         let mut state = self.state.lock();
         state.blocks.push(None);
+        state.guards.push(guard);
         state.missing += 1;
         state.blocks.len() - 1
     }
@@ -74,9 +76,7 @@ impl OpenPiece {
     pub(super) fn close(&self, end: PieceEnd) -> Option<WholePiece> {
         let mut state = self.state.lock();
         state.closed = Some(end);
-        for block in state.blocks.iter_mut().flatten() {
-            block.guard.close();
-        }
+        state.guards.iter_mut().for_each(ByteGuard::close);
         self.take_if_whole(&mut state)
     }
 
@@ -87,7 +87,7 @@ impl OpenPiece {
         let end = state.closed.take()?;
         let blocks = std::mem::take(&mut state.blocks);
         let blocks = blocks.into_iter().map(|block| block.expect("no block is missing")).collect();
-        Some(WholePiece { number: self.number, blocks, end })
+        Some(WholePiece { number: self.number, blocks, guards: std::mem::take(&mut state.guards), end })
     }
 }
 
@@ -96,14 +96,17 @@ impl OpenPiece {
 pub(super) struct WholePiece {
     pub(super) number: u64,
     blocks: Vec<CollectedBlock>,
+    guards: Vec<ByteGuard>,
     pub(super) end: PieceEnd,
 }
 
-/// A failed record with all that is told of it.
+/// A failed record with all that is told of it. Its `Failure` is made when the piece is committed: it has a copy
+/// of the object's name, and millions of records may fail.
 #[derive(Debug)]
 pub(super) struct Reject {
-    pub(super) object: u64,
-    pub(super) failure: Failure,
+    pub(super) origin: Origin,
+    pub(super) reason: FailureReason,
+    pub(super) name: ObjectName,
     pub(super) header: Option<Arc<CsvHeader>>,
     pub(super) raw: Option<Vec<u8>>,
 }
@@ -136,22 +139,21 @@ impl WholePiece {
     pub(super) fn take_apart(self) -> (Vec<DraftBatch>, Counts, PieceEnd, Vec<ByteGuard>) {
         let mut counts = Counts::default();
         let mut batches = Vec::with_capacity(self.blocks.len());
-        let mut guards = Vec::with_capacity(self.blocks.len());
-        for CollectedBlock { parsed, name, guard } in self.blocks {
+        for CollectedBlock { parsed, name } in self.blocks {
             counts.count(&parsed, &name);
             let ParsedBlock { drafts, failed, header, unknown, .. } = parsed;
+            counts.rejects.reserve(failed.len());
             for FailedRecord { origin, reason, raw } in failed {
-                let failure = reason.locate(&name, origin);
-                counts.rejects.push(Reject { object: origin.object, failure, header: header.clone(), raw });
+                let (name, header) = (Arc::clone(&name), header.clone());
+                counts.rejects.push(Reject { origin, reason, name, header, raw });
             }
             counts.unknown.extend(unknown);
             batches.push(drafts);
-            guards.push(guard);
         }
         for object in &self.end.complete {
             counts.object(*object).complete = true;
         }
-        (batches, counts, self.end, guards)
+        (batches, counts, self.end, self.guards)
     }
 }
 
@@ -200,7 +202,30 @@ impl Counts {
         if let Some(channel) = channel {
             self.tally.channels[channel as usize] -= 1;
         }
-        self.object(reject.object).failed += 1;
+        self.object(reject.origin.object).failed += 1;
         self.rejects.push(reject);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::{super::budget::ByteBudget, *};
+
+    #[test]
+    fn a_piece_that_was_read_holds_others_back_although_its_blocks_wait_for_a_parser() {
+        let budget = ByteBudget::new(10);
+        let (never, cancelled) = (CancellationToken::new(), CancellationToken::new());
+        cancelled.cancel();
+        let piece = OpenPiece::new(0);
+        piece.expect(budget.take(8, &never).unwrap());
+        // While it is being read, its reader must not wait for itself.
+        piece.expect(budget.take(8, &never).unwrap());
+        let end = PieceEnd { position: Position::default(), complete: Vec::new(), error: None };
+        assert!(piece.close(end).is_none());
+        assert!(budget.take(8, &cancelled).is_none());
+        drop(piece);
+        assert_eq!(budget.used(), 0);
     }
 }

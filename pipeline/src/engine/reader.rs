@@ -34,7 +34,7 @@ pub(super) const PIECE_LINES: u64 = 1 << 16;
 const PIECE_OBJECTS: usize = 4096;
 
 /// What a record takes beside its bytes while its piece is in flight: its place in the batch and in the
-/// sorted run, or its failure.
+/// sorted run, or its failure, which is the larger: up to 390 with its text and its bytes.
 const RECORD_OVERHEAD: u64 = 512;
 
 /// Builds a piece that is whole; it runs on a worker.
@@ -215,7 +215,7 @@ impl Reader {
         let guard =
             self.budget.take(bytes + lines * RECORD_OVERHEAD, &self.cancel).ok_or(JobError::Cancelled)?;
         self.progress.add(Counter::Bytes, block.end.byte - block.origin.byte);
-        let place = current.piece.expect();
+        let place = current.piece.expect(guard);
         if std::mem::take(&mut current.empty) {
             self.progress.set_piece(current.piece.number, PieceState::Reading);
         }
@@ -237,7 +237,7 @@ impl Reader {
             let failed = parsed.failed.len() as u64;
             progress.add(Counter::Parsed, parsed.drafts.len() as u64 + failed);
             progress.add(Counter::Failed, failed);
-            if let Some(whole) = piece.put(place, CollectedBlock { parsed, name, guard }) {
+            if let Some(whole) = piece.put(place, CollectedBlock { parsed, name }) {
                 // The worker that completes a piece builds it at once: its blocks are warm, and nothing waits.
                 let outcome = super::guarded(|| build(whole)).and_then(|outcome| outcome);
                 // Nobody listens any more when the job has ended already.

@@ -202,7 +202,10 @@ impl SourceError {
             Self::NoCredentials { .. } => {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or AWS_SKIP_SIGNATURE=true for public buckets"
             }
-            Self::NoMatch { skipped: 0, .. } => "check the prefix: keys are compared letter by letter",
+            Self::NoMatch { skipped: 0, url, .. } if url.contains("://") => {
+                "check the prefix: keys are compared letter by letter"
+            }
+            Self::NoMatch { skipped: 0, .. } => "the folder holds no files; check the path",
             Self::NoMatch { .. } => "check --format: objects of the other format are skipped",
             Self::Changed { .. } => "import it anew when nobody writes to it any more",
             Self::Unreachable { .. } => "check the endpoint (AWS_ENDPOINT_URL_S3) and the network",
@@ -212,6 +215,7 @@ impl SourceError {
             }
             Self::Redirected { .. } => "set AWS_REGION or AWS_ENDPOINT_URL_S3 to where the store points",
             Self::Refused { .. } => "check --format and the first lines of the object",
+            Self::Unreadable { .. } => "check the path, and who may read it",
             _ => return None,
         })
     }

@@ -21,7 +21,7 @@ pub struct EmbeddedOptions {
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        Self { block_cache: 64 << 20, max_open_files: 512, max_level0_files: 2000 }
+        Self { block_cache: 32 << 20, max_open_files: 128, max_level0_files: 2000 }
     }
 }
 

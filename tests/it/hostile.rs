@@ -1,0 +1,213 @@
+//! Input that is out to hurt: one bad record costs one record, nothing aborts, and memory stays bounded.
+
+use std::{io::Write as _, process::Stdio};
+
+use crate::support::*;
+
+const MOST_MEMORY: u64 = 512 << 20;
+
+const GOOD: [&str; 2] = [
+    "{\"Id\":\"first\",\"ChannelType\":\"EMAIL\",\"Address\":\"first@example.com\"}\n",
+    "{\"Id\":\"last\",\"ChannelType\":\"EMAIL\",\"Address\":\"last@example.com\"}\n",
+];
+
+/// A bad record between two good ones: they are imported, it fails with this code, at line 2.
+fn between_good_ones(bad: &[u8], code: &str) -> Outcome {
+    let lab = Lab::new();
+    lab.write("in.json", [GOOD[0].as_bytes(), bad, b"\n", GOOD[1].as_bytes()].concat());
+    let outcome = lab.import("in.json", "json", &["--segment", "s"]).expect(3);
+    let json = outcome.json();
+    assert_eq!(counts(&json), (3, 2, 1));
+    assert_eq!(codes(&json), [(code.to_owned(), 1)].into());
+    assert_eq!(lines(&failures(&json))[0]["line"], 2);
+    assert_eq!(lines(&lab.members("data", "s")).len(), 2);
+    assert!(outcome.peak < MOST_MEMORY, "{} MiB", outcome.peak >> 20);
+    assert!(outcome.out.len() < 20_000, "what it says is bounded");
+    outcome
+}
+
+#[test]
+fn deep_nesting_costs_one_record() {
+    between_good_ones(format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)).as_bytes(), "too_deep");
+    between_good_ones("{\"a\":".repeat(100_000).as_bytes(), "too_deep");
+    between_good_ones(format!("{{\"Id\":\"x\",\"y\":{}", "[".repeat(100_000)).as_bytes(), "too_deep");
+}
+
+#[test]
+fn a_line_of_64_mib_costs_one_record() {
+    let mut line = b"{\"Id\":\"long\",\"ChannelType\":\"EMAIL\",\"Address\":\"".to_vec();
+    line.resize(64 << 20, b'x');
+    line.extend_from_slice(b"\"}");
+    between_good_ones(&line, "line_too_long");
+    line.fill(0);
+    between_good_ones(&line, "line_too_long");
+}
+
+#[test]
+fn bytes_that_are_no_text_cost_one_record() {
+    for (bad, code) in [
+        (&b"{\"Id\":\"x\0y\"}"[..], "invalid_json"),
+        (b"\0\0\0\0", "invalid_json"),
+        (b"{\"I\xffd\":\"x\",\"ChannelType\":\"EMAIL\",\"Address\":\"a\"}", "invalid_utf8"),
+        (b"{\"Id\":\"x\xc3\",\"ChannelType\":\"EMAIL\",\"Address\":\"a\"}", "invalid_utf8"),
+        (b"{\"Attributes\":{\"\xed\xa0\x80\":\"1\"},\"Id\":\"x\",\"ChannelType\":\"EMAIL\",\"Address\":\"a\"}", "invalid_utf8"),
+        (b"{\"Id\":\"\\ud800\",\"ChannelType\":\"EMAIL\",\"Address\":\"a\"}", "invalid_json"),
+        (b"{\"Id\":\"x\"}}", "invalid_json"),
+        (b"\xef\xbb\xbf{\"Id\":\"a mark inside\"}", "invalid_json"),
+        (b"\x1b[2J\x1b]0;gotcha\x07", "invalid_json"),
+    ] {
+        let outcome = between_good_ones(bad, code);
+        let hostile = |byte: &u8| *byte < b' ' && *byte != b'\n';
+        assert!(!outcome.out.iter().any(hostile), "control characters come out escaped");
+    }
+}
+
+#[test]
+fn other_encodings_are_refused_with_the_remedy() {
+    let lab = Lab::new();
+    for (name, mark, unit) in [("UTF-16LE", &b"\xff\xfe"[..], 0), ("UTF-16BE", b"\xfe\xff", 1)] {
+        let mut bytes = mark.to_vec();
+        for character in GOOD[0].encode_utf16() {
+            bytes.extend_from_slice(&if unit == 0 {
+                character.to_le_bytes()
+            } else {
+                character.to_be_bytes()
+            });
+        }
+        lab.write("in.json", bytes);
+        for format in ["json", "csv"] {
+            lab.import("in.json", format, &[]).expect(1).says(&[
+                "in.json",
+                "UTF-8 is expected; convert it with: iconv -f",
+                name.split("LE").next().unwrap().split("BE").next().unwrap(),
+                "hint:",
+            ]);
+        }
+    }
+    assert!(!lab.path("data/store").exists());
+}
+
+#[test]
+fn an_unterminated_quote_costs_one_record() {
+    let lab = Lab::new();
+    let mut text = String::from("Id,ChannelType,Address\n");
+    for number in 0..20_000 {
+        let quote = if number == 7000 { "\"" } else { "" };
+        text.push_str(&format!("id-{number},EMAIL,{quote}{number}@example.com\n"));
+    }
+    lab.write("in.csv", &text);
+    let outcome = lab.import("in.csv", "csv", &["--segment", "s", "--piece", "64"]).expect(3);
+    let json = outcome.json();
+    assert_eq!(counts(&json), (20_000, 19_999, 1));
+    assert_eq!(codes(&json), [("unterminated_quote".to_owned(), 1)].into());
+    let failure = &lines(&failures(&json))[0];
+    assert_eq!(failure["line"], 7002);
+    assert_eq!(failure["byte"], text.find("id-7000,").unwrap());
+    assert_eq!(lines(&lab.members("data", "s")).len(), 19_999);
+    // At the very end there is nothing to go on with.
+    lab.write("end.csv", "Id,ChannelType,Address\na,EMAIL,a@example.com\nb,EMAIL,\"b@example.com\n");
+    let end = lab.import("end.csv", "csv", &[]).expect(3).json();
+    assert_eq!(counts(&end), (2, 1, 1));
+}
+
+#[test]
+fn csv_bytes_that_are_no_text_cost_one_record() {
+    let lab = Lab::new();
+    let mut text = b"Id,ChannelType,Address,Attributes.x\n".to_vec();
+    for bad in [&b"n\0l,EMAIL,a@example.com,1"[..], b"u,EMAIL,u@example.com,\xff\xfe", b"a,b,c,d,e,f", b"x"] {
+        text.extend_from_slice(b"before,EMAIL,b@example.com,1\r\n");
+        text.extend_from_slice(bad);
+        text.extend_from_slice(b"\r\nafter,EMAIL,c@example.com,2\n");
+    }
+    lab.write("in.csv", text);
+    let json = lab.import("in.csv", "csv", &[]).expect(3).json();
+    let (read, _, failed) = counts(&json);
+    assert_eq!(read, 12);
+    assert!((3..=4).contains(&failed), "{json}");
+    assert_eq!(lab.endpoint("after")["Attributes"]["x"][0], "2");
+}
+
+/// A file that unpacks to this many MiB of zeroes behind a good record.
+fn bomb(codec: &str, mib: usize) -> Vec<u8> {
+    let zeroes = vec![0; 1 << 20];
+    let fill = |out: &mut dyn std::io::Write| {
+        out.write_all(GOOD[0].as_bytes()).unwrap();
+        (0..mib).for_each(|_| out.write_all(&zeroes).unwrap());
+    };
+    if codec == "gz" {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        fill(&mut encoder);
+        encoder.finish().unwrap()
+    } else {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+        fill(&mut encoder);
+        encoder.finish().unwrap()
+    }
+}
+
+#[test]
+fn a_bomb_fails_its_object_and_no_other() {
+    let lab = Lab::new();
+    lab.write("in/1.json", GOOD[0]);
+    // gzip never packs better than 1032 to 1.
+    lab.write("in/2.json.zst", bomb("zst", 1024));
+    lab.write("in/3.json.gz", bomb("gz", 1024));
+    lab.write("in/4.json", GOOD[1]);
+    let outcome = lab.import("in", "json", &["--segment", "s"]).expect(1);
+    let json = outcome.json();
+    assert_eq!(json["JobStatus"], "FAILED");
+    let error = json["Error"].as_str().unwrap();
+    assert!(error.contains("2.json.zst is too large at byte"), "{error}");
+    assert_eq!(lines(&lab.members("data", "s")).len(), 2, "the other objects are imported");
+    assert!(outcome.peak < MOST_MEMORY, "{} MiB", outcome.peak >> 20);
+}
+
+#[test]
+fn millions_of_empty_objects_are_counted() {
+    let lab = Lab::new();
+    let mut run = lab.import("-", "json", &["--check"]);
+    run.command.stdout(Stdio::piped());
+    let mut run = run.start();
+    let mut input = run.input.take().unwrap();
+    let chunk = b"{}\n".repeat(100_000);
+    for _ in 0..20 {
+        input.write_all(&chunk).unwrap();
+    }
+    drop(input);
+    let outcome = run.wait();
+    assert_eq!(outcome.code, Some(3), "{}", outcome.err);
+    let json = outcome.json();
+    assert_eq!(counts(&json), (2_000_000, 0, 2_000_000));
+    assert_eq!(codes(&json), [("missing_member".to_owned(), 2_000_000)].into());
+    assert_eq!(json["Bytes"], 6_000_000);
+    assert_eq!(std::fs::read(&reject_files(&json)[0]).unwrap().len(), 6_000_000);
+    assert!(outcome.peak < MOST_MEMORY, "{} MiB", outcome.peak >> 20);
+    // The same through the store.
+    lab.write("in.json", b"{}\n".repeat(2_000_000));
+    let outcome = lab.import("in.json", "json", &["--segment", "s"]).expect(3);
+    assert_eq!(counts(&outcome.json()), (2_000_000, 0, 2_000_000));
+    assert!(outcome.peak < MOST_MEMORY, "{} MiB", outcome.peak >> 20);
+}
+
+#[test]
+fn a_flood_of_attributes_and_columns_is_bounded() {
+    let lab = Lab::new();
+    let columns = "Attributes.x,".repeat(5000);
+    lab.write("wide.csv", format!("{columns}Id\n"));
+    lab.import("wide.csv", "csv", &[])
+        .expect(1)
+        .says(&["wide.csv", "5001 columns, at most 4096 are allowed"]);
+    // One unknown member a record, each another: they are named once, and not all of them.
+    let mut text = String::new();
+    for number in 0..50_000 {
+        text.push_str(&format!(
+            "{{\"Id\":\"i\",\"ChannelType\":\"SMS\",\"Address\":\"1\",\"x{number}\":1}}\n"
+        ));
+    }
+    lab.write("unknown.json", text);
+    let outcome = lab.import("unknown.json", "json", &[]).expect(0);
+    let json = outcome.json();
+    assert_eq!(counts(&json), (50_000, 50_000, 0));
+    let warnings = json["Warnings"].as_array().unwrap().len();
+    assert!((1..=101).contains(&warnings), "{warnings} warnings");
+}

@@ -1,0 +1,107 @@
+//! kill -9 at random moments: nothing is lost, nothing counted twice, and every file is byte for byte that
+//! of an import that was left alone.
+//!
+//! `PINPORT_TORTURE_KILLS` asks for more kills, `PINPORT_TORTURE_SEED` repeats their times.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+fn kills_wanted() -> u64 {
+    std::env::var("PINPORT_TORTURE_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(20)
+}
+
+/// Four objects, two of them gzip files of several members whose borders fall anywhere in a row.
+fn write_objects(lab: &Lab, format: &str, rows: u64) {
+    for part in 0..4 {
+        let start = part * rows / 4;
+        let sample = format!("--rows {} --start {start} --bad 1% --updates 3% --format {format}", rows / 4);
+        let bytes = lab.sample(&sample);
+        if part % 2 == 1 {
+            let members: Vec<&[u8]> = bytes.chunks(bytes.len() / 5 + 17).collect();
+            lab.write(&format!("in/{part}.{format}.gz"), gzip(&members));
+        } else {
+            lab.write(&format!("in/{part}.{format}"), bytes);
+        }
+    }
+}
+
+fn torture(format: &str, rows: u64, piece: &str) {
+    let lab = Lab::new();
+    write_objects(&lab, format, rows);
+    let expected = lab.sample_tally(&format!("--rows {rows} --bad 1% --updates 3% --format {format}"));
+    // All begin with the same application, so that derived ids are the same too.
+    lab.write("one.json", lab.sample("--rows 1 --seed 99"));
+    lab.import_with("base", "one.json", "json", &[]).expect(0);
+
+    let more = ["--segment", "s", "--piece", piece];
+    copy_folder(&lab.path("base"), &lab.path("whole"));
+    let begun = Instant::now();
+    let whole = lab.import_with("whole", "in", format, &more).expect(3).json();
+    let took = u64::try_from(begun.elapsed().as_millis()).unwrap();
+    assert_eq!(whole["Registered"], expected["registered"]);
+    assert_eq!(whole["Failed"], expected["failed"]);
+    let pieces = whole["TotalPieces"].as_u64().unwrap();
+    assert!(pieces > 25, "only {pieces} pieces");
+    let members = masked(&lab.members("whole", "s"), &whole);
+    assert_eq!(members.lines().count() as u64, expected["endpoints"].as_u64().unwrap());
+
+    let mut random = Random::seeded(&format!("kill -9 over {format}"));
+    let (mut kills, mut early, mut rounds) = (0, 0, 0);
+    while kills < kills_wanted() {
+        rounds += 1;
+        let data = format!("torn-{rounds}");
+        copy_folder(&lab.path("base"), &lab.path(&data));
+        let json = loop {
+            // Some fall into the recovery from the one before; when there were enough, it is left alone.
+            let recovery = random.below(4) == 0;
+            let most = if recovery { 60 } else { took / 4 + 150 };
+            let time =
+                if kills < kills_wanted() { Duration::from_millis(random.below(most)) } else { PATIENCE };
+            let (killed, outcome) = lab.import_with(&data, "in", format, &more).start().kill_after(time);
+            if !killed {
+                assert_eq!(outcome.code, Some(3), "{}", outcome.err);
+                break outcome.json();
+            }
+            kills += 1;
+            early += u64::from(recovery);
+            if let Some(json) = ended_before_the_kill(&lab, &data, &whole) {
+                break json;
+            }
+        };
+        same_outcome(&json, &whole);
+        same_lines(&masked(&lab.members(&data, "s"), &json), &members, "the members");
+        let segment = lines(&lab.pinport_with(&data, &["segment", "ls", "--json"]).expect(0).out);
+        assert_eq!(segment[0]["versions"][0]["size"], whole["Registered"]);
+        std::fs::remove_dir_all(lab.path(&data)).unwrap();
+    }
+    eprintln!(
+        "{format}: {kills} kills ({early} at once) in {rounds} imports of {pieces} pieces, {took} ms each"
+    );
+}
+
+/// The outcome of a job that had ended when its process was killed: its report alone was lost.
+fn ended_before_the_kill(lab: &Lab, data: &str, whole: &Value) -> Option<Value> {
+    let folder = job_folders(&lab.path(data)).pop()?;
+    let file = folder.join("failures.ndjson");
+    // Not worth asking before the last piece.
+    if std::fs::read(&file).ok()?.len() < failures(whole).len() {
+        return None;
+    }
+    let mut json = lab.pinport_with(data, &["jobs", "show", "last", "--json"]).expect(0).json();
+    let rejects = format!("rejects.{}", whole["Definition"]["Format"].as_str()?.to_lowercase());
+    json["Run"] = json!({"FailuresFile": file, "RejectFiles": [folder.join(rejects)]});
+    (json["JobStatus"] == "COMPLETED").then_some(json)
+}
+
+#[test]
+fn killed_imports_of_json_end_as_if_left_alone() {
+    torture("json", 60_000, "700");
+}
+
+#[test]
+fn killed_imports_of_csv_end_as_if_left_alone() {
+    torture("csv", 40_000, "300");
+}

@@ -1,0 +1,29 @@
+//! Memory is a function of the configuration: once the block cache is full, more rows take no more of it.
+
+use crate::support::*;
+
+const MOST: u64 = 512 << 20;
+const ROWS: u64 = 200_000;
+
+#[test]
+fn more_rows_take_no_more_memory() {
+    let lab = Lab::new();
+    for part in 0..5 {
+        let sample = format!("--rows {ROWS} --start {}", part * ROWS);
+        lab.write(&format!("in/part-{part}.json"), lab.sample(&sample));
+    }
+    let mut peaks = Vec::new();
+    for part in 0..3 {
+        let [from, to] = ["in", "few"].map(|folder| lab.path(&format!("{folder}/part-{part}.json")));
+        std::fs::create_dir_all(lab.path("few")).unwrap();
+        std::fs::hard_link(from, to).unwrap();
+    }
+    for (source, rows) in [("few", 3 * ROWS), ("in", 5 * ROWS)] {
+        let outcome = lab.import_with(&format!("data-{rows}"), source, "json", &["--segment", "s"]).expect(0);
+        assert_eq!(counts(&outcome.json()), (rows, rows, 0));
+        eprintln!("{rows} rows: {} MiB at most", outcome.peak >> 20);
+        assert!(outcome.peak < MOST, "{rows} rows took {} MiB", outcome.peak >> 20);
+        peaks.push(outcome.peak as f64);
+    }
+    assert!(peaks[1] < peaks[0] * 1.1, "{peaks:?}");
+}
