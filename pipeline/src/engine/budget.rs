@@ -43,7 +43,6 @@ impl ByteBudget {
     }
 
     /// Bytes taken now.
-    #[cfg(test)]
     pub(super) fn used(&self) -> u64 {
         self.shared.taken.lock().used
     }
