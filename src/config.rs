@@ -236,8 +236,12 @@ impl Config {
             },
         };
         let tls = match (&args.tls_certificate, &args.tls_key) {
-            (Some(certificate), Some(key)) => Some(TlsFiles { certificate: certificate.clone(), key: key.clone() }),
-            _ => file.tls.map(|tls| TlsFiles { certificate: from_file(tls.certificate), key: from_file(tls.key) }),
+            (Some(certificate), Some(key)) => {
+                Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
+            }
+            _ => file
+                .tls
+                .map(|tls| TlsFiles { certificate: from_file(tls.certificate), key: from_file(tls.key) }),
         };
         Ok(Self {
             listen: args.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7465))),
@@ -310,7 +314,8 @@ mod tests {
 
     #[test]
     fn flags_come_before_the_file_and_defaults_behind() {
-        let config = config(&["--listen", "127.0.0.1:1"], "listen = \"127.0.0.1:2\"\ndata = \"d\"\n").unwrap();
+        let config =
+            config(&["--listen", "127.0.0.1:1"], "listen = \"127.0.0.1:2\"\ndata = \"d\"\n").unwrap();
         assert_eq!(config.listen.port(), 1);
         assert_eq!(config.data, Path::new("etc/d"));
         assert_eq!((config.max_running, config.memory), (2, 256 << 20));
@@ -346,8 +351,7 @@ mod tests {
     #[test]
     fn the_example_is_a_configuration() {
         let text = include_str!("../examples/pinport.toml");
-        let uncommented: Vec<_> =
-            text.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
+        let uncommented: Vec<_> = text.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
         let file: File = parse(Path::new("example"), &uncommented.join("\n")).unwrap();
         assert_eq!(file.keys.len(), 2);
         assert_eq!(file.roles.len(), 3);

@@ -57,9 +57,10 @@ pub(super) fn check(args: &ServeArgs) -> anyhow::Result<()> {
     Checked::new(&config)?;
     subscriber(config.log_format, &config.log_filter, io::sink)
         .map_err(|error| Usage(format!("log.filter: {error}")))?;
-    let file = config.file.as_deref().map_or("no file, only defaults and flags".into(), |path| {
-        path.display().to_string()
-    });
+    let file = config
+        .file
+        .as_deref()
+        .map_or("no file, only defaults and flags".into(), |path| path.display().to_string());
     let access = match config.keys.len() {
         0 => "open, on loopback only".to_owned(),
         keys => format!("{keys} keys"),

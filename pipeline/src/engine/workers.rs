@@ -103,7 +103,11 @@ impl Drop for Workers {
 
 impl Lane {
     /// Hands in a task, waiting while the lane is full; `false` when `cancel` fires first.
-    pub(super) fn push(&self, task: impl FnOnce(&mut Parser) + Send + 'static, cancel: &CancellationToken) -> bool {
+    pub(super) fn push(
+        &self,
+        task: impl FnOnce(&mut Parser) + Send + 'static,
+        cancel: &CancellationToken,
+    ) -> bool {
         let mut state = self.shared.state.lock();
         while state.queue(self.id).waiting.len() >= self.depth {
             if cancel.is_cancelled() {

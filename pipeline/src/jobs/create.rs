@@ -9,7 +9,8 @@ use std::{
 
 use parking_lot::Mutex;
 use pinport_model::{
-    ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId, SourceLocation, Timestamp,
+    ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId, SourceLocation,
+    Timestamp,
 };
 use pinport_store::StoreError;
 use tokio_util::sync::CancellationToken;
@@ -127,11 +128,9 @@ pub(super) struct Requests {
 impl Requests {
     /// The place of a request. Whoever holds its lock is creating the job.
     fn place(&mut self, request: &str, now: Instant, window: Duration) -> Arc<Mutex<Option<JobId>>> {
-        while self
-            .order
-            .front()
-            .is_some_and(|(then, _)| now.saturating_duration_since(*then) > window || self.order.len() > REQUESTS)
-        {
+        while self.order.front().is_some_and(|(then, _)| {
+            now.saturating_duration_since(*then) > window || self.order.len() > REQUESTS
+        }) {
             if let Some((_, old)) = self.order.pop_front() {
                 self.jobs.remove(&old);
             }
@@ -192,7 +191,9 @@ impl Inner {
                 }
             }
             match jobs.last() {
-                Some(last) if jobs.len() == PAGE && last.created.as_millis() >= since => before = Some(last.id),
+                Some(last) if jobs.len() == PAGE && last.created.as_millis() >= since => {
+                    before = Some(last.id)
+                }
                 _ => break,
             }
         }
@@ -278,7 +279,8 @@ impl Inner {
         let (format, limits) = (job.definition.format, job.definition.limits);
         let (answer, answered) = mpsc::sync_channel(1);
         let looking = std::thread::Builder::new().name("look".into()).spawn(move || {
-            let looked = Source::open(&location, options, io).and_then(|source| look(&source, format, limits));
+            let looked =
+                Source::open(&location, options, io).and_then(|source| look(&source, format, limits));
             // Nobody waits any more when it took too long.
             let _ = answer.send(looked);
         });

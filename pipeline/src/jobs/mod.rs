@@ -204,7 +204,8 @@ impl Inner {
                 continue;
             }
             let name = self.application_name(job.definition.application)?;
-            let place = if marks.paused { Place::Paused } else { Place::Waiting { not_before: None, tries: 0 } };
+            let place =
+                if marks.paused { Place::Paused } else { Place::Waiting { not_before: None, tries: 0 } };
             if !marks.paused {
                 tracing::info!(target: "pinport::job", job = %job.id, status = %job.status, "taken up again");
             }

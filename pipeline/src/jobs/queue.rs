@@ -117,9 +117,7 @@ impl State {
 
     /// The first job that may begin now.
     fn next(&self, now: Instant) -> Option<JobId> {
-        let may = |entry: &&Entry| {
-            matches!(entry.place, Place::Waiting { not_before, .. } if not_before.is_none_or(|then| then <= now))
-        };
+        let may = |entry: &&Entry| matches!(entry.place, Place::Waiting { not_before, .. } if not_before.is_none_or(|then| then <= now));
         self.jobs.values().find(may).map(|entry| entry.job.id)
     }
 }
@@ -135,8 +133,7 @@ impl Inner {
             let Place::Waiting { tries, .. } = entry.place else { break };
             let cancel = CancellationToken::new();
             let progress = Arc::new(JobProgress::new(id));
-            entry.place =
-                Place::Running { cancel: cancel.clone(), progress: Arc::clone(&progress), tries };
+            entry.place = Place::Running { cancel: cancel.clone(), progress: Arc::clone(&progress), tries };
             entry.job.status = JobStatus::PreparingForInitialization;
             let job = entry.job.clone();
             let inner = Arc::clone(&this);

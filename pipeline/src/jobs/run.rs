@@ -124,12 +124,7 @@ fn conclude(
 }
 
 /// Ends a job as FAILED, unless it is being cancelled.
-fn fail(
-    inner: &Inner,
-    job: &mut ImportJob,
-    progress: &JobProgress,
-    error: String,
-) -> Result<(), StoreError> {
+fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: String) -> Result<(), StoreError> {
     if !progress.begin_end() {
         return inner.end_cancelled(job);
     }

@@ -35,7 +35,10 @@ pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
         while let Some(inner) = this.upgrade() {
             let Ok(jobs) = inner.store.jobs(None, before, COUNTED) else { return };
             // Those made since the start have been counted by their makers.
-            counted += jobs.iter().filter(|job| newest.is_none_or(|newest| job.id <= newest) || job.status.is_terminal()).count() as u64;
+            counted += jobs
+                .iter()
+                .filter(|job| newest.is_none_or(|newest| job.id <= newest) || job.status.is_terminal())
+                .count() as u64;
             before = jobs.last().map(|job| job.id);
             if jobs.len() < COUNTED {
                 inner.state.lock().counted += counted;

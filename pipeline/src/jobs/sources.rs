@@ -91,10 +91,11 @@ pub struct Resolver {
 impl Resolver {
     /// Checks the configuration. `options` has the bounds on reading; its settings are not used.
     pub fn new(mut config: SourcesConfig, options: SourceOptions) -> Result<Self, NotAllowed> {
-        for (name, role) in
-            std::iter::once(("sources", &config.default)).chain(config.roles.iter().map(|(arn, role)| (&**arn, role)))
+        for (name, role) in std::iter::once(("sources", &config.default))
+            .chain(config.roles.iter().map(|(arn, role)| (&**arn, role)))
         {
-            let ways = [role.access_key_id.is_some(), role.profile.is_some(), role.environment, role.unsigned];
+            let ways =
+                [role.access_key_id.is_some(), role.profile.is_some(), role.environment, role.unsigned];
             if ways.iter().filter(|way| **way).count() > 1 {
                 return Err(NotAllowed(format!(
                     "{name}: one of access_key_id, profile, environment and unsigned is expected, not several"
@@ -146,9 +147,11 @@ impl Resolver {
             SourceLocation::Stdin => Err(NotAllowed("a server does not read standard input".into())),
             SourceLocation::Path(path) => self.within_root(path),
             SourceLocation::Bucket { service, bucket, key } => {
-                let allow = role.and_then(|(_, role)| role.allow.as_ref()).or(self.config.default.allow.as_ref());
-                if !allow.is_none_or(|allow| allow.iter().any(|entry| is_allowed(entry, service.scheme(), bucket, key)))
-                {
+                let allow =
+                    role.and_then(|(_, role)| role.allow.as_ref()).or(self.config.default.allow.as_ref());
+                if !allow.is_none_or(|allow| {
+                    allow.iter().any(|entry| is_allowed(entry, service.scheme(), bucket, key))
+                }) {
                     return Err(NotAllowed(format!(
                         "{location} is not among the buckets and prefixes that are open to imports"
                     )));
@@ -233,8 +236,7 @@ impl Resolver {
 /// The settings of the credentials that a role names, if it names any.
 fn credentials(role: &RoleConfig) -> Option<Settings> {
     if let (Some(id), Some(Hidden(secret))) = (&role.access_key_id, &role.secret_access_key) {
-        let settings =
-            Settings::empty().with("AWS_ACCESS_KEY_ID", id).with("AWS_SECRET_ACCESS_KEY", secret);
+        let settings = Settings::empty().with("AWS_ACCESS_KEY_ID", id).with("AWS_SECRET_ACCESS_KEY", secret);
         return Some(match &role.session_token {
             Some(Hidden(token)) => settings.with("AWS_SESSION_TOKEN", token),
             None => settings,
@@ -323,7 +325,9 @@ mod tests {
         };
         assert!(resolve(root.join("in")).is_ok());
         assert!(resolve(root.join("in/a.json")).is_ok());
-        for path in ["out", "out/secret.json", "in/link.json", "../secret.json", "in/../../secret.json", "none"] {
+        for path in
+            ["out", "out/secret.json", "in/link.json", "../secret.json", "in/../../secret.json", "none"]
+        {
             assert!(resolve(root.join(path)).is_err(), "{path}");
         }
         assert!(resolver.location("secret.json").is_err());

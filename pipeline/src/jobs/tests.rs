@@ -42,7 +42,10 @@ impl House {
     }
 
     fn jobs(&self, max_running: usize) -> Jobs {
-        self.jobs_with(max_running, SourcesConfig { local_root: Some(self.root()), ..SourcesConfig::default() })
+        self.jobs_with(
+            max_running,
+            SourcesConfig { local_root: Some(self.root()), ..SourcesConfig::default() },
+        )
     }
 
     fn jobs_with(&self, max_running: usize, sources: SourcesConfig) -> Jobs {
@@ -268,8 +271,10 @@ fn mistakes_of_the_caller_make_no_job() {
     let jobs = house.jobs(2);
     std::fs::write(house.root().join("c.csv"), "Name\nx\n").unwrap();
     let csv = NewJob { format: Format::Csv, ..new_job(format!("file://{}/c.csv", house.root().display())) };
-    let neither = NewJob { register_endpoints: false, define_segment: false, ..new_job(house.file("a.json", 1)) };
-    let segment = NewJob { segment: Some(SegmentId::from_bytes([3; 16])), ..new_job(house.file("a.json", 1)) };
+    let neither =
+        NewJob { register_endpoints: false, define_segment: false, ..new_job(house.file("a.json", 1)) };
+    let segment =
+        NewJob { segment: Some(SegmentId::from_bytes([3; 16])), ..new_job(house.file("a.json", 1)) };
     for (new, told) in [
         (csv, "the header has none of the columns"),
         (neither, "both false"),
@@ -306,7 +311,7 @@ fn an_upload_is_a_job_or_nothing() {
     let seen = jobs.seen(id).unwrap().unwrap();
     assert_eq!((seen.job.tally.registered, seen.job.tally.failed), (1, 1));
     let failure = jobs.failures(&seen).unwrap()[0].to_string();
-    assert!(failure.starts_with("upload:mine.json line 2: "), "{failure}");
+    assert!(failure.starts_with("upload:mine.json line 2 "), "{failure}");
     assert!(!file.exists(), "the file is not kept when the job has ended");
 
     // A crash during an upload leaves a folder without a job.

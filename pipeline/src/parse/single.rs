@@ -68,7 +68,10 @@ mod tests {
                 draft.text(TextMember::Address).map(str::to_owned)
             })
         };
-        assert_eq!(read("{\n \"Address\": \"a\",\n \"ChannelType\": \"EMAIL\", \"Id\": \"other\"}"), Ok(Some("a".into())));
+        assert_eq!(
+            read("{\n \"Address\": \"a\",\n \"ChannelType\": \"EMAIL\", \"Id\": \"other\"}"),
+            Ok(Some("a".into()))
+        );
         assert_eq!(read(r#"{"Attributes":{"x":["1"]}}"#), Ok(None));
         for (body, code) in [
             ("", FailureCode::InvalidJson),

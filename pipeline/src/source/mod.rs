@@ -104,10 +104,12 @@ impl Source {
             }
             Kind::Folder { root, only: Some(name) } => each(self.judged(stat(root, name)?, format, true)?)?,
             Kind::Folder { root, only: None } => {
-                local::walk(root, self.options.within.as_deref(), &self.options.cancel, &mut |found| match found {
-                    Found::File(object) => each(self.judged(object, format, false)?),
-                    Found::Other(key, reason) => {
-                        each(PlannedObject { key, size: 0, etag: None, skipped: Some(reason.into()) })
+                local::walk(root, self.options.within.as_deref(), &self.options.cancel, &mut |found| {
+                    match found {
+                        Found::File(object) => each(self.judged(object, format, false)?),
+                        Found::Other(key, reason) => {
+                            each(PlannedObject { key, size: 0, etag: None, skipped: Some(reason.into()) })
+                        }
                     }
                 })?;
             }
@@ -167,7 +169,9 @@ impl Source {
             Kind::Bucket { bucket, .. } => {
                 Box::new(RemoteFeed::new(bucket.clone(), self.io.clone(), objects, seeks))
             }
-            Kind::Folder { root, .. } => Box::new(local::LocalFeed::new(root.clone(), self.options.within.clone(), objects, cancel)),
+            Kind::Folder { root, .. } => {
+                Box::new(local::LocalFeed::new(root.clone(), self.options.within.clone(), objects, cancel))
+            }
             Kind::Pipe(pipe) => Box::new(pipe.feed(objects, cancel, look)),
         }
     }

@@ -78,8 +78,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
     }
     let tags = tags.unwrap_or_default();
     super::tags::check(&tags)?;
-    let application =
-        Application { id: ApplicationId::generate(), name, created: Timestamp::now(), tags };
+    let application = Application { id: ApplicationId::generate(), name, created: Timestamp::now(), tags };
     api.store().create_application(&application).map_err(stored)?;
     Response::json(StatusCode::CREATED, &response(api, application))
 }

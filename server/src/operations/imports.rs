@@ -29,7 +29,11 @@ pub(super) fn add(routes: &mut Routes) {
         },
     );
     routes.blocking(
-        Route::new("GET", "/v1/apps/{application-id}/segments/{segment-id}/jobs/import", "GetSegmentImportJobs"),
+        Route::new(
+            "GET",
+            "/v1/apps/{application-id}/segments/{segment-id}/jobs/import",
+            "GetSegmentImportJobs",
+        ),
         list_of_segment,
     );
 }
@@ -72,7 +76,13 @@ impl Api {
         Ok(import_job_response(&seen.job, failures, &self.options.account))
     }
 
-    fn page_of_jobs(&self, mut jobs: Vec<ImportJob>, limit: usize, list: &str, owner: &[u8]) -> Result<Response, ApiError> {
+    fn page_of_jobs(
+        &self,
+        mut jobs: Vec<ImportJob>,
+        limit: usize,
+        list: &str,
+        owner: &[u8],
+    ) -> Result<Response, ApiError> {
         let more = jobs.len() > limit;
         jobs.truncate(limit);
         let last = jobs.last().map(|job| job.id);

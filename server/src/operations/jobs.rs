@@ -1,6 +1,11 @@
 //! pinport's own view of jobs: all applications, 64-bit counters, everything that is known.
 
-use std::{io, path::PathBuf, pin::Pin, task::{Context, Poll}};
+use std::{
+    io,
+    path::PathBuf,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -27,20 +32,26 @@ pub(super) fn add(routes: &mut Routes) {
         let seen = api.any_job(request)?;
         Response::ok(&api.jobs.detail(seen).map_err(viewed)?)
     });
-    routes.waiting(Route::new("GET", "/pinport/v1/jobs/{job-id}/failures", "GetJobFailures"), |api, request| async move {
-        let (path, len) = blocking(move || {
-            let seen = api.any_job(&request)?;
-            let len = seen.last.as_ref().map_or(0, |last| last.failures_len);
-            Ok((files::failures_path(&api.jobs.folder(seen.job.id)), len))
-        })
-        .await?;
-        Ok(Response::stream("application/x-ndjson", file(path, len).await?))
-    });
-    routes.waiting(Route::new("GET", "/pinport/v1/jobs/{job-id}/rejects", "GetJobRejects"), |api, request| async move {
-        let found = blocking(move || rejects(&api, &request)).await?;
-        let stream = file(found.path, found.len).await?;
-        Ok(Response::stream(found.content_type, stream).with_header(PARTS, found.parts.into()))
-    });
+    routes.waiting(
+        Route::new("GET", "/pinport/v1/jobs/{job-id}/failures", "GetJobFailures"),
+        |api, request| async move {
+            let (path, len) = blocking(move || {
+                let seen = api.any_job(&request)?;
+                let len = seen.last.as_ref().map_or(0, |last| last.failures_len);
+                Ok((files::failures_path(&api.jobs.folder(seen.job.id)), len))
+            })
+            .await?;
+            Ok(Response::stream("application/x-ndjson", file(path, len).await?))
+        },
+    );
+    routes.waiting(
+        Route::new("GET", "/pinport/v1/jobs/{job-id}/rejects", "GetJobRejects"),
+        |api, request| async move {
+            let found = blocking(move || rejects(&api, &request)).await?;
+            let stream = file(found.path, found.len).await?;
+            Ok(Response::stream(found.content_type, stream).with_header(PARTS, found.parts.into()))
+        },
+    );
 }
 
 #[derive(Serialize)]

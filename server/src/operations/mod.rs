@@ -263,7 +263,8 @@ fn sentence(fragment: &str) -> String {
     let mut characters = fragment.chars();
     let Some(first) = characters.next() else { return String::new() };
     // A name at the beginning stays as it is.
-    let is_word = fragment.split(' ').next().is_some_and(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
+    let is_word =
+        fragment.split(' ').next().is_some_and(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
     let first = if is_word { first.to_ascii_uppercase() } else { first };
     let end = if fragment.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{first}{}{end}", characters.as_str())

@@ -27,7 +27,8 @@ struct Told {
     content: &'static str,
 }
 
-const PAGE: &[(&str, &str)] = &[("page-size", "1 to 1000, default 200"), ("token", "NextToken of the page before")];
+const PAGE: &[(&str, &str)] =
+    &[("page-size", "1 to 1000, default 200"), ("token", "NextToken of the page before")];
 const JSON: &str = "application/json";
 
 fn told(name: &str) -> Option<Told> {
@@ -55,10 +56,9 @@ fn told(name: &str) -> Option<Told> {
         "DeleteUserEndpoints" => plain("Deletes the endpoints of a user", 202),
         "ListTagsForResource" => plain("The tags of an application or segment", 200),
         "TagResource" => plain("Adds tags", 204),
-        "UntagResource" => Told {
-            query: &[("tagKeys", "A tag to remove; may be repeated")],
-            ..plain("Removes tags", 204)
-        },
+        "UntagResource" => {
+            Told { query: &[("tagKeys", "A tag to remove; may be repeated")], ..plain("Removes tags", 204) }
+        }
         "ListJobs" => Told {
             query: &[
                 ("app", "Only jobs of this application, by name or id"),
@@ -95,9 +95,7 @@ fn told(name: &str) -> Option<Told> {
         }
         "Live" => Told { content: "text/plain", ..plain("Whether the process lives", 200) },
         "Ready" => Told { content: "text/plain", ..plain("Whether jobs can run", 200) },
-        "Metrics" => {
-            Told { content: "application/openmetrics-text", ..plain("Metrics for Prometheus", 200) }
-        }
+        "Metrics" => Told { content: "application/openmetrics-text", ..plain("Metrics for Prometheus", 200) },
         "OpenApi" => plain("This document", 200),
         _ => return None,
     })
@@ -110,9 +108,9 @@ fn build(routes: impl Iterator<Item = Route>) -> Value {
         debug_assert!(told.is_some(), "nothing is told of {}", route.name);
         let Some(told) = told else { continue };
         let in_path = route.pattern.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-        let in_path = in_path.map(|name| {
-            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
-        });
+        let in_path = in_path.map(
+            |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
+        );
         let in_query = told.query.iter().map(|(name, help)| {
             json!({ "name": name, "in": "query", "description": help, "schema": { "type": "string" } })
         });

@@ -52,7 +52,11 @@ impl Collector for Familiar {
             let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
             counter.encode(metric)
         };
-        count("ImportedEndpointFailure", "Records that failed in ended import jobs", totals.failed_records as f64)?;
+        count(
+            "ImportedEndpointFailure",
+            "Records that failed in ended import jobs",
+            totals.failed_records as f64,
+        )?;
         count("ImportJobFailure", "Import jobs that FAILED", totals.failed as f64)?;
         count(
             "ImportJobDuration",
@@ -88,8 +92,12 @@ impl Collector for JobMetrics {
         let by = |metric: &mut MetricEncoder<'_>, label: (&str, &str), value: f64| {
             ConstCounter::new(value).encode(metric.encode_family(&[label])?)
         };
-        let mut ended =
-            encoder.encode_descriptor("jobs_ended", "Jobs that ended, by status", None, MetricType::Counter)?;
+        let mut ended = encoder.encode_descriptor(
+            "jobs_ended",
+            "Jobs that ended, by status",
+            None,
+            MetricType::Counter,
+        )?;
         by(&mut ended, ("status", "COMPLETED"), totals.completed as f64)?;
         by(&mut ended, ("status", "FAILED"), totals.failed as f64)?;
         by(&mut ended, ("status", "CANCELLED"), totals.cancelled as f64)?;

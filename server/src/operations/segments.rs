@@ -31,7 +31,10 @@ pub(super) fn add(routes: &mut Routes) {
         // A segment whose first import has not ended has a version that holds nothing yet.
         if found.is_none() && !(segment.versions.is_empty() && number == Some(1)) {
             let text = super::shown(text);
-            return Err(ApiError::not_found(format!("Segment \"{}\" has no version \"{text}\".", segment.id)));
+            return Err(ApiError::not_found(format!(
+                "Segment \"{}\" has no version \"{text}\".",
+                segment.id
+            )));
         }
         Response::ok(&api.segment_response(&segment, found)?)
     });
@@ -100,8 +103,9 @@ impl Api {
         let counts = version.map(|version| version.channels).unwrap_or_default();
         let counted = Channel::ALL.iter().zip(counts).filter(|(_, count)| *count > 0);
         let source = version.map(|version| (version.source.clone(), version.format));
-        let source = source
-            .or_else(|| definition.as_ref().map(|definition| (definition.source_text.clone(), definition.format)));
+        let source = source.or_else(|| {
+            definition.as_ref().map(|definition| (definition.source_text.clone(), definition.format))
+        });
         let import_definition = source.map(|(s3_url, format)| SegmentImportResource {
             channel_counts: counted.map(|(channel, count)| (channel.as_str(), clamp(count))).collect(),
             external_id: definition

@@ -102,9 +102,7 @@ fn find(api: &Api, request: &Request) -> Result<Tagged, ApiError> {
     }
     let found = match segment {
         None => api.store().application(application).map(|found| found.map(Tagged::Application)),
-        Some(segment) => {
-            api.store().segment(application, segment).map(|found| found.map(Tagged::Segment))
-        }
+        Some(segment) => api.store().segment(application, segment).map(|found| found.map(Tagged::Segment)),
     };
     found.map_err(stored)?.ok_or_else(|| not_found(arn))
 }

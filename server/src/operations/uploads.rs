@@ -52,7 +52,9 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
     };
     let name = query.get("name")?.unwrap_or("body");
     if name.chars().count() > MAX_NAME {
-        return Err(ApiError::bad_request(format!("The parameter name has more than {MAX_NAME} characters.")));
+        return Err(ApiError::bad_request(format!(
+            "The parameter name has more than {MAX_NAME} characters."
+        )));
     }
     let segment_only = match query.get("segment-only")? {
         None | Some("false") => false,
@@ -118,7 +120,8 @@ fn not_written(error: std::io::Error) -> ApiError {
     match error.kind() {
         StorageFull | QuotaExceeded => {
             let wait = std::time::Duration::from_secs(30);
-            ApiError::unavailable("There is no room for the upload on the server's disk.", wait).because(error)
+            ApiError::unavailable("There is no room for the upload on the server's disk.", wait)
+                .because(error)
         }
         _ => ApiError::internal(error),
     }

@@ -50,7 +50,8 @@ impl Role {
             let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
             format!("https://sts.{region}.{domain}")
         });
-        let url = Url::parse(&endpoint).map_err(|error| format!("the STS endpoint {endpoint} is no URL: {error}"))?;
+        let url = Url::parse(&endpoint)
+            .map_err(|error| format!("the STS endpoint {endpoint} is no URL: {error}"))?;
         if url.scheme() != "https" && !is_loopback(&url) && !settings.is_on("AWS_ALLOW_HTTP") {
             return Err(format!("the STS endpoint {endpoint} is not encrypted: use https://"));
         }
@@ -76,7 +77,8 @@ impl Role {
         ];
         query.extend(self.external_id.as_deref().map(|id| ("ExternalId", id)));
         const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-        let pairs = query.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, UNRESERVED)));
+        let pairs =
+            query.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, UNRESERVED)));
         format!("{}/?{}", self.endpoint, pairs.collect::<Vec<_>>().join("&"))
     }
 }
@@ -176,7 +178,9 @@ mod tests {
             "https://sts.eu-west-1.amazonaws.com/?Action=AssumeRole&DurationSeconds=3600&\
              RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fa%20b&RoleSessionName=pinport&Version=2011-06-15"
         );
-        assert!(Role::new("x", &settings.clone().with("AWS_ENDPOINT_URL_STS", "http://sts.example")).is_err());
+        assert!(
+            Role::new("x", &settings.clone().with("AWS_ENDPOINT_URL_STS", "http://sts.example")).is_err()
+        );
         assert!(Role::new("x", &settings.with("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")).is_ok());
         assert!(Role::new("x", &Settings::empty()).unwrap().is_none());
     }
