@@ -60,6 +60,15 @@ pub struct NewJob {
     pub upload: Option<Upload>,
 }
 
+/// A job that a request led to.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// The job.
+    pub job: ImportJob,
+    /// Whether this request created it; else an earlier try of the same request did.
+    pub new: bool,
+}
+
 /// Why a job was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
@@ -149,18 +158,20 @@ impl Jobs {
 
     /// Creates a job. When this returns, the job is durable and will run; if the request is one that created
     /// a job before, it returns that job.
-    pub fn create(&self, new: NewJob) -> Result<ImportJob, CreateError> {
+    pub fn create(&self, new: NewJob) -> Result<Created, CreateError> {
         self.health().map_err(CreateError::Unavailable)?;
-        let Some(request) = new.request.clone() else { return self.inner.create(new) };
+        let Some(request) = new.request.clone() else {
+            return Ok(Created { job: self.inner.create(new)?, new: true });
+        };
         let window = self.inner.options.retry_window;
         let place = self.inner.requests.lock().place(&request, Instant::now(), window);
         let mut made = place.lock();
         if let Some(job) = made.and_then(|id| self.inner.store.job(id).transpose()) {
-            return Ok(job?);
+            return Ok(Created { job: job?, new: false });
         }
         let job = self.inner.create(new)?;
         *made = Some(job.id);
-        Ok(job)
+        Ok(Created { job, new: true })
     }
 }
 

@@ -42,7 +42,7 @@ use tokio::{runtime::Handle, sync::broadcast};
 use crate::engine::{Engine, FileError};
 
 pub use control::ControlError;
-pub use create::{CreateError, NewJob, Upload, sync_upload};
+pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
 use queue::{Entry, Place, State};
 pub use sources::{Hidden, NotAllowed, Resolver, RoleConfig, SourcesConfig};
 pub use views::{Seen, Totals, ViewError, progress_of};

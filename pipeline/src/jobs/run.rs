@@ -169,8 +169,14 @@ impl Inner {
     pub(super) fn source_options(&self, job: &ImportJob) -> Result<SourceOptions, NotAllowed> {
         let upload = self.folder(job.id).join(create::UPLOAD);
         match &job.definition.source {
-            SourceLocation::Path(path) if path.starts_with(&upload) => Ok(self.resolver.own_folder(&upload)),
-            location => self.resolver.resolve(location, job.definition.role_arn.as_deref()),
+            SourceLocation::Path(path) if path.starts_with(&upload) => {
+                Ok(self.resolver.own_folder(&upload, &job.definition.source_text))
+            }
+            location => {
+                let definition = &job.definition;
+                let (role, external) = (definition.role_arn.as_deref(), definition.external_id.as_deref());
+                self.resolver.resolve(location, role, external)
+            }
         }
     }
 

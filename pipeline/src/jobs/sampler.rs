@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{Arc, Weak},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use pinport_model::{Timestamp, view::Sample};
@@ -75,8 +75,10 @@ fn sample(this: &Weak<Inner>) {
             // An error says that nobody listens.
             let _ = inner.samples.send(Arc::new(sample));
         }
-        drop(inner);
-        thread::sleep(EVERY);
+        // Whatever changes in between is in the next one.
+        let next = Instant::now() + EVERY;
+        let mut state = inner.state.lock();
+        while !inner.changed.wait_until(&mut state, next).timed_out() {}
     }
 }
 
@@ -87,7 +89,7 @@ impl Inner {
         let mut state = self.state.lock();
         let open = state.jobs.values().take(OPEN).map(|entry| self.open_view(entry));
         let mut jobs: Vec<_> = open.chain(state.ended.iter().cloned()).collect();
-        jobs.sort_by(|one, other| other.id.cmp(&one.id));
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
         let happenings = if sequence > 0 { state.happenings.drain(..).collect() } else { Vec::new() };
         Sample {
             sequence,

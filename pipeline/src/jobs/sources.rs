@@ -134,6 +134,7 @@ impl Resolver {
         &self,
         location: &SourceLocation,
         role_arn: Option<&str>,
+        external_id: Option<&str>,
     ) -> Result<SourceOptions, NotAllowed> {
         let role = role_arn.and_then(|arn| self.config.roles.get(arn).map(|role| (arn, role)));
         if let (None, true) = (role, self.config.strict_roles) {
@@ -155,16 +156,21 @@ impl Resolver {
                         "{location} is not among the buckets and prefixes that are open to imports"
                     )));
                 }
-                let settings = self.settings(role)?;
+                let settings = self.settings(role, external_id)?;
                 Ok(SourceOptions { settings, ..self.options.clone() })
             }
         }
     }
 
     /// How the files of an upload are read: they lie in a folder of the server's own.
-    pub fn own_folder(&self, folder: &Path) -> SourceOptions {
+    pub fn own_folder(&self, folder: &Path, shown_as: &str) -> SourceOptions {
         let within = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        SourceOptions { settings: Settings::empty(), within: Some(within), ..self.options.clone() }
+        SourceOptions {
+            settings: Settings::empty(),
+            within: Some(within),
+            shown_as: Some(shown_as.to_owned()),
+            ..self.options.clone()
+        }
     }
 
     fn within_root(&self, path: &Path) -> Result<SourceOptions, NotAllowed> {
@@ -186,7 +192,11 @@ impl Resolver {
         Ok(SourceOptions { settings: Settings::empty(), within, ..self.options.clone() })
     }
 
-    fn settings(&self, role: Option<(&str, &RoleConfig)>) -> Result<Settings, NotAllowed> {
+    fn settings(
+        &self,
+        role: Option<(&str, &RoleConfig)>,
+        external_id: Option<&str>,
+    ) -> Result<Settings, NotAllowed> {
         let default = &self.config.default;
         let own = role.map_or(default, |(_, role)| role);
         let mut settings = match credentials(own) {
@@ -216,6 +226,7 @@ impl Resolver {
         }
         if let Some((arn, RoleConfig { assume_role: true, sts_endpoint, .. })) = role {
             set("PINPORT_ASSUME_ROLE_ARN", Some(arn));
+            set("PINPORT_ASSUME_ROLE_EXTERNAL_ID", external_id);
             set("AWS_ENDPOINT_URL_STS", sts_endpoint.as_deref().or(default.sts_endpoint.as_deref()));
         }
         Ok(settings)
@@ -277,25 +288,25 @@ mod tests {
         let config = SourcesConfig { default, roles: roles.into(), ..SourcesConfig::default() };
         let resolver = resolver(config.clone());
         let location = |text: &str| resolver.location(text).unwrap();
-        let options = resolver.resolve(&location("s3://b/x/1"), Some("arn:a")).unwrap();
+        let options = resolver.resolve(&location("s3://b/x/1"), Some("arn:a"), None).unwrap();
         assert_eq!(options.settings.get("AWS_ACCESS_KEY_ID"), Some("A"));
         assert_eq!(options.settings.get("AWS_ENDPOINT_URL_S3"), Some("http://127.0.0.1:9"));
-        let options = resolver.resolve(&location("s3://b/y"), Some("another")).unwrap();
+        let options = resolver.resolve(&location("s3://b/y"), Some("another"), None).unwrap();
         assert_eq!(options.settings.get("AWS_ACCESS_KEY_ID"), Some("DEFAULT"));
         for url in ["s3://b/y", "s3://b/x", "s3://c/x/", "gs://c/x/"] {
-            assert!(resolver.resolve(&location(url), Some("arn:a")).is_err(), "{url}");
+            assert!(resolver.resolve(&location(url), Some("arn:a"), None).is_err(), "{url}");
         }
         let strict = Resolver::new(SourcesConfig { strict_roles: true, ..config }, SourceOptions::default());
-        let error = strict.unwrap().resolve(&location("s3://b/y"), Some("another")).unwrap_err();
+        let error = strict.unwrap().resolve(&location("s3://b/y"), Some("another"), None).unwrap_err();
         assert!(error.0.contains("\"another\" is not configured"), "{error}");
     }
 
     #[test]
     fn a_server_without_configuration_has_no_credentials_of_its_own() {
         let location = "s3://b/k".parse().unwrap();
-        assert!(resolver(SourcesConfig::default()).resolve(&location, None).is_err());
+        assert!(resolver(SourcesConfig::default()).resolve(&location, None, None).is_err());
         let ambient = SourcesConfig { ambient: true, ..SourcesConfig::default() };
-        assert!(resolver(ambient).resolve(&location, None).is_ok());
+        assert!(resolver(ambient).resolve(&location, None, None).is_ok());
     }
 
     #[test]
@@ -310,7 +321,7 @@ mod tests {
         let config = SourcesConfig { local_root: Some(root.clone()), ..SourcesConfig::default() };
         let resolver = resolver(config);
         let resolve = |path: PathBuf| {
-            resolver.resolve(&resolver.location(&format!("file://{}", path.display())).unwrap(), None)
+            resolver.resolve(&resolver.location(&format!("file://{}", path.display())).unwrap(), None, None)
         };
         assert!(resolve(root.join("in")).is_ok());
         assert!(resolve(root.join("in/a.json")).is_ok());
@@ -334,7 +345,7 @@ mod tests {
         let location = SourceLocation::Path(root.clone());
         let resolver = resolver(SourcesConfig { local_root: Some(root), ..SourcesConfig::default() });
         let io = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let options = resolver.resolve(&location, None).unwrap();
+        let options = resolver.resolve(&location, None, None).unwrap();
         let source = crate::source::Source::open(&location, options, io.handle().clone()).unwrap();
         let mut listed = Vec::new();
         source

@@ -1,1 +1,338 @@
+//! Jobs over the in-memory store, across restarts. A supervisor that may run nothing keeps jobs where a test
+//! wants them; a second one over the same store is the restart.
 
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use pinport_model::{Application, ApplicationId, Format, JobId, JobStatus, SegmentId, Timestamp};
+use pinport_store::{Store, memory::Memory};
+
+use super::*;
+use crate::{
+    engine::EngineOptions,
+    source::{Settings, SourceOptions},
+};
+
+const APPLICATION: ApplicationId = ApplicationId::from_bytes([1; 16]);
+const LONG: Duration = Duration::from_secs(30);
+
+struct House {
+    folder: tempfile::TempDir,
+    store: Arc<dyn Store>,
+    io: tokio::runtime::Runtime,
+}
+
+impl House {
+    fn new() -> Self {
+        let store: Arc<dyn Store> = Arc::new(Memory::default());
+        let application = Application {
+            id: APPLICATION,
+            name: "shop".into(),
+            created: Timestamp::now(),
+            tags: Default::default(),
+        };
+        store.create_application(&application).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("root")).unwrap();
+        let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Self { folder, store, io }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
+    fn jobs(&self, max_running: usize) -> Jobs {
+        self.jobs_with(
+            max_running,
+            SourcesConfig { local_root: Some(self.root()), ..SourcesConfig::default() },
+        )
+    }
+
+    fn jobs_with(&self, max_running: usize, sources: SourcesConfig) -> Jobs {
+        let source = SourceOptions {
+            retries: 0,
+            retry_base: Duration::from_millis(1),
+            settings: Settings::empty(),
+            ..SourceOptions::default()
+        };
+        let engine = EngineOptions { threads: 1, ..EngineOptions::default() };
+        let options = JobsOptions {
+            max_running,
+            list_retries: 1,
+            list_wait: Duration::from_millis(1),
+            piece_bytes: 64,
+            ..JobsOptions::new(self.folder.path().join("jobs"))
+        };
+        Jobs::start(
+            Arc::clone(&self.store),
+            Arc::new(Engine::start(engine).unwrap()),
+            Resolver::new(sources, source).unwrap(),
+            options,
+            self.io.handle().clone(),
+        )
+        .unwrap()
+    }
+
+    fn file(&self, name: &str, lines: usize) -> String {
+        let path = self.root().join(name);
+        let line = |n| format!("{{\"Id\":\"{name}{n}\",\"Address\":\"a{n}@x\",\"ChannelType\":\"EMAIL\"}}\n");
+        std::fs::write(&path, (0..lines).map(line).collect::<String>()).unwrap();
+        format!("file://{}", path.display())
+    }
+
+    fn status(&self, id: JobId) -> JobStatus {
+        self.store.job(id).unwrap().unwrap().status
+    }
+}
+
+fn new_job(url: String) -> NewJob {
+    NewJob {
+        application: APPLICATION,
+        source_text: url,
+        format: Format::Json,
+        register_endpoints: true,
+        define_segment: true,
+        segment: None,
+        segment_name: None,
+        role_arn: Some("role".into()),
+        external_id: None,
+        request: None,
+        upload: None,
+    }
+}
+
+#[test]
+fn a_job_runs_to_its_end_and_is_seen_the_same_everywhere() {
+    let house = House::new();
+    let jobs = house.jobs(2);
+    let mut samples = jobs.subscribe();
+    let created = jobs.create(new_job(house.file("a.json", 50))).unwrap();
+    assert_eq!((created.job.status, created.new), (JobStatus::Created, true));
+    assert!(jobs.wait(created.job.id, LONG));
+    let seen = jobs.seen(created.job.id).unwrap().unwrap();
+    assert_eq!((seen.job.status, seen.job.tally.registered), (JobStatus::Completed, 50));
+    assert!(seen.job.completed_pieces > 10);
+    let view = jobs.sample().jobs[0].clone();
+    assert_eq!(view, seen.view);
+    let detail = jobs.detail(seen.clone()).unwrap();
+    assert_eq!(detail.pieces.iter().map(|run| run.count).sum::<u64>(), seen.job.completed_pieces);
+    assert_eq!((detail.objects[0].tally.read, detail.objects[0].tally.complete), (50, true));
+    assert_eq!(jobs.totals().records, 50);
+    let sample = house.io.block_on(async { tokio::time::timeout(LONG, samples.recv()).await });
+    assert!(sample.unwrap().unwrap().sequence >= 1);
+}
+
+#[test]
+fn jobs_wait_in_order_and_go_on_by_themselves_after_a_restart() {
+    let house = House::new();
+    let (a, b) = (house.file("a.json", 3), house.file("b.json", 3));
+    let stopped = house.jobs(0);
+    let first = stopped.create(new_job(a)).unwrap().job;
+    let second = stopped.create(new_job(b)).unwrap().job;
+    for job in [&first, &second] {
+        assert_eq!(stopped.seen(job.id).unwrap().unwrap().job.status, JobStatus::PendingJob);
+    }
+    assert_eq!(stopped.stop(LONG), 0);
+    assert!(matches!(stopped.create(new_job("s3://b/k".into())), Err(CreateError::Unavailable(_))));
+    let jobs = house.jobs(1);
+    for job in [&first, &second] {
+        assert!(jobs.wait(job.id, LONG));
+        assert_eq!(house.status(job.id), JobStatus::Completed);
+    }
+    let ended = jobs.sample().jobs;
+    let first_end = ended.iter().find(|view| view.id == first.id).unwrap().completed;
+    assert!(first_end <= ended.iter().find(|view| view.id == second.id).unwrap().completed);
+}
+
+#[test]
+fn a_paused_job_rests_across_a_restart_until_it_is_resumed() {
+    let house = House::new();
+    let stopped = house.jobs(0);
+    let id = stopped.create(new_job(house.file("a.json", 3))).unwrap().job.id;
+    stopped.pause(id).unwrap();
+    stopped.pause(id).unwrap();
+    let jobs = house.jobs(2);
+    let other = jobs.create(new_job(house.file("b.json", 3))).unwrap().job.id;
+    assert!(jobs.wait(other, LONG));
+    let seen = jobs.seen(id).unwrap().unwrap();
+    assert_eq!((seen.job.status, seen.view.paused), (JobStatus::PendingJob, true));
+    jobs.resume(id).unwrap();
+    assert!(jobs.wait(id, LONG));
+    assert_eq!(house.status(id), JobStatus::Completed);
+    assert!(matches!(jobs.resume(id), Err(ControlError::Conflict(_))));
+}
+
+#[test]
+fn a_waiting_job_is_cancelled_at_once_and_a_marked_one_after_a_restart() {
+    let house = House::new();
+    let stopped = house.jobs(0);
+    let one = stopped.create(new_job(house.file("a.json", 3))).unwrap().job.id;
+    let other = stopped.create(new_job(house.file("b.json", 3))).unwrap().job.id;
+    stopped.cancel(one).unwrap();
+    assert_eq!(house.status(one), JobStatus::Cancelled);
+    assert!(matches!(stopped.cancel(one), Err(ControlError::Conflict(_))));
+    // The process died between the request and the end of the job.
+    marks::set_cancel(&stopped.folder(other)).unwrap();
+    let jobs = house.jobs(2);
+    assert!(jobs.wait(other, LONG));
+    assert_eq!(house.status(other), JobStatus::Cancelled);
+    let none = JobId::from_bytes([9; 16]);
+    assert!(matches!(jobs.cancel(none), Err(ControlError::NotFound(_))));
+}
+
+#[test]
+fn a_running_job_is_cancelled_with_what_it_committed() {
+    let house = House::new();
+    let jobs = house.jobs(2);
+    let id = jobs.create(new_job(house.file("a.json", 20_000))).unwrap().job.id;
+    // It may end before it hears of it; then it must say so and stay COMPLETED.
+    let asked = jobs.cancel(id);
+    assert!(jobs.wait(id, LONG));
+    let job = house.store.job(id).unwrap().unwrap();
+    let expected = if asked.is_ok() { JobStatus::Cancelled } else { JobStatus::Completed };
+    assert_eq!(job.status, expected);
+    let committed = house.store.last_piece(id).unwrap().map_or(0, |last| last.total.read);
+    assert_eq!(job.tally.read, committed);
+    assert!(job.completed.is_some());
+}
+
+#[test]
+fn the_same_request_finds_its_job_also_after_a_restart() {
+    let house = House::new();
+    let url = house.file("a.json", 3);
+    let request = |fingerprint: &str| NewJob { request: Some(fingerprint.into()), ..new_job(url.clone()) };
+    let stopped = house.jobs(0);
+    let first = stopped.create(request("one")).unwrap();
+    let again = stopped.create(request("one")).unwrap();
+    assert_eq!((again.job.id, again.new), (first.job.id, false));
+    let jobs = house.jobs(2);
+    assert_eq!(jobs.create(request("one")).unwrap().job.id, first.job.id);
+    assert_ne!(jobs.create(request("two")).unwrap().job.id, first.job.id);
+    assert_eq!(house.store.jobs(None, None, 10).unwrap().len(), 2);
+}
+
+#[test]
+fn two_tries_at_once_make_one_job() {
+    let house = House::new();
+    let url = house.file("a.json", 3);
+    let jobs = house.jobs(0);
+    let tries = std::thread::scope(|scope| {
+        let try_it = || {
+            let new = NewJob { request: Some("one".into()), ..new_job(url.clone()) };
+            jobs.create(new).unwrap().job.id
+        };
+        let tries: Vec<_> = (0..4).map(|_| scope.spawn(try_it)).collect();
+        tries.into_iter().map(|handle| handle.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(tries.iter().all(|id| *id == tries[0]), "{tries:?}");
+    assert_eq!(house.store.jobs(None, None, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn a_failing_job_disturbs_no_other() {
+    let house = House::new();
+    let stopped = house.jobs(0);
+    let gone = stopped.create(new_job(house.file("gone.json", 3))).unwrap().job.id;
+    let good = stopped.create(new_job(house.file("good.json", 3))).unwrap().job.id;
+    std::fs::remove_file(house.root().join("gone.json")).unwrap();
+    let jobs = house.jobs(2);
+    for id in [gone, good] {
+        assert!(jobs.wait(id, LONG));
+    }
+    let failed = house.store.job(gone).unwrap().unwrap();
+    assert_eq!(failed.status, JobStatus::Failed);
+    assert!(failed.error.unwrap().contains("is not below the folder"));
+    assert_eq!(house.status(good), JobStatus::Completed);
+    assert!(jobs.health().is_ok());
+    assert_eq!(jobs.totals().failed, 1);
+}
+
+#[test]
+fn a_source_that_does_not_answer_is_tried_again_before_the_job_fails() {
+    let house = House::new();
+    // Nobody listens on a port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let default = RoleConfig {
+        endpoint: Some(format!("http://127.0.0.1:{port}")),
+        unsigned: true,
+        ..RoleConfig::default()
+    };
+    let jobs = house.jobs_with(2, SourcesConfig { default, ..SourcesConfig::default() });
+    let id = jobs.create(new_job("s3://bucket/key".into())).unwrap().job.id;
+    assert!(jobs.wait(id, LONG));
+    let job = house.store.job(id).unwrap().unwrap();
+    assert_eq!(job.status, JobStatus::Failed);
+    assert!(job.error.unwrap().contains("cannot be reached"));
+}
+
+#[test]
+fn mistakes_of_the_caller_make_no_job() {
+    let house = House::new();
+    let jobs = house.jobs(2);
+    std::fs::write(house.root().join("c.csv"), "Name\nx\n").unwrap();
+    let csv = NewJob { format: Format::Csv, ..new_job(format!("file://{}/c.csv", house.root().display())) };
+    let neither =
+        NewJob { register_endpoints: false, define_segment: false, ..new_job(house.file("a.json", 1)) };
+    let segment =
+        NewJob { segment: Some(SegmentId::from_bytes([3; 16])), ..new_job(house.file("a.json", 1)) };
+    for (new, told) in [
+        (csv, "the header has none of the columns"),
+        (neither, "both false"),
+        (segment, "there is no segment"),
+        (new_job("file:///etc/passwd".into()), "is not below the folder"),
+        (new_job("http://x/y".into()), "S3Url"),
+        (new_job("contacts".into()), "is no URL"),
+        (new_job("s3://bucket/key".into()), "no credentials"),
+    ] {
+        let error = jobs.create(new).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+    assert!(house.store.jobs(None, None, 10).unwrap().is_empty());
+}
+
+#[test]
+fn an_upload_is_a_job_or_nothing() {
+    let house = House::new();
+    let jobs = house.jobs(2);
+    let dropped = jobs.begin_upload(Format::Json).unwrap();
+    std::fs::write(dropped.file(), "{").unwrap();
+    let folder = jobs.folder(dropped.job());
+    drop(dropped);
+    assert!(!folder.exists());
+
+    let upload = jobs.begin_upload(Format::Json).unwrap();
+    let line = r#"{"Id":"e","Address":"a","ChannelType":"SMS"}"#;
+    std::fs::write(upload.file(), format!("{line}\nnothing\n")).unwrap();
+    sync_upload(&upload).unwrap();
+    let file = upload.file().to_owned();
+    let new = NewJob { upload: Some(upload), role_arn: None, ..new_job("upload:mine.json".into()) };
+    let id = jobs.create(new).unwrap().job.id;
+    assert!(jobs.wait(id, LONG));
+    let seen = jobs.seen(id).unwrap().unwrap();
+    assert_eq!((seen.job.tally.registered, seen.job.tally.failed), (1, 1));
+    let failure = jobs.failures(&seen).unwrap()[0].to_string();
+    assert!(failure.starts_with("upload:mine.json line 2 "), "{failure}");
+    assert!(!file.exists(), "the file is not kept when the job has ended");
+
+    // A crash during an upload leaves a folder without a job.
+    let left = jobs.begin_upload(Format::Json).unwrap();
+    let folder = jobs.folder(left.job());
+    std::mem::forget(left);
+    drop(house.jobs(0));
+    assert!(!folder.exists());
+}
+
+#[test]
+fn a_cancelled_job_never_completes() {
+    let progress = crate::engine::JobProgress::new(JobId::from_bytes([0; 16]));
+    assert!(progress.set_status(JobStatus::Processing));
+    assert!(progress.begin_cancel());
+    for next in [JobStatus::Processing, JobStatus::Completing] {
+        assert!(!progress.set_status(next), "{next}");
+    }
+    assert!(!progress.begin_end());
+    assert_eq!(progress.snapshot().status, JobStatus::Cancelling);
+    let completing = crate::engine::JobProgress::new(JobId::from_bytes([0; 16]));
+    assert!(completing.set_status(JobStatus::Completing));
+    assert!(!completing.begin_cancel());
+}

@@ -24,6 +24,9 @@ const TALLIED: usize = 16;
 /// Pieces that are read from the store at a time.
 const PIECES: usize = 500;
 
+/// How the source of an uploaded file begins.
+const UPLOADED: &str = "upload:";
+
 /// Why a view could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
@@ -300,6 +303,10 @@ impl Inner {
 /// What an object is called, by its job's source.
 fn name_of(job: &ImportJob, key: &str) -> String {
     use pinport_model::SourceLocation::{Bucket, Path, Stdin};
+    // No URL begins so: it is a file that was uploaded.
+    if job.definition.source_text.starts_with(UPLOADED) {
+        return job.definition.source_text.clone();
+    }
     match &job.definition.source {
         Bucket { service, bucket, .. } => format!("{}://{bucket}/{key}", service.scheme()),
         Path(path) if path.ends_with(key) => path.display().to_string(),

@@ -160,7 +160,7 @@ impl Source {
 
     /// What an object is called in messages: `s3://bucket/key` or the path.
     pub fn url(&self, key: &str) -> String {
-        namer(&self.kind)(key)
+        self.namer()(key)
     }
 
     fn feed(&self, objects: Objects, seeks: bool, look: bool) -> Box<dyn Feed> {
@@ -177,7 +177,17 @@ impl Source {
     }
 
     fn stream(&self, feed: Box<dyn Feed>, start: u64) -> ObjectStream {
-        ObjectStream::new(feed, self.caps(), start, namer(&self.kind))
+        ObjectStream::new(feed, self.caps(), start, self.namer())
+    }
+
+    fn namer(&self) -> Box<dyn Fn(&str) -> String + Send> {
+        match (&self.kind, &self.options.shown_as) {
+            (Kind::Folder { only: Some(_), .. }, Some(name)) => {
+                let name = name.clone();
+                Box::new(move |_| name.clone())
+            }
+            (kind, _) => namer(kind),
+        }
     }
 
     fn caps(&self) -> Caps {

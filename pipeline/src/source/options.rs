@@ -38,6 +38,8 @@ pub struct SourceOptions {
     /// Files outside of this folder are not read, whatever links point to them. The folder has no links in
     /// its own path.
     pub within: Option<PathBuf>,
+    /// What a file is called in messages, instead of its path.
+    pub shown_as: Option<String>,
 }
 
 impl Default for SourceOptions {
@@ -57,6 +59,7 @@ impl Default for SourceOptions {
             cancel: CancellationToken::new(),
             settings: Settings::from_environment(),
             within: None,
+            shown_as: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use pinport_model::{ApplicationId, Format, ImportJob, JobId, SegmentId};
-use pinport_pipeline::jobs::{NewJob, Seen};
+use pinport_pipeline::jobs::{Created, NewJob, Seen};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -139,10 +139,14 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
         request: fingerprint(request, application.id),
         upload: None,
     };
-    let job = api.jobs.create(new).map_err(created)?;
-    // A retry hears how far the job has come.
-    let seen = api.jobs.see(job).map_err(viewed)?;
-    Response::json(StatusCode::CREATED, &api.import_job(seen)?)
+    let Created { job, new } = api.jobs.create(new).map_err(created)?;
+    let response = if new {
+        import_job_response(&job, Vec::new(), &api.options.account)
+    } else {
+        // A retry hears how far the job has come.
+        api.import_job(api.jobs.see(job).map_err(viewed)?)?
+    };
+    Response::json(StatusCode::CREATED, &response)
 }
 
 /// What all tries of one call have in common: SDKs send the same invocation id with each.

@@ -1,1 +1,516 @@
+//! The operations over a real server on port 0, spoken to as a client would; every answer of `/v1` is held
+//! against the shapes of the service model.
 
+mod shapes;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use pinport_model::JobId;
+use pinport_pipeline::{
+    engine::{Engine, EngineOptions},
+    jobs::{JobsOptions, Resolver, SourcesConfig},
+    source::{Settings, SourceOptions},
+};
+use pinport_store::memory::Memory;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::*;
+use crate::{
+    Limits,
+    access::{Access, KeyConfig, KeyRing},
+    http::{Listener, Server, serve},
+};
+use shapes::Shapes;
+
+const APP: &str = "0000000000000000000000000000000a";
+const LONG: Duration = Duration::from_secs(30);
+
+/// A server over the in-memory store.
+struct House {
+    folder: tempfile::TempDir,
+    address: std::net::SocketAddr,
+    jobs: Jobs,
+    shapes: Shapes,
+    _stop: DropGuard,
+}
+
+/// An answer.
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
+impl House {
+    async fn new(max_running: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        let sources = SourcesConfig { local_root: Some(root), ..SourcesConfig::default() };
+        let options = SourceOptions { settings: Settings::empty(), ..SourceOptions::default() };
+        let engine = EngineOptions { threads: 1, ..EngineOptions::default() };
+        let jobs = Jobs::start(
+            Arc::new(Memory::default()),
+            Arc::new(Engine::start(engine).unwrap()),
+            Resolver::new(sources, options).unwrap(),
+            JobsOptions { max_running, ..JobsOptions::new(folder.path().join("jobs")) },
+            tokio::runtime::Handle::current(),
+        )
+        .unwrap();
+        let metrics = Arc::new(Metrics::new("test"));
+        let server = Arc::new(Server {
+            router: router(jobs.clone(), ApiOptions::default(), Arc::clone(&metrics)),
+            access: Arc::new(Access::open()),
+            metrics,
+            limits: Limits::default(),
+        });
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (socket.local_addr().unwrap(), CancellationToken::new());
+        tokio::spawn(serve([Listener::new(socket, None)], server, stop.clone()));
+        Self { folder, address, jobs, shapes: Shapes::read(), _stop: stop.drop_guard() }
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        socket.write_all(body).await.unwrap();
+        let mut answer = Vec::new();
+        tokio::time::timeout(LONG, socket.read_to_end(&mut answer)).await.unwrap().unwrap();
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+        let mut body = answer[end + 4..].to_vec();
+        if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            body = unchunked(&body);
+        }
+        Answer { status: head[9..12].parse().unwrap(), head, body }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, "", b"").await
+    }
+
+    /// Calls an operation of the service and checks the answer's shape.
+    async fn call(&self, operation: &str, method: &str, path: &str, body: &Value) -> Value {
+        let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).unwrap() };
+        let answer = self.send(method, path, "Content-Type: application/json\r\n", &bytes).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, self.shapes.status(operation), "{operation}: {text}");
+        assert!(answer.header("x-amzn-requestid").is_some_and(|id| id.len() == 36));
+        if answer.status == 204 {
+            assert!(answer.body.is_empty());
+            return Value::Null;
+        }
+        let value = answer.json();
+        self.shapes.check_output(operation, &value);
+        value
+    }
+
+    /// Calls an operation that must fail; the message.
+    async fn fails(&self, method: &str, path: &str, body: &Value, status: u16, kind: &str) -> String {
+        let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).unwrap() };
+        let answer = self.send(method, path, "", &bytes).await;
+        let value = answer.json();
+        assert_eq!(
+            (answer.status, answer.header("x-amzn-errortype")),
+            (status, Some(kind)),
+            "{path}: {value}"
+        );
+        assert_eq!(answer.header("x-amzn-requestid"), value["RequestID"].as_str());
+        value["Message"].as_str().unwrap().to_owned()
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path: PathBuf = self.folder.path().join("root").join(name);
+        std::fs::write(&path, text).unwrap();
+        format!("file://{}", path.display())
+    }
+
+    async fn done(&self, id: &str) {
+        let (jobs, id) = (self.jobs.clone(), id.parse::<JobId>().unwrap());
+        assert!(tokio::task::spawn_blocking(move || jobs.wait(id, LONG)).await.unwrap());
+    }
+
+    async fn import(&self, body: &Value) -> Value {
+        self.call("CreateImportJob", "POST", &format!("/v1/apps/{APP}/jobs/import"), body).await
+    }
+}
+
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(at) = body.windows(2).position(|window| window == b"\r\n") {
+        let size = usize::from_str_radix(std::str::from_utf8(&body[..at]).unwrap(), 16).unwrap();
+        whole.extend_from_slice(&body[at + 2..at + 2 + size]);
+        body = &body[at + 4 + size..];
+    }
+    whole
+}
+
+const LINES: &str = "{\"Id\":\"e1\",\"Address\":\"a@x\",\"ChannelType\":\"EMAIL\",\"User\":{\"UserId\":\"u\"}}\n\
+     {\"Id\":\"e2\",\"Address\":\"+1\",\"ChannelType\":\"SMS\"}\n{\"Id\":\"e3\",\"ChannelType\":\"PIGEON\"}\n";
+
+#[tokio::test]
+async fn an_import_from_creation_to_its_segment() {
+    let house = House::new(2).await;
+    let url = house.file("a b.json", LINES);
+    let request = json!({
+        "Format": "JSON", "RoleArn": "role", "S3Url": url, "DefineSegment": true, "SegmentName": "all", "More": 1,
+    });
+    let created = house.import(&request).await;
+    let id = created["Id"].as_str().unwrap();
+    assert_eq!(created["JobStatus"], "CREATED");
+    assert_eq!(
+        created["Definition"],
+        json!({
+            "DefineSegment": true, "ExternalId": "000000000000", "Format": "JSON", "RegisterEndpoints": true,
+            "RoleArn": "role", "S3Url": url, "SegmentId": id, "SegmentName": "all",
+        })
+    );
+    assert!(created.get("CompletionDate").is_none());
+    // The segment can be asked for from the moment of the 201.
+    let segment = format!("/v1/apps/{APP}/segments/{id}");
+    house.call("GetSegment", "GET", &segment, &Value::Null).await;
+    house.done(id).await;
+
+    let job = format!("/v1/apps/{APP}/jobs/import/{id}");
+    let job = house.call("GetImportJob", "GET", &job, &Value::Null).await;
+    assert_eq!(job["JobStatus"], "COMPLETED");
+    assert_eq!((&job["TotalProcessed"], &job["TotalFailures"]), (&json!(3), &json!(1)));
+    assert_eq!(
+        (&job["TotalPieces"], &job["CompletedPieces"], &job["FailedPieces"]),
+        (&json!(1), &json!(1), &json!(0))
+    );
+    let failure = job["Failures"][0].as_str().unwrap();
+    assert!(failure.contains("a b.json line 3: ChannelType: \"PIGEON\" is not one of"), "{failure}");
+    assert!(job["CompletionDate"].as_str().unwrap().ends_with('Z'));
+
+    let found = house.call("GetSegment", "GET", &segment, &Value::Null).await;
+    assert_eq!(
+        (&found["Version"], &found["SegmentType"], &found["Name"]),
+        (&json!(1), &json!("IMPORT"), &json!("all"))
+    );
+    assert_eq!(
+        found["ImportDefinition"],
+        json!({
+            "ChannelCounts": { "EMAIL": 1, "SMS": 1 }, "ExternalId": "000000000000", "Format": "JSON",
+            "RoleArn": "role", "S3Url": url, "Size": 2,
+        })
+    );
+    // Added to: a new version.
+    let more =
+        json!({ "Format": "JSON", "RoleArn": "role", "S3Url": url, "DefineSegment": true, "SegmentId": id });
+    let second = house.import(&more).await;
+    assert_eq!(second["Definition"]["SegmentId"], id);
+    house.done(second["Id"].as_str().unwrap()).await;
+    let versions =
+        house.call("GetSegmentVersions", "GET", &format!("{segment}/versions"), &Value::Null).await;
+    let numbers: Vec<_> =
+        versions["Item"].as_array().unwrap().iter().map(|one| one["Version"].clone()).collect();
+    assert_eq!(numbers, [json!(2), json!(1)]);
+    house.call("GetSegmentVersion", "GET", &format!("{segment}/versions/1"), &Value::Null).await;
+    house.fails("GET", &format!("{segment}/versions/3"), &Value::Null, 404, "NotFoundException").await;
+    let of_segment =
+        house.call("GetSegmentImportJobs", "GET", &format!("{segment}/jobs/import"), &Value::Null).await;
+    assert_eq!(of_segment["Item"].as_array().unwrap().len(), 2);
+    house.call("DeleteSegment", "DELETE", &segment, &Value::Null).await;
+    house.fails("GET", &segment, &Value::Null, 404, "NotFoundException").await;
+}
+
+#[tokio::test]
+async fn pages_are_newest_first_and_tokens_belong_to_their_list() {
+    let house = House::new(0).await;
+    let url = house.file("a.json", LINES);
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        let body = json!({ "Format": "JSON", "RoleArn": "role", "S3Url": url });
+        made.insert(0, house.import(&body).await["Id"].clone());
+    }
+    let list = format!("/v1/apps/{APP}/jobs/import");
+    let (mut seen, mut token) = (Vec::new(), None);
+    loop {
+        let token_text = token.as_ref().map(|token| format!("&token={token}")).unwrap_or_default();
+        let page = house
+            .call("GetImportJobs", "GET", &format!("{list}?page-size=2{token_text}"), &Value::Null)
+            .await;
+        seen.extend(page["Item"].as_array().unwrap().iter().map(|job| job["Id"].clone()));
+        let Some(next) = page.get("NextToken") else { break };
+        token = Some(next.as_str().unwrap().to_owned());
+    }
+    assert_eq!(seen, made);
+    let token = token.unwrap();
+    let other = house.call("CreateApp", "POST", "/v1/apps", &json!({ "Name": "other" })).await;
+    let other = format!("/v1/apps/{}/jobs/import", other["Id"].as_str().unwrap());
+    let empty = house.call("GetImportJobs", "GET", &other, &Value::Null).await;
+    assert_eq!(empty, json!({ "Item": [] }));
+    for path in [
+        format!("{other}?token={token}"),
+        format!("/v1/apps/{APP}/segments?token={token}"),
+        format!("{list}?token=x"),
+        format!("{list}?page-size=0"),
+        format!("{list}?page-size=1001"),
+    ] {
+        house.fails("GET", &path, &Value::Null, 400, "BadRequestException").await;
+    }
+}
+
+#[tokio::test]
+async fn mistakes_in_a_request_are_400s_that_say_so() {
+    let house = House::new(2).await;
+    let url = house.file("a.json", LINES);
+    let jobs = format!("/v1/apps/{APP}/jobs/import");
+    let whole = json!({ "Format": "JSON", "RoleArn": "role", "S3Url": url });
+    let with = |member: &str, value: Value| {
+        let mut body = whole.clone();
+        body[member] = value;
+        body
+    };
+    for (body, told) in [
+        (json!({}), "Format is missing"),
+        (with("Format", json!("XML")), "Format \"XML\" is not one of CSV, JSON"),
+        (with("Format", json!("json")), "is not one of"),
+        (with("RoleArn", json!("")), "RoleArn is missing or empty"),
+        (with("S3Url", json!(null)), "S3Url is missing"),
+        (with("S3Url", json!("ftp://x/y")), "S3Url"),
+        (with("S3Url", json!("file:///etc/")), "is not below the folder"),
+        (with("RegisterEndpoints", json!(false)), "both false"),
+        (with("Format", json!("CSV")), "the header has none of the columns"),
+        (with("DefineSegment", json!("yes")), "The body is not the JSON"),
+    ] {
+        let message = house.fails("POST", &jobs, &body, 400, "BadRequestException").await;
+        assert!(message.contains(told), "{message}");
+    }
+    let segment = with("SegmentId", json!("0".repeat(32)));
+    house.fails("POST", &jobs, &segment, 404, "NotFoundException").await;
+    house.fails("GET", &format!("{jobs}/{}", "0".repeat(32)), &Value::Null, 404, "NotFoundException").await;
+    house.fails("GET", "/v1/apps/nothing/jobs/import", &Value::Null, 404, "NotFoundException").await;
+    house.fails("GET", "/v1/apps//jobs/import", &Value::Null, 404, "NotFoundException").await;
+    let message = house
+        .fails("GET", &format!("/v1/apps/{APP}/campaigns"), &Value::Null, 404, "NotFoundException")
+        .await;
+    assert!(message.contains("import jobs"), "{message}");
+    house.fails("PATCH", &jobs, &Value::Null, 405, "MethodNotAllowedException").await;
+    let options = house.send("OPTIONS", &jobs, "", b"").await;
+    assert_eq!((options.status, options.header("allow")), (200, Some("GET, HEAD, OPTIONS, POST")));
+    assert!(options.body.is_empty());
+}
+
+#[tokio::test]
+async fn a_retried_post_makes_one_job() {
+    let house = House::new(2).await;
+    let url = house.file("a.json", LINES);
+    let path = format!("/v1/apps/{APP}/jobs/import");
+    let body = serde_json::to_vec(&json!({ "Format": "JSON", "RoleArn": "role", "S3Url": url })).unwrap();
+    let mut ids = Vec::new();
+    for invocation in ["one", "one", "two"] {
+        let header = format!("amz-sdk-invocation-id: {invocation}\r\n");
+        ids.push(house.send("POST", &path, &header, &body).await.json()["Id"].clone());
+    }
+    assert_eq!(ids[0], ids[1]);
+    assert_ne!(ids[0], ids[2]);
+}
+
+#[tokio::test]
+async fn endpoints_are_put_read_and_deleted() {
+    let house = House::new(2).await;
+    let endpoint = format!("/v1/apps/{APP}/endpoints/user%40example.com%2F%2B1");
+    let body = json!({
+        "Address": "a@x", "ChannelType": "EMAIL", "Attributes": { "plan": ["pro"] },
+        "User": { "UserId": "u/1", "UserAttributes": { "city": ["Ulm"] } },
+    });
+    let accepted = house.call("UpdateEndpoint", "PUT", &endpoint, &body).await;
+    assert_eq!(accepted["Message"], "Accepted");
+    house.call("UpdateEndpoint", "PUT", &endpoint, &json!({ "OptOut": "ALL" })).await;
+    let found = house.call("GetEndpoint", "GET", &endpoint, &Value::Null).await;
+    assert_eq!((&found["Id"], &found["OptOut"]), (&json!("user@example.com/+1"), &json!("ALL")));
+    assert_eq!(found["Attributes"], json!({ "plan": ["pro"] }));
+    let batch = json!({ "Item": [
+        { "Id": "b", "Address": "b@x", "ChannelType": "EMAIL", "User": { "UserId": "u/1" } },
+        { "Id": "c", "Address": "c@x", "ChannelType": "EMAIL" },
+    ] });
+    let endpoints = format!("/v1/apps/{APP}/endpoints");
+    house.call("UpdateEndpointsBatch", "PUT", &endpoints, &batch).await;
+    let user = format!("/v1/apps/{APP}/users/u%2F1");
+    let of_user = house.call("GetUserEndpoints", "GET", &user, &Value::Null).await;
+    assert_eq!(of_user["Item"].as_array().unwrap().len(), 2);
+    assert_eq!(of_user["Item"][0]["User"]["UserAttributes"], json!({ "city": ["Ulm"] }));
+    // One bad item and nothing of the batch is stored.
+    let bad = json!({ "Item": [
+        { "Id": "d", "Address": "d@x", "ChannelType": "EMAIL" }, { "Id": "e", "ChannelType": "PIGEON" },
+    ] });
+    let message = house.fails("PUT", &endpoints, &bad, 400, "BadRequestException").await;
+    assert!(message.starts_with("Item[1]: ChannelType: \"PIGEON\""), "{message}");
+    house.fails("GET", &format!("{endpoints}/d"), &Value::Null, 404, "NotFoundException").await;
+    let message =
+        house.fails("PUT", &format!("{endpoints}/new"), &json!({}), 400, "BadRequestException").await;
+    assert!(message.contains("needs Address and ChannelType"), "{message}");
+    house.call("DeleteEndpoint", "DELETE", &format!("{endpoints}/c"), &Value::Null).await;
+    house.fails("DELETE", &format!("{endpoints}/c"), &Value::Null, 404, "NotFoundException").await;
+    house.call("DeleteUserEndpoints", "DELETE", &user, &Value::Null).await;
+    house.fails("GET", &user, &Value::Null, 404, "NotFoundException").await;
+}
+
+#[tokio::test]
+async fn applications_and_tags() {
+    let house = House::new(0).await;
+    let made =
+        house.call("CreateApp", "POST", "/v1/apps", &json!({ "Name": "shop", "tags": { "a": "1" } })).await;
+    let (id, arn) = (made["Id"].as_str().unwrap(), made["Arn"].as_str().unwrap());
+    assert_eq!(arn, format!("arn:aws:mobiletargeting:us-east-1:000000000000:apps/{id}"));
+    house.fails("POST", "/v1/apps", &json!({ "Name": "shop" }), 409, "ConflictException").await;
+    house.fails("POST", "/v1/apps", &json!({ "Name": "" }), 400, "BadRequestException").await;
+    let all = house.call("GetApps", "GET", "/v1/apps", &Value::Null).await;
+    assert_eq!(all["Item"].as_array().unwrap().len(), 1);
+    let tags = format!("/v1/tags/{}", arn.replace(':', "%3A").replace('/', "%2F"));
+    house.call("TagResource", "POST", &tags, &json!({ "tags": { "b": "2", "c": "3" } })).await;
+    house.call("UntagResource", "DELETE", &format!("{tags}?tagKeys=a&tagKeys=c"), &Value::Null).await;
+    let found = house.call("ListTagsForResource", "GET", &tags, &Value::Null).await;
+    assert_eq!(found, json!({ "tags": { "b": "2" } }));
+    house.fails("GET", "/v1/tags/arn%3Ax", &Value::Null, 404, "NotFoundException").await;
+    // An application with a job that has not ended stays.
+    let url = house.file("a.json", LINES);
+    let jobs = format!("/v1/apps/{id}/jobs/import");
+    let job = json!({ "Format": "JSON", "RoleArn": "role", "S3Url": url });
+    let job = house.call("CreateImportJob", "POST", &jobs, &job).await;
+    let app = format!("/v1/apps/{id}");
+    house.fails("DELETE", &app, &Value::Null, 409, "ConflictException").await;
+    let cancel = format!("/pinport/v1/jobs/{}/cancel", job["Id"].as_str().unwrap());
+    assert_eq!(house.send("POST", &cancel, "", b"").await.json()["progress"]["status"], "CANCELLED");
+    house.call("DeleteApp", "DELETE", &app, &Value::Null).await;
+    house.fails("GET", &app, &Value::Null, 404, "NotFoundException").await;
+}
+
+#[tokio::test]
+async fn our_own_view_of_jobs() {
+    let house = House::new(2).await;
+    let upload = "/pinport/v1/apps/shop/uploads?format=json&segment=all&name=mine.json";
+    let made = house.send("POST", upload, "", LINES.as_bytes()).await;
+    assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    house.done(&id).await;
+    let jobs = house.get("/pinport/v1/jobs?app=shop&status=COMPLETED&ended=true").await.json();
+    assert_eq!(jobs["jobs"][0]["id"], id.as_str());
+    assert_eq!(house.get("/pinport/v1/jobs?ended=false").await.json(), json!({ "jobs": [] }));
+    assert_eq!(house.get("/pinport/v1/jobs?status=DONE").await.status, 400);
+    let detail = house.get(&format!("/pinport/v1/jobs/{id}")).await.json();
+    assert_eq!(detail["job"]["progress"]["registered"], 2);
+    assert_eq!(detail["objects"][0]["name"], "upload:mine.json");
+    assert_eq!(detail["failures"][0]["line"], 3);
+    let failures = house.get(&format!("/pinport/v1/jobs/{id}/failures")).await;
+    assert_eq!(failures.json()["code"], "unknown_value");
+    let rejects = house.get(&format!("/pinport/v1/jobs/{id}/rejects")).await;
+    assert_eq!(rejects.body, LINES.lines().last().map(|line| format!("{line}\n")).unwrap().into_bytes());
+    assert_eq!(rejects.header("x-pinport-parts"), Some("1"));
+    assert_eq!(house.get(&format!("/pinport/v1/jobs/{id}/rejects?part=2")).await.status, 404);
+    for (path, status) in [("cancel", 409), ("pause", 409), ("resume", 409)] {
+        assert_eq!(
+            house.send("POST", &format!("/pinport/v1/jobs/{id}/{path}"), "", b"").await.status,
+            status
+        );
+    }
+    let metrics = String::from_utf8(house.get("/metrics").await.body).unwrap();
+    for line in [
+        "ImportedEndpointFailure_total 1",
+        "ImportJobFailure_total 0",
+        "ImportJobDuration_total ",
+        "pinport_jobs_ended_total{status=\"COMPLETED\"} 1",
+        "pinport_stage_busy_seconds_total{stage=\"parse\"} ",
+        "pinport_build_info{version=\"test\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    assert_eq!(metrics.matches("# EOF").count(), 1);
+    assert_eq!((house.get("/livez").await.status, house.get("/readyz").await.status), (200, 200));
+    let jobs = house.jobs.clone();
+    tokio::task::spawn_blocking(move || jobs.stop(LONG)).await.unwrap();
+    assert_eq!((house.get("/livez").await.status, house.get("/readyz").await.status), (200, 503));
+}
+
+#[tokio::test]
+async fn events_begin_with_how_things_stand() {
+    let house = House::new(0).await;
+    let url = house.file("a.json", LINES);
+    let job = house.import(&json!({ "Format": "JSON", "RoleArn": "role", "S3Url": url })).await;
+    let mut socket = TcpStream::connect(house.address).await.unwrap();
+    socket.write_all(b"GET /pinport/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    while !text.contains("\n\n\r\n") {
+        let mut part = [0; 4096];
+        let read = tokio::time::timeout(LONG, socket.read(&mut part)).await.unwrap().unwrap();
+        assert!(read > 0, "{text}");
+        text.push_str(std::str::from_utf8(&part[..read]).unwrap());
+    }
+    assert!(text.contains("content-type: text/event-stream"));
+    let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+    let sample: pinport_model::view::Sample = serde_json::from_str(data).unwrap();
+    assert_eq!(sample.jobs[0].id.to_string(), job["Id"].as_str().unwrap());
+}
+
+#[tokio::test]
+async fn every_route_is_in_the_document() {
+    let house = House::new(0).await;
+    let document = house.get("/openapi.json").await.json();
+    let router = router(house.jobs.clone(), ApiOptions::default(), Arc::new(Metrics::new("test")));
+    let mut routes = 0;
+    for route in router.routes() {
+        let method = route.method.to_ascii_lowercase();
+        let operation = &document["paths"][route.pattern][&method];
+        assert_eq!(operation["operationId"], route.name, "{} {}", route.method, route.pattern);
+        routes += 1;
+    }
+    let told = document["paths"].as_object().unwrap().values();
+    assert_eq!(routes, told.map(|methods| methods.as_object().unwrap().len()).sum::<usize>());
+    // What the service model has is where and as the model has it.
+    for (name, (method, path)) in house.shapes.operations() {
+        let listed = &document["paths"][path][method.to_ascii_lowercase()]["operationId"];
+        assert!(listed.is_null() || *listed == name, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_with_applications_sees_no_others() {
+    let only: ApplicationId = APP.parse().unwrap();
+    let config = KeyConfig {
+        id: "KEY".into(),
+        secret: crate::access::Secret::new("0123456789abcdef"),
+        applications: Some([only].into()),
+        read_only: false,
+        rate: None,
+    };
+    assert!(KeyRing::new([config]).is_ok());
+    let principal = Principal::new("KEY", crate::access::Applications::Only(Arc::new([only].into())), false);
+    let house = House::new(0).await;
+    let api = Api {
+        jobs: house.jobs.clone(),
+        options: ApiOptions::default(),
+        metrics: Arc::new(Metrics::new("test")),
+        tagging: Mutex::new(()),
+    };
+    house.call("CreateApp", "POST", "/v1/apps", &json!({ "Name": "foreign" })).await;
+    // Foreign and absent look the same, by name and by id.
+    let foreign = api.named_or_new(&principal, "foreign").unwrap_err().to_string();
+    let absent = api.named_or_new(&principal, "absent").unwrap_err().to_string();
+    assert_eq!(foreign.replace("foreign", "absent"), absent);
+    assert_eq!(api.named_or_new(&principal, APP).unwrap().id, only);
+}

@@ -34,7 +34,7 @@ pub(super) fn add(routes: &mut Routes) {
         blocking(move || {
             sync_upload(&upload).map_err(ApiError::internal)?;
             let new = NewJob { upload: Some(upload), ..wanted };
-            let job = api.jobs.create(new).map_err(created)?;
+            let job = api.jobs.create(new).map_err(created)?.job;
             let seen = api.jobs.see(job).map_err(viewed)?;
             Response::json(StatusCode::CREATED, &seen.view)
         })

@@ -14,7 +14,7 @@ use object_store::{
 };
 use pinport_model::location::Service;
 
-use super::profile::Profile;
+use super::{profile::Profile, sts};
 use crate::source::Settings;
 
 /// Who asks.
@@ -119,6 +119,7 @@ fn aws(
     profile: &Profile,
     connector: Connector,
 ) -> Result<Auth, String> {
+    let client = connector.0.clone();
     if settings.is_on("AWS_SKIP_SIGNATURE") || settings.is_on("AWS_NO_SIGN_REQUEST") {
         return Ok(Auth::Unsigned);
     }
@@ -173,7 +174,11 @@ fn aws(
     }
     let store = builder.build().map_err(|error| chain(&error))?;
     let pays = settings.is_on("AWS_REQUEST_PAYER") || settings.get("AWS_REQUEST_PAYER") == Some("requester");
-    Ok(Auth::Aws { provider: store.credentials().clone(), region: region.into(), pays })
+    let mut provider = store.credentials().clone();
+    if let Some(role) = sts::Role::new(region, settings)? {
+        provider = std::sync::Arc::new(role.assumed_by(provider, client));
+    }
+    Ok(Auth::Aws { provider, region: region.into(), pays })
 }
 
 fn azure_builder(settings: &Settings, container: &str) -> MicrosoftAzureBuilder {
@@ -220,7 +225,7 @@ impl HttpConnector for Connector {
 }
 
 /// Longest wait for an answer about credentials.
-const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[async_trait::async_trait]
 impl HttpService for Connector {

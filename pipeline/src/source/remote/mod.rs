@@ -9,6 +9,7 @@ mod auth;
 mod feed;
 mod profile;
 mod retry;
+mod sts;
 mod xml;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
