@@ -173,6 +173,7 @@ impl Engine {
     }
 
     /// Waits while too many runs wait for compaction: ingestion itself never holds.
+    #[expect(clippy::disallowed_methods, reason = "the engine tells nobody when a compaction ends")]
     pub(super) fn wait_for_room(&self) -> Result<()> {
         loop {
             self.check()?;
@@ -180,7 +181,6 @@ impl Engine {
                 return Ok(());
             }
             self.check_background()?;
-            // The engine tells nobody when a compaction ends.
             std::thread::sleep(Duration::from_millis(5));
         }
     }
