@@ -114,7 +114,7 @@ fn free_bytes(folder: &Path) -> u64 {
         let mut found: libc::statvfs = std::mem::zeroed();
         (libc::statvfs(path.as_ptr(), &mut found), found)
     };
-    if done == 0 { found.f_bavail as u64 * found.f_frsize as u64 } else { 0 }
+    if done == 0 { found.f_bavail * found.f_frsize } else { 0 }
 }
 
 /// A command that has not begun.

@@ -16,7 +16,7 @@ fn main() -> std::io::Result<()> {
     let look =
         Look { palette: Palette::from_environment(variable), symbols: Symbols::from_environment(variable) };
     let (sender, messages) = mpsc::sync_channel(64);
-    let (asked, effects) = mpsc::channel::<Effect>();
+    let (asked, effects) = mpsc::sync_channel::<Effect>(64);
     let begun = Timestamp::now();
     let now = move || (Timestamp::now().as_millis() - begun.as_millis()) as u64;
     let view = move |number: u64| {
@@ -45,7 +45,7 @@ fn main() -> std::io::Result<()> {
             };
             // A dashboard that is stopped loses samples; nobody waits for it.
             let _ = samples.try_send(Message::Sample(Box::new(sample)));
-            thread::sleep(Duration::from_millis(500));
+            thread::park_timeout(Duration::from_millis(500));
         }
     });
     thread::spawn(move || {

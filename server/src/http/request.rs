@@ -28,6 +28,7 @@ impl fmt::Display for RequestId {
 
 /// The body, as the route asked for it.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a request, and moved once")]
 pub(super) enum RequestBody {
     Whole(Bytes),
     Stream(BodyStream),
