@@ -146,7 +146,7 @@ pub(crate) struct ServeArgs {
     /// The account in ARNs, 12 digits [default: 000000000000]
     #[arg(long, env = "PINPORT_ACCOUNT", value_name = "DIGITS")]
     pub(crate) account: Option<String>,
-    /// A file with [[keys]]
+    /// A file with `keys` tables
     #[arg(long, env = "PINPORT_KEYS_FILE", value_name = "FILE")]
     pub(crate) keys_file: Option<PathBuf>,
     /// The certificate in PEM, its chain behind it

@@ -108,7 +108,7 @@ impl House {
 }
 
 fn options(block_bytes: usize, threads: usize) -> EngineOptions {
-    EngineOptions { block_bytes, threads, bytes_in_flight: 64 << 10 }
+    EngineOptions { block_bytes, threads, bytes_in_flight: 64 << 10, ..EngineOptions::default() }
 }
 
 /// Rows of which every tenth is broken, every seventh repeats an id, and some span lines in CSV.

@@ -1,7 +1,7 @@
 //! The operations: Pinpoint's that pinport covers, and pinport's own.
 //!
 //! Each file has the operations of one kind of thing and the shapes they read and answer; `routes` is the
-//! table of all of them. Operations ask the [`Principal`](crate::access::Principal) before they look anything
+//! table of all of them. Operations ask the [`Principal`] before they look anything
 //! up, and what blocks runs on threads made for blocking. Nothing here decides how a job runs (that is
 //! `pinport_pipeline::jobs`) or what an endpoint is (that is its parser).
 
