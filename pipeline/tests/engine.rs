@@ -1,5 +1,6 @@
 //! The engine over real files: pieces do not depend on how they were made, and whatever stops a job leaves
 //! it where it can go on.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 use std::{fs, io::Write as _, path::Path, sync::Arc, thread};
 

@@ -41,7 +41,7 @@ fn play(
     script: Vec<Option<Event>>,
     messages: Vec<Message>,
 ) -> (io::Result<()>, Terminal<TestBackend>, Vec<Effect>) {
-    let (sender, receiver) = mpsc::sync_channel(64);
+    let (sender, receiver) = mpsc::sync_channel(1 << 14);
     messages.into_iter().for_each(|message| sender.send(message).unwrap());
     let mut terminal = Terminal::new(TestBackend::new(80, 10)).unwrap();
     let mut dashboard = Dashboard::new(Options::default());
