@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Serve Pinpoint's Import Jobs API
     Serve(Box<ServeArgs>),
+    /// Watch a server's import jobs
+    Top(TopArgs),
     /// Look at the server's configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -202,6 +204,32 @@ impl From<LogFormatArg> for LogFormat {
             LogFormatArg::Json => Self::Json,
         }
     }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinport top
+  pinport top --server http://10.0.0.7:7465 --read-only
+  pinport top --once --json | jq .jobs[0].progress
+
+Without a terminal it prints a line for each job every 5 seconds. It watches servers without keys and TLS.")]
+pub(crate) struct TopArgs {
+    /// The server
+    #[arg(long, env = "PINPORT_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7465")]
+    pub(crate) server: String,
+    /// Print how the jobs stand and leave
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print samples as JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only watch: nothing can be cancelled, paused or created
+    #[arg(long, env = "PINPORT_READ_ONLY")]
+    pub(crate) read_only: bool,
+    /// Draw with ASCII characters only
+    #[arg(long, env = "PINPORT_ASCII")]
+    pub(crate) ascii: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ mod import;
 mod jobs;
 mod segment;
 mod serve;
+mod top;
 
 use std::{
     io::{self, Write as _},
@@ -14,6 +15,7 @@ use std::{
 use clap::CommandFactory as _;
 use serde::Serialize;
 
+pub(crate) use self::top::ClientError;
 use crate::{
     cli::{Cli, Command, ConfigCommand},
     sample,
@@ -24,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Import(args) => return import::run(&args),
         Command::Serve(args) => return serve::run(&args),
+        Command::Top(args) => top::run(&args)?,
         Command::Config(ConfigCommand::Check(args)) => serve::check(&args)?,
         Command::Endpoint(command) => endpoint::run(command)?,
         Command::Segment(command) => segment::run(command)?,

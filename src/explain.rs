@@ -9,6 +9,8 @@ use pinport_pipeline::{
 };
 use pinport_store::StoreError;
 
+use crate::commands::ClientError;
+
 /// The command was called in a way that cannot work.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
@@ -54,7 +56,8 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         JobError::Source(error) => error.hint().map(Into::into),
         _ => None,
     };
-    store.or_else(source).or_else(io).or_else(carried)
+    let server = || cause.downcast_ref::<ClientError>().and_then(ClientError::hint).map(Into::into);
+    store.or_else(server).or_else(source).or_else(io).or_else(carried)
 }
 
 fn store_hint(error: &StoreError) -> Option<String> {

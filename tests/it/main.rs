@@ -16,3 +16,4 @@ mod rejects;
 mod resume;
 mod s3;
 mod support;
+mod top;

@@ -1,0 +1,246 @@
+//! `pinport top`: watches the jobs of a server, on a terminal as the dashboard, else as lines.
+//!
+//! Here the network meets the dashboard: samples go in as they come, what it asks for is carried out by tasks,
+//! and neither ever waits for the other.
+
+mod client;
+mod effects;
+mod events;
+
+use std::{
+    env,
+    future::Future,
+    io::{self, IsTerminal as _, Write as _},
+    sync::mpsc::{SyncSender, TrySendError, sync_channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use pinport_model::{escape_controls, view::Sample};
+use pinport_tui::{
+    Connection, Look, Message, Options, Output, Palette, ProgressLines, Symbols, crossterm::terminal,
+    snapshot,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::client::ClientError;
+use self::{client::Client, effects::Desk};
+use super::write_line;
+use crate::cli::TopArgs;
+
+/// Messages that wait for the dashboard.
+const WAITING: usize = 32;
+/// How often lines are printed where there is no terminal.
+const LINES_EVERY: Duration = Duration::from_secs(5);
+/// How long a lost connection rests before it is tried again: at first, and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+/// How long tasks may clear up.
+const CLEAR_UP: Duration = Duration::from_millis(500);
+
+pub(super) fn run(args: &TopArgs) -> anyhow::Result<()> {
+    let client = Client::new(&args.server)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    if args.once {
+        runtime.block_on(once(&client, args.json))
+    } else if args.json || !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+        let show = if args.json { Lines::Json } else { Lines::Progress(ProgressLines::default(), None) };
+        runtime.block_on(follow(&client, show))
+    } else {
+        dashboard(client, args, runtime)
+    }
+}
+
+async fn once(client: &Client, json: bool) -> anyhow::Result<()> {
+    let sample = client.samples().await?.next().await?;
+    let mut out = io::stdout().lock();
+    if json {
+        write_line(&mut out, &sample)?
+    } else {
+        write!(out, "{}", snapshot(&sample))?
+    }
+    Ok(out.flush()?)
+}
+
+/// What is printed where there is no terminal.
+enum Lines {
+    Json,
+    /// With the time when lines were printed last.
+    Progress(ProgressLines, Option<Instant>),
+}
+
+impl Lines {
+    fn print(&mut self, sample: &Sample) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        match self {
+            Self::Json => write_line(&mut out, sample)?,
+            Self::Progress(lines, last) => {
+                lines.record(sample);
+                if last.is_none_or(|last| last.elapsed() >= LINES_EVERY) {
+                    *last = Some(Instant::now());
+                    for line in lines.lines(sample) {
+                        writeln!(out, "{line}")?;
+                    }
+                }
+            }
+        }
+        Ok(out.flush()?)
+    }
+}
+
+/// Prints until a signal comes.
+async fn follow(client: &Client, mut show: Lines) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let feed = feed(client, async |news| {
+        match news {
+            News::Sample(sample) => show.print(&sample)?,
+            News::Connected => {}
+            News::Lost(reason, retry_in) => {
+                let reason = escape_controls(&reason).into_owned();
+                // Nobody may be listening there.
+                let _ = writeln!(io::stderr(), "{reason}; next try in {:.1} s", retry_in.as_secs_f64());
+            }
+        }
+        Ok(())
+    });
+    tokio::select! {
+        ended = feed => ended,
+        () = signals.next() => Ok(()),
+    }
+}
+
+/// The dashboard has this thread; everything that waits for the network has another.
+fn dashboard(client: Client, args: &TopArgs, runtime: Runtime) -> anyhow::Result<()> {
+    let variable = |name: &str| env::var(name).ok();
+    let symbols = if args.ascii { Symbols::Ascii } else { Symbols::from_environment(variable) };
+    let options = Options {
+        server: client.server().to_owned(),
+        look: Look { palette: Palette::from_environment(variable), symbols },
+        read_only: args.read_only,
+        ..Options::default()
+    };
+    let (send, messages) = sync_channel(WAITING);
+    let outbox = Outbox(send);
+    let (desk, orders) = Desk::open(outbox.clone());
+    let left = CancellationToken::new();
+    let signals = runtime.block_on(async { Signals::new() })?;
+    let network = {
+        let left = left.clone();
+        thread::Builder::new().name("network".into()).spawn(move || {
+            let work = async {
+                tokio::join!(show(&client, &outbox), orders.serve(&client, &outbox), quit(signals, &outbox))
+            };
+            runtime.block_on(left.run_until_cancelled(work));
+            runtime.shutdown_timeout(CLEAR_UP);
+        })?
+    };
+    let summary = pinport_tui::run(options, Output::Stdout, &messages, |effect| desk.take(effect));
+    left.cancel();
+    // If it panicked there is nothing to clear up.
+    let _ = network.join();
+    let mut out = io::stdout().lock();
+    write!(out, "{}", summary?)?;
+    Ok(out.flush()?)
+}
+
+/// Shows what comes from the server.
+async fn show(client: &Client, outbox: &Outbox) -> anyhow::Result<()> {
+    feed(client, async |news| {
+        match news {
+            News::Sample(sample) => outbox.offer(Message::Sample(sample)),
+            News::Connected => outbox.deliver(Message::Connection(Connection::Connected)).await,
+            News::Lost(reason, retry_in) => {
+                outbox.deliver(Message::Connection(Connection::Disconnected { reason, retry_in })).await;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Lets the dashboard leave when a signal comes.
+async fn quit(mut signals: Signals, outbox: &Outbox) {
+    signals.next().await;
+    tokio::join!(outbox.deliver(Message::Quit), async {
+        signals.next().await;
+        // A terminal that takes nothing holds the dashboard; a second signal does not wait for it.
+        let _ = terminal::disable_raw_mode();
+        std::process::abort();
+    });
+}
+
+/// What comes from the server.
+enum News {
+    Connected,
+    Sample(Box<Sample>),
+    Lost(String, Duration),
+}
+
+/// Follows the event stream and connects again when it breaks; ends when `tell` fails.
+async fn feed(client: &Client, mut tell: impl AsyncFnMut(News) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut rest = RETRY.0;
+    loop {
+        let error = match client.samples().await {
+            Err(error) => error,
+            Ok(mut samples) => {
+                tell(News::Connected).await?;
+                loop {
+                    match samples.next().await {
+                        Ok(sample) => {
+                            rest = RETRY.0;
+                            tell(News::Sample(sample)).await?;
+                        }
+                        Err(error) => break error,
+                    }
+                }
+            }
+        };
+        tell(News::Lost(error.to_string(), rest)).await?;
+        tokio::time::sleep(rest).await;
+        rest = (rest * 2).min(RETRY.1);
+    }
+}
+
+/// The way to the dashboard. It is never blocked on: a dashboard that is stopped takes nothing.
+#[derive(Debug, Clone)]
+struct Outbox(SyncSender<Message>);
+
+impl Outbox {
+    /// Sends the message if there is room; the next one tells the same and more.
+    fn offer(&self, message: Message) {
+        let _ = self.0.try_send(message);
+    }
+
+    /// Sends the message as soon as there is room.
+    async fn deliver(&self, mut message: Message) {
+        while let Err(TrySendError::Full(back)) = self.0.try_send(message) {
+            message = back;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// The signals that end the command.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    fn next(&mut self) -> impl Future<Output = ()> {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+        }
+    }
+}

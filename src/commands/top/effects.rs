@@ -1,0 +1,341 @@
+//! Carries out what the dashboard asks for. What it looks at is asked one at a time, the newest question first;
+//! what it does, in order.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use pinport_model::{Failure, Format, JobId, SourceLocation};
+use pinport_tui::{Effect, FailuresPage, FailuresQuery, ImportRequest, Message};
+use reqwest::{Method, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{
+    fs::File,
+    io::{AsyncWriteExt as _, BufWriter},
+    sync::{mpsc, watch},
+};
+
+use super::{
+    Outbox,
+    client::{Client, ClientError},
+};
+
+/// What is done that waits for its turn.
+const WAITING: usize = 32;
+/// A failure is a line of at most this size.
+const MAX_LINE: usize = 1 << 20;
+/// The role of imports that are made here: a server that asks for configured roles says so.
+const ROLE: &str = "arn:aws:iam::000000000000:role/pinport-top";
+
+/// Where effects are handed in.
+#[derive(Debug)]
+pub(super) struct Desk {
+    detail: watch::Sender<Option<JobId>>,
+    failures: watch::Sender<Option<FailuresQuery>>,
+    actions: mpsc::Sender<Effect>,
+    outbox: Outbox,
+}
+
+/// What was handed in and waits for its turn.
+#[derive(Debug)]
+pub(super) struct Orders {
+    detail: watch::Receiver<Option<JobId>>,
+    failures: watch::Receiver<Option<FailuresQuery>>,
+    actions: mpsc::Receiver<Effect>,
+}
+
+impl Orders {
+    /// Carries effects out until the desk is closed.
+    pub(super) async fn serve(self, client: &Client, outbox: &Outbox) {
+        let Self { detail, failures, mut actions } = self;
+        let details = answer(outbox, detail, async |job: &JobId| {
+            let detail = client.call(Method::GET, &format!("/pinport/v1/jobs/{job}"), None).await?;
+            Ok(Message::Detail(detail))
+        });
+        let pages = answer(outbox, failures, async |query: &FailuresQuery| {
+            Ok(Message::Failures(page(client, query).await?))
+        });
+        let work = async {
+            while let Some(effect) = actions.recv().await {
+                let (text, worked) = match act(client, effect).await {
+                    Ok(text) => (text, true),
+                    Err(text) => (text, false),
+                };
+                outbox.deliver(Message::EffectDone { text, worked }).await;
+            }
+        };
+        tokio::join!(details, pages, work);
+    }
+}
+
+impl Desk {
+    /// A desk, and what is handed in there.
+    pub(super) fn open(outbox: Outbox) -> (Self, Orders) {
+        let (detail, details) = watch::channel(None);
+        let (failures, pages) = watch::channel(None);
+        let (actions, work) = mpsc::channel(WAITING);
+        let orders = Orders { detail: details, failures: pages, actions: work };
+        (Self { detail, failures, actions, outbox }, orders)
+    }
+
+    /// Takes an effect in, without waiting.
+    pub(super) fn take(&self, effect: Effect) {
+        match effect {
+            Effect::RequestDetail(job) => drop(self.detail.send_replace(Some(job))),
+            Effect::RequestFailures(query) => drop(self.failures.send_replace(Some(query))),
+            // The dashboard's loop does these itself.
+            Effect::Copy(_) | Effect::Quit => {}
+            action => {
+                if self.actions.try_send(action).is_err() {
+                    let text = "too much is under way: try again when some of it is done".into();
+                    self.outbox.offer(Message::EffectDone { text, worked: false });
+                }
+            }
+        }
+    }
+}
+
+/// Answers the newest question until nobody asks any more; another question takes the place of one under way.
+async fn answer<Q: Clone + PartialEq>(
+    outbox: &Outbox,
+    mut questions: watch::Receiver<Option<Q>>,
+    ask: impl AsyncFn(&Q) -> Result<Message, ClientError>,
+) {
+    // The same trouble is not told with every question.
+    let mut told = String::new();
+    while questions.changed().await.is_ok() {
+        loop {
+            let Some(question) = questions.borrow_and_update().clone() else { break };
+            let other = async {
+                let other = questions.wait_for(|other| other.as_ref() != Some(&question)).await.is_ok();
+                if !other {
+                    // Nobody asks any more: the answer still comes, and then this ends.
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                answer = ask(&question) => {
+                    match answer {
+                        Ok(message) => {
+                            told.clear();
+                            outbox.deliver(message).await;
+                        }
+                        // The event stream breaks too, and tells.
+                        Err(ClientError::Unreachable { .. }) => {}
+                        Err(error) => {
+                            let text = error.to_string();
+                            if text != told {
+                                told.clone_from(&text);
+                                outbox.deliver(Message::EffectDone { text, worked: false }).await;
+                            }
+                        }
+                    }
+                    break;
+                }
+                () = other => {}
+            }
+        }
+    }
+}
+
+/// The first failures that a query wants.
+async fn page(client: &Client, query: &FailuresQuery) -> Result<FailuresPage, ClientError> {
+    let mut page = FailuresPage { query: query.clone(), entries: Vec::new(), more: false };
+    let path = format!("/pinport/v1/jobs/{}/failures", query.job);
+    let mut response = client.send(Method::GET, &path, None).await?;
+    let mut line = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| client.broken(&error))? {
+        for part in chunk.split_inclusive(|byte| *byte == b'\n') {
+            line.extend_from_slice(part);
+            if line.len() > MAX_LINE {
+                return Err(ClientError::Strange { what: "a failure is too long".into() });
+            }
+            if !part.ends_with(b"\n") {
+                continue;
+            }
+            let failure: Failure = serde_json::from_slice(&line)
+                .map_err(|error| ClientError::Strange { what: error.to_string() })?;
+            line.clear();
+            if query.matches(&failure) {
+                if page.entries.len() == FailuresQuery::LIMIT {
+                    page.more = true;
+                    return Ok(page);
+                }
+                page.entries.push(failure);
+            }
+        }
+    }
+    Ok(page)
+}
+
+/// Does it, and says in a sentence what was done or why not.
+async fn act(client: &Client, effect: Effect) -> Result<String, String> {
+    let (job, verb, done) = match effect {
+        Effect::Cancel(job) => (job, "cancel", "is cancelled"),
+        Effect::Pause(job) => (job, "pause", "is paused"),
+        Effect::Resume(job) => (job, "resume", "goes on"),
+        Effect::SaveFailures { job, path } => return save_failures(client, job, &path).await,
+        Effect::SaveRejects { job, path } => return save_rejects(client, job, &path).await,
+        Effect::CreateImport(import) => return create(client, import).await,
+        Effect::RequestDetail(_) | Effect::RequestFailures(_) | Effect::Copy(_) | Effect::Quit => {
+            return Err("this is not asked of a server".into());
+        }
+    };
+    let path = format!("/pinport/v1/jobs/{job}/{verb}");
+    let answer = client.send(Method::POST, &path, None).await;
+    answer.map_err(|error| error.to_string())?;
+    Ok(format!("job {job} {done}"))
+}
+
+async fn save_failures(client: &Client, job: JobId, path: &Path) -> Result<String, String> {
+    let from = format!("/pinport/v1/jobs/{job}/failures");
+    let response = client.send(Method::GET, &from, None).await.map_err(|error| error.to_string())?;
+    let bytes = save(client, response, path).await?;
+    Ok(format!("{bytes} bytes of failures are in {}", path.display()))
+}
+
+/// CSV objects with another header have their rejects in another part, which becomes another file.
+async fn save_rejects(client: &Client, job: JobId, path: &Path) -> Result<String, String> {
+    let (mut part, mut bytes) = (1, 0);
+    loop {
+        let from = format!("/pinport/v1/jobs/{job}/rejects?part={part}");
+        let response = client.send(Method::GET, &from, None).await.map_err(|error| error.to_string())?;
+        let parts = response.headers().get("x-pinport-parts").and_then(|parts| parts.to_str().ok());
+        let parts: u32 = parts.and_then(|parts| parts.parse().ok()).unwrap_or(1);
+        if parts == 0 {
+            return Err(format!("job {job} has no rejects"));
+        }
+        bytes += save(client, response, &part_path(path, part)).await?;
+        if part >= parts {
+            let more = if parts > 1 { format!(", in {parts} files") } else { String::new() };
+            return Ok(format!("{bytes} bytes of rejects are in {}{more}", path.display()));
+        }
+        part += 1;
+    }
+}
+
+/// `mend.csv`, `mend.2.csv`, …
+fn part_path(path: &Path, part: u32) -> PathBuf {
+    match path.extension() {
+        _ if part == 1 => path.to_owned(),
+        Some(extension) => path.with_extension(format!("{part}.{}", extension.to_string_lossy())),
+        None => path.with_extension(part.to_string()),
+    }
+}
+
+/// A new file that goes away again unless it was written whole.
+struct NewFile<'a> {
+    path: &'a Path,
+    whole: bool,
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if !self.whole {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+}
+
+/// Writes an answer to a new file; gives its length.
+async fn save(client: &Client, mut response: Response, path: &Path) -> Result<u64, String> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            format!("{} is there already: choose another name", path.display())
+        }
+        _ => format!("failed to write {}: {error}", path.display()),
+    };
+    let file = File::create_new(path).await.map_err(failed)?;
+    let mut new = NewFile { path, whole: false };
+    let mut file = BufWriter::with_capacity(256 << 10, file);
+    let mut bytes = 0;
+    while let Some(chunk) = response.chunk().await.map_err(|error| client.broken(&error).to_string())? {
+        file.write_all(&chunk).await.map_err(failed)?;
+        bytes += chunk.len() as u64;
+    }
+    file.flush().await.map_err(failed)?;
+    new.whole = true;
+    Ok(bytes)
+}
+
+async fn create(client: &Client, import: ImportRequest) -> Result<String, String> {
+    if import.max_failures.is_some() {
+        return Err("a budget for one job cannot be set here: leave it empty, the server's own holds".into());
+    }
+    let url = match &import.source {
+        SourceLocation::Bucket { .. } => import.source_text.clone(),
+        SourceLocation::Path(path) if path.is_absolute() => format!("file://{}", path.display()),
+        SourceLocation::Path(_) | SourceLocation::Stdin => {
+            return Err("the server reads s3://, gs://, az:// or an absolute path on its own machine".into());
+        }
+    };
+    let format = match import.format {
+        Format::Csv => "CSV",
+        Format::Json => "JSON",
+    };
+    let mut body = json!({
+        "Format": format,
+        "S3Url": url,
+        "RoleArn": ROLE,
+        "RegisterEndpoints": import.register_endpoints,
+        "DefineSegment": import.segment_name.is_some(),
+    });
+    if let Some(name) = &import.segment_name {
+        body["SegmentName"] = name.as_str().into();
+    }
+    let create = async {
+        let application = application(client, &import.application).await?;
+        let path = format!("/v1/apps/{application}/jobs/import");
+        client.call::<Named>(Method::POST, &path, Some(body)).await
+    };
+    let job = create.await.map_err(|error| error.to_string())?;
+    Ok(format!("job {} imports {url}", job.id))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Named {
+    id: String,
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Applications {
+    item: Vec<Named>,
+    next_token: Option<String>,
+}
+
+/// The id of an application by its name or id, made on its first use.
+async fn application(client: &Client, name: &str) -> Result<String, ClientError> {
+    let mut token = String::new();
+    loop {
+        let path = format!("/v1/apps?page-size=1000&token={token}");
+        let page: Applications = client.call(Method::GET, &path, None).await?;
+        let is = |found: &Named| found.name.as_deref() == Some(name) || found.id == name;
+        if let Some(found) = page.item.into_iter().find(is) {
+            return Ok(found.id);
+        }
+        match page.next_token {
+            Some(next) if next != token => token = next,
+            _ => break,
+        }
+    }
+    let body: Value = json!({ "Name": name });
+    let made: Named = client.call(Method::POST, "/v1/apps", Some(body)).await?;
+    Ok(made.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_names_of_their_own() {
+        assert_eq!(part_path(Path::new("a/mend.csv"), 1), Path::new("a/mend.csv"));
+        assert_eq!(part_path(Path::new("a/mend.csv"), 2), Path::new("a/mend.2.csv"));
+        assert_eq!(part_path(Path::new("mend"), 3), Path::new("mend.3"));
+    }
+}
