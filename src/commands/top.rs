@@ -66,6 +66,7 @@ async fn once(client: &Client, json: bool) -> anyhow::Result<()> {
 }
 
 /// What is printed where there is no terminal.
+#[expect(clippy::large_enum_variant, reason = "one a process")]
 enum Lines {
     Json,
     /// With the time when lines were printed last.
