@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Context as _;
 use pinport_model::{Application, ApplicationId, ImportJob, JobId, Segment, Timestamp};
 use pinport_pipeline::engine::files;
 use pinport_store::{
@@ -157,14 +156,6 @@ impl Data {
 
 /// The first `limit` failures in a job's folder, as lines of text.
 pub(crate) fn first_failures(folder: &Path, limit: usize) -> anyhow::Result<Vec<String>> {
-    use std::io::BufRead as _;
-
-    let path = files::failures_path(folder);
-    let Ok(file) = std::fs::File::open(&path) else { return Ok(Vec::new()) };
-    let lines = std::io::BufReader::new(file).lines().take(limit);
-    let read = |line: std::io::Result<String>| {
-        let failure: pinport_model::Failure = serde_json::from_str(&line?)?;
-        anyhow::Ok(failure.to_string())
-    };
-    lines.map(read).collect::<Result<_, _>>().with_context(|| format!("failed to read {}", path.display()))
+    let failures = files::first_failures(folder, u64::MAX, limit)?;
+    Ok(failures.iter().map(ToString::to_string).collect())
 }

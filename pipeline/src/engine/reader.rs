@@ -239,9 +239,7 @@ impl Reader {
             progress.add(Counter::Failed, failed);
             if let Some(whole) = piece.put(place, CollectedBlock { parsed, name }) {
                 // The worker that completes a piece builds it at once: its blocks are warm, and nothing waits.
-                let outcome = super::guarded(|| build(whole)).and_then(|outcome| outcome);
-                // Nobody listens any more when the job has ended already.
-                let _ = built.send(outcome);
+                deliver(&*build, whole, &built);
             }
         };
         if self.lane.push(task, &self.cancel) { Ok(()) } else { Err(JobError::Cancelled) }
@@ -270,10 +268,7 @@ impl Reader {
         let end = PieceEnd { position, complete: done.complete, error: done.error };
         if let Some(whole) = done.piece.close(end) {
             let (build, built) = (Arc::clone(&self.build), self.built.clone());
-            self.lane.push_urgent(move |_| {
-                let outcome = super::guarded(|| build(whole)).and_then(|outcome| outcome);
-                let _ = built.send(outcome);
-            });
+            self.lane.push_urgent(move |_| deliver(&*build, whole, &built));
         }
     }
 
@@ -290,6 +285,13 @@ impl Current {
         // Of several objects that fail in one piece, the first is told; the plan tells which are incomplete.
         self.error.get_or_insert_with(|| super::with_causes(error));
     }
+}
+
+/// Builds a whole piece and hands it to the committer.
+fn deliver(build: &Build, whole: WholePiece, built: &mpsc::SyncSender<Result<BuiltPiece, JobError>>) {
+    let outcome = super::guarded(|| build(whole)).and_then(|outcome| outcome);
+    // Nobody listens any more when the job has ended already.
+    let _ = built.send(outcome);
 }
 
 fn refuse(name: &str, refused: &ObjectRefused) -> SourceError {
