@@ -26,7 +26,7 @@ use pinport_server::{
 };
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -118,10 +118,12 @@ async fn work(args: &ServeArgs, config: &Config, checked: Checked) -> anyhow::Re
         metrics,
         limits: Limits::default(),
     });
+    // Before anybody can know that there is a server to signal.
+    let heard = Signals::new()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     announce(&format!("{scheme}://{address}"), access.is_open(), &config.data)?;
     let shutdown = CancellationToken::new();
-    let signals = tokio::spawn(signals(args.clone(), access, tls.clone(), shutdown.clone()));
+    let signals = tokio::spawn(signals(heard, args.clone(), access, tls.clone(), shutdown.clone()));
     let resting = {
         // Jobs rest while the last requests are answered.
         let (jobs, shutdown, drain) = (jobs.clone(), shutdown.clone(), config.drain);
@@ -181,21 +183,37 @@ fn announce(url: &str, open: bool, data: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// What is told by signal.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// From here on none of them ends the process by itself.
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// The first SIGTERM or SIGINT stops in good order, a second at once. SIGHUP reads keys and certificate again.
 async fn signals(
+    mut heard: Signals,
     args: ServeArgs,
     access: Arc<Access>,
     tls: Option<Arc<Tls>>,
     shutdown: CancellationToken,
-) -> io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+) {
     loop {
         let stop = tokio::select! {
-            _ = interrupt.recv() => true,
-            _ = terminate.recv() => true,
-            _ = hangup.recv() => false,
+            _ = heard.interrupt.recv() => true,
+            _ = heard.terminate.recv() => true,
+            _ = heard.hangup.recv() => false,
         };
         if !stop {
             reload(&args, &access, tls.as_deref());
