@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod client;
 mod commands;
 mod compat;
 mod disk;
@@ -20,5 +21,7 @@ mod rejects;
 mod resume;
 mod s3;
 mod serve_faults;
+mod served;
+mod serving;
 mod support;
 mod top;

@@ -141,6 +141,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
         external_id: body.external_id.filter(|id| !id.is_empty()),
         request: fingerprint(request, application.id),
         upload: None,
+        max_failures: None,
     };
     let Created { job, new } = api.jobs.create(new).map_err(created)?;
     let response = if new {
