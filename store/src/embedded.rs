@@ -198,7 +198,7 @@ impl Store for Embedded {
     }
 
     fn finish_job(&self, job: &ImportJob, replace: bool) -> Result<()> {
-        let _control = self.engine.control();
+        let mut control = self.engine.control();
         lifecycle::check_finish(self.job(job.id)?.as_ref(), job)?;
         let mut batch = WriteBatch::default();
         if let Some(id) = job.definition.segment {
@@ -210,7 +210,9 @@ impl Store for Embedded {
         }
         batch.put(keys::job(job.id), to_json(job)?);
         batch.delete(keys::open_job(job.id));
-        self.engine.write(batch)
+        self.engine.write(batch)?;
+        control.last_pieces.remove(&job.id);
+        Ok(())
     }
 
     fn job(&self, id: JobId) -> Result<Option<ImportJob>> {

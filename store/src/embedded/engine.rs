@@ -1,6 +1,7 @@
 //! RocksDB with our rules around it: what is acknowledged is durable, and nothing goes on after a failed write.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
+use pinport_model::JobId;
 use rocksdb::{
     BottommostLevelCompaction, ColumnFamilyDescriptor, CompactOptions, DB, DBPinnableSlice, DBRawIterator,
     IngestExternalFileOptions, Options, ReadOptions, WaitForCompactOptions, WriteBatch, WriteOptions,
@@ -34,10 +36,17 @@ pub(super) struct Engine {
     /// Why the store stopped, if it did.
     stopped: Mutex<Option<String>>,
     /// Held around whatever reads before it writes.
-    control: Mutex<()>,
+    control: Mutex<Control>,
     settling: Mutex<()>,
     /// Last, so that it is released when the database is closed.
     _lock: Lock,
+}
+
+/// What is known without asking the database.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// The last piece of jobs that committed one and have not ended. A scan for it would open every run in level 0.
+    pub(super) last_pieces: HashMap<JobId, u64>,
 }
 
 /// The options of sorted runs, made once: runs borrow them.
@@ -84,14 +93,14 @@ impl Engine {
                 pieces: run_options(Table::Pieces),
             },
             stopped: Mutex::new(None),
-            control: Mutex::new(()),
+            control: Mutex::default(),
             settling: Mutex::new(()),
             _lock: lock,
         })
     }
 
     /// Keeps others from changing what the caller reads before it writes.
-    pub(super) fn control(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn control(&self) -> MutexGuard<'_, Control> {
         self.control.lock()
     }
 

@@ -1,10 +1,12 @@
 //! Judges the records of a piece whose outcome depends on what is there: in the store, as committed so far,
 //! or in earlier records of the same piece.
 //!
-//! First everything the piece may ask about is read in sorted batches ([`Lookup`]); then the records are
-//! walked in source order ([`judge`]) without touching the store again.
+//! Most records of such a piece depend on nothing, and are written before its turn; the others are [`Late`]. At its
+//! turn everything it may ask about is read in sorted batches ([`Lookup`]); then the records are walked in source
+//! order ([`judge`]) without touching the store again. The rows of late records become runs of their own, which are
+//! newer than the first ones.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
     engine::Engine,
@@ -23,6 +25,47 @@ use crate::{
 
 /// Keys read at once: bounds what a piece of many updates holds in memory.
 const READ_AT_ONCE: usize = 1024;
+
+/// Which entries of a piece are written at its turn, by their place in it. Empty: none.
+#[derive(Debug)]
+pub(super) struct Late {
+    places: Vec<bool>,
+}
+
+impl Late {
+    /// An entry is late if it is not blind, or speaks of an endpoint of which such an entry speaks: the rows of
+    /// one endpoint stay together, because of its dates the first counts, of the rest the last.
+    pub(super) fn find(batches: &[DraftBatch], target: &Target) -> Self {
+        let entries =
+            || batches.iter().flat_map(|batch| batch.entries().iter().map(move |entry| (batch, entry)));
+        let mut ids = HashSet::new();
+        let mut any = false;
+        for (batch, entry) in entries().filter(|(_, entry)| !is_blind(entry, target)) {
+            any = true;
+            if entry.kind != DraftKind::UserOnly {
+                ids.insert(batch.bytes(entry.id));
+            }
+        }
+        if !any {
+            return Self { places: Vec::new() };
+        }
+        // Which copies a user without an endpoint adds to is only known at the turn.
+        let all = target.copies().is_some();
+        let is_late = |batch: &DraftBatch, entry| {
+            all || !is_blind(entry, target) || !ids.is_empty() && ids.contains(batch.bytes(entry.id))
+        };
+        Self { places: entries().map(|(batch, entry)| is_late(batch, entry)).collect() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Whether the entry at this place waits.
+    pub(super) fn has(&self, place: usize) -> bool {
+        self.places.get(place).copied().unwrap_or_default()
+    }
+}
 
 /// What the store holds of the endpoints and users that a piece asks about.
 #[derive(Default)]
@@ -205,20 +248,39 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Walks a piece in source order: the rows it comes to, and the records that failed.
+/// Walks a piece in source order: the rows its late entries come to, and the records that failed.
+///
+/// A user's attributes may come from early and from late entries. The late ones are written behind the early
+/// ones, so from the first late one on they bring along what early entries say of the user later.
 pub(super) fn judge<'a>(
     lookup: &'a Lookup,
     target: &Target,
     batches: &'a [DraftBatch],
+    late: &Late,
 ) -> Result<(Rows<'a>, Vec<Unresolved>)> {
     let copies = target.copies().is_some();
     let mut walk = Walk { lookup, copies, said: HashMap::new(), named: HashMap::new() };
     let mut rows = Rows::default();
     let mut unresolved = Vec::new();
+    let (mut late_users, mut noted) = (HashSet::new(), 0);
+    let mut place = 0;
     for batch in batches {
         for entry in batch.entries() {
             let (id, user) = (batch.bytes(entry.id), batch.bytes(entry.user));
             let user_record = batch.bytes(entry.user_record);
+            place += 1;
+            if !late.has(place - 1) {
+                // Who has which endpoint is all that others may ask about.
+                if !lookup.users.is_empty() && walk.may_be_asked(id, user) {
+                    walk.hear(batch, entry)?;
+                }
+                late_users.extend(rows.users[noted..].iter().map(|row| row.id));
+                if !user_record.is_empty() && late_users.contains(user) {
+                    rows.users.push(Row { id: user, record: user_record, user: &[] });
+                }
+                noted = rows.users.len();
+                continue;
+            }
             let mut fail = |reason| {
                 unresolved.push(Unresolved {
                     origin: batch.origin_of(entry),

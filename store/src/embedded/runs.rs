@@ -14,6 +14,7 @@ use rocksdb::SstFileWriter;
 use super::{
     engine::Engine,
     keys::{self, Key, Table},
+    resolve::Late,
 };
 use crate::{
     DraftBatch, DraftKind, Result,
@@ -61,12 +62,13 @@ pub(super) fn is_blind(entry: &Entry, target: &Target) -> bool {
     entry.kind == DraftKind::Blind && (target.copies().is_some() || !of_unknown_user)
 }
 
-/// The rows of a piece whose entries are all blind.
-pub(super) fn blind_rows<'a>(batches: &'a [DraftBatch], target: &Target) -> Rows<'a> {
+/// The rows of the entries of a piece that need not wait for its turn.
+pub(super) fn early_rows<'a>(batches: &'a [DraftBatch], late: &Late, target: &Target) -> Rows<'a> {
     let count = batches.iter().map(DraftBatch::len).sum();
     let mut rows = Rows { endpoints: Vec::with_capacity(count), ..Rows::default() };
-    for batch in batches {
-        for entry in batch.entries() {
+    let entries = batches.iter().flat_map(|batch| batch.entries().iter().map(move |entry| (batch, entry)));
+    for (nth, (batch, entry)) in entries.enumerate() {
+        if !late.has(nth) {
             rows.push(batch, entry, target);
         }
     }

@@ -7,7 +7,7 @@ use pinport_model::{ImportJob, JobId, PieceRecord};
 use super::{
     engine::{Engine, to_json},
     keys::{self, Table},
-    resolve,
+    resolve::{self, Late, Lookup},
     runs::{self, StagedFile, Target},
 };
 use crate::{DraftBatch, JobWriter, PreparedPiece, Result, StoreError, Unresolved, lifecycle};
@@ -25,55 +25,55 @@ pub(super) fn writer(engine: Arc<Engine>, job: &ImportJob, target: Target) -> Ar
 
 impl JobWriter for Writer {
     fn prepare(&self, piece: u64, batches: Vec<DraftBatch>) -> Result<Box<dyn PreparedPiece>> {
-        let mut entries = batches.iter().flat_map(DraftBatch::entries);
-        let state = if entries.all(|entry| runs::is_blind(entry, &self.target)) {
-            let rows = runs::blind_rows(&batches, &self.target);
-            State::Written(runs::write(&self.engine, &self.target, &rows)?)
-        } else {
-            State::Waiting(batches)
-        };
-        Ok(Box::new(Prepared { writer: self.clone(), piece, state }))
+        let late = Late::find(&batches, &self.target);
+        let rows = runs::early_rows(&batches, &late, &self.target);
+        let files = runs::write(&self.engine, &self.target, &rows)?;
+        let waiting = (!late.is_empty()).then_some((batches, late));
+        Ok(Box::new(Prepared { writer: self.clone(), piece, files, waiting }))
     }
 }
 
 struct Prepared {
     writer: Writer,
     piece: u64,
-    state: State,
-}
-
-enum State {
-    /// Records depend on what the store holds when it is the piece's turn.
-    Waiting(Vec<DraftBatch>),
-    Written(Vec<StagedFile>),
+    /// The runs that are written; what was waiting is behind the rest, and so the newer.
+    files: Vec<StagedFile>,
+    /// The piece, while some of its records depend on what the store holds at its turn.
+    waiting: Option<(Vec<DraftBatch>, Late)>,
 }
 
 impl PreparedPiece for Prepared {
     fn resolve(&mut self) -> Result<Vec<Unresolved>> {
-        let State::Waiting(batches) = &self.state else { return Ok(Vec::new()) };
+        let Some((batches, late)) = self.waiting.take() else { return Ok(Vec::new()) };
         let Writer { engine, target, .. } = &self.writer;
-        let lookup = resolve::Lookup::make(engine, target, batches)?;
-        let (rows, unresolved) = resolve::judge(&lookup, target, batches)?;
-        self.state = State::Written(runs::write(engine, target, &rows)?);
+        let lookup = Lookup::make(engine, target, &batches)?;
+        let (rows, unresolved) = resolve::judge(&lookup, target, &batches, &late)?;
+        self.files.extend(runs::write(engine, target, &rows)?);
         Ok(unresolved)
     }
 
     fn commit(self: Box<Self>, record: &PieceRecord) -> Result<()> {
         let Writer { engine, job, .. } = &self.writer;
-        let State::Written(files) = &self.state else {
+        if self.waiting.is_some() {
             return Err(StoreError::Conflict(format!("piece {} was not resolved", self.piece)));
-        };
+        }
         let key = keys::piece(*job, self.piece);
         let record = PieceRecord { piece: self.piece, ..record.clone() };
         let own = runs::write_one(engine, Table::Pieces, &key, &to_json(&record)?)?;
         engine.wait_for_room()?;
 
-        let _control = engine.control();
+        let mut control = engine.control();
         if engine.get(&keys::open_job(*job))?.is_none() {
             return Err(StoreError::Conflict(format!("job {job} has ended")));
         }
-        lifecycle::check_piece(last_piece_number(engine, *job)?, self.piece)?;
-        engine.ingest(files.iter().chain([&own]).map(StagedFile::path).collect())
+        let last = match control.last_pieces.get(job) {
+            Some(last) => Some(*last),
+            None => last_piece_number(engine, *job)?,
+        };
+        lifecycle::check_piece(last, self.piece)?;
+        engine.ingest(self.files.iter().chain([&own]).map(StagedFile::path).collect())?;
+        control.last_pieces.insert(*job, self.piece);
+        Ok(())
     }
 }
 
