@@ -15,6 +15,7 @@ use std::{
 use clap::CommandFactory as _;
 use serde::Serialize;
 
+pub(crate) use self::top::ClientError;
 use crate::{
     cli::{Cli, Command, ConfigCommand},
     sample,
@@ -29,7 +30,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config(ConfigCommand::Check(args)) => serve::check(&args)?,
         Command::Endpoint(command) => endpoint::run(command)?,
         Command::Segment(command) => segment::run(command)?,
-        Command::Jobs(command) => return jobs::run(command),
+        Command::Jobs(command) => jobs::run(command)?,
         Command::Sample(args) => sample::run(&args, &mut io::stdout().lock())?,
         Command::Completions { shell } => {
             // Rendered first: the generator panics when it cannot write.
@@ -42,7 +43,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// Writes `value` as one line of JSON.
-pub(crate) fn write_line(out: &mut impl io::Write, value: &impl Serialize) -> anyhow::Result<()> {
+fn write_line(out: &mut impl io::Write, value: &impl Serialize) -> anyhow::Result<()> {
     serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
     Ok(out.write_all(b"\n")?)
 }

@@ -71,11 +71,13 @@ pub struct ParsedBlock {
     pub origin: Origin,
     /// Where the next block begins.
     pub end: Origin,
-    /// The drafts of its good records, encoded.
+    /// Its good records.
+    pub registered: u64,
+    /// Their drafts, encoded; none if the block was only checked.
     pub drafts: DraftBatch,
     /// Good records by channel, by the order of [`Channel::ALL`].
     pub channels: [u64; Channel::ALL.len()],
-    /// Its failed records in source order. `read = drafts.len() + failed.len()`.
+    /// Its failed records in source order. `read = registered + failed.len()`.
     pub failed: Vec<FailedRecord>,
     /// The header of the object, for CSV: rejects need it.
     pub header: Option<Arc<CsvHeader>>,

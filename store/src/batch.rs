@@ -70,11 +70,19 @@ impl Drop for DraftBatch {
 impl DraftBatch {
     /// An empty batch of records that lie at or behind `origin`. `now` dates new endpoints.
     pub fn new(origin: Origin, now: Timestamp) -> Self {
-        Self { origin, now, memory: pool::take() }
+        Self { origin, now, memory: Memory::default() }
+    }
+
+    /// A bound on what [`DraftBatch::push`] would return for a draft that was read from `raw` bytes.
+    pub fn stored_at_most(draft: &Draft<'_>, raw: usize) -> usize {
+        record::stored_at_most(draft, raw)
     }
 
     /// Makes room for about this many records of this many bytes in all.
     pub fn reserve(&mut self, records: usize, bytes: usize) {
+        if self.memory.bytes() == 0 {
+            self.memory = pool::take();
+        }
         self.memory.entries.reserve(records);
         self.memory.arena.reserve(bytes);
     }

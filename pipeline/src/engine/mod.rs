@@ -202,6 +202,7 @@ impl Engine {
                 now: life.job.created,
             }),
             definition,
+            stores: store.is_some(),
             options: self.options,
             lane: Arc::clone(&lane),
             budget: self.budget.clone(),

@@ -160,7 +160,7 @@ impl WholePiece {
 impl Counts {
     fn count(&mut self, block: &ParsedBlock, name: &ObjectName) {
         let bytes = block.end.byte - block.origin.byte;
-        let registered = block.drafts.len() as u64;
+        let registered = block.registered;
         let failed = block.failed.len() as u64;
         self.tally.bytes += bytes;
         self.tally.read += registered;

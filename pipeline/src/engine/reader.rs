@@ -46,6 +46,8 @@ pub(super) struct Reader {
     pub(super) folder: PathBuf,
     pub(super) definition: Arc<ImportDefinition>,
     pub(super) context: Arc<ParseContext>,
+    /// Whether the records are stored; else they are only checked.
+    pub(super) stores: bool,
     pub(super) options: EngineOptions,
     pub(super) lane: Arc<Lane>,
     pub(super) budget: ByteBudget,
@@ -221,11 +223,15 @@ impl Reader {
         }
         let piece = Arc::clone(&current.piece);
         let (context, progress) = (Arc::clone(&self.context), Arc::clone(&self.progress));
+        let stores = self.stores;
         let (build, built, buffers) =
             (Arc::clone(&self.build), self.built.clone(), Arc::clone(&self.buffers));
         let task = move |parser: &mut crate::parse::Parser| {
             let begun = Instant::now();
-            let parsed = super::guarded(|| parser.parse(block, &context));
+            let parsed = super::guarded(|| match stores {
+                true => parser.parse(block, &context),
+                false => parser.check(block, &context),
+            });
             progress.busy(Stage::Parse, begun.elapsed());
             let parsed = match parsed {
                 Ok((parsed, buffer)) => {
@@ -235,7 +241,7 @@ impl Reader {
                 Err(panic) => return drop(built.send(Err(panic))),
             };
             let failed = parsed.failed.len() as u64;
-            progress.add(Counter::Parsed, parsed.drafts.len() as u64 + failed);
+            progress.add(Counter::Parsed, parsed.registered + failed);
             progress.add(Counter::Failed, failed);
             if let Some(whole) = piece.put(place, CollectedBlock { parsed, name }) {
                 // The worker that completes a piece builds it at once: its blocks are warm, and nothing waits.

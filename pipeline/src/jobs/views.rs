@@ -151,17 +151,15 @@ impl Jobs {
             classes: job.tally.classes,
             failures,
             objects,
-            skipped: job.plan.map_or(0, |plan| plan.skipped),
-            resumed: job.resumed,
             warnings: job.warnings,
             stages: Vec::new(),
             history: Vec::new(),
         })
     }
 
-    /// All jobs at this moment, as the first sample of a listener that has subscribed.
+    /// All jobs at this moment, as a listener's first sample; its sequence is 0.
     pub fn sample(&self) -> Sample {
-        self.inner.sample(false)
+        self.inner.sample(0)
     }
 
     /// What all jobs did since the process began, the running ones included.

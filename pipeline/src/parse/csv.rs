@@ -32,15 +32,20 @@ impl CsvReader {
         let mut origin = block.first;
         let (mut start, mut at) = (0, 0);
         while start < bytes.len() {
-            let end;
+            let (end, lines);
             if let Some(fault) = faults.next_if(|fault| fault.range.start == start) {
                 end = fault.range.end;
+                lines = newlines(&bytes[start..end]);
                 sink.fail(fault.reason.clone(), &bytes[start..end], origin);
                 at += self.places[at..].partition_point(|&place| (place as usize) < end);
             } else {
                 let first_place = at;
                 (end, at) = read_record(bytes, &self.places, start, at, &mut self.cells);
                 let record = &bytes[start..end];
+                lines = match self.cells.quoted {
+                    true => newlines(record),
+                    false => u64::from(record.last() == Some(&b'\n')),
+                };
                 // A blank line has no place but its end.
                 if !(at <= first_place + 1 && is_blank(record))
                     && let Err(reason) = self.read_one(record, whole, header, sink, slot, origin)
@@ -49,7 +54,7 @@ impl CsvReader {
                 }
             }
             origin.byte += (end - start) as u64;
-            origin.line += lines(bytes, start, end);
+            origin.line += lines;
             start = end;
         }
     }
@@ -86,9 +91,8 @@ impl CsvReader {
     }
 }
 
-/// Newlines in a record: nearly always the one at its end.
-fn lines(bytes: &[u8], start: usize, end: usize) -> u64 {
-    memchr::memchr_iter(b'\n', &bytes[start..end]).count() as u64
+fn newlines(record: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', record).count() as u64
 }
 
 /// The failure of a record that is not UTF-8 from `at` on.

@@ -10,6 +10,7 @@ use pinport_model::{
 
 use super::{
     Unknown,
+    decimal::{self, DIGITS, EXACT, POWERS},
     json_members::{DEMOGRAPHIC, LOCATION, Members, Name, Orders, Place, ROOT, Root, USER, UserMember},
     scan, validate,
 };
@@ -24,13 +25,6 @@ enum Number {
     Int(i64),
     Float(f64),
 }
-
-/// Powers of ten that a float holds exactly.
-const POWERS: [f64; 19] =
-    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
-
-/// Digits of the largest number that is read here: it fits 64 bits.
-const DIGITS: usize = 18;
 
 /// Reads one record.
 pub(super) struct Fast<'a, 'p> {
@@ -313,7 +307,7 @@ impl<'a, 'p> Fast<'a, 'p> {
             let number = digits as i64;
             return Some(Number::Int(if negative { -number } else { number }));
         }
-        if digits <= 1 << 53 {
+        if digits <= EXACT {
             // Both are exact, so the quotient is rounded once.
             let number = digits as f64 / POWERS[fraction];
             return Some(Number::Float(if negative { -number } else { number }));
@@ -323,13 +317,9 @@ impl<'a, 'p> Fast<'a, 'p> {
 
     /// Goes over digits; what they say may have wrapped.
     #[inline]
-    fn digits(&mut self, mut number: u64) -> u64 {
-        while let Some(byte) = self.byte()
-            && byte.is_ascii_digit()
-        {
-            number = number.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
-            self.at += 1;
-        }
+    fn digits(&mut self, number: u64) -> u64 {
+        let (number, end) = decimal::digits(self.bytes, self.at, number);
+        self.at = end;
         number
     }
 

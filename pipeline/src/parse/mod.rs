@@ -5,6 +5,7 @@
 //! in [`json`] and [`json_fast`], CSV in [`csv`]; both fill a draft and leave the last judgement to [`validate`].
 
 mod csv;
+mod decimal;
 mod json;
 mod json_fast;
 mod json_fault;
@@ -66,8 +67,17 @@ impl Parser {
 
     /// Parses a block. Returns its buffer too, to be given back to the splitter.
     pub fn parse(&mut self, block: Block, context: &ParseContext) -> (ParsedBlock, Vec<u8>) {
+        self.read(block, context, true)
+    }
+
+    /// Parses a block and judges its records by the same code, but keeps no drafts.
+    pub fn check(&mut self, block: Block, context: &ParseContext) -> (ParsedBlock, Vec<u8>) {
+        self.read(block, context, false)
+    }
+
+    fn read(&mut self, block: Block, context: &ParseContext, keeps: bool) -> (ParsedBlock, Vec<u8>) {
         let bytes = block.bytes();
-        let mut sink = Sink::new(&block, context, std::mem::take(&mut self.name));
+        let mut sink = Sink::new(&block, context, keeps, std::mem::take(&mut self.name));
         match &block.header {
             Some(header) => {
                 self.unknown.add_header(header);
@@ -75,11 +85,12 @@ impl Parser {
             }
             None => self.json.read(bytes, block.first, &mut sink, &mut self.draft, &mut self.unknown),
         }
-        let Sink { drafts, channels, failed, name, .. } = sink;
+        let Sink { registered, drafts, channels, failed, name, .. } = sink;
         self.name = name;
         let parsed = ParsedBlock {
             origin: block.origin,
             end: block.end,
+            registered,
             drafts,
             channels,
             failed,
@@ -93,6 +104,9 @@ impl Parser {
 /// Where drafts and failures of a block go.
 struct Sink<'c> {
     context: &'c ParseContext,
+    /// Whether drafts are kept.
+    keeps: bool,
+    registered: u64,
     drafts: DraftBatch,
     channels: [u64; Channel::ALL.len()],
     failed: Vec<FailedRecord>,
@@ -100,18 +114,35 @@ struct Sink<'c> {
 }
 
 impl<'c> Sink<'c> {
-    fn new(block: &Block, context: &'c ParseContext, name: String) -> Self {
+    fn new(block: &Block, context: &'c ParseContext, keeps: bool, name: String) -> Self {
         let mut drafts = DraftBatch::new(block.origin, context.now);
-        let bytes = block.bytes().len();
-        drafts.reserve(bytes / 256, bytes);
+        if keeps {
+            let bytes = block.bytes().len();
+            drafts.reserve(bytes / 256, bytes);
+        }
         let failed = block.lost.iter().cloned().collect();
-        Self { context, drafts, channels: [0; Channel::ALL.len()], failed, name }
+        let channels = [0; Channel::ALL.len()];
+        Self { context, keeps, registered: 0, drafts, channels, failed, name }
     }
 
     /// Judges and adds a draft that was read from `raw`.
     fn add(&mut self, draft: &mut Draft<'_>, raw: &[u8], origin: Origin) -> Judged {
         let limits = &self.context.limits;
         let kind = validate::kind(limits, draft)?;
+        // What is encoded only to be measured need not be when it is small for sure.
+        if self.keeps || DraftBatch::stored_at_most(draft, raw.len()) > limits.max_endpoint {
+            self.keep(draft, kind, raw, origin)?;
+        }
+        self.registered += 1;
+        if let Some(channel) = draft.channel {
+            self.channels[channel as usize] += 1;
+        }
+        Ok(())
+    }
+
+    /// Encodes a draft, and keeps it unless it is too large or only measured.
+    fn keep(&mut self, draft: &mut Draft<'_>, kind: DraftKind, raw: &[u8], origin: Origin) -> Judged {
+        let limits = &self.context.limits;
         let mut derived = [0; 36];
         let id = match (draft.id, draft.channel, draft.text(TextMember::Address)) {
             (Some(id), ..) => id,
@@ -120,18 +151,19 @@ impl<'c> Sink<'c> {
             }
             _ => "",
         };
-        let raw = if kind == DraftKind::Blind { &[] } else { &raw[..content_len(raw)] };
-        let stored = self.drafts.push(draft, kind, id, raw, origin);
-        if stored > limits.max_endpoint {
+        let kept_raw = if kind == DraftKind::Blind { &[] } else { &raw[..content_len(raw)] };
+        let stored = self.drafts.push(draft, kind, id, kept_raw, origin);
+        #[cfg(test)]
+        assert!(stored <= DraftBatch::stored_at_most(draft, raw.len()));
+        if stored > limits.max_endpoint || !self.keeps {
             self.drafts.pop();
+        }
+        if stored > limits.max_endpoint {
             let message = format!("the endpoint takes {stored} bytes, the limit is {}", limits.max_endpoint);
             return Err(Box::new(FailureReason::new(FailureCode::EndpointTooLarge, message)));
         }
         #[cfg(test)]
         tests::seen::note(draft, kind, id, origin);
-        if let Some(channel) = draft.channel {
-            self.channels[channel as usize] += 1;
-        }
         Ok(())
     }
 

@@ -40,6 +40,7 @@ fn parse_by(
     context: &ParseContext,
     block_bytes: usize,
 ) -> Said {
+    let checked = check_with(format, input, context, block_bytes);
     let options = SplitOptions { block_bytes, limits: context.limits };
     let mut splitter = Splitter::new(format, options, 0);
     let mut rest = input;
@@ -61,7 +62,35 @@ fn parse_by(
     }
     let seen = seen::take();
     assert_eq!(seen.len(), drafts);
+    assert_eq!(checked, (drafts as u64, failed.clone()));
     Said { drafts: seen, failed, unknown }
+}
+
+/// The good records and the failures, by a parser that only checks.
+fn check_with(
+    format: Format,
+    input: &[u8],
+    context: &ParseContext,
+    block_bytes: usize,
+) -> (u64, Vec<FailedRecord>) {
+    let options = SplitOptions { block_bytes, limits: context.limits };
+    let (mut splitter, mut parser) = (Splitter::new(format, options, 0), Parser::new());
+    let mut rest = input;
+    let (mut registered, mut failed) = (0, Vec::new());
+    loop {
+        match splitter.next(None).unwrap() {
+            Split::NeedInput if rest.is_empty() => splitter.finish(),
+            Split::NeedInput => rest = &rest[splitter.push(rest)..],
+            Split::Block(block) => {
+                let (parsed, buffer) = parser.check(block, context);
+                assert!(parsed.drafts.is_empty());
+                registered += parsed.registered;
+                failed.extend(parsed.failed);
+                splitter.give_back(buffer);
+            }
+            Split::End => return (registered, failed),
+        }
+    }
 }
 
 fn parse(format: Format, input: &str) -> Said {

@@ -8,6 +8,8 @@ use pinport_model::{
 use pinport_store::DraftKind;
 use uuid::Uuid;
 
+use super::decimal;
+
 /// A judgement of one record.
 pub(super) type Judged<T = ()> = Result<T, Box<FailureReason>>;
 
@@ -82,6 +84,9 @@ fn id(limits: &RecordLimits, member: &str, value: Option<&str>) -> Judged {
 
 /// The number in a CSV cell.
 pub(super) fn number(member: &str, name: Option<&str>, text: &str) -> Judged<f64> {
+    if let Some(number) = decimal::float(text) {
+        return Ok(number);
+    }
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(number),
         _ => {

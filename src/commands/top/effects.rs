@@ -17,8 +17,10 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use super::Outbox;
-use crate::client::{Client, ClientError};
+use super::{
+    Outbox,
+    client::{Client, ClientError},
+};
 
 /// What is done that waits for its turn.
 const WAITING: usize = 32;

@@ -1,0 +1,105 @@
+//! Reads plain decimal numbers, eight digits at a time. What is not plain is left to the standard library.
+
+/// Powers of ten that a float holds exactly.
+pub(super) const POWERS: [f64; 19] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
+
+/// Digits of the largest number that is read here: it fits 64 bits.
+pub(super) const DIGITS: usize = 18;
+
+/// Integers up to here are floats without rounding.
+pub(super) const EXACT: u64 = 1 << 53;
+
+const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// Appends the digits at `at` to `number`, which may wrap. Returns it and where they end.
+#[inline]
+pub(super) fn digits(bytes: &[u8], mut at: usize, mut number: u64) -> (u64, usize) {
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        // Digits become 0 to 9; a carry out of another byte only reaches those behind it.
+        let word = u64::from_le_bytes(*chunk) ^ 0x3030_3030_3030_3030;
+        let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
+        let count = others.trailing_zeros() as usize / 8;
+        if count == 0 {
+            return (number, at);
+        }
+        // The digits move to the end, behind zeros; then pairs, fours and all eight are joined.
+        let word = word << (64 - 8 * count);
+        let pairs = word.wrapping_mul(10).wrapping_add(word >> 8);
+        let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+        let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+        let value = low.wrapping_add(high) >> 32;
+        number = number.wrapping_mul(TENS[count]).wrapping_add(value);
+        at += count;
+        if count < 8 {
+            return (number, at);
+        }
+    }
+    while let Some(byte) = bytes.get(at)
+        && byte.is_ascii_digit()
+    {
+        number = number.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
+        at += 1;
+    }
+    (number, at)
+}
+
+/// The number that all of `text` is, if it is plain: digits, perhaps a sign before them and a fraction behind,
+/// few enough that one division rounds it as the standard library would.
+#[inline]
+pub(super) fn float(text: &str) -> Option<f64> {
+    let bytes = text.as_bytes();
+    let negative = bytes.first() == Some(&b'-');
+    let start = usize::from(negative);
+    let (mut number, mut end) = digits(bytes, start, 0);
+    let mut count = end - start;
+    let mut fraction = 0;
+    if count > 0 && bytes.get(end) == Some(&b'.') {
+        let from = end + 1;
+        (number, end) = digits(bytes, from, number);
+        fraction = end - from;
+        count += fraction;
+    }
+    if count == 0 || count > DIGITS || number > EXACT || end != bytes.len() {
+        return None;
+    }
+    let number = number as f64 / POWERS[fraction];
+    Some(if negative { -number } else { number })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn plain_numbers_are_what_the_standard_library_reads(text in "-?[0-9]{0,12}(\\.[0-9]{0,9})?[0-9a-z.]{0,1}") {
+            if let Some(number) = float(&text) {
+                prop_assert_eq!(number.to_bits(), text.parse::<f64>().unwrap().to_bits(), "{}", text);
+            }
+        }
+
+        #[test]
+        fn digits_end_at_the_first_other_byte(bytes in prop::collection::vec(any::<u8>(), 0..4), text in "[0-9]{0,19}") {
+            let all = [text.as_bytes(), &bytes].concat();
+            let count = all.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let value = all[..count].iter().fold(7_u64, |value, digit| {
+                value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))
+            });
+            prop_assert_eq!(digits(&all, 0, 7), (value, count));
+        }
+    }
+
+    #[test]
+    fn the_usual_ones_are_plain() {
+        for text in ["0", "-0", "47.606", "-122.33", "007.50", "9007199254740992", "1.000000000000000"] {
+            assert_eq!(float(text).map(f64::to_bits), text.parse().ok().map(f64::to_bits), "{text}");
+            assert!(float(text).is_some(), "{text}");
+        }
+        for text in ["", "-", ".5", "+1", "1e5", "inf", "1 ", "0x1", "1.2.3"] {
+            assert_eq!(float(text), None, "{text}");
+        }
+    }
+}
