@@ -54,8 +54,10 @@ Examples:
   pinport import s3://bucket/exports/ --format json --app shop --segment customers
   zcat contacts.csv.gz | pinport import - --format csv
   pinport import contacts.csv --format csv --check --max-failures 1%
+  pinport import contacts.csv --format csv --server http://127.0.0.1:7465
 
-S3 is reached by the usual AWS_* variables and profiles (AWS_ENDPOINT_URL_S3 for other services).
+With --server a file or standard input is uploaded and becomes a job there, which is followed to its end; a URL is
+read by the server itself. Without it, S3 is reached by the usual AWS_* variables and profiles (AWS_ENDPOINT_URL_S3 for other services).
 A killed import goes on behind its last committed piece when the same command is run again.
 
 Exit codes: 0 completed; 3 completed, with failed records; 4 over the failure budget; 5 stopped;
@@ -77,6 +79,8 @@ pub(crate) struct ImportArgs {
     pub(crate) segment_only: bool,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
     /// Read and judge every record, but store nothing
     #[arg(long, conflicts_with = "fresh", env = "PINPORT_CHECK")]
     pub(crate) check: bool,
@@ -213,11 +217,11 @@ Examples:
   pinport top --server http://10.0.0.7:7465 --read-only
   pinport top --once --json | jq .jobs[0].progress
 
-Without a terminal it prints a line for each job every 5 seconds. It watches servers without keys and TLS.")]
+Without a terminal it prints a line for each job every 5 seconds. Requests are signed with the usual AWS
+credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE, AWS_REGION) if the server asks for that.")]
 pub(crate) struct TopArgs {
-    /// The server
-    #[arg(long, env = "PINPORT_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7465")]
-    pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// Print how the jobs stand and leave
     #[arg(long)]
     pub(crate) once: bool,
@@ -230,6 +234,36 @@ pub(crate) struct TopArgs {
     /// Draw with ASCII characters only
     #[arg(long, env = "PINPORT_ASCII")]
     pub(crate) ascii: bool,
+}
+
+/// A server that may be asked instead of a data folder.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RemoteArgs {
+    /// Ask this server instead of the data folder
+    #[arg(long, env = "PINPORT_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// The certificates to trust, in PEM [default: the system's]
+    #[arg(long, env = "PINPORT_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+impl RemoteArgs {
+    /// The server, if one is named.
+    pub(crate) fn server(&self) -> Option<ServerArgs> {
+        let server = self.server.clone().filter(|server| !server.is_empty())?;
+        Some(ServerArgs { server, ca: self.ca.clone() })
+    }
+}
+
+/// A server that is always asked.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// The server
+    #[arg(long, env = "PINPORT_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7465")]
+    pub(crate) server: String,
+    /// The certificates to trust, in PEM [default: the system's]
+    #[arg(long, env = "PINPORT_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -263,6 +297,8 @@ pub(crate) struct AppArgs {
     pub(crate) app: String,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -304,10 +340,12 @@ pub(crate) enum SegmentCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobsCommand {
     /// List jobs, newest first
-    #[command(after_help = "Example:\n  pinport jobs ls --limit 5")]
+    #[command(after_help = "Example:\n  pinport jobs ls --server http://127.0.0.1:7465 --limit 5")]
     Ls {
         #[command(flatten)]
         data: DataArgs,
+        #[command(flatten)]
+        remote: RemoteArgs,
         /// At most this many
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: usize,
@@ -339,6 +377,23 @@ pub(crate) enum JobsCommand {
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         part: u32,
     },
+    /// Follow a server's job to its end and report it
+    #[command(after_help = "\
+Example:
+  pinport jobs wait last && echo everything is in
+
+Exit codes, as of an import: 0 completed; 3 completed, with failed records; 4 over the failure budget; 5 cancelled;
+1 the job failed, or the server cannot be asked; 2 wrong usage.")]
+    Wait(ServedJobArgs),
+    /// Cancel a server's job; what it committed stays
+    #[command(after_help = "Example:\n  pinport jobs cancel last; pinport jobs wait last")]
+    Cancel(ServedJobArgs),
+    /// Let a server's job rest behind its last committed piece
+    #[command(after_help = "Example:\n  pinport jobs pause last")]
+    Pause(ServedJobArgs),
+    /// Let a paused job go on
+    #[command(after_help = "Example:\n  pinport jobs resume last")]
+    Resume(ServedJobArgs),
 }
 
 #[derive(Debug, Args)]
@@ -347,19 +402,23 @@ pub(crate) struct JobArgs {
     pub(crate) job: String,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServedJobArgs {
+    /// The job's id, the beginning of it, or `last`
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 pub(crate) fn parse_budget(text: &str) -> Result<FailureBudget, String> {
-    match text.strip_suffix('%') {
-        Some(share) => match share.parse::<f64>() {
-            Ok(share) if (0.0..=100.0).contains(&share) => Ok(FailureBudget::Percent(share)),
-            _ => Err("a share lies between 0% and 100%".into()),
-        },
-        None => text
-            .parse()
-            .map(FailureBudget::Count)
-            .map_err(|_| "a number or a share such as 1% is expected".into()),
-    }
+    text.parse()
 }
 
 /// The default limits with these `name=value` changes.

@@ -15,7 +15,6 @@ use std::{
 use clap::CommandFactory as _;
 use serde::Serialize;
 
-pub(crate) use self::top::ClientError;
 use crate::{
     cli::{Cli, Command, ConfigCommand},
     sample,
@@ -30,7 +29,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config(ConfigCommand::Check(args)) => serve::check(&args)?,
         Command::Endpoint(command) => endpoint::run(command)?,
         Command::Segment(command) => segment::run(command)?,
-        Command::Jobs(command) => jobs::run(command)?,
+        Command::Jobs(command) => return jobs::run(command),
         Command::Sample(args) => sample::run(&args, &mut io::stdout().lock())?,
         Command::Completions { shell } => {
             // Rendered first: the generator panics when it cannot write.
@@ -43,7 +42,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// Writes `value` as one line of JSON.
-fn write_line(out: &mut impl io::Write, value: &impl Serialize) -> anyhow::Result<()> {
+pub(crate) fn write_line(out: &mut impl io::Write, value: &impl Serialize) -> anyhow::Result<()> {
     serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
     Ok(out.write_all(b"\n")?)
 }

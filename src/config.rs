@@ -1,134 +1,31 @@
 //! `pinport.toml`: what a server is told by its file. Flags and the environment come before it; defaults behind.
 
+mod file;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::Context as _;
-use pinport_model::{ApplicationId, RecordLimits};
-use pinport_pipeline::jobs::{Hidden, RoleConfig, SourcesConfig};
-use pinport_server::{
-    access::{KeyConfig, Rate, Secret},
-    log::LogFormat,
-};
-use serde::Deserialize;
+use pinport_model::RecordLimits;
+use pinport_pipeline::jobs::{RoleConfig, SourcesConfig};
+use pinport_server::{Limits, access::KeyConfig, log::LogFormat};
 
-use crate::{cli::ServeArgs, explain::Usage};
+use self::file::{File, HttpSection, read_keys};
+pub(crate) use self::file::{SegmentUpdate, Text, TlsFiles};
+use crate::cli::ServeArgs;
 
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "pinport.toml";
 
-/// The file, as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    listen: Option<SocketAddr>,
-    data: Option<PathBuf>,
-    insecure_listen: Option<bool>,
-    region: Option<String>,
-    account: Option<String>,
-    auto_create_apps: Option<bool>,
-    segment_update: Option<SegmentUpdate>,
-    tls: Option<TlsFiles>,
-    jobs: JobsSection,
-    engine: EngineSection,
-    limits: RecordLimits,
-    log: LogSection,
-    sources: SourcesSection,
-    roles: BTreeMap<String, RoleConfig>,
-    keys_file: Option<PathBuf>,
-    keys: Vec<KeySection>,
-}
-
-/// What an import into an existing segment does to its members.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SegmentUpdate {
-    /// Adds to them.
-    #[default]
-    Add,
-    /// Replaces them.
-    Replace,
-}
-
-/// The files of a certificate.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TlsFiles {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct JobsSection {
-    max_running: Option<u16>,
-    piece_kib: Option<u64>,
-    look_seconds: Option<u64>,
-    drain_seconds: Option<u64>,
-    max_failures: Option<toml::Value>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct EngineSection {
-    threads: Option<u16>,
-    memory_mib: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LogSection {
-    format: Option<LogFormat>,
-    filter: Option<String>,
-}
-
-/// The members of [`RoleConfig`] and those of the whole. (`flatten` would accept unknown members.)
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SourcesSection {
-    endpoint: Option<String>,
-    region: Option<String>,
-    access_key_id: Option<String>,
-    secret_access_key: Option<Hidden>,
-    session_token: Option<Hidden>,
-    profile: Option<String>,
-    environment: Option<bool>,
-    unsigned: bool,
-    sts_endpoint: Option<String>,
-    allow: Option<Vec<String>>,
-    allow_http: Option<bool>,
-    settings: BTreeMap<String, Hidden>,
-    strict_roles: bool,
-    local_root: Option<PathBuf>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeySection {
-    id: String,
-    secret: Secret,
-    #[serde(default)]
-    applications: Option<BTreeSet<ApplicationId>>,
-    #[serde(default)]
-    read_only: bool,
-    #[serde(default)]
-    rate: Option<Rate>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct KeysFile {
-    keys: Vec<KeySection>,
-}
-
 /// Everything that a server is told.
 #[derive(Debug)]
 pub(crate) struct Config {
-    pub(crate) file: Option<PathBuf>,
+    /// The file, to say where something stands.
+    pub(crate) text: Text,
     pub(crate) listen: SocketAddr,
     pub(crate) data: PathBuf,
     pub(crate) insecure_listen: bool,
@@ -145,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) threads: Option<usize>,
     pub(crate) memory: u64,
     pub(crate) limits: RecordLimits,
+    pub(crate) http: Limits,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
     pub(crate) sources: SourcesConfig,
@@ -159,58 +57,56 @@ impl Config {
             Some(path) => Some(path.clone()),
             None => Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)),
         };
-        let file = match &path {
-            Some(path) => parse(path, &read(path)?)?,
-            None => File::default(),
-        };
-        Self::merge(args, path, file)
+        let text = path.as_deref().map(Text::read).transpose()?.unwrap_or_default();
+        let file = if path.is_some() { text.parse()? } else { File::default() };
+        Self::merge(args, text, file)
     }
 
-    fn merge(args: &ServeArgs, path: Option<PathBuf>, file: File) -> anyhow::Result<Self> {
-        let named = path.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
-        let wrong = |what: String| anyhow::Error::from(Usage(format!("{named}: {what}")));
+    fn merge(args: &ServeArgs, text: Text, file: File) -> anyhow::Result<Self> {
         // Paths in the file are meant from where the file lies.
-        let folder = path.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+        let folder = text.path().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         let from_file = |path: PathBuf| folder.join(path);
         let File { jobs, engine, log, sources, .. } = file;
         let account = args.account.clone().or(file.account).unwrap_or_else(|| "000000000000".into());
         if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(wrong(format!("account: \"{account}\" is not a number of 12 digits")));
+            return Err(text.wrong(&["account"], format!("\"{account}\" is not a number of 12 digits")));
         }
         let keys_file = args.keys_file.clone().or(file.keys_file.map(from_file));
         let mut keys = file.keys;
         if let Some(path) = &keys_file {
-            let found: KeysFile = parse(path, &read(path)?)?;
-            keys.extend(found.keys);
+            keys.extend(read_keys(path)?);
         }
-        let keys: Vec<_> = keys.into_iter().map(KeyConfig::from).collect();
+        let mut keys: Vec<_> = keys.into_iter().map(KeyConfig::from).collect();
+        for key in &mut keys {
+            key.rate = key.rate.or(file.http.rate);
+        }
         let open = keys.is_empty();
         let max_failures = match (&args.max_failures, jobs.max_failures) {
             (Some(budget), _) => Some(*budget),
             (None, None) => None,
             (None, Some(value)) => {
-                let text = match &value {
+                let written = match &value {
                     toml::Value::String(text) => text.clone(),
                     toml::Value::Integer(number) => number.to_string(),
                     _ => String::new(),
                 };
-                let budget = crate::cli::parse_budget(&text);
-                Some(budget.map_err(|error| wrong(format!("jobs.max_failures: {error}")))?)
+                let budget = crate::cli::parse_budget(&written);
+                Some(budget.map_err(|error| text.wrong(&["jobs", "max_failures"], error))?)
             }
         };
         let max_running = args.max_running_jobs.or(jobs.max_running).unwrap_or(2);
         let piece_kib = args.engine.piece.or(jobs.piece_kib).unwrap_or(32 << 10);
         let memory_mib = args.engine.memory.or(engine.memory_mib).unwrap_or(256);
-        for (key, value, from, to) in [
-            ("jobs.max_running", u64::from(max_running), 1, 64),
-            ("jobs.piece_kib", piece_kib, 1, 1 << 20),
-            ("engine.memory_mib", memory_mib, 64, 1 << 20),
-            ("engine.threads", u64::from(engine.threads.unwrap_or(1)), 1, 1024),
+        for (section, key, value, from, to) in [
+            ("jobs", "max_running", u64::from(max_running), 1, 64),
+            ("jobs", "piece_kib", piece_kib, 1, 1 << 20),
+            ("engine", "memory_mib", memory_mib, 64, 1 << 20),
+            ("engine", "threads", u64::from(engine.threads.unwrap_or(1)), 1, 1024),
         ] {
-            if !(from..=to).contains(&value) {
-                return Err(wrong(format!("{key}: {value} is not from {from} to {to}")));
-            }
+            in_range(&text, section, key, value, from, to)?;
         }
+        let drain = Duration::from_secs(args.drain_seconds.or(jobs.drain_seconds).unwrap_or(20));
+        let http = Limits { shutdown: drain, ..http_limits(&text, &file.http)? };
         let has_credentials =
             sources.access_key_id.is_some() || sources.profile.is_some() || sources.unsigned;
         let sources = SourcesConfig {
@@ -255,107 +151,54 @@ impl Config {
             max_running: usize::from(max_running),
             piece_bytes: piece_kib << 10,
             look: Duration::from_secs(jobs.look_seconds.unwrap_or(3)),
-            drain: Duration::from_secs(args.drain_seconds.or(jobs.drain_seconds).unwrap_or(20)),
+            drain,
             max_failures,
             threads: args.engine.threads.or(engine.threads).map(usize::from),
             memory: memory_mib << 20,
             limits: file.limits,
+            http,
             log_format: args.log_format.map_or(log.format.unwrap_or_default(), LogFormat::from),
             log_filter: args.log_filter.clone().or(log.filter).unwrap_or_else(|| "info".into()),
             sources,
             keys,
-            file: path,
+            text,
         })
     }
 }
 
-impl From<KeySection> for KeyConfig {
-    fn from(key: KeySection) -> Self {
-        let KeySection { id, secret, applications, read_only, rate } = key;
-        Self { id, secret, applications, read_only, rate }
+/// An error unless `value`, which stands at this key, is from `from` to `to`.
+fn in_range(text: &Text, section: &str, key: &str, value: u64, from: u64, to: u64) -> anyhow::Result<()> {
+    if (from..=to).contains(&value) {
+        return Ok(());
     }
+    Err(text.wrong(&[section, key], format!("{value} is not from {from} to {to}")))
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
-}
-
-/// Parses a file; an error names the line, the key and what is wrong, and shows no value: it may be a secret.
-fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> anyhow::Result<T> {
-    toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text[..at].matches('\n').count() + 1;
-        let key = text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
-        let key = key.map(|key| format!(" ({key})")).unwrap_or_default();
-        Usage(format!("{}, line {line}{key}: {}", path.display(), error.message())).into()
+/// The bounds on HTTP: what is written, else the default.
+fn http_limits(text: &Text, http: &HttpSection) -> anyhow::Result<Limits> {
+    let default = Limits::default();
+    let get = |key: &str, written: Option<u64>, default: u64, from: u64, to: u64| {
+        let value = written.unwrap_or(default);
+        in_range(text, "http", key, value, from, to).map(|()| value)
+    };
+    let seconds = |key: &str, written: Option<u64>, default: Duration| {
+        get(key, written, default.as_secs(), 1, 3600).map(Duration::from_secs)
+    };
+    let number = |key: &str, written: Option<u64>, default: usize, from: u64, to: u64| {
+        // The bounds are far below what a usize holds.
+        get(key, written, default as u64, from, to).map(|value| value as usize)
+    };
+    Ok(Limits {
+        connections: number("connections", http.connections, default.connections, 1, 1 << 20)?,
+        handshake: seconds("handshake_seconds", http.handshake_seconds, default.handshake)?,
+        head: seconds("head_seconds", http.head_seconds, default.head)?,
+        head_bytes: number("head_kib", http.head_kib, default.head_bytes >> 10, 4, 1024)? << 10,
+        headers: number("headers", http.headers, default.headers, 16, 1024)?,
+        body: seconds("body_seconds", http.body_seconds, default.body)?,
+        body_bytes: number("body_kib", http.body_kib, default.body_bytes >> 10, 16, 1 << 20)? << 10,
+        body_rate: get("body_rate", http.body_rate, default.body_rate, 0, 1 << 30)?,
+        idle: seconds("idle_seconds", http.idle_seconds, default.idle)?,
+        write_stall: seconds("write_stall_seconds", http.write_stall_seconds, default.write_stall)?,
+        ..default
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: ServeArgs,
-    }
-
-    fn args(line: &[&str]) -> ServeArgs {
-        Line::parse_from(std::iter::once(&"serve").chain(line)).args
-    }
-
-    fn config(line: &[&str], text: &str) -> anyhow::Result<Config> {
-        let path = Path::new("etc/pinport.toml");
-        Config::merge(&args(line), Some(path.into()), parse(path, text)?)
-    }
-
-    #[test]
-    fn flags_come_before_the_file_and_defaults_behind() {
-        let config =
-            config(&["--listen", "127.0.0.1:1"], "listen = \"127.0.0.1:2\"\ndata = \"d\"\n").unwrap();
-        assert_eq!(config.listen.port(), 1);
-        assert_eq!(config.data, Path::new("etc/d"));
-        assert_eq!((config.max_running, config.memory), (2, 256 << 20));
-        assert!(config.sources.ambient && config.auto_create_apps);
-    }
-
-    #[test]
-    fn keys_close_what_stands_open() {
-        let text = "[[keys]]\nid = \"KEY\"\nsecret = \"0123456789abcdef\"\n";
-        let config = config(&[], text).unwrap();
-        assert_eq!(config.keys.len(), 1);
-        assert!(!config.sources.ambient && !config.auto_create_apps);
-    }
-
-    #[test]
-    fn mistakes_are_told_with_line_and_key_and_without_values() {
-        for (text, told) in [
-            ("listen = \"127.0.0.1:1\"\nlissten = 3\n", "line 2 (lissten): unknown field `lissten`"),
-            ("[jobs]\nmax_running = \"two\"\n", "line 2 (max_running)"),
-            ("[jobs]\nmax_running = 0\n", "jobs.max_running: 0 is not from 1 to 64"),
-            ("account = \"1\"\n", "account: \"1\" is not a number of 12 digits"),
-            ("[jobs]\nmax_failures = \"200%\"\n", "jobs.max_failures: a share lies"),
-            ("[log\n", "line 1"),
-        ] {
-            let error = config(&[], text).unwrap_err().to_string();
-            assert!(error.contains(told) && error.contains("etc/pinport.toml"), "{error}");
-        }
-        let error = config(&[], "[sources]\nsecret_access_key = [\"hush\"]\n").unwrap_err().to_string();
-        assert!(error.contains("line 2 (secret_access_key)") && !error.contains("hush"), "{error}");
-    }
-
-    /// The example lists every option: what it shows commented out is what a reader may write.
-    #[test]
-    fn the_example_is_a_configuration() {
-        let text = include_str!("../examples/pinport.toml");
-        let uncommented: Vec<_> = text.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
-        let file: File = parse(Path::new("example"), &uncommented.join("\n")).unwrap();
-        assert_eq!(file.keys.len(), 2);
-        assert_eq!(file.roles.len(), 3);
-        assert!(file.sources.local_root.is_some() && file.jobs.max_failures.is_some());
-        parse::<File>(Path::new("example"), text).unwrap();
-    }
 }

@@ -9,7 +9,7 @@ use pinport_pipeline::{
 };
 use pinport_store::StoreError;
 
-use crate::commands::ClientError;
+use crate::client::ClientError;
 
 /// The command was called in a way that cannot work.
 #[derive(Debug)]

@@ -1,16 +1,20 @@
 //! The `pinport` binary: the only place that knows flags, the environment and signals.
 //!
-//! `cli` says what may be asked, each file of `commands` answers one command, `explain` says what went wrong
+//! `cli` says what may be asked, each file of `commands` answers one command, `client` asks a server, `explain` says what went wrong
 //! and what to do. Data goes to standard output, everything else to standard error.
 
 mod cli;
+mod client;
 mod commands;
 mod config;
 mod data;
+mod exit;
 mod explain;
+mod follow;
 mod progress;
 mod report;
 mod sample;
+mod signals;
 
 use std::process::ExitCode;
 

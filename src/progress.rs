@@ -2,14 +2,13 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    sync::{Arc, mpsc},
+    sync::mpsc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
-use pinport_model::progress::Progress;
-use pinport_pipeline::engine::JobProgress;
+use pinport_model::{JobStatus, progress::Progress};
 
 const BAR_EVERY: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -21,12 +20,12 @@ pub(crate) struct Display {
 }
 
 impl Display {
-    /// Starts showing.
-    pub(crate) fn start(progress: Arc<JobProgress>) -> io::Result<Self> {
+    /// Starts showing what `now` gives.
+    pub(crate) fn start(now: impl Fn() -> Progress + Send + 'static) -> io::Result<Self> {
         let (done, ended) = mpsc::sync_channel(0);
-        let thread = thread::Builder::new().name("progress".into()).spawn(move || {
-            if io::stderr().is_terminal() { bar(&progress, &ended) } else { lines(&progress, &ended) }
-        })?;
+        let thread = thread::Builder::new()
+            .name("progress".into())
+            .spawn(move || if io::stderr().is_terminal() { bar(now, &ended) } else { lines(now, &ended) })?;
         Ok(Self { thread, done })
     }
 
@@ -42,12 +41,12 @@ fn is_over(ended: &mpsc::Receiver<()>, wait: Duration) -> bool {
     !matches!(ended.recv_timeout(wait), Err(mpsc::RecvTimeoutError::Timeout))
 }
 
-fn bar(progress: &JobProgress, ended: &mpsc::Receiver<()>) {
+fn bar(now: impl Fn() -> Progress, ended: &mpsc::Receiver<()>) {
     let bar = ProgressBar::no_length();
     let style = ProgressStyle::with_template("{bar:30} {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     while !is_over(ended, BAR_EVERY) {
-        let now = progress.snapshot();
+        let now = now();
         bar.set_length(now.source_total.max(1));
         bar.set_position(now.source_bytes.min(now.source_total));
         bar.set_message(sentence(&now));
@@ -55,15 +54,18 @@ fn bar(progress: &JobProgress, ended: &mpsc::Receiver<()>) {
     bar.finish_and_clear();
 }
 
-fn lines(progress: &JobProgress, ended: &mpsc::Receiver<()>) {
+fn lines(now: impl Fn() -> Progress, ended: &mpsc::Receiver<()>) {
     while !is_over(ended, LINE_EVERY) {
         // A closed standard error is no reason to stop the import.
-        let _ = writeln!(io::stderr(), "{}", sentence(&progress.snapshot()));
+        let _ = writeln!(io::stderr(), "{}", sentence(&now()));
     }
 }
 
 /// A snapshot in words.
 fn sentence(now: &Progress) -> String {
+    if now.status == JobStatus::PendingJob {
+        return "waiting for its turn".into();
+    }
     let total =
         if now.source_total > 0 { format!(" of {}", HumanBytes(now.source_total)) } else { String::new() };
     let mut text = format!(
@@ -82,6 +84,7 @@ fn sentence(now: &Progress) -> String {
 #[cfg(test)]
 mod tests {
     use pinport_model::JobId;
+    use pinport_pipeline::engine::JobProgress;
 
     use super::*;
 

@@ -21,9 +21,9 @@ pub(crate) struct RunFigures {
 
 /// `ImportJobResponse`'s members and, behind them, ours.
 #[derive(Debug, Serialize)]
-pub(crate) struct JobOutcome {
+pub(crate) struct JobOutcome<R> {
     #[serde(flatten)]
-    response: ImportJobResponse,
+    response: R,
     #[serde(rename = "Registered")]
     registered: u64,
     #[serde(rename = "Failed")]
@@ -57,15 +57,30 @@ struct RunOutcome {
     checked_only: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped: Option<String>,
-    failures_file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failures_file: Option<String>,
     reject_files: Vec<String>,
 }
 
+/// Where a job's files are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// In this folder.
+    Folder(&'a Path),
+    /// At this server, which hands them out.
+    Server(&'a str),
+}
+
 /// The JSON form of a job.
-pub(crate) fn response(job: &ImportJob, failures: Vec<String>) -> JobOutcome {
+pub(crate) fn response(job: &ImportJob, failures: Vec<String>) -> JobOutcome<ImportJobResponse> {
+    outcome(job, import_job_response(job, failures, ACCOUNT))
+}
+
+/// The JSON form of a job whose `ImportJobResponse` is this.
+pub(crate) fn outcome<R: Serialize>(job: &ImportJob, response: R) -> JobOutcome<R> {
     let plan = job.plan.clone().unwrap_or_default();
     JobOutcome {
-        response: import_job_response(job, failures, ACCOUNT),
+        response,
         registered: job.tally.registered,
         failed: job.tally.failed,
         objects: plan.objects,
@@ -80,26 +95,26 @@ pub(crate) fn response(job: &ImportJob, failures: Vec<String>) -> JobOutcome {
     }
 }
 
-impl JobOutcome {
-    /// Adds what this run took and where its files are.
-    pub(crate) fn add_run(
-        &mut self,
-        run: &RunFigures,
-        folder: &Path,
-        checked_only: bool,
-        stopped: Option<String>,
-    ) {
-        let format = self.response.definition.format;
-        let rejects = files::rejects_paths(folder, format);
+impl<R> JobOutcome<R> {
+    /// Adds what this run took and where its files are, if they are here.
+    pub(crate) fn add_run(&mut self, run: &RunFigures, files: Option<(&Path, Format)>, checked_only: bool) {
+        let rejects = files.map(|(folder, format)| files::rejects_paths(folder, format)).unwrap_or_default();
         self.run = Some(RunOutcome {
             seconds: run.seconds,
             records: run.records,
             records_per_second: run.rate(),
             checked_only,
-            stopped,
-            failures_file: files::failures_path(folder).display().to_string(),
+            stopped: None,
+            failures_file: files.map(|(folder, _)| files::failures_path(folder).display().to_string()),
             reject_files: rejects.iter().map(|path| path.display().to_string()).collect(),
         });
+    }
+
+    /// Adds what stopped the run, if something did.
+    pub(crate) fn stop(&mut self, by: Option<String>) {
+        if let Some(run) = &mut self.run {
+            run.stopped = by;
+        }
     }
 }
 
@@ -124,7 +139,7 @@ pub(crate) fn head(job: &ImportJob, done: &str, stopped: bool, application: Opti
 }
 
 /// The counts, failures and warnings of a job.
-pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, folder: &Path) -> String {
+pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) -> String {
     let mut text = String::new();
     let plan = job.plan.clone().unwrap_or_default();
     let tally = &job.tally;
@@ -159,11 +174,21 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, folder: &Path) -> 
             class.example
         );
     }
-    if tally.failed > 0 {
-        let _ = writeln!(text, "  every failed record: {}", files::failures_path(folder).display());
-        let format: Format = job.definition.format;
-        for path in files::rejects_paths(folder, format) {
-            let _ = writeln!(text, "  their original bytes, to mend and import: {}", path.display());
+    match place {
+        _ if tally.failed == 0 => {}
+        Place::Folder(folder) => {
+            let _ = writeln!(text, "  every failed record: {}", files::failures_path(folder).display());
+            for path in files::rejects_paths(folder, job.definition.format) {
+                let _ = writeln!(text, "  their original bytes, to mend and import: {}", path.display());
+            }
+        }
+        Place::Server(server) => {
+            let id = job.id;
+            let _ = writeln!(text, "  every failed record: pinport jobs failures {id} --server {server}");
+            let _ = writeln!(
+                text,
+                "  their original bytes, to mend and import: pinport jobs rejects {id} --server {server}"
+            );
         }
     }
     for warning in &job.warnings {

@@ -99,6 +99,33 @@ impl FailureBudget {
     }
 }
 
+/// As it is written: `17` or `1%`.
+impl fmt::Display for FailureBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Percent(share) => write!(f, "{share}%"),
+        }
+    }
+}
+
+impl std::str::FromStr for FailureBudget {
+    /// A sentence for whoever wrote it.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_suffix('%') {
+            Some(share) => match share.parse::<f64>() {
+                Ok(share) if (0.0..=100.0).contains(&share) => Ok(Self::Percent(share)),
+                _ => Err("a share lies between 0% and 100%".into()),
+            },
+            None => {
+                text.parse().map(Self::Count).map_err(|_| "a number or a share such as 1% is expected".into())
+            }
+        }
+    }
+}
+
 /// The status of a job, by the names of the service model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -389,6 +416,16 @@ mod tests {
         assert_eq!((first.read, first.registered, first.failed), (5, 2, 3));
         assert_eq!(first.classes.len(), 1);
         assert_eq!(first.channels[Channel::Email as usize], 2);
+    }
+
+    #[test]
+    fn budgets_are_read_as_they_are_written() {
+        for text in ["0", "17", "1%", "0.5%", "100%"] {
+            assert_eq!(text.parse::<FailureBudget>().unwrap().to_string(), text);
+        }
+        for text in ["", "-1", "101%", "%", "NaN%", "one"] {
+            assert!(text.parse::<FailureBudget>().is_err(), "{text}");
+        }
     }
 
     #[test]

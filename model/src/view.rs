@@ -137,6 +137,12 @@ pub struct JobDetail {
     pub failures: Vec<Failure>,
     /// The first objects of the plan, at most 1,000; `objects_total` of the progress tells how many there are.
     pub objects: Vec<ObjectView>,
+    /// Objects of the source that were skipped.
+    #[serde(default)]
+    pub skipped: u64,
+    /// Times the job was taken up again after an interruption.
+    #[serde(default)]
+    pub resumed: u32,
     /// What an operator should know.
     pub warnings: Vec<String>,
     /// Its stages in order; empty when they are not measured (`busy_ms` of the progress is shown instead).

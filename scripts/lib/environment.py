@@ -8,6 +8,11 @@ from pathlib import Path
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinport"
 
 
+def target_folder():
+    """Where cargo builds what belongs to this repository."""
+    return Path(os.environ.get("CARGO_TARGET_DIR") or Path(__file__).resolve().parents[2] / "target").resolve()
+
+
 def python_with(name, *packages):
     """The Python of the environment `name`, which has `packages` (requirements as pip takes them)."""
     folder = CACHE / name

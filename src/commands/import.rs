@@ -1,5 +1,7 @@
 //! `pinport import`: one import from source to report.
 
+mod served;
+
 use std::{
     io::{self, Write as _},
     process::ExitCode,
@@ -22,21 +24,16 @@ use super::write_line;
 use crate::{
     cli::{EngineArgs, ImportArgs, limits},
     data::{Data, first_failures},
+    exit,
     explain::{self, Usage},
     progress::Display,
-    report,
+    report::{self, Place},
 };
 
-/// The exit codes of an import; the command's help lists them.
-mod exit {
-    pub(super) const COMPLETED: u8 = 0;
-    pub(super) const FAILED: u8 = 1;
-    pub(super) const WITH_FAILURES: u8 = 3;
-    pub(super) const OVER_BUDGET: u8 = 4;
-    pub(super) const STOPPED: u8 = 5;
-}
-
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    if let Some(server) = args.remote.server() {
+        return served::run(args, &server);
+    }
     let location: SourceLocation = args.source.parse().map_err(|error| Usage(format!("{error}")))?;
     let location = absolute(location)?;
     let limits = limits(&args.limits).map_err(|error| Usage(error.to_string()))?;
@@ -191,7 +188,8 @@ fn execute(
         Some(data) => data.store.last_piece(job.id)?.map_or(0, |last| last.total.read),
         None => 0,
     };
-    let display = Display::start(Arc::clone(&progress))?;
+    let shown = Arc::clone(&progress);
+    let display = Display::start(move || shown.snapshot())?;
     let begun = Instant::now();
     let run = Run { job, source, folder, progress, cancel };
     let outcome = engine.run(run, data.map(|data| &data.store));
@@ -213,7 +211,8 @@ fn conclude(
     if wanted.args.json {
         let failures = first_failures(folder, report::MAX_FAILURES)?;
         let mut outcome = report::response(job, failures);
-        outcome.add_run(&run, folder, wanted.args.check, stopped.as_ref().map(|error| with_causes(error)));
+        outcome.add_run(&run, Some((folder, job.definition.format)), wanted.args.check);
+        outcome.stop(stopped.as_ref().map(|error| with_causes(error)));
         write_line(&mut io::stdout().lock(), &outcome)?;
     } else {
         let head = report::head(
@@ -222,7 +221,7 @@ fn conclude(
             stopped.is_some(),
             application.map(|application| application.name.as_str()),
         );
-        write!(io::stderr(), "{head}{}", report::body(job, Some(&run), folder))?;
+        write!(io::stderr(), "{head}{}", report::body(job, Some(&run), Place::Folder(folder)))?;
     }
     match stopped {
         Some(JobError::Cancelled) => {
@@ -238,20 +237,7 @@ fn conclude(
             explain::print(error);
             Ok(exit::FAILED)
         }
-        None => Ok(exit_code(job)),
-    }
-}
-
-fn exit_code(job: &ImportJob) -> u8 {
-    let over = |budget: pinport_model::job::FailureBudget| budget.is_exceeded(&job.tally, true);
-    if job.definition.max_failures.is_some_and(over) {
-        exit::OVER_BUDGET
-    } else if job.status != JobStatus::Completed {
-        exit::FAILED
-    } else if job.tally.failed > 0 {
-        exit::WITH_FAILURES
-    } else {
-        exit::COMPLETED
+        None => Ok(exit::of(job)),
     }
 }
 

@@ -1,13 +1,16 @@
-//! `pinport jobs`: looks at the jobs of a data folder.
+//! `pinport jobs`: looks at the jobs of a data folder or a server.
+
+mod served;
 
 use std::{
     fs::File,
     io::{self, BufWriter, Write as _},
     path::Path,
+    process::ExitCode,
 };
 
 use anyhow::Context as _;
-use pinport_model::{ImportJob, escape_controls};
+use pinport_model::{ImportJob, JobId, Timestamp, escape_controls};
 use pinport_pipeline::engine::files;
 
 use super::write_line;
@@ -15,19 +18,36 @@ use crate::{
     cli::{JobArgs, JobsCommand},
     data::Data,
     explain::Usage,
-    report,
+    report::{self, Place},
 };
 
-pub(super) fn run(command: JobsCommand) -> anyhow::Result<()> {
+pub(super) fn run(command: JobsCommand) -> anyhow::Result<ExitCode> {
     match command {
-        JobsCommand::Ls { data, limit, json } => list(&Data::open_existing(&data.data)?, limit, json),
-        JobsCommand::Show { job, json } => show(&job, json),
-        JobsCommand::Failures { job } => {
-            let (data, job) = open(&job)?;
-            copy(&files::failures_path(&data.job_folder(job.id)))
-        }
-        JobsCommand::Rejects { job, part } => rejects(&job, part),
+        JobsCommand::Ls { data, remote, limit, json } => match remote.server() {
+            Some(server) => served::list(&server, limit, json)?,
+            None => list(&Data::open_existing(&data.data)?, limit, json)?,
+        },
+        JobsCommand::Show { job, json } => match job.remote.server() {
+            Some(server) => served::show(&server, &job.job, json)?,
+            None => show(&job, json)?,
+        },
+        JobsCommand::Failures { job } => match job.remote.server() {
+            Some(server) => served::failures(&server, &job.job)?,
+            None => {
+                let (data, job) = open(&job)?;
+                copy(&files::failures_path(&data.job_folder(job.id)))?;
+            }
+        },
+        JobsCommand::Rejects { job, part } => match job.remote.server() {
+            Some(server) => served::rejects(&server, &job.job, part)?,
+            None => rejects(&job, part)?,
+        },
+        JobsCommand::Wait(args) => return served::wait(&args),
+        JobsCommand::Cancel(args) => served::ask(&args, "cancel")?,
+        JobsCommand::Pause(args) => served::ask(&args, "pause")?,
+        JobsCommand::Resume(args) => served::ask(&args, "resume")?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn open(args: &JobArgs) -> anyhow::Result<(Data, ImportJob)> {
@@ -39,11 +59,7 @@ fn open(args: &JobArgs) -> anyhow::Result<(Data, ImportJob)> {
 fn list(data: &Data, limit: usize, json: bool) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     if !json {
-        writeln!(
-            out,
-            "{:<32}  {:<24}  {:<12}  {:>12}  {:>10}  SOURCE",
-            "ID", "CREATED", "STATUS", "READ", "FAILED"
-        )?;
+        writeln!(out, "{}", head())?;
     }
     for job in data.store.jobs(None, None, limit)? {
         let job = data.job(&job.id.to_string())?;
@@ -53,13 +69,21 @@ fn list(data: &Data, limit: usize, json: bool) -> anyhow::Result<()> {
                 &report::response(&job, data.first_failures(job.id, report::MAX_FAILURES)?),
             )?;
         } else {
-            let (id, created, status) = (job.id, job.created, status(&job));
-            let (read, failed) = (job.tally.read, job.tally.failed);
-            let source = escape_controls(&job.definition.source_text);
-            writeln!(out, "{id}  {created}  {status:<12}  {read:>12}  {failed:>10}  {source}")?;
+            let counts = (job.tally.read, job.tally.failed);
+            let row = row(job.id, job.created, status(&job), counts, &job.definition.source_text);
+            writeln!(out, "{row}")?;
         }
     }
     Ok(out.flush()?)
+}
+
+fn head() -> String {
+    format!("{:<32}  {:<24}  {:<12}  {:>12}  {:>10}  SOURCE", "ID", "CREATED", "STATUS", "READ", "FAILED")
+}
+
+fn row(id: JobId, created: Timestamp, status: &str, (read, failed): (u64, u64), source: &str) -> String {
+    let source = escape_controls(source);
+    format!("{id}  {created}  {status:<12}  {read:>12}  {failed:>10}  {source}")
 }
 
 /// The store is ours alone, so a job that has not ended is not running either.
@@ -77,7 +101,7 @@ fn show(args: &JobArgs, json: bool) -> anyhow::Result<()> {
         writeln!(out, "job       {} of {}", job.id, job.created)?;
         writeln!(out, "status    {}", status(&job))?;
         writeln!(out, "source    {}", escape_controls(&job.definition.source_text))?;
-        write!(out, "{}", report::body(&job, None, &data.job_folder(job.id)))?;
+        write!(out, "{}", report::body(&job, None, Place::Folder(&data.job_folder(job.id))))?;
     }
     Ok(out.flush()?)
 }
@@ -87,17 +111,20 @@ fn rejects(args: &JobArgs, part: u32) -> anyhow::Result<()> {
     let paths = files::rejects_paths(&data.job_folder(job.id), job.definition.format);
     match (paths.get(part as usize - 1), paths.len()) {
         (Some(path), parts) => {
-            if parts > 1 {
-                writeln!(
-                    io::stderr(),
-                    "part {part} of {parts}: objects with another header are in the other parts"
-                )?;
-            }
+            tell_parts(part, parts)?;
             copy(path)
         }
         (None, 0) => Ok(()),
         (None, parts) => Err(Usage(format!("the rejects of job {} have {parts} parts", job.id)).into()),
     }
+}
+
+/// Says that there is more.
+fn tell_parts(part: u32, parts: usize) -> io::Result<()> {
+    if parts > 1 {
+        writeln!(io::stderr(), "part {part} of {parts}: objects with another header are in the other parts")?;
+    }
+    Ok(())
 }
 
 /// Copies a file to standard output; a file that was never begun is empty.

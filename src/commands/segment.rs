@@ -7,8 +7,10 @@ use pinport_model::{Segment, escape_controls};
 use super::write_line;
 use crate::{
     cli::{AppArgs, SegmentCommand},
+    client::{Client, encoded, not_there},
     data::Data,
     explain::Usage,
+    follow::block_on,
 };
 
 /// Members that are read at a time.
@@ -21,14 +23,23 @@ pub(super) fn run(command: SegmentCommand) -> anyhow::Result<()> {
     }
 }
 
-fn list(AppArgs { app, data }: &AppArgs, json: bool) -> anyhow::Result<()> {
-    let data = Data::open_existing(&data.data)?;
-    let application = data.application(app)?;
+fn list(args: &AppArgs, json: bool) -> anyhow::Result<()> {
+    let AppArgs { app, data, remote } = args;
+    let segments = match remote.server() {
+        Some(server) => {
+            let client = Client::new(&server)?;
+            block_on(async { client.segments(app).await.map_err(not_there) })?
+        }
+        None => {
+            let data = Data::open_existing(&data.data)?;
+            data.segments(data.application(app)?.id)?
+        }
+    };
     let mut out = BufWriter::new(io::stdout().lock());
     if !json {
         writeln!(out, "{:<32}  {:>7}  {:>12}  {:<24}  NAME", "ID", "VERSION", "SIZE", "MODIFIED")?;
     }
-    for segment in data.segments(application.id)? {
+    for segment in segments {
         if json {
             write_line(&mut out, &segment)?;
         } else {
@@ -50,7 +61,15 @@ fn row(segment: &Segment) -> String {
     format!("{id}  {version:>7}  {size:>12}  {modified}  {}{note}", escape_controls(name))
 }
 
-fn members(name: &str, version: Option<u32>, AppArgs { app, data }: &AppArgs) -> anyhow::Result<()> {
+fn members(name: &str, version: Option<u32>, args: &AppArgs) -> anyhow::Result<()> {
+    let AppArgs { app, data, remote } = args;
+    if let Some(server) = remote.server() {
+        let client = Client::new(&server)?;
+        let version = version.map(|version| format!("?version={version}")).unwrap_or_default();
+        let (app, name) = (encoded(app), encoded(name));
+        let path = format!("/pinport/v1/apps/{app}/segments/{name}/members{version}");
+        return block_on(client.print(&path));
+    }
     let data = Data::open_existing(&data.data)?;
     let application = data.application(app)?;
     let segment = data.find_segment(application.id, name)?;

@@ -11,12 +11,11 @@ use std::{
 
 use anyhow::Context as _;
 use pinport_pipeline::{
-    engine::{Engine, EngineOptions},
+    engine::{Engine, EngineOptions, with_causes},
     jobs::{Jobs, JobsOptions, Resolver},
     source::{Settings, SourceOptions},
 };
 use pinport_server::{
-    Limits,
     access::{Access, KeyRing, SystemClock, check_listen},
     http::{Listener, Server, serve},
     log::subscriber,
@@ -26,7 +25,7 @@ use pinport_server::{
 };
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -58,8 +57,8 @@ pub(super) fn check(args: &ServeArgs) -> anyhow::Result<()> {
     subscriber(config.log_format, &config.log_filter, io::sink)
         .map_err(|error| Usage(format!("log.filter: {error}")))?;
     let file = config
-        .file
-        .as_deref()
+        .text
+        .path()
         .map_or("no file, only defaults and flags".into(), |path| path.display().to_string());
     let access = match config.keys.len() {
         0 => "open, on loopback only".to_owned(),
@@ -84,16 +83,32 @@ struct Checked {
 
 impl Checked {
     fn new(config: &Config) -> anyhow::Result<Self> {
-        let usage = |error: &dyn std::fmt::Display| anyhow::Error::from(Usage(error.to_string()));
-        let ring = KeyRing::new(config.keys.iter().cloned()).map_err(|error| usage(&error))?;
+        let text = &config.text;
+        let ring = KeyRing::new(config.keys.iter().cloned()).map_err(|error| {
+            // Those of a file of their own stand behind the others.
+            let index = config.keys.iter().rposition(|key| key.id == error.id()).unwrap_or(0).to_string();
+            text.wrong(&["keys", &index], error)
+        })?;
         let tls = match &config.tls {
-            Some(files) => Some(Arc::new(Tls::load(&files.certificate, &files.key)?)),
+            Some(files) => {
+                let loaded = Tls::load(&files.certificate, &files.key);
+                Some(Arc::new(loaded.map_err(|error| text.wrong(&["tls"], with_causes(&error)))?))
+            }
             None => None,
         };
         check_listen(config.listen, tls.is_some(), !ring.is_empty(), config.insecure_listen)
-            .map_err(|error| usage(&error))?;
+            .map_err(|error| text.wrong(&["listen"], error))?;
         let options = SourceOptions { settings: Settings::empty(), ..SourceOptions::default() };
-        let resolver = Resolver::new(config.sources.clone(), options).map_err(|error| usage(&error))?;
+        let resolver = Resolver::new(config.sources.clone(), options).map_err(|error| {
+            let role = config.sources.roles.keys().find(|role| error.0.starts_with(&format!("{role}: ")));
+            match role {
+                Some(role) => text.wrong(&["roles", role], error),
+                None => {
+                    let local = error.0.starts_with("local_root");
+                    text.wrong(if local { &["sources", "local_root"] } else { &["sources"] }, error)
+                }
+            }
+        })?;
         Ok(Self { ring, tls, resolver })
     }
 }
@@ -116,12 +131,14 @@ async fn work(args: &ServeArgs, config: &Config, checked: Checked) -> anyhow::Re
         router: router(jobs.clone(), options, Arc::clone(&metrics)),
         access: Arc::clone(&access),
         metrics,
-        limits: Limits::default(),
+        limits: config.http.clone(),
     });
+    // Before anybody can know that there is a server to signal.
+    let heard = Signals::new()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     announce(&format!("{scheme}://{address}"), access.is_open(), &config.data)?;
     let shutdown = CancellationToken::new();
-    let signals = tokio::spawn(signals(args.clone(), access, tls.clone(), shutdown.clone()));
+    let signals = tokio::spawn(signals(heard, args.clone(), access, tls.clone(), shutdown.clone()));
     let resting = {
         // Jobs rest while the last requests are answered.
         let (jobs, shutdown, drain) = (jobs.clone(), shutdown.clone(), config.drain);
@@ -181,21 +198,37 @@ fn announce(url: &str, open: bool, data: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// What is told by signal.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// From here on none of them ends the process by itself.
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// The first SIGTERM or SIGINT stops in good order, a second at once. SIGHUP reads keys and certificate again.
 async fn signals(
+    mut heard: Signals,
     args: ServeArgs,
     access: Arc<Access>,
     tls: Option<Arc<Tls>>,
     shutdown: CancellationToken,
-) -> io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+) {
     loop {
         let stop = tokio::select! {
-            _ = interrupt.recv() => true,
-            _ = terminate.recv() => true,
-            _ = hangup.recv() => false,
+            _ = heard.interrupt.recv() => true,
+            _ = heard.terminate.recv() => true,
+            _ = heard.hangup.recv() => false,
         };
         if !stop {
             reload(&args, &access, tls.as_deref());

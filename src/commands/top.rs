@@ -3,13 +3,10 @@
 //! Here the network meets the dashboard: samples go in as they come, what it asks for is carried out by tasks,
 //! and neither ever waits for the other.
 
-mod client;
 mod effects;
-mod events;
 
 use std::{
     env,
-    future::Future,
     io::{self, IsTerminal as _, Write as _},
     sync::mpsc::{SyncSender, TrySendError, sync_channel},
     thread,
@@ -21,16 +18,12 @@ use pinport_tui::{
     Connection, Look, Message, Options, Output, Palette, ProgressLines, Symbols, crossterm::terminal,
     snapshot,
 };
-use tokio::{
-    runtime::{Builder, Runtime},
-    signal::unix::{Signal, SignalKind, signal},
-};
+use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::client::ClientError;
-use self::{client::Client, effects::Desk};
+use self::effects::Desk;
 use super::write_line;
-use crate::cli::TopArgs;
+use crate::{cli::TopArgs, client::Client, signals::Signals};
 
 /// Messages that wait for the dashboard.
 const WAITING: usize = 32;
@@ -220,28 +213,6 @@ impl Outbox {
         while let Err(TrySendError::Full(back)) = self.0.try_send(message) {
             message = back;
             tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
-
-/// The signals that end the command.
-struct Signals([Signal; 3]);
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [interrupt, terminate, hangup] = kinds.map(signal);
-        Ok(Self([interrupt?, terminate?, hangup?]))
-    }
-
-    fn next(&mut self) -> impl Future<Output = ()> {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
         }
     }
 }

@@ -225,7 +225,9 @@ fn documented_commands_exist() {
         for command in commands(document) {
             let words: Vec<&str> = command.split_whitespace().collect();
             for word in &words {
-                if ["scripts/", "benches/", "examples/", ".ci/"].iter().any(|folder| word.starts_with(folder))
+                if ["scripts/", "benches/", "examples/", "tests/", ".ci/"]
+                    .iter()
+                    .any(|folder| word.starts_with(folder))
                 {
                     assert!(Path::new(TOP).join(word).exists(), "{document}: {command}: there is no {word}");
                     checked += 1;
@@ -263,6 +265,8 @@ fn scripts_can_be_run() {
         "scripts/setup",
         "scripts/s3-server",
         "scripts/try-seaweedfs",
+        "scripts/try-server",
+        "tests/clients/run",
         "benches/end_to_end",
         "benches/memory",
         "benches/peers/run",

@@ -2,18 +2,26 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod client;
 mod commands;
+mod compat;
 mod disk;
 mod errors;
 mod exits;
+mod fault_store;
 mod first;
 mod hostile;
 mod house;
 mod kill;
+mod kill_serve;
+mod live;
 mod memory;
 mod order;
 mod rejects;
 mod resume;
 mod s3;
+mod serve_faults;
+mod served;
+mod serving;
 mod support;
 mod top;

@@ -1,73 +1,14 @@
 //! `pinport top` and a server: what is seen of its jobs from outside.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    process::{Child, Stdio},
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    process::Stdio,
 };
 
 use serde_json::Value;
 
-use crate::support::*;
-
-/// A server that runs until this is dropped.
-struct Serving {
-    child: Child,
-    url: String,
-}
-
-impl Serving {
-    /// On a port of its own, reading what is in the lab.
-    fn start(lab: &Lab) -> Self {
-        let root = lab.path("");
-        let mut serve =
-            lab.pinport(&["serve", "--listen", "127.0.0.1:0", "--local-root", root.to_str().unwrap()]);
-        serve.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = serve.command.spawn().unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        said.read_line(&mut line).unwrap();
-        let url = line.split([' ', ',']).find(|word| word.starts_with("http://"));
-        let url = url.unwrap_or_else(|| panic!("it does not say where it listens: {line}")).to_owned();
-        // What it logs must not fill the pipe.
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Self { child, url }
-    }
-
-    /// Posts JSON and reads the answer's.
-    fn post(&self, path: &str, body: &Value) -> Value {
-        let address = self.url.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        let body = body.to_string();
-        let length = body.len();
-        write!(
-            stream,
-            "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
-    }
-
-    /// Makes an import of a file of the lab; gives its id.
-    fn import(&self, lab: &Lab, file: &str) -> String {
-        let app = self.post("/v1/apps", &serde_json::json!({ "Name": "shop" }));
-        let path = format!("/v1/apps/{}/jobs/import", app["Id"].as_str().unwrap());
-        let url = format!("file://{}", lab.path(file).display());
-        let body = serde_json::json!({ "Format": "JSON", "S3Url": url, "RoleArn": "role" });
-        self.post(&path, &body)["Id"].as_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::{serving::Serving, support::*};
 
 #[test]
 fn once_and_json_show_the_jobs() {
@@ -132,7 +73,7 @@ fn a_server_that_is_not_there_is_explained() {
         top.says(&[&url, "cannot be reached", "hint: ", "pinport serve", "--server"]);
         assert!(top.out.is_empty());
     }
-    for wrong in ["https://127.0.0.1:1", "127.0.0.1:7465", "http://a:b@c", "http://"] {
+    for wrong in ["ftp://127.0.0.1:1", "127.0.0.1:7465", "http://a:b@c", "http://"] {
         lab.pinport(&["top", "--once", "--server", wrong]).expect(2).says(&["--server", "http://"]);
     }
 }

@@ -3,8 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::mpsc,
-    time::Instant,
+    sync::mpsc::{self, RecvTimeoutError},
+    time::{Duration, Instant},
 };
 
 use pinport_model::{ImportJob, JobStatus, PieceRecord, Tally};
@@ -17,6 +17,8 @@ use super::{
     progress::{Counter, Stage},
 };
 
+/// How late a committer that waits for a piece notices that the run was stopped.
+const NOTICE: Duration = Duration::from_millis(20);
 /// Ignored members that are named in a job's warnings.
 const NAMED_UNKNOWN: usize = 100;
 /// How their warnings begin.
@@ -66,8 +68,16 @@ impl<'a, 'b> Committer<'a, 'b> {
         mut next: u64,
     ) -> Result<(), JobError> {
         let mut early = BTreeMap::new();
-        for piece in pieces {
-            let piece = piece?;
+        loop {
+            let piece = match pieces.recv_timeout(NOTICE) {
+                Ok(piece) => piece?,
+                // What is in flight is dropped: it may be a second's work of all threads.
+                Err(RecvTimeoutError::Timeout) if self.stop.is_cancelled() => {
+                    return Err(JobError::Cancelled);
+                }
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             early.insert(piece.number, piece);
             while let Some(piece) = early.remove(&next) {
                 // A stopped run commits no more: "stopped" must not take as long as what is in flight.

@@ -10,7 +10,7 @@ use std::{
 use parking_lot::Mutex;
 use pinport_model::{
     ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId, SourceLocation,
-    Timestamp,
+    Timestamp, job::FailureBudget,
 };
 use pinport_store::StoreError;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,8 @@ pub struct NewJob {
     pub request: Option<String>,
     /// The file that was uploaded for it, if one was.
     pub upload: Option<Upload>,
+    /// Failed records before it is given up, instead of what the configuration says.
+    pub max_failures: Option<FailureBudget>,
 }
 
 /// A job that a request led to.
@@ -232,7 +234,7 @@ impl Inner {
             external_id: new.external_id,
             piece_bytes: self.options.piece_bytes,
             limits: self.options.limits,
-            max_failures: self.options.max_failures,
+            max_failures: new.max_failures.or(self.options.max_failures),
         };
         let mut job = ImportJob::new(id, definition, Timestamp::now());
         job.request = new.request;

@@ -27,6 +27,8 @@ pub(super) struct State {
     /// How many jobs there are in all, once counted.
     pub(super) counted: u64,
     pub(super) happenings: VecDeque<Happening>,
+    /// The number of the last sample.
+    pub(super) sequence: u64,
     /// Counts everything that a view would show.
     pub(super) changes: u64,
     /// No job is begun any more.

@@ -50,7 +50,6 @@ pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
 }
 
 fn sample(this: &Weak<Inner>) {
-    let mut sequence = 0;
     let mut shown = 0;
     loop {
         let Some(inner) = this.upgrade() else { return };
@@ -70,8 +69,7 @@ fn sample(this: &Weak<Inner>) {
             inner.dispatch();
         }
         if running || changed {
-            sequence += 1;
-            let sample = inner.sample(sequence);
+            let sample = inner.sample(true);
             // An error says that nobody listens.
             let _ = inner.samples.send(Arc::new(sample));
         }
@@ -83,16 +81,18 @@ fn sample(this: &Weak<Inner>) {
 }
 
 impl Inner {
-    /// All jobs at this moment.
-    pub(super) fn sample(&self, sequence: u64) -> Sample {
+    /// All jobs at this moment: the next sample of all listeners, or one listener's first, which has the number of
+    /// the last one that all got, so that nothing seems to be lost between it and the next.
+    pub(super) fn sample(&self, next: bool) -> Sample {
         let (bytes_in_flight, bytes_in_flight_limit) = self.engine.bytes_in_flight();
         let mut state = self.state.lock();
         let open = state.jobs.values().take(OPEN).map(|entry| self.open_view(entry));
         let mut jobs: Vec<_> = open.chain(state.ended.iter().cloned()).collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
-        let happenings = if sequence > 0 { state.happenings.drain(..).collect() } else { Vec::new() };
+        state.sequence += u64::from(next);
+        let happenings = if next { state.happenings.drain(..).collect() } else { Vec::new() };
         Sample {
-            sequence,
+            sequence: state.sequence,
             time: Timestamp::now(),
             jobs,
             jobs_total: state.counted,

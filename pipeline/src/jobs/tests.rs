@@ -98,6 +98,7 @@ fn new_job(url: String) -> NewJob {
         external_id: None,
         request: None,
         upload: None,
+        max_failures: None,
     }
 }
 

@@ -151,15 +151,17 @@ impl Jobs {
             classes: job.tally.classes,
             failures,
             objects,
+            skipped: job.plan.map_or(0, |plan| plan.skipped),
+            resumed: job.resumed,
             warnings: job.warnings,
             stages: Vec::new(),
             history: Vec::new(),
         })
     }
 
-    /// All jobs at this moment, as a listener's first sample; its sequence is 0.
+    /// All jobs at this moment, as the first sample of a listener that has subscribed.
     pub fn sample(&self) -> Sample {
-        self.inner.sample(0)
+        self.inner.sample(false)
     }
 
     /// What all jobs did since the process began, the running ones included.

@@ -28,6 +28,7 @@ use tokio::runtime::Handle;
 pub use decode::Compression;
 pub use error::SourceError;
 pub use options::{Settings, SourceOptions};
+pub use remote::AwsKeys;
 pub use stream::{ObjectReader, ObjectStream};
 
 use decode::{Caps, Decoder, Input};

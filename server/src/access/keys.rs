@@ -75,6 +75,14 @@ pub enum KeyError {
     Rate(String),
 }
 
+impl KeyError {
+    /// The id of the key that is wrong.
+    pub fn id(&self) -> &str {
+        let (Self::Id(id) | Self::ShortSecret(id) | Self::Twice(id) | Self::Rate(id)) = self;
+        id
+    }
+}
+
 /// A key in use.
 #[derive(Debug)]
 pub(super) struct Key {

@@ -10,7 +10,7 @@ use super::{Api, Routes, created, no_such_job, no_such_segment, stored, token, v
 use crate::{
     ApiError,
     http::{Request, Response, Route},
-    wire::{ImportJobResponse, import_job_response},
+    wire::{ImportJobResponse, MAX_FAILURES, import_job_response},
 };
 
 /// Jobs that are read at a time when those of one segment are looked for.
@@ -72,7 +72,10 @@ impl Api {
 
     pub(super) fn import_job(&self, seen: Seen) -> Result<ImportJobResponse, ApiError> {
         let failures = self.jobs.failures(&seen).map_err(viewed)?;
-        let failures = failures.iter().map(ToString::to_string).collect();
+        // The service's shapes have no other place for why a job failed.
+        let cause = seen.job.error.as_deref().map(|error| pinport_model::escape_controls(error).into_owned());
+        let failures = failures.iter().map(ToString::to_string);
+        let failures = cause.into_iter().chain(failures).take(MAX_FAILURES).collect();
         Ok(import_job_response(&seen.job, failures, &self.options.account))
     }
 
@@ -138,6 +141,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
         external_id: body.external_id.filter(|id| !id.is_empty()),
         request: fingerprint(request, application.id),
         upload: None,
+        max_failures: None,
     };
     let Created { job, new } = api.jobs.create(new).map_err(created)?;
     let response = if new {

@@ -11,6 +11,7 @@ mod endpoints;
 mod events;
 mod imports;
 mod jobs;
+mod members;
 mod openapi;
 mod probes;
 mod segments;
@@ -83,6 +84,7 @@ pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router 
     tags::add(&mut routes);
     jobs::add(&mut routes);
     control::add(&mut routes);
+    members::add(&mut routes);
     uploads::add(&mut routes);
     events::add(&mut routes);
     probes::add(&mut routes);

@@ -81,12 +81,26 @@ fn told(name: &str) -> Option<Told> {
         "CancelJob" => plain("Cancels a job; what it committed stays", 200),
         "PauseJob" => plain("Lets a job rest until it is resumed", 200),
         "ResumeJob" => plain("Lets a paused job go on", 200),
+        "FindApp" => plain("An application, by name or id", 200),
+        "ListSegments" => Told {
+            query: &[("page-size", "1 to 1000, default 200"), ("token", "next_token of the page before")],
+            ..plain("Lists the segments of an application with all their versions", 200)
+        },
+        "GetSegmentMembers" => Told {
+            query: &[("version", "A version; the current one if absent")],
+            content: "application/x-ndjson",
+            ..plain("The members of a segment in order of id", 200)
+        },
         "UploadFile" => Told {
             query: &[
                 ("format", "csv or json"),
                 ("segment", "A segment to make or to add to, by name or id"),
                 ("segment-only", "true: the segment holds copies, no endpoint is registered"),
                 ("name", "What the file is called"),
+                (
+                    "max-failures",
+                    "Failed records before the job is given up: a number, or a share such as 1%",
+                ),
             ],
             ..plain("Imports the file in the body", 201)
         },

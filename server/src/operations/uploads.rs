@@ -2,11 +2,11 @@
 //! when it is answered it is durable, and the job can go on after a crash without its client.
 
 use http::StatusCode;
-use pinport_model::{Format, SegmentId};
+use pinport_model::Format;
 use pinport_pipeline::jobs::{NewJob, Upload, sync_upload};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
-use super::{Api, Routes, blocking, created, stored, viewed};
+use super::{Api, Routes, blocking, created, viewed};
 use crate::{
     ApiError,
     http::{BodyMode, BodyStream, Request, Response, Route},
@@ -61,10 +61,17 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
         Some("true") => true,
         Some(_) => return Err(ApiError::bad_request("The parameter segment-only must be true or false.")),
     };
+    let max_failures = match query.get("max-failures")? {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .map_err(|reason| ApiError::bad_request(format!("The parameter max-failures: {reason}.")))?,
+        ),
+    };
     let segment_name = query.get("segment")?.filter(|name| !name.is_empty()).map(str::to_owned);
     let application = api.named_or_new(request.principal(), request.param("application-id"))?;
     let segment = match &segment_name {
-        Some(name) => segment_named(api, application.id, name)?,
+        Some(name) => api.segment_named(application.id, name)?.map(|segment| segment.id),
         None => None,
     };
     Ok(NewJob {
@@ -79,30 +86,8 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
         external_id: None,
         request: None,
         upload: None,
+        max_failures,
     })
-}
-
-/// The newest segment of this name, or with this id.
-fn segment_named(
-    api: &Api,
-    application: pinport_model::ApplicationId,
-    name: &str,
-) -> Result<Option<SegmentId>, ApiError> {
-    const PAGE: usize = 500;
-    if let Ok(id) = name.parse()
-        && api.store().segment(application, id).map_err(stored)?.is_some()
-    {
-        return Ok(Some(id));
-    }
-    let (mut after, mut found) = (None, None);
-    loop {
-        let page = api.store().segments(application, after, PAGE).map_err(stored)?;
-        found = page.iter().rfind(|segment| segment.name == name).map(|segment| segment.id).or(found);
-        after = page.last().map(|segment| segment.id);
-        if page.len() < PAGE {
-            return Ok(found);
-        }
-    }
 }
 
 async fn receive(mut body: BodyStream, upload: &Upload) -> Result<(), ApiError> {

@@ -17,10 +17,8 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use super::{
-    Outbox,
-    client::{Client, ClientError},
-};
+use super::Outbox;
+use crate::client::{Client, ClientError};
 
 /// What is done that waits for its turn.
 const WAITING: usize = 32;

@@ -211,6 +211,8 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
                 },
             })
             .collect(),
+        skipped: 0,
+        resumed: 0,
         warnings: vec!["the member \"Nickname\" is not known and was ignored".into()],
         stages: vec![
             stage(StageName::Fetch, seconds * 250, 1, 0, 0),

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pinport_model::location::Service;
 use reqwest::Url;
 
-use super::profile::Profile;
+use super::{keys::region, profile::Profile};
 use crate::source::Settings;
 
 /// Everything but what S3 signs unencoded.
@@ -34,12 +34,7 @@ impl Address {
         settings: &Settings,
         profile: &Profile,
     ) -> Result<Self, String> {
-        let region = ["AWS_REGION", "AWS_DEFAULT_REGION"]
-            .iter()
-            .find_map(|name| settings.get(name))
-            .or_else(|| profile.get("region"))
-            .unwrap_or("us-east-1")
-            .to_owned();
+        let region = region(settings, profile);
         if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return Err(format!("\"{region}\" is no region"));
         }

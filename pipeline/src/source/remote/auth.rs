@@ -14,7 +14,7 @@ use object_store::{
 };
 use pinport_model::location::Service;
 
-use super::{profile::Profile, sts};
+use super::{keys::AwsKeys, profile::Profile, sts};
 use crate::source::Settings;
 
 /// Who asks.
@@ -123,23 +123,15 @@ fn aws(
     if settings.is_on("AWS_SKIP_SIGNATURE") || settings.is_on("AWS_NO_SIGN_REQUEST") {
         return Ok(Auth::Unsigned);
     }
-    let keys = match (settings.get("AWS_ACCESS_KEY_ID"), settings.get("AWS_SECRET_ACCESS_KEY")) {
-        (Some(id), Some(secret)) => Some((id, secret, settings.get("AWS_SESSION_TOKEN"))),
-        (Some(_), None) => return Err("AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not".into()),
-        (None, Some(_)) => return Err("AWS_SECRET_ACCESS_KEY is set but AWS_ACCESS_KEY_ID is not".into()),
-        (None, None) => match (profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")) {
-            (Some(id), Some(secret)) => Some((id, secret, profile.get("aws_session_token"))),
-            _ => None,
-        },
-    };
+    let keys = AwsKeys::of(settings, profile)?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
         .with_region(region)
         .with_retry(retry())
         .with_http_connector(connector);
-    if let Some((id, secret, token)) = keys {
-        builder = builder.with_access_key_id(id).with_secret_access_key(secret);
-        if let Some(token) = token {
+    if let Some(keys) = keys {
+        builder = builder.with_access_key_id(keys.id).with_secret_access_key(keys.secret);
+        if let Some(token) = keys.token {
             builder = builder.with_token(token);
         }
     } else {

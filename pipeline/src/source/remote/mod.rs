@@ -7,6 +7,7 @@
 mod address;
 mod auth;
 mod feed;
+mod keys;
 mod profile;
 mod retry;
 mod sts;
@@ -22,6 +23,7 @@ use object_store::client::{HttpRequest, HttpRequestBody};
 use pinport_model::{PlannedObject, location::Service};
 
 pub(super) use feed::{RemoteFeed, wait};
+pub use keys::AwsKeys;
 use retry::{Asked, Backoff, Failure};
 pub(super) use xml::Page;
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::client::ClientError;
+use super::ClientError;
 
 /// An event may have this size.
 const MAX_EVENT: usize = 64 << 20;

@@ -1,0 +1,123 @@
+//! What commands ask a server for: applications and jobs by the names that people use, streams to a file.
+
+use std::io::{self, Write};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use pinport_model::{
+    Application, JobId, Segment,
+    view::{JobDetail, JobView},
+};
+use reqwest::{Method, Response};
+use serde::Deserialize;
+
+use super::{Client, ClientError};
+use crate::explain::Usage;
+
+/// What stands unencoded in a segment of a path, or in a query.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A text as a segment of a path, or as a value of a query.
+pub(crate) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN).to_string()
+}
+
+#[derive(Deserialize)]
+struct Jobs {
+    jobs: Vec<JobView>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Segments {
+    segments: Vec<Segment>,
+    next_token: Option<String>,
+}
+
+impl Client {
+    /// The application with this name or id.
+    pub(crate) async fn application(&self, name: &str) -> anyhow::Result<Application> {
+        if name.is_empty() {
+            return Err(Usage("the application's name is empty".into()).into());
+        }
+        let found = self.call(Method::GET, &format!("/pinport/v1/apps/{}", encoded(name)), None).await;
+        found.map_err(not_there)
+    }
+
+    /// The newest jobs.
+    pub(crate) async fn jobs(&self, limit: usize) -> Result<Vec<JobView>, ClientError> {
+        const PAGE: usize = 1000;
+        let (mut found, mut token) = (Vec::new(), String::new());
+        while found.len() < limit {
+            let size = (limit - found.len()).min(PAGE);
+            let path = format!("/pinport/v1/jobs?page-size={size}{token}");
+            let page: Jobs = self.call(Method::GET, &path, None).await?;
+            found.extend(page.jobs);
+            match page.next_token {
+                Some(next) => token = format!("&token={}", encoded(&next)),
+                None => break,
+            }
+        }
+        Ok(found)
+    }
+
+    /// The job that `text` names: by its id, the beginning of it, or `last`.
+    pub(crate) async fn job(&self, text: &str) -> anyhow::Result<JobId> {
+        if let Ok(id) = text.parse() {
+            return Ok(id);
+        }
+        let found: Vec<_> = if text == "last" {
+            self.jobs(1).await?.iter().map(|job| job.id).collect()
+        } else {
+            let jobs = self.jobs(usize::MAX).await?;
+            jobs.iter().map(|job| job.id).filter(|id| id.to_string().starts_with(text)).collect()
+        };
+        match found[..] {
+            [id] => Ok(id),
+            [] => Err(Usage(format!("there is no job \"{text}\"; `pinport jobs ls` lists them")).into()),
+            _ => {
+                Err(Usage(format!("{} jobs begin with \"{text}\"; give more of the id", found.len())).into())
+            }
+        }
+    }
+
+    /// A job, whole.
+    pub(crate) async fn detail(&self, job: JobId) -> Result<JobDetail, ClientError> {
+        self.call(Method::GET, &format!("/pinport/v1/jobs/{job}"), None).await
+    }
+
+    /// The segments of an application.
+    pub(crate) async fn segments(&self, application: &str) -> Result<Vec<Segment>, ClientError> {
+        let (mut found, mut token) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/pinport/v1/apps/{}/segments?page-size=1000{token}", encoded(application));
+            let page: Segments = self.call(Method::GET, &path, None).await?;
+            found.extend(page.segments);
+            match page.next_token {
+                Some(next) => token = format!("&token={}", encoded(&next)),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// Copies an answer's body as it comes.
+    pub(crate) async fn copy(&self, mut from: Response, to: &mut impl Write) -> anyhow::Result<()> {
+        while let Some(chunk) = from.chunk().await.map_err(|error| self.broken(&error))? {
+            to.write_all(&chunk)?;
+        }
+        Ok(to.flush()?)
+    }
+
+    /// Asks for a body and copies it to standard output.
+    pub(crate) async fn print(&self, path: &str) -> anyhow::Result<()> {
+        let response = self.send(Method::GET, path, None).await.map_err(not_there)?;
+        self.copy(response, &mut io::stdout().lock()).await
+    }
+}
+
+/// What was named and is not there is a wrong call, as it is with a data folder.
+pub(crate) fn not_there(error: ClientError) -> anyhow::Error {
+    match error {
+        ClientError::Refused { status: 404, message } => Usage(message).into(),
+        error => error.into(),
+    }
+}

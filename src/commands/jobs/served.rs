@@ -1,0 +1,101 @@
+//! `pinport jobs … --server`: the same questions, asked of a server, and what can be asked of its jobs.
+
+use std::{
+    io::{self, BufWriter, Write as _},
+    process::ExitCode,
+};
+
+use pinport_model::{JobId, view::JobView};
+use reqwest::Method;
+
+use super::{head, row, tell_parts, write_line};
+use crate::{
+    cli::{ServedJobArgs, ServerArgs},
+    client::{Client, not_there},
+    follow::{block_on, conclude, follow, outcome, text},
+};
+
+pub(super) fn list(server: &ServerArgs, limit: usize, json: bool) -> anyhow::Result<()> {
+    let client = Client::new(server)?;
+    let jobs = block_on(async { Ok(client.jobs(limit).await?) })?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    if !json {
+        writeln!(out, "{}", head())?;
+    }
+    for job in jobs {
+        if json {
+            write_line(&mut out, &job)?;
+        } else {
+            let progress = &job.progress;
+            let status = if job.paused { "paused" } else { progress.status.as_str() };
+            let counts = (progress.parsed, progress.failed);
+            writeln!(out, "{}", row(job.id, job.created, status, counts, &job.source))?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+pub(super) fn show(server: &ServerArgs, job: &str, json: bool) -> anyhow::Result<()> {
+    let client = Client::new(server)?;
+    block_on(async {
+        let id = client.job(job).await?;
+        let detail = client.detail(id).await.map_err(not_there)?;
+        let mut out = io::stdout().lock();
+        if json {
+            write_line(&mut out, &outcome(&client, &detail, None).await?)
+        } else {
+            Ok(write!(out, "{}", text(&client, &detail))?)
+        }
+    })
+}
+
+pub(super) fn failures(server: &ServerArgs, job: &str) -> anyhow::Result<()> {
+    let client = Client::new(server)?;
+    block_on(async {
+        let id = client.job(job).await?;
+        client.print(&format!("/pinport/v1/jobs/{id}/failures")).await
+    })
+}
+
+pub(super) fn rejects(server: &ServerArgs, job: &str, part: u32) -> anyhow::Result<()> {
+    let client = Client::new(server)?;
+    block_on(async {
+        let id = client.job(job).await?;
+        let path = format!("/pinport/v1/jobs/{id}/rejects?part={part}");
+        let response = client.send(Method::GET, &path, None).await.map_err(not_there)?;
+        let parts = response.headers().get("x-pinport-parts").and_then(|parts| parts.to_str().ok());
+        tell_parts(part, parts.and_then(|parts| parts.parse().ok()).unwrap_or(0))?;
+        client.copy(response, &mut io::stdout().lock()).await
+    })
+}
+
+/// Follows the job to its end.
+pub(super) fn wait(args: &ServedJobArgs) -> anyhow::Result<ExitCode> {
+    let client = Client::new(&args.server)?;
+    let code = block_on(async {
+        let id = client.job(&args.job).await?;
+        let detail = follow(&client, id).await?;
+        conclude(&client, &detail, args.json).await
+    })?;
+    Ok(ExitCode::from(code))
+}
+
+/// Asks something of the job and tells how it stands then.
+pub(super) fn ask(args: &ServedJobArgs, what: &str) -> anyhow::Result<()> {
+    let client = Client::new(&args.server)?;
+    let view = block_on(async {
+        let id = client.job(&args.job).await?;
+        post(&client, id, what).await
+    })?;
+    if args.json {
+        return write_line(&mut io::stdout().lock(), &view);
+    }
+    let status = if view.paused { "paused" } else { view.progress.status.as_str() };
+    Ok(writeln!(io::stderr(), "job {} is {status}", view.id)?)
+}
+
+/// Cancels, pauses or resumes a job.
+async fn post(client: &Client, job: JobId, what: &str) -> anyhow::Result<JobView> {
+    let path = format!("/pinport/v1/jobs/{job}/{what}");
+    client.call(Method::POST, &path, None).await.map_err(not_there)
+}

@@ -1,0 +1,238 @@
+//! `pinport.toml` as it is written, and where in it something stands.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use pinport_model::{ApplicationId, RecordLimits};
+use pinport_pipeline::jobs::{Hidden, RoleConfig};
+use pinport_server::{
+    access::{KeyConfig, Rate, Secret},
+    log::LogFormat,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use toml::de::{DeTable, DeValue};
+
+use crate::explain::Usage;
+
+/// The file, as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) data: Option<PathBuf>,
+    pub(super) insecure_listen: Option<bool>,
+    pub(super) region: Option<String>,
+    pub(super) account: Option<String>,
+    pub(super) auto_create_apps: Option<bool>,
+    pub(super) segment_update: Option<SegmentUpdate>,
+    pub(super) tls: Option<TlsFiles>,
+    pub(super) http: HttpSection,
+    pub(super) jobs: JobsSection,
+    pub(super) engine: EngineSection,
+    pub(super) limits: RecordLimits,
+    pub(super) log: LogSection,
+    pub(super) sources: SourcesSection,
+    pub(super) roles: BTreeMap<String, RoleConfig>,
+    pub(super) keys_file: Option<PathBuf>,
+    pub(super) keys: Vec<KeySection>,
+}
+
+/// What an import into an existing segment does to its members.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SegmentUpdate {
+    /// Adds to them.
+    #[default]
+    Add,
+    /// Replaces them.
+    Replace,
+}
+
+/// The files of a certificate.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// Bounds on connections and requests.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HttpSection {
+    pub(super) connections: Option<u64>,
+    pub(super) handshake_seconds: Option<u64>,
+    pub(super) head_seconds: Option<u64>,
+    pub(super) head_kib: Option<u64>,
+    pub(super) headers: Option<u64>,
+    pub(super) body_seconds: Option<u64>,
+    pub(super) body_kib: Option<u64>,
+    pub(super) body_rate: Option<u64>,
+    pub(super) idle_seconds: Option<u64>,
+    pub(super) write_stall_seconds: Option<u64>,
+    /// Of each key that has none of its own.
+    pub(super) rate: Option<Rate>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct JobsSection {
+    pub(super) max_running: Option<u16>,
+    pub(super) piece_kib: Option<u64>,
+    pub(super) look_seconds: Option<u64>,
+    pub(super) drain_seconds: Option<u64>,
+    pub(super) max_failures: Option<toml::Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct EngineSection {
+    pub(super) threads: Option<u16>,
+    pub(super) memory_mib: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LogSection {
+    pub(super) format: Option<LogFormat>,
+    pub(super) filter: Option<String>,
+}
+
+/// The members of [`RoleConfig`] and those of the whole. (`flatten` would accept unknown members.)
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SourcesSection {
+    pub(super) endpoint: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) access_key_id: Option<String>,
+    pub(super) secret_access_key: Option<Hidden>,
+    pub(super) session_token: Option<Hidden>,
+    pub(super) profile: Option<String>,
+    pub(super) environment: Option<bool>,
+    pub(super) unsigned: bool,
+    pub(super) sts_endpoint: Option<String>,
+    pub(super) allow: Option<Vec<String>>,
+    pub(super) allow_http: Option<bool>,
+    pub(super) settings: BTreeMap<String, Hidden>,
+    pub(super) strict_roles: bool,
+    pub(super) local_root: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeySection {
+    pub(super) id: String,
+    pub(super) secret: Secret,
+    #[serde(default)]
+    pub(super) applications: Option<BTreeSet<ApplicationId>>,
+    #[serde(default)]
+    pub(super) read_only: bool,
+    #[serde(default)]
+    pub(super) rate: Option<Rate>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct KeysFile {
+    pub(super) keys: Vec<KeySection>,
+}
+
+impl From<KeySection> for KeyConfig {
+    fn from(key: KeySection) -> Self {
+        let KeySection { id, secret, applications, read_only, rate } = key;
+        Self { id, secret, applications, read_only, rate }
+    }
+}
+
+/// The text of a file, to say where in it something is wrong. It is never shown: it may hold secrets.
+#[derive(Default)]
+pub(crate) struct Text {
+    path: Option<PathBuf>,
+    text: String,
+}
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Text").field(&self.path).finish()
+    }
+}
+
+impl Text {
+    /// Reads a file.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path);
+        let text = text.with_context(|| format!("failed to read {}", path.display()))?;
+        Ok(Self::new(path, text))
+    }
+
+    pub(super) fn new(path: &Path, text: impl Into<String>) -> Self {
+        Self { path: Some(path.to_owned()), text: text.into() }
+    }
+
+    /// The file, if there is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Parses it; an error names the line, the key and what is wrong, and shows no value.
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        let text = &self.text;
+        toml::from_str(text).map_err(|error| {
+            let line = self.line(error.span().map_or(0, |span| span.start));
+            let key = text.lines().nth(line - 1).and_then(|line| line.split_once('='));
+            let key = key.map(|(key, _)| format!(" ({})", key.trim())).unwrap_or_default();
+            let path = self.path.as_deref().unwrap_or(Path::new("")).display();
+            Usage(format!("{path}, line {line}{key}: {}", error.message())).into()
+        })
+    }
+
+    /// The error that what stands at `key` is wrong: with its line if it stands here.
+    pub(crate) fn wrong(&self, key: &[&str], what: impl std::fmt::Display) -> anyhow::Error {
+        let name = key.join(".");
+        let place = self.path.as_deref().zip(self.find(key));
+        Usage(match place {
+            Some((path, at)) => format!("{}, line {} ({name}): {what}", path.display(), self.line(at)),
+            None => format!("{name}: {what}"),
+        })
+        .into()
+    }
+
+    fn line(&self, at: usize) -> usize {
+        let before = self.text.bytes().take(at);
+        before.filter(|byte| *byte == b'\n').count() + 1
+    }
+
+    /// Where the value of a key begins, or the innermost table on the way to it. Numbers index arrays.
+    fn find(&self, key: &[&str]) -> Option<usize> {
+        let document = DeTable::parse(&self.text).ok()?;
+        let mut table = document.get_ref();
+        let mut at = None;
+        let mut rest = key.iter();
+        while let Some(name) = rest.next() {
+            let Some((found, value)) = table.iter().find(|(found, _)| found.get_ref() == name) else { break };
+            at = Some(found.span().start);
+            let mut value = value;
+            if let DeValue::Array(items) = value.get_ref()
+                && let Some(item) = rest.next().and_then(|index| items.get(index.parse::<usize>().ok()?))
+            {
+                at = Some(item.span().start);
+                value = item;
+            }
+            match value.get_ref() {
+                DeValue::Table(inner) => table = inner,
+                _ => break,
+            }
+        }
+        at
+    }
+}
+
+/// Reads and parses the file of the keys.
+pub(super) fn read_keys(path: &Path) -> anyhow::Result<Vec<KeySection>> {
+    let file: KeysFile = Text::read(path)?.parse()?;
+    Ok(file.keys)
+}

@@ -1,0 +1,67 @@
+//! What the file may say, and what is told when it is wrong.
+
+use clap::Parser as _;
+
+use super::*;
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    args: ServeArgs,
+}
+
+fn args(line: &[&str]) -> ServeArgs {
+    Line::parse_from(std::iter::once(&"serve").chain(line)).args
+}
+
+fn config(line: &[&str], text: &str) -> anyhow::Result<Config> {
+    let text = Text::new(Path::new("etc/pinport.toml"), text);
+    let file = text.parse()?;
+    Config::merge(&args(line), text, file)
+}
+
+#[test]
+fn flags_come_before_the_file_and_defaults_behind() {
+    let config = config(&["--listen", "127.0.0.1:1"], "listen = \"127.0.0.1:2\"\ndata = \"d\"\n").unwrap();
+    assert_eq!(config.listen.port(), 1);
+    assert_eq!(config.data, Path::new("etc/d"));
+    assert_eq!((config.max_running, config.memory), (2, 256 << 20));
+    assert!(config.sources.ambient && config.auto_create_apps);
+}
+
+#[test]
+fn keys_close_what_stands_open() {
+    let text = "[[keys]]\nid = \"KEY\"\nsecret = \"0123456789abcdef\"\n";
+    let config = config(&[], text).unwrap();
+    assert_eq!(config.keys.len(), 1);
+    assert!(!config.sources.ambient && !config.auto_create_apps);
+}
+
+#[test]
+fn mistakes_are_told_with_line_and_key_and_without_values() {
+    for (text, told) in [
+        ("listen = \"127.0.0.1:1\"\nlissten = 3\n", "line 2 (lissten): unknown field `lissten`"),
+        ("[jobs]\nmax_running = \"two\"\n", "line 2 (max_running)"),
+        ("[jobs]\nmax_running = 0\n", "line 2 (jobs.max_running): 0 is not from 1 to 64"),
+        ("account = \"1\"\n", "line 1 (account): \"1\" is not a number of 12 digits"),
+        ("[jobs]\nmax_failures = \"200%\"\n", "line 2 (jobs.max_failures): a share lies"),
+        ("[log\n", "line 1"),
+    ] {
+        let error = config(&[], text).unwrap_err().to_string();
+        assert!(error.contains(told) && error.contains("etc/pinport.toml"), "{error}");
+    }
+    let error = config(&[], "[sources]\nsecret_access_key = [\"hush\"]\n").unwrap_err().to_string();
+    assert!(error.contains("line 2 (secret_access_key)") && !error.contains("hush"), "{error}");
+}
+
+/// The example lists every option: what it shows commented out is what a reader may write.
+#[test]
+fn the_example_is_a_configuration() {
+    let text = include_str!("../../examples/pinport.toml");
+    let uncommented: Vec<_> = text.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
+    let file: File = Text::new(Path::new("example"), uncommented.join("\n")).parse().unwrap();
+    assert_eq!(file.keys.len(), 2);
+    assert_eq!(file.roles.len(), 3);
+    assert!(file.sources.local_root.is_some() && file.jobs.max_failures.is_some());
+    Text::new(Path::new("example"), text).parse::<File>().unwrap();
+}

@@ -1,0 +1,197 @@
+//! Commands that ask a server: imports by upload, jobs, segments and endpoints, with the same words and exit codes
+//! as with a data folder.
+
+use serde_json::Value;
+
+use crate::{serving::Serving, support::*};
+
+fn at<'a>(server: &'a Serving, arguments: &[&'a str]) -> Vec<&'a str> {
+    [arguments, &["--server", &server.url]].concat()
+}
+
+fn import<'a>(lab: &Lab, server: &'a Serving, file: &'a str, more: &[&'a str]) -> Run {
+    lab.pinport(&at(server, &["import", file, "--format", "json", "--app", "shop", "--json"])).args(more)
+}
+
+#[test]
+fn an_uploaded_file_gives_what_an_import_gives() {
+    let lab = Lab::new();
+    lab.write("rows.json", lab.sample("--rows 3000 --bad 2%"));
+    let server = Serving::start(&lab);
+    let served = import(&lab, &server, "rows.json", &["--segment", "all"]).expect(3).json();
+    let own = ["import", "rows.json", "--format", "json", "--app", "shop", "--json", "--segment", "all"];
+    let own = lab.pinport_with("own", &own).expect(3).json();
+    assert_eq!(counts(&served), counts(&own));
+    assert_eq!(codes(&served), codes(&own));
+    for name in ["JobStatus", "Objects", "Bytes", "SourceBytes", "CompletedPieces", "TotalPieces", "Warnings"]
+    {
+        assert_eq!(served[name], own[name], "{name}");
+    }
+    assert_eq!(served["Definition"]["S3Url"], "upload:rows.json");
+
+    // The segment and its endpoints are the same but for what a job gives its own: time and application.
+    let members = lab.pinport(&at(&server, &["segment", "members", "all", "--app", "shop"])).expect(0);
+    let own_members = lab.pinport_with("own", &["segment", "members", "all", "--app", "shop"]).expect(0);
+    let (members, own_members) = (masked(&members.out, &served), masked(&own_members.out, &own));
+    same_lines(&members, &own_members, "the members");
+    let member: Value = serde_json::from_str(members.lines().next().unwrap()).unwrap();
+    let id = member["Id"].as_str().unwrap();
+    let endpoint = lab.pinport(&at(&server, &["endpoint", "get", id, "--app", "shop"])).expect(0);
+    assert_eq!(masked(&endpoint.out, &served).trim_end(), members.lines().next().unwrap());
+    let listed = lab.pinport(&at(&server, &["segment", "ls", "--app", "shop", "--json"])).expect(0);
+    let listed = lines(&listed.out);
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["versions"][0]["size"]),
+        (&"all".into(), &served["Registered"])
+    );
+
+    // Every failed record, and its bytes, which fail again.
+    let failures = lab.pinport(&at(&server, &["jobs", "failures", "last"])).expect(0);
+    assert_eq!(lines(&failures.out).len() as u64, served["Failed"].as_u64().unwrap());
+    let rejects = lab.pinport(&at(&server, &["jobs", "rejects", "last"])).expect(0);
+    lab.write("rejects.json", &rejects.out);
+    let again = import(&lab, &server, "rejects.json", &[]).expect(3).json();
+    assert_eq!(again["Failed"], again["TotalProcessed"]);
+
+    // Standard input, twice the same: nothing is doubled.
+    for _ in 0..2 {
+        let rows = lab.sample("--rows 500");
+        import(&lab, &server, "-", &["--segment", "piped"]).input(rows).expect(0);
+    }
+    let piped = lab.pinport(&at(&server, &["segment", "members", "piped", "--app", "shop"])).expect(0);
+    assert_eq!(lines(&piped.out).len(), 500);
+    let first = ["segment", "members", "piped", "--app", "shop", "--version", "1"];
+    assert_eq!(lines(&lab.pinport(&at(&server, &first)).expect(0).out).len(), 500);
+    let none = ["segment", "members", "piped", "--app", "shop", "--version", "9"];
+    lab.pinport(&at(&server, &none)).expect(2).says(&["no version \"9\""]);
+
+    // What is not there is told as it is with a data folder.
+    lab.pinport(&at(&server, &["segment", "members", "none", "--app", "shop"])).expect(2).says(&["segment"]);
+    lab.pinport(&at(&server, &["segment", "ls", "--app", "none"])).expect(2).says(&["application"]);
+    lab.pinport(&at(&server, &["endpoint", "get", "none", "--app", "shop"])).expect(2).says(&["endpoint"]);
+    lab.pinport(&at(&server, &["jobs", "show", "ffff"])).expect(2).says(&["there is no job"]);
+    import(&lab, &server, "none.json", &[]).expect(1).says(&["failed to read none.json"]);
+    lab.write("folder/a.json", "{}");
+    import(&lab, &server, "folder", &[]).expect(2).says(&["is a folder", "local_root"]);
+    for flag in [&["--check"][..], &["--fresh"], &["--limit", "max_value=5"]] {
+        import(&lab, &server, "rows.json", flag).expect(2).says(&[flag[0], "data folder"]);
+    }
+}
+
+#[test]
+fn a_server_reads_what_a_url_names_and_budgets_hold() {
+    let lab = Lab::new();
+    let file = lab.write("in/rows.json", lab.sample("--rows 2000 --bad 5%"));
+    let server = Serving::start(&lab);
+    let url = format!("file://{}", file.parent().unwrap().display());
+    for _ in 0..2 {
+        import(&lab, &server, &url, &["--segment", "all"]).expect(3);
+    }
+    let listed = lab.pinport(&at(&server, &["segment", "ls", "--app", "shop", "--json"])).expect(0);
+    let listed = lines(&listed.out);
+    assert_eq!((listed.len(), listed[0]["versions"].as_array().unwrap().len()), (1, 2));
+    import(&lab, &server, &url, &["--max-failures", "1"]).expect(2).says(&["its own budget"]);
+    import(&lab, &server, "file:///nowhere", &[]).expect(1).says(&["refused (400)", "/nowhere"]);
+    let over = import(&lab, &server, "in/rows.json", &["--max-failures", "1%"]).expect(4).json();
+    assert_eq!(over["JobStatus"], "FAILED");
+
+    let jobs = lines(&lab.pinport(&at(&server, &["jobs", "ls", "--json", "--limit", "2"])).expect(0).out);
+    assert_eq!(jobs.len(), 2);
+    assert_eq!(jobs[0]["id"], over["Id"]);
+    let text = lab.pinport(&at(&server, &["jobs", "ls"])).expect(0).out;
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text.lines().count(), 4);
+    assert!(text.contains("FAILED") && text.contains("upload:rows.json"), "{text}");
+    let id = over["Id"].as_str().unwrap();
+    let shown = lab.pinport(&at(&server, &["jobs", "show", &id[..31]])).expect(0).out;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains(id) && shown.contains("pinport jobs failures"), "{shown}");
+    let shown = lab.pinport(&at(&server, &["jobs", "show", "last", "--json"])).expect(0).json();
+    assert_eq!((&shown["Id"], &shown["Failed"]), (&over["Id"], &over["Failed"]));
+    // Who waits for an ended job hears at once what an import would have said.
+    let waited = lab.pinport(&at(&server, &["jobs", "wait", "last"])).expect(4);
+    waited.says(&["FAILED: upload:rows.json", "failure budget"]);
+    lab.pinport(&at(&server, &["jobs", "cancel", "last"])).expect(1).says(&["refused (409)", "has ended"]);
+}
+
+/// A job that takes long enough to be stopped: the server reads rows for seconds.
+#[test]
+fn running_jobs_are_paused_resumed_cancelled_and_waited_for() {
+    let lab = Lab::new();
+    lab.write("in/rows.json", lab.sample("--rows 400000"));
+    let server = Serving::start_with(&lab, "[jobs]\npiece_kib = 512\n[engine]\nthreads = 1\n", &[]);
+    let job = server.import(&lab, "in/rows.json");
+    let ask = |what: &str| lab.pinport(&at(&server, &["jobs", what, &job, "--json"]));
+    assert_eq!(ask("pause").expect(0).json()["paused"], true);
+    lab.pinport(&at(&server, &["jobs", "ls"])).expect(0);
+    let waiting = ask("wait").start();
+    assert_eq!(ask("resume").expect(0).json()["paused"], false);
+    lab.pinport(&at(&server, &["jobs", "resume", &job])).expect(1).says(&["is not paused"]);
+    let cancelled = ask("cancel").expect(0).json();
+    let status = cancelled["progress"]["status"].as_str().unwrap();
+    assert!(["CANCELLING", "CANCELLED"].contains(&status), "{status}");
+    let waited = waiting.wait();
+    assert_eq!(waited.code, Some(5), "{}", waited.err);
+    let outcome = waited.json();
+    assert_eq!(outcome["JobStatus"], "CANCELLED");
+    let (read, registered, failed) = counts(&outcome);
+    assert!(read == registered + failed && read < 400_000, "{read}");
+}
+
+#[test]
+fn a_signal_cancels_what_import_follows() {
+    let lab = Lab::new();
+    lab.write("rows.json", lab.sample("--rows 400000"));
+    let server = Serving::start_with(&lab, "[jobs]\npiece_kib = 512\n[engine]\nthreads = 1\n", &[]);
+    let running = import(&lab, &server, "rows.json", &[]).start();
+    let begun = || {
+        let (_, jobs) = server.ask("GET", "/pinport/v1/jobs", None);
+        let jobs: Value = serde_json::from_str(&jobs).unwrap();
+        jobs["jobs"][0]["progress"]["pieces_done"].as_u64().is_some_and(|pieces| pieces > 0)
+    };
+    assert!(running.until(begun));
+    running.signal(libc::SIGINT);
+    let stopped = running.wait();
+    assert_eq!(stopped.code, Some(5), "{}", stopped.err);
+    assert_eq!(stopped.json()["JobStatus"], "CANCELLED");
+}
+
+#[test]
+fn uploads_are_signed_over_tls() {
+    let lab = Lab::new();
+    lab.write("rows.json", lab.sample("--rows 300"));
+    let server = Serving::start_tls(
+        &lab,
+        "auto_create_apps = true\n[[keys]]\nid = \"ITKEY\"\nsecret = \"it-secret-0123456789\"\n",
+    );
+    let signed = |run: Run| {
+        run.env("AWS_ACCESS_KEY_ID", "ITKEY")
+            .env("AWS_SECRET_ACCESS_KEY", "it-secret-0123456789")
+            .env("PINPORT_CA", "server.crt")
+            .env("PINPORT_SERVER", &server.url)
+    };
+    for input in ["rows.json", "-"] {
+        let run = lab.pinport(&[
+            "import",
+            input,
+            "--format",
+            "json",
+            "--app",
+            "a b/ü",
+            "--segment",
+            "s/1",
+            "--json",
+        ]);
+        let done = signed(run.input(lab.sample("--rows 300"))).expect(0).json();
+        assert_eq!(counts(&done), (300, 300, 0));
+    }
+    let members = signed(lab.pinport(&["segment", "members", "s/1", "--app", "a b/ü"])).expect(0).out;
+    assert_eq!(lines(&members).len(), 300);
+    signed(lab.pinport(&["jobs", "wait", "last"])).expect(0).says(&["imported upload:stdin"]);
+    lab.pinport(&["jobs", "ls"])
+        .env("PINPORT_CA", "server.crt")
+        .env("PINPORT_SERVER", &server.url)
+        .expect(1)
+        .says(&["wants signed requests"]);
+}

@@ -1,0 +1,103 @@
+//! The real server on a port of its own, for tests that look at it from outside.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::support::*;
+
+/// A server that runs until this is dropped.
+pub(crate) struct Serving {
+    child: Child,
+    pub(crate) url: String,
+}
+
+impl Serving {
+    /// On a port of its own, open, reading what is in the lab.
+    pub(crate) fn start(lab: &Lab) -> Self {
+        Self::start_with(lab, "", &[])
+    }
+
+    /// The same with these lines in its configuration and these arguments.
+    pub(crate) fn start_with(lab: &Lab, configuration: &str, more: &[&str]) -> Self {
+        lab.write("pinport.toml", configuration);
+        let root = lab.path("");
+        let serve =
+            lab.pinport(&["serve", "--listen", "127.0.0.1:0", "--local-root", root.to_str().unwrap()]);
+        let mut command = serve.args(more).command;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        let url = line.split([' ', ',']).find(|word| word.starts_with("http"));
+        let url = url.unwrap_or_else(|| panic!("it does not say where it listens: {line}")).to_owned();
+        // What it logs must not fill the pipe.
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        Self { child, url }
+    }
+
+    /// With a certificate for `localhost`, which is the file `server.crt` of the lab.
+    pub(crate) fn start_tls(lab: &Lab, configuration: &str) -> Self {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        Self::start_certified(lab, configuration, &made.cert.pem(), &made.signing_key.serialize_pem())
+    }
+
+    /// With this certificate, which becomes the file `server.crt` of the lab.
+    pub(crate) fn start_certified(lab: &Lab, configuration: &str, certificate: &str, key: &str) -> Self {
+        let certificate = lab.write("server.crt", certificate);
+        let key = lab.write("server.key", key);
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let (certificate, key) = (text(&certificate), text(&key));
+        let mut serving =
+            Self::start_with(lab, configuration, &["--tls-certificate", &certificate, "--tls-key", &key]);
+        serving.url = serving.url.replace("127.0.0.1", "localhost");
+        serving
+    }
+
+    /// Sends a request without a signature; gives status and body.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, String) {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// Posts JSON and reads the answer's, which must be a 201.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
+        let (status, body) = self.ask("POST", path, Some(body));
+        assert_eq!(status, 201, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// Makes an import of a file of the lab into the application `shop`; gives its id.
+    pub(crate) fn import(&self, lab: &Lab, file: &str) -> String {
+        let app = self.post("/v1/apps", &serde_json::json!({ "Name": "shop" }));
+        let path = format!("/v1/apps/{}/jobs/import", app["Id"].as_str().unwrap());
+        let url = format!("file://{}", lab.path(file).display());
+        let body = serde_json::json!({ "Format": "JSON", "S3Url": url, "RoleArn": "role" });
+        self.post(&path, &body)["Id"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
