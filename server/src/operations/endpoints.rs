@@ -1,7 +1,12 @@
 //! Endpoints and the endpoints of users.
 
+use std::collections::HashSet;
+
 use http::StatusCode;
-use pinport_model::{Endpoint, Timestamp, failure::FailureReason};
+use pinport_model::{
+    Draft, Endpoint, TextMember, Timestamp,
+    failure::{FailureReason, quoted},
+};
 use pinport_pipeline::parse::with_endpoint;
 use pinport_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -121,18 +126,17 @@ fn update(api: &Api, request: &Request) -> Result<Response, ApiError> {
     request.principal().writable(request.param("application-id"))?;
     with_endpoint(request.bytes(), id, limits, |_| ()).map_err(|reason| refused("", &reason))?;
     let application = api.writable_or_new(request)?.id;
-    let put_it = |draft: &mut pinport_model::Draft<'_>| {
-        api.store().put_endpoint(application, id, draft, Timestamp::now())
-    };
+    let put_it = |draft: &mut Draft<'_>| api.store().put_endpoint(application, id, draft, Timestamp::now());
     with_endpoint(request.bytes(), id, limits, put_it)
         .map_err(|reason| refused("", &reason))?
         .map_err(|error| put(error, ""))?;
     accepted(request)
 }
 
-/// Judges all items before the first is stored.
+/// Judges all items before the first is stored: one that fails, or that updates an endpoint which is neither there
+/// nor made by an item before it, refuses the batch.
 fn update_batch(api: &Api, request: &Request) -> Result<Response, ApiError> {
-    request.principal().writable(request.param("application-id"))?;
+    let application = request.principal().writable(request.param("application-id"))?;
     let EndpointBatchRequest { item } = request.json()?;
     let items = item.ok_or_else(|| ApiError::bad_request("Item is missing."))?;
     if items.len() > MAX_BATCH {
@@ -142,6 +146,7 @@ fn update_batch(api: &Api, request: &Request) -> Result<Response, ApiError> {
         )));
     }
     let mut judged = Vec::with_capacity(items.len());
+    let mut made = HashSet::new();
     for (index, item) in items.into_iter().enumerate() {
         let which = format!("Item[{index}]: ");
         let id = match item.get("Id") {
@@ -149,14 +154,23 @@ fn update_batch(api: &Api, request: &Request) -> Result<Response, ApiError> {
             _ => return Err(ApiError::bad_request(format!("{which}Id is missing or empty."))),
         };
         let body = serde_json::to_vec(&item).map_err(ApiError::internal)?;
-        with_endpoint(&body, &id, &api.options.limits, |_| ()).map_err(|reason| refused(&which, &reason))?;
+        let is_whole =
+            |draft: &mut Draft<'_>| draft.text(TextMember::Address).is_some() && draft.channel.is_some();
+        let whole = with_endpoint(&body, &id, &api.options.limits, is_whole);
+        if whole.map_err(|reason| refused(&which, &reason))? {
+            made.insert(id.clone());
+        } else if !made.contains(&id) && api.store().endpoint(application, &id).map_err(stored)?.is_none() {
+            return Err(ApiError::bad_request(format!(
+                "{which}no endpoint {} to update; a new endpoint needs Address and ChannelType.",
+                quoted(&id)
+            )));
+        }
         judged.push((which, id, body));
     }
     let application = api.writable_or_new(request)?.id;
     for (which, id, body) in &judged {
-        let put_it = |draft: &mut pinport_model::Draft<'_>| {
-            api.store().put_endpoint(application, id, draft, Timestamp::now())
-        };
+        let put_it =
+            |draft: &mut Draft<'_>| api.store().put_endpoint(application, id, draft, Timestamp::now());
         with_endpoint(body, id, &api.options.limits, put_it)
             .map_err(|reason| refused(which, &reason))?
             .map_err(|error| put(error, which))?;
