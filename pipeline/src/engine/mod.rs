@@ -35,7 +35,11 @@ use pinport_store::{JobWriter, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use self::{budget::ByteBudget, commit::Committer, piece::BuiltPiece, reader::Reader, workers::Workers};
-pub use self::{files::FileError, look::look, progress::JobProgress};
+pub use self::{
+    files::FileError,
+    look::look,
+    progress::{JobProgress, Queues},
+};
 use crate::{
     parse::ParseContext,
     source::{Source, SourceError},
@@ -67,7 +71,7 @@ impl Default for EngineOptions {
 
 /// Built pieces that wait for their turn. The budget of bytes stops a job long before; this is only
 /// the bound that everything has.
-const BUILT_PIECES: usize = 256;
+pub(crate) const BUILT_PIECES: usize = 256;
 
 /// Why a job stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +150,11 @@ impl Engine {
     /// Whether an import into an existing segment replaces its members.
     pub fn replaces_segments(&self) -> bool {
         self.options.replace_segments
+    }
+
+    /// The threads that parse and build, and how many blocks of a job may wait for them.
+    pub fn threads(&self) -> (usize, usize) {
+        (self.options.threads, self.options.threads * workers::WAITING_PER_THREAD)
     }
 
     /// Bytes in flight now, and their limit.

@@ -37,8 +37,21 @@ pub struct JobProgress {
     counters: [AtomicU64; Counter::LEN],
     busy: [AtomicU64; 4],
     pieces: Mutex<Pieces>,
+    /// Blocks that wait for a thread that parses them.
+    waiting: AtomicU64,
     /// The last committed piece: what lists and answers count.
     last: Mutex<Option<PieceRecord>>,
+}
+
+/// What waits in front of each stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Queues {
+    /// Blocks that have been read.
+    pub parse: u64,
+    /// Pieces that have been read.
+    pub build: u64,
+    /// Pieces that are built.
+    pub commit: u64,
 }
 
 /// What is counted.
@@ -74,6 +87,7 @@ impl JobProgress {
             counters: Default::default(),
             busy: Default::default(),
             pieces: Mutex::default(),
+            waiting: AtomicU64::new(0),
             last: Mutex::default(),
         }
     }
@@ -136,6 +150,29 @@ impl JobProgress {
     /// The job's pieces from the first to the last, as far as known.
     pub fn pieces(&self) -> Vec<PieceRun> {
         self.pieces.lock().runs(self.counters[Counter::PiecesTotal as usize].load(Relaxed))
+    }
+
+    /// A block is handed to the threads that parse.
+    pub(crate) fn block_waits(&self) {
+        self.waiting.fetch_add(1, Relaxed);
+    }
+
+    /// A thread has taken it.
+    pub(crate) fn block_begins(&self) {
+        self.waiting.fetch_sub(1, Relaxed);
+    }
+
+    /// What waits now: blocks to be parsed, pieces to be whole and built, pieces to be committed.
+    pub fn queues(&self) -> Queues {
+        let runs = self.pieces();
+        let count = |state: PieceState| -> u64 {
+            runs.iter().filter(|run| run.state == state).map(|run| run.count).sum()
+        };
+        Queues {
+            parse: self.waiting.load(Relaxed),
+            build: count(PieceState::Parsing),
+            commit: count(PieceState::Committing),
+        }
     }
 
     pub(crate) fn set_plan(&self, plan: &PlanSummary) {

@@ -227,6 +227,7 @@ impl Reader {
         let (build, built, buffers) =
             (Arc::clone(&self.build), self.built.clone(), Arc::clone(&self.buffers));
         let task = move |parser: &mut crate::parse::Parser| {
+            progress.block_begins();
             let begun = Instant::now();
             let parsed = super::guarded(|| match stores {
                 true => parser.parse(block, &context),
@@ -248,6 +249,7 @@ impl Reader {
                 deliver(&*build, whole, &built);
             }
         };
+        self.progress.block_waits();
         if self.lane.push(task, &self.cancel) { Ok(()) } else { Err(JobError::Cancelled) }
     }
 

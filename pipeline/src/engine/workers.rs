@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::parse::Parser;
 
 /// Blocks that wait in a lane for each thread: enough to keep a thread busy while the reader reads on.
-const WAITING_PER_THREAD: usize = 2;
+pub(super) const WAITING_PER_THREAD: usize = 2;
 
 type Task = Box<dyn FnOnce(&mut Parser) + Send>;
 

@@ -7,13 +7,14 @@ use std::{
     path::Path,
 };
 
-use pinport_model::progress::Progress;
+use pinport_model::{history::HistoryPoint, progress::Progress};
 
 use crate::engine::files::{FileError, create_folder, on, sync_folder};
 
 const CANCEL: &str = "cancel";
 const PAUSED: &str = "paused";
 const PROGRESS: &str = "progress.json";
+const HISTORY: &str = "history.json";
 
 /// What was asked of a job that has not ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -69,6 +70,18 @@ pub(super) fn save_progress(folder: &Path, progress: &Progress) {
 
 pub(super) fn saved_progress(folder: &Path) -> Option<Progress> {
     serde_json::from_slice(&fs::read(folder.join(PROGRESS)).ok()?).ok()
+}
+
+/// Keeps the counters of a job over its life, when it ends or rests; nothing depends on them.
+pub(super) fn save_history(folder: &Path, points: &[HistoryPoint]) {
+    if let Ok(json) = serde_json::to_vec(points) {
+        let _ = fs::write(folder.join(HISTORY), json);
+    }
+}
+
+pub(super) fn saved_history(folder: &Path) -> Vec<HistoryPoint> {
+    let read = fs::read(folder.join(HISTORY)).ok();
+    read.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

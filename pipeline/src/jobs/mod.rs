@@ -33,8 +33,8 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use pinport_model::{
-    Application, ApplicationId, ImportJob, JobId, JobStatus, RecordLimits, Timestamp, job::FailureBudget,
-    view::Sample,
+    Application, ApplicationId, ImportJob, JobId, JobStatus, RecordLimits, Timestamp, history::History,
+    job::FailureBudget, view::Sample,
 };
 use pinport_store::{Store, StoreError};
 use tokio::{runtime::Handle, sync::broadcast};
@@ -211,7 +211,8 @@ impl Inner {
             }
             let last = self.store.last_piece(job.id)?;
             job.status = JobStatus::PendingJob;
-            state.jobs.insert(job.id, Entry { last, ..Entry::new(job, name, place) });
+            let history = History::from_points(&marks::saved_history(&self.folder(job.id)));
+            state.jobs.insert(job.id, Entry { last, history, ..Entry::new(job, name, place) });
         }
         let newest = self.store.jobs(None, None, sampler::ENDED + state.jobs.len())?;
         for job in newest.iter().filter(|job| job.status.is_terminal()).take(sampler::ENDED) {

@@ -8,6 +8,8 @@ use std::{
 
 use pinport_model::{
     ImportJob, JobId, JobStatus, PieceRecord, Timestamp,
+    history::{History, HistoryPoint},
+    progress::Progress,
     view::{Happening, JobView},
 };
 use tokio_util::sync::CancellationToken;
@@ -50,6 +52,8 @@ pub(super) struct Entry {
     pub(super) not_before: Option<Instant>,
     /// The last committed piece when it rested last.
     pub(super) last: Option<PieceRecord>,
+    /// Its counters over its life.
+    pub(super) history: History,
 }
 
 /// Where a job is.
@@ -73,7 +77,15 @@ pub(super) enum Wish {
 
 impl Entry {
     pub(super) fn new(job: ImportJob, application_name: String, place: Place) -> Self {
-        Self { job, application_name, place, wish: None, not_before: None, last: None }
+        Self {
+            job,
+            application_name,
+            place,
+            wish: None,
+            not_before: None,
+            last: None,
+            history: History::default(),
+        }
     }
 
     /// The status as views show it.
@@ -86,6 +98,19 @@ impl Entry {
             },
             _ => self.job.status,
         }
+    }
+
+    /// Adds the counters of this moment to its history.
+    pub(super) fn record(&mut self, now: &Progress, time: Timestamp) {
+        // What an interrupted run had parsed and not committed is parsed again: the counters never go back.
+        let before = self.history.newest().copied();
+        let (records, bytes) = before.map_or((0, 0), |before| (before.records, before.bytes));
+        self.history.push(HistoryPoint {
+            time,
+            records: now.parsed.max(records),
+            bytes: now.bytes.max(bytes),
+            failed: now.failed,
+        });
     }
 
     pub(super) fn is_paused(&self) -> bool {

@@ -46,7 +46,16 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
     });
     let snapshot = progress.snapshot();
     marks::save_progress(&inner.folder(job.id), &snapshot);
-    let before = inner.state.lock().jobs.get(&job.id).and_then(|entry| entry.last.clone());
+    let (before, history) = {
+        let mut state = inner.state.lock();
+        let entry = state.jobs.get_mut(&job.id);
+        let kept = entry.map(|entry| {
+            entry.record(&snapshot, Timestamp::now());
+            (entry.last.clone(), entry.history.points().copied().collect::<Vec<_>>())
+        });
+        kept.unwrap_or_default()
+    };
+    marks::save_history(&inner.folder(job.id), &history);
     inner.totals.lock().add(&snapshot, before.as_ref());
     if let Err(error) = conclude(inner, &mut job, stopped, &progress) {
         inner.halt(&error);

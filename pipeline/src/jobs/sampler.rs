@@ -85,7 +85,16 @@ impl Inner {
     /// the last one that all got, so that nothing seems to be lost between it and the next.
     pub(super) fn sample(&self, next: bool) -> Sample {
         let (bytes_in_flight, bytes_in_flight_limit) = self.engine.bytes_in_flight();
+        let time = Timestamp::now();
         let mut state = self.state.lock();
+        if next {
+            for entry in state.jobs.values_mut() {
+                if let Place::Running { progress, .. } = &entry.place {
+                    let now = progress.snapshot();
+                    entry.record(&now, time);
+                }
+            }
+        }
         let open = state.jobs.values().take(OPEN).map(|entry| self.open_view(entry));
         let mut jobs: Vec<_> = open.chain(state.ended.iter().cloned()).collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
@@ -93,7 +102,7 @@ impl Inner {
         let happenings = if next { state.happenings.drain(..).collect() } else { Vec::new() };
         Sample {
             sequence: state.sequence,
-            time: Timestamp::now(),
+            time,
             jobs,
             jobs_total: state.counted,
             bytes_in_flight,

@@ -1,16 +1,21 @@
 //! Jobs over the in-memory store, across restarts. A supervisor that may run nothing keeps jobs where a test
 //! wants them; a second one over the same store is the restart.
 
+mod poisoned;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use pinport_model::{Application, ApplicationId, Format, JobId, JobStatus, SegmentId, Timestamp};
-use pinport_store::{Store, memory::Memory};
+use pinport_model::{
+    Application, ApplicationId, Format, JobId, JobStatus, SegmentId, Timestamp, job::FailureBudget,
+};
+use pinport_store::Store;
 
 use super::*;
 use crate::{
     engine::EngineOptions,
     source::{Settings, SourceOptions},
 };
+use poisoned::Poisoned;
 
 const APPLICATION: ApplicationId = ApplicationId::from_bytes([1; 16]);
 const LONG: Duration = Duration::from_secs(30);
@@ -23,7 +28,7 @@ struct House {
 
 impl House {
     fn new() -> Self {
-        let store: Arc<dyn Store> = Arc::new(Memory::default());
+        let store: Arc<dyn Store> = Arc::new(Poisoned::default());
         let application = Application {
             id: APPLICATION,
             name: "shop".into(),
@@ -118,9 +123,31 @@ fn a_job_runs_to_its_end_and_is_seen_the_same_everywhere() {
     let detail = jobs.detail(seen.clone()).unwrap();
     assert_eq!(detail.pieces.iter().map(|run| run.count).sum::<u64>(), seen.job.completed_pieces);
     assert_eq!((detail.objects[0].tally.read, detail.objects[0].tally.complete), (50, true));
+    let names: Vec<_> = detail.stages.iter().map(|stage| stage.stage.as_str()).collect();
+    assert_eq!(names, ["read", "parse", "build", "commit"]);
+    assert_eq!(detail.history.last().map(|point| (point.records, point.failed)), Some((50, 0)));
     assert_eq!(jobs.totals().records, 50);
     let sample = house.io.block_on(async { tokio::time::timeout(LONG, samples.recv()).await });
     assert!(sample.unwrap().unwrap().sequence >= 1);
+}
+
+#[test]
+fn the_first_sample_of_a_listener_has_the_number_of_the_last_one_that_all_got() {
+    let house = House::new();
+    let jobs = house.jobs(0);
+    let mut samples = jobs.subscribe();
+    let mut next = || house.io.block_on(async { tokio::time::timeout(LONG, samples.recv()).await }).unwrap();
+    jobs.create(new_job(house.file("a.json", 1))).unwrap();
+    let seen = next().unwrap().sequence;
+    let first = jobs.sample();
+    assert!(first.sequence >= seen && first.happenings.is_empty(), "{first:?}");
+    jobs.create(new_job(house.file("b.json", 1))).unwrap();
+    let mut last = seen;
+    while last <= first.sequence {
+        let sample = next().unwrap();
+        assert_eq!(sample.sequence, last + 1);
+        last = sample.sequence;
+    }
 }
 
 #[test]
@@ -246,6 +273,73 @@ fn a_failing_job_disturbs_no_other() {
     assert_eq!(house.status(good), JobStatus::Completed);
     assert!(jobs.health().is_ok());
     assert_eq!(jobs.totals().failed, 1);
+}
+
+#[test]
+fn a_panic_in_a_job_fails_that_job_alone() {
+    let house = House::new();
+    let jobs = house.jobs(2);
+    let poisoned = jobs.create(new_job(house.file("poison.json", 3))).unwrap().job.id;
+    let good = jobs.create(new_job(house.file("good.json", 500))).unwrap().job.id;
+    for id in [poisoned, good] {
+        assert!(jobs.wait(id, LONG));
+    }
+    let failed = house.store.job(poisoned).unwrap().unwrap();
+    assert_eq!(failed.status, JobStatus::Failed);
+    assert!(failed.error.unwrap().contains("poison in piece 0"));
+    assert_eq!(house.status(good), JobStatus::Completed);
+    // Its threads serve on.
+    let later = jobs.create(new_job(house.file("later.json", 3))).unwrap().job.id;
+    assert!(jobs.wait(later, LONG));
+    assert_eq!(house.status(later), JobStatus::Completed);
+    assert!(jobs.health().is_ok());
+}
+
+/// What a poller sees of a job is a way that the statuses allow, without a step back.
+#[test]
+fn jobs_are_seen_to_move_forward_only() {
+    use JobStatus::{
+        Cancelled, Cancelling, Completed, Completing, Created, Failed, Failing, Initializing, PendingJob,
+        PreparingForInitialization, Processing,
+    };
+    let begin = [Created, PendingJob, PreparingForInitialization, Initializing, Processing];
+    let house = House::new();
+    let jobs = house.jobs(1);
+    let see = |id: JobId, until: JobStatus| {
+        let mut seen: Vec<JobStatus> = Vec::new();
+        loop {
+            let status = jobs.seen(id).unwrap().unwrap().job.status;
+            if seen.last() != Some(&status) {
+                seen.push(status);
+            }
+            if status.is_terminal() || status == until {
+                return seen;
+            }
+        }
+    };
+    let check = |seen: &[JobStatus], end: [JobStatus; 2]| {
+        let way = [&begin[..], &end].concat();
+        assert!(way.windows(2).all(|step| step[0].may_become(step[1])), "{way:?}");
+        let place = |status: &JobStatus| way.iter().position(|found| found == status);
+        let places: Vec<_> = seen.iter().map(place).collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{seen:?}");
+        assert_eq!(seen.last(), Some(&end[1]), "{seen:?}");
+    };
+    let good = jobs.create(new_job(house.file("good.json", 2000))).unwrap().job.id;
+    let waiting = jobs.create(new_job(house.file("waiting.json", 3))).unwrap().job.id;
+    check(&see(good, Completed), [Completing, Completed]);
+    check(&see(waiting, Completed), [Completing, Completed]);
+    let over = NewJob { max_failures: Some(FailureBudget::Count(0)), ..new_job(house.file("bad.json", 500)) };
+    let bad = house.root().join("bad.json");
+    std::fs::write(&bad, std::fs::read_to_string(&bad).unwrap() + "{}\n").unwrap();
+    let failing = jobs.create(over).unwrap().job.id;
+    check(&see(failing, Failed), [Failing, Failed]);
+    let cancelled = jobs.create(new_job(house.file("cancelled.json", 3000))).unwrap().job.id;
+    let mut seen = see(cancelled, Processing);
+    if jobs.cancel(cancelled).is_ok() {
+        seen.extend(see(cancelled, Cancelled));
+        check(&seen, [Cancelling, Cancelled]);
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use pinport_model::{
     Failure, ImportJob, JobId, JobStatus, ObjectTally, PieceRecord,
+    history::HistoryPoint,
     progress::{Progress, StageTimes},
-    view::{JobDetail, JobView, ObjectView, PieceRun, PieceState, Sample},
+    view::{JobDetail, JobView, ObjectView, PieceRun, PieceState, Sample, StageName, StageView},
 };
 use pinport_store::StoreError;
 
@@ -13,7 +14,7 @@ use super::{
     Inner, Jobs, marks,
     queue::{Entry, Place},
 };
-use crate::engine::{FileError, files};
+use crate::engine::{BUILT_PIECES, FileError, Queues, files};
 
 /// Objects in a job's detail.
 const OBJECTS: usize = 1000;
@@ -143,6 +144,7 @@ impl Jobs {
         let failures = self.failures(&seen)?;
         let pieces = self.inner.pieces(&seen);
         let objects = self.inner.objects(&seen)?;
+        let (stages, history) = self.inner.life(&seen);
         let Seen { job, view, .. } = seen;
         Ok(JobDetail {
             job: view,
@@ -154,8 +156,8 @@ impl Jobs {
             skipped: job.plan.map_or(0, |plan| plan.skipped),
             resumed: job.resumed,
             warnings: job.warnings,
-            stages: Vec::new(),
-            history: Vec::new(),
+            stages,
+            history,
         })
     }
 
@@ -242,6 +244,37 @@ impl Inner {
         ];
         let runs = runs.into_iter().filter(|(_, count)| *count > 0);
         runs.map(|(state, count)| PieceRun { state, count }).collect()
+    }
+
+    /// How busy the stages of a job are and what waits in front of them, and its counters over its life.
+    fn life(&self, seen: &Seen) -> (Vec<StageView>, Vec<HistoryPoint>) {
+        let state = self.state.lock();
+        let entry = state.jobs.get(&seen.job.id);
+        let queues = entry.and_then(|entry| match &entry.place {
+            Place::Running { progress, .. } => Some(progress.queues()),
+            _ => None,
+        });
+        let history = entry.map(|entry| entry.history.points().copied().collect());
+        drop(state);
+        let history = history.unwrap_or_else(|| marks::saved_history(&self.folder(seen.job.id)));
+        let Queues { parse, build, commit } = queues.unwrap_or_default();
+        let busy = seen.view.progress.busy_ms;
+        let (threads, waiting) = self.engine.threads();
+        let stage = |stage, busy_ms, threads: usize, queued, limit: usize| StageView {
+            stage,
+            busy_ms,
+            threads: threads as u32,
+            queued,
+            queue_limit: limit as u64,
+        };
+        let stages = vec![
+            stage(StageName::Read, busy.read, 1, 0, 0),
+            stage(StageName::Parse, busy.parse, threads, parse, waiting),
+            // On the same threads, before more is parsed.
+            stage(StageName::Build, busy.build, 0, build, 0),
+            stage(StageName::Commit, busy.commit, 1, commit, BUILT_PIECES),
+        ];
+        (stages, history)
     }
 
     /// The first objects of a job with what was counted in them.

@@ -1,0 +1,64 @@
+//! A store like the in-memory one whose writers panic for jobs that read a file named `poison`.
+
+use std::sync::Arc;
+
+use pinport_model::{
+    Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
+    SegmentVersion, Timestamp,
+};
+use pinport_store::{DraftBatch, JobWriter, PreparedPiece, Result, Store, memory::Memory};
+
+#[derive(Default)]
+pub(super) struct Poisoned(Memory);
+
+struct PoisonedWriter;
+
+impl JobWriter for PoisonedWriter {
+    fn prepare(&self, piece: u64, _batches: Vec<DraftBatch>) -> Result<Box<dyn PreparedPiece>> {
+        panic!("poison in piece {piece}")
+    }
+}
+
+macro_rules! as_in_memory {
+    ($(fn $name:ident($($argument:ident: $kind:ty),*) -> $out:ty;)*) => {
+        $(fn $name(&self, $($argument: $kind),*) -> Result<$out> {
+            self.0.$name($($argument),*)
+        })*
+    };
+}
+
+impl Store for Poisoned {
+    fn writer(&self, job: &ImportJob) -> Result<Arc<dyn JobWriter>> {
+        if job.definition.source_text.contains("poison") {
+            return Ok(Arc::new(PoisonedWriter));
+        }
+        self.0.writer(job)
+    }
+
+    as_in_memory! {
+        fn create_application(application: &Application) -> ();
+        fn application(id: ApplicationId) -> Option<Application>;
+        fn application_by_name(name: &str) -> Option<Application>;
+        fn applications(after: Option<ApplicationId>, limit: usize) -> Vec<Application>;
+        fn save_application(application: &Application) -> ();
+        fn delete_application(id: ApplicationId) -> ();
+        fn create_job(job: &ImportJob) -> ();
+        fn save_job(job: &ImportJob) -> ();
+        fn finish_job(job: &ImportJob, replace: bool) -> ();
+        fn job(id: JobId) -> Option<ImportJob>;
+        fn jobs(application: Option<ApplicationId>, before: Option<JobId>, limit: usize) -> Vec<ImportJob>;
+        fn unfinished_jobs() -> Vec<ImportJob>;
+        fn last_piece(job: JobId) -> Option<PieceRecord>;
+        fn pieces(job: JobId, from: u64, limit: usize) -> Vec<PieceRecord>;
+        fn endpoint(application: ApplicationId, id: &str) -> Option<Endpoint>;
+        fn put_endpoint(application: ApplicationId, id: &str, draft: &mut Draft<'_>, now: Timestamp) -> ();
+        fn delete_endpoint(application: ApplicationId, id: &str) -> bool;
+        fn user_endpoints(application: ApplicationId, user: &str, limit: usize) -> Vec<Endpoint>;
+        fn segment(application: ApplicationId, id: SegmentId) -> Option<Segment>;
+        fn segments(application: ApplicationId, after: Option<SegmentId>, limit: usize) -> Vec<Segment>;
+        fn save_segment(segment: &Segment) -> ();
+        fn delete_segment(application: ApplicationId, id: SegmentId) -> bool;
+        fn members(segment: &Segment, version: &SegmentVersion, after: Option<&str>, limit: usize) -> Vec<Endpoint>;
+        fn settle() -> ();
+    }
+}
