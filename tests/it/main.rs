@@ -20,6 +20,7 @@ mod order;
 mod rejects;
 mod resume;
 mod s3;
+mod serve;
 mod serve_faults;
 mod served;
 mod serving;

@@ -5,6 +5,8 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread::JoinHandle,
 };
 
 use serde_json::Value;
@@ -15,6 +17,15 @@ use crate::support::*;
 pub(crate) struct Serving {
     child: Child,
     pub(crate) url: String,
+    log: Arc<Log>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// What a server has said on its standard error.
+#[derive(Default)]
+struct Log {
+    text: Mutex<String>,
+    more: Condvar,
 }
 
 impl Serving {
@@ -25,21 +36,69 @@ impl Serving {
 
     /// The same with these lines in its configuration and these arguments.
     pub(crate) fn start_with(lab: &Lab, configuration: &str, more: &[&str]) -> Self {
+        Self::start_rooted(lab, configuration, &lab.path(""), more)
+    }
+
+    /// The same reading what is in a folder.
+    pub(crate) fn start_rooted(lab: &Lab, configuration: &str, root: &Path, more: &[&str]) -> Self {
         lab.write("pinport.toml", configuration);
-        let root = lab.path("");
         let serve =
             lab.pinport(&["serve", "--listen", "127.0.0.1:0", "--local-root", root.to_str().unwrap()]);
         let mut command = serve.args(more).command;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        said.read_line(&mut line).unwrap();
-        let url = line.split([' ', ',']).find(|word| word.starts_with("http"));
-        let url = url.unwrap_or_else(|| panic!("it does not say where it listens: {line}")).to_owned();
-        // What it logs must not fill the pipe.
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Self { child, url }
+        let (mut text, mut url) = (String::new(), None);
+        while url.is_none() {
+            let begun = text.len();
+            let read = said.read_line(&mut text).unwrap();
+            assert!(read > 0, "it does not say where it listens: {text}");
+            let mut words = text[begun..].split([' ', ',']);
+            url = words.find(|word| word.starts_with("http")).map(str::to_owned);
+        }
+        let url = url.unwrap();
+        let log = Arc::new(Log { text: Mutex::new(text), more: Condvar::new() });
+        let reader = {
+            let log = Arc::clone(&log);
+            std::thread::spawn(move || {
+                let mut line = String::new();
+                while said.read_line(&mut line).is_ok_and(|read| read > 0) {
+                    log.text.lock().unwrap().push_str(&line);
+                    log.more.notify_all();
+                    line.clear();
+                }
+            })
+        };
+        Self { child, url, log, reader: Some(reader) }
+    }
+
+    /// Whether its log has these words.
+    pub(crate) fn has_said(&self, words: &str) -> bool {
+        self.log.text.lock().unwrap().contains(words)
+    }
+
+    /// Waits until its log has these words.
+    pub(crate) fn until_said(&self, words: &str) {
+        let text = self.log.text.lock().unwrap();
+        let wait = self.log.more.wait_timeout_while(text, PATIENCE, |text| !text.contains(words));
+        let (text, wait) = wait.unwrap();
+        assert!(!wait.timed_out(), "it does not say {words:?}: {text}");
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: i32) {
+        // SAFETY: the child was not waited for, so its id is its own.
+        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
+    }
+
+    /// Stops it in good order; gives its log.
+    pub(crate) fn stop(mut self) -> String {
+        self.signal(libc::SIGTERM);
+        let status = self.child.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        let log = std::mem::take(&mut *self.log.text.lock().unwrap());
+        assert_eq!(status.code(), Some(0), "{log}");
+        log
     }
 
     /// With a certificate for `localhost`, which is the file `server.crt` of the lab.
