@@ -79,6 +79,10 @@ impl FromStr for SourceLocation {
         if bucket.len() > 255 || !bucket.bytes().all(allowed) {
             return Err(error("a bucket's name has only letters, digits, '.', '-' and '_'"));
         }
+        // HTTP clients resolve such a segment of a path, and ask for another bucket.
+        if bucket == "." || bucket == ".." {
+            return Err(error("\".\" and \"..\" are no buckets"));
+        }
         Ok(Self::Bucket { service, bucket: bucket.into(), key: key.into() })
     }
 }
@@ -87,6 +91,10 @@ impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bucket { service, bucket, key } => write!(f, "{}://{bucket}/{key}", service.scheme()),
+            // Without its scheme it would read as an URL.
+            Self::Path(path) if path.to_string_lossy().contains("://") => {
+                write!(f, "file://{}", path.display())
+            }
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Stdin => f.write_str("-"),
         }
@@ -121,16 +129,24 @@ mod tests {
         assert_eq!(parse("file:///data"), Ok(SourceLocation::Path("/data".into())));
         assert_eq!(parse("contacts"), Ok(SourceLocation::Path("contacts".into())));
         assert_eq!(parse("-"), Ok(SourceLocation::Stdin));
-        for text in
-            ["", "s3://", "s3:///key", "http://x/y", "file://relative", "s3://user@host/key", "s3://a b/k"]
-        {
+        for text in [
+            "",
+            "s3://",
+            "s3:///key",
+            "http://x/y",
+            "file://relative",
+            "s3://user@host/key",
+            "s3://a b/k",
+            "s3://./k",
+            "s3://../other/k",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_source_reads_back_what_it_writes() {
-        for text in ["s3://b/k", "gs://b/", "/data/x", "-"] {
+        for text in ["s3://b/k", "gs://b/", "/data/x", "-", "file:///data/a://b"] {
             assert_eq!(text.parse::<SourceLocation>().unwrap().to_string(), text);
         }
     }
