@@ -19,6 +19,8 @@ use std::{
 use pinport_model::{Failure, Format, PieceRecord, PlannedObject, job::PlanSummary};
 use serde::{Deserialize, Serialize};
 
+use crate::split::ends_inside;
+
 /// A file operation that failed, with the file.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {action} {}", path.display())]
@@ -75,8 +77,7 @@ impl PlanWriter {
     }
 
     fn line(&mut self, line: &PlanLine) -> Result<(), FileError> {
-        let write = serde_json::to_writer(&mut self.out, line).map_err(io::Error::from);
-        write.and_then(|()| self.out.write_all(b"\n")).map_err(on("write", &self.partial))
+        write_line(&mut self.out, line).map_err(on("write", &self.partial))
     }
 }
 
@@ -94,12 +95,32 @@ pub fn planned_objects(
 ) -> Result<impl Iterator<Item = io::Result<PlannedObject>> + Send + 'static, FileError> {
     let path = folder.join(PLAN);
     let file = File::open(&path).map_err(on("open", &path))?;
-    let lines = BufReader::new(file).lines();
-    Ok(lines.filter_map(|line| match line.and_then(|line| Ok(serde_json::from_str(&line)?)) {
+    Ok(objects_of(BufReader::new(file)))
+}
+
+/// The same of the text of a plan.
+pub(crate) fn objects_of(plan: impl BufRead) -> impl Iterator<Item = io::Result<PlannedObject>> {
+    plan.lines().filter_map(|line| match line.and_then(|line| Ok(serde_json::from_str(&line)?)) {
         Ok(PlanLine::Object(object)) if object.skipped.is_none() => Some(Ok(object)),
         Ok(_) => None,
         Err(error) => Some(Err(error)),
-    }))
+    })
+}
+
+/// A line of the plan as it is written.
+fn write_line(out: &mut impl Write, line: &PlanLine) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
+
+/// The text of a plan.
+pub(crate) fn plan_of(objects: Vec<PlannedObject>, summary: PlanSummary) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for object in objects {
+        write_line(&mut text, &PlanLine::Object(object))?;
+    }
+    write_line(&mut text, &PlanLine::End(summary))?;
+    Ok(text)
 }
 
 /// The first `limit` objects of a job's plan, the skipped ones too.
@@ -238,11 +259,12 @@ impl FailureFiles {
 /// The header of a rejects file. It may span lines: a quoted name may hold a line break.
 fn read_csv_header(path: &Path) -> Result<Vec<u8>, FileError> {
     let mut reader = BufReader::new(File::open(path).map_err(on("open", path))?);
-    let mut header = Vec::new();
+    let (mut header, mut inside) = (Vec::new(), false);
     loop {
+        let start = header.len();
         let read = reader.read_until(b'\n', &mut header).map_err(on("read", path))?;
-        let open = header.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
-        if read == 0 || !open {
+        inside = ends_inside(&header[start..], inside);
+        if read == 0 || !inside {
             break;
         }
     }
@@ -389,6 +411,19 @@ mod tests {
         drop(files);
         let files = FailureFiles::open(folder.path(), Format::Csv, Some(&record)).unwrap();
         assert_eq!(files.header.as_deref(), Some(&b"B"[..]));
+    }
+
+    #[test]
+    fn a_header_is_read_back_by_the_rules_of_quotes() {
+        for header in ["Id,inch\"", "Id,\"a \"\"b\"\" \nc\"", "Id,a\"b\"\"c"] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut files = FailureFiles::open(folder.path(), Format::Csv, None).unwrap();
+            files.push(&failure(2), Some(header.as_bytes()), Some(b"1")).unwrap();
+            let mut record = PieceRecord::default();
+            files.sync(&mut record).unwrap();
+            let files = FailureFiles::open(folder.path(), Format::Csv, Some(&record)).unwrap();
+            assert_eq!(files.header.as_deref(), Some(header.as_bytes()));
+        }
     }
 
     #[test]

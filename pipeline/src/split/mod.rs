@@ -24,7 +24,7 @@ use crate::{
 };
 use window::Window;
 
-pub(crate) use quotes::{content_len, is_blank};
+pub(crate) use quotes::{content_len, ends_inside, is_blank};
 pub use refused::{ObjectRefused, RefusedReason};
 
 /// How to split.

@@ -56,6 +56,11 @@ pub(super) fn walk<const COUNT: bool>(line: &[u8], inside: bool) -> Walk {
     }
 }
 
+/// Whether the end of a physical line lies inside a quoted cell; `inside`: whether its beginning does.
+pub(crate) fn ends_inside(line: &[u8], inside: bool) -> bool {
+    walk::<false>(line, inside).inside
+}
+
 /// Length of `line` without its terminator.
 pub(crate) fn content_len(line: &[u8]) -> usize {
     match line {
