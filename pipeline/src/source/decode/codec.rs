@@ -10,10 +10,18 @@ use super::Compression;
 /// Memory that a .xz file may ask for: `xz -9` needs 65 MiB. (zstd's own limit is a window of 128 MiB.)
 const XZ_MEMORY: u64 = 192 << 20;
 
+/// Bytes of a zstd frame that it is given first. zstd forgets what a step made if the step ends in an error, so a
+/// step gets one part of a frame at a time: what comes out before an error is then the same for all chunks.
+const ZSTD_BEGIN: usize = 5;
+
+/// Bytes of the header of a zstd block.
+const ZSTD_HEADER: usize = 3;
+
 /// The decompressor of one member (of the whole object, for xz).
 pub(super) enum Codec {
     Gzip(Gzip),
-    Zstd(Zstd<'static>),
+    /// With the bytes it is given next, at most.
+    Zstd(Zstd<'static>, usize),
     Bzip2(Bzip2),
     Xz(Xz),
 }
@@ -37,7 +45,7 @@ impl Codec {
         Ok(Some(match compression {
             Compression::None => return Ok(None),
             Compression::Gzip => Self::Gzip(Gzip::new_gzip(15)),
-            Compression::Zstd => Self::Zstd(Zstd::new().map_err(|error| error.to_string())?),
+            Compression::Zstd => Self::Zstd(Zstd::new().map_err(|error| error.to_string())?, ZSTD_BEGIN),
             Compression::Bzip2 => Self::Bzip2(Bzip2::new(false)),
             Compression::Xz => {
                 Self::Xz(Xz::new_stream_decoder(XZ_MEMORY, CONCATENATED).map_err(|error| error.to_string())?)
@@ -63,10 +71,17 @@ impl Codec {
                     .map_err(|error| error.to_string());
                 step(before, (bzip2.total_in(), bzip2.total_out()), result)
             }
-            Self::Zstd(zstd) => {
-                let mut input = InBuffer::around(input);
+            Self::Zstd(zstd, next) => {
+                let mut input = InBuffer::around(&input[..input.len().min(*next)]);
                 let mut output = OutBuffer::around(output);
                 let result = zstd.run(&mut input, &mut output);
+                *next = match result {
+                    Ok(0) => ZSTD_BEGIN,
+                    // The rest of a block, and the header of the next.
+                    Ok(hint) if hint > ZSTD_HEADER => hint - ZSTD_HEADER,
+                    Ok(hint) => hint,
+                    Err(_) => *next,
+                };
                 let result = result.map(|hint| hint == 0).map_err(|error| error.to_string());
                 step((0, 0), (input.pos() as u64, output.pos() as u64), result)
             }

@@ -6,6 +6,7 @@
 mod codec;
 #[cfg(test)]
 pub(super) mod tests;
+pub(super) mod whole;
 
 use codec::Codec;
 
