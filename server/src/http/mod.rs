@@ -15,6 +15,7 @@ mod body;
 mod connection;
 mod framing;
 mod funnel;
+pub(crate) mod fuzzing;
 mod guard;
 mod query;
 mod request;
