@@ -13,6 +13,8 @@
 
 pub mod block;
 pub mod engine;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod jobs;
 pub mod parse;
 pub mod source;

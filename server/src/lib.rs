@@ -30,6 +30,8 @@
 
 pub mod access;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod limits;
 pub mod log;

@@ -11,6 +11,8 @@
 pub mod batch;
 pub mod embedded;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod lifecycle;
 pub mod memory;
 mod pool;

@@ -3,6 +3,7 @@
 mod oracle;
 mod plain;
 pub(super) mod seen;
+mod torture;
 
 use std::collections::BTreeMap;
 
@@ -40,6 +41,17 @@ fn parse_by(
     context: &ParseContext,
     block_bytes: usize,
 ) -> Said {
+    parse_in(parser, format, input, context, block_bytes, usize::MAX)
+}
+
+fn parse_in(
+    parser: &mut Parser,
+    format: Format,
+    input: &[u8],
+    context: &ParseContext,
+    block_bytes: usize,
+    chunk: usize,
+) -> Said {
     let checked = check_with(format, input, context, block_bytes);
     let options = SplitOptions { block_bytes, limits: context.limits };
     let mut splitter = Splitter::new(format, options, 0);
@@ -49,7 +61,7 @@ fn parse_by(
     loop {
         match splitter.next(None).unwrap() {
             Split::NeedInput if rest.is_empty() => splitter.finish(),
-            Split::NeedInput => rest = &rest[splitter.push(rest)..],
+            Split::NeedInput => rest = &rest[splitter.push(&rest[..rest.len().min(chunk)])..],
             Split::Block(block) => {
                 let (parsed, buffer) = parser.parse(block, context);
                 drafts += parsed.drafts.len();

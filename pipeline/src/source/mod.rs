@@ -7,6 +7,7 @@
 mod decode;
 mod error;
 mod feed;
+pub(crate) mod fuzzing;
 mod listing;
 mod local;
 mod matching;

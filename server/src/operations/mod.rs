@@ -18,7 +18,7 @@ mod segments;
 mod tags;
 #[cfg(test)]
 mod tests;
-mod token;
+pub(crate) mod token;
 mod uploads;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use crate::ApiError;
 const TAG: usize = 8;
 
 /// The token for the place behind `key` in a list.
-pub(super) fn write(list: &str, owner: &[u8], key: &[u8]) -> String {
+pub(crate) fn write(list: &str, owner: &[u8], key: &[u8]) -> String {
     let tag = tag(list, owner, key);
     let mut token = String::with_capacity(2 * (TAG + key.len()));
     for byte in tag.iter().chain(key) {
@@ -19,7 +19,7 @@ pub(super) fn write(list: &str, owner: &[u8], key: &[u8]) -> String {
 }
 
 /// The key that a token of this list holds.
-pub(super) fn read<const N: usize>(list: &str, owner: &[u8], token: &str) -> Result<[u8; N], ApiError> {
+pub(crate) fn read<const N: usize>(list: &str, owner: &[u8], token: &str) -> Result<[u8; N], ApiError> {
     let bad = || ApiError::bad_request("The token is not one that this server has given out for this list.");
     let digits = token.as_bytes();
     if digits.len() != 2 * (TAG + N) {

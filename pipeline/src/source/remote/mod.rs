@@ -25,12 +25,17 @@ use pinport_model::{PlannedObject, location::Service};
 pub(super) use feed::{RemoteFeed, wait};
 pub use keys::AwsKeys;
 use retry::{Asked, Backoff, Failure};
-pub(super) use xml::Page;
+pub(super) use xml::{Page, page as read_page};
 
 use super::{SourceError, SourceOptions};
 
 /// Bytes of a listing's page or an error document. A page of 1,000 keys of 1 KiB takes about 1.5 MiB.
 const MAX_DOCUMENT: usize = 16 << 20;
+
+/// Where an object of an S3 bucket is asked for: for fuzz targets.
+pub(super) fn object_url(bucket: &str, key: &str, settings: &super::Settings) -> Result<String, String> {
+    Address::new(Service::S3, bucket, None, settings, &profile::Profile::default())?.url(Some(key), &[])
+}
 
 /// A bucket.
 pub(super) struct Bucket {

@@ -20,7 +20,7 @@ pub(super) struct ErrorBody {
 }
 
 /// Reads a page of S3, GCS (`ListBucketResult`) or Azure (`EnumerationResults`). The error is a reason.
-pub(super) fn page(body: &[u8]) -> Result<Page, String> {
+pub(in crate::source) fn page(body: &[u8]) -> Result<Page, String> {
     let mut page = Page::default();
     let (mut root, mut truncated, mut token) = (false, None, None);
     let mut entry = Entry::default();

@@ -16,6 +16,8 @@
 mod canonical;
 mod parse;
 #[cfg(test)]
+pub(crate) mod signer;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
