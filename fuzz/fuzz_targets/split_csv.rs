@@ -1,5 +1,5 @@
-//! What is said of a CSV object does not depend on chunks, blocks and cuts.
+//! Hands what libFuzzer makes up to the checks of `split_csv`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| pinport_fuzz::check_arrival(pinport_model::Format::Csv, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pinport_fuzz::arrival::csv(data));

@@ -127,22 +127,31 @@ fn csv_bytes_that_are_no_text_cost_one_record() {
     assert_eq!(lab.endpoint("after")["Attributes"]["x"][0], "2");
 }
 
-/// A file that unpacks to this many MiB of zeroes behind a good record.
-fn bomb(codec: &str, mib: usize) -> Vec<u8> {
-    let zeroes = vec![0; 1 << 20];
-    let fill = |out: &mut dyn std::io::Write| {
-        out.write_all(GOOD[0].as_bytes()).unwrap();
-        (0..mib).for_each(|_| out.write_all(&zeroes).unwrap());
+/// A file that unpacks to a gibibyte of zeroes behind a good record, in many members.
+fn bomb(codec: &str) -> Vec<u8> {
+    let member = |bytes: &[u8]| {
+        let mut packed = Vec::new();
+        match codec {
+            "gz" => {
+                let mut encoder = flate2::write::GzEncoder::new(&mut packed, flate2::Compression::new(6));
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap();
+            }
+            "zst" => packed = zstd::encode_all(bytes, 3).unwrap(),
+            "bz2" => {
+                let mut encoder = bzip2::write::BzEncoder::new(&mut packed, bzip2::Compression::best());
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap();
+            }
+            _ => {
+                let mut encoder = liblzma::write::XzEncoder::new(&mut packed, 1);
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap();
+            }
+        }
+        packed
     };
-    if codec == "gz" {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
-        fill(&mut encoder);
-        encoder.finish().unwrap()
-    } else {
-        let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
-        fill(&mut encoder);
-        encoder.finish().unwrap()
-    }
+    [member(GOOD[0].as_bytes()), member(&vec![0; 16 << 20]).repeat(64)].concat()
 }
 
 #[test]
@@ -150,16 +159,51 @@ fn a_bomb_fails_its_object_and_no_other() {
     let lab = Lab::new();
     lab.write("in/1.json", GOOD[0]);
     // gzip never packs better than 1032 to 1.
-    lab.write("in/2.json.zst", bomb("zst", 1024));
-    lab.write("in/3.json.gz", bomb("gz", 1024));
-    lab.write("in/4.json", GOOD[1]);
+    lab.write("in/2.json.zst", bomb("zst"));
+    lab.write("in/3.json.gz", bomb("gz"));
+    lab.write("in/4.json.bz2", bomb("bz2"));
+    lab.write("in/5.json.xz", bomb("xz"));
+    lab.write("in/6.json", GOOD[1]);
     let outcome = lab.import("in", "json", &["--segment", "s"]).expect(1);
     let json = outcome.json();
     assert_eq!(json["JobStatus"], "FAILED");
     let error = json["Error"].as_str().unwrap();
     assert!(error.contains("2.json.zst is too large at byte"), "{error}");
     assert_eq!(lines(&lab.members("data", "s")).len(), 2, "the other objects are imported");
+    eprintln!("R5: 4 bombs of 1 GiB: {} MiB at most", outcome.peak >> 20);
     assert!(outcome.peak < MOST_MEMORY, "{} MiB", outcome.peak >> 20);
+}
+
+#[test]
+fn a_line_of_a_gibibyte_costs_one_record() {
+    let head = "Id,ChannelType,Address\nfirst,EMAIL,a@example.com\n";
+    let quoted = [head, "long,EMAIL,\""].concat();
+    let unquoted = [head, "long,EMAIL,"].concat();
+    let json = [GOOD[0], "{\"Id\":\""].concat();
+    for (format, head, tail) in [
+        ("json", json, GOOD[1]),
+        ("csv", unquoted, "last,EMAIL,b@example.com\n"),
+        ("csv", quoted, "last,EMAIL,b@example.com\n"),
+    ] {
+        let lab = Lab::new();
+        let mut run = lab.import("-", format, &[]);
+        run.command.stdout(Stdio::piped());
+        let mut run = run.start();
+        let mut input = run.input.take().unwrap();
+        input.write_all(head.as_bytes()).unwrap();
+        let part = vec![b'x'; 1 << 20];
+        (0..1024).for_each(|_| input.write_all(&part).unwrap());
+        input.write_all(b"\n").unwrap();
+        input.write_all(tail.as_bytes()).unwrap();
+        drop(input);
+        let outcome = run.wait();
+        assert_eq!(outcome.code, Some(3), "{}", outcome.err);
+        let json = outcome.json();
+        assert_eq!(counts(&json), (3, 2, 1));
+        assert_eq!(codes(&json), [("line_too_long".to_owned(), 1)].into());
+        eprintln!("R5: a {format} line of 1 GiB: {} MiB at most", outcome.peak >> 20);
+        assert!(outcome.peak < MOST_MEMORY, "{} MiB", outcome.peak >> 20);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod errors;
 mod exits;
 mod fault_store;
 mod first;
+mod fuzz;
 mod hostile;
 mod house;
 mod kill;
@@ -25,4 +26,12 @@ mod serve_faults;
 mod served;
 mod serving;
 mod support;
+#[path = "../../fuzz/src/lib.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "the fuzz targets are a crate of their own"
+)]
+mod targets;
 mod top;

@@ -1,0 +1,5 @@
+//! Hands what libFuzzer makes up to the checks of `listing`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pinport_fuzz::listing::check(data));

@@ -1,0 +1,78 @@
+//! A JSON object means the same to the reader that takes plain lines in one pass and to the one that judges every
+//! line, to the last bit; and a line means to both what it means to serde_json.
+
+use pinport_model::{FailureCode, Format};
+use pinport_pipeline::{fuzzing::judging_parser, parse::Parser};
+
+use super::{
+    input::Input,
+    oracle,
+    seen::{BOUNDS, Seen, WHOLE, WIDE, narrow, read, same, shown},
+};
+
+/// Checks some lines.
+pub fn check(data: &[u8]) {
+    let mut data = Input(data);
+    let strict = data.byte() < 200;
+    let limits = if strict {
+        WIDE
+    } else {
+        pinport_model::RecordLimits { max_depth: 32, max_line: 1 << 20, ..narrow() }
+    };
+    let input = data.0;
+    let both = [judging_parser(), Parser::new()]
+        .map(|mut parser| read(&mut parser, Format::Json, input, WHOLE, limits));
+    let [judged, taken] = both;
+    assert_eq!(judged, taken, "both ways say the same");
+    // What is no UTF-8 by its mark is refused.
+    let Ok(judged) = judged else { return };
+    let mark = if input.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let mut at = mark;
+    for line in input[mark..].split_inclusive(|byte| *byte == b'\n') {
+        let content = line.strip_suffix(b"\n").unwrap_or(line);
+        let content = content.strip_suffix(b"\r").unwrap_or(content);
+        if !content.iter().all(|byte| b" \t\r\n".contains(byte)) {
+            as_serde(content, at as u64, &judged, strict);
+        }
+        at += line.len();
+    }
+}
+
+/// What is said of the line at `at` is what serde_json reads.
+fn as_serde(line: &[u8], at: u64, seen: &Seen, strict: bool) {
+    use FailureCode::{
+        EndpointTooLarge, InvalidId, InvalidJson, InvalidName, InvalidUtf8, MissingMember, NotAnObject,
+        TooDeep,
+    };
+    let draft = seen.drafts.iter().find(|draft| draft.origin.byte == at);
+    let failed = seen.failed.iter().find(|failed| failed.0.byte == at).map(|failed| failed.1.code);
+    assert!(draft.is_some() != failed.is_some(), "a line is one record");
+    let last = |code: &FailureCode| {
+        let always = [MissingMember, InvalidId, InvalidName, EndpointTooLarge, TooDeep];
+        always.contains(code) || (!strict && BOUNDS.contains(code))
+    };
+    match (oracle::read(line), draft, failed) {
+        (Ok(mut members), Some(draft), _) => {
+            let shown = shown(draft);
+            if !members.contains_key("Id")
+                && let Some(id) = shown.get("Id")
+            {
+                // Derived from channel and address.
+                assert_eq!(id[0].len(), 36);
+                members.insert("Id".into(), id.clone());
+            }
+            assert!(same(&shown, &members), "{shown:?} {members:?}");
+        }
+        (Ok(_), None, Some(code)) => assert!(last(&code), "{code} for a good line"),
+        (Err(expected @ (InvalidJson | InvalidUtf8 | NotAnObject)), _, found) => {
+            assert!(found == Some(expected) || found == Some(TooDeep), "{found:?} for {expected}");
+        }
+        (Err(expected), _, found) => {
+            assert!(
+                found == Some(expected) || found.is_some_and(|code| last(&code)),
+                "{found:?} for {expected}"
+            );
+        }
+        (Ok(_), None, None) => unreachable!("a line is one record"),
+    }
+}
