@@ -23,7 +23,16 @@ pub(crate) struct Data {
 impl Data {
     /// Opens the folder, which is made on first use.
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
-        let store = Embedded::open(folder.join("store"), EmbeddedOptions::default())?;
+        Self::open_with(folder, EmbeddedOptions::default())
+    }
+
+    /// The same for a server, which reads all the time.
+    pub(crate) fn open_to_serve(folder: &Path) -> anyhow::Result<Self> {
+        Self::open_with(folder, EmbeddedOptions::serving())
+    }
+
+    fn open_with(folder: &Path, options: EmbeddedOptions) -> anyhow::Result<Self> {
+        let store = Embedded::open(folder.join("store"), options)?;
         Ok(Self { folder: folder.to_owned(), store: Arc::new(store) })
     }
 

@@ -11,6 +11,7 @@ mod data;
 mod exit;
 mod explain;
 mod follow;
+mod heap;
 mod progress;
 mod report;
 mod sample;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    heap::bound();
     let cli = cli::Cli::parse();
     match commands::run(cli) {
         Ok(code) => code,
