@@ -10,7 +10,7 @@ use pinport_pipeline::parse::Parser;
 use super::{
     arrival::naive_items,
     input::Input,
-    seen::{BOUNDS, Seen, WHOLE, WIDE, narrow, read, same, shown},
+    seen::{BOUNDS, Seen, WHOLE, WIDE, checked, narrow, read, same, shown},
 };
 
 /// Checks an object.
@@ -20,6 +20,8 @@ pub fn check(data: &[u8]) {
     let limits = if strict { WIDE } else { pinport_model::RecordLimits { max_line: 1 << 20, ..narrow() } };
     let input = &data.0[..data.0.len().min(4096)];
     let Ok(seen) = read(&mut Parser::new(), Format::Csv, input, WHOLE, limits) else { return };
+    let good = seen.drafts.len() as u64;
+    assert_eq!(checked(Format::Csv, input, limits), Ok((good, seen.failed.clone())), "a check says the same");
     let Some(header) = &seen.header else { return };
     let names = cells(header.raw());
     assert_eq!(names.len(), header.columns());

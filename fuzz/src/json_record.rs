@@ -7,7 +7,7 @@ use pinport_pipeline::{fuzzing::judging_parser, parse::Parser};
 use super::{
     input::Input,
     oracle,
-    seen::{BOUNDS, Seen, WHOLE, WIDE, narrow, read, same, shown},
+    seen::{BOUNDS, Seen, WHOLE, WIDE, checked, narrow, read, same, shown},
 };
 
 /// Checks some lines.
@@ -26,6 +26,8 @@ pub fn check(data: &[u8]) {
     assert_eq!(judged, taken, "both ways say the same");
     // What is no UTF-8 by its mark is refused.
     let Ok(judged) = judged else { return };
+    let good = judged.drafts.len() as u64;
+    assert_eq!(checked(Format::Json, input, limits), Ok((good, judged.failed.clone())), "so does a check");
     let mark = if input.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let mut at = mark;
     for line in input[mark..].split_inclusive(|byte| *byte == b'\n') {

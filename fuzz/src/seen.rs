@@ -100,6 +100,37 @@ pub fn read(
     go_on(parser, Splitter::new(format, options, 3), input, arrival, limits)
 }
 
+/// What a parser that only checks says of `input`: the number of good records, and the others.
+pub fn checked(
+    format: Format,
+    input: &[u8],
+    limits: RecordLimits,
+) -> Result<(u64, Vec<Failed>), ObjectRefused> {
+    let options = SplitOptions { block_bytes: WHOLE.block, limits };
+    let (mut splitter, mut parser) = (Splitter::new(format, options, 3), Parser::new());
+    let (mut rest, mut good, mut failed) = (input, 0, Vec::new());
+    loop {
+        match splitter.next(None)? {
+            Split::NeedInput if rest.is_empty() => splitter.finish(),
+            Split::NeedInput => rest = &rest[splitter.push(rest)..],
+            Split::Block(block) => {
+                let (parsed, buffer) = parser.check(block, &context(limits));
+                good += parsed.registered;
+                failed.extend(
+                    parsed.failed.into_iter().map(|failed| (failed.origin, failed.reason, failed.raw)),
+                );
+                splitter.give_back(buffer);
+            }
+            Split::End => return Ok((good, failed)),
+        }
+    }
+}
+
+fn context(limits: RecordLimits) -> ParseContext {
+    let (application, now) = (ApplicationId::from_bytes([7; 16]), Timestamp::from_millis(0));
+    ParseContext { application, now, limits }
+}
+
 /// Splits and parses `input` from where `splitter` stands, and checks that every byte is accounted for.
 pub fn go_on(
     parser: &mut Parser,
@@ -108,8 +139,7 @@ pub fn go_on(
     arrival: Arrival,
     limits: RecordLimits,
 ) -> Result<Seen, ObjectRefused> {
-    let now = Timestamp::from_millis(0);
-    let context = ParseContext { application: ApplicationId::from_bytes([7; 16]), now, limits };
+    let context = context(limits);
     let mut seen = Seen::default();
     let mut end = splitter.position();
     let mut rest = &input[end.byte as usize..];
@@ -125,6 +155,7 @@ pub fn go_on(
                 end = block.end;
                 let (parsed, buffer) = parser.parse(block, &context);
                 let drafts = encoded(&parsed.drafts);
+                assert_eq!(parsed.registered, drafts.len() as u64);
                 let channels: u64 = parsed.channels.iter().sum();
                 assert!(channels <= drafts.len() as u64);
                 seen.drafts.extend(drafts);
