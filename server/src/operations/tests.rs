@@ -499,6 +499,57 @@ async fn every_route_is_in_the_document() {
     }
 }
 
+/// What the document says of an operation's success is what the server answers.
+#[tokio::test]
+async fn answers_are_what_the_document_says() {
+    let house = House::new(2).await;
+    let upload = "/pinport/v1/apps/shop/uploads?format=json&segment=all&max-failures=50%25";
+    let made = house.send("POST", upload, "", LINES.as_bytes()).await.json();
+    let id = made["id"].as_str().unwrap();
+    house.done(id).await;
+    let app = house.get("/pinport/v1/apps/shop").await.json();
+    let app = app["id"].as_str().unwrap();
+    assert_eq!(house.get("/pinport/v1/apps/none").await.status, 404);
+    let members = house.get("/pinport/v1/apps/shop/segments/all/members?version=1").await;
+    let found: Vec<Value> = members
+        .body
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert_eq!(found.len(), 2);
+    assert_eq!(house.get("/pinport/v1/apps/shop/segments/all/members?version=2").await.status, 404);
+    assert_eq!(house.get("/pinport/v1/apps/shop/segments/none/members").await.status, 404);
+    let document = house.get("/openapi.json").await.json();
+    for (pattern, path) in [
+        ("/v1/apps", "/v1/apps".to_owned()),
+        ("/v1/apps/{application-id}", format!("/v1/apps/{app}")),
+        ("/v1/apps/{application-id}/jobs/import", format!("/v1/apps/{app}/jobs/import")),
+        ("/v1/apps/{application-id}/segments", format!("/v1/apps/{app}/segments")),
+        ("/pinport/v1/apps/{application-id}", format!("/pinport/v1/apps/{app}")),
+        ("/pinport/v1/apps/{application-id}/segments", "/pinport/v1/apps/shop/segments".to_owned()),
+        (
+            "/pinport/v1/apps/{application-id}/segments/{segment-id}/members",
+            format!("/pinport/v1/apps/{app}/segments/{id}/members"),
+        ),
+        ("/pinport/v1/jobs", "/pinport/v1/jobs".to_owned()),
+        ("/pinport/v1/jobs/{job-id}", format!("/pinport/v1/jobs/{id}")),
+        ("/pinport/v1/jobs/{job-id}/failures", format!("/pinport/v1/jobs/{id}/failures")),
+        ("/pinport/v1/jobs/{job-id}/rejects", format!("/pinport/v1/jobs/{id}/rejects")),
+        ("/livez", "/livez".to_owned()),
+        ("/readyz", "/readyz".to_owned()),
+        ("/metrics", "/metrics".to_owned()),
+        ("/openapi.json", "/openapi.json".to_owned()),
+    ] {
+        let answer = house.get(&path).await;
+        let told = &document["paths"][pattern]["get"]["responses"][answer.status.to_string()];
+        let content = told["content"].as_object().unwrap_or_else(|| panic!("{path}: {}", answer.status));
+        let kind = answer.header("content-type").unwrap();
+        let is_told = |content: &String| content == "*/*" || kind.starts_with(content.as_str());
+        assert!(content.keys().all(is_told), "{path} is {kind}, not {content:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_key_with_applications_sees_no_others() {
     let only: ApplicationId = APP.parse().unwrap();
