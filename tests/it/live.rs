@@ -121,7 +121,7 @@ impl Live {
     /// A job when it has ended.
     #[track_caller]
     pub(crate) fn ended(&self, app: &str, job: &str) -> Value {
-        let (_keep, never) = mpsc::channel::<()>();
+        let (_keep, never) = mpsc::sync_channel::<()>(1);
         let begun = Instant::now();
         loop {
             let found = self.get(&format!("/v1/apps/{app}/jobs/import/{job}")).json();
@@ -136,7 +136,7 @@ impl Live {
     /// Sends it a signal when the time has come, unless that is called off before.
     pub(crate) fn signal_after(&self, time: Duration, signal: i32) -> Fuse {
         let id = self.child.id().cast_signed();
-        let (call_off, called_off) = mpsc::channel();
+        let (call_off, called_off) = mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
             if called_off.recv_timeout(time) == Err(mpsc::RecvTimeoutError::Timeout) {
                 // SAFETY: the child is not waited for while a fuse burns, so its id is its own.
@@ -172,7 +172,7 @@ impl Drop for Live {
 
 /// A signal that is on its way.
 pub(crate) struct Fuse {
-    call_off: mpsc::Sender<()>,
+    call_off: mpsc::SyncSender<()>,
     thread: JoinHandle<bool>,
 }
 
