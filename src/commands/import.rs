@@ -18,6 +18,7 @@ use pinport_pipeline::{
     engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, look, with_causes},
     source::{Source, SourceOptions},
 };
+use pinport_store::boundary;
 use tokio_util::sync::CancellationToken;
 
 use super::write_line;
@@ -29,6 +30,8 @@ use crate::{
     progress::Display,
     report::{self, Place},
 };
+
+mod untold;
 
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     if let Some(server) = args.remote.server() {
@@ -102,14 +105,42 @@ fn import(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) -
     let args = wanted.args;
     let data = Data::open(&args.data.data)?;
     let application = data.application_or_new(&args.app)?;
-    let job = begin(wanted, &data, &application)?;
-    let folder = data.job_folder(job.id);
-    let finished = execute(wanted, job, source, folder.clone(), cancel, Some(&data))?;
-    conclude(wanted, &finished, &folder, "imported", Some(&application))
+    let finished;
+    let folder;
+    match begin(wanted, &data, &application, &source)? {
+        Begun::Job(job) => {
+            folder = data.job_folder(job.id);
+            untold::begin(&folder)?;
+            finished = execute(wanted, *job, source, folder.clone(), cancel, Some(&data))?;
+        }
+        Begun::Over(job) => {
+            folder = data.job_folder(job.id);
+            let before = job.tally.read;
+            let outcome = RunOutcome { job: *job, last: None, stopped: None, hint: None };
+            finished = Finished { outcome, seconds: 0.0, before };
+        }
+    }
+    let code = conclude(wanted, &finished, &folder, "imported", Some(&application))?;
+    boundary("report.told");
+    untold::end(&folder)?;
+    Ok(code)
 }
 
-/// The interrupted job that this command began, to go on with; else a new one.
-fn begin(wanted: &Wanted<'_>, data: &Data, application: &Application) -> anyhow::Result<ImportJob> {
+/// What the command is about.
+enum Begun {
+    /// A job to run, new or interrupted.
+    Job(Box<ImportJob>),
+    /// A job that had been completed when its process ended before it could say so.
+    Over(Box<ImportJob>),
+}
+
+/// The job that this command began and that was interrupted, to go on with or to report; else a new one.
+fn begin(
+    wanted: &Wanted<'_>,
+    data: &Data,
+    application: &Application,
+    source: &Source,
+) -> anyhow::Result<Begun> {
     let segment = match &wanted.args.segment {
         Some(name) => data.find_segment(application.id, name)?.map(|segment| segment.id),
         None => None,
@@ -122,7 +153,7 @@ fn begin(wanted: &Wanted<'_>, data: &Data, application: &Application) -> anyhow:
         let reason = match (&wanted.location, wanted.args.fresh) {
             (SourceLocation::Stdin, _) => "standard input cannot be read twice",
             (_, true) => "--fresh",
-            (_, false) => return resume(data, job),
+            (_, false) => return Ok(Begun::Job(Box::new(resume(data, job)?))),
         };
         writeln!(io::stderr(), "starting anew ({reason}); what job {} committed stays", job.id)?;
         if let Some(last) = data.store.last_piece(job.id)? {
@@ -133,16 +164,25 @@ fn begin(wanted: &Wanted<'_>, data: &Data, application: &Application) -> anyhow:
         job.error = Some(format!("interrupted, then given up for a new import ({reason})"));
         data.store.finish_job(&job, false)?;
     }
+    if let Some(job) = untold::find(wanted, data, &definition, source)? {
+        writeln!(
+            io::stderr(),
+            "job {} of {} had been completed when its process ended; this is its report (--fresh imports anew)",
+            job.id,
+            job.created
+        )?;
+        return Ok(Begun::Over(Box::new(job)));
+    }
     let id = JobId::generate();
     let segment = wanted.args.segment.as_ref().map(|_| segment.unwrap_or(id.into()));
     let job = ImportJob::new(id, ImportDefinition { segment, ..definition }, Timestamp::now());
     data.store.create_job(&job)?;
-    Ok(job)
+    Ok(Begun::Job(Box::new(job)))
 }
 
 /// Whether two definitions describe the same work. Bounds that were changed since do not make it another:
 /// the job goes on with its own.
-fn is_same_import(one: &ImportDefinition, other: &ImportDefinition) -> bool {
+pub(super) fn is_same_import(one: &ImportDefinition, other: &ImportDefinition) -> bool {
     let work = |definition: &ImportDefinition| {
         let ImportDefinition { application, source, format, register_endpoints, segment_name, .. } =
             definition.clone();
@@ -206,7 +246,7 @@ fn conclude(
     done: &str,
     application: Option<&Application>,
 ) -> anyhow::Result<u8> {
-    let RunOutcome { job, stopped, .. } = &finished.outcome;
+    let RunOutcome { job, stopped, hint, .. } = &finished.outcome;
     let run = report::RunFigures { seconds: finished.seconds, records: job.tally.read - finished.before };
     if wanted.args.json {
         let failures = first_failures(folder, report::MAX_FAILURES)?;
@@ -237,7 +277,14 @@ fn conclude(
             explain::print(error);
             Ok(exit::FAILED)
         }
-        None => Ok(exit::of(job)),
+        None => {
+            let code = exit::of(job);
+            if code == exit::FAILED {
+                let hint = hint.unwrap_or("mend what the error names");
+                writeln!(io::stderr(), "hint: {hint}; then run the same command again")?;
+            }
+            Ok(code)
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! [`PreparedPiece::resolve`] and [`PreparedPiece::commit`]; at last [`Store::finish_job`].
 
 pub mod batch;
+mod boundary;
 pub mod embedded;
 pub mod error;
 #[doc(hidden)]
@@ -26,6 +27,7 @@ use pinport_model::{
 };
 
 pub use batch::{DraftBatch, DraftKind};
+pub use boundary::boundary;
 pub use error::StoreError;
 
 /// The result of asking a store.

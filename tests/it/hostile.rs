@@ -38,7 +38,9 @@ fn a_line_of_64_mib_costs_one_record() {
     let mut line = b"{\"Id\":\"long\",\"ChannelType\":\"EMAIL\",\"Address\":\"".to_vec();
     line.resize(64 << 20, b'x');
     line.extend_from_slice(b"\"}");
-    between_good_ones(&line, "line_too_long");
+    let outcome = between_good_ones(&line, "line_too_long");
+    let told = lines(&failures(&outcome.json()));
+    assert!(told[0]["message"].as_str().unwrap().ends_with(", so it is not among the rejects"), "{told:?}");
     line.fill(0);
     between_good_ones(&line, "line_too_long");
 }

@@ -264,6 +264,8 @@ fn scripts_can_be_run() {
         "scripts/test",
         "scripts/setup",
         "scripts/s3-server",
+        "scripts/torture",
+        "scripts/try-emulators",
         "scripts/try-seaweedfs",
         "scripts/try-server",
         "tests/clients/run",

@@ -81,6 +81,9 @@ fn an_object_that_changed_meanwhile_fails_loudly_and_alone() {
         let error = json["Error"].as_str().unwrap();
         assert!(error.contains(&file) && error.contains("changed while it was read"), "{error}");
         assert_eq!(json["FailedPieces"], 1);
+        outcome.says(&[
+            "hint: import it anew when nobody writes to it any more; then run the same command again",
+        ]);
         // The others are whole.
         let (read, registered, failed) = counts(&json);
         let others: Vec<_> = (1..=3).filter(|number| *number != changed).collect();
@@ -151,4 +154,33 @@ fn another_import_is_not_gone_on_with() {
         .folder("/")
         .expect(3);
     outcome.says(&["it goes on"]);
+}
+
+#[test]
+fn a_job_that_ended_before_it_could_say_so_is_reported_and_not_run_again() {
+    let lab = Lab::new();
+    objects(&lab);
+    let first = lab.import("in", "json", PIECES).expect(3).json();
+    let untold = job_folders(&lab.path("data"))[0].join("untold");
+    assert!(!untold.exists(), "it was told");
+    // As a kill between the last commit and the report leaves it.
+    fs::write(&untold, "").unwrap();
+    let told = lab.import("in", "json", PIECES).expect(3);
+    told.says(&["had been completed when its process ended; this is its report (--fresh imports anew)"]);
+    assert_eq!(told.json()["Id"], first["Id"]);
+    same_outcome(&told.json(), &first);
+    assert_eq!(told.json()["Run"]["Records"], 0);
+    // Told once, the same command imports again; and so it does with --fresh or when the source has changed.
+    let runs = |more: &[&str]| {
+        let outcome = lab.import("in", "json", &[PIECES, more].concat()).expect(3);
+        assert!(!outcome.err.contains("had been completed"), "{}", outcome.err);
+        outcome.json()
+    };
+    assert_ne!(runs(&[])["Id"], first["Id"]);
+    let owe = || fs::write(job_folders(&lab.path("data")).pop().unwrap().join("untold"), "").unwrap();
+    owe();
+    runs(&["--fresh"]);
+    owe();
+    lab.write("in/4.json", lab.sample("--rows 10"));
+    assert_eq!(counts(&runs(&[])).0, 24_011);
 }

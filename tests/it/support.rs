@@ -139,6 +139,23 @@ impl Run {
         self
     }
 
+    /// Run by another program, whose arguments end with the command.
+    pub(crate) fn under(mut self, program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(folder) = self.command.get_current_dir() {
+            command.current_dir(folder);
+        }
+        self.command = command;
+        self
+    }
+
     /// As another user.
     pub(crate) fn user(mut self, id: u32) -> Self {
         self.command.uid(id).gid(id);

@@ -8,6 +8,7 @@ use std::{
 };
 
 use pinport_model::{ImportJob, JobStatus, PieceRecord, Tally};
+use pinport_store::boundary;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -23,6 +24,9 @@ const NOTICE: Duration = Duration::from_millis(20);
 const NAMED_UNKNOWN: usize = 100;
 /// How their warnings begin.
 const IGNORED: &str = "ignored unknown member";
+
+/// What is said of a record whose bytes were too many to hold: it can only be mended where it came from.
+const NOT_KEPT: &str = ", so it is not among the rejects";
 
 /// The committing side of a run.
 pub(super) struct Committer<'a, 'b> {
@@ -102,6 +106,7 @@ impl<'a, 'b> Committer<'a, 'b> {
 
     fn commit(&mut self, built: BuiltPiece) -> Result<(), JobError> {
         let BuiltPiece { number, mut prepared, mut counts, end, _guards } = built;
+        boundary("piece.begun");
         if let Some(prepared) = &mut prepared {
             for unresolved in prepared.resolve()? {
                 let (origin, reason, raw) = (unresolved.origin, unresolved.reason, Some(unresolved.raw));
@@ -111,7 +116,11 @@ impl<'a, 'b> Committer<'a, 'b> {
             }
             counts.rejects.sort_by_key(|reject| (reject.origin.object, reject.origin.byte));
         }
-        for Reject { origin, reason, name, header, raw } in std::mem::take(&mut counts.rejects) {
+        boundary("piece.judged");
+        for Reject { origin, mut reason, name, header, raw } in std::mem::take(&mut counts.rejects) {
+            if raw.is_none() {
+                reason.message.push_str(NOT_KEPT);
+            }
             let failure = reason.locate(&name, origin);
             counts.tally.count_failed(&failure);
             let header = header.as_ref().map(|header| header.raw());
@@ -131,19 +140,23 @@ impl<'a, 'b> Committer<'a, 'b> {
             error: end.error,
             ..PieceRecord::default()
         };
+        boundary("piece.failures-written");
         self.files.sync(&mut record)?;
         let warned = self.warn_of_unknown(counts.unknown);
         let failed = record.error.is_some() && self.life.job.error.is_none();
         if failed {
             self.life.job.error = record.error.clone();
+            self.life.hint = end.hint;
         }
         if warned || failed {
             // Before the piece is committed: a crash in between repeats the piece and what it told.
             self.life.save()?;
+            boundary("piece.told");
         }
         if let Some(prepared) = prepared {
             prepared.commit(&record)?;
         }
+        boundary("piece.committed");
         let progress = self.life.progress;
         progress.set(Counter::Registered, record.total.registered);
         let counter = if record.error.is_some() { Counter::PiecesFailed } else { Counter::PiecesDone };
@@ -206,6 +219,7 @@ pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &P
         None
     };
     let failed = life.job.error.is_some();
+    boundary("job.all-committed");
     life.become_(if failed { JobStatus::Failing } else { JobStatus::Completing })?;
     life.end(if failed { JobStatus::Failed } else { JobStatus::Completed })
 }

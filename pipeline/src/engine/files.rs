@@ -17,6 +17,7 @@ use std::{
 };
 
 use pinport_model::{Failure, Format, PieceRecord, PlannedObject, job::PlanSummary};
+use pinport_store::boundary;
 use serde::{Deserialize, Serialize};
 
 use crate::split::ends_inside;
@@ -58,6 +59,7 @@ impl PlanWriter {
         create_folder(folder)?;
         let partial = folder.join("plan.partial");
         let file = File::create(&partial).map_err(on("create", &partial))?;
+        boundary("plan.begun");
         Ok(Self { folder: folder.to_owned(), partial, out: BufWriter::new(file) })
     }
 
@@ -72,7 +74,9 @@ impl PlanWriter {
         let Self { folder, partial, out } = self;
         let file = out.into_inner().map_err(|error| on("write", &partial)(error.into_error()))?;
         file.sync_all().map_err(on("sync", &partial))?;
+        boundary("plan.synced");
         fs::rename(&partial, folder.join(PLAN)).map_err(on("rename", &partial))?;
+        boundary("plan.renamed");
         sync_folder(&folder)
     }
 
@@ -188,9 +192,11 @@ impl FailureFiles {
         create_folder(folder)?;
         let last = last.cloned().unwrap_or_default();
         let failures = Appender::open(folder.join(FAILURES), last.failures_len)?;
+        boundary("failures.cut");
         let later = rejects_paths(folder, format).into_iter().skip(last.rejects_file as usize);
         for path in later {
             fs::remove_file(&path).map_err(on("remove", &path))?;
+            boundary("rejects.removed");
         }
         let mut header = None;
         let rejects = match last.rejects_file {
@@ -203,6 +209,7 @@ impl FailureFiles {
                 Some(Appender::open(path, last.rejects_len)?)
             }
         };
+        boundary("rejects.cut");
         sync_folder(folder)?;
         let folder = folder.to_owned();
         Ok(Self { folder, format, failures, rejects, number: last.rejects_file, header })
@@ -230,9 +237,11 @@ impl FailureFiles {
     fn begin_rejects(&mut self, header: Option<&[u8]>) -> Result<(), FileError> {
         if let Some(mut done) = self.rejects.take() {
             done.sync()?;
+            boundary("rejects.closed");
         }
         self.number += 1;
         let mut rejects = Appender::open(rejects_path(&self.folder, self.format, self.number), 0)?;
+        boundary("rejects.begun");
         sync_folder(&self.folder)?;
         if let (Format::Csv, Some(header)) = (self.format, header) {
             rejects.write(header)?;
@@ -246,10 +255,12 @@ impl FailureFiles {
     /// Makes what was appended durable and notes the lengths in the record of the piece it belongs to.
     pub fn sync(&mut self, record: &mut PieceRecord) -> Result<(), FileError> {
         self.failures.sync()?;
+        boundary("failures.synced");
         record.failures_len = self.failures.len;
         record.rejects_file = self.number;
         if let Some(rejects) = &mut self.rejects {
             rejects.sync()?;
+            boundary("rejects.synced");
             record.rejects_len = rejects.len;
         }
         Ok(())
@@ -315,16 +326,26 @@ impl Appender {
 }
 
 /// Makes a folder and those above it durable.
-pub(crate) fn create_folder(folder: &Path) -> Result<(), FileError> {
+pub fn create_folder(folder: &Path) -> Result<(), FileError> {
     if folder.is_dir() {
-        return Ok(());
+        return sync_place(folder);
     }
     if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         create_folder(parent)?;
         fs::create_dir(folder).or_else(ignore_existing).map_err(on("create", folder))?;
+        boundary("folder.made");
         return sync_folder(parent);
     }
     fs::create_dir(folder).or_else(ignore_existing).map_err(on("create", folder))
+}
+
+/// Makes sure that a folder which is there is found again: whoever made it may have been killed before that was
+/// durable. What stands in a folder that we may not read was made by others.
+fn sync_place(folder: &Path) -> Result<(), FileError> {
+    match folder.parent().and_then(|parent| Some((parent, File::open(parent).ok()?))) {
+        Some((parent, open)) => open.sync_all().map_err(on("sync", parent)),
+        None => Ok(()),
+    }
 }
 
 fn ignore_existing(error: io::Error) -> io::Result<()> {

@@ -31,7 +31,7 @@ use std::{
 };
 
 use pinport_model::{ImportJob, JobStatus, PieceRecord, Position, Timestamp, view::PieceState};
-use pinport_store::{JobWriter, Store, StoreError};
+use pinport_store::{JobWriter, Store, StoreError, boundary};
 use tokio_util::sync::CancellationToken;
 
 use self::{budget::ByteBudget, commit::Committer, piece::BuiltPiece, reader::Reader, workers::Workers};
@@ -113,6 +113,8 @@ pub struct RunOutcome {
     pub last: Option<PieceRecord>,
     /// What stopped the job before its end; it can go on behind `last`.
     pub stopped: Option<JobError>,
+    /// What can be done about the object for which the job ended FAILED, if this run found it.
+    pub hint: Option<&'static str>,
 }
 
 /// What a run needs beside the job.
@@ -166,33 +168,42 @@ impl Engine {
     /// piece. Without a store the records are only checked.
     pub fn run(&self, run: Run, store: Option<&Arc<dyn Store>>) -> RunOutcome {
         let Run { mut job, source, folder, progress, cancel } = run;
-        let mut last = None;
-        let result = guarded(|| self.drive(&mut job, &mut last, &source, folder, &progress, &cancel, store));
+        let (mut last, mut hint) = (None, None);
+        let result = guarded(|| {
+            let mut life = Life {
+                job: &mut job,
+                store,
+                progress: &progress,
+                replace: self.options.replace_segments,
+                hint: None,
+            };
+            let driven = self.drive(&mut life, &mut last, &source, folder, &progress, &cancel);
+            hint = life.hint;
+            driven
+        });
         if let Some(record) = &last {
             record.count_into(&mut job);
         }
         progress.finish(&job);
-        RunOutcome { job, last, stopped: result.and_then(|result| result).err() }
+        RunOutcome { job, last, stopped: result.and_then(|result| result).err(), hint }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "private, called once; the parts of one run")]
     fn drive(
         &self,
-        job: &mut ImportJob,
+        life: &mut Life<'_>,
         last: &mut Option<PieceRecord>,
         source: &Arc<Source>,
         folder: PathBuf,
         progress: &Arc<JobProgress>,
         cancel: &CancellationToken,
-        store: Option<&Arc<dyn Store>>,
     ) -> Result<(), JobError> {
-        let mut life = Life { job, store, progress, replace: self.options.replace_segments };
+        let store = life.store;
         *last = match store {
             Some(store) => store.last_piece(life.job.id)?,
             None => None,
         };
         life.become_(JobStatus::Initializing)?;
-        plan::make_plan(&mut life, source, &folder)?;
+        plan::make_plan(life, source, &folder)?;
         life.become_(JobStatus::Processing)?;
 
         // The run has a token of its own: it also ends the reader when the committer has had enough.
@@ -223,7 +234,7 @@ impl Engine {
         };
         let (start, number) =
             last.as_ref().map_or((Position::default(), 0), |record| (record.end, record.piece + 1));
-        let committer = Committer::open(&mut life, &folder, last, &stop)?;
+        let committer = Committer::open(life, &folder, last, &stop)?;
         let committed = thread::scope(|scope| {
             let thread = thread::Builder::new().name("reader".into());
             let reader = thread.spawn_scoped(scope, move || {
@@ -240,7 +251,7 @@ impl Engine {
             committed
         });
         committed?;
-        commit::finish(&mut life, last.as_ref(), &folder)
+        commit::finish(life, last.as_ref(), &folder)
     }
 }
 
@@ -250,6 +261,7 @@ struct Life<'a> {
     store: Option<&'a Arc<dyn Store>>,
     progress: &'a JobProgress,
     replace: bool,
+    hint: Option<&'static str>,
 }
 
 impl Life<'_> {
@@ -266,14 +278,18 @@ impl Life<'_> {
     }
 
     fn save(&self) -> Result<(), JobError> {
-        Ok(self.store.map_or(Ok(()), |store| store.save_job(self.job))?)
+        self.store.map_or(Ok(()), |store| store.save_job(self.job))?;
+        boundary("job.saved");
+        Ok(())
     }
 
     /// Ends the job, durably, together with its segment's new version.
     fn end(&mut self, status: JobStatus) -> Result<(), JobError> {
         self.job.status = status;
         self.job.completed = Some(Timestamp::now());
+        boundary("job.ending");
         self.store.map_or(Ok(()), |store| store.finish_job(self.job, self.replace))?;
+        boundary("job.ended");
         // Only what is durable is shown as ended.
         self.progress.set_status(status);
         Ok(())

@@ -48,6 +48,8 @@ pub(super) struct PieceEnd {
     pub(super) complete: Vec<u64>,
     /// Why a part of the piece could not be read.
     pub(super) error: Option<String>,
+    /// What can be done about that.
+    pub(super) hint: Option<&'static str>,
 }
 
 impl OpenPiece {
@@ -222,7 +224,7 @@ mod tests {
         piece.expect(budget.take(8, &never).unwrap());
         // While it is being read, its reader must not wait for itself.
         piece.expect(budget.take(8, &never).unwrap());
-        let end = PieceEnd { position: Position::default(), complete: Vec::new(), error: None };
+        let end = PieceEnd { position: Position::default(), complete: Vec::new(), error: None, hint: None };
         assert!(piece.close(end).is_none());
         assert!(budget.take(8, &cancelled).is_none());
         drop(piece);

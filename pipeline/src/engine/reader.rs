@@ -68,6 +68,7 @@ struct Current {
     lines_left: u64,
     complete: Vec<u64>,
     error: Option<String>,
+    hint: Option<&'static str>,
     empty: bool,
     /// It has its bytes. It ends where the next record begins, and so still takes the end of an object.
     full: bool,
@@ -260,6 +261,7 @@ impl Reader {
             lines_left: PIECE_LINES,
             complete: Vec::new(),
             error: None,
+            hint: None,
             empty: true,
             full: false,
         }
@@ -272,9 +274,10 @@ impl Reader {
 
     fn close(&self, done: Current, position: Position) {
         // Before it is closed: a worker may complete it at once.
-        self.progress.set_piece(done.piece.number, PieceState::Parsing);
-        let end = PieceEnd { position, complete: done.complete, error: done.error };
-        if let Some(whole) = done.piece.close(end) {
+        let Current { piece, complete, error, hint, .. } = done;
+        self.progress.set_piece(piece.number, PieceState::Parsing);
+        let end = PieceEnd { position, complete, error, hint };
+        if let Some(whole) = piece.close(end) {
             let (build, built) = (Arc::clone(&self.build), self.built.clone());
             self.lane.push_urgent(move |_| deliver(&*build, whole, &built));
         }
@@ -291,7 +294,10 @@ impl Reader {
 impl Current {
     fn fail(&mut self, error: &SourceError) {
         // Of several objects that fail in one piece, the first is told; the plan tells which are incomplete.
-        self.error.get_or_insert_with(|| super::with_causes(error));
+        if self.error.is_none() {
+            self.error = Some(super::with_causes(error));
+            self.hint = error.hint();
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use pinport_model::{
     ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId, SourceLocation,
     Timestamp, job::FailureBudget,
 };
-use pinport_store::StoreError;
+use pinport_store::{StoreError, boundary};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -154,6 +154,7 @@ impl Jobs {
         let folder = self.folder(id);
         let upload = folder.join(UPLOAD);
         create_folder(&upload)?;
+        boundary("upload.begun");
         let file = upload.join(format!("body.{}", format.suffix()));
         Ok(Upload { id, folder, file, kept: false })
     }
@@ -254,6 +255,7 @@ impl Inner {
             }
             error => error.into(),
         })?;
+        boundary("job.created");
         if let Some(upload) = &mut upload {
             upload.kept = true;
         }
@@ -308,5 +310,8 @@ fn sentence(fragment: &str) -> String {
 
 /// Makes what was uploaded durable, its folder included.
 pub fn sync_upload(upload: &Upload) -> Result<(), FileError> {
-    sync_folder(&upload.folder.join(UPLOAD))
+    boundary("upload.received");
+    sync_folder(&upload.folder.join(UPLOAD))?;
+    boundary("upload.durable");
+    Ok(())
 }

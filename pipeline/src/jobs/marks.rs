@@ -8,6 +8,7 @@ use std::{
 };
 
 use pinport_model::{history::HistoryPoint, progress::Progress};
+use pinport_store::boundary;
 
 use crate::engine::files::{FileError, create_folder, on, sync_folder};
 
@@ -41,7 +42,10 @@ pub(super) fn set_paused(folder: &Path, paused: bool) -> Result<(), FileError> {
     }
     let path = folder.join(PAUSED);
     match fs::remove_file(&path) {
-        Ok(()) => sync_folder(folder),
+        Ok(()) => {
+            boundary("mark.removed");
+            sync_folder(folder)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(on("remove", &path)(error)),
     }
@@ -58,7 +62,10 @@ fn set(folder: &Path, name: &str) -> Result<(), FileError> {
     create_folder(folder)?;
     let path = folder.join(name);
     File::create(&path).and_then(|file| file.sync_all()).map_err(on("create", &path))?;
-    sync_folder(folder)
+    boundary("mark.made");
+    sync_folder(folder)?;
+    boundary("mark.durable");
+    Ok(())
 }
 
 /// Keeps the counters of a run that has ended, for its stage times; nothing depends on them.

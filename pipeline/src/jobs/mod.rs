@@ -36,7 +36,7 @@ use pinport_model::{
     Application, ApplicationId, ImportJob, JobId, JobStatus, RecordLimits, Timestamp, history::History,
     job::FailureBudget, view::Sample,
 };
-use pinport_store::{Store, StoreError};
+use pinport_store::{Store, StoreError, boundary};
 use tokio::{runtime::Handle, sync::broadcast};
 
 use crate::engine::{Engine, FileError};
@@ -254,7 +254,9 @@ impl Inner {
         }
         job.status = JobStatus::Cancelled;
         job.completed = Some(Timestamp::now());
+        boundary("cancel.begun");
         self.store.finish_job(job, self.engine.replaces_segments())?;
+        boundary("cancel.durable");
         self.after_end(job);
         tracing::info!(target: "pinport::job", job = %job.id, read = job.tally.read, "cancelled");
         Ok(())
@@ -264,6 +266,7 @@ impl Inner {
     fn after_end(&self, job: &ImportJob) {
         let folder = self.folder(job.id);
         marks::clear(&folder);
+        boundary("marks.cleared");
         let upload = folder.join(create::UPLOAD);
         if upload.is_dir()
             && let Err(error) = std::fs::remove_dir_all(&upload)

@@ -147,6 +147,9 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
     Ok(())
 }
 
+/// EIO, ENFILE and EMFILE, which have no kind of their own.
+const DISK_CODES: [i32; 3] = [5, 23, 24];
+
 /// Whether an error says that nothing can be stored any more: then no job is to blame.
 fn is_halting(error: &JobError) -> bool {
     let by_store = matches!(
@@ -163,8 +166,10 @@ fn is_halting(error: &JobError) -> bool {
     by_store
         || causes.any(|cause| {
             use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-            let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-            matches!(kind, Some(StorageFull | QuotaExceeded | ReadOnlyFilesystem))
+            cause.downcast_ref::<std::io::Error>().is_some_and(|error| {
+                matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+                    || error.raw_os_error().is_some_and(|code| DISK_CODES.contains(&code))
+            })
         })
 }
 

@@ -22,7 +22,7 @@ use super::{
     lock::Lock,
     options::{EmbeddedOptions, TRIGGER, TRIGGER_SETTLING, run_options, store_options},
 };
-use crate::{Result, StoreError, record::LAYOUT};
+use crate::{Result, StoreError, boundary, record::LAYOUT};
 
 const COLUMN_FAMILY: &str = "default";
 
@@ -62,6 +62,7 @@ impl Engine {
     pub(super) fn open(path: &Path, options: &EmbeddedOptions) -> Result<Self> {
         create_folder(path)?;
         let lock = Lock::take(path)?;
+        boundary("store.locked");
         check_layout(path)?;
         let staging = path.join("staging");
         // What lies there was never acknowledged.
@@ -71,6 +72,7 @@ impl Engine {
             }
             _ => create_folder(&staging)?,
         }
+        boundary("store.swept");
         let folder = path.join("db");
         create_folder(&folder)?;
         let failed = |error| engine_error(path, error);
@@ -78,6 +80,7 @@ impl Engine {
         // `open_cf` would ignore the options.
         let family = ColumnFamilyDescriptor::new(COLUMN_FAMILY, store.clone());
         let db = DB::open_cf_descriptors(&store, &folder, [family]).map_err(failed)?;
+        boundary("store.opened");
         Ok(Self {
             db,
             path: path.into(),
@@ -157,7 +160,10 @@ impl Engine {
         self.check()?;
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.db.write_opt(batch, &options).map_err(|error| self.stop(error))
+        boundary("write.begun");
+        self.db.write_opt(batch, &options).map_err(|error| self.stop(error))?;
+        boundary("write.durable");
+        Ok(())
     }
 
     /// The options of a sorted run and a path for it that nobody else has.
@@ -178,7 +184,10 @@ impl Engine {
         self.check()?;
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
-        self.db.ingest_external_file_opts(&options, runs).map_err(|error| self.stop(error))
+        boundary("ingest.begun");
+        self.db.ingest_external_file_opts(&options, runs).map_err(|error| self.stop(error))?;
+        boundary("ingest.durable");
+        Ok(())
     }
 
     /// Waits while too many runs wait for compaction: ingestion itself never holds.
@@ -309,7 +318,9 @@ fn check_layout(folder: &Path) -> Result<()> {
             let temporary = folder.join("layout.new");
             fs::write(&temporary, format!("{LAYOUT}\n")).map_err(error("write"))?;
             File::open(&temporary).and_then(|file| file.sync_all()).map_err(error("write"))?;
+            boundary("layout.written");
             fs::rename(&temporary, &path).map_err(error("write"))?;
+            boundary("layout.renamed");
             sync_folder(folder)
         }
         Err(source) => Err(error("read")(source)),
@@ -318,16 +329,21 @@ fn check_layout(folder: &Path) -> Result<()> {
 
 /// Creates a folder and those above it, durably.
 fn create_folder(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        // Whoever made it may have been killed before it was durable; in a folder that we may not read it was
+        // somebody else.
+        return if File::open(parent).is_ok() { sync_folder(parent) } else { Ok(()) };
+    }
     create_folder(parent)?;
     match fs::create_dir(path) {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
             Err(StoreError::Io { action: "create the folder", path: path.into(), source })
         }
-        _ => sync_folder(parent),
+        _ => {
+            boundary("store.folder-made");
+            sync_folder(parent)
+        }
     }
 }
 
@@ -346,12 +362,15 @@ pub(super) fn settle(engine: &Engine) -> Result<()> {
         changed.map_err(|error| engine.stop(error))
     };
     trigger(TRIGGER_SETTLING)?;
+    boundary("settle.begun");
     let mut wait = WaitForCompactOptions::default();
     wait.set_flush(true);
     let waited = engine.db.wait_for_compact(&wait);
     trigger(TRIGGER)?;
     waited.map_err(|error| engine.stop(error))?;
+    boundary("settle.compacted");
     join_small_files(engine)?;
+    boundary("settle.joined");
     engine.check_background()
 }
 

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     DraftBatch, DraftKind, Result,
     batch::{Entry, Span},
+    boundary,
     record::merge::merge,
 };
 
@@ -369,6 +370,7 @@ impl<'a> Run<'a> {
             let writer = SstFileWriter::create(options);
             let file = StagedFile { path };
             writer.open(file.path()).map_err(|error| self.engine.stop(error))?;
+            boundary("run.begun");
             self.writer = Some((writer, file));
         }
         Ok(())
@@ -390,6 +392,7 @@ impl<'a> Run<'a> {
     fn finish(self) -> Result<Option<StagedFile>> {
         let Some((mut writer, file)) = self.writer else { return Ok(None) };
         writer.finish().map_err(|error| self.engine.stop(error))?;
+        boundary("run.synced");
         Ok(Some(file))
     }
 }

@@ -10,7 +10,7 @@ use super::{
     resolve::{self, Late, Lookup},
     runs::{self, StagedFile, Target},
 };
-use crate::{DraftBatch, JobWriter, PreparedPiece, Result, StoreError, Unresolved, lifecycle};
+use crate::{DraftBatch, JobWriter, PreparedPiece, Result, StoreError, Unresolved, boundary, lifecycle};
 
 #[derive(Clone)]
 struct Writer {
@@ -60,6 +60,7 @@ impl PreparedPiece for Prepared {
         let key = keys::piece(*job, self.piece);
         let record = PieceRecord { piece: self.piece, ..record.clone() };
         let own = runs::write_one(engine, Table::Pieces, &key, &to_json(&record)?)?;
+        boundary("piece.staged");
         engine.wait_for_room()?;
 
         let mut control = engine.control();

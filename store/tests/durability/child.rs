@@ -16,6 +16,9 @@ pub(crate) const JOB: [u8; 16] = [2; 16];
 /// Records of a piece, beside the one that all pieces have.
 pub(crate) const RECORDS: u64 = 200;
 
+/// Pieces that a traced child commits.
+pub(crate) const TRACED: u64 = 4;
+
 pub(crate) fn id_of(piece: u64, record: u64) -> String {
     // Ids of different pieces lie among each other.
     format!("{record:03}-{piece}")

@@ -1,6 +1,7 @@
 //! What is acknowledged is on the disk: a child process commits pieces and says so, line by line; the parent
-//! kills it at any moment and looks, or reads the trace of its sync calls (a kill cannot find a missing sync,
-//! because the page cache outlives the process).
+//! kills it at any moment and looks. A kill cannot find a missing sync, because the page cache outlives the process:
+//! `trace` reads the sync calls, `power` takes the disk away from under the page cache. Both are also run with the
+//! syncs switched off, and must notice.
 
 #![allow(
     missing_docs,
@@ -11,6 +12,8 @@
 )]
 
 mod child;
+mod power;
+mod trace;
 
 use std::{
     io::{BufRead, BufReader},
@@ -39,7 +42,7 @@ fn child_process() {
     }
 }
 
-fn child(program: &mut Command, folder: &Path, pieces: u64) -> Command {
+pub(crate) fn child(program: &mut Command, folder: &Path, pieces: u64) -> Command {
     let mut command = Command::new(program.get_program());
     command.args(program.get_args());
     command.args(["--exact", "child_process", "--nocapture", "--test-threads", "1"]);
@@ -53,7 +56,7 @@ fn open(folder: &Path) -> Embedded {
 }
 
 /// Checks a store whose child had acknowledged piece `acknowledged`; the last piece that is there.
-fn check(folder: &Path, acknowledged: Option<u64>) -> Option<u64> {
+pub(crate) fn check(folder: &Path, acknowledged: Option<u64>) -> Option<u64> {
     let store = open(folder);
     let job = JobId::from_bytes(JOB);
     let last = store.last_piece(job).unwrap().map(|piece| piece.piece);
@@ -148,69 +151,6 @@ fn acknowledged_pieces_survive_a_kill() {
     }
     assert!(last.is_some(), "something was committed");
     println!("10 kills, {torn} with a piece that was durable but not yet acknowledged");
-}
-
-#[test]
-fn every_acknowledgement_follows_its_syncs() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        println!("skipped: strace is not installed");
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let trace = folder.path().join("trace");
-    let mut program = Command::new("strace");
-    program.args(["-f", "-y", "-s", "64", "-o"]).arg(&trace);
-    program.args(["-e", "trace=fsync,fdatasync,sync_file_range,link,linkat,rename,write"]);
-    program.arg(std::env::current_exe().unwrap());
-    let store = folder.path().join("new/store");
-    let output = child(&mut program, &store, 4).stderr(Stdio::piped()).output().unwrap();
-    if !output.status.success() {
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert!(message.contains("ptrace"), "{message}");
-        println!("skipped: strace is not allowed here");
-        return;
-    }
-    let trace = std::fs::read_to_string(trace).unwrap();
-    let (mut since, mut acknowledged) = (Vec::new(), 0);
-    let mut opened = false;
-    for line in trace.lines() {
-        if line.contains("write(1<") && line.contains("opened") {
-            opened = true;
-            for folder in ["/new>", "/new/store>", "/layout.new>"] {
-                assert!(synced(&since, folder), "{folder} is synced before the store is open");
-            }
-            since.clear();
-        } else if line.contains("write(1<") && line.contains("acknowledged") {
-            acknowledged += 1;
-            let files = since.iter().filter(|line| synced_path(line, "/staging/")).count();
-            assert_eq!(files, 5, "a file a table is synced: {since:#?}");
-            assert_eq!(since.iter().filter(|line| line.contains("link(")).count(), 5, "{since:#?}");
-            let place = |what: &str| since.iter().rposition(|line| synced_path(line, what));
-            let (data, folder) = (place("/staging/").or(place(".sst>")), place("/db>"));
-            let manifest = place("/db/MANIFEST-");
-            assert!(
-                data < folder && folder < manifest,
-                "files, then their folder, then the manifest: {since:#?}"
-            );
-            assert!(manifest.is_some());
-            since.clear();
-        } else if line.contains("write(1<") && line.contains("put") {
-            assert!(since.iter().any(|line| synced_path(line, ".log>")), "the log is synced: {since:#?}");
-            since.clear();
-        } else {
-            since.push(line.to_owned());
-        }
-    }
-    assert!(opened);
-    assert_eq!(acknowledged, 4);
-}
-
-fn synced(lines: &[String], path: &str) -> bool {
-    lines.iter().any(|line| synced_path(line, path))
-}
-
-fn synced_path(line: &str, path: &str) -> bool {
-    (line.contains("fsync(") || line.contains("fdatasync(")) && line.contains(path)
 }
 
 #[test]

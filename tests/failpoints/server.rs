@@ -1,0 +1,232 @@
+//! The server: what it has answered holds after an abort at any boundary, and what it has not is whole or absent.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    process::{Child, Stdio},
+    time::Instant,
+};
+
+use serde_json::Value;
+
+use crate::{Passed, abort_at, list, list::In, passed, support::*, times};
+
+const SAMPLE: &str = "--rows 1500 --bad 2% --format csv";
+/// Pieces take this long, so that a job still runs when it is paused or cancelled.
+const SLOW: &str = "piece.begun=sleep(15)";
+
+/// A server that runs until this is dropped.
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+impl Serving {
+    fn start(lab: &Lab, data: &str, failing: &str, trail: Option<&str>) -> Option<Self> {
+        let mut serve = lab.pinport_with(data, &["serve", "--listen", "127.0.0.1:0"]);
+        serve.command.env("FAILPOINTS", failing).env("PINPORT_PIECE", "16");
+        if let Some(trail) = trail {
+            serve.command.env("PINPORT_BOUNDARIES", lab.path(trail));
+        }
+        serve.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = serve.command.spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("http://") {
+            line.clear();
+            if said.read_line(&mut line).unwrap() == 0 {
+                child.wait().unwrap();
+                return None;
+            }
+        }
+        let url = line.split([' ', ',']).find_map(|word| word.split_once("http://")).unwrap().1;
+        let address = url.trim_matches(|char: char| !char.is_ascii_digit()).to_owned();
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        Some(Self { child, address })
+    }
+
+    /// The status and the body of the answer, if one came.
+    fn ask(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, Value)> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        let (address, length) = (&self.address, body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, serde_json::from_str(body).unwrap_or_default()))
+    }
+
+    fn upload(&self, rows: &[u8], segment: &str) -> Option<String> {
+        let path = format!("/pinport/v1/apps/shop/uploads?format=csv&segment={segment}&name=rows.csv");
+        let (status, job) = self.ask("POST", &path, rows)?;
+        assert_eq!(status, 201, "{job}");
+        Some(job["id"].as_str().unwrap().to_owned())
+    }
+
+    /// Asks for a change of a job. Whether it was answered, and that it was done.
+    fn change(&self, job: &str, what: &str) -> Option<bool> {
+        let (status, answer) = self.ask("POST", &format!("/pinport/v1/jobs/{job}/{what}"), b"")?;
+        assert!(status == 200 || status == 409, "{what}: {status} {answer}");
+        Some(status == 200)
+    }
+
+    fn job(&self, id: &str) -> Option<Value> {
+        Some(self.ask("GET", &format!("/pinport/v1/jobs/{id}"), b"")?.1["job"].clone())
+    }
+
+    fn jobs(&self) -> Option<Vec<Value>> {
+        let list = self.ask("GET", "/pinport/v1/jobs", b"")?.1;
+        Some(list["jobs"].as_array().unwrap_or_else(|| panic!("{list}")).clone())
+    }
+
+    /// Waits until `done` of a job.
+    fn until(&self, id: &str, done: impl Fn(&Value) -> bool) -> Option<Value> {
+        let begun = Instant::now();
+        loop {
+            let job = self.job(id)?;
+            if done(&job) {
+                return Some(job);
+            }
+            assert!(begun.elapsed() < PATIENCE, "{job}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Ends it in good order; whether it did.
+    fn stop(mut self) -> bool {
+        // SAFETY: the child was not waited for, so its id is its own.
+        unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGTERM) };
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn status(job: &Value) -> &str {
+    job["progress"]["status"].as_str().unwrap_or_else(|| panic!("{job}"))
+}
+
+fn has_ended(job: &Value) -> bool {
+    ["COMPLETED", "FAILED", "CANCELLED"].contains(&status(job))
+}
+
+/// What was asked of a server and answered.
+#[derive(Debug, Default)]
+struct Answered {
+    first: Option<String>,
+    second: Option<String>,
+    paused: bool,
+    resumed: bool,
+    cancelled: bool,
+}
+
+/// Uploads a file, pauses and resumes its job, uploads another, cancels its job: as far as the server lives.
+fn session(server: &Serving, rows: &[u8], answered: &mut Answered) -> Option<()> {
+    let first = server.upload(rows, "one")?;
+    answered.first = Some(first.clone());
+    answered.paused = server.change(&first, "pause")?;
+    server.job(&first)?;
+    answered.resumed = server.change(&first, "resume")?;
+    let second = server.upload(rows, "two")?;
+    answered.second = Some(second.clone());
+    server.until(&second, |job| job["progress"]["pieces_done"].as_u64() > Some(0) || has_ended(job))?;
+    answered.cancelled = server.change(&second, "cancel")?;
+    server.until(&first, has_ended)?;
+    server.until(&second, has_ended)?;
+    Some(())
+}
+
+/// Starts a server behind an abort and looks whether all it had answered holds.
+fn look(lab: &Lab, data: &str, answered: &Answered, expected: &Value, what: &str) {
+    let server = Serving::start(lab, data, "", None).unwrap_or_else(|| panic!("{what}: it does not start"));
+    for id in [&answered.first, &answered.second].into_iter().flatten() {
+        assert_eq!(server.job(id).unwrap()["id"], **id, "{what}: a job that was answered is there");
+    }
+    if let Some(first) = &answered.first {
+        let job = server.job(first).unwrap();
+        if answered.paused && !answered.resumed && answered.second.is_none() && job["paused"] == true {
+            assert_eq!(server.change(first, "resume"), Some(true), "{what}");
+        }
+    }
+    for job in server.jobs().unwrap() {
+        let id = job["id"].as_str().unwrap();
+        let is_second = job["segment_name"] == "two";
+        if job["paused"] == true {
+            assert!(!is_second && !answered.resumed, "{what}: {job}");
+            server.change(id, "resume").unwrap();
+        }
+        let job = server.until(id, has_ended).unwrap();
+        let progress = &job["progress"];
+        if is_second && (answered.cancelled || status(&job) == "CANCELLED") {
+            assert_eq!(status(&job), "CANCELLED", "{what}: {job}");
+            continue;
+        }
+        assert_eq!(status(&job), "COMPLETED", "{what}: {job}");
+        assert_eq!(progress["registered"], expected["registered"], "{what}: {job}");
+        assert_eq!(progress["failed"], expected["failed"], "{what}: {job}");
+    }
+    let known: Vec<String> =
+        server.jobs().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect();
+    assert!(server.stop(), "{what}: it does not end in good order");
+    for folder in job_folders(&lab.path(data)) {
+        let id = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(known.contains(&id), "{what}: a folder is left of no job: {}", folder.display());
+        assert!(!folder.join("upload").exists(), "{what}: an uploaded file is left");
+    }
+}
+
+#[test]
+fn a_server_survives_an_abort_at_every_boundary() {
+    let lab = Lab::new();
+    let rows = lab.sample(SAMPLE);
+    let expected = lab.sample_tally(SAMPLE);
+    let server = Serving::start(&lab, "whole", SLOW, Some("trail")).unwrap();
+    let mut answered = Answered::default();
+    session(&server, &rows, &mut answered).unwrap();
+    assert!(answered.paused && answered.resumed && answered.cancelled, "{answered:?}");
+    // The store settles when no job runs.
+    let trail = lab.path("trail");
+    let begun = Instant::now();
+    while !passed(&trail).contains_key("settle.joined") {
+        assert!(begun.elapsed() < PATIENCE, "it does not settle");
+        std::thread::yield_now();
+    }
+    assert!(server.stop());
+    let passed: Passed = passed(&trail);
+    let mut random = Random::seeded("aborts of a server");
+    let mut aborts = 0;
+    for name in list::of(In::Server) {
+        let count = *passed.get(name).unwrap_or_else(|| panic!("{name} is not passed"));
+        for n in times(count, &mut random) {
+            let what = format!("{name}, time {n}");
+            let data = format!("data-{aborts}");
+            let failing = format!("{SLOW};{}", abort_at(name, n));
+            let mut answered = Answered::default();
+            let mut server = Serving::start(&lab, &data, &failing, None).unwrap();
+            if session(&server, &rows, &mut answered).is_some() {
+                // What comes behind the last answer: the store settles, and the process ends there.
+                let begun = Instant::now();
+                while server.child.try_wait().unwrap().is_none() {
+                    assert!(begun.elapsed() < PATIENCE, "{what}: it does not abort");
+                    std::thread::yield_now();
+                }
+            }
+            drop(server);
+            eprintln!("{what}: {answered:?}");
+            look(&lab, &data, &answered, &expected, &what);
+            fs::remove_dir_all(lab.path(&data)).unwrap();
+            aborts += 1;
+        }
+    }
+    eprintln!("{aborts} aborts");
+}
