@@ -64,10 +64,10 @@ fn store_hint(error: &StoreError) -> Option<String> {
     Some(match error {
         StoreError::InUse { .. } => "wait until it is done, or name another folder with --data".into(),
         StoreError::NewerLayout { .. } => "use the pinport that wrote it, or a newer one".into(),
-        StoreError::Full { .. } | StoreError::Stopped(_) => {
-            "free some space, then run the same command again: it goes on behind the last committed piece"
-                .into()
+        StoreError::Full { message, .. } | StoreError::Stopped(message) | StoreError::Engine(message) => {
+            disk_hint(message)?.into()
         }
+        StoreError::Io { source, .. } => disk_hint(&source.to_string())?.into(),
         StoreError::Corrupt(_) => {
             "restore the data folder from a backup, or import anew into another one".into()
         }
@@ -77,10 +77,31 @@ fn store_hint(error: &StoreError) -> Option<String> {
 
 fn io_hint(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
-        io::ErrorKind::StorageFull => Some(
+        io::ErrorKind::PermissionDenied => Some("check who owns the file and its folders"),
+        _ => disk_hint(&error.to_string()),
+    }
+}
+
+/// What to do about what the system says of the disk: the engine hands on only the text.
+fn disk_hint(message: &str) -> Option<&'static str> {
+    const HINTS: [(&str, &str); 4] = [
+        (
+            "no space left",
             "free some space, then run the same command again: it goes on behind the last committed piece",
         ),
-        io::ErrorKind::PermissionDenied => Some("check who owns the file and its folders"),
-        _ => None,
-    }
+        (
+            "too many open files",
+            "raise the limit of open files (ulimit -n 1024), then run the same command again: it goes on behind the last committed piece",
+        ),
+        (
+            "read-only file system",
+            "make the data folder writable, then run the same command again: it goes on behind the last committed piece",
+        ),
+        (
+            "input/output error",
+            "the disk fails: the system's log says more. On a sound one run the same command again: it goes on behind the last committed piece",
+        ),
+    ];
+    let message = message.to_lowercase();
+    HINTS.iter().find(|(word, _)| message.contains(word)).map(|(_, hint)| *hint)
 }
