@@ -2,7 +2,6 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytes::Bytes;
 use pinport_model::{Format, PlannedObject};
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
@@ -10,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     SourceError, SourceOptions,
     matching::{Verdict, judge},
-    remote::{Bucket, Page, RemoteFeed},
+    remote::{Bucket, Fetched, Page, RemoteFeed},
 };
 
 /// Objects held back while it is not known whether the listing is in key order: ten pages. A listing that
@@ -140,7 +139,7 @@ pub(super) struct Looks<'a> {
     each: Each<'a>,
 }
 
-type LookTask = AbortOnDropHandle<Result<VecDeque<Bytes>, SourceError>>;
+type LookTask = AbortOnDropHandle<Result<Fetched, SourceError>>;
 
 impl<'a> Looks<'a> {
     pub(super) fn new(lister: Lister<'a>, format: Format, content: Content<'a>, each: Each<'a>) -> Self {
@@ -170,7 +169,10 @@ impl<'a> Looks<'a> {
             let Some((mut object, task)) = self.waiting.pop_front() else { break };
             if let Some(task) = task {
                 object.skipped = match self.lister.wait(task) {
-                    Ok(chunks) => (self.content)(&object, Some(chunks.iter().flatten().copied().collect()))?,
+                    Ok(fetched) => {
+                        let bytes = fetched.chunks.iter().flatten().copied().collect();
+                        (self.content)(&object, Some(bytes))?
+                    }
                     // Reading it will say the same where it belongs.
                     Err(error) if error.is_object_error() => None,
                     Err(error) => return Err(error),

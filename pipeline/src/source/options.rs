@@ -31,6 +31,8 @@ pub struct SourceOptions {
     pub ratio_grace: u64,
     /// Objects of a listing that is not in key order: it is sorted in memory.
     pub max_unsorted: usize,
+    /// Whether an object is also held against sums that are dear to compute: SHA-256, the MD5 of an entity tag.
+    pub verify_all: bool,
     /// Ends every wait, soon, with [`Cancelled`](super::SourceError::Cancelled).
     pub cancel: CancellationToken,
     /// Endpoint, region, credentials.
@@ -44,7 +46,9 @@ pub struct SourceOptions {
 
 impl Default for SourceOptions {
     fn default() -> Self {
+        let settings = Settings::from_environment();
         Self {
+            verify_all: settings.is_on("PINPORT_VERIFY_ALL"),
             request_bytes: 8 << 20,
             requests_in_flight: 4,
             connect_timeout: Duration::from_secs(5),
@@ -57,7 +61,7 @@ impl Default for SourceOptions {
             ratio_grace: 64 << 20,
             max_unsorted: 1_000_000,
             cancel: CancellationToken::new(),
-            settings: Settings::from_environment(),
+            settings,
             within: None,
             shown_as: None,
         }
@@ -79,8 +83,15 @@ impl Settings {
 
     /// The environment's `AWS_*`, `GOOGLE_*`, `AZURE_*` and a few more, and the profile files of AWS.
     pub fn from_environment() -> Self {
-        const OTHERS: [&str; 5] =
-            ["SERVICE_ACCOUNT", "STORAGE_EMULATOR_HOST", "AZURITE_BLOB_STORAGE_URL", "HOME", "MSI_ENDPOINT"];
+        const OTHERS: [&str; 7] = [
+            "SERVICE_ACCOUNT",
+            "STORAGE_EMULATOR_HOST",
+            "AZURITE_BLOB_STORAGE_URL",
+            "HOME",
+            "MSI_ENDPOINT",
+            "PINPORT_ALLOW_HTTP",
+            "PINPORT_VERIFY_ALL",
+        ];
         let wanted = |name: &str| {
             ["AWS_", "GOOGLE_", "AZURE_", "IDENTITY_"].iter().any(|prefix| name.starts_with(prefix))
                 || OTHERS.contains(&name)

@@ -10,7 +10,7 @@ use pinport_model::PlannedObject;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Bucket;
+use super::{Bucket, Fetched};
 use crate::source::{
     SourceError,
     decode::LEAD,
@@ -20,7 +20,7 @@ use crate::source::{
 /// A small range counts for this part of the budget, so that this many of them are in flight.
 const SMALL: u64 = 64;
 
-type Task = AbortOnDropHandle<Result<VecDeque<Bytes>, SourceError>>;
+type Task = AbortOnDropHandle<Result<Fetched, SourceError>>;
 
 /// Reads objects one after the other.
 pub(in crate::source) struct RemoteFeed {
@@ -134,6 +134,26 @@ impl RemoteFeed {
         }
     }
 
+    /// The chunks, if they add up to what the store says. A byte that was turned on the way is asked for once more.
+    fn verified(&self, fetched: Fetched) -> Result<VecDeque<Bytes>, SourceError> {
+        let Some(checksum) = &fetched.checksum else { return Ok(fetched.chunks) };
+        let Err(reason) = checksum.check(&fetched.chunks) else { return Ok(fetched.chunks) };
+        let Some(current) = self.planned.front() else { return Ok(fetched.chunks) };
+        tracing::debug!(key = current.object.key, reason, "asking again");
+        let (bucket, object) = (self.bucket.clone(), current.object.clone());
+        drop(fetched);
+        let again = self.io.spawn(async move { bucket.range(&object, 0, object.size).await });
+        let again = wait(&self.io, &self.bucket.options.cancel, AbortOnDropHandle::new(again))
+            .and_then(|result| result)?;
+        match again.checksum.as_ref().map_or(Ok(()), |checksum| checksum.check(&again.chunks)) {
+            Ok(()) => Ok(again.chunks),
+            Err(reason) => {
+                let url = self.bucket.url(&current.object.key);
+                Err(SourceError::Corrupt { url, byte: 0, decoded: 0, reason })
+            }
+        }
+    }
+
     fn drop_current(&mut self) {
         if std::mem::take(&mut self.open)
             && let Some(planned) = self.planned.pop_front()
@@ -165,8 +185,8 @@ impl RemoteFeed {
                 .map_or(Ok(()), |current| current.asked_for_all(&self.bucket));
         };
         self.cost = cost;
-        let chunks = wait(&self.io, &self.bucket.options.cancel, task).and_then(|result| result);
-        match chunks {
+        let fetched = wait(&self.io, &self.bucket.options.cancel, task).and_then(|result| result);
+        match fetched.and_then(|fetched| self.verified(fetched)) {
             Ok(chunks) => self.chunks = chunks,
             Err(error) => {
                 self.broken = Some(error.clone());

@@ -6,6 +6,7 @@
 
 mod address;
 mod auth;
+mod checksum;
 mod feed;
 mod keys;
 mod profile;
@@ -18,7 +19,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use address::Address;
 use auth::Auth;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use checksum::Checksum;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use object_store::client::{HttpRequest, HttpRequestBody};
 use pinport_model::{PlannedObject, location::Service};
 
@@ -166,9 +168,9 @@ impl Bucket {
         object: &PlannedObject,
         start: u64,
         end: u64,
-    ) -> Result<VecDeque<Bytes>, SourceError> {
+    ) -> Result<Fetched, SourceError> {
         let mut asked = self.asked(&object.key, true);
-        let mut got = Got { chunks: VecDeque::new(), byte: start };
+        let mut got = Fetched { chunks: VecDeque::new(), byte: start, checksum: None, tries: 0 };
         let mut backoff = Backoff::new(&self.options);
         while got.byte < end {
             asked.byte = got.byte;
@@ -182,7 +184,7 @@ impl Bucket {
                 self.wait(wait).await;
             }
         }
-        Ok(got.chunks)
+        Ok(got)
     }
 
     async fn try_range(
@@ -190,20 +192,29 @@ impl Bucket {
         asked: &Asked,
         object: &PlannedObject,
         end: u64,
-        got: &mut Got,
+        got: &mut Fetched,
     ) -> Result<(), Failure> {
         let start = got.byte;
         let range = format!("bytes={start}-{}", end - 1);
-        let mut headers = vec![(header::RANGE, range.as_str())];
+        let whole = start == 0 && end == object.size;
+        // Only who asks for all of an object is told its checksum; some stores answer that without a length.
+        let mut headers = if whole && got.tries == 0 && self.service == Service::S3 {
+            vec![(CHECKSUM_MODE, "ENABLED")]
+        } else {
+            vec![(header::RANGE, range.as_str())]
+        };
+        got.tries += 1;
         if let Some(etag) = &object.etag {
             headers.push((header::IF_MATCH, etag));
         }
         let mut response = self.send(asked, Method::GET, Some(&object.key), &[], &headers).await?;
-        let whole = start == 0 && end == object.size;
         match response.status() {
             StatusCode::PARTIAL_CONTENT => check_range(asked, &response, start, end, object.size)?,
             // A store may leave ranges aside when all of an object is asked for.
             StatusCode::OK if whole && response.content_length() == Some(object.size) => {}
+            StatusCode::OK if whole && got.tries == 1 && response.content_length().is_none() => {
+                return Err(Failure::passing(asked, "the store does not say how many bytes it sends"));
+            }
             status => {
                 let body = self.document(asked, &mut response).await?;
                 return Err(match (status, xml::error(&body)) {
@@ -226,6 +237,9 @@ impl Bucket {
         }
         if response.headers().contains_key(header::CONTENT_ENCODING) && response.status() == StatusCode::OK {
             tracing::debug!(url = asked.url, "the object has a content encoding");
+        }
+        if whole {
+            got.checksum = Checksum::told(response.headers(), self.options.verify_all);
         }
         while let Some(chunk) = self.chunk(asked, &mut response).await? {
             if chunk.len() as u64 > end - got.byte {
@@ -306,9 +320,17 @@ impl Bucket {
 /// Bytes that a try has to bring to count as progress.
 const MIN_PROGRESS: u64 = 16 << 10;
 
-struct Got {
-    chunks: VecDeque<Bytes>,
+/// Asks an S3 store to tell the checksum that an object was uploaded with.
+const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
+
+/// Bytes of an object.
+pub(super) struct Fetched {
+    pub(super) chunks: VecDeque<Bytes>,
+    /// Where they end.
     byte: u64,
+    /// What they must add up to. Whoever takes them adds up: that is no work for the runtime.
+    checksum: Option<Checksum>,
+    tries: u32,
 }
 
 fn check_range(
@@ -356,5 +378,19 @@ fn cut_off(asked: &Asked, reason: String) -> Failure {
 
 /// An entity tag without quotes or weakness, which stores add and drop.
 fn bare(etag: &str) -> &str {
-    etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"')
+    // Without a quote behind it, it is a part of the tag: GCS lists bare tags in base64.
+    let strong = etag.strip_prefix("W/").filter(|rest| rest.starts_with('"'));
+    strong.unwrap_or(etag).trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn tags_are_compared_without_quotes_and_weakness() {
+        for (etag, bare) in
+            [("\"a\"", "a"), ("W/\"a\"", "a"), ("a", "a"), ("W/a+b=", "W/a+b="), ("\"W/a\"", "W/a")]
+        {
+            assert_eq!(super::bare(etag), bare);
+        }
+    }
 }

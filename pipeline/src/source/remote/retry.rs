@@ -2,10 +2,10 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 
 use super::xml::{self, ErrorBody};
 use crate::source::{SourceError, SourceOptions};
@@ -49,13 +49,13 @@ impl Failure {
     /// What an answer other than success means.
     pub(super) fn of_answer(asked: &Asked, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let found = xml::error(body).unwrap_or_default();
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let code = if found.code.is_empty() { header("x-ms-error-code").unwrap_or("") } else { &found.code };
+        let named = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let code = if found.code.is_empty() { named("x-ms-error-code").unwrap_or("") } else { &found.code };
         let reason = sentence(status, code, &found);
         let Asked { url, bucket, object, byte } = asked.clone();
-        let region = || header("x-amz-bucket-region").or(found.region.as_deref());
+        let region = || named("x-amz-bucket-region").or(found.region.as_deref());
         if status.is_redirection() || (code == "AuthorizationHeaderMalformed" && region().is_some()) {
-            let target = match (region(), header("location")) {
+            let target = match (region(), named("location")) {
                 (Some(region), _) => format!("the region {region}: set AWS_REGION={region}"),
                 (None, Some(location)) => location.into(),
                 (None, None) => reason,
@@ -113,10 +113,18 @@ fn sentence(status: StatusCode, code: &str, found: &ErrorBody) -> String {
     text
 }
 
-/// Seconds only: the other form, a date, needs clocks that agree.
+/// Seconds, or a date: that is held against the answer's own, so that clocks need not agree.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let text =
+        |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).map(str::trim);
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let asked = text(header::RETRY_AFTER)?;
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let now = text(header::DATE).and_then(date).unwrap_or_else(SystemTime::now);
+    // A moment that has passed asks for no wait.
+    Some(date(asked)?.duration_since(now).unwrap_or_default())
 }
 
 /// Counts the tries of one range or page.

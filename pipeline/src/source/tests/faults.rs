@@ -38,8 +38,12 @@ enum Answer {
     Say(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// These bytes; then the connection is closed.
     Raw(Vec<u8>),
+    /// These bytes; then the connection is reset.
+    Reset(Vec<u8>),
     /// These bytes; then nothing more comes.
     Stall(Vec<u8>),
+    /// These bytes, a few at a time.
+    Drip(Vec<u8>),
 }
 
 const OBJECTS: [&str; 2] = ["a.json", "b.json"];
@@ -146,6 +150,18 @@ fn connection(mut socket: TcpStream, script: &Script, count: &AtomicUsize) -> Op
                 socket.write_all(&bytes).ok()?;
                 return None;
             }
+            Answer::Reset(bytes) => {
+                socket.write_all(&bytes).ok()?;
+                reset_on_close(&socket);
+                return None;
+            }
+            Answer::Drip(bytes) => {
+                let _ = socket.set_nodelay(true);
+                for few in bytes.chunks(97) {
+                    socket.write_all(few).ok()?;
+                    std::thread::yield_now();
+                }
+            }
             Answer::Stall(bytes) => {
                 socket.write_all(&bytes).ok()?;
                 // Until the client gives up.
@@ -154,6 +170,23 @@ fn connection(mut socket: TcpStream, script: &Script, count: &AtomicUsize) -> Op
             }
         }
     }
+}
+
+/// Makes closing the socket a reset, as when the machine behind it went down.
+fn reset_on_close(socket: &TcpStream) {
+    use std::os::fd::AsRawFd as _;
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    // SAFETY: the descriptor is open, and the value is a whole `linger` of the size that is told.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size_of::<libc::linger>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(done, 0);
 }
 
 pub(super) fn fault_options(address: SocketAddr) -> SourceOptions {
@@ -228,6 +261,12 @@ fn passing_faults_leave_no_trace() {
         ("500", |_| Answer::Say(500, vec![], error_body("InternalError"))),
         ("429", |_| Answer::Say(429, vec![("Retry-After", "0".into())], vec![])),
         ("400 RequestTimeout", |_| Answer::Say(400, vec![], error_body("RequestTimeout"))),
+        ("429 until a date", |_| {
+            let date = |second| format!("Wed, 25 Nov 2026 10:00:0{second} GMT");
+            Answer::Say(429, vec![("Date", date(1)), ("Retry-After", date(1))], vec![])
+        }),
+        ("reset before the answer", |_| Answer::Reset(vec![])),
+        ("reset inside the body", |request| Answer::Reset(partly(request, 12_345, |length| length))),
         ("closed before the answer", |_| Answer::Raw(vec![])),
         ("closed inside the head", |_| Answer::Raw(b"HTTP/1.1 206 P\r\nConte".to_vec())),
         ("closed inside the body", |request| Answer::Raw(partly(request, 12_345, |length| length))),
@@ -256,10 +295,112 @@ fn retry_after_is_honoured() {
     let begun = Instant::now();
     whole(&second(1, |_| Answer::Say(503, vec![("Retry-After", "1".into())], vec![])));
     assert!(begun.elapsed() >= Duration::from_secs(1));
+    // A date is held against the store's own clock, which may be hours off.
+    let date = |second| format!("Mon, 01 Jan 2001 00:00:{second} GMT");
     let begun = Instant::now();
-    let error = lost(second(1, |_| Answer::Say(503, vec![("Retry-After", "9999".into())], vec![])));
-    assert!(matches!(error, SourceError::Throttled { byte: 100_000, .. }), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "longer than the budget is not waited for");
+    whole(&second(1, move |_| {
+        Answer::Say(503, vec![("Date", date("58")), ("Retry-After", date("59"))], vec![])
+    }));
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    for too_long in ["9999", "Wed, 25 Nov 2099 10:00:00 GMT"] {
+        let begun = Instant::now();
+        let error =
+            lost(second(1, move |_| Answer::Say(503, vec![("Retry-After", too_long.into())], vec![])));
+        assert!(matches!(error, SourceError::Throttled { byte: 100_000, .. }), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "longer than the budget is not waited for");
+    }
+    // Nonsense is as good as nothing.
+    whole(&second(1, |_| Answer::Say(503, vec![("Retry-After", "soon".into())], vec![])));
+}
+
+#[test]
+fn a_slow_answer_is_none_that_stalls() {
+    let run = second(1, |request| Answer::Drip(partly(request, usize::MAX, |length| length)));
+    whole(&run);
+    assert_eq!(run.requests, 7);
+}
+
+/// Objects that are read in one request each, answered with a checksum of theirs; the first `turned` answers for
+/// the first object have a byte turned.
+fn summed(
+    turned: usize,
+    kind: &'static str,
+    verify_all: bool,
+    header: &'static str,
+    sum: fn(&[u8]) -> String,
+) -> Run {
+    let runtime = runtime();
+    let tries = AtomicUsize::new(0);
+    let (address, count) = serve(Arc::new(move |_, request: &Request| {
+        let key = request.target.rsplit('/').next().unwrap();
+        if request.is_list() || !OBJECTS.contains(&key) {
+            return Answer::Right;
+        }
+        assert_eq!(request.headers["x-amz-checksum-mode"], "ENABLED");
+        assert_eq!(request.range(), None);
+        let mut body = data(key);
+        let told = sum(&body);
+        if key == OBJECTS[0] && tries.fetch_add(1, Ordering::SeqCst) < turned {
+            body[SIZE / 2] ^= 0x10;
+        }
+        Answer::Say(200, vec![(header, told), ("x-amz-checksum-type", kind.into())], body)
+    }));
+    let options = SourceOptions { request_bytes: 1 << 20, verify_all, ..fault_options(address) };
+    let source = open("s3://bucket/", options, &runtime).unwrap();
+    let listed = list(&source, Format::Json);
+    let contents = listed.clone().map_or(vec![], |all| drain(source.read(readable(all), 0)));
+    Run { listed, contents, requests: count.load(Ordering::SeqCst) }
+}
+
+fn crc32(bytes: &[u8]) -> String {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, crc.sum().to_be_bytes())
+}
+
+#[test]
+fn a_byte_that_was_turned_on_the_way_is_noticed() {
+    const HEADER: &str = "x-amz-checksum-crc32";
+    for (turned, requests) in [(0, 3), (1, 4)] {
+        let run = summed(turned, "FULL_OBJECT", false, HEADER, crc32);
+        whole(&run);
+        assert_eq!(run.requests, requests);
+    }
+    let error = lost(summed(usize::MAX, "FULL_OBJECT", false, HEADER, crc32));
+    assert!(
+        matches!(&error, SourceError::Corrupt { reason, .. } if reason.contains("CRC-32") && reason.contains(&crc32(&data("a.json")))),
+        "{error}"
+    );
+    // A sum of parts' sums says nothing of the whole.
+    whole(&summed(0, "COMPOSITE", false, HEADER, |_| "AAAAAA==".into()));
+}
+
+#[test]
+fn dear_sums_are_compared_on_request() {
+    fn sha256(bytes: &[u8]) -> String {
+        let sum = <sha2::Sha256 as sha2::Digest>::digest(bytes);
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sum)
+    }
+    const HEADER: &str = "x-amz-checksum-sha256";
+    whole(&summed(0, "FULL_OBJECT", true, HEADER, sha256));
+    let error = lost(summed(usize::MAX, "FULL_OBJECT", true, HEADER, sha256));
+    assert!(matches!(&error, SourceError::Corrupt { reason, .. } if reason.contains("SHA-256")), "{error}");
+    let unseen = summed(usize::MAX, "FULL_OBJECT", false, HEADER, sha256);
+    assert!(unseen.contents.iter().all(|(_, bytes)| bytes.is_ok()), "it is not asked for");
+}
+
+#[test]
+fn a_store_that_tells_no_length_is_asked_by_ranges() {
+    let runtime = runtime();
+    let (address, _) = serve(Arc::new(|_, request: &Request| match (request.is_list(), request.range()) {
+        (true, _) | (false, Some(_)) => Answer::Right,
+        (false, None) => Answer::Raw([b"HTTP/1.1 200 OK\r\n\r\n", &data("a.json")[..]].concat()),
+    }));
+    let options = SourceOptions { request_bytes: 1 << 20, ..fault_options(address) };
+    let source = open("s3://bucket/", options, &runtime).unwrap();
+    let listed = list(&source, Format::Json);
+    let contents = drain(source.read(readable(listed.clone().unwrap()), 0));
+    whole(&Run { listed, contents, requests: 0 });
 }
 
 #[test]
