@@ -1,6 +1,7 @@
 //! `pinport import`: one import from source to report.
 
 mod served;
+mod untold;
 
 use std::{
     io::{self, Write as _},
@@ -30,8 +31,6 @@ use crate::{
     progress::Display,
     report::{self, Place},
 };
-
-mod untold;
 
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     if let Some(server) = args.remote.server() {
