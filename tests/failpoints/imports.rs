@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{Passed, abort_at, list, list::In, passed, support::*, times};
 
-const MORE: &[&str] = &["--segment", "s", "--piece", "64"];
+const MORE: &[&str] = &["--segment", "s", "--piece", "32"];
 const SAMPLE: &str = "--bad 2% --updates 3% --format csv";
 
 /// Three objects, one of them a gzip of several members, with two headers between them: rejects go to two files.

@@ -205,7 +205,8 @@ fn a_server_survives_an_abort_at_every_boundary() {
     let passed: Passed = passed(&trail);
     let mut random = Random::seeded("aborts of a server");
     let mut aborts = 0;
-    for name in list::of(In::Server) {
+    let ends = ["ingest.durable", "piece.committed", "job.ending", "job.ended"];
+    for name in list::of(In::Server).chain(ends) {
         let count = *passed.get(name).unwrap_or_else(|| panic!("{name} is not passed"));
         for n in times(count, &mut random) {
             let what = format!("{name}, time {n}");

@@ -223,16 +223,24 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes the folders of uploads that were never whole: no job was made of them.
+    /// Removes the folders of uploads that were never whole, of which no job was made, and the files of jobs that had
+    /// ended when the process did.
     fn sweep_uploads(&self, state: &State) {
         let Ok(folders) = std::fs::read_dir(&self.options.folder) else { return };
         for folder in folders.flatten() {
             let id = folder.file_name().to_str().and_then(|name| name.parse::<JobId>().ok());
             let Some(id) = id.filter(|id| !state.jobs.contains_key(id)) else { continue };
             let upload = folder.path().join(create::UPLOAD);
-            if upload.is_dir() && matches!(self.store.job(id), Ok(None)) {
-                tracing::info!(target: "pinport::job", job = %id, "an unfinished upload is removed");
-                let _ = std::fs::remove_dir_all(folder.path());
+            if !upload.is_dir() {
+                continue;
+            }
+            match self.store.job(id) {
+                Ok(None) => {
+                    tracing::info!(target: "pinport::job", job = %id, "an unfinished upload is removed");
+                    let _ = std::fs::remove_dir_all(folder.path());
+                }
+                Ok(Some(job)) if job.status.is_terminal() => self.after_end(&job),
+                _ => {}
             }
         }
     }

@@ -34,7 +34,7 @@ fn traced(inject: &[&str]) -> Option<String> {
 /// Whether each acknowledgement of a trace follows its syncs; how many there are.
 fn judge(trace: &str) -> Result<u64, String> {
     let need = |is: bool, what: &str| if is { Ok(()) } else { Err(what.to_owned()) };
-    let (mut since, mut acknowledged) = (Vec::new(), 0);
+    let (mut since, mut acknowledged) = (Vec::<&str>::new(), 0);
     let mut opened = false;
     for line in trace.lines() {
         if line.contains("write(1<") && line.contains("opened") {
@@ -58,7 +58,7 @@ fn judge(trace: &str) -> Result<u64, String> {
             need(since.iter().any(|line| synced(line, ".log>")), "the log is synced")?;
             since.clear();
         } else {
-            since.push(line.to_owned());
+            since.push(line);
         }
     }
     need(opened, "the store was opened")?;
