@@ -104,7 +104,8 @@ impl Undisturbed {
     /// It failed and says so with one of these words and a hint; with the fault gone it goes on to the same end.
     fn recovers(&self, failed: &Outcome, what: &str, words: &[&str]) {
         assert_eq!(failed.code, Some(1), "{what}: {}", failed.err);
-        let said = failed.err.to_lowercase();
+        let error = serde_json::from_slice::<Value>(&failed.out).map(|json| json["Error"].to_string());
+        let said = (failed.err.clone() + &error.unwrap_or_default()).to_lowercase();
         assert!(words.iter().any(|word| said.contains(word)) && said.contains("hint: "), "{what}: {said}");
         assert!(!said.contains("panic"), "{what}: {said}");
         if let Ok(json) = serde_json::from_slice::<Value>(&failed.out) {
