@@ -47,10 +47,7 @@ fn body(whole: &Framed, start: usize, end: usize) -> usize {
     let rest = &whole.passed[end..];
     match (&lengths[..], &codings[..]) {
         ([], []) => 0,
-        ([length], []) => {
-            let length = str::from_utf8(length).expect("digits").parse::<usize>().expect("a length");
-            length
-        }
+        ([length], []) => str::from_utf8(length).expect("digits").parse::<usize>().expect("a length"),
         ([], [coding]) => {
             assert!(coding.eq_ignore_ascii_case(b"chunked"));
             assert_eq!(request.version, Some(1));

@@ -46,8 +46,11 @@ pub fn encoded(batch: &DraftBatch) -> Vec<Encoded> {
     batch.entries().iter().map(encoded).collect()
 }
 
-/// The members of a record as (tag, name, value), or nothing if it is damaged.
-pub fn members(record: &[u8]) -> Option<Vec<(u8, Vec<u8>, Vec<u8>)>> {
+/// A member of a record: tag, name, value.
+pub type Member = (u8, Vec<u8>, Vec<u8>);
+
+/// The members of a record, or nothing if it is damaged.
+pub fn members(record: &[u8]) -> Option<Vec<Member>> {
     let mut members = Members::new(record);
     let mut found = Vec::new();
     while let Some(member) = members.next().ok()? {
