@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// Watch a server's import jobs
     Top(TopArgs),
+    /// See it all at once: sample endpoints, a server, jobs, the dashboard
+    Demo(DemoArgs),
     /// Look at the server's configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -55,6 +57,7 @@ Examples:
   zcat contacts.csv.gz | pinport import - --format csv
   pinport import contacts.csv --format csv --check --max-failures 1%
   pinport import contacts.csv --format csv --server http://127.0.0.1:7465
+  pinport import exports/ --format json --top
 
 With --server a file or standard input is uploaded and becomes a job there, which is followed to its end; a URL is
 read by the server itself. Without it, S3 is reached by the usual AWS_* variables and profiles (AWS_ENDPOINT_URL_S3 for other services).
@@ -90,6 +93,9 @@ pub(crate) struct ImportArgs {
     /// Start anew although an earlier run of this import was interrupted
     #[arg(long, env = "PINPORT_FRESH")]
     pub(crate) fresh: bool,
+    /// Watch it on the dashboard, if this is a terminal
+    #[arg(long, env = "PINPORT_TOP")]
+    pub(crate) top: bool,
     /// Print the outcome as one JSON object: ImportJobResponse's members and ours
     #[arg(long)]
     pub(crate) json: bool,
@@ -122,7 +128,7 @@ pub(crate) enum ConfigCommand {
     Check(Box<ServeArgs>),
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "\
 Example:
   pinport serve --data /var/lib/pinport
@@ -180,7 +186,7 @@ pub(crate) struct ServeArgs {
     pub(crate) engine: ServeEngineArgs,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ServeEngineArgs {
     /// Threads that parse and build [default: one a core]
     #[arg(long, env = "PINPORT_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -253,6 +259,27 @@ impl RemoteArgs {
         let server = self.server.clone().filter(|server| !server.is_empty())?;
         Some(ServerArgs { server, ca: self.ca.clone() })
     }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinport demo
+  pinport demo --rows 5000000 --bad 0.1%
+  pinport demo --rows 100000 | cat
+
+It writes about 400 MB a million rows into a temporary folder, serves on loopback, and clears everything away at
+its end. Without a terminal it prints a line for each job every second and ends with the last of them.")]
+pub(crate) struct DemoArgs {
+    /// Rows in all
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rows: u64,
+    /// Share of rows that are broken, in many ways
+    #[arg(long, default_value = "1%", value_name = "N%")]
+    pub(crate) bad: sample::Share,
+    /// Draw with ASCII characters only
+    #[arg(long, env = "PINPORT_ASCII")]
+    pub(crate) ascii: bool,
 }
 
 /// A server that is always asked.

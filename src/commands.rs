@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod demo;
 mod endpoint;
 mod import;
 mod jobs;
@@ -26,6 +27,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(args) => return import::run(&args),
         Command::Serve(args) => return serve::run(&args),
         Command::Top(args) => top::run(&args)?,
+        Command::Demo(args) => demo::run(&args)?,
         Command::Config(ConfigCommand::Check(args)) => serve::check(&args)?,
         Command::Endpoint(command) => endpoint::run(command)?,
         Command::Segment(command) => segment::run(command)?,

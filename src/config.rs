@@ -62,6 +62,11 @@ impl Config {
         Self::merge(args, text, file)
     }
 
+    /// What the arguments say, without a file.
+    pub(crate) fn of(args: &ServeArgs) -> anyhow::Result<Self> {
+        Self::merge(args, Text::default(), File::default())
+    }
+
     fn merge(args: &ServeArgs, text: Text, file: File) -> anyhow::Result<Self> {
         // Paths in the file are meant from where the file lies.
         let folder = text.path().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();

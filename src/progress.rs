@@ -22,10 +22,17 @@ pub(crate) struct Display {
 impl Display {
     /// Starts showing what `now` gives.
     pub(crate) fn start(now: impl Fn() -> Progress + Send + 'static) -> io::Result<Self> {
+        Self::spawn(|ended| if io::stderr().is_terminal() { bar(now, ended) } else { lines(now, ended) })
+    }
+
+    /// Shows it as lines, whatever the terminal could do.
+    pub(crate) fn lines(now: impl Fn() -> Progress + Send + 'static) -> io::Result<Self> {
+        Self::spawn(|ended| lines(now, ended))
+    }
+
+    fn spawn(show: impl FnOnce(&mpsc::Receiver<()>) + Send + 'static) -> io::Result<Self> {
         let (done, ended) = mpsc::sync_channel(0);
-        let thread = thread::Builder::new()
-            .name("progress".into())
-            .spawn(move || if io::stderr().is_terminal() { bar(now, &ended) } else { lines(now, &ended) })?;
+        let thread = thread::Builder::new().name("progress".into()).spawn(move || show(&ended))?;
         Ok(Self { thread, done })
     }
 

@@ -81,6 +81,13 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> io::Result<()> {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Share(f64);
 
+impl Share {
+    /// So many of a hundred.
+    pub(crate) fn percent(percent: f64) -> Self {
+        Self((percent / 100.0).clamp(0.0, 1.0))
+    }
+}
+
 impl FromStr for Share {
     type Err = String;
 

@@ -190,7 +190,10 @@ fn is_below(member: &str, prefix: &str) -> bool {
 }
 
 /// `text` with everything escaped that could move a cursor, reorder or hide text in a terminal or a log:
-/// C0, DEL, C1, bidirectional controls and zero-width characters. Everything else stays as it is.
+/// C0, DEL, C1, bidirectional controls, and what is there without being seen (zero-width characters, soft
+/// hyphens, fillers, tags). Everything else stays as it is, the selectors that make an emoji coloured included.
+///
+/// This is the one rule of the whole house for text that came from outside.
 pub fn escape_controls(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hostile) {
         return Cow::Borrowed(text);
@@ -207,8 +210,31 @@ pub fn escape_controls(text: &str) -> Cow<'_, str> {
 }
 
 fn is_hostile(character: char) -> bool {
-    matches!(character, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    match character {
+        ' '..='~' => false,
+        // Controls.
+        '\0'..='\x1f' | '\x7f'..='\u{9f}' => true,
+        // Zero-width characters, marks and overrides of direction, separators of lines, and the deprecated ones.
+        '\u{61c}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' => true,
+        // Soft hyphen, joiner, fillers, vowels without a shape, annotations: they take room or none, unseen.
+        '\u{ad}'
+        | '\u{34f}'
+        | '\u{115f}'
+        | '\u{1160}'
+        | '\u{17b4}'
+        | '\u{17b5}'
+        | '\u{180e}'
+        | '\u{3164}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' => true,
+        // Tags and selectors beyond the usual ones: whole texts were hidden in them.
+        '\u{e0000}'..='\u{e0fff}' => true,
+        _ => false,
+    }
 }
 
 /// `value` in double quotes and escaped, cut to 256 characters: how failures show what they found.
@@ -233,6 +259,42 @@ mod tests {
             failure.to_string(),
             "s3://bucket/a\\u{1b}[2Jkey line 17: ChannelType: \"a\\nb\\u{202e}\" is not one"
         );
+    }
+
+    #[test]
+    fn what_is_not_seen_is_escaped() {
+        let hidden = [
+            '\u{7f}',
+            '\u{85}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2064}',
+            '\u{2066}',
+            '\u{206a}',
+            '\u{206f}',
+            '\u{3164}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{e0001}',
+            '\u{e0041}',
+            '\u{e007f}',
+            '\u{e0100}',
+        ];
+        for character in hidden {
+            let text = format!("a{character}b");
+            let expected = format!("a\\u{{{:x}}}b", u32::from(character));
+            assert_eq!(escape_controls(&text), expected);
+        }
+        let plain = "Zoë 日本 ❤\u{fe0f} e\u{301} \u{a0}\u{2013}…🇩🇪";
+        assert!(matches!(escape_controls(plain), Cow::Borrowed(text) if text == plain));
     }
 
     #[test]

@@ -4,9 +4,9 @@ mod served;
 mod untold;
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Instant,
 };
 
@@ -22,7 +22,10 @@ use pinport_pipeline::{
 use pinport_store::boundary;
 use tokio_util::sync::CancellationToken;
 
-use super::write_line;
+use super::{
+    top::live::{self, Live},
+    write_line,
+};
 use crate::{
     cli::{EngineArgs, ImportArgs, limits},
     data::{Data, first_failures},
@@ -227,14 +230,33 @@ fn execute(
         Some(data) => data.store.last_piece(job.id)?.map_or(0, |last| last.total.read),
         None => 0,
     };
-    let shown = Arc::clone(&progress);
-    let display = Display::start(move || shown.snapshot())?;
-    let begun = Instant::now();
-    let run = Run { job, source, folder, progress, cancel };
-    let outcome = engine.run(run, data.map(|data| &data.store));
-    let seconds = begun.elapsed().as_secs_f64();
-    display.finish();
-    Ok(Finished { outcome, seconds, before })
+    let seconds = OnceLock::new();
+    let work = |run| {
+        let begun = Instant::now();
+        let outcome = engine.run(run, data.map(|data| &data.store));
+        let _ = seconds.set(begun.elapsed().as_secs_f64());
+        outcome
+    };
+    let run = Run { job, source, folder, progress: Arc::clone(&progress), cancel };
+    let outcome = if wanted.args.top && io::stderr().is_terminal() && io::stdin().is_terminal() {
+        let live = Live {
+            job: run.job.clone(),
+            application: wanted.args.app.clone(),
+            folder: run.folder.clone(),
+            progress,
+            engine: &engine,
+            store: data.map(|data| Arc::clone(&data.store)),
+            cancel: run.cancel.clone(),
+        };
+        live::run(&live, || work(run))?
+    } else {
+        let display = Display::start(move || progress.snapshot())?;
+        let outcome = work(run);
+        display.finish();
+        outcome
+    };
+    // The dashboard may have been looked at long after the end.
+    Ok(Finished { outcome, seconds: seconds.into_inner().unwrap_or_default(), before })
 }
 
 /// Prints the report and decides the exit code.

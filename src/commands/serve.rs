@@ -114,44 +114,110 @@ impl Checked {
 }
 
 async fn work(args: &ServeArgs, config: &Config, checked: Checked) -> anyhow::Result<()> {
-    let Checked { ring, tls, resolver } = checked;
-    // The port first: a second server says so before it waits for the store.
-    let socket = bind(config.listen).await?;
-    let address = socket.local_addr()?;
-    let jobs = start_jobs(config, resolver)?;
-    let access = Arc::new(Access::with_keys(&config.region, ring, Arc::new(SystemClock)));
-    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
-    let options = ApiOptions {
-        region: config.region.clone(),
-        account: config.account.clone(),
-        auto_create_apps: config.auto_create_apps,
-        limits: config.limits,
-    };
-    let server = Arc::new(Server {
-        router: router(jobs.clone(), options, Arc::clone(&metrics)),
-        access: Arc::clone(&access),
-        metrics,
-        limits: config.http.clone(),
-    });
+    let serving = Serving::open(config, checked).await?;
+    let Serving { access, tls, shutdown, .. } = &serving;
     // Before anybody can know that there is a server to signal.
     let heard = Signals::new()?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    announce(&format!("{scheme}://{address}"), access.is_open(), &config.data)?;
-    let shutdown = CancellationToken::new();
-    let signals = tokio::spawn(signals(heard, args.clone(), access, tls.clone(), shutdown.clone()));
-    let resting = {
-        // Jobs rest while the last requests are answered.
-        let (jobs, shutdown, drain) = (jobs.clone(), shutdown.clone(), config.drain);
-        tokio::spawn(async move {
-            shutdown.cancelled().await;
-            tokio::task::spawn_blocking(move || jobs.stop(drain)).await
-        })
-    };
-    let drained = serve([Listener::new(socket, tls)], server, shutdown).await;
-    let left = resting.await.ok().and_then(Result::ok).unwrap_or(0);
+    announce(&serving.url, access.is_open(), &config.data)?;
+    let (access, tls, shutdown) = (Arc::clone(access), tls.clone(), shutdown.clone());
+    let signals = tokio::spawn(signals(heard, args.clone(), access, tls, shutdown));
+    serving.run().await;
     signals.abort();
-    tracing::info!(requests_cut_off = drained.cut_off, jobs_still_running = left, "stopped");
     Ok(())
+}
+
+/// A server that is ready to answer.
+struct Serving {
+    url: String,
+    access: Arc<Access>,
+    tls: Option<Arc<Tls>>,
+    listener: Listener,
+    server: Arc<Server>,
+    jobs: Jobs,
+    drain: Duration,
+    /// Ends it.
+    shutdown: CancellationToken,
+}
+
+impl Serving {
+    async fn open(config: &Config, checked: Checked) -> anyhow::Result<Self> {
+        let Checked { ring, tls, resolver } = checked;
+        // The port first: a second server says so before it waits for the store.
+        let socket = bind(config.listen).await?;
+        let address = socket.local_addr()?;
+        let jobs = start_jobs(config, resolver)?;
+        let access = Arc::new(Access::with_keys(&config.region, ring, Arc::new(SystemClock)));
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let options = ApiOptions {
+            region: config.region.clone(),
+            account: config.account.clone(),
+            auto_create_apps: config.auto_create_apps,
+            limits: config.limits,
+        };
+        let server = Arc::new(Server {
+            router: router(jobs.clone(), options, Arc::clone(&metrics)),
+            access: Arc::clone(&access),
+            metrics,
+            limits: config.http.clone(),
+        });
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        Ok(Self {
+            url: format!("{scheme}://{address}"),
+            access,
+            listener: Listener::new(socket, tls.clone()),
+            tls,
+            server,
+            jobs,
+            drain: config.drain,
+            shutdown: CancellationToken::new(),
+        })
+    }
+
+    /// Answers until it is shut down.
+    async fn run(self) {
+        let Self { listener, server, jobs, drain, shutdown, .. } = self;
+        let resting = {
+            // Jobs rest while the last requests are answered.
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move {
+                shutdown.cancelled().await;
+                tokio::task::spawn_blocking(move || jobs.stop(drain)).await
+            })
+        };
+        let drained = serve([listener], server, shutdown).await;
+        let left = resting.await.ok().and_then(Result::ok).unwrap_or(0);
+        tracing::info!(requests_cut_off = drained.cut_off, jobs_still_running = left, "stopped");
+    }
+}
+
+/// A server in this process, for a command that looks at it.
+pub(super) struct Beside {
+    /// Where it listens.
+    pub(super) url: String,
+    io: tokio::runtime::Runtime,
+    running: tokio::task::JoinHandle<()>,
+    shutdown: CancellationToken,
+}
+
+impl Beside {
+    /// Starts it with these arguments alone: no file and no variable has a say.
+    pub(super) fn start(args: &ServeArgs) -> anyhow::Result<Self> {
+        let config = Config::of(args)?;
+        let checked = Checked::new(&config)?;
+        let io = tokio::runtime::Builder::new_multi_thread().thread_name("io").enable_all().build()?;
+        let serving = io.block_on(Serving::open(&config, checked))?;
+        let (url, shutdown) = (serving.url.clone(), serving.shutdown.clone());
+        let running = io.spawn(serving.run());
+        Ok(Self { url, io, running, shutdown })
+    }
+
+    /// Stops it in good order.
+    pub(super) fn stop(self) {
+        self.shutdown.cancel();
+        // It has said what went wrong; here it only has to be over.
+        let _ = self.io.block_on(self.running);
+        self.io.shutdown_timeout(Duration::from_secs(1));
+    }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -4,11 +4,12 @@
 //! and neither ever waits for the other.
 
 mod effects;
+pub(super) mod live;
 
 use std::{
     env,
     io::{self, IsTerminal as _, Write as _},
-    sync::mpsc::{SyncSender, TrySendError, sync_channel},
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -22,6 +23,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use self::effects::Desk;
+pub(super) use self::effects::create;
 use super::write_line;
 use crate::{cli::TopArgs, client::Client, signals::Signals};
 
@@ -43,8 +45,25 @@ pub(super) fn run(args: &TopArgs) -> anyhow::Result<()> {
         let show = if args.json { Lines::Json } else { Lines::Progress(ProgressLines::default(), None) };
         runtime.block_on(follow(&client, show))
     } else {
-        dashboard(client, args, runtime)
+        let options = Options {
+            server: client.server().to_owned(),
+            look: look(args.ascii),
+            read_only: args.read_only,
+            ..Options::default()
+        };
+        let signals = runtime.block_on(async { Signals::new() })?;
+        let summary = dashboard(client, options, Outbox::open(), (runtime, signals), || {})?;
+        let mut out = io::stdout().lock();
+        write!(out, "{summary}")?;
+        Ok(out.flush()?)
     }
+}
+
+/// Colours and symbols for this terminal.
+pub(super) fn look(ascii: bool) -> Look {
+    let variable = |name: &str| env::var(name).ok();
+    let symbols = if ascii { Symbols::Ascii } else { Symbols::from_environment(variable) };
+    Look { palette: Palette::from_environment(variable), symbols }
 }
 
 async fn once(client: &Client, json: bool) -> anyhow::Result<()> {
@@ -106,26 +125,26 @@ async fn follow(client: &Client, mut show: Lines) -> anyhow::Result<()> {
     }
 }
 
-/// The dashboard has this thread; everything that waits for the network has another.
-fn dashboard(client: Client, args: &TopArgs, runtime: Runtime) -> anyhow::Result<()> {
-    let variable = |name: &str| env::var(name).ok();
-    let symbols = if args.ascii { Symbols::Ascii } else { Symbols::from_environment(variable) };
-    let options = Options {
-        server: client.server().to_owned(),
-        look: Look { palette: Palette::from_environment(variable), symbols },
-        read_only: args.read_only,
-        ..Options::default()
-    };
-    let (send, messages) = sync_channel(WAITING);
-    let outbox = Outbox(send);
+/// Shows a server's jobs until the dashboard is left; gives the summary. It has this thread; everything that
+/// waits for the network has another. `last` is called when a second signal ends the process at once.
+pub(super) fn dashboard(
+    client: Client,
+    options: Options,
+    (outbox, messages): (Outbox, Receiver<Message>),
+    (runtime, signals): (Runtime, Signals),
+    last: impl FnOnce() + Send + 'static,
+) -> anyhow::Result<String> {
     let (desk, orders) = Desk::open(outbox.clone());
     let left = CancellationToken::new();
-    let signals = runtime.block_on(async { Signals::new() })?;
     let network = {
         let left = left.clone();
         thread::Builder::new().name("network".into()).spawn(move || {
             let work = async {
-                tokio::join!(show(&client, &outbox), orders.serve(&client, &outbox), quit(signals, &outbox))
+                tokio::join!(
+                    show(&client, &outbox),
+                    orders.serve(&client, &outbox),
+                    quit(signals, &outbox, last)
+                )
             };
             runtime.block_on(left.run_until_cancelled(work));
             runtime.shutdown_timeout(CLEAR_UP);
@@ -135,9 +154,7 @@ fn dashboard(client: Client, args: &TopArgs, runtime: Runtime) -> anyhow::Result
     left.cancel();
     // If it panicked there is nothing to clear up.
     let _ = network.join();
-    let mut out = io::stdout().lock();
-    write!(out, "{}", summary?)?;
-    Ok(out.flush()?)
+    Ok(summary?)
 }
 
 /// Shows what comes from the server.
@@ -156,25 +173,29 @@ async fn show(client: &Client, outbox: &Outbox) -> anyhow::Result<()> {
 }
 
 /// Lets the dashboard leave when a signal comes.
-async fn quit(mut signals: Signals, outbox: &Outbox) {
+async fn quit(mut signals: Signals, outbox: &Outbox, last: impl FnOnce()) {
     signals.next().await;
     tokio::join!(outbox.deliver(Message::Quit), async {
         signals.next().await;
         // A terminal that takes nothing holds the dashboard; a second signal does not wait for it.
         let _ = terminal::disable_raw_mode();
+        last();
         std::process::abort();
     });
 }
 
 /// What comes from the server.
-enum News {
+pub(super) enum News {
     Connected,
     Sample(Box<Sample>),
     Lost(String, Duration),
 }
 
 /// Follows the event stream and connects again when it breaks; ends when `tell` fails.
-async fn feed(client: &Client, mut tell: impl AsyncFnMut(News) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(super) async fn feed(
+    client: &Client,
+    mut tell: impl AsyncFnMut(News) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut rest = RETRY.0;
     loop {
         let error = match client.samples().await {
@@ -200,11 +221,17 @@ async fn feed(client: &Client, mut tell: impl AsyncFnMut(News) -> anyhow::Result
 
 /// The way to the dashboard. It is never blocked on: a dashboard that is stopped takes nothing.
 #[derive(Debug, Clone)]
-struct Outbox(SyncSender<Message>);
+pub(super) struct Outbox(SyncSender<Message>);
 
 impl Outbox {
+    /// A way, and its end.
+    pub(super) fn open() -> (Self, Receiver<Message>) {
+        let (send, messages) = sync_channel(WAITING);
+        (Self(send), messages)
+    }
+
     /// Sends the message if there is room; the next one tells the same and more.
-    fn offer(&self, message: Message) {
+    pub(super) fn offer(&self, message: Message) {
         let _ = self.0.try_send(message);
     }
 

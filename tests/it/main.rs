@@ -5,6 +5,7 @@
 mod client;
 mod commands;
 mod compat;
+mod dashboard;
 mod disk;
 mod errors;
 mod exits;
@@ -18,6 +19,7 @@ mod kill_serve;
 mod live;
 mod memory;
 mod order;
+mod pty;
 mod rejects;
 mod resume;
 mod s3;

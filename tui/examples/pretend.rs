@@ -45,7 +45,8 @@ fn main() -> std::io::Result<()> {
             };
             // A dashboard that is stopped loses samples; nobody waits for it.
             let _ = samples.try_send(Message::Sample(Box::new(sample)));
-            thread::park_timeout(Duration::from_millis(500));
+            // As often as a server does.
+            thread::park_timeout(Duration::from_millis(250));
         }
     });
     thread::spawn(move || {

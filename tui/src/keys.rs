@@ -37,6 +37,8 @@ pub(crate) enum Action {
     NewImport,
     OpenById,
     Yes,
+    Stop,
+    GoOn,
     Submit,
     NextField,
     PreviousField,
@@ -58,6 +60,20 @@ pub(crate) enum Context {
     /// The whole text of an entry.
     Text = 256,
     Help = 512,
+    /// The dashboard of an import in this process is left while it runs.
+    Leave = 1024,
+}
+
+/// What may be done here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Reach {
+    /// Everything a server does.
+    #[default]
+    Server,
+    /// Only watching.
+    ReadOnly,
+    /// The one import of this process: it can be stopped, and that is all.
+    OneImport,
 }
 
 use Context as C;
@@ -117,12 +133,21 @@ const FAILURES: u16 = C::Classes as u16 | C::Entries as u16;
 const OPENS: u16 = C::Overview as u16 | C::Classes as u16 | C::Entries as u16 | C::Events as u16;
 const SCROLLS: u16 = SCREENS | TEXTS;
 const TEXTS: u16 = C::Text as u16 | C::Help as u16;
-const ALL: u16 = 1023;
+const ALL: u16 = 2047;
 
 /// Every key, the most needed first: the footer shows as many as fit.
 pub(crate) const TABLE: &[Binding] = &[
     act(&[key('y')], Action::Yes, C::Confirm as u16, "yes", "do it"),
     line(&[key('n'), code(KeyCode::Esc), key('q')], Action::Close, C::Confirm as u16, "no", "leave it"),
+    line(
+        &[key('s')],
+        Action::Stop,
+        C::Leave as u16,
+        "stop",
+        "stop the import; the same command goes on behind what is committed",
+    ),
+    line(&[key('l'), key('g')], Action::GoOn, C::Leave as u16, "lines", "go on importing, with plain lines"),
+    line(&[code(KeyCode::Esc), key('n'), key('q')], Action::Close, C::Leave as u16, "stay", "stay here"),
     line(
         &[code(KeyCode::Enter)],
         Action::Submit,
@@ -153,7 +178,7 @@ pub(crate) const TABLE: &[Binding] = &[
     ),
     line(&[key(' ')], Action::Toggle, C::Form as u16, "", "change a choice"),
     line(&[key('?'), code(KeyCode::F(1))], Action::Help, SCREENS, "help", "show the keys"),
-    line(&[key('q')], Action::Quit, SCREENS, "quit", "quit; jobs go on"),
+    line(&[key('q')], Action::Quit, SCREENS, "quit", "quit; a server's jobs go on"),
     line(
         &[code(KeyCode::Enter), key('l'), code(KeyCode::Right)],
         Action::Open,
@@ -273,8 +298,13 @@ impl Binding {
         self.contexts & context as u16 != 0
     }
 
-    fn may(&self, read_only: bool) -> bool {
-        !(self.acts && read_only)
+    fn may(&self, reach: Reach) -> bool {
+        let asks_a_server = matches!(self.action, Action::NewImport | Action::Pause | Action::OpenById);
+        match reach {
+            Reach::Server => true,
+            Reach::ReadOnly => !self.acts,
+            Reach::OneImport => !asks_a_server,
+        }
     }
 }
 
@@ -300,8 +330,8 @@ fn name((code, control): Key, symbols: Symbols) -> String {
     if control { format!("ctrl-{word}") } else { word }
 }
 
-/// The action of a key that was pressed in this context. `read_only` takes the keys away that act.
-pub(crate) fn action(context: Context, event: KeyEvent, read_only: bool) -> Option<Action> {
+/// The action of a key that was pressed in this context, as far as `reach` has it.
+pub(crate) fn action(context: Context, event: KeyEvent, reach: Reach) -> Option<Action> {
     let control = event.modifiers.contains(KeyModifiers::CONTROL);
     if event.modifiers.contains(KeyModifiers::ALT) {
         return None;
@@ -312,22 +342,22 @@ pub(crate) fn action(context: Context, event: KeyEvent, read_only: bool) -> Opti
         code => code,
     };
     let binding = TABLE.iter().find(|line| line.is_for(context) && line.keys.contains(&(code, control)))?;
-    binding.may(read_only).then_some(binding.action)
+    binding.may(reach).then_some(binding.action)
 }
 
 /// The keys of a context that the footer shows.
-pub(crate) fn footer(context: Context, read_only: bool) -> impl Iterator<Item = &'static Binding> {
-    TABLE.iter().filter(move |line| line.is_for(context) && !line.label.is_empty() && line.may(read_only))
+pub(crate) fn footer(context: Context, reach: Reach) -> impl Iterator<Item = &'static Binding> {
+    TABLE.iter().filter(move |line| line.is_for(context) && !line.label.is_empty() && line.may(reach))
 }
 
 /// The lines of the help: headings and keys with what they do, each where it is of use first.
-pub(crate) fn help(read_only: bool, symbols: Symbols) -> Vec<(String, &'static str)> {
+pub(crate) fn help(reach: Reach, symbols: Symbols) -> Vec<(String, &'static str)> {
     const GROUPS: [(&str, u16); 5] = [
         ("everywhere", SCREENS),
         ("jobs", C::Overview as u16),
         ("one job", C::Detail as u16),
         ("failures", FAILURES),
-        ("forms and questions", C::Form as u16 | C::Prompt as u16 | C::Confirm as u16),
+        ("forms and questions", C::Form as u16 | C::Prompt as u16 | C::Confirm as u16 | C::Leave as u16),
     ];
     let group_of = |line: &Binding| {
         if line.contexts & SCREENS == SCREENS {
@@ -337,7 +367,7 @@ pub(crate) fn help(read_only: bool, symbols: Symbols) -> Vec<(String, &'static s
     };
     let mut lines = Vec::new();
     for (index, (title, _)) in GROUPS.iter().enumerate() {
-        let wanted = |line: &&Binding| group_of(line) == Some(index) && line.may(read_only);
+        let wanted = |line: &&Binding| group_of(line) == Some(index) && line.may(reach);
         lines.push(((*title).to_owned(), ""));
         lines.extend(TABLE.iter().filter(wanted).map(|line| (line.names(symbols), line.help)));
     }
@@ -348,7 +378,8 @@ pub(crate) fn help(read_only: bool, symbols: Symbols) -> Vec<(String, &'static s
 mod tests {
     use super::*;
 
-    const CONTEXTS: [Context; 10] = [
+    const CONTEXTS: [Context; 11] = [
+        C::Leave,
         C::Overview,
         C::Detail,
         C::Classes,
@@ -378,9 +409,9 @@ mod tests {
     fn esc_never_quits_and_closes_everywhere() {
         for context in CONTEXTS {
             let escape = KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE);
-            assert_eq!(action(context, escape, false), Some(Action::Close), "{context:?}");
+            assert_eq!(action(context, escape, Reach::Server), Some(Action::Close), "{context:?}");
             let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-            assert_eq!(action(context, interrupt, true), Some(Action::Quit), "{context:?}");
+            assert_eq!(action(context, interrupt, Reach::ReadOnly), Some(Action::Quit), "{context:?}");
         }
     }
 
@@ -390,16 +421,26 @@ mod tests {
             [('x', C::Overview), ('p', C::Detail), ('n', C::Overview), ('y', C::Confirm)]
         {
             let event = KeyEvent::new(KeyCode::Char(character), KeyModifiers::NONE);
-            assert!(action(context, event, false).is_some(), "{character}");
-            assert_eq!(action(context, event, true), None, "{character}");
+            assert!(action(context, event, Reach::Server).is_some(), "{character}");
+            assert_eq!(action(context, event, Reach::ReadOnly), None, "{character}");
         }
-        assert!(footer(C::Overview, true).all(|line| line.action != Action::Cancel));
-        assert!(help(true, Symbols::Ascii).iter().all(|(keys, _)| keys != "x"));
+        assert!(footer(C::Overview, Reach::ReadOnly).all(|line| line.action != Action::Cancel));
+        assert!(help(Reach::ReadOnly, Symbols::Ascii).iter().all(|(keys, _)| keys != "x"));
+    }
+
+    #[test]
+    fn one_import_can_be_stopped_and_that_is_all() {
+        let press = |character| {
+            let event = KeyEvent::new(KeyCode::Char(character), KeyModifiers::NONE);
+            action(C::Overview, event, Reach::OneImport)
+        };
+        assert_eq!(press('x'), Some(Action::Cancel));
+        assert_eq!([press('n'), press('p'), press('o')], [None; 3]);
     }
 
     #[test]
     fn the_help_names_every_key() {
-        let help = help(false, Symbols::Unicode);
+        let help = help(Reach::Server, Symbols::Unicode);
         for line in TABLE {
             assert!(!line.help.is_empty());
             let listed =
@@ -416,7 +457,7 @@ mod tests {
             KeyEvent::new(KeyCode::BackTab, KeyModifiers::SHIFT),
             KeyEvent::new(KeyCode::Tab, KeyModifiers::SHIFT),
         ] {
-            assert_eq!(action(C::Detail, event, false), Some(Action::PreviousPane));
+            assert_eq!(action(C::Detail, event, Reach::Server), Some(Action::PreviousPane));
         }
     }
 }

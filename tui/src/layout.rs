@@ -182,15 +182,24 @@ pub(crate) fn has_borders(area: Rect) -> bool {
     area.width >= BORDERS_FROM.0 && area.height >= BORDERS_FROM.1
 }
 
-/// The overview: the throughput chart, the totals and the table.
+/// The overview: the totals, the throughput chart, the table, and below it the selected job and the last events
+/// where the table leaves room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Overview {
     pub(crate) totals: Rect,
     pub(crate) chart: Rect,
     pub(crate) table: Rect,
+    pub(crate) selected: Rect,
+    pub(crate) events: Rect,
 }
 
-pub(crate) fn overview(body: Rect) -> Overview {
+/// The rows that the panes below the table get at most.
+const STRIP: u16 = 7;
+/// From this width on both of them are there.
+const EVENTS_FROM: u16 = 100;
+
+/// `rows` is what the table can use; a server that has done nothing has no chart.
+pub(crate) fn overview(body: Rect, rows: usize, has_chart: bool) -> Overview {
     let totals = u16::from(body.height >= 6);
     let chart = match body.height {
         0..16 => 0,
@@ -198,11 +207,23 @@ pub(crate) fn overview(body: Rect) -> Overview {
         24..36 => 6,
         _ => 9,
     };
-    let chart = if body.width < 30 { 0 } else { chart };
-    let [totals, chart, table] =
-        Layout::vertical([Constraint::Length(totals), Constraint::Length(chart), Constraint::Fill(1)])
-            .areas(body);
-    Overview { totals, chart, table }
+    let chart = if body.width < 30 || !has_chart { 0 } else { chart };
+    let rows = u16::try_from(rows).unwrap_or(u16::MAX);
+    let left = body.height.saturating_sub(totals).saturating_sub(chart).saturating_sub(rows);
+    let strip = if left >= 4 && body.width >= BORDERS_FROM.0 { left.min(STRIP) } else { 0 };
+    // A chart is the better for being higher, to a point.
+    let chart = if chart == 0 { 0 } else { (chart + (left - strip) / 2).min(14) };
+    let [totals, chart, table, strip] = Layout::vertical([
+        Constraint::Length(totals),
+        Constraint::Length(chart),
+        Constraint::Fill(1),
+        Constraint::Length(strip),
+    ])
+    .areas(body);
+    let events = if body.width >= EVENTS_FROM { body.width * 2 / 5 } else { 0 };
+    let [selected, events] =
+        Layout::horizontal([Constraint::Fill(1), Constraint::Length(events)]).areas(strip);
+    Overview { totals, chart, table, selected, events }
 }
 
 /// A pane of a job's screen.
@@ -240,6 +261,17 @@ impl Pane {
         }
     }
 
+    /// Rows of content that it gets before others have theirs.
+    fn most(self) -> u16 {
+        match self {
+            Self::Reasons | Self::Objects => 12,
+            Self::Pieces => 9,
+            Self::Stages => u16::MAX,
+            Self::Throughput => 8,
+            Self::Definition => 16,
+        }
+    }
+
     fn is_left(self) -> bool {
         matches!(self, Self::Pieces | Self::Stages | Self::Throughput)
     }
@@ -260,9 +292,9 @@ fn has_two_columns(body: Rect) -> bool {
     body.width >= TWO_COLUMNS_FROM.0 && body.height >= TWO_COLUMNS_FROM.1
 }
 
-/// Lays a job's screen out. The pane with the focus is always there; `wanted` tells how many rows of content
-/// each pane can use.
-pub(crate) fn detail(body: Rect, focus: Pane, borders: bool, wanted: impl Fn(Pane) -> u16) -> Detail {
+/// Lays a job's screen out. The pane with the focus is always there; `rows` tells how many rows of content each
+/// pane has.
+pub(crate) fn detail(body: Rect, focus: Pane, borders: bool, rows: impl Fn(Pane) -> u16) -> Detail {
     let summary = match body.height {
         0..3 => body.height,
         3..8 => 2,
@@ -275,22 +307,22 @@ pub(crate) fn detail(body: Rect, focus: Pane, borders: bool, wanted: impl Fn(Pan
         let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(rest);
         for (area, is_left) in [(left, true), (right, false)] {
             let column: Vec<Pane> = Pane::ALL.into_iter().filter(|pane| pane.is_left() == is_left).collect();
-            stack(area, &column, focus, borders, &wanted, &mut panes);
+            stack(area, &column, focus, borders, &rows, &mut panes);
         }
     } else {
-        stack(rest, &Pane::ALL, focus, borders, &wanted, &mut panes);
+        stack(rest, &Pane::ALL, focus, borders, &rows, &mut panes);
     }
     Detail { summary, panes }
 }
 
 /// Puts as many panes as fit below each other: the focus first, then by importance; what is left goes to those
-/// that want it.
+/// that have rows for it, and the last of it to the chart, which is the better for being higher.
 fn stack(
     area: Rect,
     panes: &[Pane],
     focus: Pane,
     borders: bool,
-    wanted: &impl Fn(Pane) -> u16,
+    rows: &impl Fn(Pane) -> u16,
     placed: &mut Vec<(Pane, Rect)>,
 ) {
     // Without borders a title takes one row.
@@ -310,13 +342,28 @@ fn stack(
         }
     }
     for (pane, height) in &mut heights {
-        let more = wanted(*pane).saturating_add(extra).saturating_sub(*height).min(room);
+        let wanted = rows(*pane).min(pane.most());
+        let wish = wanted.saturating_add(extra).saturating_sub(*height);
+        // Some of the stages say no more than all of them in one row.
+        let more = if *pane == Pane::Stages && wish > room { 0 } else { wish.min(room) };
         *height += more;
         room -= more;
     }
-    if let Some((_, height)) = heights.iter_mut().find(|(pane, _)| *pane == focus) {
-        *height += room;
-    } else if let Some((_, height)) = heights.last_mut() {
+    // The one that is looked at is shown whole if it can be.
+    let mut grow = |wanted: Pane, all: bool| {
+        if let Some((pane, height)) = heights.iter_mut().find(|(pane, _)| *pane == wanted) {
+            let wish = rows(*pane).saturating_add(extra).saturating_sub(*height);
+            let more = if all { room } else { wish.min(room) };
+            *height += more;
+            room -= more;
+        }
+    };
+    grow(focus, false);
+    grow(Pane::Throughput, rows(Pane::Throughput) > 1);
+    for pane in panes.iter().rev() {
+        grow(*pane, false);
+    }
+    if let Some((_, height)) = heights.last_mut() {
         *height += room;
     }
     let mut y = area.y;

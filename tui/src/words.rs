@@ -1,7 +1,7 @@
 //! The words for what a job is and does: the same in the dashboard, in `--once` and in progress lines.
 
 use pinport_model::{
-    FailureClass, JobStatus,
+    FailureClass, FailureCode, JobStatus,
     progress::Progress,
     view::{JobView, PieceState},
 };
@@ -73,8 +73,10 @@ pub(crate) fn share(progress: &Progress) -> Option<f64> {
     if progress.status == JobStatus::Completed {
         return Some(1.0);
     }
-    (progress.source_total > 0)
-        .then(|| (progress.source_bytes as f64 / progress.source_total as f64).min(1.0))
+    let read = progress.source_bytes as f64 / progress.source_total as f64;
+    // What is read is not done before it is committed.
+    let most = if progress.status.is_terminal() { 1.0 } else { 0.99 };
+    (progress.source_total > 0).then(|| read.min(most))
 }
 
 /// Pieces as `done/total`, with what failed.
@@ -102,12 +104,44 @@ pub(crate) fn source_bytes(progress: &Progress) -> String {
     if progress.source_total == 0 { read } else { format!("{read} of {}", bytes(progress.source_total)) }
 }
 
-/// The name of a failure class: its code and member.
+/// The name of a failure class in words: `Attributes: value too long`.
 pub(crate) fn class(class: &FailureClass) -> String {
-    match &class.member {
-        Some(member) => format!("{} {member}", class.code),
-        None => class.code.to_string(),
+    class_name(class.code, class.member.as_deref())
+}
+
+/// The same of a code and the member it is about.
+pub(crate) fn class_name(code: FailureCode, member: Option<&str>) -> String {
+    let code = code.as_str().replace('_', " ");
+    match member {
+        Some(member) => format!("{member}: {code}"),
+        None => code,
     }
+}
+
+/// What was wrong with the first record of a class, and where: the words first, a name of an object is long.
+pub(crate) fn example(class: &FailureClass) -> (&str, &str) {
+    let (place, mut message) = example_parts(&class.example).unwrap_or(("", &class.example));
+    if let Some(member) = &class.member {
+        let rest = message.strip_prefix(member.as_str()).and_then(|rest| rest.strip_prefix(": "));
+        message = rest.unwrap_or(message);
+    }
+    (message, place)
+}
+
+/// `OBJECT line 7 column 3` and what stands behind it. A name may have a line in it too: the first one that a
+/// number and a colon follow is meant.
+fn example_parts(example: &str) -> Option<(&str, &str)> {
+    example.match_indices(" line ").find_map(|(at, word)| {
+        let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let mut end = at + word.len();
+        let line = digits(&example[end..]);
+        end += line;
+        if let Some(rest) = example[end..].strip_prefix(" column ") {
+            end += " column ".len() + digits(rest);
+        }
+        let message = example[end..].strip_prefix(": ").filter(|_| line > 0)?;
+        Some((&example[..end], message))
+    })
 }
 
 /// `1 job`, `2 jobs`.
@@ -131,4 +165,32 @@ pub(crate) fn short_id(id: pinport_model::JobId) -> String {
     // Ids made in the same minute begin alike; their ends are random.
     let id = id.to_string();
     id[id.len() - 8..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_example_says_what_before_where() {
+        let class = |member: Option<&str>, example: &str| FailureClass {
+            code: FailureCode::UnknownValue,
+            member: member.map(Into::into),
+            count: 1,
+            example: example.into(),
+        };
+        let one =
+            class(Some("ChannelType"), "s3://b/a line 7 b.csv line 17 column 3: ChannelType: \"X\" is none");
+        assert_eq!(example(&one), ("\"X\" is none", "s3://b/a line 7 b.csv line 17 column 3"));
+        assert_eq!(super::class(&one), "ChannelType: unknown value");
+        let whole = class(None, "in.json line 2: expected ','");
+        assert_eq!(example(&whole), ("expected ','", "in.json line 2"));
+        assert_eq!(super::class(&whole), "unknown value");
+        for strange in ["", "x line ", "x line 3", "x line 3 column : y"] {
+            assert_eq!(
+                example(&class(None, strange)).1.len() + example(&class(None, strange)).0.len() > 0,
+                !strange.is_empty()
+            );
+        }
+    }
 }

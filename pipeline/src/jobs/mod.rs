@@ -45,7 +45,7 @@ pub use control::ControlError;
 pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
 use queue::{Entry, Place, State};
 pub use sources::{Hidden, NotAllowed, Resolver, RoleConfig, SourcesConfig};
-pub use views::{Seen, Totals, ViewError, progress_of};
+pub use views::{ObjectCounts, Seen, Totals, ViewError, object_views, progress_of};
 
 /// How jobs are run.
 #[derive(Debug, Clone)]

@@ -1,6 +1,9 @@
 //! Jobs as clients see them: one set of numbers for the API, the events and the dashboard.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    path::Path,
+};
 
 use pinport_model::{
     Failure, ImportJob, JobId, JobStatus, ObjectTally, PieceRecord,
@@ -8,7 +11,7 @@ use pinport_model::{
     progress::{Progress, StageTimes},
     view::{JobDetail, JobView, ObjectView, PieceRun, PieceState, Sample, StageName, StageView},
 };
-use pinport_store::StoreError;
+use pinport_store::{Store, StoreError};
 
 use super::{
     Inner, Jobs, marks,
@@ -101,7 +104,7 @@ impl Totals {
 /// Tallies by object of the jobs that were looked at last, so that a look again reads only new pieces.
 #[derive(Default)]
 pub(super) struct ObjectTallies {
-    jobs: HashMap<JobId, (u64, Vec<ObjectTally>)>,
+    jobs: HashMap<JobId, ObjectCounts>,
     order: VecDeque<JobId>,
 }
 
@@ -281,58 +284,82 @@ impl Inner {
     fn objects(&self, seen: &Seen) -> Result<Vec<ObjectView>, ViewError> {
         let job = &seen.job;
         let folder = self.folder(job.id);
-        if !files::has_plan(&folder) {
-            return Ok(Vec::new());
-        }
-        let listed = files::listed_objects(&folder, OBJECTS)?;
-        let tallies = self.object_tallies(job.id)?;
-        let mut number = 0;
-        let object = |object: pinport_model::PlannedObject| {
-            let mut tally = ObjectTally { object: number, ..ObjectTally::default() };
-            if object.skipped.is_none() {
-                let found = tallies.binary_search_by_key(&number, |tally| tally.object);
-                tally = found.map_or(tally, |index| tallies[index]);
-                number += 1;
-            }
-            ObjectView { name: name_of(job, &object.key), size: object.size, skipped: object.skipped, tally }
-        };
-        Ok(listed.into_iter().map(object).collect())
-    }
-
-    fn object_tallies(&self, id: JobId) -> Result<Vec<ObjectTally>, StoreError> {
-        let (mut next, mut tallies) = self.tallies.lock().jobs.get(&id).cloned().unwrap_or_default();
-        // Pieces behind the last object that is shown say nothing about the ones shown.
-        while tallies.last().is_none_or(|tally| tally.object < OBJECTS as u64) {
-            let pieces = self.store.pieces(id, next, PIECES)?;
-            for piece in &pieces {
-                for object in &piece.objects {
-                    match tallies.last_mut() {
-                        Some(tally) if tally.object == object.object => {
-                            tally.read += object.read;
-                            tally.failed += object.failed;
-                            tally.bytes += object.bytes;
-                            tally.complete |= object.complete;
-                        }
-                        _ => tallies.push(*object),
-                    }
-                }
-                next = piece.piece + 1;
-            }
-            if pieces.len() < PIECES {
-                break;
-            }
-        }
+        let mut counts = self.tallies.lock().jobs.get(&job.id).cloned().unwrap_or_default();
+        counts.follow(&*self.store, job.id)?;
+        let objects = object_views(job, &folder, counts.tallies())?;
         let mut kept = self.tallies.lock();
-        if kept.jobs.insert(id, (next, tallies.clone())).is_none() {
-            kept.order.push_back(id);
+        if kept.jobs.insert(job.id, counts).is_none() {
+            kept.order.push_back(job.id);
             if kept.order.len() > TALLIED
                 && let Some(oldest) = kept.order.pop_front()
             {
                 kept.jobs.remove(&oldest);
             }
         }
-        Ok(tallies)
+        Ok(objects)
     }
+}
+
+/// What a job's committed pieces counted in its objects: a look again reads only new pieces.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectCounts {
+    next: u64,
+    tallies: Vec<ObjectTally>,
+}
+
+impl ObjectCounts {
+    /// Reads the pieces that were committed since.
+    pub fn follow(&mut self, store: &dyn Store, job: JobId) -> Result<(), StoreError> {
+        // Pieces behind the last object that is shown say nothing about the ones shown.
+        while self.tallies.last().is_none_or(|tally| tally.object < OBJECTS as u64) {
+            let pieces = store.pieces(job, self.next, PIECES)?;
+            for piece in &pieces {
+                for object in &piece.objects {
+                    match self.tallies.last_mut() {
+                        Some(tally) if tally.object == object.object => {
+                            tally.read += object.read;
+                            tally.failed += object.failed;
+                            tally.bytes += object.bytes;
+                            tally.complete |= object.complete;
+                        }
+                        _ => self.tallies.push(*object),
+                    }
+                }
+                self.next = piece.piece + 1;
+            }
+            if pieces.len() < PIECES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The counts, in order of the objects that are read.
+    pub fn tallies(&self) -> &[ObjectTally] {
+        &self.tallies
+    }
+}
+
+/// The first objects of the plan in a job's folder, with what was counted in them; none before there is a plan.
+pub fn object_views(
+    job: &ImportJob,
+    folder: &Path,
+    tallies: &[ObjectTally],
+) -> Result<Vec<ObjectView>, FileError> {
+    if !files::has_plan(folder) {
+        return Ok(Vec::new());
+    }
+    let mut number = 0;
+    let object = |object: pinport_model::PlannedObject| {
+        let mut tally = ObjectTally { object: number, ..ObjectTally::default() };
+        if object.skipped.is_none() {
+            let found = tallies.binary_search_by_key(&number, |tally| tally.object);
+            tally = found.map_or(tally, |index| tallies[index]);
+            number += 1;
+        }
+        ObjectView { name: name_of(job, &object.key), size: object.size, skipped: object.skipped, tally }
+    };
+    Ok(files::listed_objects(folder, OBJECTS)?.into_iter().map(object).collect())
 }
 
 /// What an object is called, by its job's source.

@@ -1,7 +1,7 @@
 //! Import jobs, as Pinpoint's clients make them and ask for them.
 
 use http::StatusCode;
-use pinport_model::{ApplicationId, Format, ImportJob, JobId, SegmentId};
+use pinport_model::{ApplicationId, Format, ImportJob, JobId, SegmentId, job::FailureBudget};
 use pinport_pipeline::jobs::{Created, NewJob, Seen};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -101,6 +101,16 @@ fn required(value: Option<String>, member: &str) -> Result<String, ApiError> {
         .ok_or_else(|| ApiError::bad_request(format!("{member} is missing or empty.")))
 }
 
+/// Ours beside Pinpoint's members: the failed records before the job is given up.
+pub(super) fn budget(request: &Request) -> Result<Option<FailureBudget>, ApiError> {
+    let text = request.query().get("max-failures")?;
+    text.map(|text| {
+        let wrong = |reason| ApiError::bad_request(format!("The parameter max-failures: {reason}."));
+        text.parse().map_err(wrong)
+    })
+    .transpose()
+}
+
 fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
     // What is wrong with the request is told before an application is made for it.
     request.principal().writable(request.param("application-id"))?;
@@ -141,7 +151,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
         external_id: body.external_id.filter(|id| !id.is_empty()),
         request: fingerprint(request, application.id),
         upload: None,
-        max_failures: None,
+        max_failures: budget(request)?,
     };
     let Created { job, new } = api.jobs.create(new).map_err(created)?;
     let response = if new {

@@ -39,7 +39,13 @@ fn told(name: &str) -> Option<Told> {
         "GetApps" => paged("Lists applications"),
         "GetApp" => plain("An application", 200),
         "DeleteApp" => plain("Deletes an application with all that it has", 200),
-        "CreateImportJob" => plain("Creates an import job", 201),
+        "CreateImportJob" => Told {
+            query: &[(
+                "max-failures",
+                "Failed records before the job is given up: a number, or a share such as 1% (pinport's own)",
+            )],
+            ..plain("Creates an import job", 201)
+        },
         "GetImportJobs" => paged("Lists the import jobs of an application, newest first"),
         "GetImportJob" => plain("An import job", 200),
         "GetSegmentImportJobs" => paged("Lists the import jobs of a segment, newest first"),

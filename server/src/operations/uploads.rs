@@ -6,7 +6,7 @@ use pinport_model::Format;
 use pinport_pipeline::jobs::{NewJob, Upload, sync_upload};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
-use super::{Api, Routes, blocking, created, viewed};
+use super::{Api, Routes, blocking, created, imports::budget, viewed};
 use crate::{
     ApiError,
     http::{BodyMode, BodyStream, Request, Response, Route},
@@ -61,13 +61,7 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
         Some("true") => true,
         Some(_) => return Err(ApiError::bad_request("The parameter segment-only must be true or false.")),
     };
-    let max_failures = match query.get("max-failures")? {
-        None => None,
-        Some(text) => Some(
-            text.parse()
-                .map_err(|reason| ApiError::bad_request(format!("The parameter max-failures: {reason}.")))?,
-        ),
-    };
+    let max_failures = budget(request)?;
     let segment_name = query.get("segment")?.filter(|name| !name.is_empty()).map(str::to_owned);
     let application = api.named_or_new(request.principal(), request.param("application-id"))?;
     let segment = match &segment_name {

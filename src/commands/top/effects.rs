@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::Outbox;
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, encoded};
 
 /// What is done that waits for its turn.
 const WAITING: usize = 32;
@@ -215,7 +215,7 @@ async fn save_rejects(client: &Client, job: JobId, path: &Path) -> Result<String
 }
 
 /// `mend.csv`, `mend.2.csv`, …
-fn part_path(path: &Path, part: u32) -> PathBuf {
+pub(super) fn part_path(path: &Path, part: u32) -> PathBuf {
     match path.extension() {
         _ if part == 1 => path.to_owned(),
         Some(extension) => path.with_extension(format!("{part}.{}", extension.to_string_lossy())),
@@ -237,14 +237,19 @@ impl Drop for NewFile<'_> {
     }
 }
 
-/// Writes an answer to a new file; gives its length.
-async fn save(client: &Client, mut response: Response, path: &Path) -> Result<u64, String> {
-    let failed = |error: io::Error| match error.kind() {
+/// Why a file was not written.
+pub(super) fn not_written(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
         io::ErrorKind::AlreadyExists => {
             format!("{} is there already: choose another name", path.display())
         }
         _ => format!("failed to write {}: {error}", path.display()),
-    };
+    }
+}
+
+/// Writes an answer to a new file; gives its length.
+async fn save(client: &Client, mut response: Response, path: &Path) -> Result<u64, String> {
+    let failed = |error: io::Error| not_written(path, &error);
     let file = File::create_new(path).await.map_err(failed)?;
     let mut new = NewFile { path, whole: false };
     let mut file = BufWriter::with_capacity(256 << 10, file);
@@ -258,10 +263,8 @@ async fn save(client: &Client, mut response: Response, path: &Path) -> Result<u6
     Ok(bytes)
 }
 
-async fn create(client: &Client, import: ImportRequest) -> Result<String, String> {
-    if import.max_failures.is_some() {
-        return Err("a budget for one job cannot be set here: leave it empty, the server's own holds".into());
-    }
+/// Makes an import job through the API; says in a sentence which, or why not.
+pub(in crate::commands) async fn create(client: &Client, import: ImportRequest) -> Result<String, String> {
     let url = match &import.source {
         SourceLocation::Bucket { .. } => import.source_text.clone(),
         SourceLocation::Path(path) if path.is_absolute() => format!("file://{}", path.display()),
@@ -285,7 +288,9 @@ async fn create(client: &Client, import: ImportRequest) -> Result<String, String
     }
     let create = async {
         let application = application(client, &import.application).await?;
-        let path = format!("/v1/apps/{application}/jobs/import");
+        let budget = import.max_failures.map(|budget| encoded(&budget.to_string()));
+        let budget = budget.map(|budget| format!("?max-failures={budget}")).unwrap_or_default();
+        let path = format!("/v1/apps/{application}/jobs/import{budget}");
         client.call::<Named>(Method::POST, &path, Some(body)).await
     };
     let job = create.await.map_err(|error| error.to_string())?;

@@ -1,6 +1,6 @@
 //! Failed records: by reason, and one by one.
 
-use pinport_model::{Failure, JobId};
+use pinport_model::{Failure, JobId, view::JobDetail};
 use ratatui::layout::Rect;
 
 use super::{
@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     look::{Role, Symbols},
-    state::{Dashboard, failures::Extent},
-    text::{append, clip_left, count, harmless, short, small_percent, width, wrap},
+    state::{Dashboard, detail::Detail, failures::Extent},
+    text::{append, clip_left, count, harmless, small_percent, width, wrap},
     words,
 };
 
@@ -31,18 +31,62 @@ pub(super) fn classes(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
         return;
     }
     let read = view.job.progress.parsed.max(failed);
-    panes::list(brush, inner, classes.len() + 1, detail.class_row, |brush, at, index| {
+    let reasons = u16::try_from(classes.len() + 1).unwrap_or(u16::MAX);
+    // What is left below the reasons shows records of the selected one.
+    let sample = inner.height.saturating_sub(reasons);
+    let sample = if inner.height >= WHOLE_FROM { sample.max(inner.height / 3) } else { 0 };
+    let rows = Rect { height: inner.height - sample, ..inner };
+    panes::list(brush, rows, classes.len() + 1, detail.class_row, |brush, at, index| {
         let Some(class) = index.checked_sub(1).and_then(|index| classes.get(index)) else {
-            brush.right(Rect { width: at.width.min(6), ..at }, &short(failed), Role::Bad);
             let text =
                 format!("all reasons ({} of the records read)", small_percent(failed as f64 / read as f64));
-            brush.text(after(at, 7), &text, Role::Plain);
+            let used = panes::reason_head(brush, at, failed, 1.0);
+            brush.text(after(at, used), &text, Role::Plain);
             return;
         };
-        brush.right(Rect { width: at.width.min(6), ..at }, &short(class.count), Role::Bad);
-        let used = 7 + brush.text(after(at, 7), &words::class(class), Role::Plain);
-        brush.text(after(at, used.max(40) + 2), &class.example, Role::Dim);
+        panes::class_row(brush, at, class, failed);
     });
+    if sample > 0 {
+        first_records(detail, view, brush, below(inner, rows.height.into()));
+    }
+}
+
+/// Of the reason that is selected, the records among the job's first failures: what Enter shows in full.
+fn first_records(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) {
+    let class = detail.class_row.checked_sub(1).and_then(|row| detail.classes().get(row).copied());
+    let wanted = |failure: &&Failure| {
+        class.is_none_or(|class| {
+            failure.code == class.code && failure.class_member() == class.member.as_deref()
+        })
+    };
+    let title = match class {
+        Some(class) => format!("first records: {}", words::class(class)),
+        None => "first records".into(),
+    };
+    let inner = brush.pane(area, &title, false, false);
+    let mut line = 0;
+    for failure in view.failures.iter().filter(wanted).take(inner.height.into()) {
+        entry_row(brush, row(inner, line), failure);
+        line += 1;
+    }
+    if line == 0 {
+        // The job keeps its first 100 failures at hand; this reason came up later.
+        brush.text(row(inner, 0), "none among the job's first failures: enter asks for them", Role::Dim);
+    }
+}
+
+/// A failed record on one row: where, then what.
+fn entry_row(brush: &mut Brush<'_>, at: Rect, entry: &Failure) {
+    let place = format!(":{}", entry.line);
+    let room = (usize::from(at.width) / 3).max(8).saturating_sub(width(&place));
+    let object = clip_left(&entry.object, room, brush.look.symbols);
+    let used = brush.parts(at, &[(&object, Role::Dim), (&place, Role::Plain)]);
+    let mut text = String::new();
+    if let Some(member) = &entry.member {
+        append!(text, "{member}: ");
+    }
+    text.push_str(&entry.message);
+    brush.text(after(at, used.max(room + 6) + 1), &text, Role::Plain);
 }
 
 pub(super) fn entries(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: bool, id: JobId) {
@@ -51,8 +95,7 @@ pub(super) fn entries(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
     };
     let query = &failures.query;
     let mut title = match &query.class {
-        Some((code, Some(member))) => format!("{code} {member}"),
-        Some((code, None)) => code.to_string(),
+        Some((code, member)) => words::class_name(*code, member.as_deref()),
         None => "all reasons".into(),
     };
     let number = count(failures.entries.len() as u64);
@@ -78,17 +121,9 @@ pub(super) fn entries(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
     let whole = if inner.height >= WHOLE_FROM { (inner.height / 3).min(8) } else { 0 };
     let rows = Rect { height: inner.height - whole, ..inner };
     panes::list(brush, rows, failures.entries.len(), failures.row, |brush, at, index| {
-        let Some(entry) = failures.entries.get(index) else { return };
-        let place = format!(":{}", entry.line);
-        let room = (usize::from(at.width) / 3).max(8).saturating_sub(width(&place));
-        let object = clip_left(&entry.object, room, symbols);
-        let used = brush.parts(at, &[(&object, Role::Dim), (&place, Role::Plain)]);
-        let mut text = String::new();
-        if let Some(member) = &entry.member {
-            append!(text, "{member}: ");
+        if let Some(entry) = failures.entries.get(index) {
+            entry_row(brush, at, entry);
         }
-        text.push_str(&entry.message);
-        brush.text(after(at, used.max(room + 6) + 1), &text, Role::Plain);
     });
     if whole > 0
         && let Some(entry) = failures.entries.get(failures.row)
@@ -112,10 +147,7 @@ pub(crate) fn entry_text(entry: &Failure) -> String {
     if let Some(column) = entry.column {
         append!(text, ", column {}", count(column));
     }
-    append!(text, "\n{}", entry.code);
-    if let Some(member) = &entry.member {
-        append!(text, ", {}", clean(member));
-    }
+    append!(text, "\n{} ({})", clean(&words::class_name(entry.code, entry.member.as_deref())), entry.code);
     append!(text, "\n{}", clean(&entry.message));
     text
 }

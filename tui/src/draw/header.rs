@@ -108,7 +108,7 @@ pub(super) fn footer(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
         return;
     }
     let mut used = 0;
-    for binding in keys::footer(dashboard.context(), dashboard.options.read_only) {
+    for binding in keys::footer(dashboard.context(), dashboard.reach()) {
         let key = binding.first(brush.look.symbols);
         let cells = width(&key) + 1 + width(binding.label);
         if used + cells > usize::from(area.width) {

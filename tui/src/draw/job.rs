@@ -22,7 +22,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, bor
         return;
     };
     let width = layout::pane_width(area).saturating_sub(if borders { 2 } else { 0 });
-    let places = layout::detail(area, detail.pane, borders, |pane| wanted(pane, detail, width));
+    let places = layout::detail(area, detail.pane, borders, |pane| rows(pane, dashboard, detail, width));
     summary(dashboard, brush, places.summary, job);
     for (pane, area) in places.panes {
         let focus = pane == detail.pane;
@@ -36,22 +36,24 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, bor
     }
 }
 
-/// Rows of content that a pane can use.
-fn wanted(pane: Pane, detail: &Detail, width: u16) -> u16 {
-    let rows = |rows: usize| u16::try_from(rows).unwrap_or(u16::MAX);
-    let Some(view) = &detail.view else { return 2 };
-    match pane {
-        Pane::Reasons => rows(detail.rows(pane)).clamp(1, 12),
+/// Rows of content that a pane has.
+fn rows(pane: Pane, dashboard: &Dashboard, detail: &Detail, width: u16) -> u16 {
+    if detail.view.is_none() {
+        return 2;
+    }
+    let rows = match pane {
         Pane::Pieces => {
             let total: u64 = detail.pieces.iter().fold(0, |sum, count| sum.saturating_add(*count));
-            let lines = total.div_ceil(u64::from(width.max(1))) + 1;
-            u16::try_from(lines).unwrap_or(u16::MAX).clamp(2, 9)
+            // And the legend.
+            usize::try_from(total.div_ceil(u64::from(width.max(1)))).unwrap_or(usize::MAX).saturating_add(1)
         }
-        Pane::Stages => rows(detail.shares.len() + 1),
+        Pane::Stages => detail.shares.len() + 1,
+        // Without a chart it is a sentence.
+        Pane::Throughput if dashboard.meters.of(detail.job).is_none() => 1,
         Pane::Throughput => 8,
-        Pane::Objects => rows(view.objects.len()).clamp(1, 12),
-        Pane::Definition => rows(detail.rows(pane)).min(16),
-    }
+        Pane::Reasons | Pane::Objects | Pane::Definition => detail.rows(pane).max(1),
+    };
+    u16::try_from(rows).unwrap_or(u16::MAX)
 }
 
 fn title(pane: Pane, detail: &Detail) -> String {

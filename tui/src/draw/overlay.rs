@@ -7,7 +7,7 @@ use super::{
     failures::harmless_lines,
 };
 use crate::{
-    keys,
+    keys::{self, Reach},
     layout::{Frame, middle},
     look::{Look, Role},
     state::{
@@ -27,7 +27,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, par
     match &dashboard.overlay {
         None => {}
         Some(Overlay::Help { scroll }) => {
-            let lines = help_lines(dashboard.options.read_only, brush.look, inner_width(area.width));
+            let lines = help_lines(dashboard.reach(), brush.look, inner_width(area.width));
             scrolled(brush, body_of(area, parts), "help", lines.len(), *scroll, |brush, at, index| {
                 let (keys, text) = &lines[index];
                 if text.is_empty() {
@@ -44,7 +44,13 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, par
                 brush.text(at, &lines[index], Role::Plain);
             });
         }
-        Some(Overlay::Confirm { question, .. }) => confirm(brush, body_of(area, parts), question),
+        Some(Overlay::Confirm { question, .. }) => {
+            ask(dashboard, brush, body_of(area, parts), "sure?", question);
+        }
+        Some(Overlay::Leave { .. }) => {
+            let question = "The import is still running. Stop it, or let it go on with plain lines here?";
+            ask(dashboard, brush, body_of(area, parts), "leave?", question);
+        }
         Some(Overlay::Prompt { prompt, input }) => {
             // It takes the footer's place, or the last row where there is no footer.
             let at = row(area, usize::from(area.height.saturating_sub(1)));
@@ -79,10 +85,10 @@ fn help_indent(width: usize) -> usize {
 }
 
 /// The help, wrapped: continued lines have no keys.
-fn help_lines(read_only: bool, look: Look, width: usize) -> Vec<(String, String)> {
+fn help_lines(reach: Reach, look: Look, width: usize) -> Vec<(String, String)> {
     let mut lines = Vec::new();
     let room = width.saturating_sub(help_indent(width));
-    for (keys, text) in keys::help(read_only, look.symbols) {
+    for (keys, text) in keys::help(reach, look.symbols) {
         if text.is_empty() {
             lines.push((keys, String::new()));
             continue;
@@ -102,9 +108,7 @@ fn help_lines(read_only: bool, look: Look, width: usize) -> Vec<(String, String)
 pub(crate) fn overlay_lines(dashboard: &Dashboard, size: (u16, u16)) -> usize {
     let look = dashboard.options.look;
     let lines = match &dashboard.overlay {
-        Some(Overlay::Help { .. }) => {
-            help_lines(dashboard.options.read_only, look, inner_width(size.0)).len()
-        }
+        Some(Overlay::Help { .. }) => help_lines(dashboard.reach(), look, inner_width(size.0)).len(),
         Some(Overlay::Text { text, .. }) => {
             harmless_lines(text, inner_width(size.0), usize::MAX, look.symbols).len()
         }
@@ -137,21 +141,24 @@ fn scrolled(
     }
 }
 
-fn confirm(brush: &mut Brush<'_>, area: Rect, question: &str) {
+/// A question, and the keys that answer it.
+fn ask(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, title: &str, question: &str) {
     let question = harmless(question, brush.look.symbols);
     let room = usize::from(area.width.min(70)).saturating_sub(4).max(1);
     let lines = wrap(&question, room, 12);
     let height = u16::try_from(lines.len() + 4).unwrap_or(u16::MAX);
-    let inner = brush.overlay(middle(area, 70, height), "sure?");
+    let inner = brush.overlay(middle(area, 70, height), title);
     // Where there is no room for both, how to answer stays.
     let answers = row(inner, usize::from(inner.height.saturating_sub(1)));
     for (index, line) in lines.iter().enumerate().take(usize::from(inner.height.saturating_sub(1))) {
         brush.text(row(inner, index), line, Role::Plain);
     }
-    brush.parts(
-        answers,
-        &[("y", Role::Key), (" yes   ", Role::Plain), ("n", Role::Key), (" no", Role::Plain)],
-    );
+    let mut used = 0;
+    for binding in keys::footer(dashboard.context(), dashboard.reach()) {
+        let key = binding.first(brush.look.symbols);
+        let label = format!(" {}   ", binding.label);
+        used += brush.parts(after(answers, used), &[(&key, Role::Key), (&label, Role::Plain)]);
+    }
 }
 
 /// A line that is typed, with its cursor in sight.

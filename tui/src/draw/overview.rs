@@ -2,26 +2,74 @@
 
 use ratatui::layout::Rect;
 
-use super::brush::{Brush, after, below, row};
+use super::{
+    brush::{Brush, after, below, row},
+    events, panes,
+};
 use crate::{
-    draw::panes,
     layout::{self, Column},
     look::{Role, Symbols},
     message::Connection,
     state::{Dashboard, jobs::StatusFilter},
-    text::{append, bytes, clip_left, count, megabytes, percent, short, span, stem, width},
+    text::{append, bytes, clip_left, count, harmless, megabytes, percent, short, span, stem, width, wrap},
     words::{self, StatusWord, plural},
 };
 use pinport_model::{JobStatus, view::JobView};
 
 pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: bool) {
-    let parts = layout::overview(area);
+    let jobs = &dashboard.jobs;
+    let filtered = usize::from(is_filtered(dashboard));
+    let worked = dashboard.meters.server.newest().is_some_and(|newest| newest.records > 0);
+    let parts = layout::overview(area, jobs.len().max(1) + 1 + filtered, worked);
     totals(dashboard, brush, parts.totals);
     if !parts.chart.is_empty() {
         let inner = brush.pane(parts.chart, "throughput of the server", false, borders);
-        panes::chart(&dashboard.meters.server, brush, inner);
+        panes::chart(&dashboard.meters.server, None, brush, inner);
     }
     table(dashboard, brush, parts.table);
+    if let Some(job) = jobs.selected().filter(|_| !parts.selected.is_empty()) {
+        selected(dashboard, brush, parts.selected, borders, job);
+        events::latest(dashboard, brush, parts.events, borders);
+    }
+}
+
+fn is_filtered(dashboard: &Dashboard) -> bool {
+    !dashboard.jobs.filter.is_empty() || dashboard.jobs.status != StatusFilter::All
+}
+
+/// What the table has no room for: the whole name, what was counted, and why the job failed.
+fn selected(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: bool, job: &JobView) {
+    let symbols = brush.look.symbols;
+    let separator = symbols.separator();
+    let inner = brush.pane(area, &format!("job {}", words::short_id(job.id)), false, borders);
+    let status = status_word(dashboard, job, symbols);
+    let mut lines: Vec<(String, Role)> = Vec::new();
+    let segment = match &job.segment_name {
+        Some(name) => format!("{separator}segment {name}"),
+        None => String::new(),
+    };
+    let (note, _) = left(dashboard, job, true);
+    let note = match (note.is_empty(), job.progress.status.is_terminal()) {
+        (true, _) => String::new(),
+        (false, true) => format!("{separator}{note}"),
+        (false, false) => format!("{separator}{note} left"),
+    };
+    lines.push((
+        format!("{} {}{note}{separator}{}{segment}", status.symbol, status.word, job.application_name),
+        status.role,
+    ));
+    if let Some(error) = &job.error {
+        let room = usize::from(inner.height).saturating_sub(3).max(1);
+        let error = harmless(error, symbols);
+        lines.extend(wrap(&error, inner.width.into(), room).into_iter().map(|line| (line, Role::Bad)));
+    }
+    lines.push((words::records(&job.progress), Role::Plain));
+    lines.push((clip_left(&job.source, inner.width.into(), symbols), Role::Dim));
+    let pieces = words::pieces(&job.progress);
+    lines.push((format!("{}{separator}pieces {pieces}", words::source_bytes(&job.progress)), Role::Dim));
+    for (line, (text, role)) in lines.iter().enumerate() {
+        brush.text(row(inner, line), text, *role);
+    }
 }
 
 fn totals(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
@@ -70,7 +118,7 @@ fn table(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
         }
     }
     let mut rows = below(area, titles);
-    let filtered = !jobs.filter.is_empty() || jobs.status != StatusFilter::All;
+    let filtered = is_filtered(dashboard);
     if filtered && rows.height > 1 {
         let mut text = format!("showing {} of {}", count(jobs.len() as u64), count(jobs.all().len() as u64));
         if jobs.status != StatusFilter::All {

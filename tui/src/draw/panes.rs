@@ -1,7 +1,7 @@
 //! The panes of a job: reasons of failures, piece map, stages, throughput, objects, definition.
 
 use pinport_model::{
-    JobStatus,
+    FailureClass, JobStatus,
     history::History,
     view::{JobDetail, PieceRun, PieceState},
 };
@@ -16,10 +16,17 @@ use crate::{
     words::{self, PIECE_STATES},
 };
 
+/// Cells of the bar before a reason.
+const REASON_BAR: u16 = 10;
+
 pub(super) fn draw(pane: Pane, dashboard: &Dashboard, detail: &Detail, brush: &mut Brush<'_>, area: Rect) {
     if let (Pane::Throughput, meter) = (pane, dashboard.meters.of(detail.job)) {
         match meter {
-            Some(meter) => chart(&meter.history, brush, area),
+            Some(meter) => {
+                let ended = dashboard.view_of(detail.job).filter(|job| job.progress.status.is_terminal());
+                let average = ended.map(|job| words::average(&job.progress));
+                chart(&meter.history, average, brush, area);
+            }
             None => {
                 let status = dashboard.view_of(detail.job).map(|job| job.progress.status);
                 let ended = status.is_some_and(JobStatus::is_terminal);
@@ -40,22 +47,28 @@ pub(super) fn draw(pane: Pane, dashboard: &Dashboard, detail: &Detail, brush: &m
     }
 }
 
-/// Records a second over a whole life, with the numbers of the axes.
-pub(super) fn chart(history: &History, brush: &mut Brush<'_>, area: Rect) {
+/// Records a second over a whole life, with the numbers of the axes; for what has ended with the averages.
+pub(super) fn chart(history: &History, average: Option<(f64, f64)>, brush: &mut Brush<'_>, area: Rect) {
     let rates = history.rates(area.width.into(), |point| point.records);
     if rates.is_empty() {
         brush.text(row(area, 0), "two samples make a chart", Role::Dim);
         return;
     }
     let most = rates.iter().copied().fold(0.0, f64::max);
-    let now = rates.last().copied().unwrap_or(0.0);
-    let byte_rate = history.rates(area.width.into(), |point| point.bytes).last().copied().unwrap_or(0.0);
+    let now = || {
+        let bytes = history.rates(area.width.into(), |point| point.bytes);
+        (rates.last().copied().unwrap_or(0.0), bytes.last().copied().unwrap_or(0.0))
+    };
+    let (word, (rows, bytes)) = match average {
+        Some(average) => ("on average", average),
+        None => ("now", now()),
+    };
     let text = format!(
-        "rows/s over {}: at most {}, now {}, {} MB/s",
+        "rows/s over {}: at most {}, {word} {}, {} MB/s",
         span(history.span_ms()),
         count(most as u64),
-        count(now as u64),
-        megabytes(byte_rate),
+        count(rows as u64),
+        megabytes(bytes),
     );
     brush.text(row(area, 0), &text, Role::Dim);
     brush.columns(below(area, 1), &rates, most, Role::Active);
@@ -73,12 +86,35 @@ fn reasons(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect)
         return;
     }
     let first = detail.row(Pane::Reasons).min(classes.len().saturating_sub(area.height.into()));
+    let failed = view.job.progress.failed.max(1);
     for (line, class) in classes.iter().skip(first).take(area.height.into()).enumerate() {
-        let at = row(area, line);
-        brush.right(Rect { width: at.width.min(6), ..at }, &short(class.count), Role::Bad);
-        let used = 7 + brush.text(after(at, 7), &words::class(class), Role::Plain);
-        brush.text(after(at, used + 2), &class.example, Role::Dim);
+        class_row(brush, row(area, line), class, failed);
     }
+}
+
+/// A reason: how many, a bar of its share of all failures, its name, and its first record.
+pub(super) fn class_row(brush: &mut Brush<'_>, at: Rect, class: &FailureClass, failed: u64) {
+    let mut used = reason_head(brush, at, class.count, class.count as f64 / failed as f64);
+    used += brush.text(after(at, used), &words::class(class), Role::Plain);
+    let (message, place) = words::example(class);
+    // Examples begin below each other where there is room.
+    let start = (used + 2).max(usize::from(at.width).min(120) * 2 / 5);
+    let rest = after(at, start);
+    let wrote = start + brush.text(rest, message, Role::Dim);
+    let room = usize::from(at.width).saturating_sub(wrote + 2);
+    if room >= 16 {
+        brush.right(after(at, wrote + 2), &clip_left(place, room, brush.look.symbols), Role::Dim);
+    }
+}
+
+/// A count and a bar of a share; gives the cells they take.
+pub(super) fn reason_head(brush: &mut Brush<'_>, at: Rect, number: u64, share: f64) -> usize {
+    brush.right(Rect { width: at.width.min(6), ..at }, &short(number), Role::Bad);
+    if at.width < 60 {
+        return 7;
+    }
+    brush.bar(Rect { width: REASON_BAR, ..after(at, 7) }, share, Role::Bad);
+    8 + usize::from(REASON_BAR)
 }
 
 /// One cell a piece where there is room, else one cell for several that follow each other.
@@ -94,7 +130,10 @@ fn pieces(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) 
     let cells = u64::from(map.width) * u64::from(map.height);
     let per_cell = total.div_ceil(cells.max(1)).max(1);
     let mut used = 0;
-    for (state, number) in PIECE_STATES.into_iter().zip(detail.pieces) {
+    let counted = PIECE_STATES.into_iter().zip(detail.pieces);
+    // Where the legend is cut, what failed is not.
+    let bad = |(state, _): &(PieceState, u64)| *state == PieceState::Failed;
+    for (state, number) in counted.clone().filter(bad).chain(counted.filter(|state| !bad(state))) {
         if number > 0 {
             let (symbol, word, role) = words::piece(state, symbols);
             let text = format!(" {} {word}  ", count(number));
@@ -227,7 +266,12 @@ fn objects(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect)
             let text = format!("{} read, {} failed", count(tally.read), count(tally.failed));
             (symbols.choose("✓", "+"), Role::Good, text)
         } else if tally.bytes > 0 {
-            let text = format!("{} read, {} failed", count(tally.read), count(tally.failed));
+            // A compressed object has more bytes in it than it has.
+            let packed =
+                PACKED.iter().any(|ending| object.name.ends_with(ending)) || tally.bytes > object.size;
+            let share = tally.bytes as f64 / object.size.max(1) as f64;
+            let share = if packed { String::new() } else { format!("{}, ", percent(share)) };
+            let text = format!("{share}{} read, {} failed", count(tally.read), count(tally.failed));
             (symbols.choose("▶", ">"), Role::Active, text)
         } else {
             (symbols.choose("·", "."), Role::Dim, "waiting".to_owned())
@@ -242,6 +286,9 @@ fn objects(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect)
         brush.right(after(at, 2), &figures, if tally.failed > 0 { Role::Bad } else { Role::Dim });
     }
 }
+
+/// How the names of compressed objects end.
+const PACKED: [&str; 4] = [".gz", ".zst", ".bz2", ".xz"];
 
 /// Rows of the definition, for scrolling.
 pub(crate) fn definition_rows(view: &JobDetail) -> usize {

@@ -63,7 +63,8 @@ impl Dashboard {
 
     pub(super) fn act(&mut self, action: Action) {
         match action {
-            Action::Quit => self.effects.push(Effect::Quit),
+            Action::Quit => self.quit(),
+            Action::Stop | Action::GoOn => self.leave(action == Action::Stop),
             Action::Help => self.overlay = Some(Overlay::Help { scroll: 0 }),
             Action::Close => self.close(),
             Action::Up => self.step(-1),
@@ -119,6 +120,26 @@ impl Dashboard {
                     form.toggle();
                 }
             }
+        }
+    }
+
+    /// A server's jobs go on; an import of this process ends with it, so that is asked first.
+    fn quit(&mut self) {
+        if let Some(Overlay::Leave { .. }) = self.overlay {
+            // Ctrl-C once more: the answer is clear.
+            return self.leave(true);
+        }
+        let runs = |job: &&JobView| !job.progress.status.is_terminal();
+        match self.jobs.all().iter().find(runs).map(|job| job.id).filter(|_| self.options.one_import) {
+            Some(job) => self.overlay = Some(Overlay::Leave { job }),
+            None => self.effects.push(Effect::Quit),
+        }
+    }
+
+    fn leave(&mut self, stop: bool) {
+        if let Some(Overlay::Leave { job }) = self.overlay.take() {
+            self.effects.extend(stop.then_some(Effect::Cancel(job)));
+            self.effects.push(Effect::Quit);
         }
     }
 
@@ -291,8 +312,11 @@ impl Dashboard {
             return self.tell(format!("job {} has ended", short_id(job.id)), false);
         }
         let (effect, name) = (Effect::Cancel(job.id), name(job));
-        let question =
-            format!("Cancel {name}? What has been committed stays; the job cannot go on afterwards.");
+        let question = if self.options.one_import {
+            format!("Stop {name}? What has been committed stays; the same command goes on behind it.")
+        } else {
+            format!("Cancel {name}? What has been committed stays; the job cannot go on afterwards.")
+        };
         self.overlay = Some(Overlay::Confirm { effect, question });
     }
 

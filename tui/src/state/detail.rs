@@ -117,10 +117,14 @@ impl Detail {
             .map(|(at, (_, busy))| busy.saturating_sub(before.map_or(0, |before| before.busy_ms[at].1)))
             .collect();
         let all: u64 = spent.iter().fold(0, |sum, spent| sum.saturating_add(*spent));
+        // A stage without threads of its own works on those of the stage before it.
+        let mut before_it = 0;
         self.shares = (now.busy_ms.iter().enumerate())
             .map(|(at, (stage, _))| {
                 let view = view.stages.get(at);
-                let threads = view.map_or(0, |stage| stage.threads);
+                let own = view.map_or(0, |stage| stage.threads);
+                let threads = if own == 0 { before_it } else { own };
+                before_it = threads;
                 let whole = if threads > 0 { passed.saturating_mul(threads.into()) } else { all };
                 let busy = if whole == 0 { 0.0 } else { (spent[at] as f64 / whole as f64).min(1.0) };
                 let (queued, queue_limit) = view.map_or((0, 0), |stage| (stage.queued, stage.queue_limit));

@@ -23,6 +23,7 @@ struct Recent {
     records: u64,
     bytes: u64,
     source_bytes: u64,
+    pieces: u64,
 }
 
 /// One job's counters over time.
@@ -32,11 +33,19 @@ pub(crate) struct Meter {
     recent: VecDeque<Recent>,
     /// When a counter moved last, by the server's clock.
     moved: i64,
+    /// The end has been recorded: what comes behind it is not of its life.
+    ended: bool,
 }
 
 impl Meter {
     fn record(&mut self, time: Timestamp, job: &JobView) {
         let progress = &job.progress;
+        if self.ended && progress.status.is_terminal() {
+            return;
+        }
+        self.ended = progress.status.is_terminal();
+        // It may have ended a while before the sample that says so.
+        let time = job.completed.filter(|completed| self.ended && *completed < time).unwrap_or(time);
         let failed = progress.failed;
         self.history.push(HistoryPoint { time, records: progress.parsed, bytes: progress.bytes, failed });
         let point = Recent {
@@ -44,6 +53,7 @@ impl Meter {
             records: progress.parsed,
             bytes: progress.bytes,
             source_bytes: progress.source_bytes,
+            pieces: progress.pieces_done,
         };
         match self.recent.back() {
             Some(last) if point.time < last.time || point.records < last.records => self.recent.clear(),
@@ -79,11 +89,21 @@ impl Meter {
         self.over(RATE_MS, |point| point.bytes)
     }
 
-    /// Milliseconds until the source is read, at the rate of the last seconds.
+    /// Milliseconds until the source is read and its last piece committed, at the rates of the last seconds:
+    /// whichever takes longer.
     pub(crate) fn left_ms(&self, job: &JobView) -> Option<i64> {
-        let rate = self.over(ESTIMATE_MS, |point| point.source_bytes)?;
-        let left = job.progress.source_total.checked_sub(job.progress.source_bytes)?;
-        (rate > 0.0 && job.progress.source_total > 0).then(|| (left as f64 / rate * 1000.0) as i64)
+        let progress = &job.progress;
+        let left = |rate: f64, done: u64, total: u64| {
+            let left = total.checked_sub(done).filter(|_| total > 0)?;
+            (rate > 0.0).then(|| (left as f64 / rate * 1000.0) as i64)
+        };
+        let bytes = self.over(ESTIMATE_MS, |point| point.source_bytes)?;
+        let bytes = match progress.source_total > 0 && progress.source_bytes >= progress.source_total {
+            true => Some(0),
+            false => left(bytes, progress.source_bytes, progress.source_total),
+        };
+        let pieces = self.over(ESTIMATE_MS, |point| point.pieces)?;
+        bytes.max(left(pieces, progress.pieces_done, progress.pieces_total))
     }
 
     /// Milliseconds since a counter moved.

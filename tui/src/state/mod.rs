@@ -21,7 +21,7 @@ use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
 
 use self::{detail::Detail, failures::Failures, form::Form, input::Input, jobs::Jobs, meter::Meters};
 use crate::{
-    keys::{self, Context},
+    keys::{self, Context, Reach},
     look::Look,
     message::{Connection, Effect, FailuresQuery, Message},
 };
@@ -46,6 +46,8 @@ pub struct Options {
     pub look: Look,
     /// Whether everything that acts on the server is off.
     pub read_only: bool,
+    /// Whether there is no server, only the one import of this process: leaving asks what becomes of it.
+    pub one_import: bool,
     /// The job that is open at the start.
     pub open: Option<JobId>,
     /// The filter at the start.
@@ -65,10 +67,26 @@ pub(crate) enum Screen {
 /// What lies over the screen.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Overlay {
-    Help { scroll: usize },
-    Text { title: String, text: String, scroll: usize },
-    Confirm { effect: Effect, question: String },
-    Prompt { prompt: Prompt, input: Input },
+    Help {
+        scroll: usize,
+    },
+    Text {
+        title: String,
+        text: String,
+        scroll: usize,
+    },
+    Confirm {
+        effect: Effect,
+        question: String,
+    },
+    /// The import of this process runs, and the dashboard is to be left.
+    Leave {
+        job: JobId,
+    },
+    Prompt {
+        prompt: Prompt,
+        input: Input,
+    },
     Form(Box<Form>),
 }
 
@@ -312,7 +330,7 @@ impl Dashboard {
             return false;
         }
         let context = self.context();
-        match keys::action(context, key, self.options.read_only) {
+        match keys::action(context, key, self.reach()) {
             Some(action) if !self.is_typed(action) => self.act(action),
             _ => self.type_key(key),
         }
@@ -338,6 +356,7 @@ impl Dashboard {
             (Some(Overlay::Help { .. }), _) => Context::Help,
             (Some(Overlay::Text { .. }), _) => Context::Text,
             (Some(Overlay::Confirm { .. }), _) => Context::Confirm,
+            (Some(Overlay::Leave { .. }), _) => Context::Leave,
             (Some(Overlay::Prompt { .. }), _) => Context::Prompt,
             (Some(Overlay::Form(_)), _) => Context::Form,
             (None, Screen::Overview) => Context::Overview,
@@ -345,6 +364,15 @@ impl Dashboard {
             (None, Screen::Classes(_)) => Context::Classes,
             (None, Screen::Entries(_)) => Context::Entries,
             (None, Screen::Events) => Context::Events,
+        }
+    }
+
+    /// What keys may do.
+    pub(crate) fn reach(&self) -> Reach {
+        match (self.options.one_import, self.options.read_only) {
+            (true, _) => Reach::OneImport,
+            (false, true) => Reach::ReadOnly,
+            (false, false) => Reach::Server,
         }
     }
 

@@ -182,3 +182,22 @@ fn arrows_and_letters_do_the_same() {
         assert_eq!(press(&mut first, "c"), press(&mut second, "c"), "{arrows}");
     }
 }
+
+#[test]
+fn leaving_an_import_of_this_process_asks_first() {
+    let options = || Options { one_import: true, open: Some(id(1)), ..options(Symbols::Unicode) };
+    let running = |second| vec![job(1, JobStatus::Processing, second)];
+    let start = || watched_with(options(), running, 3);
+    assert_eq!(acts(press(&mut start(), "q esc q n q q")), [], "nothing is decided yet");
+    assert_eq!(acts(press(&mut start(), "q s")), [Effect::Cancel(id(1)), Effect::Quit]);
+    assert_eq!(acts(press(&mut start(), "q l")), [Effect::Quit]);
+    assert_eq!(acts(press(&mut start(), "ctrl-c ctrl-c")), [Effect::Cancel(id(1)), Effect::Quit]);
+    // What only a server does is not there; stopping is.
+    assert_eq!(acts(press(&mut start(), "esc n p y o esc")), []);
+    assert_eq!(acts(press(&mut start(), "x y")), [Effect::Cancel(id(1))]);
+    let mut ended = watched_with(options(), |_| vec![job(1, JobStatus::Completed, 9)], 3);
+    assert_eq!(acts(press(&mut ended, "q")), [Effect::Quit]);
+    let mut asked = start();
+    press(&mut asked, "q");
+    assert_eq!(asked.update(Message::Quit), [Effect::Quit], "a signal does not ask");
+}

@@ -3,6 +3,7 @@
 mod fixtures;
 mod hostile;
 mod keys;
+mod panes;
 mod plain;
 mod screens;
 mod sweep;

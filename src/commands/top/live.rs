@@ -1,0 +1,353 @@
+//! The dashboard of an import in this process: the engine's counters in, samples out, four times a second.
+//!
+//! The import has a thread of its own and hears of the dashboard only when it is to stop, so a terminal that takes
+//! nothing holds up nothing but the screen.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use pinport_model::{
+    Failure, ImportJob, JobStatus, Timestamp,
+    view::{JobDetail, JobView, PieceRun, PieceState, Sample, StageName, StageView},
+};
+use pinport_pipeline::{
+    engine::{Engine, JobError, JobProgress, RunOutcome, files, with_causes},
+    jobs::{ObjectCounts, object_views},
+};
+use pinport_store::Store;
+use pinport_tui::{Connection, Effect, FailuresPage, FailuresQuery, Message, Options, Output};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Outbox,
+    effects::{not_written, part_path},
+};
+use crate::progress::Display;
+
+const SAMPLE_EVERY: Duration = Duration::from_millis(250);
+/// Failures in a job's detail.
+const FAILURES: usize = 100;
+/// Effects that wait for their turn.
+const WAITING: usize = 64;
+
+/// An import that is about to run.
+pub(in crate::commands) struct Live<'a> {
+    /// As it begins.
+    pub(in crate::commands) job: ImportJob,
+    /// Its application's name.
+    pub(in crate::commands) application: String,
+    /// Its own folder.
+    pub(in crate::commands) folder: PathBuf,
+    /// Its live counters.
+    pub(in crate::commands) progress: Arc<JobProgress>,
+    /// The engine that runs it.
+    pub(in crate::commands) engine: &'a Engine,
+    /// Where its pieces are committed, if they are.
+    pub(in crate::commands) store: Option<Arc<dyn Store>>,
+    /// Stops it.
+    pub(in crate::commands) cancel: CancellationToken,
+}
+
+/// Runs the import beside the dashboard. When that is left while the import goes on, lines take its place.
+pub(in crate::commands) fn run(
+    live: &Live<'_>,
+    import: impl FnOnce() -> RunOutcome + Send,
+) -> anyhow::Result<RunOutcome> {
+    let (outbox, messages) = Outbox::open();
+    let (desk, orders) = sync_channel(WAITING);
+    let ended = Mutex::new(None);
+    let options =
+        Options { look: super::look(false), one_import: true, open: Some(live.job.id), ..Options::default() };
+    thread::scope(|scope| {
+        let running = thread::Builder::new().name("import".into()).spawn_scoped(scope, || {
+            let outcome = import();
+            *ended.lock() = Some(Ended::of(&outcome));
+            outcome
+        })?;
+        let mut feeder = Feeder {
+            live,
+            ended: &ended,
+            outbox,
+            counts: ObjectCounts::default(),
+            sequence: 0,
+            asked: false,
+        };
+        let feeding =
+            thread::Builder::new().name("feeder".into()).spawn_scoped(scope, move || feeder.run(&orders))?;
+        let shown = pinport_tui::run(options, Output::Stderr, &messages, |effect| {
+            // What does not fit is asked again a second later.
+            let _ = desk.try_send(effect);
+        });
+        drop(desk);
+        // It has nothing to clear up if it panicked.
+        let _ = feeding.join();
+        let display = match running.is_finished() || live.cancel.is_cancelled() {
+            true => None,
+            false => Some({
+                let progress = Arc::clone(&live.progress);
+                Display::lines(move || progress.snapshot())?
+            }),
+        };
+        let outcome = running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        if let Some(display) = display {
+            display.finish();
+        }
+        // A terminal that broke is no reason to keep the report back.
+        if let Err(error) = shown {
+            tracing::warn!(%error, "the dashboard was lost");
+        }
+        Ok(outcome)
+    })
+}
+
+/// What became of the import.
+struct Ended {
+    job: ImportJob,
+    status: JobStatus,
+    error: Option<String>,
+}
+
+impl Ended {
+    fn of(outcome: &RunOutcome) -> Self {
+        let mut job = outcome.job.clone();
+        job.completed.get_or_insert_with(Timestamp::now);
+        let (status, error) = match &outcome.stopped {
+            None => (job.status, job.error.clone()),
+            Some(JobError::Cancelled) => (JobStatus::Cancelled, None),
+            Some(error) => (JobStatus::Failed, Some(with_causes(error))),
+        };
+        Self { job, status, error }
+    }
+}
+
+/// Answers the dashboard, and tells it how the import stands.
+struct Feeder<'a> {
+    live: &'a Live<'a>,
+    ended: &'a Mutex<Option<Ended>>,
+    outbox: Outbox,
+    counts: ObjectCounts,
+    sequence: u64,
+    /// The dashboard asked for the stop; a signal's stop ends the dashboard too.
+    asked: bool,
+}
+
+impl Feeder<'_> {
+    fn run(&mut self, orders: &Receiver<Effect>) {
+        self.outbox.offer(Message::Connection(Connection::InProcess));
+        let mut next = Instant::now();
+        loop {
+            let now = Instant::now();
+            if now >= next {
+                self.sample();
+                if self.live.cancel.is_cancelled() && !self.asked {
+                    self.outbox.offer(Message::Quit);
+                }
+                next = now + SAMPLE_EVERY;
+            }
+            match orders.recv_timeout(next.saturating_duration_since(now)) {
+                Ok(effect) => self.carry_out(effect),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn sample(&mut self) {
+        self.sequence += 1;
+        let (bytes_in_flight, bytes_in_flight_limit) = self.live.engine.bytes_in_flight();
+        self.outbox.offer(Message::Sample(Box::new(Sample {
+            sequence: self.sequence,
+            time: Timestamp::now(),
+            jobs: vec![self.view()],
+            jobs_total: 1,
+            bytes_in_flight,
+            bytes_in_flight_limit,
+            happenings: Vec::new(),
+        })));
+    }
+
+    fn view(&self) -> JobView {
+        let job = &self.live.job;
+        let mut view = JobView {
+            id: job.id,
+            application: job.definition.application,
+            application_name: self.live.application.clone(),
+            source: job.definition.source_text.clone(),
+            format: job.definition.format,
+            segment_name: job.definition.segment_name.clone(),
+            created: job.created,
+            completed: None,
+            paused: false,
+            progress: self.live.progress.snapshot(),
+            error: None,
+        };
+        if let Some(ended) = &*self.ended.lock() {
+            view.completed = ended.job.completed;
+            view.progress.status = ended.status;
+            view.error.clone_from(&ended.error);
+        }
+        view
+    }
+
+    fn detail(&mut self) -> anyhow::Result<JobDetail> {
+        let mut job = match &*self.ended.lock() {
+            Some(ended) => ended.job.clone(),
+            None => self.live.job.clone(),
+        };
+        let last = self.live.progress.last_piece();
+        if let Some(last) = &last {
+            last.count_into(&mut job);
+        }
+        if let Some(store) = &self.live.store {
+            self.counts.follow(&**store, job.id)?;
+        }
+        let failures = match &last {
+            Some(last) if last.failures_len > 0 => {
+                files::first_failures(&self.live.folder, last.failures_len, FAILURES)?
+            }
+            _ => Vec::new(),
+        };
+        let objects = object_views(&job, &self.live.folder, self.counts.tallies())?;
+        let pieces = match job.status {
+            JobStatus::Completed => vec![PieceRun { state: PieceState::Done, count: job.completed_pieces }],
+            _ => self.live.progress.pieces(),
+        };
+        Ok(JobDetail {
+            job: self.view(),
+            definition: job.definition,
+            pieces,
+            classes: job.tally.classes,
+            failures,
+            objects,
+            skipped: job.plan.map_or(0, |plan| plan.skipped),
+            resumed: job.resumed,
+            warnings: job.warnings,
+            stages: self.stages(),
+            // The dashboard has seen all of it.
+            history: Vec::new(),
+        })
+    }
+
+    fn stages(&self) -> Vec<StageView> {
+        let busy = self.live.progress.snapshot().busy_ms;
+        let queues = self.live.progress.queues();
+        let (threads, waiting) = self.live.engine.threads();
+        let stage = |stage, busy_ms, threads: usize, queued, limit: usize| StageView {
+            stage,
+            busy_ms,
+            threads: threads as u32,
+            queued,
+            queue_limit: limit as u64,
+        };
+        vec![
+            stage(StageName::Read, busy.read, 1, 0, 0),
+            stage(StageName::Parse, busy.parse, threads, queues.parse, waiting),
+            // On the same threads.
+            stage(StageName::Build, busy.build, 0, queues.build, 0),
+            stage(StageName::Commit, busy.commit, 1, queues.commit, 0),
+        ]
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        let done = match effect {
+            Effect::RequestDetail(_) => match self.detail() {
+                Ok(detail) => return self.outbox.offer(Message::Detail(Box::new(detail))),
+                Err(error) => Err(format!("{error:#}")),
+            },
+            Effect::RequestFailures(query) => match self.failures(query) {
+                Ok(page) => return self.outbox.offer(Message::Failures(page)),
+                Err(error) => Err(format!("the failed records cannot be read: {error}")),
+            },
+            Effect::Cancel(_) => {
+                self.asked = true;
+                self.live.cancel.cancel();
+                Ok("the import is being stopped".into())
+            }
+            Effect::SaveFailures { path, .. } => self.save_failures(&path),
+            Effect::SaveRejects { path, .. } => self.save_rejects(&path),
+            Effect::Pause(_) | Effect::Resume(_) | Effect::CreateImport(_) => {
+                Err("this needs a server: start one with `pinport serve`".into())
+            }
+            Effect::Copy(_) | Effect::Quit => return,
+        };
+        let (text, worked) = match done {
+            Ok(text) => (text, true),
+            Err(text) => (text, false),
+        };
+        self.outbox.offer(Message::EffectDone { text, worked });
+    }
+
+    /// The file of failures, as far as it is committed.
+    fn committed(&self) -> io::Result<Option<io::Take<File>>> {
+        let len = self.live.progress.last_piece().map_or(0, |last| last.failures_len);
+        match File::open(files::failures_path(&self.live.folder)) {
+            Ok(file) => Ok(Some(file.take(len))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn failures(&self, query: FailuresQuery) -> io::Result<FailuresPage> {
+        let mut page = FailuresPage { query, entries: Vec::new(), more: false };
+        let Some(file) = self.committed()? else { return Ok(page) };
+        for line in BufReader::with_capacity(256 << 10, file).lines() {
+            let failure: Failure = serde_json::from_str(&line?)?;
+            if !page.query.matches(&failure) {
+                continue;
+            }
+            if page.entries.len() == FailuresQuery::LIMIT {
+                page.more = true;
+                break;
+            }
+            page.entries.push(failure);
+        }
+        Ok(page)
+    }
+
+    fn save_failures(&self, path: &Path) -> Result<String, String> {
+        let from = self.committed().map_err(|error| format!("the failed records cannot be read: {error}"))?;
+        let Some(mut from) = from else { return Err(nothing_yet()) };
+        let bytes = save(&mut from, path)?;
+        Ok(format!("{bytes} bytes of failures are in {}", path.display()))
+    }
+
+    fn save_rejects(&self, path: &Path) -> Result<String, String> {
+        let Some(last) = self.live.progress.last_piece() else { return Err(nothing_yet()) };
+        let from = files::rejects_paths(&self.live.folder, self.live.job.definition.format);
+        let (mut bytes, mut part) = (0, 0);
+        for from in from.iter().take(last.rejects_file as usize) {
+            part += 1;
+            let file = File::open(from).map_err(|error| format!("the rejects cannot be read: {error}"))?;
+            // What lies behind is not committed.
+            let len = if part == last.rejects_file { last.rejects_len } else { u64::MAX };
+            bytes += save(&mut file.take(len), &part_path(path, part))?;
+        }
+        if part == 0 {
+            return Err(nothing_yet());
+        }
+        Ok(format!("{bytes} bytes of rejects are in {}", path.display()))
+    }
+}
+
+fn nothing_yet() -> String {
+    "nothing of it is committed yet: try again in a moment".into()
+}
+
+/// Copies to a new file; gives its length.
+fn save(from: &mut impl io::Read, path: &Path) -> Result<u64, String> {
+    let mut file = File::create_new(path).map_err(|error| not_written(path, &error))?;
+    io::copy(from, &mut file).map_err(|error| {
+        let _ = fs::remove_file(path);
+        not_written(path, &error)
+    })
+}

@@ -1,0 +1,375 @@
+//! The dashboard on a real terminal: it starts, is steered, says what is wrong, and leaves the terminal as it was.
+
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::{pty::OnTerminal, serving::Serving, support::*};
+
+const ESC: &str = "\x1b";
+
+fn top(lab: &Lab, server: &Serving) -> Run {
+    lab.pinport(&["top", "--server", &server.url])
+}
+
+/// A server with one job that has ended with failures.
+fn served(lab: &Lab) -> (Serving, String) {
+    lab.write("in/rows.json", lab.sample("--rows 3000 --bad 2%"));
+    let server = Serving::start(lab);
+    let id = server.import(lab, "in/rows.json");
+    (server, id)
+}
+
+#[test]
+fn a_job_is_opened_its_failures_read_and_saved() {
+    let lab = Lab::new();
+    let (server, id) = served(&lab);
+    let top = OnTerminal::start(top(&lab, &server), 110, 30);
+    top.wait_for("✓ completed");
+    assert!(top.is_full_screen());
+    top.keys("\r");
+    let job = top.wait_for("stages");
+    for words in ["failures", "pieces 1/1", "stages", "throughput", "rows.json"] {
+        assert!(job.contains(words), "no {words}:\n{job}");
+    }
+    top.keys("f");
+    top.wait_for("all reasons");
+    top.keys("\r");
+    top.wait_until("the records", |screen| screen.contains("rows.json:") && screen.contains("selected"));
+    top.keys("/");
+    top.wait_for("search: ");
+    top.keys("nothing has this in it\r");
+    top.wait_for("none has that in it");
+    top.keys(ESC);
+    top.wait_for("selected");
+    top.keys("w");
+    top.wait_for("save failures to: ");
+    top.keys("\x15saved.ndjson\r");
+    top.wait_for("bytes of failures are in saved.ndjson");
+    let saved = std::fs::read_to_string(lab.path("saved.ndjson")).unwrap();
+    let failed = lab.sample_tally("--rows 3000 --bad 2%")["failed"].as_u64().unwrap();
+    assert_eq!(saved.lines().count() as u64, failed);
+    // Esc closes what is open, one after the other, and never the program.
+    top.keys(ESC);
+    top.wait_for("all reasons");
+    top.keys("?");
+    top.wait_for("everywhere");
+    top.keys(ESC);
+    top.wait_until("no help", |screen| !screen.contains("everywhere"));
+    top.keys(ESC);
+    top.wait_for("3,000 read = ");
+    top.keys(ESC);
+    top.wait_for("SOURCE");
+    top.keys(ESC);
+    top.keys("/status:fail");
+    top.wait_for("no job is like the filter");
+    top.keys(ESC);
+    top.wait_for("✓ completed");
+    // By the last digits of its id, as the list shows it.
+    top.keys(&format!("o{}\r", &id[id.len() - 8..]));
+    top.wait_for("3,000 read = ");
+    top.keys("q");
+    let left = top.end();
+    assert_eq!(left.status.code(), Some(0));
+    assert!(left.text.contains("1 job, 0 active") && left.text.contains("3,000 read = "), "{}", left.text);
+}
+
+#[test]
+fn signals_leave_the_terminal_as_it_was() {
+    let lab = Lab::new();
+    let (server, _) = served(&lab);
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        let top = OnTerminal::start(top(&lab, &server), 80, 24);
+        top.wait_for("connected");
+        top.signal(signal);
+        let left = top.end();
+        assert_eq!(left.status.code(), Some(0));
+        assert!(left.text.contains("1 job"), "{}", left.text);
+    }
+    // Ctrl-C is a key there.
+    let top = OnTerminal::start(top(&lab, &server), 80, 24);
+    top.wait_for("connected");
+    top.keys("?");
+    top.wait_for("everywhere");
+    top.keys("\x03");
+    assert_eq!(top.end().status.code(), Some(0));
+}
+
+#[test]
+fn every_size_shows_something_and_colours_can_be_off() {
+    let lab = Lab::new();
+    let (server, _) = served(&lab);
+    // `39` is the terminal's own colour.
+    let colour = |bytes: &[u8]| bytes.starts_with(b"\x1b[3") && (b'0'..=b'8').contains(&bytes[3]);
+    let coloured = |bytes: &[u8]| bytes.windows(4).any(colour);
+    let top_ = OnTerminal::start(top(&lab, &server), 120, 40);
+    top_.wait_for("completed");
+    for (columns, rows) in [(80, 24), (40, 10), (20, 6)] {
+        top_.resize(columns, rows);
+        top_.wait_until("the job", |screen| screen.contains("✓ ") && screen.contains("connected"));
+    }
+    for (columns, rows) in [(3, 2), (1, 1), (200, 50)] {
+        top_.resize(columns, rows);
+    }
+    top_.wait_for("completed");
+    top_.keys("q");
+    assert!(coloured(&top_.end().bytes));
+
+    let plain = top(&lab, &server).env("NO_COLOR", "1").env("LC_ALL", "C");
+    let plain = OnTerminal::start(plain.args(["--ascii"]), 80, 24);
+    let screen = plain.wait_for("+ done");
+    assert!(screen.is_ascii(), "{screen}");
+    plain.keys("q");
+    assert!(!coloured(&plain.end().bytes));
+}
+
+#[test]
+fn jobs_are_made_paused_and_cancelled_after_a_question() {
+    let lab = Lab::new();
+    let source = lab.write("in/many.csv", lab.sample("--rows 400000 --format csv"));
+    let server = Serving::start_with(&lab, "", &["--threads", "1"]);
+    let top_ = OnTerminal::start(top(&lab, &server), 120, 40);
+    top_.wait_for("no jobs yet: n starts an import");
+    top_.keys("n");
+    top_.wait_for("new import");
+    top_.keys("http://nowhere");
+    top_.wait_for("the scheme is not one of");
+    top_.keys(&format!("\x15file://{}\t\tshop\t\t\t5%\r", source.display()));
+    top_.wait_for("running");
+    top_.keys("p");
+    top_.wait_for("sure?");
+    top_.keys("y");
+    top_.wait_for("paused");
+    top_.keys("p");
+    top_.wait_for("go on?");
+    top_.keys("y");
+    top_.wait_until("that it runs", |screen| screen.contains("▶ running"));
+    top_.keys("x");
+    top_.wait_for("Cancel job");
+    top_.keys("n");
+    top_.wait_until("no question", |screen| !screen.contains("Cancel job"));
+    top_.keys("xy");
+    top_.wait_for("■ cancelled");
+    top_.keys("q");
+    assert_eq!(top_.end().status.code(), Some(0));
+
+    // Whoever only watches is not even asked.
+    let watching = OnTerminal::start(top(&lab, &server).args(["--read-only"]), 120, 40);
+    watching.wait_for("cancelled");
+    watching.keys("n");
+    watching.keys("x");
+    watching.keys("?");
+    let help = watching.wait_for("everywhere");
+    assert!(!help.contains("start an import") && !help.contains("cancel the job"), "{help}");
+    watching.keys(&format!("{ESC}q"));
+    watching.end();
+}
+
+/// Promise R11.
+#[test]
+fn a_stopped_dashboard_never_slows_an_import() {
+    let lab = Lab::new();
+    lab.write("in/many.json", lab.sample("--rows 200000"));
+    let server = Serving::start(&lab);
+    let took = |id: &str| {
+        let run = lab.pinport(&["top", "--once", "--json", "--server", &server.url]).expect(0).json();
+        let jobs = run["jobs"].as_array().unwrap();
+        let job = jobs.iter().find(|job| job["id"] == id).unwrap();
+        assert_eq!(job["progress"]["status"], "COMPLETED");
+        assert_eq!(job["progress"]["registered"], 200_000);
+        job["progress"]["elapsed_ms"].as_u64().unwrap()
+    };
+    let ended = |id: &str| {
+        let (status, answer) = server.ask("GET", &format!("/pinport/v1/jobs/{id}"), None);
+        assert_eq!(status, 200);
+        answer.contains("\"status\":\"COMPLETED\"")
+    };
+    let alone = server.import(&lab, "in/many.json");
+    let watcher = OnTerminal::start(top(&lab, &server), 100, 30);
+    watcher.wait_for("✓ completed");
+    let stopped: Vec<_> = (0..8).map(|_| OnTerminal::start(top(&lab, &server), 250, 70)).collect();
+    for dashboard in &stopped {
+        dashboard.wait_for("✓ completed");
+        dashboard.signal(libc::SIGSTOP);
+    }
+    let beside = server.import(&lab, "in/many.json");
+    // One more than there are jobs: the selected one is shown below them too.
+    watcher.wait_until("two ended jobs", |screen| screen.matches("✓ completed").count() >= 3);
+    assert!(ended(&alone) && ended(&beside));
+    let (alone, beside) = (took(&alone), took(&beside));
+    println!("{alone} ms alone, {beside} ms with 8 stopped dashboards");
+    // The bound is a hang, not a slow machine.
+    assert!(beside < alone * 4 + 2_000, "{alone} ms alone, {beside} ms beside stopped dashboards");
+    for dashboard in &stopped {
+        dashboard.signal(libc::SIGCONT);
+    }
+    for dashboard in stopped {
+        dashboard.wait_until("both jobs", |screen| screen.matches("✓ completed").count() >= 3);
+        dashboard.keys("q");
+        assert_eq!(dashboard.end().status.code(), Some(0));
+    }
+    watcher.keys("q");
+    watcher.end();
+}
+
+#[test]
+fn keys_and_a_certificate() {
+    let lab = Lab::new();
+    let keys = "[[keys]]\nid = \"AKIDWATCH\"\nsecret = \"wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLE\"\n";
+    let server = Serving::start_tls(&lab, keys);
+    let certificate = lab.path("server.crt");
+    let top = top(&lab, &server)
+        .args(["--ca", certificate.to_str().unwrap()])
+        .env("AWS_ACCESS_KEY_ID", "AKIDWATCH")
+        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLE");
+    let top = OnTerminal::start(top, 80, 24);
+    let screen = top.wait_for("no jobs yet");
+    assert!(screen.contains("connected") && screen.contains("https://localhost:"), "{screen}");
+    top.keys("q");
+    assert_eq!(top.end().status.code(), Some(0));
+}
+
+/// What is in the folder for temporary files.
+fn left_over(lab: &Lab) -> Vec<String> {
+    let names = std::fs::read_dir(lab.path("tmp")).unwrap();
+    names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn demo(lab: &Lab, rows: &str) -> Run {
+    std::fs::create_dir_all(lab.path("tmp")).unwrap();
+    lab.pinport(&["demo", "--rows", rows]).env("TMPDIR", lab.path("tmp").to_str().unwrap())
+}
+
+#[test]
+fn the_demo_shows_everything_and_leaves_nothing() {
+    let lab = Lab::new();
+    let demo = OnTerminal::start(demo(&lab, "20000"), 120, 40);
+    demo.wait_until("six ended jobs", |screen| {
+        screen.matches("✓ completed").count() + screen.matches("✗ failed").count() >= 6
+            && screen.contains("6 jobs")
+    });
+    assert_eq!(left_over(&lab).len(), 1);
+    // Sorted by failures the old CRM is first: of its rows a third is broken.
+    demo.keys("sssssssss\r");
+    demo.wait_for("old-crm.csv");
+    demo.keys("f");
+    demo.wait_for("all reasons");
+    demo.keys("q");
+    let left = demo.end();
+    assert_eq!(left.status.code(), Some(0));
+    assert!(left.text.contains("6 jobs, 0 active") && left.text.contains("next: "), "{}", left.text);
+    assert_eq!(left_over(&lab), [""; 0]);
+}
+
+#[test]
+fn the_demo_without_a_terminal() {
+    let lab = Lab::new();
+    let demo_ = demo(&lab, "3000").expect(0);
+    let text = String::from_utf8(demo_.out).unwrap();
+    let ended = |word: &str| text.lines().filter(|line| line.contains(&format!(": {word} "))).count();
+    assert_eq!((ended("completed"), ended("failed")), (5, 1), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("next: "), "{text}");
+    assert_eq!(left_over(&lab), [""; 0]);
+
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // More than it makes before it is stopped.
+        let mut run = demo(&lab, "100000000").command;
+        let mut child =
+            run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        while left_over(&lab).is_empty() {
+            std::thread::yield_now();
+        }
+        // SAFETY: the child was not waited for, so its id is its own.
+        assert_eq!(unsafe { libc::kill(child.id().cast_signed(), signal) }, 0);
+        std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(left_over(&lab), [""; 0]);
+    }
+}
+
+#[test]
+fn a_demo_that_is_interrupted_on_a_terminal_leaves_nothing() {
+    let lab = Lab::new();
+    let demo = OnTerminal::start(demo(&lab, "100000000"), 80, 24);
+    demo.wait_for("connected");
+    demo.signal(libc::SIGTERM);
+    let left = demo.end();
+    assert_eq!(left.status.code(), Some(0));
+    assert_eq!(left_over(&lab), [""; 0]);
+}
+
+fn live(lab: &Lab, more: &[&str]) -> Run {
+    lab.pinport(&["import", "in/many.json", "--format", "json", "--top"]).args(more)
+}
+
+#[test]
+fn an_import_is_watched_from_within() {
+    let lab = Lab::new();
+    lab.write("in/many.json", lab.sample("--rows 20000 --bad 1%"));
+    let import = OnTerminal::start(live(&lab, &["--piece", "512"]), 110, 30);
+    let screen = import.wait_for("✓ completed");
+    assert!(screen.contains("20,000 read = ") && screen.contains("this process"), "{screen}");
+    import.keys("f");
+    import.wait_for("all reasons");
+    import.keys("w");
+    import.wait_for("save failures to: ");
+    import.keys("\x15saved.ndjson\r");
+    import.wait_for("bytes of failures are in saved.ndjson");
+    // What a server does is not offered.
+    import.keys("?");
+    let help = import.wait_for("everywhere");
+    assert!(!help.contains("start an import") && !help.contains("pause the job"), "{help}");
+    import.keys(ESC);
+    import.wait_until("no help", |screen| !screen.contains("everywhere"));
+    import.keys("q");
+    let left = import.end();
+    assert_eq!(left.status.code(), Some(3));
+    let written = String::from_utf8_lossy(&left.bytes);
+    let (_, report) = written.rsplit_once("\x1b[?1049l").expect("it left the screen");
+    assert!(report.contains("20,000"), "the report follows:\n{report}");
+    let failed = lab.sample_tally("--rows 20000 --bad 1%")["failed"].as_u64().unwrap();
+    let saved = std::fs::read_to_string(lab.path("saved.ndjson")).unwrap();
+    assert_eq!(saved.lines().count() as u64, failed);
+}
+
+#[test]
+fn leaving_a_running_import_asks_what_becomes_of_it() {
+    let lab = Lab::new();
+    lab.write("in/many.json", lab.sample("--rows 400000"));
+    let slow = ["--threads", "1", "--piece", "512"];
+    // Stop: the same command goes on later.
+    let import = OnTerminal::start(live(&lab, &slow), 100, 30);
+    import.wait_for("running");
+    import.keys("q");
+    import.wait_for("still running");
+    import.keys(ESC);
+    import.wait_until("no question", |screen| !screen.contains("still running"));
+    import.keys("q");
+    import.wait_for("still running");
+    import.keys("s");
+    let left = import.end();
+    assert_eq!(left.status.code(), Some(5), "{}", left.text);
+    assert!(left.text.contains("run the same command again"), "{}", left.text);
+
+    // Go on, with lines.
+    let import = OnTerminal::start(live(&lab, &slow), 100, 30);
+    import.wait_for("running");
+    import.keys("q");
+    import.wait_for("still running");
+    import.keys("l");
+    let left = import.end();
+    assert_eq!(left.status.code(), Some(0), "{}", left.text);
+    assert!(left.text.contains("400,000"), "{}", left.text);
+
+    // A signal stops import and dashboard.
+    let import = OnTerminal::start(live(&lab, &["--fresh", "--threads", "1"]), 100, 30);
+    import.wait_for("running");
+    import.signal(libc::SIGTERM);
+    let left = import.end();
+    assert_eq!(left.status.code(), Some(5), "{}", left.text);
+
+    // Without a terminal the option changes nothing.
+    let plain = live(&lab, &["--json", "--check"]).expect(0);
+    assert_eq!(plain.json()["TotalProcessed"], json!(400_000));
+}

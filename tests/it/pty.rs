@@ -1,0 +1,182 @@
+//! A terminal for the real binary: a pty that it controls, and what a terminal would show of its output.
+//!
+//! Nothing here knows what a dashboard should show; that is what the tests are for.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::process::CommandExt as _,
+    },
+    process::{Child, ExitStatus},
+    sync::{Arc, Condvar, Mutex},
+    thread::JoinHandle,
+};
+
+use crate::support::*;
+
+/// What the terminal has taken in.
+#[derive(Default)]
+struct Taken {
+    parser: vt100::Parser,
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+/// A command on a terminal of its own.
+pub(crate) struct OnTerminal {
+    child: Child,
+    master: File,
+    taken: Arc<(Mutex<Taken>, Condvar)>,
+    reader: Option<JoinHandle<()>>,
+    before: libc::termios,
+}
+
+/// How a command left its terminal.
+pub(crate) struct Left {
+    pub(crate) status: ExitStatus,
+    /// The screen.
+    pub(crate) text: String,
+    /// Everything that was written.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl OnTerminal {
+    /// Starts the command on a terminal of this many columns and rows.
+    pub(crate) fn start(run: Run, columns: u16, rows: u16) -> Self {
+        let size = size(columns, rows);
+        let (mut master, mut slave) = (-1, -1);
+        // SAFETY: both numbers are written to, the name and the settings may be null, the size is read.
+        let opened = unsafe {
+            libc::openpty(&mut master, &mut slave, std::ptr::null_mut(), std::ptr::null_mut(), &size)
+        };
+        assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: both were just opened and have no other owner.
+        let (master, slave) = unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+        let before = settings(&master);
+        let mut command = run.command;
+        let stream = || slave.try_clone().unwrap();
+        command.stdin(stream()).stdout(stream()).stderr(stream());
+        command.env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8");
+        // SAFETY: between fork and exec only these two system calls are made.
+        unsafe {
+            command.pre_exec(|| {
+                if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                Ok(())
+            });
+        }
+        let child = command.spawn().unwrap();
+        // Our copies of the command's end go now, so that reading ends with the command.
+        drop((command, slave));
+        let taken: Arc<(Mutex<Taken>, Condvar)> = Arc::default();
+        taken.0.lock().unwrap().parser = vt100::Parser::new(rows, columns, 0);
+        let reader = std::thread::spawn({
+            let (taken, mut output) = (Arc::clone(&taken), master.try_clone().unwrap());
+            move || {
+                let mut bytes = [0; 4096];
+                // An error says that nobody holds the other end any more.
+                while let Ok(len @ 1..) = output.read(&mut bytes) {
+                    let mut now = taken.0.lock().unwrap();
+                    now.parser.process(&bytes[..len]);
+                    now.bytes.extend_from_slice(&bytes[..len]);
+                    taken.1.notify_all();
+                }
+                taken.0.lock().unwrap().ended = true;
+                taken.1.notify_all();
+            }
+        });
+        Self { child, master, taken, reader: Some(reader), before }
+    }
+
+    /// Waits until the screen is like this; gives it.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
+        let (taken, changed) = &*self.taken;
+        let mut now = taken.lock().unwrap();
+        loop {
+            let text = now.parser.screen().contents();
+            if is(&text) {
+                return text;
+            }
+            assert!(!now.ended, "it ended before there was {what}:\n{text}");
+            let (next, timeout) = changed.wait_timeout(now, PATIENCE).unwrap();
+            assert!(!timeout.timed_out(), "there is no {what}:\n{}", next.parser.screen().contents());
+            now = next;
+        }
+    }
+
+    /// Waits until the screen has this text.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, text: &str) -> String {
+        self.wait_until(&format!("\"{text}\""), |screen| screen.contains(text))
+    }
+
+    /// Whether the screen that is seen is the one that goes away.
+    pub(crate) fn is_full_screen(&self) -> bool {
+        self.taken.0.lock().unwrap().parser.screen().alternate_screen()
+    }
+
+    pub(crate) fn keys(&self, keys: &str) {
+        (&self.master).write_all(keys.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+        self.taken.0.lock().unwrap().parser.screen_mut().set_size(rows, columns);
+        let size = size(columns, rows);
+        // SAFETY: the descriptor is open and the size is read.
+        let done = unsafe { libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+        assert_eq!(done, 0);
+    }
+
+    pub(crate) fn signal(&self, signal: i32) {
+        // SAFETY: the child was not waited for, so its id is its own.
+        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
+    }
+
+    /// Waits for its end, and checks that the terminal is as it was before.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Left {
+        let (taken, changed) = &*self.taken;
+        let mut now = taken.lock().unwrap();
+        while !now.ended {
+            let (next, timeout) = changed.wait_timeout(now, PATIENCE).unwrap();
+            assert!(!timeout.timed_out(), "it does not end:\n{}", next.parser.screen().contents());
+            now = next;
+        }
+        let screen = now.parser.screen();
+        let (text, bytes) = (screen.contents(), now.bytes.clone());
+        assert!(!screen.alternate_screen(), "the other screen is left on:\n{text}");
+        assert!(!screen.hide_cursor(), "the cursor is left hidden:\n{text}");
+        assert!(!screen.bracketed_paste(), "pasting is left bracketed");
+        drop(now);
+        let after = settings(&self.master);
+        let modes = |of: &libc::termios| (of.c_iflag, of.c_oflag, of.c_cflag, of.c_lflag);
+        assert_eq!(modes(&after), modes(&self.before), "the terminal's modes are others than before");
+        self.reader.take().map(JoinHandle::join).unwrap().unwrap();
+        Left { status: self.child.wait().unwrap(), text, bytes }
+    }
+}
+
+impl Drop for OnTerminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn size(columns: u16, rows: u16) -> libc::winsize {
+    libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
+fn settings(terminal: &File) -> libc::termios {
+    // SAFETY: zeroes are a value of this plain structure, which the call fills.
+    let (done, found) = unsafe {
+        let mut found: libc::termios = std::mem::zeroed();
+        (libc::tcgetattr(terminal.as_raw_fd(), &mut found), found)
+    };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    found
+}
