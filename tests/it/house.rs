@@ -218,6 +218,40 @@ fn commands(document: &str) -> Vec<String> {
     found
 }
 
+/// The names of the bounds in a `limits.rs`: public fields and constants.
+fn bounds(source: &str) -> Vec<&str> {
+    source
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("pub "))
+        .map(|line| line.strip_prefix("const ").unwrap_or(line))
+        .filter(|line| !line.starts_with("struct ") && !line.starts_with("fn "))
+        .filter_map(|line| Some(&line[..line.find(':')?]))
+        .collect()
+}
+
+#[test]
+fn every_limit_is_documented() {
+    let page = fs::read_to_string(Path::new(TOP).join("docs/limits.md")).unwrap();
+    let mut found = 0;
+    for path in files(&["rs"]) {
+        if !path.ends_with("src/limits.rs") {
+            continue;
+        }
+        for bound in bounds(&fs::read_to_string(&path).unwrap()) {
+            found += 1;
+            assert!(page.contains(&format!("| `{bound}` |")), "docs/limits.md has no row for {bound} of {}", shown(&path));
+        }
+    }
+    assert!(found >= 20, "only {found} bounds were found: does this test still know how they are written?");
+
+    let defaults = serde_json::to_value(pinport_model::RecordLimits::default()).unwrap();
+    for (name, value) in defaults.as_object().unwrap() {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
+        let default = row.split('|').nth(2).unwrap().trim().replace(',', "");
+        assert_eq!(default, value.to_string(), "the default of {name} in docs/limits.md");
+    }
+}
+
 #[test]
 fn documented_commands_exist() {
     let mut checked = 0;

@@ -219,6 +219,10 @@ impl SourceError {
                 "raise the limit of open files (ulimit -n 1024)"
             }
             Self::Unreadable { .. } => "check the path, and who may read it",
+            // What S3 answers a HEAD request, without a body that would say why.
+            Self::Other { reason, .. } if reason == "the store answered 400" => {
+                "S3 answers so when temporary credentials have expired (AWS_SESSION_TOKEN) or AWS_REGION is another"
+            }
             _ => return None,
         })
     }
