@@ -239,7 +239,11 @@ fn every_limit_is_documented() {
         }
         for bound in bounds(&fs::read_to_string(&path).unwrap()) {
             found += 1;
-            assert!(page.contains(&format!("| `{bound}` |")), "docs/limits.md has no row for {bound} of {}", shown(&path));
+            assert!(
+                page.contains(&format!("| `{bound}` |")),
+                "docs/limits.md has no row for {bound} of {}",
+                shown(&path)
+            );
         }
     }
     assert!(found >= 20, "only {found} bounds were found: does this test still know how they are written?");
