@@ -16,6 +16,9 @@ use std::{
 
 use crate::support::*;
 
+/// How long a screen may take to show what is waited for.
+const SCREEN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// What the terminal has taken in.
 #[derive(Default)]
 struct Taken {
@@ -96,14 +99,20 @@ impl OnTerminal {
     pub(crate) fn wait_until(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
         let (taken, changed) = &*self.taken;
         let mut now = taken.lock().unwrap();
+        // Over all: a screen that lives is drawn again and again.
+        let begun = std::time::Instant::now();
         loop {
             let text = now.parser.screen().contents();
             if is(&text) {
                 return text;
             }
             assert!(!now.ended, "it ended before there was {what}:\n{text}");
-            let (next, timeout) = changed.wait_timeout(now, PATIENCE).unwrap();
-            assert!(!timeout.timed_out(), "there is no {what}:\n{}", next.parser.screen().contents());
+            let (next, _) = changed.wait_timeout(now, SCREEN_PATIENCE).unwrap();
+            assert!(
+                begun.elapsed() < SCREEN_PATIENCE,
+                "there is no {what}:\n{}",
+                next.parser.screen().contents()
+            );
             now = next;
         }
     }
