@@ -144,11 +144,14 @@ impl Serving {
         serde_json::from_str(&body).unwrap()
     }
 
-    /// Makes an import of a file of the lab; gives its id.
+    /// Makes an import of a file of the lab into the application `shop`; gives its id.
     pub(crate) fn import(&self, lab: &Lab, file: &str) -> String {
-        // It is made on its first use.
-        let app = "5b09c2d1f0e84a7c9d3e6f1a2b4c8d70";
-        let path = format!("/v1/apps/{app}/jobs/import");
+        // The first import makes it; a second one is told that it is there.
+        self.ask("POST", "/v1/apps", Some(&serde_json::json!({ "Name": "shop" })));
+        let (_, apps) = self.ask("GET", "/v1/apps", None);
+        let apps: Value = serde_json::from_str(&apps).unwrap();
+        let app = apps["Item"].as_array().unwrap().iter().find(|app| app["Name"] == "shop").unwrap();
+        let path = format!("/v1/apps/{}/jobs/import", app["Id"].as_str().unwrap());
         let url = format!("file://{}", lab.path(file).display());
         let body = serde_json::json!({ "Format": "JSON", "S3Url": url, "RoleArn": "role" });
         self.post(&path, &body)["Id"].as_str().unwrap().to_owned()
