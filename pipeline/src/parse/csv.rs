@@ -1,18 +1,20 @@
 //! Fills drafts from CSV records, by the plan of their header.
 
+use std::ops::Range;
+
 use pinport_model::{Attribute, Draft, FailureCode, Origin, RecordLimits, Scalar, failure::FailureReason};
 
 use super::{
     Judged, Sink,
     plan::{CsvHeader, Group, Target},
-    structure::{Cell, Cells, places, read_record},
+    structure::{Cell, Cells, FIRST, Passed, Places, places, read_record},
     validate,
 };
 use crate::{block::Block, split::is_blank};
 
 #[derive(Debug, Default)]
 pub(super) struct CsvReader {
-    places: Vec<u32>,
+    places: Places,
     cells: Cells,
 }
 
@@ -30,26 +32,40 @@ impl CsvReader {
         let whole = simdutf8::basic::from_utf8(bytes).is_ok();
         let mut faults = block.faults.iter().peekable();
         let mut origin = block.first;
-        let (mut start, mut at) = (0, 0);
+        let (mut start, mut at) = (0, FIRST);
+        let mut passed = Passed::default();
         while start < bytes.len() {
             let (end, lines);
             if let Some(fault) = faults.next_if(|fault| fault.range.start == start) {
                 end = fault.range.end;
                 lines = newlines(&bytes[start..end]);
                 sink.fail(fault.reason.clone(), &bytes[start..end], origin);
-                at += self.places[at..].partition_point(|&place| (place as usize) < end);
+                at += self.places.all[at..].partition_point(|&place| (place as usize) < end);
             } else {
                 let first_place = at;
-                (end, at) = read_record(bytes, &self.places, start, at, &mut self.cells);
-                let record = &bytes[start..end];
-                lines = match self.cells.quoted {
-                    true => newlines(record),
-                    false => u64::from(record.last() == Some(&b'\n')),
-                };
-                // A blank line has no place but its end.
-                if !(at <= first_place + 1 && is_blank(record))
-                    && let Err(reason) = self.read_one(record, whole, header, sink, slot, origin)
-                {
+                let plain = if whole { passed.plain(&self.places, start, at) } else { None };
+                let judged;
+                let record;
+                if let Some(last) = plain {
+                    end = self.places.all[last] as usize + 1;
+                    lines = 1;
+                    at = last + 1;
+                    record = &bytes[start..end];
+                    judged = self.read_plain(bytes, start, first_place..last, header, sink, slot, origin);
+                } else {
+                    (end, at) = read_record(bytes, &self.places.all, start, at, &mut self.cells);
+                    record = &bytes[start..end];
+                    lines = match self.cells.quoted {
+                        true => newlines(record),
+                        false => u64::from(record.last() == Some(&b'\n')),
+                    };
+                    // A blank line has no place but its end.
+                    judged = match at <= first_place + 1 && is_blank(record) {
+                        true => Ok(()),
+                        false => self.read_one(record, whole, header, sink, slot, origin),
+                    };
+                }
+                if let Err(reason) = judged {
                     sink.fail(*reason, record, origin);
                 }
             }
@@ -57,6 +73,47 @@ impl CsvReader {
             origin.line += lines;
             start = end;
         }
+    }
+
+    /// Reads a record without quotes, whose line begins at `start` and has these places.
+    #[expect(clippy::too_many_arguments, reason = "it is one loop, in two functions")]
+    fn read_plain(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        places: Range<usize>,
+        header: &CsvHeader,
+        sink: &mut Sink<'_>,
+        slot: &mut Draft<'static>,
+        origin: Origin,
+    ) -> Judged {
+        // With the place before it each cell lies between two.
+        let places = &mut self.places.all[places.start - 1..=places.end];
+        let end = places[places.len() - 1] as usize;
+        let record = &bytes[start..=end];
+        let cells = places.len() - 1;
+        if cells == 1 && is_blank(record) {
+            return Ok(());
+        }
+        if cells != header.columns() {
+            return Err(Box::new(cell_count(cells, header)));
+        }
+        places[0] = (start as u32).wrapping_sub(1);
+        if end > start && bytes[end - 1] == b'\r' {
+            places[cells] -= 1;
+        }
+        let places = &*places;
+        let mut draft = slot.lend();
+        let judged = fill(&mut draft, header, &sink.context.limits, |column: u32| {
+            let column = column as usize;
+            let cell = &bytes[places[column].wrapping_add(1) as usize..places[column + 1] as usize];
+            debug_assert!(str::from_utf8(cell).is_ok());
+            // SAFETY: the block is UTF-8, and a cell begins and ends at ASCII characters or at an end of it.
+            unsafe { str::from_utf8_unchecked(cell) }
+        })
+        .and_then(|()| sink.add(&mut draft, record, origin));
+        slot.take_back(draft);
+        judged
     }
 
     fn read_one(
@@ -70,8 +127,7 @@ impl CsvReader {
     ) -> Judged {
         let cells = &self.cells.list;
         if cells.len() != header.columns() {
-            let message = format!("has {} cells, the header has {}", cells.len(), header.columns());
-            return Err(Box::new(FailureReason::new(FailureCode::CellCount, message)));
+            return Err(Box::new(cell_count(cells.len(), header)));
         }
         if !whole && let Err(error) = simdutf8::compat::from_utf8(record) {
             let at = error.valid_up_to();
@@ -89,6 +145,12 @@ impl CsvReader {
         slot.take_back(draft);
         judged
     }
+}
+
+#[cold]
+fn cell_count(cells: usize, header: &CsvHeader) -> FailureReason {
+    let message = format!("has {cells} cells, the header has {}", header.columns());
+    FailureReason::new(FailureCode::CellCount, message)
 }
 
 fn newlines(record: &[u8]) -> u64 {

@@ -210,6 +210,7 @@ impl<'a, 'p> Fast<'a, 'p> {
     }
 
     /// One value of an attribute; `Some(None)` is null.
+    #[inline(always)]
     fn scalar(&mut self, prefix: &'static str, name: &str) -> Option<Option<Scalar<'a>>> {
         Some(Some(match self.byte()? {
             b'"' => {
@@ -258,6 +259,7 @@ impl<'a, 'p> Fast<'a, 'p> {
         }
     }
 
+    #[inline(always)]
     fn string_or_null(&mut self) -> Option<Option<&'a str>> {
         if self.byte()? == b'"' {
             self.at += 1;
@@ -267,6 +269,7 @@ impl<'a, 'p> Fast<'a, 'p> {
         Some(None)
     }
 
+    #[inline]
     fn float_or_null(&mut self) -> Option<Option<f64>> {
         if self.byte()? == b'n' {
             self.literal(b"null")?;
@@ -279,7 +282,7 @@ impl<'a, 'p> Fast<'a, 'p> {
     }
 
     /// Reads a number without an exponent whose digits fit 64 bits.
-    #[inline]
+    #[inline(always)]
     fn number(&mut self) -> Option<Number> {
         let start = self.at;
         let negative = self.byte()? == b'-';
@@ -345,7 +348,7 @@ impl<'a, 'p> Fast<'a, 'p> {
     }
 
     /// The name of a member, and on to its value.
-    #[inline]
+    #[inline(always)]
     fn name(&mut self) -> Option<&'a str> {
         self.expect(b'"')?;
         let name = self.string()?;

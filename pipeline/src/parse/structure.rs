@@ -1,5 +1,6 @@
 //! Finds the cells of CSV records: first the places of all commas, newlines and quotes, 64 bytes at a
-//! time, then one walk over these places by the rules of quotes that the splitter follows too.
+//! time, then the records. A record without quotes has its cells between its places as they are; the others
+//! take one walk over their places by the rules of quotes that the splitter follows too.
 
 /// Where a cell's text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,9 +32,69 @@ pub(super) struct Cells {
     pub(super) quoted: bool,
 }
 
-/// Fills `places` with the offsets of every `,`, `\n` and `"` in `bytes`.
-pub(super) fn places(bytes: &[u8], places: &mut Vec<u32>) {
-    places.clear();
+/// Where the commas, newlines and quotes of a block are.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Places {
+    /// The offset of each `,`, `\n` and `"`, behind one entry that is none: what ends before the block.
+    pub(super) all: Vec<u32>,
+    /// Which of `all` are newlines.
+    pub(super) newlines: Vec<u32>,
+    /// The offsets of the quotes.
+    pub(super) quotes: Vec<u32>,
+}
+
+/// The first of [`Places::all`] that is a place.
+pub(super) const FIRST: usize = 1;
+
+impl Places {
+    fn add(&mut self, offset: u32, byte: u8) {
+        match byte {
+            b'\n' => self.newlines.push(self.all.len() as u32),
+            b'"' => self.quotes.push(offset),
+            b',' => {}
+            _ => return,
+        }
+        self.all.push(offset);
+    }
+}
+
+/// How many newlines and quotes lie before the record that is read.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    newlines: usize,
+    quotes: usize,
+}
+
+impl Passed {
+    /// Where the record at `start`, whose first place is `at`, ends in [`Places::all`], if no quote is in it.
+    #[inline]
+    pub(super) fn plain(&mut self, places: &Places, start: usize, at: usize) -> Option<usize> {
+        let Places { all, newlines, quotes } = places;
+        while newlines.get(self.newlines).is_some_and(|&end| (end as usize) < at) {
+            self.newlines += 1;
+        }
+        while quotes.get(self.quotes).is_some_and(|&quote| (quote as usize) < start) {
+            self.quotes += 1;
+        }
+        let end = *newlines.get(self.newlines)? as usize;
+        quotes.get(self.quotes).is_none_or(|&quote| quote > all[end]).then_some(end)
+    }
+}
+
+/// Which of 64 bytes are commas, newlines or quotes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Masks {
+    all: u64,
+    newlines: u64,
+    quotes: u64,
+}
+
+/// Finds every `,`, `\n` and `"` in `bytes`.
+pub(super) fn places(bytes: &[u8], places: &mut Places) {
+    places.all.clear();
+    places.all.push(u32::MAX);
+    places.newlines.clear();
+    places.quotes.clear();
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("bmi1")
@@ -48,15 +109,25 @@ pub(super) fn places(bytes: &[u8], places: &mut Vec<u32>) {
 /// The loop of [`places`], for one way to find the places among 64 bytes. A macro, because what is inlined into
 /// a function for newer processors is not compiled for them.
 macro_rules! fill_places {
-    ($bytes:ident, $places:ident, $mask:expr) => {{
+    ($bytes:ident, $places:ident, $masks:expr) => {{
         let mut chunks = $bytes.chunks_exact(64);
         let mut base = 0_u32;
         for chunk in &mut chunks {
             let chunk: &[u8; 64] = chunk.try_into().expect("chunks_exact gives 64 bytes");
-            let mut mask: u64 = $mask(chunk);
-            $places.reserve(64);
+            let Masks { all: mut mask, mut newlines, mut quotes } = $masks(chunk);
+            while newlines != 0 {
+                let before = mask & (newlines - 1) & !newlines;
+                $places.newlines.push($places.all.len() as u32 + before.count_ones());
+                newlines &= newlines - 1;
+            }
+            while quotes != 0 {
+                $places.quotes.push(base + quotes.trailing_zeros());
+                quotes &= quotes - 1;
+            }
+            let places = &mut $places.all;
+            places.reserve(64);
             let count = mask.count_ones() as usize;
-            let room = &mut $places.spare_capacity_mut()[..64];
+            let room = &mut places.spare_capacity_mut()[..64];
             // Four at a time: the last few may be nonsense, which nobody reads.
             for part in room.chunks_exact_mut(4).take(count.div_ceil(4)) {
                 for place in part {
@@ -65,76 +136,77 @@ macro_rules! fill_places {
                 }
             }
             // SAFETY: the loop wrote `count` places, and there is room for as many as a mask has bits.
-            unsafe { $places.set_len($places.len() + count) };
+            unsafe { places.set_len(places.len() + count) };
             base += 64;
         }
         for (offset, byte) in (base..).zip(chunks.remainder()) {
-            if is_place(*byte) {
-                $places.push(offset);
-            }
+            $places.add(offset, *byte);
         }
     }};
 }
 
-fn places_plain(bytes: &[u8], places: &mut Vec<u32>) {
-    fill_places!(bytes, places, mask);
+fn places_plain(bytes: &[u8], places: &mut Places) {
+    fill_places!(bytes, places, masks);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,popcnt")]
-fn places_avx2(bytes: &[u8], places: &mut Vec<u32>) {
-    fill_places!(bytes, places, mask_avx2);
-}
-
-fn is_place(byte: u8) -> bool {
-    matches!(byte, b',' | b'\n' | b'"')
+fn places_avx2(bytes: &[u8], places: &mut Places) {
+    fill_places!(bytes, places, masks_avx2);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
-fn mask_avx2(chunk: &[u8; 64]) -> u64 {
+fn masks_avx2(chunk: &[u8; 64]) -> Masks {
     use std::arch::x86_64::{
-        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256,
-        _mm256_set1_epi8,
+        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
     };
-    let mut mask = 0;
+    let mut masks = Masks::default();
     for (part, bytes) in chunk.as_chunks::<32>().0.iter().enumerate() {
         // SAFETY: the load reads the 32 bytes of the array, unaligned.
         let bytes = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast::<__m256i>()) };
-        let commas = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b',' as i8));
-        let newlines = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'\n' as i8));
-        let quotes = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'"' as i8));
-        let found = _mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(commas, newlines), quotes));
-        mask |= u64::from(found as u32) << (part * 32);
+        let is = |byte: u8| {
+            let found = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8)));
+            u64::from(found as u32) << (part * 32)
+        };
+        masks.all |= is(b',');
+        masks.newlines |= is(b'\n');
+        masks.quotes |= is(b'"');
     }
-    mask
+    masks.all |= masks.newlines | masks.quotes;
+    masks
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn mask(chunk: &[u8; 64]) -> u64 {
-    use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
-    };
-    let mut mask = 0;
+fn masks(chunk: &[u8; 64]) -> Masks {
+    use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
+    let mut masks = Masks::default();
     for (part, bytes) in chunk.as_chunks::<16>().0.iter().enumerate() {
-        // SAFETY: SSE2 is part of every x86-64, and the load reads the 16 bytes of the array, unaligned.
-        let found = unsafe {
-            let bytes = _mm_loadu_si128(bytes.as_ptr().cast::<__m128i>());
-            let commas = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b',' as i8));
-            let newlines = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\n' as i8));
-            let quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
-            _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(commas, newlines), quotes))
+        let is = |byte: u8| {
+            // SAFETY: SSE2 is part of every x86-64, and the load reads the 16 bytes of the array, unaligned.
+            let found = unsafe {
+                let bytes = _mm_loadu_si128(bytes.as_ptr().cast::<__m128i>());
+                _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte as i8)))
+            };
+            u64::from(found as u16) << (part * 16)
         };
-        mask |= u64::from(found as u16) << (part * 16);
+        masks.all |= is(b',');
+        masks.newlines |= is(b'\n');
+        masks.quotes |= is(b'"');
     }
-    mask
+    masks.all |= masks.newlines | masks.quotes;
+    masks
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn mask(chunk: &[u8; 64]) -> u64 {
-    chunk.iter().enumerate().fold(0, |mask, (bit, byte)| mask | u64::from(is_place(*byte)) << bit)
+fn masks(chunk: &[u8; 64]) -> Masks {
+    let is = |wanted: u8| {
+        chunk.iter().enumerate().fold(0, |mask, (bit, byte)| mask | u64::from(*byte == wanted) << bit)
+    };
+    let (newlines, quotes) = (is(b'\n'), is(b'"'));
+    Masks { all: is(b',') | newlines | quotes, newlines, quotes }
 }
 
 /// Finds the cells of the record at `start`. `at` is the index in `places` of the first place that belongs
@@ -243,10 +315,10 @@ fn read_quoted(bytes: &[u8], places: &[u32], start: usize, at: usize, cells: &mu
 
 /// The cells of one record on its own.
 pub(super) fn cells_of(record: &str) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found = Places::default();
     let mut cells = Cells::default();
     places(record.as_bytes(), &mut found);
-    read_record(record.as_bytes(), &found, 0, 0, &mut cells);
+    read_record(record.as_bytes(), &found.all, 0, FIRST, &mut cells);
     let scratch = String::from_utf8_lossy(&cells.scratch);
     cells.list.iter().map(|cell| cell.text(record, &scratch).to_owned()).collect()
 }
@@ -260,8 +332,9 @@ mod tests {
     proptest! {
         #[test]
         fn every_place_is_found_on_every_processor(text in "[a,\"\n]{0,300}") {
-            let expected: Vec<_> = (0..).zip(text.bytes()).filter(|(_, byte)| is_place(*byte)).map(|(at, _)| at).collect();
-            let (mut found, mut plain) = (Vec::new(), Vec::new());
+            let mut expected = Places { all: vec![u32::MAX], ..Places::default() };
+            (0..).zip(text.bytes()).for_each(|(offset, byte)| expected.add(offset, byte));
+            let (mut found, mut plain) = (Places::default(), Places { all: vec![u32::MAX], ..Places::default() });
             places(text.as_bytes(), &mut found);
             places_plain(text.as_bytes(), &mut plain);
             prop_assert_eq!(&found, &expected);

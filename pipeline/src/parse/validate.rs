@@ -29,6 +29,7 @@ fn is_longer(text: &str, most: usize) -> bool {
 }
 
 /// Judges the name of an attribute or metric.
+#[inline]
 pub(super) fn name(limits: &RecordLimits, prefix: &str, name: &str) -> Judged {
     if name.is_empty() {
         return failed(prefix, FailureCode::InvalidName, "a name is empty");
@@ -43,6 +44,7 @@ pub(super) fn name(limits: &RecordLimits, prefix: &str, name: &str) -> Judged {
 }
 
 /// Judges one value of an attribute.
+#[inline]
 pub(super) fn value(limits: &RecordLimits, prefix: &str, name: &str, value: &str) -> Judged {
     if is_longer(value, limits.max_value) {
         let message =
@@ -53,6 +55,7 @@ pub(super) fn value(limits: &RecordLimits, prefix: &str, name: &str, value: &str
 }
 
 /// Judges the number of an attribute's values.
+#[inline]
 pub(super) fn value_count(limits: &RecordLimits, prefix: &str, name: &str, count: usize) -> Judged {
     if count > limits.max_values {
         let message = format!("has {count} values, the limit is {}", limits.max_values);
@@ -62,6 +65,7 @@ pub(super) fn value_count(limits: &RecordLimits, prefix: &str, name: &str, count
 }
 
 /// Judges the number of attributes (or metrics, or user attributes).
+#[inline]
 pub(super) fn count(limits: &RecordLimits, prefix: &str, count: usize) -> Judged {
     if count > limits.max_attributes {
         let message = format!("has {count} names, the limit is {}", limits.max_attributes);
@@ -83,6 +87,7 @@ fn id(limits: &RecordLimits, member: &str, value: Option<&str>) -> Judged {
 }
 
 /// The number in a CSV cell.
+#[inline]
 pub(super) fn number(member: &str, name: Option<&str>, text: &str) -> Judged<f64> {
     if let Some(number) = decimal::float(text) {
         return Ok(number);
