@@ -22,16 +22,21 @@ def note(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def add_common_arguments(parser):
+def add_place_arguments(parser):
     parser.add_argument("--pinport", type=Path, help="a built pinport (default: built with cargo)")
     parser.add_argument("--scratch", type=Path, help="folder for data and stores (default: the system's for temporary files)")
+
+
+def add_common_arguments(parser):
+    add_place_arguments(parser)
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the report to FILE")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every run to FILE")
 
 
 def build_pinport():
     note("building pinport")
-    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=TOP, check=True)
+    # As scripts/test does: without --workspace cargo would build some dependencies again, with fewer features.
+    subprocess.run(["cargo", "build", "--release", "--locked", "--workspace", "--quiet"], cwd=TOP, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR") or TOP / "target")
     return (TOP / target / "release" / "pinport").resolve()
 
