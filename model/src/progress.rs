@@ -55,9 +55,11 @@ pub struct Baseline {
 
 /// Milliseconds by stage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[allow(missing_docs, reason = "the stages of the pipeline, in order")]
 pub struct StageTimes {
-    pub read: u64,
+    pub fetch: u64,
+    pub decode: u64,
     pub parse: u64,
     pub build: u64,
     pub commit: u64,

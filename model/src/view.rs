@@ -85,9 +85,8 @@ pub struct ObjectView {
 #[allow(missing_docs, reason = "the stages of the pipeline, in order")]
 pub enum StageName {
     Fetch,
+    /// With split: from the bytes of an object to whole records.
     Decode,
-    /// Fetch, decode and split where they are measured as one.
-    Read,
     Parse,
     Build,
     Commit,
@@ -99,7 +98,6 @@ impl StageName {
         match self {
             Self::Fetch => "fetch",
             Self::Decode => "decode",
-            Self::Read => "read",
             Self::Parse => "parse",
             Self::Build => "build",
             Self::Commit => "commit",

@@ -18,8 +18,10 @@ use super::pieces::Pieces;
 /// A CPU or waiting stage whose busy time is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Fetch, decode and split.
-    Read,
+    /// Getting the bytes of objects, and waiting for them.
+    Fetch,
+    /// Decode and split.
+    Decode,
     /// Parse.
     Parse,
     /// Build.
@@ -35,7 +37,7 @@ pub struct JobProgress {
     begun: Instant,
     status: Mutex<JobStatus>,
     counters: [AtomicU64; Counter::LEN],
-    busy: [AtomicU64; 4],
+    busy: [AtomicU64; 5],
     pieces: Mutex<Pieces>,
     /// Blocks that wait for a thread that parses them.
     waiting: AtomicU64,
@@ -226,7 +228,8 @@ impl JobProgress {
             },
             elapsed_ms: self.begun.elapsed().as_millis() as u64,
             busy_ms: StageTimes {
-                read: busy(Stage::Read),
+                fetch: busy(Stage::Fetch),
+                decode: busy(Stage::Decode),
                 parse: busy(Stage::Parse),
                 build: busy(Stage::Build),
                 commit: busy(Stage::Commit),

@@ -4,7 +4,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, mpsc},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     block::Block,
     parse::ParseContext,
-    source::{ObjectReader, Source, SourceError},
+    source::{ObjectReader, ObjectStream, Source, SourceError},
     split::{Cut, ObjectRefused, Split, SplitOptions, Splitter},
 };
 
@@ -92,7 +92,7 @@ impl Reader {
         let mut current = self.begin_piece(number, start.stream);
         let mut begun = false;
         self.progress.set(Counter::SourceBytes, source_bytes);
-        while let Some(object) = self.timed(|| stream.next_object()) {
+        while let Some(object) = self.next_object(&mut stream) {
             let mut object = match object {
                 Ok(object) => object,
                 Err(error) if error.is_object_error() => {
@@ -156,10 +156,16 @@ impl Reader {
                 byte: position.byte + (cut_stream - position.stream),
                 line: position.line.max(1) + lines,
             };
-            match self.timed(|| splitter.next(Some(cut))) {
+            let begun = Instant::now();
+            let split = splitter.next(Some(cut));
+            self.progress.busy(Stage::Decode, begun.elapsed());
+            match split {
                 Ok(Split::NeedInput) => {
                     self.buffers.lock().drain(..).for_each(|buffer| splitter.give_back(buffer));
-                    let read = match self.timed(|| object.read(splitter.space())) {
+                    let begun = Instant::now();
+                    let read = object.read(splitter.space());
+                    self.spent(begun, object.take_waited());
+                    let read = match read {
                         Ok(read) => read,
                         Err(error) if error.is_object_error() => return Ok(Err(error)),
                         Err(error) => return Err(error.into()),
@@ -283,11 +289,21 @@ impl Reader {
         }
     }
 
-    fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
+    fn next_object<'a>(&self, stream: &'a mut ObjectStream) -> Option<Result<ObjectReader<'a>, SourceError>> {
         let begun = Instant::now();
-        let result = work();
-        self.progress.busy(Stage::Read, begun.elapsed());
-        result
+        let mut object = stream.next_object();
+        let waited = match &mut object {
+            Some(Ok(object)) => object.take_waited(),
+            _ => begun.elapsed(),
+        };
+        self.spent(begun, waited);
+        object
+    }
+
+    /// Notes what was done since `begun`: bytes were waited for, and decoded.
+    fn spent(&self, begun: Instant, waited: Duration) {
+        self.progress.busy(Stage::Fetch, waited);
+        self.progress.busy(Stage::Decode, begun.elapsed().saturating_sub(waited));
     }
 }
 

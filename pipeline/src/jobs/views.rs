@@ -84,7 +84,8 @@ impl Totals {
         let (read, bytes) = before.map_or((0, 0), |last| (last.total.read, last.total.bytes));
         self.records += run.parsed.saturating_sub(read);
         self.bytes += run.bytes.saturating_sub(bytes);
-        self.busy_ms.read += run.busy_ms.read;
+        self.busy_ms.fetch += run.busy_ms.fetch;
+        self.busy_ms.decode += run.busy_ms.decode;
         self.busy_ms.parse += run.busy_ms.parse;
         self.busy_ms.build += run.busy_ms.build;
         self.busy_ms.commit += run.busy_ms.commit;
@@ -271,7 +272,9 @@ impl Inner {
             queue_limit: limit as u64,
         };
         let stages = vec![
-            stage(StageName::Read, busy.read, 1, 0, 0),
+            stage(StageName::Fetch, busy.fetch, 1, 0, 0),
+            // On the same thread.
+            stage(StageName::Decode, busy.decode, 0, 0, 0),
             stage(StageName::Parse, busy.parse, threads, parse, waiting),
             // On the same threads, before more is parsed.
             stage(StageName::Build, busy.build, 0, build, 0),

@@ -1,5 +1,7 @@
 //! The raw bytes of objects, one object after the other, whatever they come from.
 
+use std::time::{Duration, Instant};
+
 use pinport_model::PlannedObject;
 
 use super::{
@@ -35,9 +37,10 @@ pub(super) trait Feed: Send {
     fn seek(&mut self, position: u64) -> Result<(), SourceError>;
 }
 
-/// A feed with the first bytes of its object put back.
+/// A feed with the first bytes of its object put back. It measures how long the feed is waited for.
 pub(super) struct Replay {
-    pub(super) feed: Box<dyn Feed>,
+    feed: Box<dyn Feed>,
+    waited: Duration,
     lead: [u8; LEAD],
     from: usize,
     to: usize,
@@ -45,14 +48,24 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn new(feed: Box<dyn Feed>) -> Self {
-        Self { feed, lead: [0; LEAD], from: 0, to: 0 }
+        Self { feed, waited: Duration::ZERO, lead: [0; LEAD], from: 0, to: 0 }
+    }
+
+    /// Goes to the next object.
+    pub(super) fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
+        timed(&mut self.waited, || self.feed.next_object())
+    }
+
+    /// How long the feed was waited for since this was asked last.
+    pub(super) fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 
     /// Reads the first bytes of an object and puts them back.
     pub(super) fn look(&mut self) -> Result<&[u8], SourceError> {
         (self.from, self.to) = (0, 0);
         while self.to < LEAD {
-            let bytes = self.feed.fill()?;
+            let bytes = timed(&mut self.waited, || self.feed.fill())?;
             let count = bytes.len().min(LEAD - self.to);
             if count == 0 {
                 break;
@@ -81,7 +94,7 @@ impl Input for Replay {
         if self.from < self.to {
             return Ok(&self.lead[self.from..self.to]);
         }
-        self.feed.fill()
+        timed(&mut self.waited, || self.feed.fill())
     }
 
     fn consume(&mut self, bytes: usize) {
@@ -95,10 +108,18 @@ impl Input for Replay {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError> {
         let bytes = (self.to - self.from).min(buf.len());
         if bytes == 0 {
-            return self.feed.read(buf);
+            return timed(&mut self.waited, || self.feed.read(buf));
         }
         buf[..bytes].copy_from_slice(&self.lead[self.from..self.from + bytes]);
         self.from += bytes;
         Ok(bytes)
     }
+}
+
+/// Adds the time that `work` takes. Two looks at the clock for some ten thousand bytes or more: they cost nothing.
+fn timed<T>(total: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let result = work();
+    *total += begun.elapsed();
+    result
 }

@@ -1,5 +1,7 @@
 //! The reader's view: objects one after the other, each as decoded bytes up to a verified end.
 
+use std::time::Duration;
+
 use pinport_model::PlannedObject;
 
 use super::{
@@ -47,7 +49,7 @@ impl ObjectStream {
         if self.ended {
             return None;
         }
-        let object = match self.input.feed.next_object() {
+        let object = match self.input.next_object() {
             Some(Ok(object)) => object,
             Some(Err(error)) => {
                 self.start = 0;
@@ -148,6 +150,11 @@ impl ObjectReader<'_> {
         result
     }
 
+    /// How long the store was waited for since this was asked last, the way to this object included.
+    pub fn take_waited(&mut self) -> Duration {
+        self.input.take_waited()
+    }
+
     /// Bytes of the object that were used, as it lies in the store.
     pub fn source_bytes(&self) -> u64 {
         self.current.decoder.source_bytes()
@@ -176,5 +183,56 @@ fn told(fault: Fault, decoder: &Decoder, url: String) -> SourceError {
         Fault::Truncated(reason) => SourceError::Truncated { url, byte, decoded, reason },
         Fault::Corrupt(reason) => SourceError::Corrupt { url, byte, decoded, reason },
         Fault::TooLarge(reason) => SourceError::TooLarge { url, byte, decoded, reason, object: true },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// One object whose bytes take their time.
+    struct Late(Option<PlannedObject>, &'static [u8]);
+
+    const LATE: Duration = Duration::from_millis(3);
+
+    impl Feed for Late {
+        fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
+            self.0.take().map(Ok)
+        }
+
+        fn fill(&mut self) -> Result<&[u8], SourceError> {
+            let begun = Instant::now();
+            while begun.elapsed() < LATE {}
+            Ok(self.1)
+        }
+
+        fn consume(&mut self, bytes: usize) {
+            self.1 = &self.1[bytes..];
+        }
+
+        fn seek(&mut self, _: u64) -> Result<(), SourceError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn waiting_for_the_store_is_told_apart() {
+        let object = PlannedObject { key: "a".into(), size: 12, etag: None, skipped: None };
+        let caps = Caps { decoded: u64::MAX, ratio: u64::MAX, grace: u64::MAX };
+        let feed = Box::new(Late(Some(object), b"first, second"[1..].as_ref()));
+        let mut stream = ObjectStream::new(feed, caps, 0, Box::new(str::to_owned));
+        let begun = Instant::now();
+        let mut reader = stream.next_object().unwrap().unwrap();
+        let look = reader.take_waited();
+        assert!(look >= LATE && look <= begun.elapsed(), "{look:?}");
+        let begun = Instant::now();
+        let mut buf = [0; 64];
+        while reader.read(&mut buf).unwrap() > 0 {}
+        let read = reader.take_waited();
+        // The first bytes were put back: what is waited for is the rest, and the end.
+        assert!(read >= 2 * LATE && read <= begun.elapsed(), "{read:?}");
+        assert_eq!(reader.take_waited(), Duration::ZERO);
     }
 }

@@ -105,7 +105,8 @@ impl Collector for JobMetrics {
         let mut busy =
             encoder.encode_descriptor("stage_busy", help, Some(&Unit::Seconds), MetricType::Counter)?;
         let seconds = |ms: u64| ms as f64 / 1000.0;
-        by(&mut busy, ("stage", "read"), seconds(totals.busy_ms.read))?;
+        by(&mut busy, ("stage", "fetch"), seconds(totals.busy_ms.fetch))?;
+        by(&mut busy, ("stage", "decode"), seconds(totals.busy_ms.decode))?;
         by(&mut busy, ("stage", "parse"), seconds(totals.busy_ms.parse))?;
         by(&mut busy, ("stage", "build"), seconds(totals.busy_ms.build))?;
         by(&mut busy, ("stage", "commit"), seconds(totals.busy_ms.commit))

@@ -250,7 +250,9 @@ impl Feeder<'_> {
             queue_limit: limit as u64,
         };
         vec![
-            stage(StageName::Read, busy.read, 1, 0, 0),
+            stage(StageName::Fetch, busy.fetch, 1, 0, 0),
+            // On the same thread.
+            stage(StageName::Decode, busy.decode, 0, 0, 0),
             stage(StageName::Parse, busy.parse, threads, queues.parse, waiting),
             // On the same threads.
             stage(StageName::Build, busy.build, 0, queues.build, 0),

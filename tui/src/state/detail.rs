@@ -97,8 +97,13 @@ impl Detail {
         let progress = &view.job.progress;
         let busy_ms: Vec<(StageName, u64)> = if view.stages.is_empty() {
             let busy = progress.busy_ms;
-            let names = [StageName::Read, StageName::Parse, StageName::Build, StageName::Commit];
-            names.into_iter().zip([busy.read, busy.parse, busy.build, busy.commit]).collect()
+            vec![
+                (StageName::Fetch, busy.fetch),
+                (StageName::Decode, busy.decode),
+                (StageName::Parse, busy.parse),
+                (StageName::Build, busy.build),
+                (StageName::Commit, busy.commit),
+            ]
         } else {
             view.stages.iter().map(|stage| (stage.stage, stage.busy_ms)).collect()
         };

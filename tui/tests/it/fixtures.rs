@@ -68,10 +68,11 @@ pub(crate) fn job(number: u64, status: JobStatus, seconds: u64) -> JobView {
             before: Default::default(),
             elapsed_ms: seconds * 1000,
             busy_ms: StageTimes {
-                read: seconds * 300,
-                parse: seconds * 1800,
-                build: seconds * 900,
-                commit: seconds * 200,
+                fetch: seconds * 250,
+                decode: seconds * 400,
+                parse: seconds * 1900,
+                build: seconds * 700,
+                commit: seconds * 150,
             },
         },
         error: (status == JobStatus::Failed)
