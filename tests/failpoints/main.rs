@@ -5,9 +5,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+#[path = "../it/http.rs"]
+mod http;
 mod imports;
 mod list;
 mod server;
+#[path = "../it/serving.rs"]
+#[allow(dead_code, reason = "the other test binary uses the rest")]
+mod serving;
 #[path = "../it/support.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod support;

@@ -1,64 +1,33 @@
 //! The server: what it has answered holds after an abort at any boundary, and what it has not is whole or absent.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-    process::{Child, Stdio},
-    time::Instant,
-};
+use std::{fs, time::Instant};
 
 use serde_json::Value;
 
-use crate::{Passed, abort_at, list, list::In, passed, support::*, times};
+use crate::{Passed, abort_at, list, list::In, passed, serving::Serving, support::*, times};
 
 const SAMPLE: &str = "--rows 1500 --bad 2% --format csv";
 /// Pieces take this long, so that a job still runs when it is paused or cancelled.
 const SLOW: &str = "piece.begun=sleep(15)";
 
-/// A server that runs until this is dropped.
-struct Serving {
-    child: Child,
-    address: String,
-}
+/// A server that may be gone at any time.
+struct Server(Serving);
 
-impl Serving {
+impl Server {
+    /// None if it ends before it listens.
     fn start(lab: &Lab, data: &str, failing: &str, trail: Option<&str>) -> Option<Self> {
-        let mut serve = lab.pinport_with(data, &["serve", "--listen", "127.0.0.1:0"]);
+        let mut serve = lab.pinport_with(data, &["serve"]);
         serve.command.env("FAILPOINTS", failing).env("PINPORT_PIECE", "16");
         if let Some(trail) = trail {
             serve.command.env("PINPORT_BOUNDARIES", lab.path(trail));
         }
-        serve.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = serve.command.spawn().unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("http://") {
-            line.clear();
-            if said.read_line(&mut line).unwrap() == 0 {
-                child.wait().unwrap();
-                return None;
-            }
-        }
-        let url = line.split([' ', ',']).find_map(|word| word.split_once("http://")).unwrap().1;
-        let address = url.trim_matches(|char: char| !char.is_ascii_digit()).to_owned();
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Some(Self { child, address })
+        Serving::spawn(serve).ok().map(Self)
     }
 
     /// The status and the body of the answer, if one came.
     fn ask(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, Value)> {
-        let mut stream = TcpStream::connect(&self.address).ok()?;
-        let (address, length) = (&self.address, body.len());
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-        );
-        stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, serde_json::from_str(body).unwrap_or_default()))
+        let reply = self.0.send(method, path, "", body).ok()?;
+        Some((reply.status, serde_json::from_slice(&reply.body).unwrap_or_default()))
     }
 
     fn upload(&self, rows: &[u8], segment: &str) -> Option<String> {
@@ -96,20 +65,6 @@ impl Serving {
             std::thread::yield_now();
         }
     }
-
-    /// Ends it in good order; whether it did.
-    fn stop(mut self) -> bool {
-        // SAFETY: the child was not waited for, so its id is its own.
-        unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGTERM) };
-        self.child.wait().unwrap().success()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn status(job: &Value) -> &str {
@@ -131,7 +86,7 @@ struct Answered {
 }
 
 /// Uploads a file, pauses and resumes its job, uploads another, cancels its job: as far as the server lives.
-fn session(server: &Serving, rows: &[u8], answered: &mut Answered) -> Option<()> {
+fn session(server: &Server, rows: &[u8], answered: &mut Answered) -> Option<()> {
     let first = server.upload(rows, "one")?;
     answered.first = Some(first.clone());
     answered.paused = server.change(&first, "pause")?;
@@ -148,7 +103,7 @@ fn session(server: &Serving, rows: &[u8], answered: &mut Answered) -> Option<()>
 
 /// Starts a server behind an abort and looks whether all it had answered holds.
 fn look(lab: &Lab, data: &str, answered: &Answered, expected: &Value, what: &str) {
-    let server = Serving::start(lab, data, "", None).unwrap_or_else(|| panic!("{what}: it does not start"));
+    let server = Server::start(lab, data, "", None).unwrap_or_else(|| panic!("{what}: it does not start"));
     for id in [&answered.first, &answered.second].into_iter().flatten() {
         assert_eq!(server.job(id).unwrap()["id"], **id, "{what}: a job that was answered is there");
     }
@@ -177,7 +132,7 @@ fn look(lab: &Lab, data: &str, answered: &Answered, expected: &Value, what: &str
     }
     let known: Vec<String> =
         server.jobs().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect();
-    assert!(server.stop(), "{what}: it does not end in good order");
+    server.0.stop();
     for folder in job_folders(&lab.path(data)) {
         let id = folder.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(known.contains(&id), "{what}: a folder is left of no job: {}", folder.display());
@@ -190,7 +145,7 @@ fn a_server_survives_an_abort_at_every_boundary() {
     let lab = Lab::new();
     let rows = lab.sample(SAMPLE);
     let expected = lab.sample_tally(SAMPLE);
-    let server = Serving::start(&lab, "whole", SLOW, Some("trail")).unwrap();
+    let server = Server::start(&lab, "whole", SLOW, Some("trail")).unwrap();
     let mut answered = Answered::default();
     session(&server, &rows, &mut answered).unwrap();
     assert!(answered.paused && answered.resumed && answered.cancelled, "{answered:?}");
@@ -201,7 +156,7 @@ fn a_server_survives_an_abort_at_every_boundary() {
         assert!(begun.elapsed() < PATIENCE, "it does not settle");
         std::thread::yield_now();
     }
-    assert!(server.stop());
+    server.0.stop();
     let passed: Passed = passed(&trail);
     let mut random = Random::seeded("aborts of a server");
     let mut aborts = 0;
@@ -213,11 +168,11 @@ fn a_server_survives_an_abort_at_every_boundary() {
             let data = format!("data-{aborts}");
             let failing = format!("{SLOW};{}", abort_at(name, n));
             let mut answered = Answered::default();
-            let mut server = Serving::start(&lab, &data, &failing, None).unwrap();
+            let mut server = Server::start(&lab, &data, &failing, None).unwrap();
             if session(&server, &rows, &mut answered).is_some() {
                 // What comes behind the last answer: the store settles, and the process ends there.
                 let begun = Instant::now();
-                while server.child.try_wait().unwrap().is_none() {
+                while server.0.child.try_wait().unwrap().is_none() {
                     assert!(begun.elapsed() < PATIENCE, "{what}: it does not abort");
                     std::thread::yield_now();
                 }

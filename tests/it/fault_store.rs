@@ -25,6 +25,11 @@ impl Ask {
         self.target.contains("list-type=2")
     }
 
+    /// Whether it is for a page behind the first one of a listing.
+    pub(crate) fn is_next_page(&self) -> bool {
+        self.is_list() && self.target.contains("continuation-token=")
+    }
+
     /// Whether it is for bytes of this object.
     pub(crate) fn is_of(&self, key: &str) -> bool {
         !self.is_list() && self.target.ends_with(key)
@@ -44,6 +49,8 @@ pub(crate) enum Answer {
     Error(u16, Option<(&'static str, String)>, &'static str),
     /// This body with status 200.
     Body(String),
+    /// What is right, a listing in two pages.
+    Paged,
     /// Nothing, until the client gives up.
     Silence,
     /// The connection is closed.
@@ -137,6 +144,11 @@ impl Shared {
                     let body = format!("<Error><Code>{code}</Code><Message>scripted</Message></Error>");
                     send(&mut socket, &ask, &(status, header.into_iter().collect(), body.into_bytes()))?;
                 }
+                Answer::Paged if ask.is_list() => {
+                    let page = self.page(ask.is_next_page());
+                    send(&mut socket, &ask, &(200, vec![], page.into_bytes()))?;
+                }
+                Answer::Paged => send(&mut socket, &ask, &self.right(&ask, "e"))?,
                 Answer::Body(body) => send(&mut socket, &ask, &(200, vec![], body.into_bytes()))?,
                 Answer::Silence => {
                     let _ = socket.read(&mut [0; 1]);
@@ -152,6 +164,16 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// The first page of a listing, which has one object, or the second, which has the others.
+    fn page(&self, is_next: bool) -> String {
+        let objects = self.objects.iter().map(|(key, body)| (&**key, body.len()));
+        if is_next {
+            return listing(objects.skip(1));
+        }
+        let more = "<IsTruncated>true</IsTruncated><NextContinuationToken>next</NextContinuationToken>";
+        listing(objects.take(1)).replace("<IsTruncated>false</IsTruncated>", more)
     }
 
     fn right(&self, ask: &Ask, tag: &str) -> Said {

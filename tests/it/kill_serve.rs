@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{live::*, support::*};
+use crate::{serving::Serving, support::*};
 
 const CONFIG: &str = "[jobs]\npiece_kib = 150\n";
 /// Rows of each job; different seeds, so that the jobs do not touch each other's endpoints and users.
@@ -36,7 +36,7 @@ fn write_objects(lab: &Lab) {
 }
 
 /// Sends the request of a job, as an SDK sends each of its tries; gives the job's id.
-fn post(server: &Live, lab: &Lab, app: &str, format: &str, call: &str) -> io::Result<String> {
+fn post(server: &Serving, lab: &Lab, app: &str, format: &str, call: &str) -> io::Result<String> {
     let body = json!({
         "Format": format.to_uppercase(), "RoleArn": "role", "DefineSegment": true, "SegmentName": format,
         "S3Url": format!("file://{}", lab.path(&format!("in/{format}")).display()),
@@ -53,7 +53,7 @@ fn post(server: &Live, lab: &Lab, app: &str, format: &str, call: &str) -> io::Re
 }
 
 /// Whether all jobs have ended; an error when the server is gone.
-fn have_ended(server: &Live, app: &str, jobs: usize) -> io::Result<bool> {
+fn have_ended(server: &Serving, app: &str, jobs: usize) -> io::Result<bool> {
     let reply = server.send("GET", &format!("/v1/apps/{app}/jobs/import"), "", b"")?;
     if reply.status == 503 {
         return Err(io::ErrorKind::ConnectionRefused.into());
@@ -74,7 +74,7 @@ struct Outcome {
 }
 
 /// The outcome of both jobs; ends the server.
-fn outcomes(server: Live, lab: &Lab, data: &str, app: &str, jobs: &[String; 2]) -> [Outcome; 2] {
+fn outcomes(server: Serving, lab: &Lab, data: &str, app: &str, jobs: &[String; 2]) -> [Outcome; 2] {
     let list = server.get(&format!("/v1/apps/{app}/jobs/import")).json();
     assert_eq!(list["Item"].as_array().unwrap().len(), 2, "a request sent again made another job: {list}");
     let mut seen = jobs.each_ref().map(|job| {
@@ -124,12 +124,12 @@ fn jobs_of_a_killed_server_end_as_if_left_alone() {
     let lab = Lab::new();
     write_objects(&lab);
     // All rounds begin with the same application, so that derived ids are the same too.
-    let server = Live::start(&lab, "base", CONFIG);
+    let server = Serving::start_in(&lab, "base", CONFIG);
     let app = server.app("default");
     server.stop();
 
     copy_folder(&lab.path("base"), &lab.path("whole"));
-    let server = Live::start(&lab, "whole", CONFIG);
+    let server = Serving::start_in(&lab, "whole", CONFIG);
     let begun = Instant::now();
     let jobs = SAMPLES.map(|(format, _)| post(&server, &lab, &app, format, "whole").unwrap());
     for job in &jobs {
@@ -155,7 +155,7 @@ fn jobs_of_a_killed_server_end_as_if_left_alone() {
         copy_folder(&lab.path("base"), &lab.path(&data));
         let mut jobs: [Option<String>; 2] = [None, None];
         let server = loop {
-            let server = Live::start(&lab, &data, CONFIG);
+            let server = Serving::start_in(&lab, &data, CONFIG);
             // Some fall into the recovery from the one before; when there were enough, it is left alone.
             let most = if random.below(4) == 0 { 40 } else { took };
             let in_order = random.below(5) == 0;

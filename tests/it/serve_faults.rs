@@ -4,12 +4,13 @@
 use std::{
     collections::BTreeMap,
     net::TcpListener,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use crate::{fault_store::*, live::*, support::*};
+use crate::{fault_store::*, http::Reply, serving::Serving, support::*};
 
 const SECRET: &str = "canary-of-a-secret";
 /// Rows of an object, and how many of both fail.
@@ -19,7 +20,7 @@ const ROWS: u64 = 3000;
 struct House {
     lab: Lab,
     store: FaultStore,
-    server: Live,
+    server: Serving,
     app: String,
 }
 
@@ -34,7 +35,7 @@ impl House {
              secret_access_key = \"{SECRET}\"\n",
             store.url()
         );
-        let server = Live::start(&lab, "data", &config);
+        let server = Serving::start_in(&lab, "data", &config);
         let app = server.app("default");
         Self { lab, store, server, app }
     }
@@ -237,6 +238,54 @@ fn passing_faults_leave_no_trace_in_a_job() {
         house.completed(&job, what);
         assert!(house.store.requests() > 6, "{what}");
     }
+}
+
+/// Half of a listing is never taken for the whole.
+#[test]
+fn a_listing_whose_second_page_fails_is_whole_or_nothing() {
+    let house = House::new();
+    type Fault = fn() -> Answer;
+    let passing: [(&str, Fault); 5] = [
+        ("503", || Answer::Error(503, Some(("Retry-After", "0".into())), "SlowDown")),
+        ("500", || Answer::Error(500, None, "InternalError")),
+        ("closed", || Answer::Close),
+        ("cut off", || Answer::Cut),
+        ("no listing", || Answer::Body("<ListBucketResult><IsTruncated>".into())),
+    ];
+    for (what, fault) in passing {
+        let failed = AtomicUsize::new(0);
+        house.store.script(move |ask| {
+            if ask.is_next_page() && failed.fetch_add(1, Ordering::SeqCst) < 2 {
+                fault()
+            } else {
+                Answer::Paged
+            }
+        });
+        house.completed(&house.created(what), what);
+    }
+    let jobs = house.jobs();
+    let lasting: [(&str, Fault, &str); 3] = [
+        ("denied", || Answer::Error(403, None, "AccessDenied"), "AccessDenied"),
+        ("expired", || Answer::Error(400, None, "ExpiredToken"), "ExpiredToken"),
+        ("bucket gone", || Answer::Error(404, None, "NoSuchBucket"), "no bucket"),
+    ];
+    for (what, fault, word) in lasting {
+        house.store.script(move |ask| if ask.is_next_page() { fault() } else { Answer::Paged });
+        let message = house.refused(what);
+        assert!(message.contains(word), "{what}: {message}");
+    }
+    assert_eq!(house.jobs(), jobs, "what was refused left a job");
+    // The look lists both pages, the job only the first.
+    let lists = AtomicUsize::new(0);
+    house.store.script(move |ask| match ask.is_next_page() && lists.fetch_add(1, Ordering::SeqCst) > 0 {
+        true => Answer::Error(403, None, "AccessDenied"),
+        false => Answer::Paged,
+    });
+    let job = house.created("denied later");
+    let ended = house.ended(&job);
+    assert_eq!((&ended["JobStatus"], &ended["TotalProcessed"]), (&json!("FAILED"), &json!(0)), "{ended}");
+    assert!(house.error(&job).contains("AccessDenied"), "{}", house.error(&job));
+    no_secret(&house);
 }
 
 #[test]

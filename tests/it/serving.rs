@@ -1,21 +1,24 @@
 //! The real server on a port of its own, for tests that look at it from outside.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
+    io::{self, BufRead as _, BufReader},
     path::Path,
     process::{Child, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, mpsc},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::{
+    http::{self, Reply},
+    support::*,
+};
 
 /// A server that runs until this is dropped.
 pub(crate) struct Serving {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) url: String,
     log: Arc<Log>,
     reader: Option<JoinHandle<()>>,
@@ -42,17 +45,33 @@ impl Serving {
     /// The same reading what is in a folder.
     pub(crate) fn start_rooted(lab: &Lab, configuration: &str, root: &Path, more: &[&str]) -> Self {
         lab.write("pinport.toml", configuration);
+        let serve = lab.pinport(&["serve", "--local-root", root.to_str().unwrap()]);
+        Self::spawn(serve.args(more)).unwrap_or_else(|log| panic!("it does not say where it listens: {log}"))
+    }
+
+    /// With a data folder and a configuration of its own.
+    pub(crate) fn start_in(lab: &Lab, data: &str, configuration: &str) -> Self {
+        let root = lab.path("");
+        let configuration = lab.write(&format!("{data}.toml"), configuration);
         let serve =
-            lab.pinport(&["serve", "--listen", "127.0.0.1:0", "--local-root", root.to_str().unwrap()]);
-        let mut command = serve.args(more).command;
+            ["serve", "--config", configuration.to_str().unwrap(), "--local-root", root.to_str().unwrap()];
+        let serve = lab.pinport_with(data, &serve);
+        Self::spawn(serve).unwrap_or_else(|log| panic!("it does not say where it listens: {log}"))
+    }
+
+    /// Starts `pinport serve` on a port of its own; what it said if it ended instead.
+    pub(crate) fn spawn(serve: Run) -> Result<Self, String> {
+        let mut command = serve.args(["--listen", "127.0.0.1:0"]).command;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let (mut text, mut url) = (String::new(), None);
         while url.is_none() {
             let begun = text.len();
-            let read = said.read_line(&mut text).unwrap();
-            assert!(read > 0, "it does not say where it listens: {text}");
+            if said.read_line(&mut text).unwrap() == 0 {
+                child.wait().unwrap();
+                return Err(text);
+            }
             let mut words = text[begun..].split([' ', ',']);
             url = words.find(|word| word.starts_with("http")).map(str::to_owned);
         }
@@ -60,6 +79,7 @@ impl Serving {
         let log = Arc::new(Log { text: Mutex::new(text), more: Condvar::new() });
         let reader = {
             let log = Arc::clone(&log);
+            // What it logs must not fill the pipe.
             std::thread::spawn(move || {
                 let mut line = String::new();
                 while said.read_line(&mut line).is_ok_and(|read| read > 0) {
@@ -69,7 +89,12 @@ impl Serving {
                 }
             })
         };
-        Self { child, url, log, reader: Some(reader) }
+        Ok(Self { child, url, log, reader: Some(reader) })
+    }
+
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.text.lock().unwrap().clone()
     }
 
     /// Whether its log has these words.
@@ -91,14 +116,36 @@ impl Serving {
         assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
     }
 
-    /// Stops it in good order; gives its log.
-    pub(crate) fn stop(mut self) -> String {
-        self.signal(libc::SIGTERM);
+    /// Sends a signal when the time has come, unless that is called off before.
+    pub(crate) fn signal_after(&self, time: Duration, signal: i32) -> Fuse {
+        let id = self.child.id().cast_signed();
+        let (call_off, called_off) = mpsc::sync_channel(1);
+        let thread = std::thread::spawn(move || {
+            if called_off.recv_timeout(time) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // SAFETY: the child is not waited for while a fuse burns, so its id is its own.
+                assert_eq!(unsafe { libc::kill(id, signal) }, 0);
+                return true;
+            }
+            false
+        });
+        Fuse { call_off, thread }
+    }
+
+    /// Waits for its end, which must be this one: an exit code, or none after a kill. Gives its log.
+    #[track_caller]
+    pub(crate) fn wait(mut self, code: Option<i32>) -> String {
         let status = self.child.wait().unwrap();
         self.reader.take().unwrap().join().unwrap();
         let log = std::mem::take(&mut *self.log.text.lock().unwrap());
-        assert_eq!(status.code(), Some(0), "{log}");
+        assert_eq!(status.code(), code, "{log}");
         log
+    }
+
+    /// Stops it in good order; gives its log.
+    #[track_caller]
+    pub(crate) fn stop(self) -> String {
+        self.signal(libc::SIGTERM);
+        self.wait(Some(0))
     }
 
     /// With a certificate for `localhost`, which is the file `server.crt` of the lab.
@@ -119,41 +166,60 @@ impl Serving {
         serving
     }
 
-    /// Sends a request without a signature; gives status and body.
+    /// Sends a request without a signature; an error if the server is not there or goes away.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> io::Result<Reply> {
+        http::send(self.url.strip_prefix("http://").unwrap(), method, path, headers, body)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, "", b"").unwrap()
+    }
+
+    /// Sends JSON, if any; gives status and body.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, String) {
-        let address = self.url.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
         let body = body.map(Value::to_string).unwrap_or_default();
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        let reply = self.send(method, path, "", body.as_bytes()).unwrap();
+        (reply.status, String::from_utf8(reply.body).unwrap())
     }
 
     /// Posts JSON and reads the answer's, which must be a 201.
+    #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
-        let (status, body) = self.ask("POST", path, Some(body));
-        assert_eq!(status, 201, "{body}");
-        serde_json::from_str(&body).unwrap()
+        let reply = self.send("POST", path, "", body.to_string().as_bytes()).unwrap();
+        assert_eq!(reply.status, 201, "{}", String::from_utf8_lossy(&reply.body));
+        reply.json()
+    }
+
+    /// Makes an application; gives its id.
+    #[track_caller]
+    pub(crate) fn app(&self, name: &str) -> String {
+        self.post("/v1/apps", &json!({ "Name": name }))["Id"].as_str().unwrap().to_owned()
+    }
+
+    /// A job when it has ended.
+    #[track_caller]
+    pub(crate) fn ended(&self, app: &str, job: &str) -> Value {
+        let (_keep, never) = mpsc::sync_channel::<()>(1);
+        let begun = Instant::now();
+        loop {
+            let found = self.get(&format!("/v1/apps/{app}/jobs/import/{job}")).json();
+            if ["COMPLETED", "FAILED", "CANCELLED"].map(Value::from).contains(&found["JobStatus"]) {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end: {found}\n{}", self.log());
+            let _ = never.recv_timeout(Duration::from_millis(5));
+        }
     }
 
     /// Makes an import of a file of the lab into the application `shop`; gives its id.
     pub(crate) fn import(&self, lab: &Lab, file: &str) -> String {
         // The first import makes it; a second one is told that it is there.
-        self.ask("POST", "/v1/apps", Some(&serde_json::json!({ "Name": "shop" })));
-        let (_, apps) = self.ask("GET", "/v1/apps", None);
-        let apps: Value = serde_json::from_str(&apps).unwrap();
+        self.ask("POST", "/v1/apps", Some(&json!({ "Name": "shop" })));
+        let apps = self.get("/v1/apps").json();
         let app = apps["Item"].as_array().unwrap().iter().find(|app| app["Name"] == "shop").unwrap();
         let path = format!("/v1/apps/{}/jobs/import", app["Id"].as_str().unwrap());
         let url = format!("file://{}", lab.path(file).display());
-        let body = serde_json::json!({ "Format": "JSON", "S3Url": url, "RoleArn": "role" });
+        let body = json!({ "Format": "JSON", "S3Url": url, "RoleArn": "role" });
         self.post(&path, &body)["Id"].as_str().unwrap().to_owned()
     }
 }
@@ -162,5 +228,19 @@ impl Drop for Serving {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A signal that is on its way.
+pub(crate) struct Fuse {
+    call_off: mpsc::SyncSender<()>,
+    thread: JoinHandle<bool>,
+}
+
+impl Fuse {
+    /// Calls it off; whether it was too late.
+    pub(crate) fn put_out(self) -> bool {
+        let _ = self.call_off.send(());
+        self.thread.join().unwrap()
     }
 }
