@@ -80,6 +80,17 @@ impl Principal {
         if self.read_only { Err(read_only()) } else { Ok(id) }
     }
 
+    /// An error unless the caller sees every application: for what counts them together.
+    pub fn check_all(&self, what: &str) -> Result<(), ApiError> {
+        match &self.applications {
+            Applications::All => Ok(()),
+            Applications::Only(_) => Err(ApiError::forbidden(format!(
+                "{what} of all applications, and this key has a fixed list of them. A key with `read_only` and no \
+                 `applications` may read them."
+            ))),
+        }
+    }
+
     /// An error unless the caller may make new applications.
     pub fn check_create(&self) -> Result<(), ApiError> {
         match (self.read_only, self.may_create()) {

@@ -44,13 +44,13 @@ fn tenants_see_their_own_and_foreign_looks_like_absent() {
     let auditor = Principal::new("auditor", Applications::All, true);
     let tenant = Principal::new("tenant", only(), false);
     let reader = Principal::new("reader", only(), true);
-    // Who; may read mine, write mine, read theirs, write theirs, create.
+    // Who; may read mine, write mine, read theirs, write theirs, create, read what counts all of them.
     for (who, expected) in [
-        (&Principal::anybody(), [true, true, true, true, true]),
-        (&all, [true, true, true, true, true]),
-        (&auditor, [true, false, true, false, false]),
-        (&tenant, [true, true, false, false, false]),
-        (&reader, [true, false, false, false, false]),
+        (&Principal::anybody(), [true, true, true, true, true, true]),
+        (&all, [true, true, true, true, true, true]),
+        (&auditor, [true, false, true, false, false, true]),
+        (&tenant, [true, true, false, false, false, false]),
+        (&reader, [true, false, false, false, false, false]),
     ] {
         let got = [
             who.may_read(&mine),
@@ -58,6 +58,7 @@ fn tenants_see_their_own_and_foreign_looks_like_absent() {
             who.may_read(&theirs),
             who.may_write(&theirs),
             who.may_create(),
+            who.check_all("Metrics are").is_ok(),
         ];
         assert_eq!(got, expected, "{who:?}");
         assert_eq!(who.check_create().is_ok(), expected[4]);

@@ -25,7 +25,8 @@ pub(super) fn add(routes: &mut Routes) {
         Ok(()) => Ok(Response::bytes("text/plain; charset=utf-8", "ok\n")),
         Err(reason) => Err(ApiError::unavailable(sentence(&reason), Duration::from_secs(5))),
     });
-    routes.blocking(Route::new("GET", "/metrics", "Metrics"), |api, _| {
+    routes.blocking(Route::new("GET", "/metrics", "Metrics"), |api, request| {
+        request.principal().check_all("Metrics are")?;
         let ours = api.metrics.encode().map_err(ApiError::internal)?;
         let mut text = ours.strip_suffix("# EOF\n").unwrap_or(&ours).to_owned();
         let mut registry = Registry::default();
