@@ -1,7 +1,11 @@
 //! `/openapi.json`: built from the table of routes itself, so that no route can be missing from it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+mod schemas;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use serde_json::{Value, json};
 
@@ -121,7 +125,7 @@ fn told(name: &str) -> Option<Told> {
     })
 }
 
-fn build(routes: impl Iterator<Item = Route>) -> Value {
+pub(super) fn build(routes: impl Iterator<Item = Route>) -> Value {
     let mut paths: BTreeMap<&str, serde_json::Map<String, Value>> = BTreeMap::new();
     for route in routes {
         let told = told(route.name);
@@ -135,8 +139,12 @@ fn build(routes: impl Iterator<Item = Route>) -> Value {
             json!({ "name": name, "in": "query", "description": help, "schema": { "type": "string" } })
         });
         let mut success = json!({ "description": told.summary });
+        let (answer, body) = schemas::of(route.name);
         if told.status != 204 {
-            success["content"] = json!({ told.content: {} });
+            // Of lines and of events, this is each one.
+            let key = if told.content == JSON { "schema" } else { "x-item-schema" };
+            let content = answer.map_or_else(|| json!({}), |name| json!({ key: schemas::named(name) }));
+            success["content"] = json!({ told.content: content });
         }
         let mut operation = json!({
             "operationId": route.name,
@@ -151,8 +159,11 @@ fn build(routes: impl Iterator<Item = Route>) -> Value {
             operation["security"] = json!([]);
         }
         if matches!(route.method, "POST" | "PUT") && told.status != 200 {
-            let content = if route.name == "UploadFile" { "application/octet-stream" } else { JSON };
-            operation["requestBody"] = json!({ "required": true, "content": { content: {} } });
+            let content = match body {
+                Some(name) => json!({ JSON: { "schema": schemas::named(name) } }),
+                None => json!({ "application/octet-stream": {} }),
+            };
+            operation["requestBody"] = json!({ "required": true, "content": content });
         }
         paths.entry(route.pattern).or_default().insert(route.method.to_ascii_lowercase(), operation);
     }
@@ -175,13 +186,10 @@ fn build(routes: impl Iterator<Item = Route>) -> Value {
             "responses": {
                 "Error": {
                     "description": "What went wrong; x-amzn-ErrorType has its name",
-                    "content": { JSON: { "schema": {
-                        "type": "object",
-                        "required": ["RequestID", "Message"],
-                        "properties": { "RequestID": { "type": "string" }, "Message": { "type": "string" } },
-                    } } },
+                    "content": { JSON: { "schema": schemas::named("MessageBody") } },
                 },
             },
+            "schemas": schemas::all(),
         },
     })
 }

@@ -1,0 +1,221 @@
+//! What bodies hold, for `/openapi.json`. Written down here in a short form, in one line or a few for each shape; the
+//! tests of the operations hold every answer against it, so that a member that is added and not told fails them.
+
+use pinport_model::{Channel, EndpointStatus, FailureCode, Format, JobStatus, OptOut};
+use serde_json::{Map, Value, json};
+
+/// `name: type` of each member, `name?` of one that may be absent. A type is a name, `[type]`, `{type}` for a map by
+/// names, `type|null`.
+const OBJECTS: &[(&str, &str)] = &[
+    // The service model's.
+    ("MessageBody", "RequestID: string, Message: string"),
+    ("CreateApplicationRequest", "Name: string, tags?: {string}"),
+    ("ApplicationResponse", "Arn: string, CreationDate: time, Id: string, Name: string, tags?: {string}"),
+    ("ApplicationsResponse", "Item: [ApplicationResponse], NextToken?: string"),
+    (
+        "ImportJobRequest",
+        "DefineSegment?: boolean, ExternalId?: string, Format: string, RegisterEndpoints?: boolean, RoleArn: string, \
+         S3Url: string, SegmentId?: string, SegmentName?: string",
+    ),
+    (
+        "ImportJobResource",
+        "DefineSegment: boolean, ExternalId: string, Format: Format, RegisterEndpoints: boolean, RoleArn: string, \
+         S3Url: string, SegmentId?: string, SegmentName?: string",
+    ),
+    (
+        "ImportJobResponse",
+        "ApplicationId: string, CompletedPieces: int32, CompletionDate?: time, CreationDate: time, \
+         Definition: ImportJobResource, FailedPieces: int32, Failures: [string], Id: string, JobStatus: JobStatus, \
+         TotalFailures: int32, TotalPieces: int32, TotalProcessed: int32, Type: string",
+    ),
+    ("ImportJobsResponse", "Item: [ImportJobResponse], NextToken?: string"),
+    (
+        "SegmentImportResource",
+        "ChannelCounts: {int32}, ExternalId: string, Format: Format, RoleArn: string, S3Url: string, Size: int32",
+    ),
+    (
+        "SegmentResponse",
+        "ApplicationId: string, Arn: string, CreationDate: time, Id: string, ImportDefinition?: SegmentImportResource, \
+         LastModifiedDate: time, Name: string, SegmentType: string, Version: int32, tags?: {string}",
+    ),
+    ("SegmentsResponse", "Item: [SegmentResponse], NextToken?: string"),
+    (
+        "EndpointDemographic",
+        "AppVersion?: string, Locale?: string, Make?: string, Model?: string, ModelVersion?: string, \
+         Platform?: string, PlatformVersion?: string, Timezone?: string",
+    ),
+    (
+        "EndpointLocation",
+        "City?: string, Country?: string, Latitude?: number, Longitude?: number, PostalCode?: string, Region?: string",
+    ),
+    ("EndpointUser", "UserAttributes?: {[string]}, UserId?: string"),
+    (
+        "EndpointRequest",
+        "Address?: string, Attributes?: {[string]}, ChannelType?: string, Demographic?: EndpointDemographic, \
+         EffectiveDate?: string, EndpointStatus?: string, Location?: EndpointLocation, Metrics?: {number}, \
+         OptOut?: string, RequestId?: string, User?: EndpointUser",
+    ),
+    (
+        "EndpointBatchItem",
+        "Id: string, Address?: string, Attributes?: {[string]}, ChannelType?: string, \
+         Demographic?: EndpointDemographic, EffectiveDate?: string, EndpointStatus?: string, \
+         Location?: EndpointLocation, Metrics?: {number}, OptOut?: string, RequestId?: string, User?: EndpointUser",
+    ),
+    ("EndpointBatchRequest", "Item: [EndpointBatchItem]"),
+    (
+        "EndpointResponse",
+        "Address?: string, ApplicationId: string, Attributes?: {[string]}, ChannelType?: ChannelType, \
+         CohortId: string, CreationDate: time, Demographic?: EndpointDemographic, EffectiveDate: string, \
+         EndpointStatus: EndpointStatus, Id: string, Location?: EndpointLocation, Metrics?: {number}, OptOut: OptOut, \
+         RequestId?: string, User?: EndpointUser",
+    ),
+    ("EndpointsResponse", "Item: [EndpointResponse]"),
+    ("TagsModel", "tags: {string}"),
+    // pinport's own.
+    (
+        "Progress",
+        "job: string, status: JobStatus, source_bytes: count, source_total: count, bytes: count, parsed: count, \
+         registered: count, failed: count, pieces_done: count, pieces_failed: count, pieces_total: count, \
+         objects_done: count, objects_total: count, before: Baseline, elapsed_ms: count, busy_ms: StageTimes",
+    ),
+    ("Baseline", "source_bytes: count, bytes: count, parsed: count"),
+    ("StageTimes", "fetch: count, decode: count, parse: count, build: count, commit: count"),
+    (
+        "Job",
+        "id: string, application: string, application_name: string, source: string, format: Format, \
+         segment_name?: string, created: time, completed?: time, paused: boolean, progress: Progress, error?: string",
+    ),
+    ("Jobs", "jobs: [Job], next_token?: string"),
+    (
+        "RecordLimits",
+        "max_line: count, max_depth: count, max_columns: count, max_attributes: count, max_name: count, \
+         max_value: count, max_values: count, max_id: count, max_endpoint: count",
+    ),
+    ("FailureBudget", "Count?: count, Percent?: number"),
+    (
+        "Definition",
+        "application: string, source: string, source_text: string, format: Format, register_endpoints: boolean, \
+         segment: string|null, segment_name: string|null, role_arn: string|null, external_id: string|null, \
+         piece_bytes: count, limits: RecordLimits, max_failures: FailureBudget|null",
+    ),
+    ("PieceRun", "state: string, count: count"),
+    ("FailureClass", "code: FailureCode, member?: string, count: count, example: string"),
+    (
+        "Failure",
+        "object: string, line: count, byte: count, column?: count, code: FailureCode, member?: string, message: string",
+    ),
+    ("ObjectTally", "object: count, read: count, failed: count, bytes: count, complete: boolean"),
+    ("Object", "name: string, size: count, skipped?: string, tally: ObjectTally"),
+    ("Stage", "stage: string, busy_ms: count, threads: count, queued: count, queue_limit: count"),
+    ("HistoryPoint", "time: time, records: count, bytes: count, failed: count"),
+    (
+        "JobDetail",
+        "job: Job, definition: Definition, pieces: [PieceRun], classes: [FailureClass], failures: [Failure], \
+         objects: [Object], skipped: count, resumed: count, warnings: [string], stages: [Stage], \
+         history: [HistoryPoint]",
+    ),
+    ("Application", "id: string, name: string, created: time, tags: {string}"),
+    ("SegmentLayer", "number: count, job: string, copies: boolean"),
+    (
+        "SegmentVersion",
+        "version: count, created: time, layers: [SegmentLayer], job: string, source: string, format: Format, \
+         size: count, channels: [count], partial: boolean",
+    ),
+    (
+        "Segment",
+        "id: string, application: string, name: string, created: time, modified: time, tags: {string}, \
+         versions: [SegmentVersion], next_layer: count, open_layers: [SegmentLayer]",
+    ),
+    ("Segments", "segments: [Segment], next_token?: string"),
+    ("Happening", "time: time, job?: string, text: string"),
+    (
+        "Sample",
+        "sequence: count, time: time, jobs: [Job], jobs_total: count, bytes_in_flight: count, \
+         bytes_in_flight_limit: count, happenings: [Happening]",
+    ),
+];
+
+/// The shapes of an operation's answer and of its request's body, where they are JSON: of lines and of events, of
+/// each one.
+pub(super) fn of(operation: &str) -> (Option<&'static str>, Option<&'static str>) {
+    match operation {
+        "CreateApp" => (Some("ApplicationResponse"), Some("CreateApplicationRequest")),
+        "GetApps" => (Some("ApplicationsResponse"), None),
+        "GetApp" | "DeleteApp" => (Some("ApplicationResponse"), None),
+        "CreateImportJob" => (Some("ImportJobResponse"), Some("ImportJobRequest")),
+        "GetImportJobs" | "GetSegmentImportJobs" => (Some("ImportJobsResponse"), None),
+        "GetImportJob" => (Some("ImportJobResponse"), None),
+        "GetSegments" | "GetSegmentVersions" => (Some("SegmentsResponse"), None),
+        "GetSegment" | "DeleteSegment" | "GetSegmentVersion" => (Some("SegmentResponse"), None),
+        "GetEndpoint" | "DeleteEndpoint" => (Some("EndpointResponse"), None),
+        "UpdateEndpoint" => (Some("MessageBody"), Some("EndpointRequest")),
+        "UpdateEndpointsBatch" => (Some("MessageBody"), Some("EndpointBatchRequest")),
+        "GetUserEndpoints" | "DeleteUserEndpoints" => (Some("EndpointsResponse"), None),
+        "ListTagsForResource" => (Some("TagsModel"), None),
+        "TagResource" => (None, Some("TagsModel")),
+        "ListJobs" => (Some("Jobs"), None),
+        "GetJob" => (Some("JobDetail"), None),
+        "GetJobFailures" => (Some("Failure"), None),
+        "CancelJob" | "PauseJob" | "ResumeJob" | "UploadFile" => (Some("Job"), None),
+        "FindApp" => (Some("Application"), None),
+        "ListSegments" => (Some("Segments"), None),
+        "GetSegmentMembers" => (Some("EndpointResponse"), None),
+        "StreamEvents" => (Some("Sample"), None),
+        _ => (None, None),
+    }
+}
+
+/// `#/components/schemas`.
+pub(super) fn all() -> Value {
+    let mut all = Map::new();
+    for (name, members) in OBJECTS {
+        let (mut required, mut properties) = (Vec::new(), Map::new());
+        for (member, kind) in members.split(", ").filter_map(|member| member.trim().split_once(": ")) {
+            let name = member.strip_suffix('?').unwrap_or(member);
+            if name == member {
+                required.push(name);
+            }
+            properties.insert(name.into(), schema(kind));
+        }
+        let mut object = json!({ "type": "object", "properties": properties });
+        if !required.is_empty() {
+            object["required"] = json!(required);
+        }
+        all.insert((*name).into(), object);
+    }
+    let mut words = |name: &str, words: Vec<&str>| {
+        all.insert(name.into(), json!({ "type": "string", "enum": words }));
+    };
+    words("JobStatus", JobStatus::ALL.iter().map(|word| word.as_str()).collect());
+    words("Format", [Format::Csv, Format::Json].iter().map(|word| word.as_str()).collect());
+    words("FailureCode", FailureCode::ALL.iter().map(|word| word.as_str()).collect());
+    words("ChannelType", Channel::ALL.iter().map(|word| word.as_str()).collect());
+    words("OptOut", OptOut::ALL.iter().map(|word| word.as_str()).collect());
+    words("EndpointStatus", EndpointStatus::ALL.iter().map(|word| word.as_str()).collect());
+    all.into()
+}
+
+/// A reference to a shape.
+pub(super) fn named(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn schema(kind: &str) -> Value {
+    let within = |open, close| kind.strip_prefix(open).and_then(|kind| kind.strip_suffix(close));
+    if let Some(kind) = kind.strip_suffix("|null") {
+        return json!({ "anyOf": [schema(kind), { "type": "null" }] });
+    }
+    if let Some(item) = within('[', ']') {
+        return json!({ "type": "array", "items": schema(item) });
+    }
+    if let Some(value) = within('{', '}') {
+        return json!({ "type": "object", "additionalProperties": schema(value) });
+    }
+    match kind {
+        "string" | "boolean" | "number" => json!({ "type": kind }),
+        "int32" => json!({ "type": "integer", "format": "int32" }),
+        "count" => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
+        "time" => json!({ "type": "string", "format": "date-time" }),
+        name => named(name),
+    }
+}
