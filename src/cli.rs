@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind,
+    parser::ValueSource,
+};
 use pinport_model::{Format, RecordLimits, job::FailureBudget};
 use pinport_server::log::LogFormat;
 
@@ -14,6 +17,37 @@ use crate::sample;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the arguments, or ends the process with what is wrong with them. A folder that is named with `--data` is
+    /// the one that is asked, whatever server the environment names.
+    pub(crate) fn read() -> Self {
+        let mut command = Self::command();
+        let mut matches = command.get_matches_mut();
+        let mut innermost = &matches;
+        while let Some((_, inner)) = innermost.subcommand() {
+            innermost = inner;
+        }
+        let source = |name| innermost.try_contains_id(name).ok().and_then(|_| innermost.value_source(name));
+        if source("data") == Some(ValueSource::CommandLine) {
+            match source("server") {
+                Some(ValueSource::CommandLine) => {
+                    let what = "--data names a folder and --server a server: only one of them can be asked";
+                    command.error(ErrorKind::ArgumentConflict, what).exit();
+                }
+                Some(ValueSource::EnvVariable) => matches = without_server(Self::command()).get_matches(),
+                _ => {}
+            }
+        }
+        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+}
+
+/// The same commands, deaf to `PINPORT_SERVER`.
+fn without_server(command: clap::Command) -> clap::Command {
+    let deaf = |arg: clap::Arg| if arg.get_id() == "server" { arg.env(None) } else { arg };
+    command.mut_args(deaf).mut_subcommands(without_server)
 }
 
 #[derive(Debug, Subcommand)]

@@ -19,12 +19,9 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     heap::bound();
-    let cli = cli::Cli::parse();
-    match commands::run(cli) {
+    match commands::run(cli::Cli::read()) {
         Ok(code) => code,
         Err(error) if explain::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -195,3 +195,23 @@ fn uploads_are_signed_over_tls() {
         .expect(1)
         .says(&["wants signed requests"]);
 }
+
+#[test]
+fn a_folder_on_the_command_line_is_meant_whatever_server_the_environment_names() {
+    let lab = Lab::new();
+    lab.write("rows.json", lab.sample("--rows 10"));
+    lab.import("rows.json", "json", &[]).expect(0);
+    // Nobody listens there.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = format!("http://{closed}");
+    let elsewhere = |arguments: &[&str]| lab.pinport(arguments).env("PINPORT_SERVER", &closed);
+    let data = lab.path("data");
+    let named = ["jobs", "ls", "--json", "--data", data.to_str().unwrap()];
+    assert_eq!(lines(&elsewhere(&named).expect(0).out).len(), 1);
+    let named = ["segment", "ls", "--json", "--data", data.to_str().unwrap()];
+    elsewhere(&named).expect(0);
+    // Without one, the server is meant, although the environment names a folder, too.
+    elsewhere(&["jobs", "ls"]).expect(1).says(&[&closed]);
+    let both = [&named[..], &["--server", &closed]].concat();
+    lab.pinport(&both).expect(2).says(&["--data", "--server", "only one"]);
+}
