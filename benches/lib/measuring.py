@@ -77,7 +77,7 @@ def tally_of(pinport, **options):
     return json.loads(subprocess.check_output(command))
 
 
-def run_child(command, cpus, scratch, codes=(COMPLETED,)):
+def run_child(command, cpus, scratch, codes=(COMPLETED,), environment=None):
     """Runs a process on so many CPUs; what it took, whole, and the JSON it printed."""
     allowed = sorted(os.sched_getaffinity(0))[:cpus]
     answer, errors = scratch / "answer", scratch / "errors"
@@ -85,8 +85,10 @@ def run_child(command, cpus, scratch, codes=(COMPLETED,)):
         begin = time.monotonic()
         child = subprocess.Popen(
             [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-            preexec_fn=lambda: os.sched_setaffinity(0, allowed),
+            preexec_fn=lambda: os.sched_setaffinity(0, allowed), env={**os.environ, **(environment or {})},
         )
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        written = written_by(child.pid)
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.monotonic() - begin
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -96,8 +98,24 @@ def run_child(command, cpus, scratch, codes=(COMPLETED,)):
         "seconds": seconds,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "rss_bytes": usage.ru_maxrss * 1024,
+        "written_bytes": written,
         "answer": json.loads(answer.read_text()),
     }
+
+
+def written_by(pid):
+    """Bytes that a process had the kernel write to a disk so far; 0 on tmpfs, and where the kernel does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("write_bytes")), 0)
+
+
+def cpu_of(pid):
+    """Seconds of CPU time that a process took so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def size_of(folder):
