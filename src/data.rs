@@ -12,7 +12,7 @@ use pinport_store::{
     embedded::{Embedded, EmbeddedOptions},
 };
 
-use crate::explain::Usage;
+use crate::{descriptors, explain::Usage};
 
 /// A data folder whose store is open.
 pub(crate) struct Data {
@@ -32,6 +32,7 @@ impl Data {
     }
 
     fn open_with(folder: &Path, options: EmbeddedOptions) -> anyhow::Result<Self> {
+        let options = options.within(descriptors::raise());
         let store = Embedded::open(folder.join("store"), options)?;
         Ok(Self { folder: folder.to_owned(), store: Arc::new(store) })
     }
@@ -44,7 +45,7 @@ impl Data {
                 Usage(format!("there is no pinport data in {folder}; --data names another folder")).into()
             );
         }
-        Self::open(folder)
+        Self::open_with(folder, EmbeddedOptions::reading())
     }
 
     /// The folder that holds the jobs' folders, as an absolute path: a job may outlive the working directory.

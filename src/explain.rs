@@ -91,7 +91,7 @@ fn disk_hint(message: &str) -> Option<&'static str> {
         ),
         (
             "too many open files",
-            "raise the limit of open files (ulimit -n 1024), then run the same command again: it goes on behind the last committed piece",
+            "raise the limit of open files (ulimit -n 8192), then run the same command again: it goes on behind the last committed piece",
         ),
         (
             "read-only file system",

@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod config;
 mod data;
+mod descriptors;
 mod exit;
 mod explain;
 mod follow;

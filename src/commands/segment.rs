@@ -13,8 +13,8 @@ use crate::{
     follow::block_on,
 };
 
-/// Members that are read at a time.
-const PAGE: usize = 1000;
+/// Members that are read at a time, some 20 MB of them.
+const PAGE: usize = 16_384;
 
 pub(super) fn run(command: SegmentCommand) -> anyhow::Result<()> {
     match command {

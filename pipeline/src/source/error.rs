@@ -216,7 +216,7 @@ impl SourceError {
             Self::Redirected { .. } => "set AWS_REGION or AWS_ENDPOINT_URL_S3 to where the store points",
             Self::Refused { .. } => "check --format and the first lines of the object",
             Self::Unreadable { reason, .. } if reason.contains("Too many open files") => {
-                "raise the limit of open files (ulimit -n 1024)"
+                "raise the limit of open files (ulimit -n 8192)"
             }
             Self::Unreadable { .. } => "check the path, and who may read it",
             // What S3 answers a HEAD request, without a body that would say why.

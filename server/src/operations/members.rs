@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Members that are read at a time: with two such parts on their way, what a slow reader holds.
-const PAGE: usize = 250;
+const PAGE: usize = 2048;
 /// Segments that are read at a time while a name is looked for.
 const SEGMENTS: usize = 500;
 

@@ -20,7 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     keys::{Table, behind},
     lock::Lock,
-    options::{EmbeddedOptions, TRIGGER, TRIGGER_SETTLING, run_options, store_options},
+    options::{EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
 };
 use crate::{Result, StoreError, boundary, record::LAYOUT};
 
@@ -31,6 +31,7 @@ pub(super) struct Engine {
     path: PathBuf,
     staging: PathBuf,
     next_file: AtomicU64,
+    level0_trigger: u32,
     max_level0_files: u64,
     runs: RunOptions,
     /// Why the store stopped, if it did.
@@ -86,8 +87,8 @@ impl Engine {
             path: path.into(),
             staging,
             next_file: AtomicU64::new(0),
-            // Compaction starts at the trigger; a limit below it would hold for ever.
-            max_level0_files: options.max_level0_files.max(2 * TRIGGER as u64),
+            level0_trigger: options.level0_trigger.max(1),
+            max_level0_files: options.hold(),
             runs: RunOptions {
                 endpoints: run_options(Table::Endpoints),
                 users: run_options(Table::Users),
@@ -356,7 +357,7 @@ fn sync_folder(path: &Path) -> Result<()> {
 pub(super) fn settle(engine: &Engine) -> Result<()> {
     engine.check()?;
     let _settling = engine.settling.lock();
-    let trigger = |files: i32| {
+    let trigger = |files: u32| {
         let files = files.to_string();
         let changed = engine.db.set_options(&[("level0_file_num_compaction_trigger", &files)]);
         changed.map_err(|error| engine.stop(error))
@@ -366,7 +367,7 @@ pub(super) fn settle(engine: &Engine) -> Result<()> {
     let mut wait = WaitForCompactOptions::default();
     wait.set_flush(true);
     let waited = engine.db.wait_for_compact(&wait);
-    trigger(TRIGGER)?;
+    trigger(engine.level0_trigger)?;
     waited.map_err(|error| engine.stop(error))?;
     boundary("settle.compacted");
     join_small_files(engine)?;

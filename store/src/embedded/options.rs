@@ -15,31 +15,55 @@ pub struct EmbeddedOptions {
     pub block_cache: usize,
     /// Files that are open at once: well below the usual limit of 1024 descriptors.
     pub max_open_files: i32,
-    /// Files in level 0 at which commits wait for compaction to catch up (twice the trigger at least).
-    pub max_level0_files: u64,
+    /// Files in level 0 that start a compaction.
+    ///
+    /// A piece leaves four there, one a table, and a compaction rewrites all that it overlaps. With 64, importing
+    /// 10 M rows spent more CPU time on compaction than on anything else.
+    pub level0_trigger: u32,
+    /// Files in level 0 at which commits wait for compaction to catch up (more than the trigger, whatever is said here).
+    pub max_level0_files: u32,
 }
 
 impl Default for EmbeddedOptions {
+    /// For an import: it hardly reads, and leaves compaction to [`Store::settle`](crate::Store::settle), up to 50 M
+    /// rows. Settling takes 3.5 to 5 CPU µs a row, more than importing does.
     fn default() -> Self {
-        Self { block_cache: 8 << 20, max_open_files: 64, max_level0_files: 4000 }
+        Self { block_cache: 8 << 20, max_open_files: 64, level0_trigger: 3600, max_level0_files: 4800 }
     }
 }
 
 impl EmbeddedOptions {
-    /// For a process that reads all the time: room for the index and filter blocks of some million endpoints. An
-    /// import hardly reads, and with the smaller cache its memory is the same for 1 M rows and for 10 M.
+    /// For a command that reads: what an import left in level 0 lies in hundreds of files.
+    pub fn reading() -> Self {
+        Self { block_cache: 64 << 20, max_open_files: 1024, ..Self::default() }
+    }
+
+    /// For a process that reads while it imports: the filters of the files before a compaction and the index blocks
+    /// of some million endpoints have room in the cache.
     pub fn serving() -> Self {
-        Self { block_cache: 32 << 20, max_open_files: 128, ..Self::default() }
+        Self { block_cache: 32 << 20, max_open_files: 512, level0_trigger: 1200, max_level0_files: 4000 }
+    }
+
+    /// The same for a process that may have so many files open: a scan opens all of level 0 at once.
+    pub fn within(self, descriptors: u64) -> Self {
+        let most = |files: u64| u32::try_from(files).unwrap_or(u32::MAX);
+        let max_level0_files = self.max_level0_files.min(most(descriptors / 4 * 3));
+        Self {
+            max_open_files: self.max_open_files.min(most(descriptors / 2).cast_signed()),
+            level0_trigger: self.level0_trigger.min(max_level0_files / 4 * 3),
+            max_level0_files,
+            ..self
+        }
+    }
+
+    /// Files in level 0 at which commits wait: with fewer than start a compaction they would wait for ever.
+    pub(super) fn hold(&self) -> u64 {
+        u64::from(self.max_level0_files.max(self.level0_trigger + 1))
     }
 }
 
-/// Level-0 files that start a compaction: while an import runs, and when the store settles.
-///
-/// A piece leaves four files in level 0, one a table, and a compaction rewrites all that overlaps: with 1200 it takes in
-/// the rows of 300 pieces at once, and an import of 10 M rows, which is 170 pieces, leaves it to the store's settling.
-/// With 64, importing 10 M rows spent more CPU time on compaction than on anything else.
-pub(super) const TRIGGER: i32 = 1200;
-pub(super) const TRIGGER_SETTLING: i32 = 2;
+/// Level-0 files that start a compaction while the store settles.
+pub(super) const TRIGGER_SETTLING: u32 = 2;
 
 const MIB: usize = 1 << 20;
 
@@ -49,21 +73,20 @@ pub(super) fn store_options(choice: &EmbeddedOptions) -> Result<Options, rocksdb
     options.create_if_missing(true);
     options.set_merge_operator("pinport.record.1", full_merge, partial_merge);
 
-    // Sorted runs are ingested and wait in level 0; few, large compactions then cost the least. With these
-    // figures 10 M rows were acknowledged at 590k rows/s on one CPU and settled for 0.7 CPU µs a row more.
-    options.set_level_zero_file_num_compaction_trigger(TRIGGER);
+    // Sorted runs are ingested and wait in level 0; few, large compactions then cost the least.
+    options.set_level_zero_file_num_compaction_trigger(choice.level0_trigger.max(1).cast_signed());
     // Imports hold by themselves (`max_level0_files`); single writes need not suffer for them.
     options.set_level_zero_slowdown_writes_trigger(10_000);
     options.set_level_zero_stop_writes_trigger(15_000);
-    options.set_soft_pending_compaction_bytes_limit(64 << 30);
-    options.set_hard_pending_compaction_bytes_limit(256 << 30);
+    options.set_soft_pending_compaction_bytes_limit(256 << 30);
+    options.set_hard_pending_compaction_bytes_limit(1024 << 30);
     options.set_target_file_size_base(64 << 20);
-    // Level 0 is also judged by its size against this: the files of the trigger are about 7 GiB.
-    options.set_max_bytes_for_level_base(8 << 30);
+    // Level 0 is also judged by its size against this: more than the files of any trigger take.
+    options.set_max_bytes_for_level_base(32 << 30);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_max_compaction_bytes(1600 << 20);
     // For each input file, and a compaction of level 0 has hundreds.
-    options.set_compaction_readahead_size(256 << 10);
+    options.set_compaction_readahead_size(128 << 10);
     options.set_max_background_jobs(2);
     options.set_max_subcompactions(1);
     options.set_bytes_per_sync(1 << 20);

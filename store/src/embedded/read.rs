@@ -14,8 +14,14 @@ use crate::{
     },
 };
 
-/// Endpoints read at once.
-const READ_AT_ONCE: usize = 256;
+/// Endpoints read at once: their users are looked up in order, so that each block of users is read once for many.
+const READ_AT_ONCE: usize = 16_384;
+
+/// Members up to which their endpoints are looked up one by one. To begin a scan opens every run in level 0.
+const FEW: usize = 64;
+
+/// Endpoints that a scan goes over before it seeks the next one that is wanted.
+const STEPS: usize = 8;
 
 /// A member: its id, and its own record if it is a copy.
 type Member = (Vec<u8>, Option<Vec<u8>>);
@@ -50,7 +56,7 @@ pub(super) fn user_endpoints(
         if batch.is_empty() {
             break;
         }
-        let endpoints = resolve(engine, application, &batch)?;
+        let endpoints = resolve(engine, application, &batch, None)?;
         let own = |endpoint: &Endpoint| endpoint.user.user_id.as_deref().map(str::as_bytes) == Some(user);
         found.extend(endpoints.into_iter().filter(own).take(limit - found.len()));
     }
@@ -100,10 +106,11 @@ pub(super) fn members(
             (members, layer.copies)
         })
         .collect();
+    let mut endpoints = (limit > FEW).then(|| engine.scan(&keys::endpoint(segment.application, b"")));
     let mut found = Vec::new();
     while found.len() < limit {
         let wanted = READ_AT_ONCE.min(limit - found.len());
-        let mut batch = Vec::with_capacity(wanted);
+        let mut batch = Vec::new();
         while batch.len() < wanted
             && let Some(member) = next_member(&mut layers)?
         {
@@ -112,7 +119,7 @@ pub(super) fn members(
         if batch.is_empty() {
             break;
         }
-        found.extend(resolve(engine, segment.application, &batch)?);
+        found.extend(resolve(engine, segment.application, &batch, endpoints.as_mut())?);
     }
     Ok(found)
 }
@@ -140,29 +147,78 @@ fn next_member(layers: &mut [(Scan<'_>, bool)]) -> Result<Option<Member>> {
     Ok(Some((least, copy)))
 }
 
-/// The endpoints that members (in order of id) stand for; those that are gone are left out.
-fn resolve(engine: &Engine, application: ApplicationId, members: &[Member]) -> Result<Vec<Endpoint>> {
+/// The records of ids that ascend, found by going over all the endpoints between them.
+fn scanned(
+    endpoints: &mut Scan<'_>,
+    application: ApplicationId,
+    ids: &[&[u8]],
+) -> Result<Vec<Option<Vec<u8>>>> {
+    if let Some(first) = ids.first() {
+        endpoints.seek(&keys::endpoint(application, first));
+    }
+    let mut records = Vec::with_capacity(ids.len());
+    for id in ids {
+        let mut steps = 0;
+        while let Some((found, _)) = endpoints.entry()?
+            && found < *id
+        {
+            if steps < STEPS {
+                endpoints.forward();
+            } else {
+                endpoints.seek(&keys::endpoint(application, id));
+            }
+            steps += 1;
+        }
+        let entry = endpoints.entry()?;
+        records.push(entry.filter(|(found, _)| found == id).map(|(_, record)| record.to_vec()));
+    }
+    Ok(records)
+}
+
+/// The endpoints that members (in order of id) stand for; those that are gone are left out. `endpoints`: a scan of
+/// the application's, if there are many members.
+fn resolve(
+    engine: &Engine,
+    application: ApplicationId,
+    members: &[Member],
+    endpoints: Option<&mut Scan<'_>>,
+) -> Result<Vec<Endpoint>> {
     let needs_registered = |copy: &Option<Vec<u8>>| -> Result<bool> {
         copy.as_ref().map_or(Ok(true), |copy| Ok(!is_endpoint(copy)?))
     };
-    let mut asked: Vec<Key> = Vec::new();
+    let mut asked: Vec<&[u8]> = Vec::new();
     for (id, copy) in members {
         if needs_registered(copy)? {
-            asked.push(keys::endpoint(application, id));
+            asked.push(id);
         }
     }
-    let registered = engine.get_sorted(&asked)?;
+    let registered = match endpoints {
+        Some(endpoints) => scanned(endpoints, application, &asked)?,
+        None => {
+            let keys: Vec<_> = asked.iter().map(|id| keys::endpoint(application, id)).collect();
+            let records = engine.get_sorted(&keys)?;
+            records.into_iter().map(|record| record.map(|record| record.to_vec())).collect()
+        }
+    };
+    // The users in order, each once, and which of them belongs to which record.
+    let mut named: Vec<(&[u8], usize)> = Vec::new();
+    for (index, record) in registered.iter().enumerate() {
+        if let Some(record) = record
+            && let Some(user) = user_of(record)?.filter(|user| !user.is_empty())
+        {
+            named.push((user, index));
+        }
+    }
+    named.sort_unstable();
     let mut users: Vec<Key> = Vec::new();
-    for record in registered.iter().flatten() {
-        if let Some(user) = user_of(record)?.filter(|user| !user.is_empty()) {
-            users.push(keys::user(application, user));
-        }
+    let mut user_places = vec![None; registered.len()];
+    for same in named.chunk_by(|one, other| one.0 == other.0) {
+        same.iter().for_each(|(_, index)| user_places[*index] = Some(users.len()));
+        users.push(keys::user(application, same[0].0));
     }
-    users.sort_unstable();
-    users.dedup();
     let user_records = engine.get_sorted(&users)?;
 
-    let mut registered = registered.into_iter();
+    let mut registered = registered.iter().zip(user_places);
     let mut endpoints = Vec::with_capacity(members.len());
     for (id, copy) in members {
         if !needs_registered(copy)? {
@@ -170,22 +226,16 @@ fn resolve(engine: &Engine, application: ApplicationId, members: &[Member]) -> R
             endpoints.extend(decode(application, id, copy, &[])?);
             continue;
         }
-        let Some(record) = registered.next().flatten() else { continue };
-        if !is_endpoint(&record)? {
+        let Some((Some(record), user)) = registered.next() else { continue };
+        if !is_endpoint(record)? {
             continue;
         }
-        let mut user_record: &[u8] = &[];
-        if let Some(user) = user_of(&record)?.filter(|user| !user.is_empty())
-            && let Ok(place) = users.binary_search(&keys::user(application, user))
-            && let Some(found) = &user_records[place]
-        {
-            user_record = found;
-        }
+        let user_record = user.and_then(|user| user_records[user].as_deref()).unwrap_or_default();
         match copy {
-            None => endpoints.extend(decode(application, id, &record, user_record)?),
+            None => endpoints.extend(decode(application, id, record, user_record)?),
             Some(copy) => {
                 let (mut whole, mut all) = (Vec::new(), Vec::new());
-                merge(&record, user_record, &mut whole)?;
+                merge(record, user_record, &mut whole)?;
                 merge(&whole, copy, &mut all)?;
                 endpoints.extend(decode(application, id, &all, &[])?);
             }

@@ -416,6 +416,32 @@ pub(crate) fn imports_add_versions_to_a_segment(mut bench: Bench) {
     assert_eq!(bench.segment(&empty).versions.len(), 5, "but a completed job makes one");
 }
 
+pub(crate) fn members_are_found_among_many_endpoints(mut bench: Bench) {
+    let app = bench.application("a");
+    let other = bench.application("b");
+    let ids: Vec<_> = (0..400).map(|number| format!("e{number:03}")).collect();
+    let record = |index: usize| new(&ids[index], "1").user(&format!("u{}", index % 7));
+    let everyone: Vec<_> = (0..400).map(record).collect();
+    bench.import(&job(other), &everyone);
+    let plan = |value: &str| user_only("u3").user_attribute("plan", value);
+    bench.import(&job(app), &[everyone, vec![plan("gold")]].concat());
+    // Neighbours, a gap that is worth a seek, one that is not, and the first and the last endpoint.
+    let some = [0, 1, 2, 8, 60, 61, 64, 301, 399];
+    let segment_job = segment_job(app);
+    bench.import(&segment_job, &some.map(record));
+    bench.store().delete_endpoint(app, &ids[61]).unwrap();
+    bench.reopen();
+    let members = bench.members(&bench.segment(&segment_job));
+    let expected: Vec<_> = some.into_iter().filter(|index| *index != 61).collect();
+    assert_eq!(
+        members.iter().map(|member| &member.id).collect::<Vec<_>>(),
+        expected.iter().map(|index| &ids[*index]).collect::<Vec<_>>()
+    );
+    for (member, index) in members.iter().zip(expected) {
+        assert_eq!(member.user.user_attributes.contains_key("plan"), index % 7 == 3, "{index}");
+    }
+}
+
 pub(crate) fn the_last_layer_says_what_a_member_is(bench: Bench) {
     let app = bench.application("a");
     let copies = copies_job(app);

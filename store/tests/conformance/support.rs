@@ -90,7 +90,8 @@ impl Bench {
         self.store().segment(job.definition.application, id).unwrap().unwrap()
     }
 
-    /// All members of the current version, read in pages of 2.
+    /// All members of the current version, read in pages of 2 and at once: one looks each endpoint up, the other goes
+    /// over all of them.
     pub(crate) fn members(&self, segment: &Segment) -> Vec<Endpoint> {
         let Some(version) = segment.current() else { return Vec::new() };
         let mut members: Vec<Endpoint> = Vec::new();
@@ -98,6 +99,7 @@ impl Bench {
             let after = members.last().map(|member| member.id.clone());
             let page = self.store().members(segment, version, after.as_deref(), 2).unwrap();
             if page.is_empty() {
+                assert_eq!(self.store().members(segment, version, None, usize::MAX).unwrap(), members);
                 return members;
             }
             members.extend(page);

@@ -201,10 +201,10 @@ fn a_store_stops_after_a_failed_write() {
 #[test]
 fn commits_wait_for_compaction_and_go_on() {
     let folder = tempfile::tempdir().unwrap();
-    let options = EmbeddedOptions { max_level0_files: 0, ..EmbeddedOptions::default() };
+    let options = EmbeddedOptions { level0_trigger: 64, max_level0_files: 128, ..EmbeddedOptions::default() };
     let store = Embedded::open(folder.path(), options).unwrap();
     child::begin(&store);
-    // Four files of a piece lie in level 0; the limit is 128, and nobody else starts a compaction.
+    // Four files of a piece lie in level 0: past the limit after 32.
     for piece in 0..70 {
         child::commit(&store, piece).unwrap();
     }
