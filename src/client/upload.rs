@@ -138,7 +138,7 @@ impl<R: AsyncRead> Body for Upload<R> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        use futures_core::Stream as _;
+        use tokio_stream::Stream as _;
 
         let this = self.get_mut();
         let next = ready!(this.stream.as_mut().poll_next(cx));

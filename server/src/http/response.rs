@@ -7,9 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use tokio_stream::Stream;
 
 use super::RequestId;
 use crate::ApiError;

@@ -1,24 +1,21 @@
 //! Samples of all jobs as server-sent events: the same numbers as every other view. A listener that reads too
 //! slowly loses samples, which their sequence shows; nobody waits for it.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_core::Stream;
 use http::{HeaderValue, header};
 use pinport_model::view::Sample;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
+use tokio_stream::{
+    StreamExt as _,
+    wrappers::{BroadcastStream, ReceiverStream},
+};
 
 use super::{Api, Routes};
 use crate::{
     access::{Applications, Principal},
-    http::{BoxError, Response, Route},
+    http::{Response, Route},
 };
 
 /// How long the stream may be silent: proxies and clients take a silent connection for a dead one.
@@ -33,14 +30,15 @@ pub(super) fn add(routes: &mut Routes) {
         tokio::spawn(async move {
             let _ = shutdown.run_until_cancelled(feed(&api, &principal, send)).await;
         });
-        let stream = Response::stream("text/event-stream", Events(receive));
+        let stream = Response::stream("text/event-stream", ReceiverStream::new(receive).map(Ok));
         Ok(stream.with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
     });
 }
 
 /// Sends samples until the listener is gone.
 async fn feed(api: &Arc<Api>, principal: &Principal, send: mpsc::Sender<Bytes>) {
-    let mut samples = api.jobs.subscribe();
+    // Without those that were lost: the next one behind them tells.
+    let mut samples = BroadcastStream::new(api.jobs.subscribe()).filter_map(Result::ok);
     // A listener sees at once how things stand.
     let mut next = Some(Arc::new(api.jobs.sample()));
     loop {
@@ -51,21 +49,10 @@ async fn feed(api: &Arc<Api>, principal: &Principal, send: mpsc::Sender<Bytes>) 
         if send.send(message).await.is_err() {
             return;
         }
-        match tokio::time::timeout(SILENCE, newest(&mut samples)).await {
+        match tokio::time::timeout(SILENCE, samples.next()).await {
             Ok(Some(sample)) => next = Some(sample),
             Ok(None) => return,
             Err(_) => {}
-        }
-    }
-}
-
-/// The next sample, behind those that were lost.
-async fn newest(samples: &mut broadcast::Receiver<Arc<Sample>>) -> Option<Arc<Sample>> {
-    loop {
-        match samples.recv().await {
-            Ok(sample) => return Some(sample),
-            Err(broadcast::error::RecvError::Lagged(_)) => {}
-            Err(broadcast::error::RecvError::Closed) => return None,
         }
     }
 }
@@ -86,15 +73,4 @@ fn event(sample: &Sample, principal: &Principal) -> Bytes {
     // Numbers and strings always serialise.
     let json = json.unwrap_or_default();
     format!("id: {}\nevent: sample\ndata: {json}\n\n", sample.sequence).into()
-}
-
-struct Events(mpsc::Receiver<Bytes>);
-
-impl Stream for Events {
-    type Item = Result<Bytes, BoxError>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.get_mut().0.poll_recv(cx);
-        next.map(|next| next.map(|bytes| Ok::<_, Infallible>(bytes).map_err(|never| match never {})))
-    }
 }

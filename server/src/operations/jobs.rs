@@ -1,19 +1,15 @@
 //! pinport's own view of jobs: all applications, 64-bit counters, everything that is known.
 
-use std::{
-    io,
-    path::PathBuf,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::{io, path::PathBuf};
 
 use bytes::Bytes;
-use futures_core::Stream;
 use http::HeaderName;
 use pinport_model::{ApplicationId, JobId, JobStatus, view::JobView};
 use pinport_pipeline::{engine::files, jobs::Seen};
 use serde::Serialize;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::io::ReaderStream;
 
 use super::{Api, Routes, blocking, no_such_job, stored, token, viewed};
 use crate::{
@@ -186,27 +182,19 @@ fn rejects(api: &Api, request: &Request) -> Result<Rejects, ApiError> {
 }
 
 /// The first `len` bytes of a file as they are read.
-async fn file(path: PathBuf, len: u64) -> Result<FileStream, ApiError> {
-    if len == 0 {
-        return Ok(FileStream(None));
-    }
-    let file = tokio::fs::File::open(&path).await.map_err(|error| {
-        ApiError::internal(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-    })?;
-    Ok(FileStream(Some(tokio_util::io::ReaderStream::with_capacity(file.take(len), 256 << 10))))
-}
-
-struct FileStream(Option<tokio_util::io::ReaderStream<tokio::io::Take<tokio::fs::File>>>);
-
-impl Stream for FileStream {
-    type Item = Result<Bytes, BoxError>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match &mut self.get_mut().0 {
-            None => Poll::Ready(None),
-            Some(stream) => {
-                Pin::new(stream).poll_next(cx).map(|next| next.map(|read| read.map_err(Into::into)))
-            }
+async fn file(
+    path: PathBuf,
+    len: u64,
+) -> Result<impl Stream<Item = Result<Bytes, BoxError>> + Send, ApiError> {
+    let bytes: Box<dyn AsyncRead + Send + Unpin> = match len {
+        // There may be no file.
+        0 => Box::new(tokio::io::empty()),
+        _ => {
+            let file = tokio::fs::File::open(&path).await.map_err(|error| {
+                ApiError::internal(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+            })?;
+            Box::new(file.take(len))
         }
-    }
+    };
+    Ok(ReaderStream::with_capacity(bytes, 256 << 10).map(|read| read.map_err(Into::into)))
 }

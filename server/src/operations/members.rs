@@ -1,16 +1,12 @@
 //! pinport's own view of applications and segments: found by name or id, shown whole, members as a stream.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_core::Stream;
 use pinport_model::{Application, ApplicationId, Segment, SegmentId, SegmentVersion};
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Api, Routes, blocking, no_such_segment, shown, stored, token};
 use crate::{
@@ -45,7 +41,7 @@ pub(super) fn add(routes: &mut Routes) {
             .await?;
             let (send, receive) = mpsc::channel(1);
             tokio::spawn(feed(reader, first, send));
-            Ok(Response::stream("application/x-ndjson", Parts(receive)))
+            Ok(Response::stream("application/x-ndjson", ReceiverStream::new(receive)))
         },
     );
 }
@@ -177,15 +173,5 @@ async fn feed(mut reader: Reader, mut part: Option<Bytes>, send: mpsc::Sender<Re
                 return;
             }
         }
-    }
-}
-
-struct Parts(mpsc::Receiver<Result<Bytes, BoxError>>);
-
-impl Stream for Parts {
-    type Item = Result<Bytes, BoxError>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().0.poll_recv(cx)
     }
 }

@@ -138,28 +138,14 @@ fn router(hold: &Arc<Notify>, ended: &Arc<Mutex<Vec<String>>>) -> Router {
     });
     router.add(Route::new("GET", "/broken", "Broken"), |_| async {
         let mut parts = vec![Err(BoxError::from("gone")), Ok(Bytes::from_static(b"part"))];
-        Ok(Response::stream("text/plain", Parts(std::iter::from_fn(move || parts.pop()))))
+        Ok(Response::stream("text/plain", tokio_stream::iter(std::iter::from_fn(move || parts.pop()))))
     });
     router.add(Route::new("GET", "/zeros", "Zeros"), |_| async {
         let block = Bytes::from(vec![0; 1 << 20]);
         Ok(Response::stream(
             "application/octet-stream",
-            Parts(std::iter::repeat_with(move || Ok(block.clone()))),
+            tokio_stream::iter(std::iter::repeat_with(move || Ok(block.clone()))),
         ))
     });
     router
-}
-
-/// A stream that is always ready.
-struct Parts<I>(I);
-
-impl<I: Iterator + Unpin> futures_core::Stream for Parts<I> {
-    type Item = I::Item;
-
-    fn poll_next(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<I::Item>> {
-        std::task::Poll::Ready(self.get_mut().0.next())
-    }
 }
