@@ -27,6 +27,7 @@ mod serve;
 mod serve_faults;
 mod served;
 mod serving;
+mod statuses;
 mod support;
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(

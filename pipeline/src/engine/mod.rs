@@ -34,6 +34,7 @@ use pinport_model::{ImportJob, JobStatus, PieceRecord, Position, Timestamp, view
 use pinport_store::{JobWriter, Store, StoreError, boundary};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::progress::log_status;
 use self::{budget::ByteBudget, commit::Committer, piece::BuiltPiece, reader::Reader, workers::Workers};
 pub use self::{
     files::FileError,

@@ -45,6 +45,11 @@ pub struct JobProgress {
     last: Mutex<Option<PieceRecord>>,
 }
 
+/// Logs that a job is shown with this status from now on.
+pub(crate) fn log_status(job: JobId, status: JobStatus) {
+    tracing::debug!(target: "pinport::job", %job, %status, "status");
+}
+
 /// What waits in front of each stage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Queues {
@@ -101,6 +106,7 @@ impl JobProgress {
         let may = *current != JobStatus::Cancelling || status.is_terminal() || status == JobStatus::Failing;
         if may {
             *current = status;
+            log_status(self.job, status);
         }
         may
     }
@@ -113,6 +119,7 @@ impl JobProgress {
             return false;
         }
         *current = JobStatus::Cancelling;
+        log_status(self.job, *current);
         true
     }
 
@@ -123,6 +130,7 @@ impl JobProgress {
             return false;
         }
         *current = JobStatus::Failing;
+        log_status(self.job, *current);
         true
     }
 

@@ -81,7 +81,7 @@ impl Jobs {
             Place::Paused => return Ok(()),
             Place::Waiting { .. } => {
                 entry.place = Place::Paused;
-                entry.job.status = JobStatus::PendingJob;
+                entry.become_(JobStatus::PendingJob);
                 state.happened(id, "paused");
             }
             Place::Running { cancel, .. } if entry.wish != Some(Wish::Cancel) => {
@@ -214,7 +214,7 @@ impl super::Inner {
             return;
         }
         entry.place = Place::Ending;
-        entry.job.status = JobStatus::Cancelling;
+        entry.become_(JobStatus::Cancelling);
         let mut job = entry.job.clone();
         drop(state);
         if let Err(error) = self.end_cancelled(&mut job) {

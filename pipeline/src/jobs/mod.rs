@@ -39,7 +39,7 @@ use pinport_model::{
 use pinport_store::{Store, StoreError, boundary};
 use tokio::{runtime::Handle, sync::broadcast};
 
-use crate::engine::{Engine, FileError};
+use crate::engine::{Engine, FileError, log_status};
 
 pub use control::ControlError;
 pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
@@ -211,6 +211,7 @@ impl Inner {
             }
             let last = self.store.last_piece(job.id)?;
             job.status = JobStatus::PendingJob;
+            log_status(job.id, job.status);
             let history = History::from_points(&marks::saved_history(&self.folder(job.id)));
             state.jobs.insert(job.id, Entry { last, history, ..Entry::new(job, name, place) });
         }
@@ -261,6 +262,7 @@ impl Inner {
             last.count_into(job);
         }
         job.status = JobStatus::Cancelled;
+        log_status(job.id, job.status);
         job.completed = Some(Timestamp::now());
         boundary("cancel.begun");
         self.store.finish_job(job, self.engine.replaces_segments())?;

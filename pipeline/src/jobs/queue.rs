@@ -15,7 +15,7 @@ use pinport_model::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Inner, run, sampler::ENDED};
-use crate::engine::JobProgress;
+use crate::engine::{JobProgress, log_status};
 
 /// Happenings that wait for the next sample; more are dropped, oldest first.
 const HAPPENINGS: usize = 256;
@@ -100,6 +100,12 @@ impl Entry {
         }
     }
 
+    /// Shows it with this status from now on.
+    pub(super) fn become_(&mut self, status: JobStatus) {
+        self.job.status = status;
+        log_status(self.job.id, status);
+    }
+
     /// Adds the counters of this moment to its history.
     pub(super) fn record(&mut self, now: &Progress, time: Timestamp) {
         // What an interrupted run had parsed and not committed is parsed again: the counters never go back.
@@ -161,7 +167,7 @@ impl Inner {
             let cancel = CancellationToken::new();
             let progress = Arc::new(JobProgress::new(id));
             entry.place = Place::Running { cancel: cancel.clone(), progress: Arc::clone(&progress), tries };
-            entry.job.status = JobStatus::PreparingForInitialization;
+            entry.become_(JobStatus::PreparingForInitialization);
             let job = entry.job.clone();
             let inner = Arc::clone(&this);
             let thread = std::thread::Builder::new().name(format!("job-{:.8}", id.to_string()));
@@ -169,7 +175,7 @@ impl Inner {
             if let Err(error) = began {
                 tracing::error!(target: "pinport::job", job = %id, %error, "no thread for the job; it waits");
                 if let Some(entry) = state.jobs.get_mut(&id) {
-                    entry.job.status = JobStatus::PendingJob;
+                    entry.become_(JobStatus::PendingJob);
                     let not_before = Some(Instant::now() + self.options.list_wait);
                     entry.place = Place::Waiting { not_before, tries };
                 }
@@ -181,7 +187,7 @@ impl Inner {
         if state.running() >= self.options.max_running {
             for entry in state.jobs.values_mut() {
                 if matches!(entry.place, Place::Waiting { .. }) && entry.job.status == JobStatus::Created {
-                    entry.job.status = JobStatus::PendingJob;
+                    entry.become_(JobStatus::PendingJob);
                 }
             }
         }

@@ -16,7 +16,7 @@ use super::{
 };
 use super::{NotAllowed, marks};
 use crate::{
-    engine::{JobError, JobProgress, Run, RunOutcome, with_causes},
+    engine::{JobError, JobProgress, Run, RunOutcome, log_status, with_causes},
     source::{Source, SourceError, SourceOptions},
 };
 
@@ -142,6 +142,7 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
     }
     job.error = Some(error);
     job.status = JobStatus::Failed;
+    log_status(job.id, job.status);
     job.completed = Some(Timestamp::now());
     inner.store.finish_job(job, inner.engine.replaces_segments())?;
     Ok(())
@@ -232,6 +233,9 @@ impl Inner {
             self.totals.lock().ended(job);
         } else if let Some(entry) = state.jobs.get_mut(&job.id) {
             entry.job = job.clone();
+            // Nobody sees a job go back from CANCELLING.
+            let cancelling = entry.wish == Some(Wish::Cancel);
+            entry.become_(if cancelling { JobStatus::Cancelling } else { job.status });
             entry.last = last.or(entry.last.take());
             let tries = match entry.place {
                 Place::Running { tries, .. } => tries,
