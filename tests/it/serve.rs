@@ -3,13 +3,13 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::Path,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{serving::Serving, support::*};
 
@@ -278,33 +278,51 @@ fn a_stop_in_the_middle_of_a_job_loses_nothing() {
 }
 
 /// R7 and the load of the API: an import that keeps every thread busy leaves requests their turn. The bar is 50 ms on
-/// a quiet machine, which benches/server measures; here it is what a crowded one still keeps.
+/// a quiet machine, which benches/server measures. On a crowded one, what a bare socket of this process takes at the
+/// same time tells how crowded it is.
 #[test]
 fn requests_are_answered_while_an_import_runs() {
     const REQUESTS: usize = 300;
     let lab = Lab::new();
     let file = lab.write("in/rows.json", lab.sample("--rows 400000"));
     let server = Serving::start(&lab);
-    let app = server.post("/v1/apps", &serde_json::json!({ "Name": "shop" }));
-    let app = format!("/v1/apps/{}", app["Id"].as_str().unwrap());
+    let app = format!("/v1/apps/{}", server.app("shop"));
     let endpoint = format!("{app}/endpoints/one");
-    let body = serde_json::json!({ "Address": "one@example.com", "ChannelType": "EMAIL" });
+    let body = json!({ "Address": "one@example.com", "ChannelType": "EMAIL" });
     assert_eq!(server.ask("PUT", &endpoint, Some(&body)).0, 202);
     let url = format!("file://{}", file.display());
-    let body = serde_json::json!({ "Format": "JSON", "S3Url": url, "RoleArn": "role" });
+    let body = json!({ "Format": "JSON", "S3Url": url, "RoleArn": "role" });
     let job = server.post(&format!("{app}/jobs/import"), &body);
-    let mut took: Vec<_> = (0..REQUESTS)
-        .map(|number| {
-            let path = if number % 2 == 0 { endpoint.clone() } else { format!("{app}/jobs/import") };
-            let begun = Instant::now();
-            assert_eq!(server.ask("GET", &path, None).0, 200);
-            begun.elapsed()
-        })
-        .collect();
-    took.sort();
-    let p99 = took[REQUESTS * 99 / 100];
-    eprintln!("{REQUESTS} requests while an import runs: p50 {:?}, p99 {p99:?}", took[REQUESTS / 2]);
-    assert!(p99.as_secs_f64() < 2.0, "{p99:?}");
+    let echo = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = echo.local_addr().unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut socket, _)) = echo.accept() {
+            let mut byte = [0];
+            let _ = socket.read(&mut byte).and_then(|_| socket.write_all(&byte));
+        }
+    });
+    let (mut took, mut bare) = (Vec::new(), Vec::new());
+    for number in 0..REQUESTS {
+        let path = if number % 2 == 0 { endpoint.clone() } else { format!("{app}/jobs/import") };
+        let begun = Instant::now();
+        assert_eq!(server.get(&path).status, 200);
+        took.push(begun.elapsed());
+        let begun = Instant::now();
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.write_all(b"x").unwrap();
+        socket.read_exact(&mut [0]).unwrap();
+        bare.push(begun.elapsed());
+    }
+    let p99 = |times: &mut Vec<Duration>| {
+        times.sort();
+        times[REQUESTS * 99 / 100]
+    };
+    let (p99, bare) = (p99(&mut took), p99(&mut bare));
+    eprintln!(
+        "{REQUESTS} requests while an import runs: p50 {:?}, p99 {p99:?}; a bare socket's p99 {bare:?}",
+        took[REQUESTS / 2]
+    );
+    assert!(p99 < Duration::from_millis(250).max(8 * bare), "{p99:?}, a bare socket {bare:?}");
     let id = job["Id"].as_str().unwrap();
     lab.pinport(&["jobs", "wait", id, "--server", &server.url]).expect(0);
 }
@@ -379,11 +397,10 @@ fn a_role_is_assumed_and_an_unknown_one_refused() {
          [roles.\"arn:aws:iam::1:role/lent\"]\nassume_role = true\nallow = [\"bucket/in/\"]\n"
     );
     let server = Serving::start_with(&lab, &configuration, &[]);
-    let app = server.post("/v1/apps", &serde_json::json!({ "Name": "shop" }));
+    let app = server.post("/v1/apps", &json!({ "Name": "shop" }));
     let path = format!("/v1/apps/{}/jobs/import", app["Id"].as_str().unwrap());
     let import = |role: &str, url: &str| {
-        let body =
-            serde_json::json!({ "Format": "JSON", "S3Url": url, "RoleArn": role, "ExternalId": "ext-1" });
+        let body = json!({ "Format": "JSON", "S3Url": url, "RoleArn": role, "ExternalId": "ext-1" });
         server.ask("POST", &path, Some(&body))
     };
     let (status, said) = import("arn:aws:iam::1:role/other", "s3://bucket/in/");
@@ -424,11 +441,11 @@ fn files_are_read_below_the_root_only() {
     std::os::unix::fs::symlink(lab.path(""), lab.path("root/out")).unwrap();
     let root = lab.path("root");
     let server = Serving::start_rooted(&lab, "", &root, &[]);
-    let app = server.post("/v1/apps", &serde_json::json!({ "Name": "shop" }));
+    let app = server.post("/v1/apps", &json!({ "Name": "shop" }));
     let path = format!("/v1/apps/{}/jobs/import", app["Id"].as_str().unwrap());
     let import = |file: &Path| {
         let url = format!("file://{}", file.display());
-        let body = serde_json::json!({ "Format": "JSON", "S3Url": url, "RoleArn": "role" });
+        let body = json!({ "Format": "JSON", "S3Url": url, "RoleArn": "role" });
         let (status, said) = server.ask("POST", &path, Some(&body));
         let said: Value = serde_json::from_str(&said).unwrap();
         (status, said["Message"].to_string().replace(&file.display().to_string(), "FILE"))
