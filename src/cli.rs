@@ -69,6 +69,12 @@ pub(crate) enum Command {
     /// Read segments
     #[command(subcommand)]
     Segment(SegmentCommand),
+    /// Compact what imports left: endpoints and segments are then read faster, from a smaller disk
+    ///
+    /// A server does this by itself when it has no job to run; imports need not wait for it. It can be ended at any
+    /// moment, and needs as much free disk as the store takes.
+    #[command(after_help = "Example:\n  pinport settle --data pinport-data")]
+    Settle(DataArgs),
     /// Look at import jobs, their failures and rejected records
     #[command(subcommand)]
     Jobs(JobsCommand),

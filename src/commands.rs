@@ -6,6 +6,7 @@ mod import;
 mod jobs;
 mod segment;
 mod serve;
+mod settle;
 mod top;
 
 use std::{
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config(ConfigCommand::Check(args)) => serve::check(&args)?,
         Command::Endpoint(command) => endpoint::run(command)?,
         Command::Segment(command) => segment::run(command)?,
+        Command::Settle(args) => settle::run(&args)?,
         Command::Jobs(command) => return jobs::run(command),
         Command::Sample(args) => sample::run(&args, &mut io::stdout().lock())?,
         Command::Completions { shell } => {

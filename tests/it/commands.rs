@@ -47,6 +47,20 @@ fn segments_and_their_versions() {
 }
 
 #[test]
+fn a_settled_store_has_few_files_and_the_same_endpoints() {
+    let (lab, _) = filled();
+    let runs = || {
+        let files = std::fs::read_dir(lab.path("data/store/db")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|file| file.extension().is_some_and(|suffix| suffix == "sst")).count()
+    };
+    let (before, members) = (runs(), lab.members("data", "s"));
+    lab.pinport(&["settle"]).expect(0).says(&["is settled"]);
+    assert!(runs() < before, "{before} runs became {}", runs());
+    assert_eq!(lab.members("data", "s"), members);
+    lab.pinport_with("nothing", &["settle"]).expect(2).says(&["no pinport data"]);
+}
+
+#[test]
 fn an_endpoint_is_printed_as_its_segment_has_it() {
     let (lab, _) = filled();
     for member in lines(&lab.members("data", "s")).iter().step_by(500) {

@@ -1,0 +1,14 @@
+//! `pinport settle`: compacts what imports left, in a process that does nothing else.
+
+use std::time::Instant;
+
+use crate::{cli::DataArgs, data::Data};
+
+/// Settles the store. It may be ended at any moment: what is compacted stays so.
+pub(super) fn run(args: &DataArgs) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let data = Data::open_existing(&args.data)?;
+    data.store.settle()?;
+    eprintln!("{} is settled after {:.1} s", args.data.display(), begun.elapsed().as_secs_f64());
+    Ok(())
+}
