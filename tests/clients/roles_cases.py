@@ -95,4 +95,17 @@ def strict_roles_refuses_what_is_not_configured(s):
         assert "RoleArn" in str(error) and "not configured" in str(error), error
 
 
-CASES = [an_assumed_role_reads, a_role_reads_no_more_than_its_own, strict_roles_refuses_what_is_not_configured]
+def cases(moto):
+    """The cases; the last one reads what moto kept of the others."""
+
+    def the_external_id_reaches_sts(s):
+        asked = [query for query in moto.recorded() if query.get("Action") == "AssumeRole"]
+        read = [question for question in asked if question["RoleArn"] == role("reads-contacts")]
+        assert read and all(question["ExternalId"] == EXTERNAL_ID for question in read), asked
+        others = [question for question in asked if question["RoleArn"] == role("reads-another")]
+        assert others and not any("ExternalId" in question for question in others), asked
+
+    return [
+        an_assumed_role_reads, a_role_reads_no_more_than_its_own, strict_roles_refuses_what_is_not_configured,
+        the_external_id_reaches_sts,
+    ]

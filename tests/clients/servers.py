@@ -2,6 +2,7 @@
 loopback in a temporary folder until its `with` block ends."""
 
 import http.client
+import json
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -101,12 +103,25 @@ class Moto(Process):
 
     def enforce(self):
         """From here on moto checks signatures and policies."""
+        self.ask("POST", "/moto-api/reset-auth", b"0")
+
+    def record(self):
+        """From here on moto keeps what it is asked."""
+        self.ask("POST", "/moto-api/recorder/start-recording")
+
+    def recorded(self):
+        """The queries of the requests that were kept."""
+        lines = self.ask("GET", "/moto-api/recorder/download-recording").decode().splitlines()
+        return [dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(json.loads(line)["url"]).query)) for line in lines]
+
+    def ask(self, method, path, body=b""):
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
-        connection.request("POST", "/moto-api/reset-auth", b"0")
+        connection.request(method, path, body)
         answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 200, answer.status
+        content = answer.read()
+        assert answer.status == 200, (path, answer.status)
         connection.close()
+        return content
 
 
 class Silent:
