@@ -15,6 +15,8 @@ mod options;
 mod read;
 mod resolve;
 mod runs;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{fmt, path::Path, sync::Arc};

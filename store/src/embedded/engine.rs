@@ -27,7 +27,7 @@ use crate::{Result, StoreError, boundary, record::LAYOUT};
 const COLUMN_FAMILY: &str = "default";
 
 pub(super) struct Engine {
-    db: DB,
+    pub(super) db: DB,
     path: PathBuf,
     staging: PathBuf,
     next_file: AtomicU64,
@@ -35,7 +35,7 @@ pub(super) struct Engine {
     max_level0_files: u64,
     runs: RunOptions,
     /// Why the store stopped, if it did.
-    stopped: Mutex<Option<String>>,
+    pub(super) stopped: Mutex<Option<String>>,
     /// Held around whatever reads before it writes.
     control: Mutex<Control>,
     settling: Mutex<()>,
@@ -214,7 +214,7 @@ impl Engine {
         Err(StoreError::Stopped(why))
     }
 
-    fn property(&self, name: &str) -> Result<u64> {
+    pub(super) fn property(&self, name: &str) -> Result<u64> {
         let value = self.db.property_int_value(name).map_err(|error| self.read_error(error))?;
         value.ok_or_else(|| StoreError::Engine(format!("there is no property {name}")))
     }

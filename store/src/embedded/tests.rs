@@ -1,0 +1,146 @@
+//! What depends on the inside of the engine: how commits wait for compaction.
+
+#![allow(clippy::field_reassign_with_default, reason = "a draft has private members")]
+
+use std::{sync::mpsc, thread, time::Duration};
+
+use pinport_model::{
+    Channel, Draft, Format, ImportDefinition, Origin, RecordLimits, SourceLocation, TextMember,
+};
+
+use super::*;
+use crate::{DraftBatch, DraftKind};
+
+const APPLICATION: ApplicationId = ApplicationId::from_bytes([1; 16]);
+const JOB: JobId = JobId::from_bytes([2; 16]);
+/// Long enough for any commit that does not wait.
+const NO_WAIT: Duration = Duration::from_millis(300);
+const AT_MOST: Duration = Duration::from_secs(120);
+
+fn begin(folder: &Path, level0: Level0) -> Embedded {
+    let store = Embedded::open_with(folder, &EmbeddedOptions::default(), level0).unwrap();
+    let now = Timestamp::from_millis(1);
+    let (name, tags) = ("a".into(), Default::default());
+    store.create_application(&Application { id: APPLICATION, name, created: now, tags }).unwrap();
+    let definition = ImportDefinition {
+        application: APPLICATION,
+        source: SourceLocation::Stdin,
+        source_text: "-".into(),
+        format: Format::Json,
+        register_endpoints: true,
+        segment: Some(SegmentId::from(JOB)),
+        segment_name: None,
+        role_arn: None,
+        external_id: None,
+        piece_bytes: 1,
+        limits: RecordLimits::default(),
+        max_failures: None,
+    };
+    store.create_job(&ImportJob::new(JOB, definition, now)).unwrap();
+    store
+}
+
+/// Ids of different pieces lie among each other, so that their files overlap.
+fn id_of(piece: u64, record: u64) -> String {
+    format!("{record:02}-{piece}")
+}
+
+fn commit(store: &Embedded, piece: u64) -> Result<()> {
+    let job = store.job(JOB)?.unwrap();
+    let origin = Origin { object: 0, byte: 0, line: 1 };
+    let mut batch = DraftBatch::new(origin, job.created);
+    for record in 0..20 {
+        let mut draft = Draft::default();
+        draft.channel = Some(Channel::Email);
+        draft.set_text(TextMember::Address, Some("somewhere"));
+        draft.set_text(TextMember::UserId, Some("somebody"));
+        batch.push(&mut draft, DraftKind::Blind, &id_of(piece, record), b"", origin);
+    }
+    let mut prepared = store.writer(&job)?.prepare(piece, vec![batch])?;
+    prepared.resolve()?;
+    prepared.commit(&PieceRecord { piece, ..PieceRecord::default() })
+}
+
+fn level0_files(store: &Embedded) -> u64 {
+    store.engine.property("rocksdb.num-files-at-level0").unwrap()
+}
+
+/// Commits pieces until so many files lie in level 0 (the first sink below it: they overlap nothing); how many.
+fn fill(store: &Embedded, files: u64) -> u64 {
+    let mut pieces = 0;
+    while level0_files(store) < files {
+        commit(store, pieces).unwrap();
+        pieces += 1;
+        assert!(pieces <= 32, "pieces leave nothing in level 0");
+    }
+    pieces
+}
+
+/// A commit that is seen to wait, and where its outcome will arrive.
+fn held_commit<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    store: &'scope Embedded,
+    piece: u64,
+) -> mpsc::Receiver<Result<()>> {
+    let (committed, commits) = mpsc::channel();
+    scope.spawn(move || committed.send(commit(store, piece)));
+    let early = commits.recv_timeout(NO_WAIT);
+    assert!(matches!(early, Err(mpsc::RecvTimeoutError::Timeout)), "it was not held: {early:?}");
+    commits
+}
+
+fn check(store: &Embedded, pieces: u64) {
+    assert_eq!(store.last_piece(JOB).unwrap().unwrap().piece, pieces - 1);
+    for piece in 0..pieces {
+        for record in 0..20 {
+            assert!(store.endpoint(APPLICATION, &id_of(piece, record)).unwrap().is_some());
+        }
+    }
+}
+
+#[test]
+fn a_commit_waits_while_level_0_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nothing is compacted by itself, so that nothing but settling makes room.
+    let store = begin(folder.path(), Level0 { trigger: 10_000, settling: 2, hold: 16 });
+    let pieces = fill(&store, 16);
+    assert!(pieces > 2, "commits went on below the limit");
+    thread::scope(|scope| {
+        let commits = held_commit(scope, &store, pieces);
+        assert_eq!(
+            store.last_piece(JOB).unwrap().unwrap().piece,
+            pieces - 1,
+            "it is not there before its turn"
+        );
+        store.settle().unwrap();
+        commits.recv_timeout(AT_MOST).expect("there is room again").unwrap();
+    });
+    check(&store, pieces + 1);
+}
+
+#[test]
+fn commits_go_on_as_compaction_makes_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let level0 = Level0 { trigger: 8, settling: 2, hold: 12 };
+    let store = begin(folder.path(), level0);
+    for piece in 0..60 {
+        commit(&store, piece).unwrap();
+        // It began below the limit, and a piece leaves five files at most.
+        let files = level0_files(&store);
+        assert!(files < level0.hold + 5, "{files} files after piece {piece}");
+    }
+    check(&store, 60);
+}
+
+#[test]
+fn a_waiting_commit_ends_with_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), Level0 { trigger: 10_000, settling: 2, hold: 1 });
+    let pieces = fill(&store, 1);
+    thread::scope(|scope| {
+        let commits = held_commit(scope, &store, pieces);
+        *store.engine.stopped.lock() = Some("a write failed".into());
+        let ended = commits.recv_timeout(AT_MOST).expect("it gives up");
+        assert!(matches!(ended, Err(StoreError::Stopped(_))), "{ended:?}");
+    });
+}
