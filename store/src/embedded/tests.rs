@@ -17,8 +17,14 @@ const JOB: JobId = JobId::from_bytes([2; 16]);
 const NO_WAIT: Duration = Duration::from_millis(300);
 const AT_MOST: Duration = Duration::from_secs(120);
 
-fn begin(folder: &Path, level0: Level0) -> Embedded {
-    let store = Embedded::open_with(folder, &EmbeddedOptions::default(), level0).unwrap();
+/// A store with a job whose commits wait at so many files in level 0; whether compaction makes room by itself.
+fn begin(folder: &Path, hold: u32, compacts: bool) -> Embedded {
+    let options =
+        EmbeddedOptions { level0_trigger: hold - 4, max_level0_files: hold, ..EmbeddedOptions::default() };
+    let store = Embedded::open(folder, options).unwrap();
+    if !compacts {
+        compact(&store, false);
+    }
     let now = Timestamp::from_millis(1);
     let (name, tags) = ("a".into(), Default::default());
     store.create_application(&Application { id: APPLICATION, name, created: now, tags }).unwrap();
@@ -38,6 +44,11 @@ fn begin(folder: &Path, level0: Level0) -> Embedded {
     };
     store.create_job(&ImportJob::new(JOB, definition, now)).unwrap();
     store
+}
+
+fn compact(store: &Embedded, compacts: bool) {
+    let disabled = if compacts { "false" } else { "true" };
+    store.engine.db.set_options(&[("disable_auto_compactions", disabled)]).unwrap();
 }
 
 /// Ids of different pieces lie among each other, so that their files overlap.
@@ -82,7 +93,7 @@ fn held_commit<'scope>(
     store: &'scope Embedded,
     piece: u64,
 ) -> mpsc::Receiver<Result<()>> {
-    let (committed, commits) = mpsc::channel();
+    let (committed, commits) = mpsc::sync_channel(1);
     scope.spawn(move || committed.send(commit(store, piece)));
     let early = commits.recv_timeout(NO_WAIT);
     assert!(matches!(early, Err(mpsc::RecvTimeoutError::Timeout)), "it was not held: {early:?}");
@@ -101,18 +112,18 @@ fn check(store: &Embedded, pieces: u64) {
 #[test]
 fn a_commit_waits_while_level_0_is_full() {
     let folder = tempfile::tempdir().unwrap();
-    // Nothing is compacted by itself, so that nothing but settling makes room.
-    let store = begin(folder.path(), Level0 { trigger: 10_000, settling: 2, hold: 16 });
+    let store = begin(folder.path(), 16, false);
     let pieces = fill(&store, 16);
     assert!(pieces > 2, "commits went on below the limit");
     thread::scope(|scope| {
-        let commits = held_commit(scope, &store, pieces);
+        let store = &store;
+        let commits = held_commit(scope, store, pieces);
         assert_eq!(
             store.last_piece(JOB).unwrap().unwrap().piece,
             pieces - 1,
             "it is not there before its turn"
         );
-        store.settle().unwrap();
+        compact(store, true);
         commits.recv_timeout(AT_MOST).expect("there is room again").unwrap();
     });
     check(&store, pieces + 1);
@@ -121,13 +132,12 @@ fn a_commit_waits_while_level_0_is_full() {
 #[test]
 fn commits_go_on_as_compaction_makes_room() {
     let folder = tempfile::tempdir().unwrap();
-    let level0 = Level0 { trigger: 8, settling: 2, hold: 12 };
-    let store = begin(folder.path(), level0);
+    let store = begin(folder.path(), 12, true);
     for piece in 0..60 {
         commit(&store, piece).unwrap();
         // It began below the limit, and a piece leaves five files at most.
         let files = level0_files(&store);
-        assert!(files < level0.hold + 5, "{files} files after piece {piece}");
+        assert!(files < 12 + 5, "{files} files after piece {piece}");
     }
     check(&store, 60);
 }
@@ -135,8 +145,8 @@ fn commits_go_on_as_compaction_makes_room() {
 #[test]
 fn a_waiting_commit_ends_with_the_store() {
     let folder = tempfile::tempdir().unwrap();
-    let store = begin(folder.path(), Level0 { trigger: 10_000, settling: 2, hold: 1 });
-    let pieces = fill(&store, 1);
+    let store = begin(folder.path(), 5, false);
+    let pieces = fill(&store, 5);
     thread::scope(|scope| {
         let commits = held_commit(scope, &store, pieces);
         *store.engine.stopped.lock() = Some("a write failed".into());
