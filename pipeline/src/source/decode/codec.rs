@@ -3,7 +3,10 @@
 use bzip2::Decompress as Bzip2;
 use flate2::{Decompress as Gzip, FlushDecompress, Status as GzipStatus};
 use liblzma::stream::{Action, CONCATENATED, Status as XzStatus, Stream as Xz};
-use zstd::stream::raw::{Decoder as Zstd, InBuffer, Operation, OutBuffer};
+use zstd::{
+    stream::raw::{Decoder as Zstd, InBuffer, Operation, OutBuffer},
+    zstd_safe::get_frame_content_size,
+};
 
 use super::Compression;
 
@@ -17,13 +20,89 @@ const ZSTD_BEGIN: usize = 5;
 /// Bytes of the header of a zstd block.
 const ZSTD_HEADER: usize = 3;
 
+/// Bytes that bzip2 and xz decode at a time.
+const WINDOW: usize = 4096;
+
 /// The decompressor of one member (of the whole object, for xz).
 pub(super) enum Codec {
     Gzip(Gzip),
-    /// With the bytes it is given next, at most.
-    Zstd(Zstd<'static>, usize),
-    Bzip2(Bzip2),
-    Xz(Xz),
+    Zstd(Zstd<'static>, ZstdFrame),
+    Bzip2(Bzip2, Window),
+    Xz(Xz, Window),
+}
+
+/// Where a zstd decompressor is in its frame.
+pub(super) struct ZstdFrame {
+    /// The bytes it is given next, at most.
+    next: usize,
+    /// The frame's first bytes, which may say how much it holds.
+    head: Vec<u8>,
+    made: u64,
+    /// Whether the last step filled its room: more of the same part may wait.
+    full: bool,
+}
+
+impl ZstdFrame {
+    /// As many bytes as the longest header has.
+    const HEAD: usize = 18;
+
+    fn begin() -> Self {
+        Self { next: ZSTD_BEGIN, head: Vec::with_capacity(Self::HEAD), made: 0, full: false }
+    }
+
+    /// An error if the frame held something else than its header says. Decoding block by block, zstd itself does
+    /// not look if the last block is empty.
+    fn check(&self) -> Result<(), String> {
+        match get_frame_content_size(&self.head) {
+            Ok(Some(said)) if said != self.made => {
+                Err(format!("the zstd frame is of {said} bytes and holds {}", self.made))
+            }
+            Ok(_) => Ok(()),
+            Err(_) => Err("the zstd frame's header cannot be read".into()),
+        }
+    }
+}
+
+/// What was made and nobody took yet. Inside a damaged block bzip2 forgets what it made in the same step, and xz
+/// makes more or less of it by the room it has; so their steps end at the same bytes whatever room the taker has, and
+/// what comes out before an error is always the same.
+pub(super) struct Window {
+    bytes: Box<[u8; WINDOW]>,
+    filled: usize,
+    taken: usize,
+    /// What is true behind the bytes: whether the member ended, or what is wrong.
+    then: Result<bool, String>,
+}
+
+impl Window {
+    fn new() -> Self {
+        Self { bytes: Box::new([0; WINDOW]), filled: 0, taken: 0, then: Ok(false) }
+    }
+
+    /// One step into `output`. `make` decodes into the room it is given, if nothing waits to be taken: how many bytes
+    /// it used and made, and what is true behind them.
+    fn step(
+        &mut self,
+        output: &mut [u8],
+        make: impl FnOnce(&mut [u8]) -> (u64, u64, Result<bool, String>),
+    ) -> Step {
+        let mut read = 0;
+        if self.taken == self.filled {
+            if self.filled == WINDOW {
+                (self.filled, self.taken) = (0, 0);
+            }
+            let (used, made, then) = make(&mut self.bytes[self.filled..]);
+            read = used;
+            self.filled += made as usize;
+            self.then = then;
+        }
+        let written = output.len().min(self.filled - self.taken);
+        output[..written].copy_from_slice(&self.bytes[self.taken..self.taken + written]);
+        self.taken += written;
+        let all = self.taken == self.filled;
+        let then = if all { std::mem::replace(&mut self.then, Ok(false)) } else { Ok(false) };
+        step((0, 0), (read, written as u64), then)
+    }
 }
 
 /// What a step did.
@@ -45,10 +124,13 @@ impl Codec {
         Ok(Some(match compression {
             Compression::None => return Ok(None),
             Compression::Gzip => Self::Gzip(Gzip::new_gzip(15)),
-            Compression::Zstd => Self::Zstd(Zstd::new().map_err(|error| error.to_string())?, ZSTD_BEGIN),
-            Compression::Bzip2 => Self::Bzip2(Bzip2::new(false)),
+            Compression::Zstd => {
+                Self::Zstd(Zstd::new().map_err(|error| error.to_string())?, ZstdFrame::begin())
+            }
+            Compression::Bzip2 => Self::Bzip2(Bzip2::new(false), Window::new()),
             Compression::Xz => {
-                Self::Xz(Xz::new_stream_decoder(XZ_MEMORY, CONCATENATED).map_err(|error| error.to_string())?)
+                let xz = Xz::new_stream_decoder(XZ_MEMORY, CONCATENATED);
+                Self::Xz(xz.map_err(|error| error.to_string())?, Window::new())
             }
         }))
     }
@@ -63,40 +145,59 @@ impl Codec {
                     result.map(|status| status == GzipStatus::StreamEnd).map_err(|error| error.to_string());
                 step(before, (gzip.total_in(), gzip.total_out()), result)
             }
-            Self::Bzip2(bzip2) => {
+            Self::Bzip2(bzip2, window) => window.step(output, |room| {
                 let before = (bzip2.total_in(), bzip2.total_out());
-                let result = bzip2.decompress(input, output);
+                let result = bzip2.decompress(input, room);
                 let result = result
                     .map(|status| status == bzip2::Status::StreamEnd)
                     .map_err(|error| error.to_string());
-                step(before, (bzip2.total_in(), bzip2.total_out()), result)
-            }
-            Self::Zstd(zstd, next) => {
-                let mut input = InBuffer::around(&input[..input.len().min(*next)]);
+                (bzip2.total_in() - before.0, bzip2.total_out() - before.1, result)
+            }),
+            Self::Zstd(zstd, frame) => {
                 let mut output = OutBuffer::around(output);
-                let result = zstd.run(&mut input, &mut output);
-                *next = match result {
-                    Ok(0) => ZSTD_BEGIN,
-                    // The rest of a block, and the header of the next.
-                    Ok(hint) if hint > ZSTD_HEADER => hint - ZSTD_HEADER,
-                    Ok(hint) => hint,
-                    Err(_) => *next,
+                let mut given = &input[..0];
+                let mut result = Ok(0);
+                if frame.full {
+                    // What is left of the last part, in a step of its own.
+                    result = zstd.run(&mut InBuffer::around(given), &mut output);
+                }
+                let mut used = 0;
+                if output.pos() == 0 && result.is_ok() {
+                    given = &input[..input.len().min(frame.next)];
+                    let mut input = InBuffer::around(given);
+                    result = zstd.run(&mut input, &mut output);
+                    used = input.pos();
+                }
+                frame.full = output.pos() == output.capacity();
+                frame.made += output.pos() as u64;
+                frame.head.extend(given[..used].iter().take(ZstdFrame::HEAD - frame.head.len()));
+                let result = match result {
+                    Ok(0) => {
+                        let ended = frame.check();
+                        *frame = ZstdFrame::begin();
+                        ended.map(|()| true)
+                    }
+                    Ok(hint) => {
+                        // The rest of a block, and the header of the next.
+                        frame.next = if hint > ZSTD_HEADER { hint - ZSTD_HEADER } else { hint };
+                        Ok(false)
+                    }
+                    Err(error) => Err(error.to_string()),
                 };
-                let result = result.map(|hint| hint == 0).map_err(|error| error.to_string());
-                step((0, 0), (input.pos() as u64, output.pos() as u64), result)
+                step((0, 0), (used as u64, output.pos() as u64), result)
             }
-            Self::Xz(xz) => {
+            Self::Xz(xz, window) => window.step(output, |room| {
                 let before = (xz.total_in(), xz.total_out());
                 let action = if input.is_empty() { Action::Finish } else { Action::Run };
-                let result = match xz.process(input, output, action) {
+                let result = match xz.process(input, room, action) {
                     Ok(status) => Ok(status == XzStatus::StreamEnd),
                     Err(liblzma::stream::Error::MemLimit) => {
                         Err(format!("it needs more than {} MiB of memory", XZ_MEMORY >> 20))
                     }
                     Err(error) => Err(error.to_string()),
                 };
-                step(before, (xz.total_in(), xz.total_out()), result)
-            }
+                (xz.total_in() - before.0, xz.total_out() - before.1, result)
+            }),
         }
     }
 }
