@@ -10,7 +10,7 @@ use pinport_pipeline::parse::Parser;
 use super::{
     arrival::naive_items,
     input::Input,
-    seen::{BOUNDS, Seen, WHOLE, WIDE, checked, narrow, read, same, shown},
+    seen::{BOUNDS, Seen, WHOLE, WIDE, assert_says, checked, narrow, read},
 };
 
 /// Checks an object.
@@ -78,23 +78,13 @@ fn cells(record: &[u8]) -> Vec<Vec<u8>> {
 
 /// What is said of a record is what its cells say.
 fn as_csv(record: &[u8], cells: &[Vec<u8>], names: &[String], at: u64, seen: &Seen, strict: bool) {
-    let draft = seen.drafts.iter().find(|draft| draft.origin.byte == at);
-    let failed = seen.failed.iter().find(|failed| failed.0.byte == at).map(|failed| failed.1.code);
+    let (draft, failed) = seen.at(at);
     let last = |code: &FailureCode| {
         let always = [FailureCode::MissingMember, FailureCode::InvalidId, FailureCode::EndpointTooLarge];
         always.contains(code) || (!strict && BOUNDS.contains(code))
     };
     match (members(record, cells, names), draft, failed) {
-        (Ok(mut members), Some(draft), None) => {
-            let shown = shown(draft);
-            if !members.contains_key("Id")
-                && let Some(id) = shown.get("Id")
-            {
-                assert_eq!(id[0].len(), 36);
-                members.insert("Id".into(), id.clone());
-            }
-            assert!(same(&shown, &members), "{shown:?} {members:?}");
-        }
+        (Ok(members), Some(draft), None) => assert_says(draft, members),
         (Ok(_), None, Some(code)) => assert!(last(&code), "{code} for a good record"),
         (Err(expected), None, Some(code)) => {
             let value = |code| matches!(code, FailureCode::UnknownValue | FailureCode::InvalidNumber);

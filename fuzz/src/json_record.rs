@@ -7,7 +7,7 @@ use pinport_pipeline::{fuzzing::judging_parser, parse::Parser};
 use super::{
     input::Input,
     oracle,
-    seen::{BOUNDS, Seen, WHOLE, WIDE, checked, narrow, read, same, shown},
+    seen::{BOUNDS, Seen, WHOLE, WIDE, assert_says, checked, narrow, read},
 };
 
 /// Checks some lines.
@@ -46,25 +46,14 @@ fn as_serde(line: &[u8], at: u64, seen: &Seen, strict: bool) {
         EndpointTooLarge, InvalidId, InvalidJson, InvalidName, InvalidUtf8, MissingMember, NotAnObject,
         TooDeep,
     };
-    let draft = seen.drafts.iter().find(|draft| draft.origin.byte == at);
-    let failed = seen.failed.iter().find(|failed| failed.0.byte == at).map(|failed| failed.1.code);
+    let (draft, failed) = seen.at(at);
     assert!(draft.is_some() != failed.is_some(), "a line is one record");
     let last = |code: &FailureCode| {
         let always = [MissingMember, InvalidId, InvalidName, EndpointTooLarge, TooDeep];
         always.contains(code) || (!strict && BOUNDS.contains(code))
     };
     match (oracle::read(line), draft, failed) {
-        (Ok(mut members), Some(draft), _) => {
-            let shown = shown(draft);
-            if !members.contains_key("Id")
-                && let Some(id) = shown.get("Id")
-            {
-                // Derived from channel and address.
-                assert_eq!(id[0].len(), 36);
-                members.insert("Id".into(), id.clone());
-            }
-            assert!(same(&shown, &members), "{shown:?} {members:?}");
-        }
+        (Ok(members), Some(draft), _) => assert_says(draft, members),
         (Ok(_), None, Some(code)) => assert!(last(&code), "{code} for a good line"),
         (Err(expected @ (InvalidJson | InvalidUtf8 | NotAnObject)), _, found) => {
             assert!(found == Some(expected) || found == Some(TooDeep), "{found:?} for {expected}");

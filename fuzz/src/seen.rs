@@ -88,6 +88,14 @@ pub struct Seen {
     pub ends: Vec<Origin>,
 }
 
+impl Seen {
+    /// What was made of the record at byte `at`: a draft, or why it failed.
+    pub fn at(&self, at: u64) -> (Option<&Encoded>, Option<FailureCode>) {
+        let failed = self.failed.iter().find(|failed| failed.0.byte == at);
+        (self.drafts.iter().find(|draft| draft.origin.byte == at), failed.map(|failed| failed.1.code))
+    }
+}
+
 /// Splits and parses `input` from its beginning.
 pub fn read(
     parser: &mut Parser,
@@ -261,8 +269,20 @@ fn list(mut bytes: &[u8]) -> Vec<String> {
     values
 }
 
+/// Checks that a draft says what another reader read; an id that was not given is derived from channel and address.
+pub fn assert_says(draft: &Encoded, mut members: BTreeMap<String, Vec<String>>) {
+    let shown = shown(draft);
+    if !members.contains_key("Id")
+        && let Some(id) = shown.get("Id")
+    {
+        assert_eq!(id[0].len(), 36);
+        members.insert("Id".into(), id.clone());
+    }
+    assert!(same(&shown, &members), "{shown:?} {members:?}");
+}
+
 /// Whether two readers mean the same values: numbers may be written in two ways, and -0 is 0.
-pub fn same(one: &BTreeMap<String, Vec<String>>, other: &BTreeMap<String, Vec<String>>) -> bool {
+fn same(one: &BTreeMap<String, Vec<String>>, other: &BTreeMap<String, Vec<String>>) -> bool {
     let value = |one: &String, other: &String| {
         one == other || matches!((one.parse::<f64>(), other.parse::<f64>()), (Ok(a), Ok(b)) if a == b)
     };
