@@ -1,4 +1,6 @@
-//! Drafts to sorted runs, runs to a durable store, and back to endpoints.
+//! Drafts to sorted runs, runs to a durable store, merged records, and back to endpoints.
+
+use std::collections::BTreeMap;
 
 use pinport_model::{
     Application, ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, PieceRecord,
@@ -7,6 +9,7 @@ use pinport_model::{
 use pinport_store::{
     DraftBatch, Store,
     embedded::{Embedded, EmbeddedOptions},
+    fuzzing::{self, Encoded, encoded, members},
 };
 
 use crate::{
@@ -32,6 +35,11 @@ const NAMES: [&str; 8] = [
 ];
 
 pub(crate) fn run(wanted: &Wanted, data: &Data) {
+    if wanted.any(&[MERGE]) {
+        let records = |json| parsed(Format::Json, json).iter().flat_map(|b| encoded(&b.drafts)).collect();
+        let pairs: (Vec<_>, Vec<_>) = (records(&data.json), records(&data.json_again));
+        wanted.measure(MERGE, data.rows, 0, || merge_all(&pairs.0, &pairs.1));
+    }
     if !wanted.any(&NAMES) {
         return;
     }
@@ -43,6 +51,34 @@ pub(crate) fn run(wanted: &Wanted, data: &Data) {
         let rows = if name.starts_with("get") { reads } else { data.rows };
         print(name, rows, bytes.get(stage).copied().unwrap_or(0) as u64, least);
     }
+}
+
+const MERGE: &str = "merge a record with its newer one";
+
+/// The one member that stays what it was.
+const CREATION_DATE: u8 = 0x07;
+
+/// Merges each record of the first import with that of the second, as compaction and reads do.
+fn merge_all(olds: &[Encoded], news: &[Encoded]) -> Cost {
+    let (merged, cost) = clock::thread(|| {
+        let both = olds.iter().zip(news);
+        both.map(|(old, new)| fuzzing::fold(&[&old.record, &new.record], false).unwrap()).collect::<Vec<_>>()
+    });
+    for ((old, new), merged) in olds.iter().zip(news).zip(&merged).step_by(97) {
+        let mut expected = members_by_name(&old.record);
+        for (name, value) in members_by_name(&new.record) {
+            if name.0 != CREATION_DATE || !expected.contains_key(&name) {
+                expected.insert(name, value);
+            }
+        }
+        assert_eq!((&old.id, members_by_name(merged)), (&new.id, expected));
+    }
+    assert_eq!(merged.len(), olds.len().max(news.len()));
+    cost
+}
+
+fn members_by_name(record: &[u8]) -> BTreeMap<(u8, Vec<u8>), Vec<u8>> {
+    members(record).unwrap().into_iter().map(|(tag, name, value)| ((tag, name), value)).collect()
 }
 
 /// Every so many rows are read one by one.

@@ -1,5 +1,5 @@
-//! What the fuzz targets see of the inside of this crate: the encoded form of drafts, and merging. For `fuzz/`
-//! alone; nothing else may call it.
+//! What the fuzz targets and the benchmarks of stages see of the inside of this crate: the encoded form of drafts,
+//! and merging. For `fuzz/` and `benches/` alone; nothing else may call it.
 
 use pinport_model::{ApplicationId, Origin};
 
