@@ -14,6 +14,7 @@
 mod child;
 mod power;
 mod trace;
+mod zeroed;
 
 use std::{
     io::{BufRead, BufReader},
