@@ -122,3 +122,34 @@ impl Document {
         }
     }
 }
+
+fn judge(body: &str) {
+    let content =
+        serde_json::json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Thing" } } });
+    let document = Document::new(serde_json::json!({
+        "paths": { "/things/{id}": { "get": { "operationId": "Get", "responses": { "200": { "content": content } } } } },
+        "components": { "schemas": { "Thing": {
+            "type": "object", "required": ["a"],
+            "properties": { "a": { "type": "integer", "format": "int32" }, "b": { "type": "string", "enum": ["x"] } },
+        } } },
+    }));
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json".into();
+    document.check("GET", "/things/1?c=d", &Answer { status: 200, head, body: body.into() });
+    assert_eq!(document.seen(), document.operations());
+}
+
+#[test]
+fn the_judge_sees() {
+    judge("{\"a\":1,\"b\":\"x\"}");
+    for (body, said) in [
+        ("{\"a\":1,\"c\":1}", "c is not told"),
+        ("{\"b\":\"x\"}", "a is missing"),
+        ("{\"a\":2147483648}", "is not"),
+        ("{\"a\":1,\"b\":\"y\"}", "is none of"),
+        ("[]", "is not"),
+    ] {
+        let panic = std::panic::catch_unwind(|| judge(body)).unwrap_err();
+        let text = panic.downcast_ref::<String>().unwrap();
+        assert!(text.contains(said), "{body}: {text}");
+    }
+}
