@@ -215,3 +215,30 @@ fn a_folder_on_the_command_line_is_meant_whatever_server_the_environment_names()
     let both = [&named[..], &["--server", &closed]].concat();
     lab.pinport(&both).expect(2).says(&["--data", "--server", "only one"]);
 }
+
+/// A body of any size goes to the job's folder as it comes.
+#[test]
+fn an_upload_is_never_held_in_memory() {
+    const RECORDS: usize = 400;
+    let lab = Lab::new();
+    let server = Serving::start_with(&lab, "[engine]\nthreads = 1\nmemory_mib = 64\n", &[]);
+    let mut body = Vec::new();
+    for number in 0..RECORDS {
+        // What is between the members costs little to read.
+        let space = " ".repeat(900_000);
+        body.extend(
+            format!("{{\"Id\":\"{number}\",{space}\"Address\":\"a\",\"ChannelType\":\"SMS\"}}\n").bytes(),
+        );
+    }
+    let path = "/pinport/v1/apps/shop/uploads?format=json&name=large.json";
+    let made = server.send("POST", path, "", &body).unwrap();
+    assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let done = lab.pinport(&["jobs", "wait", &id, "--json", "--server", &server.url]).expect(0).json();
+    assert_eq!(counts(&done), (RECORDS as u64, RECORDS as u64, 0));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    eprintln!("an upload of {} MiB: {} MiB at most", body.len() >> 20, peak >> 10);
+    assert!(peak << 10 < body.len() / 2, "{peak} kB");
+}
