@@ -65,3 +65,24 @@ fn the_example_is_a_configuration() {
     assert!(file.sources.local_root.is_some() && file.jobs.max_failures.is_some());
     Text::new(Path::new("example"), text).parse::<File>().unwrap();
 }
+
+/// What is said of a name that no section has names those that it has.
+#[test]
+fn the_example_leaves_no_option_out() {
+    let text = include_str!("../../examples/pinport.toml");
+    let mut options = 0;
+    for section in
+        ["", "[jobs]", "[engine]", "[http]", "[sources]", "[log]", "[tls]", "[roles.a]", "[[keys]]"]
+    {
+        let error = toml::from_str::<File>(&format!("{section}\nno_such_option = 1\n")).err().unwrap();
+        let error = error.to_string();
+        let (_, names) = error.split_once("expected ").unwrap_or_else(|| panic!("{section}: {error}"));
+        for name in names.split('`').skip(1).step_by(2) {
+            let told = [format!("{name} = "), format!("[{name}"), format!(".{name}]")];
+            let is_told = told.iter().any(|told| text.contains(told));
+            assert!(is_told, "examples/pinport.toml does not tell of {name} in {section:?}");
+            options += 1;
+        }
+    }
+    assert!(options > 40, "only {options} options");
+}
