@@ -224,6 +224,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn text_members_have_the_names_of_the_service_model() {
+        let names: std::collections::BTreeSet<_> = TextMember::ALL.map(TextMember::name).into();
+        assert_eq!(names.len(), TextMember::ALL.len());
+        assert!(
+            names.iter().all(|name| name.starts_with(|first: char| first.is_ascii_uppercase())),
+            "{names:?}"
+        );
+        assert_eq!(TextMember::PostalCode.name(), "Location.PostalCode");
+    }
+
+    #[test]
     fn members_stand_at_their_own_index() {
         for (index, member) in TextMember::ALL.into_iter().enumerate() {
             assert_eq!(member as usize, index);

@@ -206,6 +206,14 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_there_with_an_id_or_with_attributes() {
+        assert!(User::default().is_empty());
+        assert!(!User { user_id: Some("1".into()), ..User::default() }.is_empty());
+        let user_attributes = BTreeMap::from([("plan".to_owned(), vec!["free".to_owned()])]);
+        assert!(!User { user_attributes, ..User::default() }.is_empty());
+    }
+
+    #[test]
     fn a_cohort_is_stable() {
         assert_eq!(cohort(""), "37");
         assert_eq!(cohort("user@example.com"), cohort("user@example.com"));

@@ -362,6 +362,24 @@ mod tests {
     use crate::failure::{FailureCode, FailureReason, Origin};
 
     #[test]
+    fn a_share_of_failures_is_of_the_records_read() {
+        let tally = |failed| Tally { read: 2000, failed, ..Tally::default() };
+        assert!(!FailureBudget::Percent(1.0).is_exceeded(&tally(20), false));
+        assert!(FailureBudget::Percent(1.0).is_exceeded(&tally(21), false));
+    }
+
+    #[test]
+    fn a_job_that_waited_is_prepared() {
+        assert!(JobStatus::PendingJob.may_become(JobStatus::PreparingForInitialization));
+        assert!(!JobStatus::PendingJob.may_become(JobStatus::Completed));
+    }
+
+    #[test]
+    fn formats_have_their_suffixes() {
+        assert_eq!([Format::Csv, Format::Json].map(Format::suffix), ["csv", "json"]);
+    }
+
+    #[test]
     fn nothing_follows_an_ended_job() {
         for status in JobStatus::ALL {
             for next in JobStatus::ALL {
