@@ -18,8 +18,9 @@ use crate::{
     http::{Response, Route},
 };
 
-/// How long the stream may be silent: proxies and clients take a silent connection for a dead one.
-const SILENCE: Duration = Duration::from_secs(10);
+/// How long the stream may be silent while nothing changes. Then a sample says that nothing did: a listener could
+/// not tell silence from a server that hangs, and proxies take a silent connection for a dead one.
+const SILENCE: Duration = Duration::from_secs(3);
 /// Messages on their way to one listener.
 const AHEAD: usize = 2;
 
@@ -40,20 +41,13 @@ async fn feed(api: &Arc<Api>, principal: &Principal, send: mpsc::Sender<Bytes>) 
     // Without those that were lost: the next one behind them tells.
     let mut samples = BroadcastStream::new(api.jobs.subscribe()).filter_map(Result::ok);
     // A listener sees at once how things stand.
-    let mut next = Some(Arc::new(api.jobs.sample()));
-    loop {
-        let message = match next.take() {
-            Some(sample) => event(&sample, principal),
-            None => Bytes::from_static(b":\n\n"),
-        };
-        if send.send(message).await.is_err() {
-            return;
-        }
-        match tokio::time::timeout(SILENCE, samples.next()).await {
-            Ok(Some(sample)) => next = Some(sample),
+    let mut next = Arc::new(api.jobs.sample());
+    while send.send(event(&next, principal)).await.is_ok() {
+        next = match tokio::time::timeout(SILENCE, samples.next()).await {
+            Ok(Some(sample)) => sample,
             Ok(None) => return,
-            Err(_) => {}
-        }
+            Err(_) => Arc::new(api.jobs.sample()),
+        };
     }
 }
 

@@ -496,13 +496,19 @@ async fn our_own_view_of_jobs() {
 }
 
 #[tokio::test]
-async fn events_begin_with_how_things_stand() {
+async fn events_begin_with_how_things_stand_and_go_on_while_nothing_changes() {
     let house = House::new(0).await;
     let url = house.file("a.json", LINES);
     let job = house.import(&json!({ "Format": "JSON", "RoleArn": "role", "S3Url": url })).await;
-    let events = house.events(1).await;
-    let sample: pinport_model::view::Sample = serde_json::from_value(events[0].clone()).unwrap();
-    assert_eq!(sample.jobs[0].id.to_string(), job["Id"].as_str().unwrap());
+    // The last of them come because nothing happens.
+    let samples: Vec<pinport_model::view::Sample> =
+        house.events(3).await.into_iter().map(|event| serde_json::from_value(event).unwrap()).collect();
+    for pair in samples.windows(2) {
+        assert_eq!(pair[1].jobs[0].id.to_string(), job["Id"].as_str().unwrap());
+        assert!(pair[1].time >= pair[0].time);
+        // None seems to be lost, right after connecting least of all.
+        assert!(pair[1].sequence - pair[0].sequence <= 1, "{} and {}", pair[0].sequence, pair[1].sequence);
+    }
 }
 
 #[tokio::test]
