@@ -15,7 +15,7 @@ mod state;
 mod text;
 mod words;
 
-pub use look::{Look, Palette, ParsePaletteError, Symbols};
+pub use look::{Look, Palette, Symbols};
 pub use message::{Connection, Effect, FailuresPage, FailuresQuery, ImportRequest, Message};
 pub use plain::{ProgressLines, progress_line, snapshot, snapshot_of_job};
 pub use ratatui::crossterm;

@@ -1,8 +1,8 @@
-//! What the dashboard looks like: colours that read on dark and light backgrounds, symbols with an ASCII form.
+//! What the dashboard looks like: colours that read on black and on white, symbols with an ASCII form.
 //!
-//! Colour is never the only carrier: every state has a symbol and a word too.
-
-use std::str::FromStr;
+//! Nobody asks the terminal what its background is, for many do not answer and most say nothing by themselves. So
+//! every colour must read on both, and what has none is drawn in the terminal's own. Colour is never the only
+//! carrier: every state has a symbol and a word too.
 
 use ratatui::style::{Color, Modifier, Style};
 
@@ -11,11 +11,11 @@ use ratatui::style::{Color, Modifier, Style};
 pub enum Palette {
     /// No colour at all: bold, dim and reversed only.
     None,
-    /// The 16 colours of every terminal; reads on dark and most light backgrounds.
+    /// Of the 16 colours those that read on every background: each terminal shows others.
+    Sixteen,
+    /// Middle tones of the 256, which are the same on every terminal.
     #[default]
-    Dark,
-    /// The darker half of them, for light backgrounds.
-    Light,
+    Many,
 }
 
 /// Which characters draw lines, bars and states.
@@ -28,41 +28,19 @@ pub enum Symbols {
     Ascii,
 }
 
-/// Text that names no palette.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParsePaletteError;
-
-impl std::fmt::Display for ParsePaletteError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the palettes are none, dark and light")
-    }
-}
-
-impl std::error::Error for ParsePaletteError {}
-
-impl FromStr for Palette {
-    type Err = ParsePaletteError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "none" => Ok(Self::None),
-            "dark" => Ok(Self::Dark),
-            "light" => Ok(Self::Light),
-            _ => Err(ParsePaletteError),
-        }
-    }
-}
-
 impl Palette {
-    /// The palette for an environment: none when NO_COLOR is present and not empty or TERM is `dumb`, light
-    /// when COLORFGBG tells of a light background, else dark. A flag comes before all of it.
+    /// The palette for an environment: none when NO_COLOR is present and not empty or TERM is `dumb`, many when
+    /// COLORTERM is set or TERM tells of 256 colours, else 16.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        if set("NO_COLOR").is_some() || set("TERM").as_deref() == Some("dumb") {
+        let terminal = set("TERM").unwrap_or_default();
+        if set("NO_COLOR").is_some() || terminal == "dumb" {
             return Self::None;
         }
-        let background = set("COLORFGBG").and_then(|value| value.rsplit(';').next()?.parse::<u8>().ok());
-        if matches!(background, Some(7 | 9..=15)) { Self::Light } else { Self::Dark }
+        let has_many = ["256color", "direct", "kitty", "alacritty", "ghostty", "foot", "wezterm"]
+            .iter()
+            .any(|word| terminal.contains(word));
+        if has_many || set("COLORTERM").is_some() { Self::Many } else { Self::Sixteen }
     }
 }
 
@@ -166,20 +144,26 @@ pub struct Look {
 impl Look {
     pub(crate) fn style(self, role: Role) -> Style {
         let plain = Style::new();
-        let colour = |dark: Color, light: Color| match self.palette {
+        let colour = |sixteen: Option<Color>, many: u8| match self.palette {
             Palette::None => plain,
-            Palette::Dark => plain.fg(dark),
-            Palette::Light => plain.fg(light),
+            Palette::Sixteen => sixteen.map_or(plain, |colour| plain.fg(colour)),
+            Palette::Many => plain.fg(Color::Indexed(many)),
+        };
+        // Bold would make some terminals take the bright one of 16 colours, which is hard to read on white.
+        let bold = |style: Style| match self.palette {
+            Palette::Sixteen if style.fg.is_some() => style,
+            _ => style.add_modifier(Modifier::BOLD),
         };
         match role {
             Role::Plain => plain,
             Role::Dim => plain.add_modifier(Modifier::DIM),
             Role::Title => plain.add_modifier(Modifier::BOLD),
-            Role::Good => colour(Color::Green, Color::Green),
-            Role::Bad => colour(Color::Red, Color::Red).add_modifier(Modifier::BOLD),
-            Role::Warn => colour(Color::Yellow, Color::Magenta).add_modifier(Modifier::BOLD),
-            Role::Active => colour(Color::Cyan, Color::Blue),
-            Role::Key => colour(Color::Cyan, Color::Blue).add_modifier(Modifier::BOLD),
+            // Green, cyan and yellow are too bright for white, blue is too dark for black.
+            Role::Good => colour(None, 28),
+            Role::Bad => bold(colour(Some(Color::Red), 161)),
+            Role::Warn => bold(colour(Some(Color::Magenta), 130)),
+            Role::Active => colour(None, 31),
+            Role::Key => bold(colour(None, 31)),
         }
     }
 }
@@ -194,14 +178,16 @@ mod tests {
 
     #[test]
     fn the_palette_follows_the_environment() {
-        let cases: [(&[(&str, &str)], Palette); 7] = [
-            (&[], Palette::Dark),
-            (&[("NO_COLOR", "")], Palette::Dark),
-            (&[("NO_COLOR", "1")], Palette::None),
+        let cases: [(&[(&str, &str)], Palette); 9] = [
+            (&[], Palette::Sixteen),
+            (&[("TERM", "xterm")], Palette::Sixteen),
+            (&[("TERM", "linux"), ("NO_COLOR", "")], Palette::Sixteen),
+            (&[("TERM", "screen-256color")], Palette::Many),
+            (&[("TERM", "xterm-kitty")], Palette::Many),
+            (&[("TERM", "xterm"), ("COLORTERM", "truecolor")], Palette::Many),
+            (&[("NO_COLOR", "1"), ("COLORTERM", "truecolor")], Palette::None),
             (&[("NO_COLOR", "0")], Palette::None),
             (&[("TERM", "dumb")], Palette::None),
-            (&[("COLORFGBG", "0;15")], Palette::Light),
-            (&[("COLORFGBG", "15;default;0")], Palette::Dark),
         ];
         for (pairs, palette) in cases {
             assert_eq!(Palette::from_environment(environment(pairs)), palette, "{pairs:?}");
@@ -222,14 +208,66 @@ mod tests {
         }
     }
 
+    const ROLES: [Role; 8] =
+        [Role::Plain, Role::Dim, Role::Title, Role::Good, Role::Bad, Role::Warn, Role::Active, Role::Key];
+
+    fn look(palette: Palette) -> Look {
+        Look { palette, symbols: Symbols::Unicode }
+    }
+
     #[test]
     fn without_a_palette_nothing_has_a_colour() {
-        let look = Look { palette: Palette::None, symbols: Symbols::Unicode };
-        for role in
-            [Role::Plain, Role::Dim, Role::Title, Role::Good, Role::Bad, Role::Warn, Role::Active, Role::Key]
-        {
-            let style = look.style(role);
+        for role in ROLES {
+            let style = look(Palette::None).style(role);
             assert_eq!((style.fg, style.bg), (None, None), "{role:?}");
+        }
+    }
+
+    /// How a colour stands out from black and from white, by the formula of WCAG 2.
+    fn contrasts([red, green, blue]: [u8; 3]) -> (f64, f64) {
+        let linear = |part: u8| {
+            let part = f64::from(part) / 255.0;
+            if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        };
+        let luminance = 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
+        ((luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05))
+    }
+
+    #[test]
+    fn every_colour_reads_on_black_and_on_white() {
+        for role in ROLES {
+            let style = look(Palette::Many).style(role);
+            assert_eq!(style.bg, None, "{role:?}");
+            let Some(colour) = style.fg else { continue };
+            let Color::Indexed(number @ 16..=231) = colour else { panic!("{role:?} is {colour:?}") };
+            // The cube of 6 by 6 by 6.
+            let part = |of: u8| if of == 0 { 0 } else { 55 + of * 40 };
+            let number = number - 16;
+            let (black, white) = contrasts([part(number / 36), part(number / 6 % 6), part(number % 6)]);
+            assert!(black >= 4.0 && white >= 4.0, "{role:?}: {black:.1} on black, {white:.1} on white");
+        }
+    }
+
+    #[test]
+    fn of_16_colours_those_are_used_that_read_everywhere() {
+        // As the VGA console, xterm, Windows and GNOME's terminals show them.
+        let red = [[170, 0, 0], [205, 0, 0], [197, 15, 31], [192, 28, 40]];
+        let magenta = [[170, 0, 170], [205, 0, 205], [136, 23, 152], [163, 71, 186]];
+        let shown = |colour| match colour {
+            Color::Red => red,
+            Color::Magenta => magenta,
+            other => panic!("{other:?} does not read on every background"),
+        };
+        for role in ROLES {
+            let style = look(Palette::Sixteen).style(role);
+            assert_eq!(style.bg, None, "{role:?}");
+            let Some(colour) = style.fg else { continue };
+            assert!(!style.add_modifier.contains(Modifier::BOLD), "{role:?} may become the bright one");
+            for parts in shown(colour) {
+                let (black, white) = contrasts(parts);
+                let least = black.min(white);
+                assert!(least >= 2.4, "{role:?} as {parts:?}: {black:.1} on black, {white:.1} on white");
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use pinport_model::JobStatus;
 use pinport_tui::{Dashboard, FailuresPage, FailuresQuery, Message, Symbols};
+use ratatui::style::Color;
 
 use crate::fixtures::*;
 
@@ -66,6 +67,21 @@ fn large_sizes() {
             [(41, 31), (60, 20), (109, 23), (110, 24), (160, 60), (250, 70), (500, 10), (1, 200)]
         {
             screen(&dashboard, width, height);
+        }
+    }
+}
+
+/// With the colours' own test in `look`: whatever is drawn reads on black and on white.
+#[test]
+fn nothing_is_drawn_on_a_background_or_in_a_colour_of_its_own() {
+    let known = [28, 161, 130, 31].map(Color::Indexed);
+    for dashboard in dashboards() {
+        let terminal = terminal(&dashboard, 120, 40);
+        for cell in terminal.backend().buffer().content() {
+            assert!(
+                cell.bg == Color::Reset && (cell.fg == Color::Reset || known.contains(&cell.fg)),
+                "{cell:?}"
+            );
         }
     }
 }
