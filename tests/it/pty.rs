@@ -25,6 +25,8 @@ struct Taken {
     parser: vt100::Parser,
     bytes: Vec<u8>,
     ended: bool,
+    /// Nothing more is to be taken in.
+    left: bool,
 }
 
 /// A command on a terminal of its own.
@@ -48,15 +50,21 @@ pub(crate) struct Left {
 impl OnTerminal {
     /// Starts the command on a terminal of this many columns and rows.
     pub(crate) fn start(run: Run, columns: u16, rows: u16) -> Self {
-        let size = size(columns, rows);
-        let (mut master, mut slave) = (-1, -1);
-        // SAFETY: both numbers are written to, the name and the settings may be null, the size is read.
-        let opened = unsafe {
-            libc::openpty(&mut master, &mut slave, std::ptr::null_mut(), std::ptr::null_mut(), &size)
-        };
-        assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
-        // SAFETY: both were just opened and have no other owner.
-        let (master, slave) = unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+        // No other command that is started meanwhile gets hold of it: then it could not be hung up.
+        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+        // SAFETY: it takes a number and gives one.
+        let master = unsafe { libc::posix_openpt(flags) };
+        assert!(master >= 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: it was just opened and has no other owner.
+        let master = unsafe { File::from_raw_fd(master) };
+        let fd = master.as_raw_fd();
+        // SAFETY: the descriptor is open, and all three take numbers.
+        let (done, slave) =
+            unsafe { (libc::grantpt(fd) | libc::unlockpt(fd), libc::ioctl(fd, libc::TIOCGPTPEER, flags)) };
+        assert!(done == 0 && slave >= 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: as above.
+        let slave = unsafe { OwnedFd::from_raw_fd(slave) };
+        set_size(&master, columns, rows);
         let before = settings(&master);
         let mut command = run.command;
         let stream = || slave.try_clone().unwrap();
@@ -86,6 +94,9 @@ impl OnTerminal {
                     now.parser.process(&bytes[..len]);
                     now.bytes.extend_from_slice(&bytes[..len]);
                     taken.1.notify_all();
+                    if now.left {
+                        return;
+                    }
                 }
                 taken.0.lock().unwrap().ended = true;
                 taken.1.notify_all();
@@ -128,16 +139,14 @@ impl OnTerminal {
         self.taken.0.lock().unwrap().parser.screen().alternate_screen()
     }
 
+    /// Types keys. What follows Esc at once is Alt and that key, as on every terminal: wait for what Esc does.
     pub(crate) fn keys(&self, keys: &str) {
         (&self.master).write_all(keys.as_bytes()).unwrap();
     }
 
     pub(crate) fn resize(&self, columns: u16, rows: u16) {
         self.taken.0.lock().unwrap().parser.screen_mut().set_size(rows, columns);
-        let size = size(columns, rows);
-        // SAFETY: the descriptor is open and the size is read.
-        let done = unsafe { libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &size) };
-        assert_eq!(done, 0);
+        set_size(&self.master, columns, rows);
     }
 
     pub(crate) fn signal(&self, signal: i32) {
@@ -145,14 +154,37 @@ impl OnTerminal {
         assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
     }
 
+    /// Takes the terminal away, as a lost ssh session does; gives how the command ended.
+    pub(crate) fn hang_up(mut self) -> ExitStatus {
+        self.taken.0.lock().unwrap().left = true;
+        // It draws at least once a second, and reading ends with that.
+        self.reader.take().map(JoinHandle::join).unwrap().unwrap();
+        self.master = File::open("/dev/null").unwrap();
+        let (id, child) = (self.child.id().cast_signed(), &mut self.child);
+        std::thread::scope(|scope| {
+            let (done, ended) = std::sync::mpsc::channel();
+            scope.spawn(move || done.send(child.wait().unwrap()));
+            ended.recv_timeout(SCREEN_PATIENCE).unwrap_or_else(|_| {
+                // SAFETY: nobody has waited for it, or else it had been said.
+                unsafe { libc::kill(id, libc::SIGKILL) };
+                panic!("it goes on without a terminal");
+            })
+        })
+    }
+
     /// Waits for its end, and checks that the terminal is as it was before.
     #[track_caller]
     pub(crate) fn end(mut self) -> Left {
         let (taken, changed) = &*self.taken;
         let mut now = taken.lock().unwrap();
+        let begun = std::time::Instant::now();
         while !now.ended {
-            let (next, timeout) = changed.wait_timeout(now, PATIENCE).unwrap();
-            assert!(!timeout.timed_out(), "it does not end:\n{}", next.parser.screen().contents());
+            let (next, _) = changed.wait_timeout(now, SCREEN_PATIENCE).unwrap();
+            assert!(
+                begun.elapsed() < SCREEN_PATIENCE,
+                "it does not end:\n{}",
+                next.parser.screen().contents()
+            );
             now = next;
         }
         let screen = now.parser.screen();
@@ -176,8 +208,11 @@ impl Drop for OnTerminal {
     }
 }
 
-fn size(columns: u16, rows: u16) -> libc::winsize {
-    libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+fn set_size(terminal: &File, columns: u16, rows: u16) {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the descriptor is open and the size is read.
+    let done = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+    assert_eq!(done, 0);
 }
 
 fn settings(terminal: &File) -> libc::termios {

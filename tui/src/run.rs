@@ -5,6 +5,7 @@
 //! into a bounded channel and drop what does not fit, because a stopped terminal stops the dashboard's writes.
 
 mod guard;
+mod keyboard;
 
 use std::{
     io::{self, BufWriter, Write as _},
@@ -16,11 +17,11 @@ use pinport_model::Timestamp;
 use ratatui::{
     Terminal,
     backend::{Backend, CrosstermBackend},
-    crossterm::event::{self, Event},
+    crossterm::event::Event,
 };
 
-use self::guard::Guard;
 pub use self::guard::Output;
+use self::{guard::Guard, keyboard::Keyboard};
 use crate::{
     message::{Effect, Message},
     state::{Dashboard, Options},
@@ -44,6 +45,7 @@ pub fn run(
     messages: &Receiver<Message>,
     mut effects: impl FnMut(Effect),
 ) -> io::Result<String> {
+    let mut keyboard = Keyboard::new()?;
     let guard = Guard::enter(output)?;
     let mut terminal =
         Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(64 << 10, output.writer())))?;
@@ -56,7 +58,7 @@ pub fn run(
         .into_iter()
         .for_each(&mut effects);
     let left =
-        drive(&mut terminal, &mut dashboard, &mut Keyboard, messages, |backend, effect| match effect {
+        drive(&mut terminal, &mut dashboard, &mut keyboard, messages, |backend, effect| match effect {
             Effect::Copy(text) => {
                 let end = text
                     .char_indices()
@@ -83,14 +85,6 @@ pub fn run(
 pub(crate) trait Input {
     /// The next event, if one comes within `wait`.
     fn next(&mut self, wait: Duration) -> io::Result<Option<Event>>;
-}
-
-struct Keyboard;
-
-impl Input for Keyboard {
-    fn next(&mut self, wait: Duration) -> io::Result<Option<Event>> {
-        if event::poll(wait)? { event::read().map(Some) } else { Ok(None) }
-    }
 }
 
 /// The loop, on any terminal.
