@@ -193,7 +193,8 @@ impl Maker {
             let import = make(part, &self.objects, self.rows, self.bad, &self.stop)
                 .with_context(|| format!("failed to make {}", part.name))?;
             let created = runtime.block_on(top::create(&self.client, import));
-            tell(created.map_err(anyhow::Error::msg)?);
+            let (_, text) = created.map_err(anyhow::Error::msg)?;
+            tell(text);
         }
         Ok(())
     }

@@ -40,6 +40,9 @@ pub enum Message {
         /// Whether it worked.
         worked: bool,
     },
+    /// The import that [`Effect::CreateImport`] wanted has been made, besides its [`Message::EffectDone`]: it
+    /// becomes the selected one.
+    Created(JobId),
     /// Leave, as SIGTERM asks.
     Quit,
 }

@@ -57,7 +57,17 @@ impl Orders {
         });
         let work = async {
             while let Some(effect) = actions.recv().await {
-                let (text, worked) = match act(client, effect).await {
+                let done = match effect {
+                    Effect::CreateImport(import) => match create(client, import).await {
+                        Ok((job, text)) => {
+                            outbox.deliver(Message::Created(job)).await;
+                            Ok(text)
+                        }
+                        Err(text) => Err(text),
+                    },
+                    effect => act(client, effect).await,
+                };
+                let (text, worked) = match done {
                     Ok(text) => (text, true),
                     Err(text) => (text, false),
                 };
@@ -176,8 +186,11 @@ async fn act(client: &Client, effect: Effect) -> Result<String, String> {
         Effect::Resume(job) => (job, "resume", "goes on"),
         Effect::SaveFailures { job, path } => return save_failures(client, job, &path).await,
         Effect::SaveRejects { job, path } => return save_rejects(client, job, &path).await,
-        Effect::CreateImport(import) => return create(client, import).await,
-        Effect::RequestDetail(_) | Effect::RequestFailures(_) | Effect::Copy(_) | Effect::Quit => {
+        Effect::CreateImport(_)
+        | Effect::RequestDetail(_)
+        | Effect::RequestFailures(_)
+        | Effect::Copy(_)
+        | Effect::Quit => {
             return Err("this is not asked of a server".into());
         }
     };
@@ -263,8 +276,11 @@ async fn save(client: &Client, mut response: Response, path: &Path) -> Result<u6
     Ok(bytes)
 }
 
-/// Makes an import job through the API; says in a sentence which, or why not.
-pub(in crate::commands) async fn create(client: &Client, import: ImportRequest) -> Result<String, String> {
+/// Makes an import job through the API; gives it and says in a sentence which it is, or why not.
+pub(in crate::commands) async fn create(
+    client: &Client,
+    import: ImportRequest,
+) -> Result<(JobId, String), String> {
     let url = match &import.source {
         SourceLocation::Bucket { .. } => import.source_text.clone(),
         SourceLocation::Path(path) if path.is_absolute() => format!("file://{}", path.display()),
@@ -294,7 +310,8 @@ pub(in crate::commands) async fn create(client: &Client, import: ImportRequest) 
         client.call::<Named>(Method::POST, &path, Some(body)).await
     };
     let job = create.await.map_err(|error| error.to_string())?;
-    Ok(format!("job {} imports {url}", job.id))
+    let id = job.id.parse().map_err(|_| format!("the server's answer names no job: \"{}\"", job.id))?;
+    Ok((id, format!("job {id} imports {url}")))
 }
 
 #[derive(Deserialize)]

@@ -256,6 +256,7 @@ fn objects(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect)
         return;
     }
     let symbols = brush.look.symbols;
+    let ended = view.job.progress.status.is_terminal();
     let first = detail.row(Pane::Objects).min(view.objects.len().saturating_sub(area.height.into()));
     for (line, object) in view.objects.iter().skip(first).take(area.height.into()).enumerate() {
         let at = row(area, line);
@@ -272,9 +273,11 @@ fn objects(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect)
             let share = tally.bytes as f64 / object.size.max(1) as f64;
             let share = if packed { String::new() } else { format!("{}, ", percent(share)) };
             let text = format!("{share}{} read, {} failed", count(tally.read), count(tally.failed));
-            (symbols.choose("▶", ">"), Role::Active, text)
+            // Of a job that was given up or cancelled.
+            let (symbol, role) = if ended { ("■", Role::Dim) } else { ("▶", Role::Active) };
+            (symbols.choose(symbol, ">"), role, text)
         } else {
-            (symbols.choose("·", "."), Role::Dim, "waiting".to_owned())
+            (symbols.choose("·", "."), Role::Dim, if ended { "not read" } else { "waiting" }.to_owned())
         };
         let text = format!("{}  {text}", bytes(object.size));
         brush.text(at, symbol, role);

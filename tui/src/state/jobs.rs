@@ -59,6 +59,8 @@ pub(crate) struct Jobs {
     pub(crate) sort: Option<Column>,
     pub(crate) reversed: bool,
     selected: Option<JobId>,
+    /// Is selected when it comes.
+    awaited: Option<JobId>,
     /// Where the selection was, should its job leave the list.
     row: usize,
 }
@@ -66,7 +68,18 @@ pub(crate) struct Jobs {
 impl Jobs {
     pub(crate) fn replace(&mut self, jobs: Vec<JobView>, meters: &Meters) {
         self.all = jobs;
-        self.arrange(meters);
+        match self.awaited.filter(|id| self.find(*id).is_some()) {
+            Some(id) => self.select(id, meters),
+            None => self.arrange(meters),
+        }
+    }
+
+    /// Selects a job that was made here, now or when a sample has it.
+    pub(crate) fn await_job(&mut self, id: JobId, meters: &Meters) {
+        match self.find(id) {
+            Some(_) => self.select(id, meters),
+            None => self.awaited = Some(id),
+        }
     }
 
     /// Makes the list anew after the jobs, the filter or the order changed.
@@ -131,6 +144,7 @@ impl Jobs {
 
     /// Moves the selection.
     pub(crate) fn move_by(&mut self, rows: isize) {
+        self.awaited = None;
         self.row = self.row.saturating_add_signed(rows).min(self.shown.len().saturating_sub(1));
         self.selected = self.shown.get(self.row).map(|index| self.id(*index));
     }
@@ -138,6 +152,7 @@ impl Jobs {
     /// Selects a job, taking filters away that hide it.
     pub(crate) fn select(&mut self, id: JobId, meters: &Meters) {
         self.selected = Some(id);
+        self.awaited = None;
         if !self.shown.iter().any(|index| self.id(*index) == id) {
             self.filter.clear();
             self.status = StatusFilter::All;

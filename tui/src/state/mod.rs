@@ -209,6 +209,10 @@ impl Dashboard {
                 self.add_event(Event { time: self.server_now(), job: None, text, worked });
                 true
             }
+            Message::Created(job) => {
+                self.jobs.await_job(job, &self.meters);
+                true
+            }
             Message::Quit => {
                 self.effects.push(Effect::Quit);
                 false
