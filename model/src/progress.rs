@@ -91,3 +91,45 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(elapsed_ms: u64) -> Progress {
+        Progress {
+            job: JobId::from_bytes([1; 16]),
+            status: JobStatus::Processing,
+            source_bytes: 600,
+            source_total: 1000,
+            bytes: 5000,
+            parsed: 70,
+            registered: 0,
+            failed: 0,
+            pieces_done: 0,
+            pieces_failed: 0,
+            pieces_total: 0,
+            objects_done: 0,
+            objects_total: 0,
+            before: Baseline { source_bytes: 200, bytes: 1000, parsed: 10 },
+            elapsed_ms,
+            busy_ms: StageTimes::default(),
+        }
+    }
+
+    #[test]
+    fn rates_are_of_this_run_alone() {
+        let progress = progress(2000);
+        assert_eq!(progress.records_per_second(), 30.0);
+        assert_eq!(progress.bytes_per_second(), 2000.0);
+        assert_eq!(progress.seconds_left(), Some(2.0));
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_run_that_just_began_or_of_a_source_that_was_read() {
+        assert_eq!(progress(0).records_per_second(), 0.0);
+        assert_eq!(progress(0).seconds_left(), None);
+        let read = Progress { source_bytes: 1000, ..progress(2000) };
+        assert_eq!(read.seconds_left(), None);
+    }
+}
