@@ -94,8 +94,9 @@ fn jobs_are_made_paused_and_cancelled_after_a_question() {
     // Its budget of failures reaches the job: 5% of the rows are broken, 1% may be.
     let few = lab.path("in/few.csv");
     top_.keys(&format!("\x15file://{}\t\tshop\tspring\t\t1%\r", few.display()));
-    let failed = top_.wait_for("✗ failed");
-    assert!(failed.contains("over the failure budget") && failed.contains("segment spring"), "{failed}");
+    // All of them: a screen may be read half drawn.
+    let parts = ["✗ failed", "over the failure budget", "segment spring"];
+    top_.wait_until("the job over its budget", |screen| parts.iter().all(|part| screen.contains(part)));
 
     top_.keys("n");
     top_.wait_for("new import");
