@@ -162,7 +162,7 @@ impl OnTerminal {
         self.master = File::open("/dev/null").unwrap();
         let (id, child) = (self.child.id().cast_signed(), &mut self.child);
         std::thread::scope(|scope| {
-            let (done, ended) = std::sync::mpsc::channel();
+            let (done, ended) = std::sync::mpsc::sync_channel(1);
             scope.spawn(move || done.send(child.wait().unwrap()));
             ended.recv_timeout(SCREEN_PATIENCE).unwrap_or_else(|_| {
                 // SAFETY: nobody has waited for it, or else it had been said.
