@@ -33,8 +33,12 @@ fn write_objects(lab: &Lab, format: &str, rows: u64) {
     }
 }
 
-fn torture(format: &str, rows: u64, piece: &str) {
-    let rows = wanted("PINPORT_TORTURE_ROWS").unwrap_or(rows);
+/// Kills imports of `rows` rows in pieces of `piece` KiB; of more rows in larger ones, so that there are as many.
+fn torture(format: &str, rows: u64, piece: u64) {
+    let (rows, piece) = match wanted("PINPORT_TORTURE_ROWS") {
+        Some(wanted) => (wanted, (piece * wanted / rows).clamp(piece, 32 << 10)),
+        None => (rows, piece),
+    };
     let lab = Lab::new();
     write_objects(&lab, format, rows);
     let expected = lab.sample_tally(&format!("--rows {rows} --bad 1% --updates 3% --format {format}"));
@@ -42,7 +46,7 @@ fn torture(format: &str, rows: u64, piece: &str) {
     lab.write("one.json", lab.sample("--rows 1 --seed 99"));
     lab.import_with("base", "one.json", "json", &[]).expect(0);
 
-    let more = ["--segment", "s", "--piece", piece];
+    let more = ["--segment", "s", "--piece", &piece.to_string()];
     copy_folder(&lab.path("base"), &lab.path("whole"));
     let begun = Instant::now();
     let whole = lab.import_with("whole", "in", format, &more).expect(3).json();
@@ -92,10 +96,10 @@ fn torture(format: &str, rows: u64, piece: &str) {
 
 #[test]
 fn killed_imports_of_json_end_as_if_left_alone() {
-    torture("json", 60_000, "700");
+    torture("json", 60_000, 700);
 }
 
 #[test]
 fn killed_imports_of_csv_end_as_if_left_alone() {
-    torture("csv", 40_000, "300");
+    torture("csv", 40_000, 300);
 }
