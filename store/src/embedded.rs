@@ -22,8 +22,8 @@ mod writer;
 use std::{fmt, path::Path, sync::Arc};
 
 use pinport_model::{
-    Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
-    SegmentVersion, Timestamp,
+    Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, JobStatus, PieceRecord, Segment,
+    SegmentId, SegmentVersion, Timestamp,
 };
 use rocksdb::WriteBatch;
 
@@ -206,7 +206,9 @@ impl Store for Embedded {
         if let Some(id) = job.definition.segment {
             let mut segment = self.stored_segment(job.definition.application, id)?;
             let layer = lifecycle::layer_of(&segment, job)?;
-            let has_members = self.layer_has_members(id, layer.number)?;
+            // A completed job makes a version anyway, and to look would open every file of level 0.
+            let has_members =
+                job.status != JobStatus::Completed && self.layer_has_members(id, layer.number)?;
             lifecycle::close_layer(&mut segment, job, replace, has_members)?;
             batch.put(keys::segment(job.definition.application, id), to_json(&segment)?);
         }

@@ -45,7 +45,8 @@ pub(crate) fn layer_of(segment: &Segment, job: &ImportJob) -> Result<SegmentLaye
     layer.copied().ok_or_else(|| StoreError::Conflict(format!("job {} writes to no segment", job.id)))
 }
 
-/// Closes the layer of an ended job and makes the version it leads to, if it leads to one.
+/// Closes the layer of an ended job and makes the version it leads to, if it leads to one: `has_members` says so
+/// unless the job is completed.
 pub(crate) fn close_layer(
     segment: &mut Segment,
     job: &ImportJob,
