@@ -45,7 +45,10 @@ pub use control::ControlError;
 pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
 use queue::{Entry, Place, State};
 pub use sources::{Hidden, NotAllowed, Resolver, RoleConfig, SourcesConfig};
-pub use views::{ObjectCounts, Seen, Totals, ViewError, object_views, progress_of};
+pub use views::{
+    ObjectCounts, Seen, Totals, ViewError, detail_of, failures_of, object_views, progress_of, stage_views,
+    view_of,
+};
 
 /// How jobs are run.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@ use super::{
     Inner, Jobs, marks,
     queue::{Entry, Place},
 };
-use crate::engine::{BUILT_PIECES, FileError, Queues, files};
+use crate::engine::{BUILT_PIECES, Engine, FileError, Queues, files};
 
 /// Objects in a job's detail.
 const OBJECTS: usize = 1000;
@@ -135,12 +135,7 @@ impl Jobs {
 
     /// The first failures of a job in source order, of its committed pieces.
     pub fn failures(&self, seen: &Seen) -> Result<Vec<Failure>, ViewError> {
-        match &seen.last {
-            Some(last) if last.failures_len > 0 => {
-                Ok(files::first_failures(&self.folder(seen.job.id), last.failures_len, FAILURES)?)
-            }
-            _ => Ok(Vec::new()),
-        }
+        Ok(failures_of(&self.folder(seen.job.id), seen.last.as_ref())?)
     }
 
     /// A job, whole.
@@ -149,20 +144,8 @@ impl Jobs {
         let pieces = self.inner.pieces(&seen);
         let objects = self.inner.objects(&seen)?;
         let (stages, history) = self.inner.life(&seen);
-        let Seen { job, view, .. } = seen;
-        Ok(JobDetail {
-            job: view,
-            definition: job.definition,
-            pieces,
-            classes: job.tally.classes,
-            failures,
-            objects,
-            skipped: job.plan.map_or(0, |plan| plan.skipped),
-            resumed: job.resumed,
-            warnings: job.warnings,
-            stages,
-            history,
-        })
+        let of_job = detail_of(seen.job, seen.view);
+        Ok(JobDetail { pieces, failures, objects, stages, history, ..of_job })
     }
 
     /// All jobs at this moment, as the first sample of a listener that has subscribed.
@@ -261,25 +244,7 @@ impl Inner {
         let history = entry.map(|entry| entry.history.points().copied().collect());
         drop(state);
         let history = history.unwrap_or_else(|| marks::saved_history(&self.folder(seen.job.id)));
-        let Queues { parse, build, commit } = queues.unwrap_or_default();
-        let busy = seen.view.progress.busy_ms;
-        let (threads, waiting) = self.engine.threads();
-        let stage = |stage, busy_ms, threads: usize, queued, limit: usize| StageView {
-            stage,
-            busy_ms,
-            threads: threads as u32,
-            queued,
-            queue_limit: limit as u64,
-        };
-        let stages = vec![
-            stage(StageName::Fetch, busy.fetch, 1, 0, 0),
-            // On the same thread.
-            stage(StageName::Decode, busy.decode, 0, 0, 0),
-            stage(StageName::Parse, busy.parse, threads, parse, waiting),
-            // On the same threads, before more is parsed.
-            stage(StageName::Build, busy.build, 0, build, 0),
-            stage(StageName::Commit, busy.commit, 1, commit, BUILT_PIECES),
-        ];
+        let stages = stage_views(&self.engine, seen.view.progress.busy_ms, queues.unwrap_or_default());
         (stages, history)
     }
 
@@ -380,7 +345,8 @@ fn name_of(job: &ImportJob, key: &str) -> String {
     }
 }
 
-fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> JobView {
+/// A job as lists show it.
+pub fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> JobView {
     let definition = &job.definition;
     JobView {
         id: job.id,
@@ -395,6 +361,52 @@ fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> JobVi
         progress,
         error: job.error.clone(),
     }
+}
+
+/// What a job says of itself in its detail; the rest is what is kept beside it.
+pub fn detail_of(job: ImportJob, view: JobView) -> JobDetail {
+    JobDetail {
+        job: view,
+        definition: job.definition,
+        pieces: Vec::new(),
+        classes: job.tally.classes,
+        failures: Vec::new(),
+        objects: Vec::new(),
+        skipped: job.plan.map_or(0, |plan| plan.skipped),
+        resumed: job.resumed,
+        warnings: job.warnings,
+        stages: Vec::new(),
+        history: Vec::new(),
+    }
+}
+
+/// The first failures in a job's folder, in source order, up to its last committed piece.
+pub fn failures_of(folder: &Path, last: Option<&PieceRecord>) -> Result<Vec<Failure>, FileError> {
+    match last {
+        Some(last) if last.failures_len > 0 => files::first_failures(folder, last.failures_len, FAILURES),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// How busy the stages of a job are and what waits in front of them.
+pub fn stage_views(engine: &Engine, busy: StageTimes, queues: Queues) -> Vec<StageView> {
+    let (threads, waiting) = engine.threads();
+    let stage = |stage, busy_ms, threads: usize, queued, limit: usize| StageView {
+        stage,
+        busy_ms,
+        threads: threads as u32,
+        queued,
+        queue_limit: limit as u64,
+    };
+    vec![
+        stage(StageName::Fetch, busy.fetch, 1, 0, 0),
+        // On the same thread.
+        stage(StageName::Decode, busy.decode, 0, 0, 0),
+        stage(StageName::Parse, busy.parse, threads, queues.parse, waiting),
+        // On the same threads, before more is parsed.
+        stage(StageName::Build, busy.build, 0, queues.build, 0),
+        stage(StageName::Commit, busy.commit, 1, queues.commit, BUILT_PIECES),
+    ]
 }
 
 /// The counters of a job that does not run: its own counts, and what a run left behind for the rest.

@@ -18,11 +18,11 @@ use std::{
 use parking_lot::Mutex;
 use pinport_model::{
     Failure, ImportJob, JobStatus, Timestamp,
-    view::{JobDetail, JobView, PieceRun, PieceState, Sample, StageName, StageView},
+    view::{JobDetail, JobView, PieceRun, PieceState, Sample},
 };
 use pinport_pipeline::{
     engine::{Engine, JobError, JobProgress, RunOutcome, files, with_causes},
-    jobs::{ObjectCounts, object_views},
+    jobs::{ObjectCounts, detail_of, failures_of, object_views, stage_views, view_of},
 };
 use pinport_store::Store;
 use pinport_tui::{Connection, Effect, FailuresPage, FailuresQuery, Message, Options, Output};
@@ -35,8 +35,6 @@ use super::{
 use crate::progress::Display;
 
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
-/// Failures in a job's detail.
-const FAILURES: usize = 100;
 /// Effects that wait for their turn.
 const WAITING: usize = 64;
 
@@ -177,20 +175,8 @@ impl Feeder<'_> {
     }
 
     fn view(&self) -> JobView {
-        let job = &self.live.job;
-        let mut view = JobView {
-            id: job.id,
-            application: job.definition.application,
-            application_name: self.live.application.clone(),
-            source: job.definition.source_text.clone(),
-            format: job.definition.format,
-            segment_name: job.definition.segment_name.clone(),
-            created: job.created,
-            completed: None,
-            paused: false,
-            progress: self.live.progress.snapshot(),
-            error: None,
-        };
+        let Live { job, application, progress, .. } = self.live;
+        let mut view = view_of(job, application, progress.snapshot());
         if let Some(ended) = &*self.ended.lock() {
             view.completed = ended.job.completed;
             view.progress.status = ended.status;
@@ -211,53 +197,16 @@ impl Feeder<'_> {
         if let Some(store) = &self.live.store {
             self.counts.follow(&**store, job.id)?;
         }
-        let failures = match &last {
-            Some(last) if last.failures_len > 0 => {
-                files::first_failures(&self.live.folder, last.failures_len, FAILURES)?
-            }
-            _ => Vec::new(),
-        };
+        let failures = failures_of(&self.live.folder, last.as_ref())?;
         let objects = object_views(&job, &self.live.folder, self.counts.tallies())?;
         let pieces = match job.status {
             JobStatus::Completed => vec![PieceRun { state: PieceState::Done, count: job.completed_pieces }],
             _ => self.live.progress.pieces(),
         };
-        Ok(JobDetail {
-            job: self.view(),
-            definition: job.definition,
-            pieces,
-            classes: job.tally.classes,
-            failures,
-            objects,
-            skipped: job.plan.map_or(0, |plan| plan.skipped),
-            resumed: job.resumed,
-            warnings: job.warnings,
-            stages: self.stages(),
-            // The dashboard has seen all of it.
-            history: Vec::new(),
-        })
-    }
-
-    fn stages(&self) -> Vec<StageView> {
-        let busy = self.live.progress.snapshot().busy_ms;
-        let queues = self.live.progress.queues();
-        let (threads, waiting) = self.live.engine.threads();
-        let stage = |stage, busy_ms, threads: usize, queued, limit: usize| StageView {
-            stage,
-            busy_ms,
-            threads: threads as u32,
-            queued,
-            queue_limit: limit as u64,
-        };
-        vec![
-            stage(StageName::Fetch, busy.fetch, 1, 0, 0),
-            // On the same thread.
-            stage(StageName::Decode, busy.decode, 0, 0, 0),
-            stage(StageName::Parse, busy.parse, threads, queues.parse, waiting),
-            // On the same threads.
-            stage(StageName::Build, busy.build, 0, queues.build, 0),
-            stage(StageName::Commit, busy.commit, 1, queues.commit, 0),
-        ]
+        let progress = &self.live.progress;
+        let stages = stage_views(self.live.engine, progress.snapshot().busy_ms, progress.queues());
+        // No history: the dashboard has seen all of it.
+        Ok(JobDetail { pieces, failures, objects, stages, ..detail_of(job, self.view()) })
     }
 
     fn carry_out(&mut self, effect: Effect) {
