@@ -9,24 +9,21 @@ mod serve;
 mod settle;
 mod top;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::io::{self, Write as _};
 
 use clap::CommandFactory as _;
 use serde::Serialize;
 
 use crate::{
     cli::{Cli, Command, ConfigCommand},
-    sample,
+    exit, sample,
 };
 
-/// Runs the command.
-pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+/// Runs the command; gives the exit code.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Import(args) => return import::run(&args),
-        Command::Serve(args) => return serve::run(&args),
+        Command::Serve(args) => serve::run(&args)?,
         Command::Top(args) => top::run(&args)?,
         Command::Demo(args) => demo::run(&args)?,
         Command::Config(ConfigCommand::Check(args)) => serve::check(&args)?,
@@ -42,7 +39,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             io::stdout().write_all(&script)?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(exit::COMPLETED)
 }
 
 /// Writes `value` as one line of JSON.

@@ -1,4 +1,9 @@
-//! The exit codes of an import and of whoever waits for one; their commands' help lists them.
+//! The exit codes of an import and of whoever waits for one (their commands' help lists them), and the end of the process.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use pinport_model::{ImportJob, JobStatus, job::FailureBudget};
 
@@ -18,4 +23,18 @@ pub(crate) fn of(job: &ImportJob) -> u8 {
         JobStatus::Completed => COMPLETED,
         _ => FAILED,
     }
+}
+
+/// Ends the process. Threads may be left that a command did not wait for (the store settles, a source is looked at):
+/// they must not meet the engine's statics half destroyed, or it aborts. What was acknowledged is durable.
+pub(crate) fn now(code: u8) -> ExitCode {
+    // Whoever closed it does not want the rest.
+    let _ = io::stdout().flush();
+    #[cfg(unix)]
+    // SAFETY: it takes a number and does not return.
+    unsafe {
+        libc::_exit(code.into())
+    }
+    #[cfg(not(unix))]
+    ExitCode::from(code)
 }

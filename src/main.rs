@@ -22,12 +22,13 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     heap::bound();
-    match commands::run(cli::Cli::read()) {
+    let code = match commands::run(cli::Cli::read()) {
         Ok(code) => code,
-        Err(error) if explain::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if explain::is_closed_pipe(&error) => exit::COMPLETED,
         Err(error) => {
             explain::print(error.as_ref());
-            ExitCode::from(explain::exit_code(&error))
+            explain::exit_code(&error)
         }
-    }
+    };
+    exit::now(code)
 }

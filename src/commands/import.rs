@@ -5,7 +5,6 @@ mod untold;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    process::ExitCode,
     sync::{Arc, OnceLock},
     time::Instant,
 };
@@ -35,7 +34,7 @@ use crate::{
     report::{self, Place},
 };
 
-pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &ImportArgs) -> anyhow::Result<u8> {
     if let Some(server) = args.remote.server() {
         return served::run(args, &server);
     }
@@ -57,13 +56,13 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         match look(&source, args.format.into(), limits) {
             Err(_) if cancel.is_cancelled() => {
                 writeln!(io::stderr(), "stopped before anything was stored")?;
-                return Ok(ExitCode::from(exit::STOPPED));
+                return Ok(exit::STOPPED);
             }
             looked => looked?,
         };
     }
     let outcome = if args.check { check(&wanted, source, cancel)? } else { import(&wanted, source, cancel)? };
-    Ok(ExitCode::from(outcome))
+    Ok(outcome)
 }
 
 /// What the caller wants, read from the arguments.

@@ -6,7 +6,6 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write as _},
     path::Path,
-    process::ExitCode,
 };
 
 use anyhow::Context as _;
@@ -17,11 +16,12 @@ use super::write_line;
 use crate::{
     cli::{JobArgs, JobsCommand},
     data::Data,
+    exit,
     explain::Usage,
     report::{self, Place},
 };
 
-pub(super) fn run(command: JobsCommand) -> anyhow::Result<ExitCode> {
+pub(super) fn run(command: JobsCommand) -> anyhow::Result<u8> {
     match command {
         JobsCommand::Ls { data, remote, limit, json } => match remote.server() {
             Some(server) => served::list(&server, limit, json)?,
@@ -47,7 +47,7 @@ pub(super) fn run(command: JobsCommand) -> anyhow::Result<ExitCode> {
         JobsCommand::Pause(args) => served::ask(&args, "pause")?,
         JobsCommand::Resume(args) => served::ask(&args, "resume")?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(exit::COMPLETED)
 }
 
 fn open(args: &JobArgs) -> anyhow::Result<(Data, ImportJob)> {

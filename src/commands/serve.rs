@@ -4,7 +4,6 @@ use std::{
     io::{self, Write as _},
     net::SocketAddr,
     path::Path,
-    process::ExitCode,
     sync::Arc,
     time::Duration,
 };
@@ -36,7 +35,7 @@ use crate::{
     explain::Usage,
 };
 
-pub(super) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::load(args)?;
     let checked = Checked::new(&config)?;
     let log = subscriber(config.log_format, &config.log_filter, io::stderr)
@@ -47,21 +46,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     io.block_on(work(args, &config, checked))?;
     // Threads that still look at a source must not hold the process.
     io.shutdown_timeout(Duration::from_secs(1));
-    leave()
-}
-
-/// Ends the process at once. The store may still settle on a thread of its own, which must not meet the engine's
-/// statics half destroyed (it aborts then). What was acknowledged is durable, and the log has no buffer.
-#[cfg(unix)]
-fn leave() -> anyhow::Result<ExitCode> {
-    io::stdout().flush()?;
-    // SAFETY: it takes a number and does not return.
-    unsafe { libc::_exit(0) }
-}
-
-#[cfg(not(unix))]
-fn leave() -> anyhow::Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// `pinport config check`: everything that can be said without starting.

@@ -3,7 +3,6 @@
 use std::{
     io::{self, Write as _},
     pin::pin,
-    process::ExitCode,
     sync::Arc,
     time::Duration,
 };
@@ -28,7 +27,7 @@ const ROLE: &str = "arn:aws:iam::000000000000:role/pinport-import";
 /// How often the progress of an upload is told.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
-pub(super) fn run(args: &ImportArgs, server: &ServerArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &ImportArgs, server: &ServerArgs) -> anyhow::Result<u8> {
     let wrong = |what: &str| Err(Usage(format!("{what} goes with a data folder, not with --server")).into());
     if args.check {
         return wrong("--check");
@@ -40,7 +39,7 @@ pub(super) fn run(args: &ImportArgs, server: &ServerArgs) -> anyhow::Result<Exit
         return wrong("--limit");
     }
     let client = Client::new(server)?;
-    Ok(ExitCode::from(block_on(import(args, &client))?))
+    block_on(import(args, &client))
 }
 
 async fn import(args: &ImportArgs, client: &Client) -> anyhow::Result<u8> {

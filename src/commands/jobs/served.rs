@@ -1,9 +1,6 @@
 //! `pinport jobs … --server`: the same questions, asked of a server, and what can be asked of its jobs.
 
-use std::{
-    io::{self, BufWriter, Write as _},
-    process::ExitCode,
-};
+use std::io::{self, BufWriter, Write as _};
 
 use pinport_model::{JobId, view::JobView};
 use reqwest::Method;
@@ -70,14 +67,14 @@ pub(super) fn rejects(server: &ServerArgs, job: &str, part: u32) -> anyhow::Resu
 }
 
 /// Follows the job to its end.
-pub(super) fn wait(args: &ServedJobArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn wait(args: &ServedJobArgs) -> anyhow::Result<u8> {
     let client = Client::new(&args.server)?;
     let code = block_on(async {
         let id = client.job(&args.job).await?;
         let detail = follow(&client, id).await?;
         conclude(&client, &detail, args.json).await
     })?;
-    Ok(ExitCode::from(code))
+    Ok(code)
 }
 
 /// Asks something of the job and tells how it stands then.
