@@ -13,7 +13,7 @@ use crate::{Result, StoreError};
 /// Holds the store's folder until it is dropped (or its process ends, however it ends).
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -39,7 +39,14 @@ impl Lock {
             Err(TryLockError::Error(source)) => return Err(error("lock")(source)),
         }
         introduce(&mut file).map_err(error("write the lock file"))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone does not let go while a child that is just being started has the file open too.
+        let _ = self.file.unlock();
     }
 }
 
