@@ -83,8 +83,9 @@ impl DraftBatch {
         if self.memory.bytes() == 0 {
             self.memory = pool::take();
         }
-        self.memory.entries.reserve(records);
-        self.memory.arena.reserve(bytes);
+        // To the byte: blocks are about equally large, and memory that comes from the pool would else grow to twice that.
+        self.memory.entries.reserve_exact(records);
+        self.memory.arena.reserve_exact(bytes);
     }
 
     /// Adds a draft and returns the bytes its endpoint takes as stored. `id` is the draft's own id or a
