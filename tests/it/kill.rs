@@ -67,7 +67,7 @@ fn torture(format: &str, rows: u64, piece: u64) {
         let json = loop {
             // Some fall into the recovery from the one before; when there were enough, it is left alone.
             let recovery = random.below(4) == 0;
-            let most = if recovery { 60 } else { took / 4 + 150 };
+            let most = if recovery { 60 } else { took / 6 + 150 };
             let time =
                 if kills < kills_wanted() { Duration::from_millis(random.below(most)) } else { PATIENCE };
             let (killed, outcome) = lab.import_with(&data, "in", format, &more).start().kill_after(time);
