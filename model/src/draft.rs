@@ -254,19 +254,27 @@ mod tests {
 
     #[test]
     fn recycling_keeps_the_allocations() {
+        let capacities = |draft: &Draft<'_>| {
+            let Draft { attributes, user_attributes, metrics, values, .. } = draft;
+            [attributes.capacity(), user_attributes.capacity(), metrics.capacity(), values.capacity()]
+        };
         let text = String::from("a");
         let mut draft = Draft::default();
-        draft.values.reserve(100);
+        draft.attributes.reserve(100);
+        draft.user_attributes.reserve(200);
+        draft.metrics.reserve(300);
+        draft.values.reserve(400);
         draft.values.push(Scalar::Text(&text));
-        let before = draft.values.capacity();
+        let before = capacities(&draft);
         let mut draft: Draft<'static> = draft.recycle();
-        assert_eq!(draft.values.len(), 0);
-        assert_eq!(draft.values.capacity(), before);
+        assert_eq!(draft, Draft::default());
+        assert_eq!(capacities(&draft), before);
         let mut lent: Draft<'_> = draft.lend();
+        assert_eq!(capacities(&draft), [0; 4]);
         lent.values.push(Scalar::Text(&text));
-        assert_eq!(lent.values.capacity(), before);
+        assert_eq!(capacities(&lent), before);
         draft.take_back(lent);
         assert_eq!(draft, Draft::default());
-        assert_eq!(draft.values.capacity(), before);
+        assert_eq!(capacities(&draft), before);
     }
 }

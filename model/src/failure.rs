@@ -262,6 +262,13 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_within_a_record_has_a_column() {
+        let reason = FailureReason::new(FailureCode::UnknownValue, "no").at(4);
+        let failure = reason.locate("o", Origin { object: 0, byte: 90, line: 17 });
+        assert_eq!(failure.to_string(), "o line 17 column 5: no");
+    }
+
+    #[test]
     fn what_is_not_seen_is_escaped() {
         let hidden = [
             '\u{7f}',

@@ -179,6 +179,46 @@ mod tests {
     }
 
     #[test]
+    fn thinning_keeps_every_other_point_and_doubles_the_spacing() {
+        let times = |history: &History| -> Vec<i64> {
+            history.points().map(|point| point.time.as_millis() / 1000).collect()
+        };
+        let mut history = History::default();
+        let most = History::MAX_POINTS as i64;
+        (0..most - 1).for_each(|second| history.push(at(second * 1000, 0)));
+        assert_eq!(times(&history), Vec::from_iter(0..most - 1), "nothing is lost below the bound");
+        for second in [most, most + 1, most + 2, most + 3] {
+            history.push(at(second * 1000, 0));
+        }
+        let mut expected = Vec::from_iter((0..=most + 2).step_by(2));
+        expected.push(most + 3);
+        assert_eq!(times(&history), expected, "two seconds apart, and the newest");
+        assert_eq!(history.span_ms(), (most + 3) * 1000);
+    }
+
+    #[test]
+    fn rates_follow_the_points_on_both_sides() {
+        let history = History::from_points(&[at(500, 7), at(1500, 107), at(2500, 407)]);
+        assert_eq!(history.rates(4, |point| point.records), [100.0, 100.0, 300.0, 300.0]);
+        assert_eq!(history.rates(0, |point| point.records), []);
+        // The last column may end behind the newest point, by rounding.
+        for columns in 1..2000 {
+            assert_eq!(history.rates(columns, |point| point.records).len(), columns);
+        }
+    }
+
+    #[test]
+    fn any_counter_that_fell_and_only_a_large_step_back_begin_anew() {
+        let first = [at(0, 0), at(100_000, 100)];
+        let bytes = |point: HistoryPoint, bytes| HistoryPoint { bytes, ..point };
+        let begins_anew = |point| History::from_points(&[first[0], first[1], point]).oldest() == Some(&point);
+        assert!(begins_anew(bytes(at(101_000, 100), 999)));
+        assert!(!begins_anew(at(101_000, 100)));
+        assert!(begins_anew(at(39_999, 100)));
+        assert!(!begins_anew(at(40_000, 100)));
+    }
+
+    #[test]
     fn a_restart_begins_anew_and_a_small_step_back_is_left_out() {
         let mut history = History::from_points(&[at(0, 0), at(1000, 100), at(900, 150)]);
         assert_eq!(history.newest(), Some(&at(1000, 100)));

@@ -408,6 +408,7 @@ mod tests {
     fn the_words_are_those_of_the_service_model() {
         for status in JobStatus::ALL {
             assert_eq!(serde_word(status), status.as_str());
+            assert_eq!(status.to_string(), status.as_str());
         }
         fn serde_word(status: JobStatus) -> String {
             use serde::de::value::{Error, StrDeserializer};
@@ -434,6 +435,27 @@ mod tests {
         assert_eq!((first.read, first.registered, first.failed), (5, 2, 3));
         assert_eq!(first.classes.len(), 1);
         assert_eq!(first.channels[Channel::Email as usize], 2);
+    }
+
+    #[test]
+    fn a_class_is_of_one_rule_and_one_member() {
+        let of = [
+            ("Address", FailureCode::ValueTooLong),
+            ("Address", FailureCode::UnknownValue),
+            ("RequestId", FailureCode::ValueTooLong),
+        ];
+        let origin = Origin { object: 0, byte: 0, line: 1 };
+        let (mut counted, mut added) = (Tally::default(), Tally::default());
+        for (member, code) in of {
+            let failure = FailureReason::of(member, code, "x").locate("o", origin);
+            counted.count_failed(&failure);
+            let mut later = Tally { bytes: 3, ..Tally::default() };
+            later.count_failed(&failure);
+            added.add(&later);
+        }
+        assert_eq!(added.bytes, 9);
+        assert_eq!(added.classes, counted.classes);
+        assert_eq!(counted.classes.len(), of.len());
     }
 
     #[test]

@@ -145,6 +145,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_source_is_said() {
+        let reason = |text: &str| text.parse::<SourceLocation>().map_err(|error| error.reason);
+        assert_eq!(reason("file://data"), Err("file:// needs an absolute path, as in file:///data/contacts"));
+        assert_eq!(reason("ftp://data"), Err("the scheme is not one of s3, gs, az, file"));
+        assert!(reason(&format!("s3://{}", "b".repeat(255))).is_ok());
+        assert!(reason(&format!("s3://{}", "b".repeat(256))).is_err());
+    }
+
+    #[test]
     fn a_source_reads_back_what_it_writes() {
         for text in ["s3://b/k", "gs://b/", "/data/x", "-", "file:///data/a://b"] {
             assert_eq!(text.parse::<SourceLocation>().unwrap().to_string(), text);
