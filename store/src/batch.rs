@@ -183,3 +183,18 @@ fn relative(position: u64, origin: u64) -> u32 {
     let distance = position.checked_sub(origin).expect("records lie behind their batch's origin");
     u32::try_from(distance).expect("a batch spans less than 4 GiB")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drafts_stay_when_more_room_is_made() {
+        let origin = Origin { object: 0, byte: 0, line: 1 };
+        let mut batch = DraftBatch::new(origin, Timestamp::from_millis(0));
+        batch.push(&mut Draft::default(), DraftKind::Update, "a", b"{}", origin);
+        batch.reserve(100, 100_000);
+        assert_eq!((batch.len(), batch.bytes(batch.entries()[0].id)), (1, &b"a"[..]));
+        assert!(batch.memory() > 100_000, "{}", batch.memory());
+    }
+}
