@@ -49,10 +49,11 @@ impl EmbeddedOptions {
 
     /// The same for a process that may have so many files open: a scan opens all of level 0 at once.
     pub fn within(self, descriptors: u64) -> Self {
-        let most = |files: u64| u32::try_from(files).unwrap_or(u32::MAX);
-        let max_level0_files = self.max_level0_files.min(most(descriptors / 4 * 3));
+        let max_level0_files =
+            self.max_level0_files.min(u32::try_from(descriptors / 4 * 3).unwrap_or(u32::MAX));
         Self {
-            max_open_files: self.max_open_files.min(most(descriptors / 2).cast_signed()),
+            // Never negative: that is the engine's word for all files.
+            max_open_files: self.max_open_files.min(i32::try_from(descriptors / 2).unwrap_or(i32::MAX)),
             level0_trigger: self.level0_trigger.min(max_level0_files / 4 * 3),
             max_level0_files,
             ..self
@@ -171,4 +172,27 @@ fn full_merge(key: &[u8], base: Option<&[u8]>, operands: &rocksdb::MergeOperands
 /// Folds neighbours of which there may be older ones.
 fn partial_merge(_key: &[u8], _base: Option<&[u8]>, operands: &rocksdb::MergeOperands) -> Option<Vec<u8>> {
     fold(operands, true).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_few_descriptors_opens_fewer_files() {
+        let EmbeddedOptions { max_open_files, level0_trigger, max_level0_files, .. } =
+            EmbeddedOptions::reading().within(1000);
+        assert_eq!((max_open_files, max_level0_files, level0_trigger), (500, 750, 561));
+        let most = EmbeddedOptions::reading().within(u64::MAX);
+        assert_eq!((most.max_open_files, most.max_level0_files, most.level0_trigger), (1024, 4800, 3600));
+    }
+
+    #[test]
+    fn commits_wait_at_more_files_than_start_a_compaction() {
+        let options = |level0_trigger, max_level0_files| {
+            let chosen = EmbeddedOptions { level0_trigger, max_level0_files, ..Default::default() };
+            chosen.hold()
+        };
+        assert_eq!([options(10, 20), options(10, 11), options(10, 10), options(10, 0)], [20, 11, 11, 11]);
+    }
 }
