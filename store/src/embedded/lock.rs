@@ -65,3 +65,20 @@ fn holder(file: &mut File) -> String {
         _ => "another process".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_second_learns_who_the_first_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::take(folder.path()).unwrap();
+        let Err(StoreError::InUse { holder, .. }) = Lock::take(folder.path()) else {
+            panic!("it was taken twice");
+        };
+        assert!(holder.starts_with(&format!("process {} (", std::process::id())), "{holder}");
+        drop(first);
+        Lock::take(folder.path()).unwrap();
+    }
+}

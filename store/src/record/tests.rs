@@ -100,6 +100,50 @@ fn an_unknown_word_is_damage() {
     assert!(decode(APP, b"e", &record, &[]).is_err());
 }
 
+#[test]
+fn values_of_every_length_read_back() {
+    for len in [1, 126, 127, 128, 129, 255, 256, 16_383, 16_384] {
+        let value = "v".repeat(len);
+        // With the length before it, the attribute's value is up to three bytes longer.
+        for value in [&value[..], &value[1..], &value[len.min(2)..], &value[len.min(3)..]] {
+            let mut draft = sample();
+            draft.set_text(TextMember::Address, Some(value));
+            draft.values[0] = Scalar::Text(value);
+            let endpoint = decode(APP, b"e", &encoded(&mut draft), b"").unwrap().unwrap();
+            assert_eq!(endpoint.address.as_deref(), Some(value));
+            assert_eq!(endpoint.attributes["a"], [value]);
+            assert_eq!(endpoint.attributes["b"].len(), 4, "what follows is where it was");
+        }
+    }
+}
+
+#[test]
+fn a_draft_takes_no_more_than_its_bound_which_is_not_far_off() {
+    let check = |mut draft: Draft<'_>, raw: usize| {
+        let bound = super::stored_at_most(&draft, raw);
+        let stored = encoded(&mut draft).len();
+        assert!((stored..2 * stored + 1000).contains(&bound), "{stored} bytes, {bound} at most");
+    };
+    check(sample(), 40);
+    // The names of attributes and metrics are no part of a CSV record.
+    let names: Vec<_> = (1000..3000).map(|name| format!("attribute number {name}")).collect();
+    let attribute = |name| Attribute { name, start: 0, end: 0 };
+    let mut draft = Draft::default();
+    draft.attributes = names.iter().map(|name| attribute(name.as_str())).collect();
+    check(draft.clone(), 0);
+    draft.metrics = names.iter().map(|name| (name.as_str(), 0.0)).collect();
+    check(draft, 0);
+    let text = "a".repeat(10_000);
+    let mut draft = Draft::default();
+    draft.set_text(TextMember::City, Some(&text));
+    check(draft, text.len());
+    // Numbers may be longer as text than as they were written.
+    let mut draft = Draft::default();
+    draft.values = vec![Scalar::Float(-1.234_567_890_123_456_7e-300); 1000];
+    draft.attributes = vec![Attribute { end: 1000, ..attribute("a") }];
+    check(draft, 0);
+}
+
 /// What a record says, as a map; the naive form of everything that merging does.
 type Map = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
 
