@@ -57,6 +57,10 @@ fn id_of(piece: u64, record: u64) -> String {
 }
 
 fn commit(store: &Embedded, piece: u64) -> Result<()> {
+    commit_as(store, piece, id_of)
+}
+
+fn commit_as(store: &Embedded, piece: u64, id_of: impl Fn(u64, u64) -> String) -> Result<()> {
     let job = store.job(JOB)?.unwrap();
     let origin = Origin { object: 0, byte: 0, line: 1 };
     let mut batch = DraftBatch::new(origin, job.created);
@@ -151,4 +155,19 @@ fn a_waiting_commit_ends_with_the_store() {
         let ended = commits.recv_timeout(AT_MOST).expect("it gives up");
         assert!(matches!(ended, Err(StoreError::Stopped(_))), "{ended:?}");
     });
+}
+
+#[test]
+fn settling_joins_small_files_that_lie_next_to_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 4800, true);
+    // Ids ascend, so each piece lies behind the one before and its files sink to the last level.
+    for piece in 0..20 {
+        commit_as(&store, piece, |piece, record| format!("{piece:02}-{record}")).unwrap();
+    }
+    let files = || store.engine.db.live_files().unwrap().len();
+    assert!(files() >= 4 * 20, "endpoints, members, links and pieces: {} files", files());
+    store.settle().unwrap();
+    // Each of these in one, and what was in the log.
+    assert!(files() <= 2 * 4, "{} files", files());
 }
