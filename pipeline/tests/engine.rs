@@ -344,3 +344,36 @@ fn records_that_ask_the_store_are_judged_in_source_order() {
         );
     }
 }
+
+#[test]
+fn a_plan_names_the_first_objects_it_skips() {
+    for empty in [20, 21] {
+        let house = House::new();
+        for number in 0..empty {
+            house.object(&format!("{number:02}.json"), b"");
+        }
+        let read = rows(Format::Json, 0..100);
+        house.object("a.json", &read);
+        let RunOutcome { job, .. } = house.run(house.job(Format::Json), options(512, 1), None);
+        let plan = job.plan.unwrap();
+        assert_eq!((plan.objects, plan.bytes, plan.skipped), (1, read.len() as u64, empty));
+        assert_eq!((plan.pieces, plan.pieces_exact), (2, true), "{} bytes", read.len());
+        let (named, all) = job.warnings.split_at(20);
+        assert!(named.iter().all(|warning| warning.ends_with(".json: it is empty")), "{named:?}");
+        match empty {
+            20 => assert_eq!(all, [""; 0]),
+            _ => assert_eq!(all, ["skipped 21 objects in all; plan.ndjson names them"]),
+        }
+    }
+}
+
+#[test]
+fn the_pieces_of_compressed_objects_are_estimated() {
+    for name in ["a.json.gz", "A.JSON.GZ"] {
+        let house = House::new();
+        house.object(name, &gzip(&[rows(Format::Json, 0..300)]));
+        let RunOutcome { job, .. } = house.run(house.job(Format::Json), options(512, 1), None);
+        assert_eq!(job.status, JobStatus::Completed);
+        assert!(!job.plan.unwrap().pieces_exact, "{name}");
+    }
+}

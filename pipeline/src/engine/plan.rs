@@ -5,7 +5,7 @@ use std::path::Path;
 use pinport_model::job::PlanSummary;
 
 use super::{JobError, Life, files, files::PlanWriter};
-use crate::source::{Source, SourceError};
+use crate::source::{Source, SourceError, is_compressed_name};
 
 /// Skipped objects that are named in the job's warnings; the plan has them all.
 const NAMED_SKIPS: usize = 20;
@@ -37,6 +37,7 @@ fn list(life: &mut Life<'_>, source: &Source, folder: &Path) -> Result<PlanSumma
             None => {
                 summary.objects += 1;
                 summary.bytes += object.size;
+                // Only the estimate of pieces rests on names; reading goes by content.
                 summary.pieces_exact &= !is_compressed_name(&object.key);
             }
         }
@@ -56,9 +57,4 @@ fn list(life: &mut Life<'_>, source: &Source, folder: &Path) -> Result<PlanSumma
     summary.pieces = summary.bytes.div_ceil(life.job.definition.piece_bytes);
     plan.finish(&summary)?;
     Ok(summary)
-}
-
-/// Whether the name says that the object is compressed. Only the estimate of pieces rests on it; reading goes by content.
-fn is_compressed_name(key: &str) -> bool {
-    [".gz", ".zst", ".bz2", ".xz"].iter().any(|suffix| key.ends_with(suffix))
 }

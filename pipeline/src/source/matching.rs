@@ -49,7 +49,7 @@ pub(super) fn judge_content(head: &[u8], format: Format) -> Option<String> {
 }
 
 /// Whether the name has the suffix of a compression.
-pub(super) fn is_compressed_name(key: &str) -> bool {
+pub(crate) fn is_compressed_name(key: &str) -> bool {
     COMPRESSED.iter().any(|suffix| ends_with(key, suffix))
 }
 

@@ -28,6 +28,7 @@ use tokio::runtime::Handle;
 
 pub use decode::Compression;
 pub use error::SourceError;
+pub(crate) use matching::is_compressed_name;
 pub use options::{Settings, SourceOptions};
 pub use remote::AwsKeys;
 pub use stream::{ObjectReader, ObjectStream};

@@ -8,7 +8,7 @@ use super::{
     SourceError,
     decode::{Caps, Compression, Decoder, Fault},
     feed::{Feed, Replay},
-    matching,
+    is_compressed_name,
 };
 
 /// Objects as decoded bytes, in order. Belongs to one thread, which it blocks; dropping it ends its requests.
@@ -76,7 +76,7 @@ impl ObjectStream {
 
     fn begin(&mut self, object: &PlannedObject, start: u64) -> Result<Decoder, SourceError> {
         let lead = self.input.look()?;
-        if lead.is_empty() && matching::is_compressed_name(&object.key) {
+        if lead.is_empty() && is_compressed_name(&object.key) {
             return Err(SourceError::Truncated {
                 url: (self.url)(&object.key),
                 byte: 0,
