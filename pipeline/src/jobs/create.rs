@@ -130,20 +130,25 @@ pub(super) struct Requests {
 impl Requests {
     /// The place of a request. Whoever holds its lock is creating the job.
     fn place(&mut self, request: &str, now: Instant, window: Duration) -> Arc<Mutex<Option<JobId>>> {
-        while self.order.front().is_some_and(|(then, _)| {
-            now.saturating_duration_since(*then) > window || self.order.len() > REQUESTS
-        }) {
-            if let Some((_, old)) = self.order.pop_front() {
-                self.jobs.remove(&old);
-            }
+        while self.order.front().is_some_and(|(then, _)| now.saturating_duration_since(*then) > window) {
+            self.forget_oldest();
         }
         if let Some(place) = self.jobs.get(request) {
             return Arc::clone(place);
+        }
+        if self.order.len() >= REQUESTS {
+            self.forget_oldest();
         }
         let place = Arc::default();
         self.jobs.insert(request.to_owned(), Arc::clone(&place));
         self.order.push_back((now, request.to_owned()));
         place
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, oldest)) = self.order.pop_front() {
+            self.jobs.remove(&oldest);
+        }
     }
 }
 
@@ -314,4 +319,29 @@ pub fn sync_upload(upload: &Upload) -> Result<(), FileError> {
     sync_folder(&upload.folder.join(UPLOAD))?;
     boundary("upload.durable");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_found_for_a_while_and_until_others_need_its_room() {
+        let (begun, window) = (Instant::now(), Duration::from_secs(10));
+        let mut requests = Requests::default();
+        let mut place = |request: &str, seconds| {
+            let place = requests.place(request, begun + Duration::from_secs(seconds), window);
+            assert_eq!(requests.jobs.len(), requests.order.len());
+            place
+        };
+        let first = place("first", 0);
+        assert!(Arc::ptr_eq(&first, &place("first", 10)));
+        let first = place("first", 11);
+        let others: Vec<_> = (1..REQUESTS).map(|number| place(&number.to_string(), 12)).collect();
+        assert!(Arc::ptr_eq(&first, &place("first", 12)), "there is room for all of them");
+        place("another", 12);
+        assert!(!Arc::ptr_eq(&first, &place("first", 12)), "it was the oldest");
+        assert!(Arc::ptr_eq(&others[1], &place("2", 12)), "and one more had to go for it");
+        assert_eq!(requests.order.len(), REQUESTS);
+    }
 }
