@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     SourceError, SourceOptions,
     matching::{Verdict, judge},
-    remote::{Bucket, Fetched, Page, RemoteFeed},
+    remote::{Bucket, Fetched, Page},
 };
 
 /// Objects held back while it is not known whether the listing is in key order: ten pages. A listing that
@@ -182,9 +182,4 @@ impl<'a> Looks<'a> {
         }
         Ok(())
     }
-}
-
-/// A feed of one object, for a look at its beginning.
-pub(super) fn look_feed(bucket: &Arc<Bucket>, io: &Handle, object: PlannedObject) -> RemoteFeed {
-    RemoteFeed::new(bucket.clone(), io.clone(), Box::new(std::iter::once(Ok(object))), false)
 }

@@ -130,11 +130,7 @@ impl Source {
     /// The first decoded bytes of an object, at most `max`. Of a pipe they stay to be read.
     pub fn head(&self, object: &PlannedObject, max: usize) -> Result<Vec<u8>, SourceError> {
         let objects: Objects = Box::new(std::iter::once(Ok(object.clone())));
-        let feed: Box<dyn Feed> = match &self.kind {
-            Kind::Bucket { bucket, .. } => Box::new(listing::look_feed(bucket, &self.io, object.clone())),
-            _ => self.feed(objects, false, true),
-        };
-        let mut stream = self.stream(feed, 0);
+        let mut stream = self.stream(self.feed(objects, false, true), 0);
         let mut head = Vec::new();
         let mut reader = match stream.next_object() {
             Some(reader) => reader?,
