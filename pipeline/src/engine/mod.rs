@@ -330,6 +330,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_engine_tells_what_it_runs_on() {
+        let engine =
+            Engine::start(EngineOptions { threads: 3, bytes_in_flight: 10, ..EngineOptions::default() });
+        let engine = engine.unwrap();
+        assert_eq!(engine.threads(), (3, 3 * workers::WAITING_PER_THREAD));
+        assert_eq!(engine.bytes_in_flight(), (0, 10));
+    }
+
+    #[test]
     fn a_panic_becomes_an_error_of_the_job() {
         let number = 17;
         let message = |error| match error {

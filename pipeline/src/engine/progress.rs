@@ -245,3 +245,107 @@ impl JobProgress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress() -> JobProgress {
+        JobProgress::new(JobId::from_bytes([0; 16]))
+    }
+
+    #[test]
+    fn a_job_that_is_being_cancelled_may_still_fail_and_ends() {
+        let cancelling = progress();
+        assert!(cancelling.begin_cancel());
+        assert!(cancelling.set_status(JobStatus::Failing));
+        assert!(!cancelling.begin_cancel(), "it ends by itself");
+        let cancelling = progress();
+        assert!(cancelling.begin_cancel());
+        assert!(cancelling.set_status(JobStatus::Cancelled));
+        assert!(!cancelling.begin_cancel(), "it has ended");
+        let running = progress();
+        assert!(running.begin_end());
+        assert_eq!(running.snapshot().status, JobStatus::Failing);
+    }
+
+    #[test]
+    fn what_waits_is_counted_by_stage() {
+        let progress = progress();
+        progress.block_waits();
+        progress.block_waits();
+        progress.block_waits();
+        progress.block_begins();
+        for (piece, state) in
+            [PieceState::Parsing, PieceState::Committing, PieceState::Parsing, PieceState::Reading]
+                .into_iter()
+                .enumerate()
+        {
+            progress.set_piece(piece as u64, state);
+        }
+        assert_eq!(progress.queues(), Queues { parse: 2, build: 2, commit: 1 });
+    }
+
+    #[test]
+    fn a_job_that_goes_on_begins_where_it_stood() {
+        let progress = progress();
+        let error = Some("it is damaged".to_owned());
+        let last = PieceRecord { piece: 6, failed_pieces: 2, ..PieceRecord::default() };
+        progress.go_on_behind(&last);
+        assert_eq!(progress.last_piece(), Some(last));
+        progress.set(Counter::PiecesTotal, 10);
+        progress.set_last(&PieceRecord { piece: 7, failed_pieces: 3, error, ..PieceRecord::default() });
+        let runs: Vec<_> = progress.pieces().into_iter().map(|run| (run.state, run.count)).collect();
+        assert_eq!(runs, [(PieceState::Done, 5), (PieceState::Failed, 3), (PieceState::Waiting, 2)]);
+        assert_eq!(progress.last_piece().map(|last| last.piece), Some(7));
+    }
+
+    #[test]
+    fn a_snapshot_has_every_counter_in_its_place() {
+        let progress = progress();
+        let counters = [
+            Counter::SourceBytes,
+            Counter::SourceTotal,
+            Counter::Bytes,
+            Counter::Parsed,
+            Counter::Registered,
+            Counter::Failed,
+            Counter::PiecesDone,
+            Counter::PiecesFailed,
+            Counter::PiecesTotal,
+            Counter::ObjectsDone,
+            Counter::ObjectsTotal,
+            Counter::SourceBytesBefore,
+            Counter::BytesBefore,
+            Counter::ParsedBefore,
+        ];
+        for (value, counter) in (1..).zip(counters) {
+            progress.set(counter, value);
+            progress.add(counter, 100);
+        }
+        for (milliseconds, stage) in
+            (1..).zip([Stage::Fetch, Stage::Decode, Stage::Parse, Stage::Build, Stage::Commit])
+        {
+            progress.busy(stage, Duration::from_micros(milliseconds * 1000 + 999));
+        }
+        let expected = Progress {
+            job: JobId::from_bytes([0; 16]),
+            status: JobStatus::Created,
+            source_bytes: 101,
+            source_total: 102,
+            bytes: 103,
+            parsed: 104,
+            registered: 105,
+            failed: 106,
+            pieces_done: 107,
+            pieces_failed: 108,
+            pieces_total: 109,
+            objects_done: 110,
+            objects_total: 111,
+            before: Baseline { source_bytes: 112, bytes: 113, parsed: 114 },
+            elapsed_ms: 0,
+            busy_ms: StageTimes { fetch: 1, decode: 2, parse: 3, build: 4, commit: 5 },
+        };
+        assert_eq!(Progress { elapsed_ms: 0, ..progress.snapshot() }, expected);
+    }
+}

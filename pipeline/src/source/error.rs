@@ -234,3 +234,30 @@ fn skipped_text(skipped: u64, first: Option<&str>) -> String {
         None => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_are_of_what_was_found() {
+        let no_match = |url: &str, skipped| {
+            SourceError::NoMatch { url: url.into(), skipped, first_skipped: None }.hint().unwrap()
+        };
+        assert!(no_match("s3://bucket/prefix", 0).starts_with("check the prefix"));
+        assert!(no_match("data", 0).starts_with("the folder holds no files"));
+        assert!(no_match("s3://bucket/prefix", 1).starts_with("check --format"));
+        let unreadable = |reason: &str| {
+            SourceError::Unreadable { path: "data".into(), reason: reason.into(), object: false }
+                .hint()
+                .unwrap()
+        };
+        assert!(unreadable("Too many open files (os error 24)").starts_with("raise the limit"));
+        assert!(unreadable("Permission denied (os error 13)").starts_with("check the path"));
+        let other = |reason: &str| {
+            SourceError::Other { url: "s3://bucket".into(), reason: reason.into(), object: false }.hint()
+        };
+        assert!(other("the store answered 400").is_some_and(|hint| hint.contains("AWS_SESSION_TOKEN")));
+        assert_eq!(other("the store answered 400 Malformed"), None);
+    }
+}
