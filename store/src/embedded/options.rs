@@ -180,9 +180,9 @@ mod tests {
 
     #[test]
     fn a_process_with_few_descriptors_opens_fewer_files() {
-        let EmbeddedOptions { max_open_files, level0_trigger, max_level0_files, .. } =
-            EmbeddedOptions::reading().within(1000);
-        assert_eq!((max_open_files, max_level0_files, level0_trigger), (500, 750, 561));
+        let few = EmbeddedOptions::reading().within(1000);
+        assert_eq!((few.max_open_files, few.max_level0_files, few.level0_trigger), (500, 750, 561));
+        assert_eq!(few.block_cache, 64 << 20, "that is another matter");
         let most = EmbeddedOptions::reading().within(u64::MAX);
         assert_eq!((most.max_open_files, most.max_level0_files, most.level0_trigger), (1024, 4800, 3600));
     }

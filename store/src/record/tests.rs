@@ -120,7 +120,7 @@ fn values_of_every_length_read_back() {
 #[test]
 fn a_draft_takes_no_more_than_its_bound_which_is_not_far_off() {
     let check = |mut draft: Draft<'_>, raw: usize| {
-        let bound = super::stored_at_most(&draft, raw);
+        let bound = crate::DraftBatch::stored_at_most(&draft, raw);
         let stored = encoded(&mut draft).len();
         assert!((stored..2 * stored + 1000).contains(&bound), "{stored} bytes, {bound} at most");
     };

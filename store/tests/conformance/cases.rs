@@ -128,6 +128,11 @@ pub(crate) fn a_piece_without_records_counts(bench: Bench) {
     bench.store().create_job(&job).unwrap();
     bench.commit(&job, 0, &[]);
     assert_eq!(bench.store().last_piece(job.id).unwrap(), Some(piece_record(0)));
+    // A piece is stored by its own number, whatever its record says.
+    let writer = bench.store().writer(&job).unwrap();
+    writer.prepare(1, Vec::new()).unwrap().commit(&piece_record(7)).unwrap();
+    let last = bench.store().last_piece(job.id).unwrap().unwrap();
+    assert_eq!((last.piece, last.failures_len), (1, 70));
 }
 
 pub(crate) fn a_dropped_piece_leaves_nothing(bench: Bench) {
