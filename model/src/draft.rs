@@ -246,10 +246,29 @@ mod tests {
         let mut draft = Draft::default();
         assert!(!draft.is_user_only());
         draft.set_text(TextMember::UserId, Some("u1"));
-        draft.user_attributes.push(Attribute { name: "plan", start: 0, end: 0 });
+        draft.user_attributes.push(Attribute { name: "plan", start: 1, end: 2 });
+        draft.values.extend([Scalar::Int(0), Scalar::Int(1), Scalar::Int(2)]);
         assert!(draft.is_user_only());
-        draft.metrics.push(("visits", 1.0));
-        assert!(!draft.is_user_only());
+        assert_eq!(draft.text(TextMember::UserId), Some("u1"));
+        assert_eq!(draft.values_of(&draft.user_attributes[0]), [Scalar::Int(1)]);
+        let more: [fn(&mut Draft<'_>); 9] = [
+            |draft| draft.id = Some("e1"),
+            |draft| draft.channel = Some(Channel::Email),
+            |draft| draft.opt_out = Some(OptOut::None),
+            |draft| draft.status = Some(EndpointStatus::Active),
+            |draft| draft.latitude = Some(0.0),
+            |draft| draft.longitude = Some(0.0),
+            |draft| draft.set_text(TextMember::City, Some("")),
+            |draft| draft.attributes.push(Attribute { name: "plan", start: 0, end: 0 }),
+            |draft| draft.metrics.push(("visits", 1.0)),
+        ];
+        for (index, name_more) in more.into_iter().enumerate() {
+            let mut draft = draft.clone();
+            name_more(&mut draft);
+            assert!(!draft.is_user_only(), "{index}");
+        }
+        draft.clear();
+        assert_eq!(draft, Draft::default());
     }
 
     #[test]
