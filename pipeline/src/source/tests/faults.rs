@@ -99,7 +99,10 @@ fn head(status: u16, headers: &[(&str, String)], length: usize) -> Vec<u8> {
 
 /// The right answer, cut off or stalled behind `bytes` of its body, which says it has `length`.
 fn partly(request: &Request, bytes: usize, length: impl Fn(usize) -> usize) -> Vec<u8> {
-    let Answer::Say(status, headers, body) = right(request) else { unreachable!() };
+    let Answer::Say(status, mut headers, body) = right(request) else { unreachable!() };
+    // Else the client may ask again where an answer that was whole by its own length ended, and that try fails by
+    // something else.
+    headers.push(("Connection", "close".into()));
     let mut raw = head(status, &headers, length(body.len()));
     raw.extend(&body[..bytes.min(body.len())]);
     raw
