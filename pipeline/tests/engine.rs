@@ -69,8 +69,18 @@ impl House {
 
     /// Runs a job; `stop_at` stops it when so many pieces are committed.
     fn run(&self, job: ImportJob, options: EngineOptions, stop_at: Option<u64>) -> RunOutcome {
-        let cancel = CancellationToken::new();
         let progress = Arc::new(JobProgress::new(job.id));
+        self.run_seen(job, options, stop_at, progress)
+    }
+
+    fn run_seen(
+        &self,
+        job: ImportJob,
+        options: EngineOptions,
+        stop_at: Option<u64>,
+        progress: Arc<JobProgress>,
+    ) -> RunOutcome {
+        let cancel = CancellationToken::new();
         let source_options =
             SourceOptions { cancel: cancel.clone(), settings: Settings::empty(), ..SourceOptions::default() };
         let source = Source::open(&job.definition.source, source_options, self.io.handle().clone()).unwrap();
@@ -84,7 +94,7 @@ impl House {
             })
         });
         let folder = self.folder(&job);
-        let run = Run { job, source: Arc::new(source), folder, progress: Arc::clone(&progress), cancel };
+        let run = Run { job, source: Arc::new(source), folder, progress, cancel };
         let outcome = Engine::start(options).unwrap().run(run, Some(&self.store));
         if let Some(watcher) = watcher {
             watcher.join().unwrap();
@@ -376,4 +386,39 @@ fn the_pieces_of_compressed_objects_are_estimated() {
         assert_eq!(job.status, JobStatus::Completed);
         assert!(!job.plan.unwrap().pieces_exact, "{name}");
     }
+}
+
+#[test]
+fn what_an_earlier_run_read_is_told_apart() {
+    let house = House::new();
+    let objects = ["a.json", "b.json"].map(|name| {
+        let line =
+            |row| format!("{{\"Id\":\"{name}{row}\",\"ChannelType\":\"EMAIL\",\"Address\":\"{row}\"}}\n");
+        let text: String = (0..300).map(line).collect();
+        house.object(name, text.as_bytes());
+        text.len() as u64
+    });
+    let whole = house.run(house.job(Format::Json), options(512, 2), None).job;
+    let pieces = house.pieces(&whole);
+    // What a run leaves that was stopped in the middle of the second object.
+    let stopped = pieces.iter().position(|piece| piece.end.object == 1 && piece.end.byte > 0).unwrap();
+    let job = ImportJob { plan: whole.plan.clone(), ..house.job(Format::Json) };
+    fs::create_dir(house.folder(&job)).unwrap();
+    fs::copy(house.folder(&whole).join("plan.ndjson"), house.folder(&job).join("plan.ndjson")).unwrap();
+    let writer = house.store.writer(&job).unwrap();
+    for piece in &pieces[..=stopped] {
+        writer.prepare(piece.piece, Vec::new()).unwrap().commit(piece).unwrap();
+    }
+    let progress = Arc::new(JobProgress::new(job.id));
+    let RunOutcome { job, stopped: error, .. } =
+        house.run_seen(job, options(512, 2), None, Arc::clone(&progress));
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(house.pieces(&job), pieces);
+    let seen = progress.snapshot();
+    let last = &pieces[stopped];
+    assert_eq!(seen.before.source_bytes, objects[0] + last.end.byte);
+    assert_eq!((seen.before.bytes, seen.before.parsed), (last.total.bytes, last.total.read));
+    assert_eq!((seen.source_bytes, seen.source_total), (objects[0] + objects[1], objects[0] + objects[1]));
+    assert_eq!((seen.bytes, seen.parsed, seen.registered), (job.tally.bytes, 600, 600));
+    assert_eq!((seen.objects_done, seen.pieces_done), (2, pieces.len() as u64));
 }

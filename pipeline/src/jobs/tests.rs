@@ -23,12 +23,15 @@ const LONG: Duration = Duration::from_secs(30);
 struct House {
     folder: tempfile::TempDir,
     store: Arc<dyn Store>,
+    poisoned: Arc<Poisoned>,
+    look: Duration,
     io: tokio::runtime::Runtime,
 }
 
 impl House {
     fn new() -> Self {
-        let store: Arc<dyn Store> = Arc::new(Poisoned::default());
+        let poisoned = Arc::new(Poisoned::default());
+        let store: Arc<dyn Store> = poisoned.clone();
         let application = Application {
             id: APPLICATION,
             name: "shop".into(),
@@ -39,7 +42,8 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("root")).unwrap();
         let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Self { folder, store, io }
+        let look = JobsOptions::new("").look;
+        Self { folder, store, poisoned, look, io }
     }
 
     fn root(&self) -> PathBuf {
@@ -63,6 +67,7 @@ impl House {
         let engine = EngineOptions { threads: 1, ..EngineOptions::default() };
         let options = JobsOptions {
             max_running,
+            look: self.look,
             list_retries: 1,
             list_wait: Duration::from_millis(1),
             piece_bytes: 64,
@@ -76,6 +81,20 @@ impl House {
             self.io.handle().clone(),
         )
         .unwrap()
+    }
+
+    /// Jobs of which those that read a bucket hang: its store takes connections (while the listener lives) and says
+    /// nothing.
+    fn jobs_of_a_silent_store(&mut self) -> (Jobs, std::net::TcpListener) {
+        self.look = Duration::from_millis(1);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let default = RoleConfig {
+            endpoint: Some(format!("http://{}", listener.local_addr().unwrap())),
+            unsigned: true,
+            ..RoleConfig::default()
+        };
+        let sources = SourcesConfig { default, local_root: Some(self.root()), ..SourcesConfig::default() };
+        (self.jobs_with(2, sources), listener)
     }
 
     fn file(&self, name: &str, lines: usize) -> String {
@@ -222,6 +241,36 @@ fn a_running_job_is_cancelled_with_what_it_committed() {
     let committed = house.store.last_piece(id).unwrap().map_or(0, |last| last.total.read);
     assert_eq!(job.tally.read, committed);
     assert!(job.completed.is_some());
+}
+
+#[test]
+fn a_job_whose_source_is_silent_is_shown_and_cancelled_at_once() {
+    let mut house = House::new();
+    let (jobs, _silent) = house.jobs_of_a_silent_store();
+    let mut samples = jobs.subscribe();
+    let id = jobs.create(new_job("s3://bucket/key".into())).unwrap().job.id;
+    // Nothing changes any more; it is shown all the same.
+    for _ in 0..5 {
+        let sample = house.io.block_on(async { tokio::time::timeout(LONG, samples.recv()).await });
+        assert_eq!(sample.unwrap().unwrap().jobs[0].id, id);
+    }
+    jobs.cancel(id).unwrap();
+    // Far less than the time for which a store may be silent.
+    assert!(jobs.wait(id, LONG / 3));
+    assert_eq!(house.status(id), JobStatus::Cancelled);
+}
+
+#[test]
+fn the_store_settles_when_no_job_runs() {
+    let mut house = House::new();
+    let (jobs, _silent) = house.jobs_of_a_silent_store();
+    let held = jobs.create(new_job("s3://bucket/key".into())).unwrap().job.id;
+    let done = jobs.create(new_job(house.file("a.json", 3))).unwrap().job.id;
+    assert!(jobs.wait(done, LONG));
+    jobs.cancel(held).unwrap();
+    assert!(jobs.wait(held, LONG));
+    let unfinished = house.poisoned.settled(LONG);
+    assert!(!unfinished.is_empty() && unfinished.iter().all(|jobs| *jobs == 0), "{unfinished:?}");
 }
 
 #[test]

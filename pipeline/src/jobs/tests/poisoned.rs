@@ -1,7 +1,9 @@
-//! A store like the in-memory one whose writers panic for jobs that read a file named `poison`.
+//! A store like the in-memory one whose writers panic for jobs that read a file named `poison`, and that tells when it
+//! was asked to settle.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::{Condvar, Mutex};
 use pinport_model::{
     Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
     SegmentVersion, Timestamp,
@@ -9,7 +11,21 @@ use pinport_model::{
 use pinport_store::{DraftBatch, JobWriter, PreparedPiece, Result, Store, memory::Memory};
 
 #[derive(Default)]
-pub(super) struct Poisoned(Memory);
+pub(super) struct Poisoned {
+    memory: Memory,
+    /// How many jobs had not ended whenever it was asked to settle.
+    settled: Mutex<Vec<usize>>,
+    settles: Condvar,
+}
+
+impl Poisoned {
+    /// Waits until it was asked to settle; how many jobs had not ended each time.
+    pub(super) fn settled(&self, limit: Duration) -> Vec<usize> {
+        let mut settled = self.settled.lock();
+        self.settles.wait_while_for(&mut settled, |settled| settled.is_empty(), limit);
+        settled.clone()
+    }
+}
 
 struct PoisonedWriter;
 
@@ -22,7 +38,7 @@ impl JobWriter for PoisonedWriter {
 macro_rules! as_in_memory {
     ($(fn $name:ident($($argument:ident: $kind:ty),*) -> $out:ty;)*) => {
         $(fn $name(&self, $($argument: $kind),*) -> Result<$out> {
-            self.0.$name($($argument),*)
+            self.memory.$name($($argument),*)
         })*
     };
 }
@@ -32,7 +48,13 @@ impl Store for Poisoned {
         if job.definition.source_text.contains("poison") {
             return Ok(Arc::new(PoisonedWriter));
         }
-        self.0.writer(job)
+        self.memory.writer(job)
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.settled.lock().push(self.unfinished_jobs()?.len());
+        self.settles.notify_all();
+        self.memory.settle()
     }
 
     as_in_memory! {
@@ -59,6 +81,5 @@ impl Store for Poisoned {
         fn save_segment(segment: &Segment) -> ();
         fn delete_segment(application: ApplicationId, id: SegmentId) -> bool;
         fn members(segment: &Segment, version: &SegmentVersion, after: Option<&str>, limit: usize) -> Vec<Endpoint>;
-        fn settle() -> ();
     }
 }
