@@ -49,3 +49,15 @@ fn too_deep(line: &[u8], max_depth: usize) -> Option<usize> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_of_what_is_open() {
+        assert_eq!(too_deep(br#"[{"a":[1]},{"b":[2]},[[3]]]"#, 3), None);
+        assert_eq!(too_deep(br#"[{"a":[1]},{"b":[2]},[[3]]]"#, 2), Some(6));
+        assert_eq!(too_deep(br#"]}[{"[[[\"[[[":1}]"#, 2), None, "what closes nothing, and brackets in text");
+    }
+}

@@ -116,3 +116,19 @@ impl CsvHeader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_without_a_key_shows_its_first_columns() {
+        let found = |line: &str| match CsvHeader::read(line.as_bytes(), &RecordLimits::default()) {
+            Err((RefusedReason::NoKey { found }, None)) => found,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found("a, b\n"), r#""a", "b""#);
+        assert_eq!(found("a,b,c,d,e\n"), r#""a", "b", "c", "d", "e""#);
+        assert_eq!(found("a,b,c,d,e,f,g\n"), r#""a", "b", "c", "d", "e", …"#);
+    }
+}

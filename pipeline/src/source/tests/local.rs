@@ -112,6 +112,21 @@ fn nothing_to_read_is_an_error() {
 }
 
 #[test]
+fn an_error_of_an_object_takes_its_place_and_any_other_is_the_end() {
+    let (folder_, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    write(folder_.path(), "a.json", b"{}");
+    let source = folder(folder_.path(), &runtime);
+    let listed = list(&source, Format::Json).unwrap();
+    for object in [true, false] {
+        let error = SourceError::Other { url: "b.json".into(), reason: "it is damaged".into(), object };
+        let objects = [Err(error), Ok(listed[0].clone())];
+        let mut stream = source.read(objects.into_iter(), 0);
+        assert!(matches!(stream.next_object(), Some(Err(SourceError::Other { .. }))));
+        assert_eq!(matches!(stream.next_object(), Some(Ok(_))), object);
+    }
+}
+
+#[test]
 fn reading_goes_on_in_mid_object() {
     let (folder_, runtime) = (tempfile::tempdir().unwrap(), runtime());
     let root = folder_.path();
