@@ -290,6 +290,19 @@ fn long_lines_are_dropped_alone() {
     }
 }
 
+/// A cut that a dropped line reached, by its bytes or by its lines alone, takes nothing of what is behind the line.
+#[test]
+fn a_dropped_line_that_reaches_a_cut_ends_the_block() {
+    let input = b"{}\naaaaaaaaaaaaaaaa\n{}\n{}\n";
+    for cut in [Cut { byte: 10, line: 9 }, Cut { byte: u64::MAX, line: 3 }, Cut { byte: 23, line: 3 }] {
+        let splitter = Splitter::new(Format::Json, options(10, 8), 3);
+        let (items, ends) = drive(splitter, input, &[1], Some(cut)).unwrap();
+        assert_eq!(items, naive_lines(input, 8));
+        let reached = ends.iter().find(|end| end.byte >= cut.byte || end.line >= cut.line);
+        assert_eq!(reached.map(|end| (end.byte, end.line)), Some((20, 3)), "{cut:?}");
+    }
+}
+
 const HEADER: &str = "Id,A,B\n";
 
 #[test]
