@@ -269,3 +269,19 @@ pub(super) fn client(connect_timeout: Duration, tls: bool, proxies: bool) -> Res
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn azures_account_is_the_one_set_or_the_emulators() {
+        let emulated = Settings::empty().with("AZURE_STORAGE_USE_EMULATOR", "true");
+        let named = |settings: Settings| settings.with("AZURE_STORAGE_ACCOUNT_NAME", "account");
+        let account = |settings: Settings| azure_account(&settings);
+        assert_eq!(account(Settings::empty()), None);
+        assert_eq!(account(named(Settings::empty())).as_deref(), Some("account"));
+        assert_eq!(account(emulated.clone()).as_deref(), Some("devstoreaccount1"));
+        assert_eq!(account(named(emulated)).as_deref(), Some("account"));
+    }
+}
