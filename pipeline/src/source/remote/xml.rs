@@ -163,12 +163,14 @@ mod tests {
         let body = "\u{feff}<?xml version=\"1.0\"?><EnumerationResults ContainerName=\"c\"><Blobs>\
             <Blob><Name>a//b</Name><Properties><Etag>0x8D</Etag><Content-Length>7</Content-Length></Properties></Blob>\
             <Blob><Name Encoded=\"true\">q%FFx</Name><Properties><Content-Length>7</Content-Length></Properties></Blob>\
+            <Blob><Name Encoded=\"false\" Odd=\"true\">q%20x</Name><Properties><Content-Length>7</Content-Length></Properties></Blob>\
             </Blobs><NextMarker /></EnumerationResults>";
         assert!(page(body.as_bytes()).unwrap_err().contains("UTF-8"));
         let read = page(body.replace("%FF", "%EF%BF%BF").as_bytes()).unwrap();
         assert_eq!(read.next, None);
         assert_eq!(read.objects[0].key, "a//b");
         assert_eq!(read.objects[1].key, "q\u{ffff}x");
+        assert_eq!(read.objects[2].key, "q%20x");
     }
 
     #[test]

@@ -471,6 +471,9 @@ fn what_ends_the_whole_source_ends_it() {
         );
         assert!(!error.is_object_error());
     }
+    let run = second(1, |_| Answer::Say(404, vec![], error_body("NoSuchBucket")));
+    assert_eq!(run.contents.len(), 1, "the bucket is gone, not the object");
+    assert!(matches!(&run.contents[0].1, Err(SourceError::NoSuchBucket { .. })));
     let run = second(1, |_| Answer::Say(400, vec![], error_body("ExpiredToken")));
     let error = run.contents[0].1.clone().unwrap_err();
     assert!(
