@@ -262,6 +262,11 @@ mod tests {
     }
 
     #[test]
+    fn a_code_is_shown_as_it_is_written() {
+        assert_eq!(FailureCode::UnknownUser.to_string(), "unknown_user");
+    }
+
+    #[test]
     fn a_fault_within_a_record_has_a_column() {
         let reason = FailureReason::new(FailureCode::UnknownValue, "no").at(4);
         let failure = reason.locate("o", Origin { object: 0, byte: 90, line: 17 });
