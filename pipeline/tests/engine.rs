@@ -422,3 +422,20 @@ fn what_an_earlier_run_read_is_told_apart() {
     assert_eq!((seen.bytes, seen.parsed, seen.registered), (job.tally.bytes, 600, 600));
     assert_eq!((seen.objects_done, seen.pieces_done), (2, pieces.len() as u64));
 }
+
+#[test]
+fn unknown_members_are_named_once_a_job_and_not_without_bound() {
+    let house = House::new();
+    let line = |row: u64| {
+        let unknown = row / 3;
+        format!(
+            "{{\"Id\":\"{row}\",\"ChannelType\":\"EMAIL\",\"Address\":\"{row}\",\"Odd{unknown:03}\":1}}\n"
+        )
+    };
+    house.object("a.json", (0..360).map(line).collect::<String>().as_bytes());
+    let RunOutcome { job, .. } = house.run(house.job(Format::Json), options(512, 1), None);
+    assert!(house.pieces(&job).len() > 2);
+    let named = |number| format!("ignored unknown member \"Odd{number:03}\"");
+    assert_eq!(job.warnings, (0..100).map(named).collect::<Vec<_>>());
+    assert_eq!(house.store.job(job.id).unwrap().unwrap().warnings, job.warnings);
+}

@@ -321,6 +321,29 @@ fn csv_records_end_outside_quotes() {
     }
 }
 
+/// An opened quote, and then no line of the header's width: all of it is one failed record, which is not held.
+#[test]
+fn a_failed_record_takes_no_more_memory_than_a_long_one() {
+    let input = format!("{HEADER}1,\"2\n{}", "x\n".repeat(200_000));
+    let mut splitter = Splitter::new(Format::Csv, options(4096, 1000), 0);
+    let (mut rest, mut lost) = (input.as_bytes(), 0);
+    loop {
+        match splitter.next(None).unwrap() {
+            Split::NeedInput if rest.is_empty() => splitter.finish(),
+            Split::NeedInput => {
+                assert!(splitter.space().len() <= 32 << 10, "the window grew to twice that or more");
+                rest = &rest[splitter.push(rest)..];
+            }
+            Split::Block(block) => {
+                lost += usize::from(block.lost.is_some());
+                splitter.give_back(block.into_buffer());
+            }
+            Split::End => break,
+        }
+    }
+    assert_eq!(lost, 1);
+}
+
 #[test]
 fn one_bad_record_costs_one_record() {
     for rows in [
