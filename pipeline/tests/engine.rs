@@ -439,3 +439,18 @@ fn unknown_members_are_named_once_a_job_and_not_without_bound() {
     assert_eq!(job.warnings, (0..100).map(named).collect::<Vec<_>>());
     assert_eq!(house.store.job(job.id).unwrap().unwrap().warnings, job.warnings);
 }
+
+#[test]
+fn an_object_that_cannot_be_begun_keeps_its_place() {
+    let house = House::new();
+    house.object("a.json.gz", b"");
+    house.object("b.json", &rows(Format::Json, 1..3));
+    let RunOutcome { job, .. } = house.run(house.job(Format::Json), options(512, 1), None);
+    assert!(job.error.as_ref().is_some_and(|error| error.contains("a.json.gz")), "{:?}", job.error);
+    assert_eq!((job.status, job.failed_pieces, job.tally.registered), (JobStatus::Failed, 1, 2));
+    let last = house.store.last_piece(job.id).unwrap().unwrap();
+    assert_eq!(last.end.object, 2);
+    let objects: Vec<_> =
+        last.objects.iter().map(|tally| (tally.object, tally.read, tally.complete)).collect();
+    assert_eq!(objects, [(1, 2, true)]);
+}

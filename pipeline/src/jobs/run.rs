@@ -308,3 +308,27 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::Path};
+
+    use super::*;
+    use crate::engine::files::on;
+
+    #[test]
+    fn a_disk_that_takes_nothing_more_is_no_fault_of_a_job() {
+        let by_file = |code: i32| {
+            is_halting(&JobError::File(on("write", Path::new("x"))(io::Error::from_raw_os_error(code))))
+        };
+        for code in [libc::ENOSPC, libc::EDQUOT, libc::EROFS, libc::EIO, libc::ENFILE, libc::EMFILE] {
+            assert!(by_file(code), "{code}");
+        }
+        for code in [libc::ENOENT, libc::EACCES, libc::EINTR] {
+            assert!(!by_file(code), "{code}");
+        }
+        assert!(is_halting(&StoreError::Stopped("a write failed".into()).into()));
+        assert!(!is_halting(&StoreError::Conflict("job 1 has ended".into()).into()));
+        assert!(!is_halting(&JobError::Cancelled));
+    }
+}

@@ -444,3 +444,26 @@ fn elapsed_ms(job: &ImportJob) -> u64 {
     let end = job.completed.unwrap_or(job.created);
     u64::try_from(end.as_millis() - job.created.as_millis()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::JobProgress;
+
+    #[test]
+    fn totals_are_of_what_this_process_did() {
+        let run = Progress {
+            parsed: 10,
+            bytes: 100,
+            busy_ms: StageTimes { fetch: 1, decode: 2, parse: 3, build: 4, commit: 5 },
+            ..JobProgress::new(JobId::from_bytes([0; 16])).snapshot()
+        };
+        let mut before = PieceRecord::default();
+        (before.total.read, before.total.bytes) = (4, 40);
+        let mut totals = Totals::default();
+        totals.add(&run, None);
+        totals.add(&run, Some(&before));
+        assert_eq!((totals.records, totals.bytes), (16, 160));
+        assert_eq!(totals.busy_ms, StageTimes { fetch: 2, decode: 4, parse: 6, build: 8, commit: 10 });
+    }
+}
