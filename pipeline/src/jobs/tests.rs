@@ -142,6 +142,8 @@ fn a_job_runs_to_its_end_and_is_seen_the_same_everywhere() {
     let detail = jobs.detail(seen.clone()).unwrap();
     assert_eq!(detail.pieces.iter().map(|run| run.count).sum::<u64>(), seen.job.completed_pieces);
     assert_eq!((detail.objects[0].tally.read, detail.objects[0].tally.complete), (50, true));
+    let again = jobs.detail(seen).unwrap();
+    assert_eq!(again.objects, detail.objects, "a look again counts no piece twice");
     let names: Vec<_> = detail.stages.iter().map(|stage| stage.stage.as_str()).collect();
     assert_eq!(names, ["fetch", "decode", "parse", "build", "commit"]);
     assert_eq!(detail.history.last().map(|point| (point.records, point.failed)), Some((50, 0)));

@@ -129,9 +129,9 @@ fn a_draft_takes_no_more_than_its_bound_which_is_not_far_off() {
     let names: Vec<_> = (1000..3000).map(|name| format!("attribute number {name}")).collect();
     let attribute = |name| Attribute { name, start: 0, end: 0 };
     let mut draft = Draft::default();
-    draft.attributes = names.iter().map(|name| attribute(name.as_str())).collect();
+    draft.attributes.extend(names.iter().map(|name| attribute(name.as_str())));
     check(draft.clone(), 0);
-    draft.metrics = names.iter().map(|name| (name.as_str(), 0.0)).collect();
+    draft.metrics.extend(names.iter().map(|name| (name.as_str(), 0.0)));
     check(draft, 0);
     let text = "a".repeat(10_000);
     let mut draft = Draft::default();
@@ -139,8 +139,8 @@ fn a_draft_takes_no_more_than_its_bound_which_is_not_far_off() {
     check(draft, text.len());
     // Numbers may be longer as text than as they were written.
     let mut draft = Draft::default();
-    draft.values = vec![Scalar::Float(-1.234_567_890_123_456_7e-300); 1000];
-    draft.attributes = vec![Attribute { end: 1000, ..attribute("a") }];
+    draft.values.resize(1000, Scalar::Float(-1.234_567_890_123_456_7e-300));
+    draft.attributes.push(Attribute { end: 1000, ..attribute("a") });
     check(draft, 0);
 }
 
