@@ -438,6 +438,12 @@ mod tests {
     }
 
     #[test]
+    fn a_tally_balances_by_its_counts_and_by_its_classes() {
+        assert!(!Tally { read: 2, registered: 1, ..Tally::default() }.balances());
+        assert!(!Tally { read: 1, failed: 1, ..Tally::default() }.balances(), "failed by no rule");
+    }
+
+    #[test]
     fn a_class_is_of_one_rule_and_one_member() {
         let of = [
             ("Address", FailureCode::ValueTooLong),
