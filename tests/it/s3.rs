@@ -2,11 +2,14 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
+    thread,
     time::Duration,
 };
 
@@ -164,6 +167,36 @@ fn a_large_object_is_read_by_ranges() {
     let ranges = server.ranges.load(Ordering::Relaxed);
     assert!((13..60).contains(&ranges), "{ranges} ranges");
     assert!(outcome.peak < 512 << 20, "{} MiB", outcome.peak >> 20);
+}
+
+#[test]
+fn proxies_of_the_environment_are_asked_for_amazon_and_not_for_loopback() {
+    let server = Server::start();
+    server.put("rows.json", record("a"));
+    // Notes what it is asked for, and refuses it.
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let (notes, asked) = mpsc::channel();
+    thread::spawn(move || {
+        for mut socket in proxy.incoming().map_while(Result::ok) {
+            let mut line = String::new();
+            BufReader::new(&socket).read_line(&mut line).unwrap();
+            let _ = notes.send(line);
+            let _ = socket.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let proxied = |run: Run| {
+        let run = run.env("NO_PROXY", "").env("no_proxy", "");
+        ["HTTP_PROXY", "HTTPS_PROXY"].iter().fold(run, |run, name| run.env(name, &address))
+    };
+    proxied(server.import("s3://bucket/rows.json", "json", &[])).expect(0);
+    assert!(asked.try_recv().is_err(), "the store is on loopback");
+    let amazon = server.lab.import_with("other", "s3://bucket/rows.json", "json", &[]);
+    let amazon = amazon.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", SECRET);
+    let running = proxied(amazon.env("AWS_REGION", "us-east-1")).start();
+    let line = asked.recv_timeout(PATIENCE).expect("the proxy is asked");
+    running.kill_after(Duration::ZERO);
+    assert!(line.starts_with("CONNECT ") && line.contains(".us-east-1.amazonaws.com:443 "), "{line}");
 }
 
 #[test]

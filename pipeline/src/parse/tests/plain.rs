@@ -10,7 +10,7 @@ fn said_by(mut parser: Parser, input: &[u8], context: &ParseContext) -> (Said, u
 
 /// Both ways must say the same; returns the lines that were read in one pass.
 fn same_with(input: &[u8], context: &ParseContext) -> usize {
-    let (expected, none) = said_by(Parser::judging(), input, context);
+    let (expected, none) = said_by(crate::fuzzing::judging_parser(), input, context);
     assert_eq!(none, 0);
     let (said, plain) = said_by(Parser::new(), input, context);
     let shown = String::from_utf8_lossy(input);
