@@ -176,7 +176,7 @@ fn proxies_of_the_environment_are_asked_for_amazon_and_not_for_loopback() {
     // Notes what it is asked for, and refuses it.
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", proxy.local_addr().unwrap());
-    let (notes, asked) = mpsc::channel();
+    let (notes, asked) = mpsc::sync_channel(64);
     thread::spawn(move || {
         for mut socket in proxy.incoming().map_while(Result::ok) {
             let mut line = String::new();

@@ -30,7 +30,7 @@ impl Default for EmbeddedOptions {
     ///
     /// Ingestion reads both ends of each run through the cache: one of 8 MiB filled slowly, between what else is
     /// small, so that 10 M rows took 12% more memory than 1 M. With 2 MiB it is 5%. Partial updates of a store whose
-    /// filters had room (up to some million endpoints) take 8% more CPU time, of a larger one as much as before.
+    /// filters had room (up to a million endpoints) take 8% more CPU time; those of a larger one had none before.
     fn default() -> Self {
         Self { block_cache: 2 << 20, max_open_files: 64, level0_trigger: 3600, max_level0_files: 4800 }
     }
