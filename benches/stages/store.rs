@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pinport_model::{
-    Application, ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, PieceRecord,
-    RecordLimits, Segment, SegmentId, SourceLocation, Timestamp,
+    Application, ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, PieceRecord, Segment,
+    SegmentId, SourceLocation, Timestamp,
 };
 use pinport_store::{
     DraftBatch, Store,
@@ -151,20 +151,7 @@ fn pieces(json: &[u8]) -> Vec<Vec<DraftBatch>> {
 }
 
 fn definition(application: ApplicationId) -> ImportDefinition {
-    ImportDefinition {
-        application,
-        source: SourceLocation::Stdin,
-        source_text: "-".into(),
-        format: Format::Json,
-        register_endpoints: true,
-        segment: None,
-        segment_name: None,
-        role_arn: None,
-        external_id: None,
-        piece_bytes: PIECE_BYTES,
-        limits: RecordLimits::default(),
-        max_failures: None,
-    }
+    ImportDefinition::new(application, SourceLocation::Stdin, Format::Json, PIECE_BYTES)
 }
 
 fn get_all(store: &Embedded, application: ApplicationId, ids: &[String]) -> Cost {

@@ -74,6 +74,26 @@ pub struct ImportDefinition {
     pub max_failures: Option<FailureBudget>,
 }
 
+impl ImportDefinition {
+    /// An import of all that `source` has into the registry: no segment, the default limits, no failure budget.
+    pub fn new(application: ApplicationId, source: SourceLocation, format: Format, piece_bytes: u64) -> Self {
+        Self {
+            application,
+            source_text: source.to_string(),
+            source,
+            format,
+            register_endpoints: true,
+            segment: None,
+            segment_name: None,
+            role_arn: None,
+            external_id: None,
+            piece_bytes,
+            limits: RecordLimits::default(),
+            max_failures: None,
+        }
+    }
+}
+
 /// How many failed records a job may have.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum FailureBudget {

@@ -86,24 +86,12 @@ impl PieceRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ApplicationId, Format, ImportDefinition, JobId, RecordLimits, SourceLocation, Timestamp};
+    use crate::{ApplicationId, Format, ImportDefinition, JobId, SourceLocation, Timestamp};
 
     #[test]
     fn a_piece_that_failed_is_not_counted_as_completed() {
-        let definition = ImportDefinition {
-            application: ApplicationId::from_bytes([1; 16]),
-            source: SourceLocation::Stdin,
-            source_text: "-".into(),
-            format: Format::Json,
-            register_endpoints: true,
-            segment: None,
-            segment_name: None,
-            role_arn: None,
-            external_id: None,
-            piece_bytes: 1,
-            limits: RecordLimits::default(),
-            max_failures: None,
-        };
+        let definition =
+            ImportDefinition::new(ApplicationId::from_bytes([1; 16]), SourceLocation::Stdin, Format::Json, 1);
         let mut job = ImportJob::new(JobId::from_bytes([2; 16]), definition, Timestamp::from_millis(0));
         let total = Tally { read: 3, registered: 3, ..Tally::default() };
         let record = PieceRecord { piece: 6, failed_pieces: 2, total, ..PieceRecord::default() };

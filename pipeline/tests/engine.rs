@@ -6,7 +6,7 @@ use std::{fs, io::Write as _, path::Path, sync::Arc, thread};
 
 use pinport_model::{
     Application, ApplicationId, FailureCode, Format, ImportDefinition, ImportJob, JobId, JobStatus,
-    PieceRecord, RecordLimits, SegmentId, SourceLocation, Timestamp, job::FailureBudget,
+    PieceRecord, SegmentId, SourceLocation, Timestamp, job::FailureBudget,
 };
 use pinport_pipeline::{
     engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, files},
@@ -49,18 +49,15 @@ impl House {
     fn job(&self, format: Format) -> ImportJob {
         let id = JobId::generate();
         let definition = ImportDefinition {
-            application: APPLICATION,
-            source: SourceLocation::Path(self.objects.path().to_owned()),
             source_text: "objects".into(),
-            format,
-            register_endpoints: true,
             segment: Some(SegmentId::from(id)),
             segment_name: Some("all".into()),
-            role_arn: None,
-            external_id: None,
-            piece_bytes: PIECE,
-            limits: RecordLimits::default(),
-            max_failures: None,
+            ..ImportDefinition::new(
+                APPLICATION,
+                SourceLocation::Path(self.objects.path().to_owned()),
+                format,
+                PIECE,
+            )
         };
         let job = ImportJob::new(id, definition, Timestamp::from_millis(1));
         self.store.create_job(&job).unwrap();

@@ -87,25 +87,21 @@ pub(crate) fn clamp(count: u64) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use pinport_model::{ApplicationId, ImportDefinition, JobId, RecordLimits, SegmentId, Tally, Timestamp};
+    use pinport_model::{ApplicationId, ImportDefinition, JobId, SegmentId, Tally, Timestamp};
 
     use super::*;
 
     fn job() -> ImportJob {
         let id = JobId::from_bytes([7; 16]);
         let definition = ImportDefinition {
-            application: ApplicationId::from_bytes([1; 16]),
-            source: "s3://bucket/key".parse().unwrap(),
-            source_text: "s3://bucket/key".into(),
-            format: Format::Json,
-            register_endpoints: true,
             segment: Some(SegmentId::from(id)),
-            segment_name: None,
             role_arn: Some("role".into()),
-            external_id: None,
-            piece_bytes: 1,
-            limits: RecordLimits::default(),
-            max_failures: None,
+            ..ImportDefinition::new(
+                ApplicationId::from_bytes([1; 16]),
+                "s3://bucket/key".parse().unwrap(),
+                Format::Json,
+                1,
+            )
         };
         ImportJob::new(id, definition, Timestamp::from_millis(0))
     }

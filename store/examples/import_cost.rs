@@ -14,7 +14,7 @@ use std::{
 
 use pinport_model::{
     Application, ApplicationId, Attribute, Channel, Draft, Format, ImportDefinition, ImportJob, JobId,
-    JobStatus, Origin, PieceRecord, RecordLimits, Scalar, SegmentId, SourceLocation, TextMember, Timestamp,
+    JobStatus, Origin, PieceRecord, Scalar, SegmentId, SourceLocation, TextMember, Timestamp,
 };
 use pinport_store::{
     DraftBatch, DraftKind, Store,
@@ -60,20 +60,7 @@ fn main() {
 }
 
 fn import(store: &Embedded, application: ApplicationId, rows: u64, name: &str) {
-    let definition = ImportDefinition {
-        application,
-        source: SourceLocation::Stdin,
-        source_text: "-".into(),
-        format: Format::Json,
-        register_endpoints: true,
-        segment: None,
-        segment_name: None,
-        role_arn: None,
-        external_id: None,
-        piece_bytes: 32 << 20,
-        limits: RecordLimits::default(),
-        max_failures: None,
-    };
+    let definition = ImportDefinition::new(application, SourceLocation::Stdin, Format::Json, 32 << 20);
     let mut job = ImportJob::new(JobId::generate(), definition, Timestamp::now());
     job.definition.segment = Some(SegmentId::from(job.id));
     store.create_job(&job).unwrap();

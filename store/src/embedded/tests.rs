@@ -4,9 +4,7 @@
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use pinport_model::{
-    Channel, Draft, Format, ImportDefinition, Origin, RecordLimits, SourceLocation, TextMember,
-};
+use pinport_model::{Channel, Draft, Format, ImportDefinition, Origin, SourceLocation, TextMember};
 
 use super::*;
 use crate::{DraftBatch, DraftKind};
@@ -29,18 +27,8 @@ fn begin(folder: &Path, hold: u32, compacts: bool) -> Embedded {
     let (name, tags) = ("a".into(), Default::default());
     store.create_application(&Application { id: APPLICATION, name, created: now, tags }).unwrap();
     let definition = ImportDefinition {
-        application: APPLICATION,
-        source: SourceLocation::Stdin,
-        source_text: "-".into(),
-        format: Format::Json,
-        register_endpoints: true,
         segment: Some(SegmentId::from(JOB)),
-        segment_name: None,
-        role_arn: None,
-        external_id: None,
-        piece_bytes: 1,
-        limits: RecordLimits::default(),
-        max_failures: None,
+        ..ImportDefinition::new(APPLICATION, SourceLocation::Stdin, Format::Json, 1)
     };
     store.create_job(&ImportJob::new(JOB, definition, now)).unwrap();
     store

@@ -4,8 +4,7 @@ use std::{fmt, sync::Arc};
 
 use pinport_model::{
     Application, ApplicationId, Attribute, Channel, Draft, Endpoint, Format, ImportDefinition, ImportJob,
-    JobId, JobStatus, Origin, PieceRecord, RecordLimits, Scalar, Segment, SegmentId, SourceLocation,
-    TextMember, Timestamp,
+    JobId, JobStatus, Origin, PieceRecord, Scalar, Segment, SegmentId, SourceLocation, TextMember, Timestamp,
 };
 use pinport_store::{
     DraftBatch, DraftKind, Store, Unresolved,
@@ -116,20 +115,7 @@ pub(crate) fn piece_record(piece: u64) -> PieceRecord {
 }
 
 pub(crate) fn job(application: ApplicationId) -> ImportJob {
-    let definition = ImportDefinition {
-        application,
-        source: SourceLocation::Stdin,
-        source_text: "-".into(),
-        format: Format::Json,
-        register_endpoints: true,
-        segment: None,
-        segment_name: None,
-        role_arn: None,
-        external_id: None,
-        piece_bytes: 1 << 20,
-        limits: RecordLimits::default(),
-        max_failures: None,
-    };
+    let definition = ImportDefinition::new(application, SourceLocation::Stdin, Format::Json, 1 << 20);
     ImportJob::new(JobId::generate(), definition, Timestamp::from_millis(2000))
 }
 

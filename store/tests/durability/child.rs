@@ -4,7 +4,7 @@ use std::{io::Write, path::Path};
 
 use pinport_model::{
     Application, ApplicationId, Attribute, Channel, Draft, Format, ImportDefinition, ImportJob, JobId,
-    Origin, PieceRecord, RecordLimits, Scalar, SegmentId, SourceLocation, TextMember, Timestamp,
+    Origin, PieceRecord, Scalar, SegmentId, SourceLocation, TextMember, Timestamp,
 };
 use pinport_store::{
     DraftBatch, DraftKind, Result, Store,
@@ -63,18 +63,8 @@ pub(crate) fn begin(store: &Embedded) {
         return;
     }
     let definition = ImportDefinition {
-        application: APPLICATION,
-        source: SourceLocation::Stdin,
-        source_text: "-".into(),
-        format: Format::Json,
-        register_endpoints: true,
         segment: Some(SegmentId::from(id)),
-        segment_name: None,
-        role_arn: None,
-        external_id: None,
-        piece_bytes: 1,
-        limits: RecordLimits::default(),
-        max_failures: None,
+        ..ImportDefinition::new(APPLICATION, SourceLocation::Stdin, Format::Json, 1)
     };
     store.create_job(&ImportJob::new(id, definition, now)).unwrap();
 }
