@@ -8,6 +8,10 @@
 //! Both decode the same bytes in turn, each several times, and the least CPU time of each is printed. pinport reads
 //! its bytes from a file, as an import does; async-compression has them in memory already.
 
+#[allow(dead_code, reason = "the benchmark of the stages needs more of it")]
+#[path = "../../stages/clock.rs"]
+mod clock;
+
 use std::{
     env, fs,
     io::{self, Write},
@@ -74,25 +78,16 @@ fn main() -> io::Result<()> {
 /// CPU seconds of this thread that `decode` takes; what it makes must be `expected`.
 fn measured(expected: &[u8], room: &mut [u8], decode: impl FnOnce(&mut [u8]) -> usize) -> f64 {
     room.fill(1);
-    let before = cpu_seconds();
-    let length = decode(room);
-    let seconds = cpu_seconds() - before;
+    let (length, cost) = clock::thread(|| decode(room));
     assert!(room[..length] == *expected, "{length} bytes were decoded, not the {} expected", expected.len());
-    seconds
-}
-
-fn cpu_seconds() -> f64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a timespec that lives here.
-    let answer = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(answer, 0, "Linux has this clock");
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    cost.seconds()
 }
 
 fn open(object: &Path, runtime: &Runtime) -> Arc<Source> {
     let location = SourceLocation::Path(object.into());
     Arc::new(
-        Source::open(&location, SourceOptions::default(), runtime.handle().clone()).expect("the file is there"),
+        Source::open(&location, SourceOptions::default(), runtime.handle().clone())
+            .expect("the file is there"),
     )
 }
 
