@@ -73,9 +73,10 @@ impl DraftBatch {
         Self { origin, now, memory: Memory::default() }
     }
 
-    /// A bound on what [`DraftBatch::push`] would return for a draft that was read from `raw` bytes.
-    pub fn stored_at_most(draft: &Draft<'_>, raw: usize) -> usize {
-        record::stored_at_most(draft, raw)
+    /// A bound on what [`DraftBatch::push`] would return for a draft that was read from `raw` bytes, with names of at most
+    /// `name` characters.
+    pub fn stored_at_most(draft: &Draft<'_>, raw: usize, name: usize) -> usize {
+        record::stored_at_most(draft, raw, name)
     }
 
     /// Makes room for about this many records of this many bytes in all.

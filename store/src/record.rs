@@ -168,17 +168,15 @@ pub(crate) fn encode_endpoint(
     user
 }
 
-/// A bound on the bytes that a draft takes as stored, which was read from `raw` bytes: every text of it is a part of
-/// these, but for the names of attributes and metrics.
-pub(crate) fn stored_at_most(draft: &Draft<'_>, raw: usize) -> usize {
+/// A bound on the bytes that a draft takes as stored, which was read from `raw` bytes and whose names have at most `name`
+/// characters: every text of it is a part of these bytes, but for the names of attributes and metrics.
+pub(crate) fn stored_at_most(draft: &Draft<'_>, raw: usize, name: usize) -> usize {
     // A tag and two lengths; a value that is no text, with its length.
     const AROUND: usize = 11;
     const NUMBER: usize = 32;
     const UNNAMED: usize = Tag::ALL.len() * (AROUND + 9);
-    let attributes = draft.attributes.iter().chain(&draft.user_attributes).map(|attribute| attribute.name);
-    let names = attributes.chain(draft.metrics.iter().map(|(name, _)| *name));
-    let named: usize = names.map(|name| name.len() + AROUND + 8).sum();
-    UNNAMED + raw + named + draft.values.len() * NUMBER
+    let named = draft.attributes.len() + draft.user_attributes.len() + draft.metrics.len();
+    UNNAMED + raw + named * (4 * name + AROUND + 8) + draft.values.len() * NUMBER
 }
 
 /// Appends the user attributes of `draft`.

@@ -18,9 +18,9 @@ use rocksdb::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    keys::{Table, behind},
+    keys::behind,
     lock::Lock,
-    options::{EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
+    options::{Access, EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
 };
 use crate::{Result, StoreError, boundary, record::LAYOUT};
 
@@ -52,11 +52,8 @@ pub(super) struct Control {
 
 /// The options of sorted runs, made once: runs borrow them.
 struct RunOptions {
-    endpoints: Options,
-    users: Options,
-    links: Options,
-    members: Options,
-    pieces: Options,
+    by_key: Options,
+    in_order: Options,
 }
 
 impl Engine {
@@ -89,13 +86,7 @@ impl Engine {
             next_file: AtomicU64::new(0),
             level0_trigger: options.level0_trigger.max(1),
             max_level0_files: options.hold(),
-            runs: RunOptions {
-                endpoints: run_options(Table::Endpoints),
-                users: run_options(Table::Users),
-                links: run_options(Table::Links),
-                members: run_options(Table::Members),
-                pieces: run_options(Table::Pieces),
-            },
+            runs: RunOptions { by_key: run_options(Access::ByKey), in_order: run_options(Access::InOrder) },
             stopped: Mutex::new(None),
             control: Mutex::default(),
             settling: Mutex::new(()),
@@ -168,13 +159,10 @@ impl Engine {
     }
 
     /// The options of a sorted run and a path for it that nobody else has.
-    pub(super) fn stage(&self, table: Table) -> (&Options, PathBuf) {
-        let options = match table {
-            Table::Endpoints => &self.runs.endpoints,
-            Table::Users => &self.runs.users,
-            Table::Members => &self.runs.members,
-            Table::Pieces => &self.runs.pieces,
-            _ => &self.runs.links,
+    pub(super) fn stage(&self, access: Access) -> (&Options, PathBuf) {
+        let options = match access {
+            Access::ByKey => &self.runs.by_key,
+            Access::InOrder => &self.runs.in_order,
         };
         let number = self.next_file.fetch_add(1, Ordering::Relaxed);
         (options, self.staging.join(format!("{number}.sst")))
@@ -378,7 +366,8 @@ pub(super) fn settle(engine: &Engine) -> Result<()> {
 /// Joins small files that lie next to each other in the last level. Runs that overlap nothing (the records
 /// of pieces; everything, when ids ascend) sink there as they are, and nothing would ever join them.
 fn join_small_files(engine: &Engine) -> Result<()> {
-    const SMALL: usize = 16 << 20;
+    // Less than what a compaction makes, more than the runs of a piece.
+    const SMALL: usize = 48 << 20;
     const MANY: usize = 16;
     let mut files = engine.db.live_files().map_err(|error| engine.read_error(error))?;
     let last = files.iter().map(|file| file.level).max().unwrap_or_default();

@@ -126,22 +126,28 @@ pub(super) fn store_options(choice: &EmbeddedOptions) -> Result<Options, rocksdb
     Ok(options)
 }
 
-/// The options of a sorted run of `table` that waits to be ingested.
+/// How a sorted run will be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Key by key.
+    ByKey,
+    /// From a first key on.
+    InOrder,
+}
+
+/// The options of a sorted run that waits to be ingested.
 ///
-/// With the `import_cost` example (rows of 300 bytes with a user, 600,000 of them, pieces of 60,000), all
-/// tables together take 1.5 CPU µs a row to sort and write:
-/// - endpoints compressed, the rest not: 1.5; all compressed: 1.7; none: 1.3, but twice the bytes to sync;
-/// - filters (10 bits a key) where keys are looked up: 0.1; links and pieces are only scanned.
-pub(super) fn run_options(table: Table) -> Options {
-    let read_by_key = matches!(table, Table::Endpoints | Table::Users | Table::Members);
-    // Keys share most of their bytes with their neighbours, and blocks leave out what is shared.
-    let compression =
-        if table == Table::Endpoints { DBCompressionType::Lz4 } else { DBCompressionType::None };
+/// A filter (10 bits a key) takes 0.1 CPU µs a row, so only a run that is read key by key has one.
+///
+/// Nothing is compressed before it settles: LZ4 made of endpoints 70% of their bytes, all that an import writes 78%, for
+/// a fifth of its CPU time (paired, 1 M rows of 572 bytes: 3.30 against 2.73 CPU µs a row); accelerated 8 times
+/// it made 85% for a tenth. Settling compresses what it rewrites anyway.
+pub(super) fn run_options(access: Access) -> Options {
     let mut options = Options::default();
     options.set_merge_operator("pinport.record.1", full_merge, partial_merge);
-    options.set_block_based_table_factory(&block_options(read_by_key));
+    options.set_block_based_table_factory(&block_options(access == Access::ByKey));
     options.set_bytes_per_sync(1 << 20);
-    options.set_compression_type(compression);
+    options.set_compression_type(DBCompressionType::None);
     options
 }
 

@@ -14,6 +14,7 @@ use rocksdb::SstFileWriter;
 use super::{
     engine::Engine,
     keys::{self, Key, Table},
+    options::Access,
     resolve::Late,
 };
 use crate::{
@@ -121,28 +122,28 @@ pub(super) fn write(engine: &Engine, target: &Target, rows: &Rows<'_>) -> Result
     let mut links = Links::new(&rows.endpoints);
     let mut files = Vec::new();
     if let Some((segment, layer)) = target.copies() {
-        let run = Run::create(engine, Table::Members, &keys::layer(segment, layer))?;
+        let run = Run::create(engine, Access::ByKey, &keys::layer(segment, layer))?;
         files.extend(write_merged(run, &rows.endpoints, |row| links.push(row))?);
-        let run = Run::create(engine, Table::CopyLinks, &keys::copy_links(segment, layer))?;
+        let run = Run::create(engine, Access::InOrder, &keys::copy_links(segment, layer))?;
         files.extend(links.write(run)?);
         return Ok(files);
     }
-    let run = Run::create(engine, Table::Endpoints, &keys::key(Table::Endpoints, &[application]))?;
+    let run = Run::create(engine, Access::ByKey, &keys::key(Table::Endpoints, &[application]))?;
     files.extend(write_merged(run, &rows.endpoints, |row| links.push(row))?);
     if let Some((segment, layer)) = target.layer {
-        let run = Run::create(engine, Table::Members, &keys::layer(segment, layer.number))?;
+        let run = Run::create(engine, Access::InOrder, &keys::layer(segment, layer.number))?;
         files.extend(write_members(run, &links.ids, &rows.members)?);
     }
-    let run = Run::create(engine, Table::Links, &keys::links(target.application))?;
+    let run = Run::create(engine, Access::InOrder, &keys::links(target.application))?;
     files.extend(links.write(run)?);
-    let run = Run::create(engine, Table::Users, &keys::key(Table::Users, &[application]))?;
+    let run = Run::create(engine, Access::ByKey, &keys::key(Table::Users, &[application]))?;
     files.extend(write_merged(run, &rows.users, |_| {})?);
     Ok(files)
 }
 
 /// Writes a run with one entry.
-pub(super) fn write_one(engine: &Engine, table: Table, key: &[u8], value: &[u8]) -> Result<StagedFile> {
-    let mut run = Run::create(engine, table, key)?;
+pub(super) fn write_one(engine: &Engine, key: &[u8], value: &[u8]) -> Result<StagedFile> {
+    let mut run = Run::create(engine, Access::InOrder, key)?;
     run.put(value)?;
     Ok(run.finish()?.expect("the run has an entry"))
 }
@@ -159,7 +160,8 @@ fn write_merged<'a>(
     let mut at = 0;
     while at < order.len() {
         if at % AHEAD == 0 {
-            warm(rows, &order[at..order.len().min(at + AHEAD)]);
+            let next = order[at..order.len().min(at + AHEAD)].iter().map(|(_, index)| &rows[*index as usize]);
+            warm(next.flat_map(|row| [row.id, row.record]));
         }
         let row = &rows[order[at].1 as usize];
         visit(row);
@@ -189,16 +191,11 @@ fn write_merged<'a>(
 /// Rows whose bytes are fetched together.
 const AHEAD: usize = 16;
 
-/// Touches rows that are due next. In order of ids they lie all over the piece, so each would wait for
-/// memory by itself; asked for together they arrive together.
-fn warm(rows: &[Row<'_>], order: &[(u64, u32)]) {
-    let mut seen = 0;
-    for (_, index) in order {
-        let row = &rows[*index as usize];
-        seen ^= row.id.first().copied().unwrap_or_default();
-        seen = row.record.iter().step_by(64).fold(seen, |seen, byte| seen ^ byte);
-    }
-    std::hint::black_box(seen);
+/// Touches what is due next. In order of keys it lies all over the piece, so each text would wait for memory by
+/// itself; asked for together they arrive together.
+fn warm<'a>(texts: impl Iterator<Item = &'a [u8]>) {
+    let touched = texts.flat_map(|text| text.iter().step_by(64)).fold(0, |seen, byte| seen ^ byte);
+    std::hint::black_box(touched);
 }
 
 /// Writes the members of a layer that names registered endpoints: ids that ascend, and others.
@@ -224,13 +221,18 @@ fn write_members(mut run: Run<'_>, ids: &Texts, others: &[&[u8]]) -> Result<Opti
 }
 
 /// Texts in one buffer, one behind the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Texts {
     bytes: Vec<u8>,
     ends: Vec<u32>,
 }
 
 impl Texts {
+    fn with_room_for<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Self {
+        let (count, bytes) = texts.fold((0, 0), |(count, bytes), text| (count + 1, bytes + text.len()));
+        Self { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(count) }
+    }
+
     fn push(&mut self, text: &[u8]) {
         self.bytes.extend_from_slice(text);
         self.ends.push(u32::try_from(self.bytes.len()).expect("the ids of a piece take less than 4 GiB"));
@@ -259,8 +261,13 @@ struct Links {
 
 impl Links {
     fn new(rows: &[Row<'_>]) -> Self {
-        let shared = shared_prefix(rows.iter().map(|row| row.user).filter(|user| !user.is_empty()));
-        Self { ids: Texts::default(), users: Texts::default(), links: Vec::new(), shared }
+        let users = || rows.iter().map(|row| row.user).filter(|user| !user.is_empty());
+        Self {
+            ids: Texts::with_room_for(rows.iter().map(|row| row.id)),
+            users: Texts::with_room_for(users()),
+            links: Vec::with_capacity(users().count()),
+            shared: shared_prefix(users()),
+        }
     }
 
     /// Takes the link of a row; rows come in order of endpoint.
@@ -292,9 +299,12 @@ impl Links {
         self.links.dedup_by(|next, kept| {
             next.0 == kept.0 && next.2 == kept.2 && users.get(next.1 as usize) == users.get(kept.1 as usize)
         });
-        for link in &self.links {
-            run.set_user_key(user(link), self.ids.get(link.2 as usize));
-            run.put(&[])?;
+        for links in self.links.chunks(AHEAD) {
+            warm(links.iter().flat_map(|link| [user(link), self.ids.get(link.2 as usize)]));
+            for link in links {
+                run.set_user_key(user(link), self.ids.get(link.2 as usize));
+                run.put(&[])?;
+            }
         }
         run.finish()
     }
@@ -337,10 +347,10 @@ fn leading(key: &[u8], start: usize) -> u64 {
     }
 }
 
-/// A file of one table that is being written. It appears with its first entry.
+/// A file of entries of one table that is being written. It appears with its first entry.
 struct Run<'a> {
     engine: &'a Engine,
-    table: Table,
+    access: Access,
     writer: Option<(SstFileWriter<'a>, StagedFile)>,
     /// The prefix, and behind it the rest of the entry's key.
     key: Key,
@@ -348,9 +358,9 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn create(engine: &'a Engine, table: Table, prefix: &[u8]) -> Result<Self> {
+    fn create(engine: &'a Engine, access: Access, prefix: &[u8]) -> Result<Self> {
         engine.check()?;
-        Ok(Self { engine, table, writer: None, key: prefix.to_vec(), prefix: prefix.len() })
+        Ok(Self { engine, access, writer: None, key: prefix.to_vec(), prefix: prefix.len() })
     }
 
     fn set_key(&mut self, id: &[u8]) {
@@ -366,7 +376,7 @@ impl<'a> Run<'a> {
 
     fn open(&mut self) -> Result<()> {
         if self.writer.is_none() {
-            let (options, path) = self.engine.stage(self.table);
+            let (options, path) = self.engine.stage(self.access);
             let writer = SstFileWriter::create(options);
             let file = StagedFile { path };
             writer.open(file.path()).map_err(|error| self.engine.stop(error))?;

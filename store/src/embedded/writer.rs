@@ -59,7 +59,7 @@ impl PreparedPiece for Prepared {
         }
         let key = keys::piece(*job, self.piece);
         let record = PieceRecord { piece: self.piece, ..record.clone() };
-        let own = runs::write_one(engine, Table::Pieces, &key, &to_json(&record)?)?;
+        let own = runs::write_one(engine, &key, &to_json(&record)?)?;
         boundary("piece.staged");
         engine.wait_for_room()?;
 
