@@ -204,7 +204,9 @@ fn fill<'a>(
     for group in &header.metrics {
         let texts = group.columns.iter().map(|&column| cell(column));
         if let Some(text) = texts.filter(|text| !text.is_empty()).last() {
-            validate::name(limits, "Metrics", &group.name)?;
+            if !validate::is_short_name(limits, &group.name) {
+                validate::name(limits, "Metrics", &group.name)?;
+            }
             draft.metrics.push((&group.name, validate::number("Metrics", Some(&group.name), text)?));
         }
     }
@@ -224,12 +226,16 @@ fn fill_attributes<'a>(
         for &column in &group.columns {
             let text = cell(column);
             if !text.is_empty() {
-                validate::value(limits, prefix, &group.name, text)?;
+                if !validate::is_short_value(limits, text) {
+                    validate::value(limits, prefix, &group.name, text)?;
+                }
                 values.push(Scalar::Text(text));
             }
         }
         if values.len() > start {
-            validate::name(limits, prefix, &group.name)?;
+            if !validate::is_short_name(limits, &group.name) {
+                validate::name(limits, prefix, &group.name)?;
+            }
             validate::value_count(limits, prefix, &group.name, values.len() - start)?;
             attributes.push(Attribute { name: &group.name, start: start as u32, end: values.len() as u32 });
         }

@@ -10,25 +10,33 @@ pub(super) const DIGITS: usize = 18;
 /// Integers up to here are floats without rounding.
 pub(super) const EXACT: u64 = 1 << 53;
 
-const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+/// Powers of ten, for up to eight digits.
+pub(super) const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// What the digits at the start of `word` (its lowest byte first) say, and how many they are. If there is none, it says
+/// something.
+#[inline(always)]
+pub(super) fn first_digits(word: u64) -> (u64, usize) {
+    // Digits become 0 to 9; a carry out of another byte only reaches those behind it.
+    let word = word ^ 0x3030_3030_3030_3030;
+    let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
+    let count = others.trailing_zeros() as usize / 8;
+    // The digits move to the end, behind zeros; then pairs, fours and all eight are joined.
+    let word = word.wrapping_shl(64 - 8 * count as u32);
+    let pairs = word.wrapping_mul(10).wrapping_add(word >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    (low.wrapping_add(high) >> 32, count)
+}
 
 /// Appends the digits at `at` to `number`, which may wrap. Returns it and where they end.
 #[inline]
 pub(super) fn digits(bytes: &[u8], mut at: usize, mut number: u64) -> (u64, usize) {
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        // Digits become 0 to 9; a carry out of another byte only reaches those behind it.
-        let word = u64::from_le_bytes(*chunk) ^ 0x3030_3030_3030_3030;
-        let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
-        let count = others.trailing_zeros() as usize / 8;
+        let (value, count) = first_digits(u64::from_le_bytes(*chunk));
         if count == 0 {
             return (number, at);
         }
-        // The digits move to the end, behind zeros; then pairs, fours and all eight are joined.
-        let word = word << (64 - 8 * count);
-        let pairs = word.wrapping_mul(10).wrapping_add(word >> 8);
-        let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
-        let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
-        let value = low.wrapping_add(high) >> 32;
         number = number.wrapping_mul(TENS[count]).wrapping_add(value);
         at += count;
         if count < 8 {
@@ -46,21 +54,29 @@ pub(super) fn digits(bytes: &[u8], mut at: usize, mut number: u64) -> (u64, usiz
 
 /// The number that all of `text` is, if it is plain: digits, perhaps a sign before them and a fraction behind,
 /// few enough that one division rounds it as the standard library would.
-#[inline]
+#[inline(always)]
 pub(super) fn float(text: &str) -> Option<f64> {
     let bytes = text.as_bytes();
     let negative = bytes.first() == Some(&b'-');
-    let start = usize::from(negative);
-    let (mut number, mut end) = digits(bytes, start, 0);
-    let mut count = end - start;
-    let mut fraction = 0;
-    if count > 0 && bytes.get(end) == Some(&b'.') {
-        let from = end + 1;
-        (number, end) = digits(bytes, from, number);
-        fraction = end - from;
-        count += fraction;
+    let digits = &bytes[usize::from(negative)..];
+    // With a point, so that the digits fit 64 bits.
+    if digits.len() > DIGITS + 1 {
+        return None;
     }
-    if count == 0 || count > DIGITS || number > EXACT || end != bytes.len() {
+    let (mut number, mut point) = (0_u64, None);
+    for (place, byte) in digits.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+        } else if *byte == b'.' && point.is_none() && place > 0 {
+            point = Some(place);
+        } else {
+            return None;
+        }
+    }
+    let fraction = point.map_or(0, |point| digits.len() - 1 - point);
+    let count = digits.len() - usize::from(point.is_some());
+    if count == 0 || count > DIGITS || number > EXACT {
         return None;
     }
     let number = number as f64 / POWERS[fraction];

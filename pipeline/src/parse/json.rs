@@ -9,7 +9,14 @@ use pinport_model::{
 };
 use simd_json::{Buffers, Node, StaticNode, Tape};
 
-use super::{Judged, Sink, Unknown, json_fast::Fast, json_fault, json_members::Orders, validate};
+use super::{
+    Judged, Sink, Unknown,
+    cursor::Lines,
+    json_fast::{self, Fast, Strangers},
+    json_fault,
+    json_members::Orders,
+    validate,
+};
 use crate::split::{content_len, is_blank};
 
 /// Lines longer than this leave big buffers behind, which are not kept.
@@ -77,16 +84,18 @@ impl JsonReader {
     ) {
         let mut plain = self.draft.lend();
         // Unless all is UTF-8, each line is looked at alone.
-        let whole = simdutf8::basic::from_utf8(bytes).ok();
-        let suits = Fast::suits(&sink.context.limits);
+        let whole = simdutf8::basic::from_utf8(bytes).ok().map(Lines::of);
+        let suits = json_fast::suits(&sink.context.limits);
+        let mut strangers = Strangers::default();
         let mut origin = first;
         let mut rest = bytes;
         while !rest.is_empty() {
             if suits && self.hope.tries() {
                 let begin = bytes.len() - rest.len();
-                match self.read_plain(whole, begin, rest, sink, &mut plain, unknown, origin) {
+                match self.read_plain(whole, begin, rest, sink, &mut plain, &mut strangers, origin) {
                     Some(len) => {
                         self.hope.hit();
+                        strangers.report(unknown);
                         origin.byte += len as u64;
                         origin.line += 1;
                         rest = &rest[len..];
@@ -117,23 +126,22 @@ impl JsonReader {
     #[expect(clippy::too_many_arguments, reason = "they are the loop's state")]
     fn read_plain<'a>(
         &mut self,
-        whole: Option<&'a str>,
+        whole: Option<Lines<'a>>,
         begin: usize,
         rest: &'a [u8],
         sink: &mut Sink<'_>,
         draft: &mut Draft<'a>,
-        unknown: &mut Unknown,
+        strangers: &mut Strangers<'a>,
         origin: Origin,
     ) -> Option<usize> {
-        let (text, begin) = match whole {
-            Some(text) => (text, begin),
-            None => (simdutf8::basic::from_utf8(&rest[..line_len(rest)]).ok()?, 0),
+        let (lines, begin) = match whole {
+            Some(lines) => (lines, begin),
+            None => (Lines::of(simdutf8::basic::from_utf8(&rest[..line_len(rest)]).ok()?), 0),
         };
         draft.clear();
-        let mut fast = Fast::new(text, begin, &sink.context.limits);
+        let fast = Fast::new(lines, begin, &sink.context.limits, strangers)?;
         let end = fast.read(draft, &mut self.orders)?;
         sink.add(draft, &rest[..end.content - begin], origin).ok()?;
-        fast.report(unknown);
         #[cfg(test)]
         {
             self.plain += 1;

@@ -10,9 +10,11 @@ use pinport_model::{
 
 use super::{
     Unknown,
-    decimal::{self, DIGITS, EXACT, POWERS},
-    json_members::{DEMOGRAPHIC, LOCATION, Members, Name, Orders, Place, ROOT, Root, USER, UserMember},
-    scan, validate,
+    cursor::{Cursor, Lines, Number},
+    json_members::{
+        DEMOGRAPHIC, LOCATION, Members, Order, Orders, Place, ROOT, Root, START, USER, UserMember,
+    },
+    validate,
 };
 
 /// Nesting of the deepest record that is read here, with some to spare.
@@ -21,19 +23,37 @@ const DEPTH: usize = 8;
 /// Unknown members of one record.
 const UNKNOWN: usize = 4;
 
-enum Number {
-    Int(i64),
-    Float(f64),
+/// The members of a record that nobody knows. They are reported when it is sure that the record is taken.
+#[derive(Debug, Default)]
+pub(super) struct Strangers<'a> {
+    names: [(&'static str, &'a str); UNKNOWN],
+    len: usize,
 }
 
-/// Reads one record.
+impl<'a> Strangers<'a> {
+    pub(super) fn forget(&mut self) {
+        self.len = 0;
+    }
+
+    #[cold]
+    fn add(&mut self, prefix: &'static str, name: &'a str) -> Option<()> {
+        *self.names.get_mut(self.len)? = (prefix, name);
+        self.len += 1;
+        Some(())
+    }
+
+    pub(super) fn report(&self, unknown: &mut Unknown) {
+        for (prefix, name) in &self.names[..self.len] {
+            unknown.add(prefix, name);
+        }
+    }
+}
+
+/// Reads one record. Its methods are inlined, so that the cursor lives in registers.
 pub(super) struct Fast<'a, 'p> {
-    text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
+    cursor: Cursor<'a>,
     limits: &'p RecordLimits,
-    unknown: [(&'static str, &'a str); UNKNOWN],
-    unknown_len: usize,
+    strangers: &'p mut Strangers<'a>,
 }
 
 /// Where a record ends.
@@ -45,41 +65,37 @@ pub(super) struct End {
     pub(super) line: usize,
 }
 
-impl<'a, 'p> Fast<'a, 'p> {
-    /// Whether records can be read here at all.
-    pub(super) fn suits(limits: &RecordLimits) -> bool {
-        limits.max_depth >= DEPTH
-    }
+/// Whether records can be read here at all.
+pub(super) fn suits(limits: &RecordLimits) -> bool {
+    limits.max_depth >= DEPTH
+}
 
-    /// The record on the line at `at`.
-    pub(super) fn new(text: &'a str, at: usize, limits: &'p RecordLimits) -> Self {
-        let bytes = text.as_bytes();
-        Self { text, bytes, at, limits, unknown: [("", ""); UNKNOWN], unknown_len: 0 }
+impl<'a, 'p> Fast<'a, 'p> {
+    /// The record on the line at `at`. `None`: it has no terminator.
+    #[inline(always)]
+    pub(super) fn new(
+        lines: Lines<'a>,
+        at: usize,
+        limits: &'p RecordLimits,
+        strangers: &'p mut Strangers<'a>,
+    ) -> Option<Self> {
+        strangers.forget();
+        Some(Self { cursor: Cursor::new(lines, at)?, limits, strangers })
     }
 
     /// Fills an empty draft; it is worthless if this gives up.
-    pub(super) fn read(&mut self, draft: &mut Draft<'a>, orders: &mut Orders) -> Option<End> {
-        let start = self.at;
-        self.skip();
+    #[inline(always)]
+    pub(super) fn read(mut self, draft: &mut Draft<'a>, orders: &mut Orders) -> Option<End> {
+        let start = self.cursor.at();
+        self.cursor.skip();
         self.record(draft, orders)?;
-        self.skip();
-        let content = self.at;
-        let line = match self.bytes.get(content..)? {
-            [b'\n', ..] | [b'\r'] => content + 1,
-            [b'\r', b'\n', ..] => content + 2,
-            [] => content,
-            _ => return None,
-        };
+        self.cursor.skip();
+        let content = self.cursor.at();
+        let line = content + self.cursor.terminator()?;
         (content - start <= self.limits.max_line).then_some(End { content, line })
     }
 
-    /// Reports the members of the record that nobody knows.
-    pub(super) fn report(&self, unknown: &mut Unknown) {
-        for (prefix, name) in &self.unknown[..self.unknown_len] {
-            unknown.add(prefix, name);
-        }
-    }
-
+    #[inline(always)]
     fn record(&mut self, draft: &mut Draft<'a>, orders: &mut Orders) -> Option<()> {
         let mut members = Members::new(ROOT, &mut orders.root);
         let mut more = self.open()?;
@@ -104,7 +120,8 @@ impl<'a, 'p> Fast<'a, 'p> {
         Some(())
     }
 
-    fn location(&mut self, draft: &mut Draft<'a>, order: &mut [u8; 16]) -> Option<()> {
+    #[inline(always)]
+    fn location(&mut self, draft: &mut Draft<'a>, order: &mut Order) -> Option<()> {
         let mut members = Members::new(LOCATION, order);
         let mut more = self.open_or_null()?;
         while more {
@@ -119,7 +136,8 @@ impl<'a, 'p> Fast<'a, 'p> {
         Some(())
     }
 
-    fn demographic(&mut self, draft: &mut Draft<'a>, order: &mut [u8; 16]) -> Option<()> {
+    #[inline(always)]
+    fn demographic(&mut self, draft: &mut Draft<'a>, order: &mut Order) -> Option<()> {
         let mut members = Members::new(DEMOGRAPHIC, order);
         let mut more = self.open_or_null()?;
         while more {
@@ -132,7 +150,8 @@ impl<'a, 'p> Fast<'a, 'p> {
         Some(())
     }
 
-    fn user(&mut self, draft: &mut Draft<'a>, order: &mut [u8; 16]) -> Option<()> {
+    #[inline(always)]
+    fn user(&mut self, draft: &mut Draft<'a>, order: &mut Order) -> Option<()> {
         let mut members = Members::new(USER, order);
         let mut more = self.open_or_null()?;
         while more {
@@ -149,11 +168,11 @@ impl<'a, 'p> Fast<'a, 'p> {
         Some(())
     }
 
+    #[inline(always)]
     fn metrics(&mut self, draft: &mut Draft<'a>) -> Option<()> {
         let mut more = self.open_or_null()?;
         while more {
-            let name = self.name()?;
-            validate::name(self.limits, "Metrics", name).ok()?;
+            let name = self.name("Metrics")?;
             // A null may unset an earlier one of the name.
             draft.metrics.push((name, self.float_or_null()??));
             more = self.more()?;
@@ -161,6 +180,7 @@ impl<'a, 'p> Fast<'a, 'p> {
         (draft.metrics.len() <= self.limits.max_attributes).then_some(())
     }
 
+    #[inline(always)]
     fn attributes(
         &mut self,
         prefix: &'static str,
@@ -169,11 +189,9 @@ impl<'a, 'p> Fast<'a, 'p> {
     ) -> Option<()> {
         let mut more = self.open_or_null()?;
         while more {
-            let name = self.name()?;
-            validate::name(self.limits, prefix, name).ok()?;
+            let name = self.name(prefix)?;
             let start = values.len() as u32;
-            if self.byte()? == b'[' {
-                self.at += 1;
+            if self.cursor.eat::<b'['>() {
                 self.list(prefix, name, values)?;
             } else {
                 // A null may unset an earlier one of the name.
@@ -187,24 +205,24 @@ impl<'a, 'p> Fast<'a, 'p> {
     }
 
     /// Reads the rest of a list.
+    #[inline(always)]
     fn list(&mut self, prefix: &'static str, name: &str, values: &mut Vec<Scalar<'a>>) -> Option<()> {
-        self.skip();
-        if self.byte()? == b']' {
-            self.at += 1;
+        self.cursor.skip();
+        if self.cursor.eat::<b']'>() {
             return Some(());
         }
         for _ in 0..self.limits.max_values {
             if let Some(value) = self.scalar(prefix, name)? {
                 values.push(value);
             }
-            self.skip();
-            let byte = self.byte()?;
-            self.at += 1;
-            match byte {
-                b',' => self.skip(),
-                b']' => return Some(()),
-                _ => return None,
+            self.cursor.skip();
+            if self.cursor.eat::<b']'>() {
+                return Some(());
             }
+            if !self.cursor.eat::<b','>() {
+                return None;
+            }
+            self.cursor.skip();
         }
         None
     }
@@ -212,26 +230,17 @@ impl<'a, 'p> Fast<'a, 'p> {
     /// One value of an attribute; `Some(None)` is null.
     #[inline(always)]
     fn scalar(&mut self, prefix: &'static str, name: &str) -> Option<Option<Scalar<'a>>> {
-        Some(Some(match self.byte()? {
-            b'"' => {
-                self.at += 1;
-                let text = self.string()?;
+        if self.cursor.eat::<b'"'>() {
+            let text = self.cursor.string()?;
+            if !validate::is_short_value(self.limits, text) {
                 validate::value(self.limits, prefix, name, text).ok()?;
-                Scalar::Text(text)
             }
-            b't' => {
-                self.literal(b"true")?;
-                Scalar::Bool(true)
-            }
-            b'f' => {
-                self.literal(b"false")?;
-                Scalar::Bool(false)
-            }
-            b'n' => {
-                self.literal(b"null")?;
-                return Some(None);
-            }
-            _ => match self.number()? {
+            return Some(Some(Scalar::Text(text)));
+        }
+        Some(Some(match self.cursor.byte() {
+            b't' | b'f' => Scalar::Bool(self.cursor.truth()?),
+            b'n' => return self.cursor.eat_null().then_some(None),
+            _ => match self.cursor.number()? {
                 Number::Int(number) => Scalar::Int(number),
                 Number::Float(number) => Scalar::Float(number),
             },
@@ -239,19 +248,27 @@ impl<'a, 'p> Fast<'a, 'p> {
     }
 
     /// Goes over a value that is not wanted.
-    fn ignore(&mut self) -> Option<()> {
-        match self.byte()? {
+    #[inline(never)]
+    fn ignored(mut cursor: Cursor<'a>) -> Option<Cursor<'a>> {
+        match cursor.byte() {
             b'"' => {
-                self.at += 1;
-                self.string().map(drop)
+                cursor.eat::<b'"'>();
+                cursor.string().map(drop)
             }
-            b't' => self.literal(b"true"),
-            b'f' => self.literal(b"false"),
-            b'n' => self.literal(b"null"),
-            _ => self.number().map(drop),
-        }
+            b't' | b'f' => cursor.truth().map(drop),
+            b'n' => cursor.eat_null().then_some(()),
+            _ => cursor.number().map(drop),
+        }?;
+        Some(cursor)
     }
 
+    #[inline(always)]
+    fn ignore(&mut self) -> Option<()> {
+        self.cursor = Self::ignored(self.cursor)?;
+        Some(())
+    }
+
+    #[inline(always)]
     fn word<T>(&mut self, from_name: fn(&str) -> Option<T>) -> Option<Option<T>> {
         match self.string_or_null()? {
             Some(word) => from_name(word).map(Some),
@@ -261,201 +278,121 @@ impl<'a, 'p> Fast<'a, 'p> {
 
     #[inline(always)]
     fn string_or_null(&mut self) -> Option<Option<&'a str>> {
-        if self.byte()? == b'"' {
-            self.at += 1;
-            return self.string().map(Some);
+        if self.cursor.eat::<b'"'>() {
+            return self.cursor.string().map(Some);
         }
-        self.literal(b"null")?;
-        Some(None)
+        self.cursor.eat_null().then_some(None)
     }
 
-    #[inline]
+    #[inline(always)]
     fn float_or_null(&mut self) -> Option<Option<f64>> {
-        if self.byte()? == b'n' {
-            self.literal(b"null")?;
-            return Some(None);
+        if self.cursor.byte() == b'n' {
+            return self.cursor.eat_null().then_some(None);
         }
-        Some(Some(match self.number()? {
+        Some(Some(match self.cursor.number()? {
             Number::Int(number) => number as f64,
             Number::Float(number) => number,
         }))
     }
 
-    /// Reads a number without an exponent whose digits fit 64 bits.
+    /// The name of a member that may have any, and on to its value.
     #[inline(always)]
-    fn number(&mut self) -> Option<Number> {
-        let start = self.at;
-        let negative = self.byte()? == b'-';
-        self.at += usize::from(negative);
-        let whole = self.at;
-        let mut digits = self.digits(0);
-        let whole_len = self.at - whole;
-        if whole_len == 0 || whole_len > 1 && self.bytes[whole] == b'0' {
+    fn name(&mut self, prefix: &'static str) -> Option<&'a str> {
+        let name = self.quoted_name()?;
+        if !validate::is_short_name(self.limits, name) {
+            validate::name(self.limits, prefix, name).ok()?;
+        }
+        Some(name)
+    }
+
+    #[inline(always)]
+    fn quoted_name(&mut self) -> Option<&'a str> {
+        if !self.cursor.eat::<b'"'>() {
             return None;
         }
-        let mut fraction = 0;
-        if self.byte() == Some(b'.') {
-            self.at += 1;
-            let from = self.at;
-            digits = self.digits(digits);
-            fraction = self.at - from;
-            if fraction == 0 {
-                return None;
-            }
-        }
-        if whole_len + fraction > DIGITS || matches!(self.byte(), Some(b'e' | b'E')) {
-            return None;
-        }
-        if fraction == 0 {
-            let number = digits as i64;
-            return Some(Number::Int(if negative { -number } else { number }));
-        }
-        if digits <= EXACT {
-            // Both are exact, so the quotient is rounded once.
-            let number = digits as f64 / POWERS[fraction];
-            return Some(Number::Float(if negative { -number } else { number }));
-        }
-        self.text.get(start..self.at)?.parse().ok().map(Number::Float)
-    }
-
-    /// Goes over digits; what they say may have wrapped.
-    #[inline]
-    fn digits(&mut self, number: u64) -> u64 {
-        let (number, end) = decimal::digits(self.bytes, self.at, number);
-        self.at = end;
-        number
-    }
-
-    #[inline]
-    fn literal(&mut self, word: &[u8]) -> Option<()> {
-        self.bytes.get(self.at..)?.starts_with(word).then(|| self.at += word.len())
-    }
-
-    /// The string whose opening quote has been read.
-    #[inline(always)]
-    fn string(&mut self) -> Option<&'a str> {
-        let start = self.at;
-        debug_assert_eq!(self.bytes[start - 1], b'"');
-        let end = scan::stop(self.bytes, start)?;
-        self.at = end + 1;
-        let string = self.bytes.get(start..end)?;
-        if self.bytes[end] != b'"' {
-            return None;
-        }
-        // SAFETY: `bytes` is all of `text`, so it is UTF-8, and it is cut between two quotes: these are ASCII,
-        // so they stand between characters.
-        Some(unsafe { str::from_utf8_unchecked(string) })
-    }
-
-    /// The name of a member, and on to its value.
-    #[inline(always)]
-    fn name(&mut self) -> Option<&'a str> {
-        self.expect(b'"')?;
-        let name = self.string()?;
+        let name = self.cursor.string()?;
         self.colon()?;
         Some(name)
     }
 
     /// Which member comes, and on to its value. `Some(None)`: nobody knows it.
-    #[inline]
+    #[inline(always)]
     fn key<T: Copy>(&mut self, prefix: &'static str, members: &mut Members<'_, T>) -> Option<Option<T>> {
-        self.expect(b'"')?;
-        let word = self.word_at();
-        let is = |name: &Name| word & name.mask == name.bytes;
-        let place = members.nth & 15;
-        members.nth += 1;
-        let mut index = usize::from(members.order[place]);
-        if !members.table.get(index).is_some_and(|(name, _)| is(name)) {
-            let Some(found) = members.table.iter().position(|(name, _)| is(name)) else {
-                let name = self.string()?;
-                *self.unknown.get_mut(self.unknown_len)? = (prefix, name);
-                self.unknown_len += 1;
-                self.colon()?;
-                return Some(None);
-            };
-            index = found;
-            members.order[place] = index as u8;
+        let mut cursor = self.cursor;
+        if !cursor.eat::<b'"'>() {
+            return None;
         }
-        let (name, member) = members.table[index];
+        let word = cursor.word();
+        let likely = usize::from(members.order[members.last & START]);
+        let (index, member) = match members.table.get(likely) {
+            Some((name, member)) if cursor.eat_name(word, name) => {
+                self.cursor = cursor;
+                if !name.has_colon() {
+                    self.colon()?;
+                }
+                self.cursor.skip();
+                (likely, *member)
+            }
+            _ => {
+                let found = members.table.iter().position(|(name, _)| name.quoted().begins(word));
+                let Some(found) = found else {
+                    let name = self.quoted_name()?;
+                    self.strangers.add(prefix, name)?;
+                    return Some(None);
+                };
+                let (name, member) = members.table[found];
+                self.cursor = cursor;
+                self.cursor.eat_name(word, &name.quoted());
+                self.colon()?;
+                members.order[members.last & START] = found as u8;
+                (found, member)
+            }
+        };
         let bit = 1 << index;
         if members.seen & bit != 0 {
             return None;
         }
         members.seen |= bit;
-        self.at += name.len;
-        self.colon()?;
+        members.last = index;
         Some(Some(member))
     }
 
-    /// The next 16 bytes; zeros behind the end.
-    #[inline]
-    fn word_at(&self) -> u128 {
-        let rest = &self.bytes[self.at..];
-        if let Some(chunk) = rest.first_chunk() {
-            return u128::from_le_bytes(*chunk);
-        }
-        let mut chunk = [0; 16];
-        chunk[..rest.len()].copy_from_slice(rest);
-        u128::from_le_bytes(chunk)
-    }
-
     /// Opens an object; whether it has a member.
-    #[inline]
+    #[inline(always)]
     fn open(&mut self) -> Option<bool> {
-        self.expect(b'{')?;
-        self.skip();
-        let empty = self.byte()? == b'}';
-        self.at += usize::from(empty);
-        Some(!empty)
+        if !self.cursor.eat::<b'{'>() {
+            return None;
+        }
+        self.cursor.skip();
+        Some(!self.cursor.eat::<b'}'>())
     }
 
-    #[inline]
+    #[inline(always)]
     fn open_or_null(&mut self) -> Option<bool> {
-        if self.byte()? == b'n' {
-            self.literal(b"null")?;
-            return Some(false);
+        if self.cursor.byte() == b'n' {
+            return self.cursor.eat_null().then_some(false);
         }
         self.open()
     }
 
     /// Goes on behind a member's value; whether there is another member.
-    #[inline]
+    #[inline(always)]
     fn more(&mut self) -> Option<bool> {
-        self.skip();
-        let byte = self.byte()?;
-        self.at += 1;
-        match byte {
-            b',' => {
-                self.skip();
-                Some(true)
-            }
-            b'}' => Some(false),
-            _ => None,
+        self.cursor.skip();
+        if self.cursor.eat::<b','>() {
+            self.cursor.skip();
+            return Some(true);
         }
+        self.cursor.eat::<b'}'>().then_some(false)
     }
 
-    #[inline]
+    #[inline(always)]
     fn colon(&mut self) -> Option<()> {
-        self.skip();
-        self.expect(b':')?;
-        self.skip();
-        Some(())
-    }
-
-    #[inline]
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        (self.byte()? == byte).then(|| self.at += 1)
-    }
-
-    #[inline]
-    fn byte(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    #[inline]
-    fn skip(&mut self) {
-        while let Some(b' ' | b'\t') = self.byte() {
-            self.at += 1;
+        self.cursor.skip();
+        if !self.cursor.eat::<b':'>() {
+            return None;
         }
+        self.cursor.skip();
+        Some(())
     }
 }

@@ -2,25 +2,57 @@
 
 use pinport_model::TextMember::{self, *};
 
-/// A member's name and the quote behind it, to be compared with 16 bytes at once.
+/// A member's name and the quote behind it, and the colon too if there is room: to be compared with 16 bytes at once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Name {
-    pub(super) bytes: u128,
-    pub(super) mask: u128,
-    pub(super) len: usize,
+    bytes: u128,
+    mask: u128,
+    len: usize,
+    colon: bool,
 }
 
 impl Name {
-    const fn new(name: &str) -> Self {
+    pub(super) const fn new(name: &str) -> Self {
         let name = name.as_bytes();
         assert!(name.len() < 16, "with its quote the name takes at most 16 bytes");
         let mut bytes = (b'"' as u128) << (8 * name.len());
         let mut index = 0;
         while index < name.len() {
+            assert!(name[index].is_ascii_alphanumeric());
             bytes |= (name[index] as u128) << (8 * index);
             index += 1;
         }
-        Self { bytes, mask: u128::MAX >> (8 * (15 - name.len())), len: name.len() + 1 }
+        let colon = name.len() < 15;
+        let len = name.len() + 1 + colon as usize;
+        if colon {
+            bytes |= (b':' as u128) << (8 * name.len() + 8);
+        }
+        Self { bytes, mask: u128::MAX >> (8 * (16 - len)), len, colon }
+    }
+
+    /// Bytes, with the quote and the colon.
+    #[inline(always)]
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the colon belongs to it.
+    #[inline(always)]
+    pub(super) const fn has_colon(&self) -> bool {
+        self.colon
+    }
+
+    /// Whether `word` begins with it.
+    #[inline(always)]
+    pub(super) const fn begins(&self, word: u128) -> bool {
+        word & self.mask == self.bytes
+    }
+
+    /// The same without the colon.
+    pub(super) const fn quoted(self) -> Self {
+        let len = self.len - self.colon as usize;
+        let mask = u128::MAX >> (8 * (16 - len));
+        Self { bytes: self.bytes & mask, mask, len, colon: false }
     }
 }
 
@@ -93,25 +125,35 @@ pub(super) const DEMOGRAPHIC: &[(Name, TextMember)] = &[
 pub(super) const USER: &[(Name, UserMember)] =
     &[(Name::new("UserId"), UserMember::Id), (Name::new("UserAttributes"), UserMember::Attributes)];
 
-/// Which member came at which place last time: most objects have all their records in the same order.
+/// Which member came behind which last time: most objects have all their records in the same order, and where an
+/// optional member is missing, those behind it still follow each other.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
-    pub(super) root: [u8; 16],
-    pub(super) location: [u8; 16],
-    pub(super) demographic: [u8; 16],
-    pub(super) user: [u8; 16],
+    pub(super) root: Order,
+    pub(super) location: Order,
+    pub(super) demographic: Order,
+    pub(super) user: Order,
 }
+
+/// By a member's place in its table, the place of the one that followed; the first one is said to follow [`START`].
+pub(super) type Order = [u8; 16];
+
+/// No table is so long. All bits of it are set, so that it is a mask of places too.
+pub(super) const START: usize = 15;
 
 /// The members of one object: which come, in which order, and none twice.
 pub(super) struct Members<'o, T: 'static> {
     pub(super) table: &'static [(Name, T)],
-    pub(super) order: &'o mut [u8; 16],
-    pub(super) nth: usize,
+    pub(super) order: &'o mut Order,
+    /// The last one's place in the table.
+    pub(super) last: usize,
     pub(super) seen: u32,
 }
 
 impl<'o, T> Members<'o, T> {
-    pub(super) fn new(table: &'static [(Name, T)], order: &'o mut [u8; 16]) -> Self {
-        Self { table, order, nth: 0, seen: 0 }
+    #[inline(always)]
+    pub(super) fn new(table: &'static [(Name, T)], order: &'o mut Order) -> Self {
+        debug_assert!(table.len() <= START);
+        Self { table, order, last: START, seen: 0 }
     }
 }

@@ -5,6 +5,7 @@
 //! in [`json`] and [`json_fast`], CSV in [`csv`]; both fill a draft and leave the last judgement to [`validate`].
 
 mod csv;
+mod cursor;
 mod decimal;
 mod json;
 mod json_fast;
@@ -137,7 +138,7 @@ impl<'c> Sink<'c> {
         let limits = &self.context.limits;
         let kind = validate::kind(limits, draft)?;
         // What is encoded only to be measured need not be when it is small for sure.
-        if self.keeps || DraftBatch::stored_at_most(draft, raw.len()) > limits.max_endpoint {
+        if self.keeps || DraftBatch::stored_at_most(draft, raw.len(), limits.max_name) > limits.max_endpoint {
             self.keep(draft, kind, raw, origin)?;
         }
         self.registered += 1;
@@ -161,7 +162,7 @@ impl<'c> Sink<'c> {
         let kept_raw = if kind == DraftKind::Blind { &[] } else { &raw[..content_len(raw)] };
         let stored = self.drafts.push(draft, kind, id, kept_raw, origin);
         #[cfg(test)]
-        assert!(stored <= DraftBatch::stored_at_most(draft, raw.len()));
+        assert!(stored <= DraftBatch::stored_at_most(draft, raw.len(), limits.max_name));
         if stored > limits.max_endpoint || !self.keeps {
             self.drafts.pop();
         }

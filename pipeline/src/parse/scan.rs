@@ -1,19 +1,18 @@
 //! Finds where plain JSON strings end, 16 bytes at a time.
 
-/// Where the first quote, backslash or control character at or behind `from` is.
-#[inline]
-pub(super) fn stop(bytes: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    let mut rest = bytes.get(from..)?;
+/// Where the first quote, backslash or control character is.
+#[inline(always)]
+pub(super) fn stop(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
     while let Some((chunk, behind)) = rest.split_first_chunk() {
         let found = stops(chunk);
         if found != 0 {
-            return Some(at + found.trailing_zeros() as usize);
+            return Some(bytes.len() - rest.len() + found.trailing_zeros() as usize);
         }
-        at += chunk.len();
         rest = behind;
     }
-    rest.iter().position(|byte| is_stop(*byte)).map(|index| at + index)
+    let found = rest.iter().position(|byte| is_stop(*byte))?;
+    Some(bytes.len() - rest.len() + found)
 }
 
 fn is_stop(byte: u8) -> bool {
@@ -65,9 +64,9 @@ mod tests {
                 for place in 0..len {
                     let mut bytes = vec![0x80; len];
                     bytes[place] = byte;
-                    for from in 0..=len + 1 {
-                        let expected = (from..len).find(|at| is_stop(bytes[*at]));
-                        assert_eq!(stop(&bytes, from), expected, "{byte} at {place} of {len} from {from}");
+                    for from in 0..=len {
+                        let expected = bytes[from..].iter().position(|byte| is_stop(*byte));
+                        assert_eq!(stop(&bytes[from..]), expected, "{byte} at {place} of {len} from {from}");
                     }
                 }
             }

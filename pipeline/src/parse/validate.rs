@@ -28,6 +28,12 @@ fn is_longer(text: &str, most: usize) -> bool {
     text.len() > most && text.chars().count() > most
 }
 
+/// Whether a name of an attribute or metric is good for sure.
+#[inline(always)]
+pub(super) fn is_short_name(limits: &RecordLimits, name: &str) -> bool {
+    !name.is_empty() && name.len() <= limits.max_name
+}
+
 /// Judges the name of an attribute or metric.
 #[inline]
 pub(super) fn name(limits: &RecordLimits, prefix: &str, name: &str) -> Judged {
@@ -41,6 +47,12 @@ pub(super) fn name(limits: &RecordLimits, prefix: &str, name: &str) -> Judged {
         return failed(format!("{prefix}.{shown}…"), FailureCode::InvalidName, message);
     }
     Ok(())
+}
+
+/// Whether a value of an attribute is good for sure.
+#[inline(always)]
+pub(super) fn is_short_value(limits: &RecordLimits, value: &str) -> bool {
+    value.len() <= limits.max_value
 }
 
 /// Judges one value of an attribute.
@@ -87,11 +99,13 @@ fn id(limits: &RecordLimits, member: &str, value: Option<&str>) -> Judged {
 }
 
 /// The number in a CSV cell.
-#[inline]
+#[inline(always)]
 pub(super) fn number(member: &str, name: Option<&str>, text: &str) -> Judged<f64> {
-    if let Some(number) = decimal::float(text) {
-        return Ok(number);
-    }
+    decimal::float(text).map_or_else(|| unusual_number(member, name, text), Ok)
+}
+
+#[cold]
+fn unusual_number(member: &str, name: Option<&str>, text: &str) -> Judged<f64> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(number),
         _ => {

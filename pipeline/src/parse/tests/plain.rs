@@ -8,15 +8,21 @@ fn said_by(mut parser: Parser, input: &[u8], context: &ParseContext) -> (Said, u
     (said, parser.json.plain)
 }
 
-/// Both ways must say the same; returns the lines that were read in one pass.
+/// Both ways must say the same, whether the last line has an end or not; returns the lines that were read in one pass
+/// when it has.
 fn same_with(input: &[u8], context: &ParseContext) -> usize {
-    let (expected, none) = said_by(crate::fuzzing::judging_parser(), input, context);
-    assert_eq!(none, 0);
-    let (said, plain) = said_by(Parser::new(), input, context);
-    let shown = String::from_utf8_lossy(input);
-    assert_eq!(said.drafts, expected.drafts, "{shown}");
-    assert_eq!(said.failed, expected.failed, "{shown}");
-    assert_eq!(said.unknown, expected.unknown, "{shown}");
+    let mut plain = 0;
+    for end in [&b""[..], b"\n"] {
+        let input = [input, end].concat();
+        let (expected, none) = said_by(crate::fuzzing::judging_parser(), &input, context);
+        assert_eq!(none, 0);
+        let said;
+        (said, plain) = said_by(Parser::new(), &input, context);
+        let shown = String::from_utf8_lossy(&input);
+        assert_eq!(said.drafts, expected.drafts, "{shown}");
+        assert_eq!(said.failed, expected.failed, "{shown}");
+        assert_eq!(said.unknown, expected.unknown, "{shown}");
+    }
     plain
 }
 
@@ -32,6 +38,8 @@ fn plain_records_are_read_in_one_pass() {
     for end in ["", "\n", "\r\n", "\r", " \t\n"] {
         assert_eq!(same(format!("{PLAIN}{end}")), 1, "{end:?}");
     }
+    // The judge reads a last line without an end.
+    assert_eq!(said_by(Parser::new(), format!("{PLAIN}\n{PLAIN}").as_bytes(), &context()).1, 1);
     let wide = PLAIN.replace(',', " , ").replace("\":", "\"\t: ").replace('{', " { ").replace(']', " ] ");
     assert_eq!(same(wide), 1);
     let lines = [PLAIN, r#"{"User":{"UserId":"u"},"Id":"x"}"#, r#"{"Id":"y","User":null,"Location":{}}"#];

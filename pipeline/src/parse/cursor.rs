@@ -1,0 +1,287 @@
+//! A place in whole lines of text, which moves without a look at where the text ends.
+//!
+//! The text ends with a line feed, and nothing here moves over one: so there is always a byte to look at. The
+//! methods see to that by themselves, whatever they are asked for. Those that are not inlined take and return the
+//! cursor by value, so that it lives in registers.
+
+use super::{
+    decimal::{self, DIGITS, EXACT, POWERS, TENS},
+    json_members::Name,
+    scan,
+};
+
+/// Text that ends with a line feed, or none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lines<'a>(&'a str);
+
+impl<'a> Lines<'a> {
+    /// The whole lines at the start of `text`.
+    pub(super) fn of(text: &'a str) -> Self {
+        Self(text.rfind('\n').map_or("", |last| &text[..=last]))
+    }
+}
+
+pub(super) enum Number {
+    Int(i64),
+    Float(f64),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cursor<'a> {
+    text: &'a str,
+    /// Not behind the last byte of `text`, which is a line feed, and not within a character.
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// The place `at` bytes from the start of the lines, if there is a character.
+    #[inline]
+    pub(super) fn new(Lines(text): Lines<'a>, at: usize) -> Option<Self> {
+        (at < text.len() && text.is_char_boundary(at)).then_some(Self { text, at })
+    }
+
+    /// Bytes from the start of the lines.
+    #[inline(always)]
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The byte here.
+    #[inline(always)]
+    pub(super) fn byte(&self) -> u8 {
+        debug_assert!(self.at < self.text.len());
+        // SAFETY: there is one (see the field).
+        unsafe { *self.text.as_bytes().get_unchecked(self.at) }
+    }
+
+    #[inline(always)]
+    fn rest(&self) -> &'a [u8] {
+        debug_assert!(self.at < self.text.len());
+        // SAFETY: it begins before the end (see the field).
+        unsafe { self.text.as_bytes().get_unchecked(self.at..) }
+    }
+
+    /// The next 16 bytes; zeros behind the end.
+    #[inline(always)]
+    pub(super) fn word(&self) -> u128 {
+        match self.rest().first_chunk() {
+            Some(chunk) => u128::from_le_bytes(*chunk),
+            None => last_word(self.rest()),
+        }
+    }
+
+    /// Moves over `BYTE`, if it is here.
+    #[inline(always)]
+    pub(super) fn eat<const BYTE: u8>(&mut self) -> bool {
+        const { assert!(BYTE.is_ascii() && BYTE != b'\n', "see the field") }
+        let is = self.byte() == BYTE;
+        // Not `+= usize::from(is)`: where `is` is also branched on, rustc 1.95 leaves that out
+        // (rust-lang/rust#158206).
+        if is {
+            self.at += 1;
+        }
+        is
+    }
+
+    /// Moves over `null`, if it is here.
+    #[inline(always)]
+    pub(super) fn eat_null(&mut self) -> bool {
+        self.eat_literal(b"null")
+    }
+
+    /// The truth value here.
+    #[inline(always)]
+    pub(super) fn truth(&mut self) -> Option<bool> {
+        if self.eat_literal(b"true") { Some(true) } else { self.eat_literal(b"false").then_some(false) }
+    }
+
+    /// `literal` is one of those above: ASCII without a line feed.
+    #[inline(always)]
+    fn eat_literal(&mut self, literal: &[u8]) -> bool {
+        let is = self.rest().starts_with(literal);
+        if is {
+            self.at += literal.len();
+        }
+        is
+    }
+
+    /// Moves over a name and what belongs to it, if it is here. `word` is the next 16 bytes.
+    #[inline(always)]
+    pub(super) fn eat_name(&mut self, word: u128, name: &Name) -> bool {
+        debug_assert_eq!(word, self.word());
+        // A name is ASCII without a line feed.
+        let is = name.begins(word);
+        if is {
+            self.at += name.len();
+        }
+        is
+    }
+
+    /// Moves over spaces and tabs.
+    #[inline(always)]
+    pub(super) fn skip(&mut self) {
+        if self.byte() <= b' ' {
+            *self = self.behind_blanks();
+        }
+    }
+
+    #[cold]
+    fn behind_blanks(mut self) -> Self {
+        while self.eat::<b' '>() || self.eat::<b'\t'>() {}
+        self
+    }
+
+    /// Moves over the rest of a string, closing quote included, and returns it. `None`: it has an escape or a control
+    /// character.
+    #[inline(always)]
+    pub(super) fn string(&mut self) -> Option<&'a str> {
+        let rest = self.rest();
+        let len = scan::stop(rest)?;
+        debug_assert!(len < rest.len());
+        // SAFETY: what `stop` finds is one of these bytes.
+        if unsafe { *rest.get_unchecked(len) } != b'"' {
+            return None;
+        }
+        self.at += len + 1;
+        // SAFETY: as above; and `text` is UTF-8, of which neither the place where the cursor was nor a quote lies within
+        // a character.
+        Some(unsafe { str::from_utf8_unchecked(rest.get_unchecked(..len)) })
+    }
+
+    /// Moves over a number. `None`: it has an exponent, more digits than fit 64 bits, or is none.
+    #[inline(always)]
+    pub(super) fn number(&mut self) -> Option<Number> {
+        let negative = self.eat::<b'-'>();
+        let (whole, places) = decimal::first_digits(self.word() as u64);
+        if !SHORT.contains(&places) || places > 1 && self.byte() == b'0' {
+            return self.long_number(negative);
+        }
+        let mut end = Self { at: self.at + places, ..*self };
+        let number = if end.eat::<b'.'>() {
+            let (fraction, places) = decimal::first_digits(end.word() as u64);
+            if !SHORT.contains(&places) {
+                return self.long_number(negative);
+            }
+            end.at += places;
+            // Both are exact, so the quotient is rounded once.
+            let number = (whole * TENS[places] + fraction) as f64 / POWERS[places];
+            Number::Float(if negative { -number } else { number })
+        } else {
+            let number = whole as i64;
+            Number::Int(if negative { -number } else { number })
+        };
+        self.at = end.at;
+        (self.byte() | 0x20 != b'e').then_some(number)
+    }
+
+    /// Moves over a number whose sign is passed.
+    #[inline(always)]
+    fn long_number(&mut self, negative: bool) -> Option<Number> {
+        let (number, end) = behind_long_number(*self, negative)?;
+        *self = end;
+        Some(number)
+    }
+
+    /// Bytes of the record's terminator, if it is here.
+    #[inline(always)]
+    pub(super) fn terminator(&self) -> Option<usize> {
+        match self.rest() {
+            [b'\n', ..] => Some(1),
+            [b'\r', b'\n', ..] => Some(2),
+            _ => None,
+        }
+    }
+}
+
+/// Digits that are read at once, with another byte behind them.
+const SHORT: std::ops::Range<usize> = 1..8;
+
+#[cold]
+fn last_word(rest: &[u8]) -> u128 {
+    let mut chunk = [0; 16];
+    chunk[..rest.len()].copy_from_slice(rest);
+    u128::from_le_bytes(chunk)
+}
+
+/// The number here, whose sign is passed, and the place behind it.
+#[inline(never)]
+fn behind_long_number(mut cursor: Cursor<'_>, negative: bool) -> Option<(Number, Cursor<'_>)> {
+    let (bytes, start) = (cursor.text.as_bytes(), cursor.at);
+    let (mut digits, end) = decimal::digits(bytes, start, 0);
+    cursor.at = end;
+    let whole = end - start;
+    if whole == 0 || whole > 1 && bytes[start] == b'0' {
+        return None;
+    }
+    let mut fraction = 0;
+    if cursor.eat::<b'.'>() {
+        let from = cursor.at;
+        (digits, cursor.at) = decimal::digits(bytes, from, digits);
+        fraction = cursor.at - from;
+        if fraction == 0 {
+            return None;
+        }
+    }
+    if whole + fraction > DIGITS || matches!(cursor.byte(), b'e' | b'E') {
+        return None;
+    }
+    let number = match fraction {
+        0 => Number::Int(if negative { -(digits as i64) } else { digits as i64 }),
+        _ => {
+            let number = match digits <= EXACT {
+                true => digits as f64 / POWERS[fraction],
+                false => cursor.text[start..cursor.at].parse().ok()?,
+            };
+            Number::Float(if negative { -number } else { number })
+        }
+    };
+    Some((number, cursor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_with_a_line_feed_and_cursors_stand_at_characters() {
+        for (text, whole) in [("", ""), ("a", ""), ("a\nb", "a\n"), ("a\n\n", "a\n\n"), ("\n", "\n")] {
+            assert_eq!(Lines::of(text).0, whole);
+        }
+        let lines = Lines::of("é\n");
+        let stands = |at| Cursor::new(lines, at).is_some();
+        assert_eq!([0, 1, 2, 3].map(stands), [true, false, true, false]);
+        assert!(Cursor::new(Lines::of("a"), 0).is_none());
+    }
+
+    #[test]
+    fn nothing_moves_over_the_last_line_feed() {
+        for text in [
+            "\n",
+            " \n",
+            "\t\t\n",
+            "ab\n",
+            "12\n",
+            "-1.5\n",
+            "1234567890\n",
+            "1.\n",
+            "null\n",
+            "fals\n",
+            "\"\n",
+        ] {
+            let mut cursor = Cursor::new(Lines::of(text), 0).unwrap();
+            let names = [Name::new("a"), Name::new("ab")];
+            // The longest way that there is.
+            for _ in 0..text.len() + 2 {
+                cursor.skip();
+                cursor.eat_null();
+                let _ = (cursor.truth(), cursor.number(), cursor.string());
+                let _ = names.iter().any(|name| cursor.eat_name(cursor.word(), name));
+                let _ = cursor.eat::<b'"'>()
+                    || cursor.eat::<b'a'>()
+                    || cursor.eat::<b'b'>()
+                    || cursor.eat::<b'.'>();
+                assert!(cursor.at() < text.len(), "{text:?}");
+            }
+        }
+    }
+}
