@@ -4,6 +4,7 @@ mod served;
 mod untold;
 
 use std::{
+    fs,
     io::{self, IsTerminal as _, Write as _},
     sync::{Arc, OnceLock},
     time::Instant,
@@ -92,14 +93,22 @@ impl Wanted<'_> {
     }
 }
 
-/// Judges every record; the failures go to a folder of their own beside the store.
+/// Judges every record; the failures go to a folder of their own beside the store, which stays only if there are some.
 fn check(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) -> anyhow::Result<u8> {
     let id = JobId::generate();
     let definition = wanted.definition(ApplicationId::from_bytes([0; 16]), None);
     let job = ImportJob::new(id, definition, Timestamp::now());
-    let folder = wanted.args.data.data.join("checks").join(id.to_string());
+    let data = &wanted.args.data.data;
+    let checks = data.join("checks");
+    let folder = checks.join(id.to_string());
     let finished = execute(wanted, job, source, folder.clone(), cancel, None)?;
-    conclude(wanted, &finished, &folder, "checked", None)
+    let code = conclude(wanted, &finished, &folder, "checked", None)?;
+    if finished.outcome.job.tally.failed == 0 {
+        fs::remove_dir_all(&folder).with_context(|| format!("failed to remove {}", folder.display()))?;
+        // Those above, if nothing else is in them: they were made for it.
+        let _ = fs::remove_dir(&checks).and_then(|()| fs::remove_dir(data));
+    }
+    Ok(code)
 }
 
 fn import(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) -> anyhow::Result<u8> {
@@ -271,7 +280,9 @@ fn conclude(
     if wanted.args.json {
         let failures = first_failures(folder, report::MAX_FAILURES)?;
         let mut outcome = report::response(job, failures);
-        outcome.add_run(&run, Some((folder, job.definition.format)), wanted.args.check);
+        let kept = !wanted.args.check || job.tally.failed > 0;
+        let files = kept.then_some((folder, job.definition.format));
+        outcome.add_run(&run, files, wanted.args.check);
         outcome.stop(stopped.as_ref().map(|error| with_causes(error)));
         write_line(&mut io::stdout().lock(), &outcome)?;
     } else {

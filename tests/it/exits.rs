@@ -171,6 +171,11 @@ fn a_check_says_the_same_and_stores_nothing() {
         assert_eq!(counts(&checked), (read, registered + asking, failed - asking));
         assert_eq!(checked["Bytes"], imported["Bytes"]);
     }
+    // Without failures nothing stays of it.
+    lab.write("good.json", lab.sample("--rows 100"));
+    let checked = lab.import_with("clean", "good.json", "json", &["--check"]).expect(0).json();
+    assert_eq!(checked["Run"].get("FailuresFile"), None, "{checked}");
+    assert!(!lab.path("clean").exists());
     // Where there is a store, it is not touched.
     lab.import("rows.json", "json", &[]).expect(3);
     let listing = |folder: &str| {
