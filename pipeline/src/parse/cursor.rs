@@ -83,6 +83,17 @@ impl<'a> Cursor<'a> {
         is
     }
 
+    /// Moves over `ONE` and `OTHER`, if both are here.
+    #[inline(always)]
+    pub(super) fn eat_both<const ONE: u8, const OTHER: u8>(&mut self) -> bool {
+        const { assert!(ONE.is_ascii() && ONE != b'\n' && OTHER.is_ascii() && OTHER != b'\n', "see the field") }
+        let is = self.word() as u16 == u16::from_le_bytes([ONE, OTHER]);
+        if is {
+            self.at += 2;
+        }
+        is
+    }
+
     /// Moves over `null`, if it is here.
     #[inline(always)]
     pub(super) fn eat_null(&mut self) -> bool {
@@ -276,6 +287,7 @@ mod tests {
                 cursor.eat_null();
                 let _ = (cursor.truth(), cursor.number(), cursor.string());
                 let _ = names.iter().any(|name| cursor.eat_name(cursor.word(), name));
+                let _ = cursor.eat_both::<b'a', b'b'>() || cursor.eat_both::<b' ', b'\t'>();
                 let _ = cursor.eat::<b'"'>()
                     || cursor.eat::<b'a'>()
                     || cursor.eat::<b'b'>()

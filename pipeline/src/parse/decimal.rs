@@ -56,26 +56,29 @@ pub(super) fn digits(bytes: &[u8], mut at: usize, mut number: u64) -> (u64, usiz
 /// few enough that one division rounds it as the standard library would.
 #[inline(always)]
 pub(super) fn float(text: &str) -> Option<f64> {
-    let bytes = text.as_bytes();
-    let negative = bytes.first() == Some(&b'-');
-    let digits = &bytes[usize::from(negative)..];
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
     // With a point, so that the digits fit 64 bits.
     if digits.len() > DIGITS + 1 {
         return None;
     }
-    let (mut number, mut point) = (0_u64, None);
+    let (mut number, mut point) = (0_u64, usize::MAX);
     for (place, byte) in digits.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
         if digit < 10 {
             number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
-        } else if *byte == b'.' && point.is_none() && place > 0 {
-            point = Some(place);
+        } else if *byte == b'.' && point == usize::MAX && place > 0 {
+            point = place;
         } else {
             return None;
         }
     }
-    let fraction = point.map_or(0, |point| digits.len() - 1 - point);
-    let count = digits.len() - usize::from(point.is_some());
+    let (count, fraction) = match point {
+        usize::MAX => (digits.len(), 0),
+        point => (digits.len() - 1, digits.len() - 1 - point),
+    };
     if count == 0 || count > DIGITS || number > EXACT {
         return None;
     }

@@ -295,10 +295,10 @@ impl<'a, 'p> Fast<'a, 'p> {
         }))
     }
 
-    /// The name of a member that may have any, and on to its value.
+    /// The opened name of a member that may have any, and on to its value.
     #[inline(always)]
     fn name(&mut self, prefix: &'static str) -> Option<&'a str> {
-        let name = self.quoted_name()?;
+        let name = self.opened_name()?;
         if !validate::is_short_name(self.limits, name) {
             validate::name(self.limits, prefix, name).ok()?;
         }
@@ -306,27 +306,19 @@ impl<'a, 'p> Fast<'a, 'p> {
     }
 
     #[inline(always)]
-    fn quoted_name(&mut self) -> Option<&'a str> {
-        if !self.cursor.eat::<b'"'>() {
-            return None;
-        }
+    fn opened_name(&mut self) -> Option<&'a str> {
         let name = self.cursor.string()?;
         self.colon()?;
         Some(name)
     }
 
-    /// Which member comes, and on to its value. `Some(None)`: nobody knows it.
+    /// Whose name is opened, and on to its value. `Some(None)`: nobody knows it.
     #[inline(always)]
     fn key<T: Copy>(&mut self, prefix: &'static str, members: &mut Members<'_, T>) -> Option<Option<T>> {
-        let mut cursor = self.cursor;
-        if !cursor.eat::<b'"'>() {
-            return None;
-        }
-        let word = cursor.word();
+        let word = self.cursor.word();
         let likely = usize::from(members.order[members.last & START]);
         let (index, member) = match members.table.get(likely) {
-            Some((name, member)) if cursor.eat_name(word, name) => {
-                self.cursor = cursor;
+            Some((name, member)) if self.cursor.eat_name(word, name) => {
                 if !name.has_colon() {
                     self.colon()?;
                 }
@@ -336,12 +328,11 @@ impl<'a, 'p> Fast<'a, 'p> {
             _ => {
                 let found = members.table.iter().position(|(name, _)| name.quoted().begins(word));
                 let Some(found) = found else {
-                    let name = self.quoted_name()?;
+                    let name = self.opened_name()?;
                     self.strangers.add(prefix, name)?;
                     return Some(None);
                 };
                 let (name, member) = members.table[found];
-                self.cursor = cursor;
                 self.cursor.eat_name(word, &name.quoted());
                 self.colon()?;
                 members.order[members.last & START] = found as u8;
@@ -357,14 +348,17 @@ impl<'a, 'p> Fast<'a, 'p> {
         Some(Some(member))
     }
 
-    /// Opens an object; whether it has a member.
+    /// Opens an object and, if it has a member, the member's name.
     #[inline(always)]
     fn open(&mut self) -> Option<bool> {
         if !self.cursor.eat::<b'{'>() {
             return None;
         }
         self.cursor.skip();
-        Some(!self.cursor.eat::<b'}'>())
+        if self.cursor.eat::<b'"'>() {
+            return Some(true);
+        }
+        self.cursor.eat::<b'}'>().then_some(false)
     }
 
     #[inline(always)]
@@ -375,15 +369,21 @@ impl<'a, 'p> Fast<'a, 'p> {
         self.open()
     }
 
-    /// Goes on behind a member's value; whether there is another member.
+    /// Goes on behind a member's value and, if there is another member, opens its name.
     #[inline(always)]
     fn more(&mut self) -> Option<bool> {
-        self.cursor.skip();
-        if self.cursor.eat::<b','>() {
-            self.cursor.skip();
+        if self.cursor.eat_both::<b',', b'"'>() {
             return Some(true);
         }
-        self.cursor.eat::<b'}'>().then_some(false)
+        self.cursor.skip();
+        if self.cursor.eat::<b'}'>() {
+            return Some(false);
+        }
+        if !self.cursor.eat::<b','>() {
+            return None;
+        }
+        self.cursor.skip();
+        self.cursor.eat::<b'"'>().then_some(true)
     }
 
     #[inline(always)]

@@ -87,7 +87,7 @@ pub(super) fn store_options(choice: &EmbeddedOptions) -> Result<Options, rocksdb
     options.set_hard_pending_compaction_bytes_limit(1024 << 30);
     options.set_target_file_size_base(64 << 20);
     // Level 0 is also judged by its size against this: more than the files of any trigger take.
-    options.set_max_bytes_for_level_base(32 << 30);
+    options.set_max_bytes_for_level_base(64 << 30);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_max_compaction_bytes(1600 << 20);
     // For each input file, and a compaction of level 0 has hundreds.
