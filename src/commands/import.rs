@@ -104,9 +104,9 @@ fn check(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) ->
     let finished = execute(wanted, job, source, folder.clone(), cancel, None)?;
     let code = conclude(wanted, &finished, &folder, "checked", None)?;
     if finished.outcome.job.tally.failed == 0 {
-        fs::remove_dir_all(&folder).with_context(|| format!("failed to remove {}", folder.display()))?;
-        // Those above, if nothing else is in them: they were made for it.
-        let _ = fs::remove_dir(&checks).and_then(|()| fs::remove_dir(data));
+        // And those above, if nothing else is in them: they were made for it. What stays harms nobody.
+        let removed = fs::remove_dir_all(&folder).and_then(|()| fs::remove_dir(&checks));
+        let _ = removed.and_then(|()| fs::remove_dir(data));
     }
     Ok(code)
 }
