@@ -103,8 +103,10 @@ pub(crate) fn naive_csv(bytes: &[u8], from: usize, columns: usize, max_line: usi
     while at < bytes.len() {
         let start = at;
         let line = 1 + lines_in(&bytes[..at]);
-        if is_blank(&bytes[at..at + line_len(&bytes[at..])]) {
-            at += line_len(&bytes[at..]);
+        let physical = &bytes[at..at + line_len(&bytes[at..])];
+        // Of a longer one nobody knows whether it is blank to its end.
+        if is_blank(physical) && content_len(physical) <= max_line {
+            at += physical.len();
             continue;
         }
         let outcome = match naive_judge(&bytes[at..], columns, max_line, false) {

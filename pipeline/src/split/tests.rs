@@ -321,6 +321,18 @@ fn csv_records_end_outside_quotes() {
     }
 }
 
+/// Found by fuzzing: the naive reader took a blank last line over the limit for nothing.
+#[test]
+fn a_blank_line_over_the_limit_is_too_long() {
+    let blank = " ".repeat(20);
+    for rows in ["", "1,2,3\n", "1,\"2\n", "1,2,3\n\n \n"] {
+        for end in ["", "\n", "\n1,2,3\n"] {
+            both_ends(Format::Csv, &format!("{HEADER}{rows}{blank}{end}"), 10);
+            both_ends(Format::Json, &format!("{rows}{blank}{end}"), 10);
+        }
+    }
+}
+
 /// An opened quote, and then no line of the header's width: all of it is one failed record, which is not held.
 #[test]
 fn a_failed_record_takes_no_more_memory_than_a_long_one() {
