@@ -232,7 +232,13 @@ fn execute(
     cancel: CancellationToken,
     data: Option<&Data>,
 ) -> anyhow::Result<Finished> {
-    let engine = Engine::start(engine_options(&wanted.args.engine)).context("failed to start the threads")?;
+    let mut options = engine_options(&wanted.args.engine);
+    if data.is_none() {
+        // A check does little with a block, so that handing it over counts: 4% of its CPU time. Where drafts are made
+        // of it, twice the size takes 3% more.
+        options.block_bytes *= 2;
+    }
+    let engine = Engine::start(options).context("failed to start the threads")?;
     let progress = Arc::new(JobProgress::new(job.id));
     let before = match data {
         Some(data) => data.store.last_piece(job.id)?.map_or(0, |last| last.total.read),
