@@ -205,9 +205,7 @@ fn fill<'a>(
     for group in &header.metrics {
         let texts = group.columns.iter().map(|&column| cell(column));
         if let Some(text) = texts.filter(|text| !text.is_empty()).last() {
-            if !validate::is_short_name(limits, &group.name) {
-                validate::name(limits, "Metrics", &group.name)?;
-            }
+            validate::name(limits, "Metrics", &group.name)?;
             draft.metrics.push((&group.name, validate::number("Metrics", Some(&group.name), text)?));
         }
     }
@@ -227,16 +225,12 @@ fn fill_attributes<'a>(
         for &column in &group.columns {
             let text = cell(column);
             if !text.is_empty() {
-                if !validate::is_short_value(limits, text) {
-                    validate::value(limits, prefix, &group.name, text)?;
-                }
+                validate::value(limits, prefix, &group.name, text)?;
                 values.push(Scalar::Text(text));
             }
         }
         if values.len() > start {
-            if !validate::is_short_name(limits, &group.name) {
-                validate::name(limits, prefix, &group.name)?;
-            }
+            validate::name(limits, prefix, &group.name)?;
             validate::value_count(limits, prefix, &group.name, values.len() - start)?;
             attributes.push(Attribute { name: &group.name, start: start as u32, end: values.len() as u32 });
         }

@@ -1,4 +1,4 @@
-//! Reads plain decimal numbers, eight digits at a time. What is not plain is left to the standard library.
+//! Reads plain decimal numbers. What is not plain is left to the standard library.
 
 /// Powers of ten that a float holds exactly.
 pub(super) const POWERS: [f64; 19] =

@@ -232,9 +232,7 @@ impl<'a, 'p> Fast<'a, 'p> {
     fn scalar(&mut self, prefix: &'static str, name: &str) -> Option<Option<Scalar<'a>>> {
         if self.cursor.eat::<b'"'>() {
             let text = self.cursor.string()?;
-            if !validate::is_short_value(self.limits, text) {
-                validate::value(self.limits, prefix, name, text).ok()?;
-            }
+            validate::value(self.limits, prefix, name, text).ok()?;
             return Some(Some(Scalar::Text(text)));
         }
         Some(Some(match self.cursor.byte() {
@@ -299,9 +297,7 @@ impl<'a, 'p> Fast<'a, 'p> {
     #[inline(always)]
     fn name(&mut self, prefix: &'static str) -> Option<&'a str> {
         let name = self.opened_name()?;
-        if !validate::is_short_name(self.limits, name) {
-            validate::name(self.limits, prefix, name).ok()?;
-        }
+        validate::name(self.limits, prefix, name).ok()?;
         Some(name)
     }
 

@@ -28,15 +28,17 @@ fn is_longer(text: &str, most: usize) -> bool {
     text.len() > most && text.chars().count() > most
 }
 
-/// Whether a name of an attribute or metric is good for sure.
+/// Judges the name of an attribute or metric. Nearly all are good by their bytes alone.
 #[inline(always)]
-pub(super) fn is_short_name(limits: &RecordLimits, name: &str) -> bool {
-    !name.is_empty() && name.len() <= limits.max_name
+pub(super) fn name(limits: &RecordLimits, prefix: &str, name: &str) -> Judged {
+    if !name.is_empty() && name.len() <= limits.max_name {
+        return Ok(());
+    }
+    unusual_name(limits, prefix, name)
 }
 
-/// Judges the name of an attribute or metric.
-#[inline]
-pub(super) fn name(limits: &RecordLimits, prefix: &str, name: &str) -> Judged {
+#[cold]
+fn unusual_name(limits: &RecordLimits, prefix: &str, name: &str) -> Judged {
     if name.is_empty() {
         return failed(prefix, FailureCode::InvalidName, "a name is empty");
     }
@@ -49,15 +51,17 @@ pub(super) fn name(limits: &RecordLimits, prefix: &str, name: &str) -> Judged {
     Ok(())
 }
 
-/// Whether a value of an attribute is good for sure.
+/// Judges one value of an attribute. Nearly all are good by their bytes alone.
 #[inline(always)]
-pub(super) fn is_short_value(limits: &RecordLimits, value: &str) -> bool {
-    value.len() <= limits.max_value
+pub(super) fn value(limits: &RecordLimits, prefix: &str, name: &str, value: &str) -> Judged {
+    if value.len() <= limits.max_value {
+        return Ok(());
+    }
+    unusual_value(limits, prefix, name, value)
 }
 
-/// Judges one value of an attribute.
-#[inline]
-pub(super) fn value(limits: &RecordLimits, prefix: &str, name: &str, value: &str) -> Judged {
+#[cold]
+fn unusual_value(limits: &RecordLimits, prefix: &str, name: &str, value: &str) -> Judged {
     if is_longer(value, limits.max_value) {
         let message =
             format!("the value has {} characters, the limit is {}", value.chars().count(), limits.max_value);

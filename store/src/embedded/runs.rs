@@ -261,12 +261,13 @@ struct Links {
 
 impl Links {
     fn new(rows: &[Row<'_>]) -> Self {
-        let users = || rows.iter().map(|row| row.user).filter(|user| !user.is_empty());
+        let named = || rows.iter().map(|row| row.user).filter(|user| !user.is_empty());
+        let users = Texts::with_room_for(named());
         Self {
             ids: Texts::with_room_for(rows.iter().map(|row| row.id)),
-            users: Texts::with_room_for(users()),
-            links: Vec::with_capacity(users().count()),
-            shared: shared_prefix(users()),
+            links: Vec::with_capacity(users.ends.capacity()),
+            users,
+            shared: shared_prefix(named()),
         }
     }
 
