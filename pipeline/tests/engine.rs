@@ -168,11 +168,19 @@ fn read(path: &Path) -> String {
 fn pieces_do_not_depend_on_blocks_or_threads() {
     for format in [Format::Json, Format::Csv] {
         let mut first: Option<(Vec<PieceRecord>, String, Vec<_>)> = None;
-        for (block_bytes, threads) in [(512 << 10, 1), (64, 3), (1000, 2), (PIECE as usize, 4)] {
+        for (block_bytes, threads, reader_parses) in [
+            (512 << 10, 1, false),
+            (64, 3, false),
+            (1000, 2, false),
+            (PIECE as usize, 4, false),
+            (512, 1, true),
+            (64, 3, true),
+        ] {
             let house = House::new();
             fill(&house, format);
             let job = house.job(format);
-            let RunOutcome { job, stopped, .. } = house.run(job, options(block_bytes, threads), None);
+            let options = EngineOptions { reader_parses, ..options(block_bytes, threads) };
+            let RunOutcome { job, stopped, .. } = house.run(job, options, None);
             assert!(stopped.is_none(), "{stopped:?}");
             assert_eq!(job.status, JobStatus::Completed);
             assert_eq!((job.tally.read, job.tally.failed), (1350, 135));
@@ -196,7 +204,7 @@ fn pieces_do_not_depend_on_blocks_or_threads() {
             let outcome = (pieces, failures, house.members(&job));
             match &first {
                 None => first = Some(outcome),
-                Some(first) => assert!(first == &outcome, "{format} {block_bytes} {threads}"),
+                Some(first) => assert!(first == &outcome, "{format} {block_bytes} {threads} {reader_parses}"),
             }
         }
     }

@@ -23,6 +23,7 @@ mod reader;
 mod workers;
 
 use std::{
+    cell::RefCell,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -51,6 +52,10 @@ use crate::{
 pub struct EngineOptions {
     /// Threads that parse and build.
     pub threads: usize,
+    /// Whether the thread that reads a job parses too, while enough blocks wait for the others; it is one of
+    /// `threads` then. Best for what is only checked: such a block is still in the cache of the core that read it.
+    /// A piece that it builds keeps it from reading.
+    pub reader_parses: bool,
     /// Bytes of a block: large enough that hand-over costs nothing, small enough to stay in the cache.
     pub block_bytes: usize,
     /// Bytes in flight in the whole process.
@@ -63,6 +68,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             threads: thread::available_parallelism().map_or(1, usize::from),
+            reader_parses: false,
             block_bytes: 512 << 10,
             bytes_in_flight: 256 << 20,
             replace_segments: false,
@@ -146,7 +152,7 @@ impl Engine {
     /// # Errors
     /// If the system gives no more threads.
     pub fn start(options: EngineOptions) -> io::Result<Self> {
-        let workers = Workers::start(options.threads)?;
+        let workers = Workers::start(options.threads.max(1) - usize::from(options.reader_parses))?;
         Ok(Self { options, workers, budget: ByteBudget::new(options.bytes_in_flight) })
     }
 
@@ -157,7 +163,7 @@ impl Engine {
 
     /// The threads that parse and build, and how many blocks of a job may wait for them.
     pub fn threads(&self) -> (usize, usize) {
-        (self.options.threads, self.options.threads * workers::WAITING_PER_THREAD)
+        (self.options.threads, self.workers.depth())
     }
 
     /// Bytes in flight now, and their limit.
@@ -226,6 +232,7 @@ impl Engine {
             stores: store.is_some(),
             options: self.options,
             lane: Arc::clone(&lane),
+            parser: self.options.reader_parses.then(RefCell::default),
             budget: self.budget.clone(),
             progress: Arc::clone(progress),
             cancel: stop.clone(),

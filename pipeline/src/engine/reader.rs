@@ -1,6 +1,7 @@
 //! The reading thread of a job: objects to blocks, blocks to pieces. It decides where pieces are cut.
 
 use std::{
+    cell::RefCell,
     io,
     path::PathBuf,
     sync::{Arc, mpsc},
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     block::Block,
-    parse::ParseContext,
+    parse::{ParseContext, Parser},
     source::{ObjectReader, ObjectStream, Source, SourceError},
     split::{Cut, ObjectRefused, Split, SplitOptions, Splitter},
 };
@@ -50,6 +51,8 @@ pub(super) struct Reader {
     pub(super) stores: bool,
     pub(super) options: EngineOptions,
     pub(super) lane: Arc<Lane>,
+    /// What this thread parses with while the lane is full, if it does.
+    pub(super) parser: Option<RefCell<Parser>>,
     pub(super) budget: ByteBudget,
     pub(super) progress: Arc<JobProgress>,
     pub(super) cancel: CancellationToken,
@@ -233,7 +236,7 @@ impl Reader {
         let stores = self.stores;
         let (build, built, buffers) =
             (Arc::clone(&self.build), self.built.clone(), Arc::clone(&self.buffers));
-        let task = move |parser: &mut crate::parse::Parser| {
+        let task = move |parser: &mut Parser| {
             progress.block_begins();
             let begun = Instant::now();
             let parsed = super::guarded(|| match stores {
@@ -257,7 +260,16 @@ impl Reader {
             }
         };
         self.progress.block_waits();
-        if self.lane.push(task, &self.cancel) { Ok(()) } else { Err(JobError::Cancelled) }
+        let goes_on = match &self.parser {
+            Some(parser) => {
+                if let Some(task) = self.lane.offer(task) {
+                    task(&mut parser.borrow_mut());
+                }
+                !self.cancel.is_cancelled()
+            }
+            None => self.lane.push(task, &self.cancel),
+        };
+        if goes_on { Ok(()) } else { Err(JobError::Cancelled) }
     }
 
     fn begin_piece(&self, number: u64, stream: u64) -> Current {
@@ -284,6 +296,9 @@ impl Reader {
         self.progress.set_piece(piece.number, PieceState::Parsing);
         let end = PieceEnd { position, complete, error, hint };
         if let Some(whole) = piece.close(end) {
+            if self.parser.is_some() {
+                return deliver(&*self.build, whole, &self.built);
+            }
             let (build, built) = (Arc::clone(&self.build), self.built.clone());
             self.lane.push_urgent(move |_| deliver(&*build, whole, &built));
         }

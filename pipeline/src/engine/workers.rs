@@ -13,7 +13,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::parse::Parser;
@@ -66,13 +66,13 @@ pub(super) struct Lane {
 }
 
 impl Workers {
-    /// Starts this many threads.
+    /// Starts this many threads. With none, every lane is always full.
     ///
     /// # Errors
     /// If the system gives no more threads.
     pub(super) fn start(threads: usize) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
-        let threads = (0..threads.max(1))
+        let threads = (0..threads)
             .map(|number| {
                 let shared = Arc::clone(&shared);
                 thread::Builder::new().name(format!("worker-{number}")).spawn(move || shared.serve())
@@ -86,7 +86,12 @@ impl Workers {
         let id = self.next_lane.fetch_add(1, Ordering::Relaxed);
         let queue = Queue { lane: id, urgent: VecDeque::new(), waiting: VecDeque::new() };
         self.shared.state.lock().lanes.push_back(queue);
-        Lane { id, depth: self.threads.len() * WAITING_PER_THREAD, shared: Arc::clone(&self.shared) }
+        Lane { id, depth: self.depth(), shared: Arc::clone(&self.shared) }
+    }
+
+    /// Blocks that may wait in a lane.
+    pub(super) fn depth(&self) -> usize {
+        self.threads.len() * WAITING_PER_THREAD
     }
 }
 
@@ -109,17 +114,35 @@ impl Lane {
         cancel: &CancellationToken,
     ) -> bool {
         let mut state = self.shared.state.lock();
-        while state.queue(self.id).waiting.len() >= self.depth {
+        while self.is_full(&mut state) {
             if cancel.is_cancelled() {
                 return false;
             }
             // The time-out only bounds how late a cancellation is noticed.
             self.shared.room.wait_for(&mut state, std::time::Duration::from_millis(50));
         }
+        self.add(state, task);
+        true
+    }
+
+    /// Hands in a task; a full lane gives it back.
+    pub(super) fn offer<T: FnOnce(&mut Parser) + Send + 'static>(&self, task: T) -> Option<T> {
+        let mut state = self.shared.state.lock();
+        if self.is_full(&mut state) {
+            return Some(task);
+        }
+        self.add(state, task);
+        None
+    }
+
+    fn is_full(&self, state: &mut State) -> bool {
+        state.queue(self.id).waiting.len() >= self.depth
+    }
+
+    fn add(&self, mut state: MutexGuard<'_, State>, task: impl FnOnce(&mut Parser) + Send + 'static) {
         state.queue(self.id).waiting.push_back(Box::new(task));
         drop(state);
         self.shared.work.notify_one();
-        true
     }
 
     /// Hands in a task that comes before the others of the lane and never waits for room.
@@ -222,8 +245,9 @@ mod tests {
         assert!(lane.push(task, &cancel));
         begun.recv().unwrap();
         for _ in 0..WAITING_PER_THREAD {
-            assert!(lane.push(|_| {}, &cancel));
+            assert!(lane.offer(|_| {}).is_none());
         }
+        assert!(lane.offer(|_| {}).is_some());
         cancel.cancel();
         assert!(!lane.push(|_| {}, &cancel));
         drop(gate_sender);
