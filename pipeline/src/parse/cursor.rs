@@ -4,6 +4,8 @@
 //! methods see to that by themselves, whatever they are asked for. Those that are not inlined take and return the
 //! cursor by value, so that it lives in registers.
 
+use bumpalo::{Bump, collections::String};
+
 use super::{
     decimal::{self, DIGITS, EXACT, POWERS, TENS},
     json_members::Name,
@@ -143,7 +145,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves over the rest of a string, closing quote included, and returns it. `None`: it has an escape or a control
-    /// character.
+    /// character; the cursor is where it was.
     #[inline(always)]
     pub(super) fn string(&mut self) -> Option<&'a str> {
         let rest = self.rest();
@@ -157,6 +159,61 @@ impl<'a> Cursor<'a> {
         // SAFETY: as above; and `text` is UTF-8, of which neither the place where the cursor was nor a quote lies within
         // a character.
         Some(unsafe { str::from_utf8_unchecked(rest.get_unchecked(..len)) })
+    }
+
+    /// What the rest of a string with escapes says, kept in `scratch`, and the place behind its closing quote. `None`: it
+    /// is no JSON, or half a surrogate pair.
+    #[cold]
+    pub(super) fn behind_escapes(mut self, scratch: &'a Bump) -> Option<(&'a str, Self)> {
+        let mut said = String::new_in(scratch);
+        loop {
+            let rest = self.rest();
+            let plain = scan::stop(rest)?;
+            debug_assert!(plain < rest.len());
+            // SAFETY: `text` is UTF-8, of which neither the place where the cursor is nor a stop lies within a character;
+            // and a stop is one of these bytes.
+            said.push_str(unsafe { str::from_utf8_unchecked(rest.get_unchecked(..plain)) });
+            self.at += plain;
+            if self.eat::<b'"'>() {
+                return Some((said.into_bump_str(), self));
+            }
+            if !self.eat::<b'\\'>() {
+                return None;
+            }
+            said.push(self.escaped()?);
+        }
+    }
+
+    /// Moves over what follows a backslash.
+    fn escaped(&mut self) -> Option<char> {
+        let named = match self.byte() {
+            b'u' => {
+                let first = self.unit()?;
+                let is_half = (0xd800..0xdc00).contains(&first);
+                let second = if is_half { self.eat::<b'\\'>().then(|| self.unit())?? } else { 0 };
+                return char::decode_utf16([first, second]).next()?.ok();
+            }
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            byte @ (b'"' | b'\\' | b'/') => byte.into(),
+            _ => return None,
+        };
+        self.at += 1;
+        Some(named)
+    }
+
+    /// Moves over a UTF-16 unit: `u` and four digits.
+    fn unit(&mut self) -> Option<u16> {
+        let (b'u', digits) = self.rest().first_chunk::<5>()?.split_first()? else { return None };
+        let mut unit = 0;
+        for digit in digits {
+            unit = unit << 4 | char::from(*digit).to_digit(16)? as u16;
+        }
+        self.at += 5;
+        Some(unit)
     }
 
     /// Moves over a number. `None`: it has an exponent, more digits than fit 64 bits, or is none.
@@ -278,7 +335,15 @@ mod tests {
             "null\n",
             "fals\n",
             "\"\n",
+            "\\\n",
+            "\\n\n",
+            "\\u12\n",
+            "\\u0041\n",
+            "\\ud83d\\\n",
+            "\\ud83d\\ude00\n",
+            "\\n\"\n",
         ] {
+            let scratch = Bump::new();
             let mut cursor = Cursor::new(Lines::of(text), 0).unwrap();
             let names = [Name::new("a"), Name::new("ab")];
             // The longest way that there is.
@@ -286,6 +351,9 @@ mod tests {
                 cursor.skip();
                 cursor.eat_null();
                 let _ = (cursor.truth(), cursor.number(), cursor.string());
+                if let Some((_, behind)) = cursor.behind_escapes(&scratch) {
+                    cursor = behind;
+                }
                 let _ = names.iter().any(|name| cursor.eat_name(cursor.word(), name));
                 let _ = cursor.eat_both::<b'a', b'b'>() || cursor.eat_both::<b' ', b'\t'>();
                 let _ = cursor.eat::<b'"'>()

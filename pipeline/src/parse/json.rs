@@ -2,8 +2,9 @@
 //! judged here, and only here can a line fail: simd-json writes its tape into buffers that are kept, and a walk
 //! over the tape takes what it knows. Of a repeated member the last counts, but a wrong type fails wherever it is.
 
-use std::fmt;
+use std::{fmt, mem};
 
+use bumpalo::Bump;
 use pinport_model::{
     Attribute, Draft, FailureCode, Origin, RecordLimits, Scalar, TextMember, failure::FailureReason,
 };
@@ -32,6 +33,8 @@ pub(super) struct JsonReader {
     kept: Option<(Buffers, Tape<'static>, usize)>,
     draft: Draft<'static>,
     orders: Orders,
+    /// What strings with escapes say, of one block at most.
+    scratch: Bump,
     pub(super) hope: Hope,
     /// Lines that were read in one pass.
     #[cfg(test)]
@@ -82,6 +85,7 @@ impl JsonReader {
         slot: &mut Draft<'static>,
         unknown: &mut Unknown,
     ) {
+        let mut scratch = mem::take(&mut self.scratch);
         let mut plain = self.draft.lend();
         // Unless all is UTF-8, each line is looked at alone.
         let whole = simdutf8::basic::from_utf8(bytes).ok().map(Lines::of);
@@ -92,7 +96,8 @@ impl JsonReader {
         while !rest.is_empty() {
             if suits && self.hope.tries() {
                 let begin = bytes.len() - rest.len();
-                match self.read_plain(whole, begin, rest, sink, &mut plain, &mut strangers, origin) {
+                match self.read_plain(whole, begin, rest, sink, &mut plain, &scratch, &mut strangers, origin)
+                {
                     Some(len) => {
                         self.hope.hit();
                         strangers.report(unknown);
@@ -119,6 +124,8 @@ impl JsonReader {
             rest = next;
         }
         self.draft.take_back(plain);
+        scratch.reset();
+        self.scratch = scratch;
     }
 
     /// Reads the line at the start of `rest` in one pass and returns its length. `None`: it is still to be judged.
@@ -131,6 +138,7 @@ impl JsonReader {
         rest: &'a [u8],
         sink: &mut Sink<'_>,
         draft: &mut Draft<'a>,
+        scratch: &'a Bump,
         strangers: &mut Strangers<'a>,
         origin: Origin,
     ) -> Option<usize> {
@@ -139,7 +147,7 @@ impl JsonReader {
             None => (Lines::of(simdutf8::basic::from_utf8(&rest[..line_len(rest)]).ok()?), 0),
         };
         draft.clear();
-        let fast = Fast::new(lines, begin, &sink.context.limits, strangers)?;
+        let fast = Fast::new(lines, begin, &sink.context.limits, scratch, strangers)?;
         let end = fast.read(draft, &mut self.orders)?;
         sink.add(draft, &rest[..end.content - begin], origin).ok()?;
         #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The fast way through a JSON line: one pass that knows the members and fills the draft as it goes.
 //!
-//! It takes the plain, usual record and gives up (`None`) at the first thing that is not: an escape, a
-//! repeated or nested member, a number it might round, a wrong type, a limit, anything that is no JSON.
+//! It takes the plain, usual record and gives up (`None`) at the first thing that is not: a repeated or nested member,
+//! an escape in a name that it should know, a number it might round, a wrong type, a limit, anything that is no JSON.
 //! It never judges; what it gives up is read by [`super::json`], and what it takes says there exactly the same.
 
+use bumpalo::Bump;
 use pinport_model::{
     Attribute, Channel, Draft, EndpointStatus, OptOut, RecordLimits, Scalar, TextMember::UserId,
 };
@@ -53,6 +54,8 @@ impl<'a> Strangers<'a> {
 pub(super) struct Fast<'a, 'p> {
     cursor: Cursor<'a>,
     limits: &'p RecordLimits,
+    /// Holds the strings that had escapes.
+    scratch: &'a Bump,
     strangers: &'p mut Strangers<'a>,
 }
 
@@ -77,10 +80,11 @@ impl<'a, 'p> Fast<'a, 'p> {
         lines: Lines<'a>,
         at: usize,
         limits: &'p RecordLimits,
+        scratch: &'a Bump,
         strangers: &'p mut Strangers<'a>,
     ) -> Option<Self> {
         strangers.forget();
-        Some(Self { cursor: Cursor::new(lines, at)?, limits, strangers })
+        Some(Self { cursor: Cursor::new(lines, at)?, limits, scratch, strangers })
     }
 
     /// Fills an empty draft; it is worthless if this gives up.
@@ -231,7 +235,7 @@ impl<'a, 'p> Fast<'a, 'p> {
     #[inline(always)]
     fn scalar(&mut self, prefix: &'static str, name: &str) -> Option<Option<Scalar<'a>>> {
         if self.cursor.eat::<b'"'>() {
-            let text = self.cursor.string()?;
+            let text = self.string()?;
             validate::value(self.limits, prefix, name, text).ok()?;
             return Some(Some(Scalar::Text(text)));
         }
@@ -277,9 +281,20 @@ impl<'a, 'p> Fast<'a, 'p> {
     #[inline(always)]
     fn string_or_null(&mut self) -> Option<Option<&'a str>> {
         if self.cursor.eat::<b'"'>() {
-            return self.cursor.string().map(Some);
+            return self.string().map(Some);
         }
         self.cursor.eat_null().then_some(None)
+    }
+
+    /// The rest of a string.
+    #[inline(always)]
+    fn string(&mut self) -> Option<&'a str> {
+        if let Some(plain) = self.cursor.string() {
+            return Some(plain);
+        }
+        let (string, behind) = self.cursor.behind_escapes(self.scratch)?;
+        self.cursor = behind;
+        Some(string)
     }
 
     #[inline(always)]
@@ -296,15 +311,9 @@ impl<'a, 'p> Fast<'a, 'p> {
     /// The opened name of a member that may have any, and on to its value.
     #[inline(always)]
     fn name(&mut self, prefix: &'static str) -> Option<&'a str> {
-        let name = self.opened_name()?;
-        validate::name(self.limits, prefix, name).ok()?;
-        Some(name)
-    }
-
-    #[inline(always)]
-    fn opened_name(&mut self) -> Option<&'a str> {
-        let name = self.cursor.string()?;
+        let name = self.string()?;
         self.colon()?;
+        validate::name(self.limits, prefix, name).ok()?;
         Some(name)
     }
 
@@ -324,7 +333,9 @@ impl<'a, 'p> Fast<'a, 'p> {
             _ => {
                 let found = members.table.iter().position(|(name, _)| name.quoted().begins(word));
                 let Some(found) = found else {
-                    let name = self.opened_name()?;
+                    // With an escape it may be one that is known.
+                    let name = self.cursor.string()?;
+                    self.colon()?;
                     self.strangers.add(prefix, name)?;
                     return Some(None);
                 };

@@ -112,7 +112,7 @@ impl Window {
     }
 
     pub(super) fn newlines(&self, range: Range<u64>) -> u64 {
-        memchr::memchr_iter(b'\n', self.bytes(range)).count() as u64
+        bytecount::count(self.bytes(range), b'\n') as u64
     }
 
     /// Forgets the bytes before `at`.

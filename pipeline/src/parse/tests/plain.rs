@@ -31,7 +31,7 @@ fn same(input: impl AsRef<[u8]>) -> usize {
 }
 
 /// A record with everything that is read in one pass.
-const PLAIN: &str = r#"{"Id":"i-1","ChannelType":"EMAIL","Address":"zoë@example.com","EndpointStatus":"ACTIVE","OptOut":"none","RequestId":null,"EffectiveDate":"2026-01-02T03:04:05Z","Shoe":42,"Attributes":{"one":"x","more":["y",1,-2,0.5,true,null,false],"none":[]},"Demographic":{"Make":"m","PlatformVersion":"17.0.1","Colour":"a rather long unknown text"},"Location":{"City":"京都","Latitude":47.6062134234231,"Longitude":-0,"PostalCode":"98101"},"Metrics":{"visits":3,"spend":-130.20},"User":{"UserId":"u","Age":1.5,"UserAttributes":{"k":["v"]}},"CohortId":"7"}"#;
+const PLAIN: &str = r#"{"Id":"i-1","ChannelType":"EMAIL","Address":"zoë@example.com","EndpointStatus":"ACTIVE","OptOut":"none","RequestId":null,"EffectiveDate":"2026-01-02T03:04:05Z","Shoe":42,"Attributes":{"one":"x","more":["y",1,-2,0.5,true,null,false],"none":[],"t\u00e4\n":"\u00E9\ud83d\uDE00\"\\\/\b\f\r\t."},"Demographic":{"Make":"m","PlatformVersion":"17.0.1","Colour":"a rather long unknown text"},"Location":{"City":"京都","Latitude":47.6062134234231,"Longitude":-0,"PostalCode":"98101"},"Metrics":{"visits":3,"spend":-130.20},"User":{"UserId":"u","Age":1.5,"UserAttributes":{"k":["v"]}},"CohortId":"7"}"#;
 
 #[test]
 fn plain_records_are_read_in_one_pass() {
@@ -51,8 +51,9 @@ fn plain_records_are_read_in_one_pass() {
 #[test]
 fn unusual_records_are_left_to_the_judge() {
     for line in [
-        r#"{"Id":"a\n"}"#,
         r#"{"I\u0064":"a"}"#,
+        r#"{"Id":"a","Zz\n":1}"#,
+        r#"{"Id":"a","Zzz":"\n"}"#,
         r#"{"Id":"a","Id":"b"}"#,
         r#"{"Id":"a","Location":{"City":"a","City":"b"}}"#,
         r#"{"Id":"a","Zzz":{}}"#,
@@ -88,6 +89,49 @@ fn unusual_records_are_left_to_the_judge() {
     ] {
         assert_eq!(same(line), 0, "{line}");
         assert_eq!(same(format!("{line}\n{PLAIN}\n")), 1, "{line}");
+    }
+}
+
+#[test]
+fn escapes_are_read_in_one_pass() {
+    for (escaped, said) in [
+        (r"\n", "\n"),
+        (r#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{c}\n\r\t"),
+        (r"a\u0041é\u00e9\u00Efz", "aAééïz"),
+        (r"\u0000\u001f\ud7ff\ue000\uffff", "\0\u{1f}\u{d7ff}\u{e000}\u{ffff}"),
+        (r"\ud83d\ude00\uD800\uDC00\udbff\udfff.", "😀\u{10000}\u{10ffff}."),
+    ] {
+        let line =
+            format!(r#"{{"Id":"a","Address":"{escaped}","Attributes":{{"{escaped}":["x","{escaped}"]}}}}"#);
+        assert_eq!(same(&line), 1, "{escaped}");
+        let unescaped = serde_json::from_str::<serde_json::Value>(&line).unwrap()["Address"].clone();
+        assert_eq!(unescaped, said);
+    }
+    for broken in [
+        r"\",
+        r"\x",
+        r"\U0041",
+        r"\u",
+        r"\u1",
+        r"\u12",
+        r"\u123",
+        r"\u00g0",
+        r"\u 041",
+        r"\u+041",
+        r"\ud83d",
+        r"\ud83dx",
+        r"\ud83d\n",
+        r"\ud83d\u0041",
+        r"\ud83d\ud83d",
+        r"\ude00",
+        r"\ude00\ud83d",
+        r"\ud83d\ude0",
+        "\\\n",
+        "\\n\x01",
+        "\\é",
+    ] {
+        assert_eq!(same(format!(r#"{{"Id":"a","Address":"{broken}"}}"#)), 0, "{broken}");
+        same(format!(r#"{{"Id":"a","Address":"{broken}"#));
     }
 }
 
@@ -174,13 +218,13 @@ fn limits_hold_on_both_ways() {
 
 #[test]
 fn the_fast_way_is_tried_less_while_it_fails() {
-    let escaped = "{\"Id\":\"a\\n\"}\n".repeat(1000);
-    let input = format!("{PLAIN}\n{escaped}{PLAIN}\n{}", format!("{PLAIN}\n").repeat(200));
+    let odd = "{\"Id\":\"a\",\"Zzz\":[]}\n".repeat(1000);
+    let input = format!("{PLAIN}\n{odd}{PLAIN}\n{}", format!("{PLAIN}\n").repeat(200));
     let (said, plain) = said_by(Parser::new(), input.as_bytes(), &context());
     assert_eq!(said.drafts.len(), 1202);
     assert!((138..202).contains(&plain), "{plain}");
     // One that fails alone holds nobody up.
-    let mixed = format!("{PLAIN}\n{{\"Id\":\"a\\n\"}}\n").repeat(50);
+    let mixed = format!("{PLAIN}\n{{\"Id\":\"a\",\"Zzz\":[]}}\n").repeat(50);
     assert_eq!(same(mixed), 50);
 }
 
