@@ -216,7 +216,7 @@ impl<'a> Cursor<'a> {
         Some(unit)
     }
 
-    /// Moves over a number. `None`: it has an exponent, more digits than fit 64 bits, or is none.
+    /// Moves over a number up to its exponent, if it has one. `None`: it has more digits than fit 64 bits, or is none.
     #[inline(always)]
     pub(super) fn number(&mut self) -> Option<Number> {
         let negative = self.eat::<b'-'>();
@@ -239,7 +239,7 @@ impl<'a> Cursor<'a> {
             Number::Int(if negative { -number } else { number })
         };
         self.at = end.at;
-        (self.byte() | 0x20 != b'e').then_some(number)
+        Some(number)
     }
 
     /// Moves over a number whose sign is passed.
@@ -290,7 +290,7 @@ fn behind_long_number(mut cursor: Cursor<'_>, negative: bool) -> Option<(Number,
             return None;
         }
     }
-    if whole + fraction > DIGITS || matches!(cursor.byte(), b'e' | b'E') {
+    if whole + fraction > DIGITS {
         return None;
     }
     let number = match fraction {

@@ -60,6 +60,10 @@ fn unusual_records_are_left_to_the_judge() {
         r#"{"Id":"a","Zzz":[]}"#,
         r#"{"Id":"a","a":1,"b":1,"c":1,"d":1,"e":1}"#,
         r#"{"Id":"a","Metrics":{"m":1e3}}"#,
+        r#"{"Id":"a","Metrics":{"m":1.5E3}}"#,
+        r#"{"Id":"a","Metrics":{"m":1234567890e1}}"#,
+        r#"{"Id":"a","Attributes":{"m":[1e3]}}"#,
+        r#"{"Id":"a","Zzz":1e3}"#,
         r#"{"Id":"a","Metrics":{"m":01}}"#,
         r#"{"Id":"a","Metrics":{"m":-}}"#,
         r#"{"Id":"a","Metrics":{"m":1.}}"#,
@@ -163,13 +167,13 @@ fn numbers_are_equal_to_the_last_bit() {
     let mut random = 1_u64;
     let mut next = || {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        random >> 11
+        random ^ random >> 33
     };
     let mut taken = 0;
     for _ in 0..1000 {
         let members: Vec<_> = (0..100)
             .map(|index| {
-                let digits = next() % 10_u64.pow((next() % 17) as u32 + 1);
+                let digits = next() % 10_u64.pow((next() % 18) as u32 + 1);
                 let (sign, point) = (["", "-"][next() as usize % 2], next() as usize % 18);
                 let mut text = format!("{digits:0point$}", point = point + 1);
                 if point > 0 {
