@@ -86,7 +86,8 @@ const READ_STEP: usize = 20;
 
 /// Both imports into a new store, and reading it; the costs are those of [`NAMES`].
 fn costs(data: &Data, run: u32) -> [Cost; NAMES.len()] {
-    let store = Embedded::open(data.path(&format!("store-{run}")), EmbeddedOptions::default()).unwrap();
+    // An import has no cache for reading endpoints.
+    let store = Embedded::open(data.path(&format!("store-{run}")), EmbeddedOptions::serving()).unwrap();
     let application = ApplicationId::generate();
     let made = Application {
         id: application,
