@@ -122,6 +122,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_header_is_kept_without_its_end() {
+        let header = CsvHeader::read(b"Id, City \r\n", &RecordLimits::default()).unwrap();
+        assert_eq!((header.raw(), header.columns()), (&b"Id, City "[..], 2));
+    }
+
+    #[test]
+    fn a_header_that_is_no_utf8_says_where() {
+        let (reason, byte) = CsvHeader::read(b"Id,\xff\n", &RecordLimits::default()).unwrap_err();
+        assert_eq!((reason, byte), (RefusedReason::HeaderNotUtf8, Some(4)));
+    }
+
+    #[test]
     fn a_header_without_a_key_shows_its_first_columns() {
         let found = |line: &str| match CsvHeader::read(line.as_bytes(), &RecordLimits::default()) {
             Err((RefusedReason::NoKey { found }, None)) => found,

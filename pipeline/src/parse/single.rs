@@ -86,4 +86,20 @@ mod tests {
         let large = format!(r#"{{"Attributes":{{{}}}}}"#, many.join(","));
         assert_eq!(read(&large).unwrap_err().code, FailureCode::EndpointTooLarge);
     }
+
+    #[test]
+    fn limits_are_the_largest_that_pass() {
+        let body = r#"{"Attributes":{"x":["1"]}}"#;
+        let read = |max_line, max_endpoint| {
+            let limits = RecordLimits { max_line, max_endpoint, ..RecordLimits::default() };
+            with_endpoint(body.as_bytes(), "e1", &limits, |_| ())
+        };
+        let (line, most) = (body.len(), RecordLimits::default().max_endpoint);
+        assert_eq!(read(line, most), Ok(()));
+        assert_eq!(read(line - 1, most).unwrap_err().code, FailureCode::LineTooLong);
+        let message = read(line, 1).unwrap_err().message;
+        let takes = message.split(' ').find_map(|word| word.parse().ok()).unwrap();
+        assert_eq!(read(line, takes), Ok(()));
+        assert_eq!(read(line, takes - 1).unwrap_err().code, FailureCode::EndpointTooLarge);
+    }
 }

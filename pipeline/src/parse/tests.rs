@@ -7,7 +7,7 @@ mod torture;
 
 use std::collections::BTreeMap;
 
-use pinport_model::{FailureCode, Format};
+use pinport_model::{Channel, FailureCode, Format};
 use pinport_store::DraftKind;
 use proptest::prelude::*;
 use seen::Seen;
@@ -28,6 +28,8 @@ struct Said {
     drafts: Vec<Seen>,
     failed: Vec<FailedRecord>,
     unknown: Vec<String>,
+    /// Good records by channel.
+    channels: BTreeMap<Channel, u64>,
 }
 
 fn parse_with(format: Format, input: &[u8], context: &ParseContext, block_bytes: usize) -> Said {
@@ -56,7 +58,7 @@ fn parse_in(
     let options = SplitOptions { block_bytes, limits: context.limits };
     let mut splitter = Splitter::new(format, options, 0);
     let mut rest = input;
-    let (mut failed, mut unknown, mut drafts) = (Vec::new(), Vec::new(), 0);
+    let (mut failed, mut unknown, mut channels, mut drafts) = (Vec::new(), Vec::new(), BTreeMap::new(), 0);
     seen::take();
     loop {
         match splitter.next(None).unwrap() {
@@ -67,15 +69,19 @@ fn parse_in(
                 drafts += parsed.drafts.len();
                 failed.extend(parsed.failed);
                 unknown.extend(parsed.unknown);
+                for (channel, count) in Channel::ALL.iter().copied().zip(parsed.channels) {
+                    *channels.entry(channel).or_default() += count;
+                }
                 splitter.give_back(buffer);
             }
             Split::End => break,
         }
     }
+    channels.retain(|_, count| *count > 0);
     let seen = seen::take();
     assert_eq!(seen.len(), drafts);
     assert_eq!(checked, (drafts as u64, failed.clone()));
-    Said { drafts: seen, failed, unknown }
+    Said { drafts: seen, failed, unknown, channels }
 }
 
 /// The good records and the failures, by a parser that only checks.
@@ -206,6 +212,29 @@ fn the_last_of_repeated_members_counts() {
         r#"{"Id":"b","Location":{"City":"x"},"Location":null,"Metrics":{"a":1,"a":null,"b":null,"b":2}}"#,
     );
     assert_eq!(draft.members, members([("Id", &["b"]), ("Metrics.b", &["2"])]));
+}
+
+#[test]
+fn what_follows_a_null_is_read() {
+    let draft = good(r#"{"Id":"b","Attributes":{"x":"1","a":null,"y":"2"},"Metrics":{"m":null,"n":1}}"#);
+    let expected =
+        [("Id", &["b"][..]), ("Attributes.x", &["1"]), ("Attributes.y", &["2"]), ("Metrics.n", &["1"])];
+    assert_eq!(draft.members, members(expected));
+}
+
+#[test]
+fn good_records_are_counted_by_channel() {
+    for (format, input) in [
+        (
+            Format::Json,
+            r#"{"Id":"a","ChannelType":"SMS"}#{"Id":"b","ChannelType":"EMAIL"}#{"Id":"c","ChannelType":"SMS"}#{"Id":"d"}#{"ChannelType":"SMS"}#"#,
+        ),
+        (Format::Csv, "Id,ChannelType#a,SMS#b,EMAIL#c,SMS#d,#,SMS#"),
+    ] {
+        let said = parse(format, &input.replace('#', "\n"));
+        assert_eq!((said.drafts.len(), said.failed.len()), (4, 1), "{format}");
+        assert_eq!(said.channels, BTreeMap::from([(Channel::Sms, 2), (Channel::Email, 1)]), "{format}");
+    }
 }
 
 #[test]
@@ -382,6 +411,27 @@ fn csv_cells_become_members() {
     assert_eq!(said.drafts[1].members["Address"], ["second"]);
     assert_eq!(said.drafts[1].line, 4);
     assert_eq!(said.drafts[1].members.len(), 3);
+}
+
+#[test]
+fn every_member_has_a_column() {
+    let named = [
+        ("Id", "i"),
+        ("ChannelType", "EMAIL"),
+        ("OptOut", "NONE"),
+        ("EndpointStatus", "ACTIVE"),
+        ("Location.Latitude", "1.5"),
+        ("Location.Longitude", "-2"),
+    ];
+    let text = pinport_model::TextMember::ALL.map(|member| (member.name(), member.name()));
+    let all: BTreeMap<_, _> = named.into_iter().chain(text).collect();
+    let header = all.keys().copied().collect::<Vec<_>>().join(",");
+    let row = all.values().copied().collect::<Vec<_>>().join(",");
+    let said = parse(Format::Csv, &format!("{header}\n{row}\n"));
+    assert_eq!((&said.failed, &said.unknown), (&vec![], &vec![]));
+    let read: BTreeMap<_, _> =
+        said.drafts[0].members.iter().map(|(name, values)| (name.as_str(), values[0].as_str())).collect();
+    assert_eq!(read, all);
 }
 
 #[test]

@@ -40,6 +40,9 @@ fn plain_records_are_read_in_one_pass() {
     }
     // The judge reads a last line without an end.
     assert_eq!(said_by(Parser::new(), format!("{PLAIN}\n{PLAIN}").as_bytes(), &context()).1, 1);
+    for ignored in ["null", "true", "false", "-1.5", "12345678901234567", r#""text""#] {
+        assert_eq!(same(format!(r#"{{"Id":"a","Zzz":{ignored}}}"#)), 1, "{ignored}");
+    }
     let wide = PLAIN.replace(',', " , ").replace("\":", "\"\t: ").replace('{', " { ").replace(']', " ] ");
     assert_eq!(same(wide), 1);
     let lines = [PLAIN, r#"{"User":{"UserId":"u"},"Id":"x"}"#, r#"{"Id":"y","User":null,"Location":{}}"#];
@@ -213,7 +216,9 @@ fn limits_hold_on_both_ways() {
     for (max_line, plain) in [(9, 0), (10, 1), (11, 1)] {
         let mut short = context();
         short.limits.max_line = max_line;
-        assert_eq!(same_with(b"{\"Id\":\"a\"}\r\n", &short), plain, "{max_line}");
+        let line = b"{\"Id\":\"a\"}\r\n";
+        assert_eq!(same_with(line, &short), plain, "{max_line}");
+        assert_eq!(same_with(&line.repeat(3), &short), 3 * plain, "{max_line}");
     }
     let mut flat = context();
     flat.limits.max_depth = 2;
