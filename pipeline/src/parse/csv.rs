@@ -106,11 +106,16 @@ impl CsvReader {
         let mut draft = slot.lend();
         let judged = fill(&mut draft, header, &sink.context.limits, |column: u32| {
             let column = column as usize;
-            let (start, end) = (places[column].wrapping_add(1) as usize, places[column + 1] as usize);
-            debug_assert!(str::from_utf8(&bytes[start..end]).is_ok());
-            // SAFETY: places ascend and lie in the block, and a carriage return before the last is behind the one before
-            // that. The block is UTF-8, and a cell begins and ends at ASCII characters or at an end of it.
-            unsafe { str::from_utf8_unchecked(bytes.get_unchecked(start..end)) }
+            debug_assert!(column < cells);
+            // SAFETY: a header's columns are fewer than `CsvHeader::columns`, of which the record has as many cells, each
+            // between two places. Places ascend and lie in the block, and a carriage return before the last is behind the
+            // one before that. The block is UTF-8, and a cell begins and ends at ASCII characters or at an end of it.
+            unsafe {
+                let start = places.get_unchecked(column).wrapping_add(1) as usize;
+                let end = *places.get_unchecked(column + 1) as usize;
+                debug_assert!(str::from_utf8(&bytes[start..end]).is_ok());
+                str::from_utf8_unchecked(bytes.get_unchecked(start..end))
+            }
         })
         .and_then(|()| sink.add(&mut draft, record, origin));
         slot.take_back(draft);

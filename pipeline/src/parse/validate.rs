@@ -71,23 +71,27 @@ fn unusual_value(limits: &RecordLimits, prefix: &str, name: &str, value: &str) -
 }
 
 /// Judges the number of an attribute's values.
-#[inline]
+#[inline(always)]
 pub(super) fn value_count(limits: &RecordLimits, prefix: &str, name: &str, count: usize) -> Judged {
-    if count > limits.max_values {
-        let message = format!("has {count} values, the limit is {}", limits.max_values);
-        return failed(format!("{prefix}.{name}"), FailureCode::TooManyValues, message);
-    }
-    Ok(())
+    if count <= limits.max_values { Ok(()) } else { too_many_values(limits, prefix, name, count) }
+}
+
+#[cold]
+fn too_many_values(limits: &RecordLimits, prefix: &str, name: &str, count: usize) -> Judged {
+    let message = format!("has {count} values, the limit is {}", limits.max_values);
+    failed(format!("{prefix}.{name}"), FailureCode::TooManyValues, message)
 }
 
 /// Judges the number of attributes (or metrics, or user attributes).
-#[inline]
+#[inline(always)]
 pub(super) fn count(limits: &RecordLimits, prefix: &str, count: usize) -> Judged {
-    if count > limits.max_attributes {
-        let message = format!("has {count} names, the limit is {}", limits.max_attributes);
-        return failed(prefix, FailureCode::TooManyAttributes, message);
-    }
-    Ok(())
+    if count <= limits.max_attributes { Ok(()) } else { too_many_names(limits, prefix, count) }
+}
+
+#[cold]
+fn too_many_names(limits: &RecordLimits, prefix: &str, count: usize) -> Judged {
+    let message = format!("has {count} names, the limit is {}", limits.max_attributes);
+    failed(prefix, FailureCode::TooManyAttributes, message)
 }
 
 /// Judges an id, an address or a user's id.
