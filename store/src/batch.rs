@@ -198,4 +198,12 @@ mod tests {
         assert_eq!((batch.len(), batch.bytes(batch.entries()[0].id)), (1, &b"a"[..]));
         assert!(batch.memory() > 100_000, "{}", batch.memory());
     }
+
+    #[test]
+    fn a_draft_takes_the_same_wherever_it_is() {
+        let origin = Origin { object: 0, byte: 0, line: 1 };
+        let mut batch = DraftBatch::new(origin, Timestamp::from_millis(0));
+        let mut push = || batch.push(&mut Draft::default(), DraftKind::Update, "a", b"{}", origin);
+        assert_eq!(push(), push());
+    }
 }
