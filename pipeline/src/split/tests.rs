@@ -417,6 +417,19 @@ fn a_mark_is_skipped() {
 }
 
 #[test]
+fn at_the_very_beginning_nothing_is_resumed() {
+    for (format, input) in [(Format::Json, "\u{feff}{}\n[]\n"), (Format::Csv, "\u{feff}Id,City\na,b\n")] {
+        let begin = Origin { object: 3, byte: 0, line: 1 };
+        let resumed = Splitter::resume(format, options(32, 100), begin, None);
+        let new = Splitter::new(format, options(32, 100), 3);
+        let [resumed, new] =
+            [resumed, new].map(|splitter| drive(splitter, input.as_bytes(), &[5], None).unwrap());
+        assert!(!new.0.is_empty());
+        assert_eq!(resumed, new);
+    }
+}
+
+#[test]
 fn bad_headers_are_refused() {
     let text = |input: &[u8]| refused(Format::Csv, input).to_string();
     assert!(text(b"\nname,address\n1,2\n").starts_with("line 2: the header has none of the columns Id"));
