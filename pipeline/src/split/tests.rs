@@ -285,6 +285,9 @@ fn long_lines_are_dropped_alone() {
         "aaaaaaaaaa\n{}\n",
         "{}\naaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n{}",
         "12345\n123456\n1234567\n12345678\n",
+        // Without its line feed it fills a block of 7.
+        "123456\n{}\n",
+        "123456\r",
     ] {
         both_ends(Format::Json, input, 6);
     }
