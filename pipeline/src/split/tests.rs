@@ -319,9 +319,16 @@ fn csv_records_end_outside_quotes() {
         "1,2\n1,2,3,4\n1,2,3\n",
         "1,a\"b,\"c\"\n2,\"a\"b,c\n",
         "\"\",\"\"\"\",\"\"\"\n\"\"\"\n1,2,3",
+        // The second line begins a good record within one that has a cell too many.
+        "1,\"2\na\",\"b\nc\",5\n7,8,9\n",
     ] {
         both_ends(Format::Csv, &format!("{HEADER}{rows}"), 1000);
     }
+}
+
+#[test]
+fn a_header_may_span_lines() {
+    both_ends(Format::Csv, "Id,\"A\nB\",\"C\"\n1,2,3\n\"4\n\",5,6\n", 1000);
 }
 
 /// Found by fuzzing: the naive reader took a blank last line over the limit for nothing.
