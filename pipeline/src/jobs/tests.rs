@@ -263,6 +263,16 @@ fn a_job_whose_source_is_silent_is_shown_and_cancelled_at_once() {
 }
 
 #[test]
+fn a_running_job_is_not_resumed_and_nobody_waits_for_it() {
+    let mut house = House::new();
+    let (jobs, _silent) = house.jobs_of_a_silent_store();
+    let id = jobs.create(new_job("s3://bucket/key".into())).unwrap().job.id;
+    assert!(matches!(jobs.resume(id), Err(ControlError::Conflict(why)) if why == "is not paused"));
+    jobs.cancel(id).unwrap();
+    assert!(jobs.wait(id, LONG / 3));
+}
+
+#[test]
 fn the_store_settles_when_no_job_runs() {
     let mut house = House::new();
     let (jobs, _silent) = house.jobs_of_a_silent_store();
