@@ -148,17 +148,13 @@ impl<'a> Cursor<'a> {
     /// character; the cursor is where it was.
     #[inline(always)]
     pub(super) fn string(&mut self) -> Option<&'a str> {
-        let rest = self.rest();
-        let len = scan::stop(rest)?;
-        debug_assert!(len < rest.len());
-        // SAFETY: what `stop` finds is one of these bytes.
-        if unsafe { *rest.get_unchecked(len) } != b'"' {
+        let mut behind = *self;
+        let string = behind.unescaped()?;
+        if !behind.eat::<b'"'>() {
             return None;
         }
-        self.at += len + 1;
-        // SAFETY: as above; and `text` is UTF-8, of which neither the place where the cursor was nor a quote lies within
-        // a character.
-        Some(unsafe { str::from_utf8_unchecked(rest.get_unchecked(..len)) })
+        *self = behind;
+        Some(string)
     }
 
     /// What the rest of a string with escapes says, kept in `scratch`, and the place behind its closing quote. `None`: it
@@ -167,13 +163,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn behind_escapes(mut self, scratch: &'a Bump) -> Option<(&'a str, Self)> {
         let mut said = String::new_in(scratch);
         loop {
-            let rest = self.rest();
-            let plain = scan::stop(rest)?;
-            debug_assert!(plain < rest.len());
-            // SAFETY: `text` is UTF-8, of which neither the place where the cursor is nor a stop lies within a character;
-            // and a stop is one of these bytes.
-            said.push_str(unsafe { str::from_utf8_unchecked(rest.get_unchecked(..plain)) });
-            self.at += plain;
+            said.push_str(self.unescaped()?);
             if self.eat::<b'"'>() {
                 return Some((said.into_bump_str(), self));
             }
@@ -182,6 +172,18 @@ impl<'a> Cursor<'a> {
             }
             said.push(self.escaped()?);
         }
+    }
+
+    /// Moves up to the next quote, backslash or control character, and returns what lies before it.
+    #[inline(always)]
+    fn unescaped(&mut self) -> Option<&'a str> {
+        let rest = self.rest();
+        let len = scan::stop(rest)?;
+        debug_assert!(len < rest.len());
+        self.at += len;
+        // SAFETY: what `stop` finds is one of these bytes. `text` is UTF-8, of which neither the place where the cursor was
+        // nor a stop lies within a character.
+        Some(unsafe { str::from_utf8_unchecked(rest.get_unchecked(..len)) })
     }
 
     /// Moves over what follows a backslash.
