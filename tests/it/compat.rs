@@ -17,7 +17,7 @@ const GROUPS: [(&str, &str, &[&str]); 11] = [
     ("js", "tests/clients/js/cases.mjs", &["async function "]),
     ("rust", "tests/clients/rust/src/main.rs", &["async fn "]),
     ("roles", "tests/clients/roles_cases.py", &["def "]),
-    ("operations", "server/src/operations/tests.rs", &["async fn "]),
+    ("operations", "server/src/operations/tests/mod.rs", &["async fn "]),
     ("raw", "server/src/http/tests/raw.rs", &["async fn "]),
     ("limits", "server/src/http/tests/limits.rs", &["async fn "]),
     ("stop", "server/src/http/tests/stop.rs", &["async fn "]),

@@ -331,3 +331,12 @@ fn nothing_committed_names_a_home_folder() {
         }
     }
 }
+
+/// A module with files below it is `foo/mod.rs`, never `foo.rs` beside `foo/`: one folder holds the whole room.
+#[test]
+fn a_folder_holds_its_module() {
+    for file in files(&["rs"]) {
+        let folder = file.with_extension("");
+        assert!(!folder.is_dir(), "{} belongs into {}/mod.rs", file.display(), folder.display());
+    }
+}
