@@ -9,7 +9,7 @@ use clap::{
 use pinport_model::{Format, RecordLimits, job::FailureBudget};
 use pinport_server::log::LogFormat;
 
-use crate::sample;
+use crate::{reading::ReadingArgs, sample};
 
 /// The self-hosted home for Amazon Pinpoint's import jobs
 #[derive(Debug, Parser)]
@@ -141,6 +141,8 @@ pub(crate) struct ImportArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
     /// Change a bound on records, e.g. --limit max_value=200; see docs/limits.md
     #[arg(long = "limit", value_name = "NAME=N", env = "PINPORT_LIMITS", value_delimiter = ',')]
     pub(crate) limits: Vec<String>,

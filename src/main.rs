@@ -14,6 +14,7 @@ mod explain;
 mod follow;
 mod heap;
 mod progress;
+mod reading;
 mod report;
 mod sample;
 mod signals;

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use pinport_model::{FailureClass, Format, ImportJob, JobStatus, escape_controls};
+use pinport_model::{FailureClass, Format, ImportJob, JobStatus, Notices, escape_controls};
 use pinport_pipeline::engine::files;
 use pinport_server::wire::{ImportJobResponse, import_job_response};
 use serde::Serialize;
@@ -40,6 +40,8 @@ pub(crate) struct JobOutcome<R> {
     classes: Vec<FailureClass>,
     #[serde(rename = "Warnings")]
     warnings: Vec<String>,
+    #[serde(rename = "Notices")]
+    notices: Notices,
     #[serde(rename = "Error", skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(rename = "Resumed")]
@@ -89,6 +91,7 @@ pub(crate) fn outcome<R: Serialize>(job: &ImportJob, response: R) -> JobOutcome<
         source_bytes: plan.bytes,
         classes: job.tally.classes.clone(),
         warnings: job.warnings.clone(),
+        notices: job.notices.clone(),
         error: job.error.clone(),
         resumed: job.resumed,
         run: None,
@@ -190,6 +193,9 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) 
                 "  their original bytes, to mend and import: pinport jobs rejects {id} --server {server}"
             );
         }
+    }
+    for notice in &job.notices {
+        let _ = writeln!(text, "  note: {notice} ({})", count(notice.count));
     }
     for warning in &job.warnings {
         let _ = writeln!(text, "  warning: {}", escape_controls(warning));

@@ -98,5 +98,6 @@ fn context() -> ParseContext {
         application: ApplicationId::from_bytes([7; 16]),
         now: Timestamp::from_millis(1_790_000_000_000),
         limits: RecordLimits::default(),
+        rules: Default::default(),
     }
 }

@@ -70,7 +70,7 @@ fn resumed(
     if format == Format::Csv && whole.header.is_none() {
         return;
     }
-    let options = SplitOptions { block_bytes: arrival.block, limits };
+    let options = SplitOptions { block_bytes: arrival.block, limits, ..SplitOptions::default() };
     let splitter = Splitter::resume(format, options, border, whole.header.clone());
     let arrival = Arrival { cut: None, ..arrival };
     let behind = go_on(&mut Parser::new(), splitter, input, arrival, limits).expect("it was read before");

@@ -104,7 +104,7 @@ pub fn read(
     arrival: Arrival,
     limits: RecordLimits,
 ) -> Result<Seen, ObjectRefused> {
-    let options = SplitOptions { block_bytes: arrival.block, limits };
+    let options = SplitOptions { block_bytes: arrival.block, limits, ..SplitOptions::default() };
     go_on(parser, Splitter::new(format, options, 3), input, arrival, limits)
 }
 
@@ -114,7 +114,7 @@ pub fn checked(
     input: &[u8],
     limits: RecordLimits,
 ) -> Result<(u64, Vec<Failed>), ObjectRefused> {
-    let options = SplitOptions { block_bytes: WHOLE.block, limits };
+    let options = SplitOptions { block_bytes: WHOLE.block, limits, ..SplitOptions::default() };
     let (mut splitter, mut parser) = (Splitter::new(format, options, 3), Parser::new());
     let (mut rest, mut good, mut failed) = (input, 0, Vec::new());
     loop {
@@ -136,7 +136,7 @@ pub fn checked(
 
 fn context(limits: RecordLimits) -> ParseContext {
     let (application, now) = (ApplicationId::from_bytes([7; 16]), Timestamp::from_millis(0));
-    ParseContext { application, now, limits }
+    ParseContext { application, now, limits, rules: Default::default() }
 }
 
 /// Splits and parses `input` from where `splitter` stands, and checks that every byte is accounted for.

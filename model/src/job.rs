@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApplicationId, Channel, Failure, FailureClass, JobId, RecordLimits, SegmentId, SourceLocation, Timestamp,
+    ApplicationId, Channel, Failure, FailureClass, JobId, Notices, ReadOptions, RecordLimits, SegmentId,
+    SourceLocation, Timestamp,
 };
 
 /// The format of the objects a job reads.
@@ -72,6 +73,9 @@ pub struct ImportDefinition {
     /// Failed records before the job is given up.
     #[serde(default)]
     pub max_failures: Option<FailureBudget>,
+    /// What the caller said about how to read.
+    #[serde(default)]
+    pub read: ReadOptions,
 }
 
 impl ImportDefinition {
@@ -90,6 +94,7 @@ impl ImportDefinition {
             piece_bytes,
             limits: RecordLimits::default(),
             max_failures: None,
+            read: ReadOptions::default(),
         }
     }
 }
@@ -347,6 +352,9 @@ pub struct ImportJob {
     /// What an operator should know: skipped objects, ignored members; bounded.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What was merged, guessed, taken or skipped; while the job runs it is in its last piece.
+    #[serde(default)]
+    pub notices: Notices,
     /// Times the job was taken up again after an interruption.
     #[serde(default)]
     pub resumed: u32,
@@ -370,6 +378,7 @@ impl ImportJob {
             failed_pieces: 0,
             error: None,
             warnings: Vec::new(),
+            notices: Notices::new(),
             resumed: 0,
             request: None,
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ImportJob, Tally};
+use crate::{ImportJob, Notices, Tally};
 
 /// An object of a job's plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,12 +72,19 @@ pub struct PieceRecord {
     /// Why this piece could not be read whole, if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What was merged, guessed, taken or skipped in this piece.
+    #[serde(default, skip_serializing_if = "Notices::is_empty")]
+    pub notices: Notices,
+    /// The same of the job up to and with this piece.
+    #[serde(default, skip_serializing_if = "Notices::is_empty")]
+    pub total_notices: Notices,
 }
 
 impl PieceRecord {
     /// Copies the counts of the job up to and with this piece into the job.
     pub fn count_into(&self, job: &mut ImportJob) {
         job.tally = self.total.clone();
+        job.notices = self.total_notices.clone();
         job.failed_pieces = self.failed_pieces;
         job.completed_pieces = self.piece + 1 - self.failed_pieces;
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApplicationId, Failure, FailureClass, Format, ImportDefinition, JobId, ObjectTally, Timestamp,
+    ApplicationId, Failure, FailureClass, Format, ImportDefinition, JobId, Notices, ObjectTally, Timestamp,
     history::HistoryPoint, progress::Progress,
 };
 
@@ -143,6 +143,9 @@ pub struct JobDetail {
     pub resumed: u32,
     /// What an operator should know.
     pub warnings: Vec<String>,
+    /// What was merged, guessed, taken, skipped or normalised while reading, at most about 100.
+    #[serde(default)]
+    pub notices: Notices,
     /// Its stages in order; empty when they are not measured (`busy_ms` of the progress is shown instead).
     #[serde(default)]
     pub stages: Vec<StageView>,

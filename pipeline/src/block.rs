@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use pinport_model::{Channel, Origin, failure::FailureReason};
+use pinport_model::{Channel, Notices, Origin, failure::FailureReason};
 use pinport_store::DraftBatch;
 
 use crate::parse::CsvHeader;
@@ -23,6 +23,8 @@ pub struct Block {
     pub lost: Option<FailedRecord>,
     /// Records in [`Block::bytes`] that the splitter gave up, in source order.
     pub faults: Vec<Fault>,
+    /// What the splitter guessed or skipped since the block before.
+    pub notices: Notices,
     pub(crate) buffer: Vec<u8>,
     pub(crate) range: Range<usize>,
 }
@@ -83,4 +85,6 @@ pub struct ParsedBlock {
     pub header: Option<Arc<CsvHeader>>,
     /// Members that were ignored because nobody knows them: each name once a parser, at most 100.
     pub unknown: Vec<String>,
+    /// What was merged, guessed, taken or skipped in it.
+    pub notices: Notices,
 }

@@ -67,6 +67,7 @@ fn measure(name: &str, format: Format, text: &str, parse: bool) {
         application: ApplicationId::from_bytes([7; 16]),
         now: Timestamp::from_millis(1_790_000_000_000),
         limits: RecordLimits::default(),
+        rules: Default::default(),
     };
     let mut best = f64::MAX;
     for _ in 0..3 {

@@ -130,6 +130,8 @@ impl<'a, 'b> Committer<'a, 'b> {
         let mut total = before.total;
         total.add(&counts.tally);
         assert!(balances(&counts, &total), "piece {number} does not balance: {:?}", counts.tally);
+        let mut total_notices = before.total_notices;
+        total_notices.merge(&counts.notices);
         let mut record = PieceRecord {
             piece: number,
             end: end.position,
@@ -138,6 +140,8 @@ impl<'a, 'b> Committer<'a, 'b> {
             objects: counts.objects,
             failed_pieces: before.failed_pieces + u64::from(end.error.is_some()),
             error: end.error,
+            notices: counts.notices,
+            total_notices,
             ..PieceRecord::default()
         };
         boundary("piece.failures-written");

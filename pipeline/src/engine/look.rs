@@ -1,6 +1,8 @@
 //! A look at the data before a job is created: is there an object, and does it hold what the caller says?
 
-use pinport_model::{ApplicationId, FailureCode, Format, PlannedObject, RecordLimits, Timestamp};
+use pinport_model::{
+    ApplicationId, FailureCode, Format, PlannedObject, ReadOptions, RecordLimits, Timestamp,
+};
 
 use crate::{
     parse::{ParseContext, Parser},
@@ -16,7 +18,12 @@ const LOOK_BYTES: usize = 64 << 10;
 /// # Errors
 /// What listing and opening say; [`SourceError::NoMatch`] when no object would be read; and
 /// [`SourceError::Refused`] when none of the first records is of `format`, with the reason of the first.
-pub fn look(source: &Source, format: Format, limits: RecordLimits) -> Result<PlannedObject, SourceError> {
+pub fn look(
+    source: &Source,
+    format: Format,
+    limits: RecordLimits,
+    read: &ReadOptions,
+) -> Result<PlannedObject, SourceError> {
     let mut first = None;
     let listed = source.list(format, &mut |object| {
         if object.skipped.is_some() {
@@ -30,12 +37,12 @@ pub fn look(source: &Source, format: Format, limits: RecordLimits) -> Result<Pla
     };
     let head = source.head(&object, LOOK_BYTES)?;
     let name = source.url(&object.key);
-    look_at(&head, format, limits).map_err(|reason| SourceError::Refused { url: name, reason })?;
+    look_at(&head, format, limits, read).map_err(|reason| SourceError::Refused { url: name, reason })?;
     Ok(object)
 }
 
 /// The reason why these first bytes are not of `format`.
-fn look_at(head: &[u8], format: Format, limits: RecordLimits) -> Result<(), String> {
+fn look_at(head: &[u8], format: Format, limits: RecordLimits, read: &ReadOptions) -> Result<(), String> {
     // The head may end in the middle of a record: what follows its last line break is no record yet.
     let whole = if head.len() < LOOK_BYTES {
         head.len()
@@ -45,10 +52,15 @@ fn look_at(head: &[u8], format: Format, limits: RecordLimits) -> Result<(), Stri
     if whole == 0 {
         return Ok(());
     }
-    let mut splitter = Splitter::new(format, SplitOptions { block_bytes: LOOK_BYTES, limits }, 0);
+    let rules = read.rules;
+    let mut splitter = Splitter::new(format, SplitOptions { block_bytes: LOOK_BYTES, limits, rules }, 0);
     let mut parser = Parser::new();
-    let context =
-        ParseContext { limits, application: ApplicationId::from_bytes([0; 16]), now: Timestamp::now() };
+    let context = ParseContext {
+        limits,
+        rules,
+        application: ApplicationId::from_bytes([0; 16]),
+        now: Timestamp::now(),
+    };
     let mut rest = &head[..whole];
     let mut first_mismatch = None;
     loop {

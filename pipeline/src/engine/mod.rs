@@ -225,6 +225,7 @@ impl Engine {
             folder: folder.clone(),
             context: Arc::new(ParseContext {
                 limits: definition.limits,
+                rules: definition.read.rules,
                 application: definition.application,
                 now: life.job.created,
             }),

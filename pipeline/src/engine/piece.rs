@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pinport_model::{Channel, ObjectTally, Origin, Position, Tally, failure::FailureReason};
+use pinport_model::{Channel, Notices, ObjectTally, Origin, Position, Tally, failure::FailureReason};
 use pinport_store::{DraftBatch, PreparedPiece};
 
 use super::budget::ByteGuard;
@@ -50,6 +50,8 @@ pub(super) struct PieceEnd {
     pub(super) error: Option<String>,
     /// What can be done about that.
     pub(super) hint: Option<&'static str>,
+    /// What was noted of whole objects, beside what their blocks say.
+    pub(super) notices: Notices,
 }
 
 impl OpenPiece {
@@ -121,6 +123,7 @@ pub(super) struct Counts {
     pub(super) objects: Vec<ObjectTally>,
     pub(super) rejects: Vec<Reject>,
     pub(super) unknown: Vec<String>,
+    pub(super) notices: Notices,
     /// Names of the objects whose records may still fail when the piece is committed.
     names: Vec<(u64, ObjectName, Option<Arc<CsvHeader>>)>,
 }
@@ -152,6 +155,7 @@ impl WholePiece {
             counts.unknown.extend(unknown);
             batches.push(drafts);
         }
+        counts.notices.merge(&self.end.notices);
         for object in &self.end.complete {
             counts.object(*object).complete = true;
         }
@@ -164,6 +168,7 @@ impl Counts {
         let bytes = block.end.byte - block.origin.byte;
         let registered = block.registered;
         let failed = block.failed.len() as u64;
+        self.notices.merge(&block.notices);
         self.tally.bytes += bytes;
         self.tally.read += registered;
         self.tally.registered += registered;
@@ -224,7 +229,13 @@ mod tests {
         piece.expect(budget.take(8, &never).unwrap());
         // While it is being read, its reader must not wait for itself.
         piece.expect(budget.take(8, &never).unwrap());
-        let end = PieceEnd { position: Position::default(), complete: Vec::new(), error: None, hint: None };
+        let end = PieceEnd {
+            position: Position::default(),
+            complete: Vec::new(),
+            error: None,
+            hint: None,
+            notices: Notices::new(),
+        };
         assert!(piece.close(end).is_none());
         assert!(budget.take(8, &cancelled).is_none());
         drop(piece);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pinport_model::{ImportDefinition, Origin, PlannedObject, Position, view::PieceState};
+use pinport_model::{ImportDefinition, Notices, Origin, PlannedObject, Position, view::PieceState};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -72,6 +72,8 @@ struct Current {
     complete: Vec<u64>,
     error: Option<String>,
     hint: Option<&'static str>,
+    /// What was noted of whole objects.
+    notices: Notices,
     empty: bool,
     /// It has its bytes. It ends where the next record begins, and so still takes the end of an object.
     full: bool,
@@ -137,7 +139,11 @@ impl Reader {
         source_before: u64,
     ) -> Result<Result<(), SourceError>, JobError> {
         let name: ObjectName = self.source.url(&object.object().key).into();
-        let options = SplitOptions { block_bytes: self.options.block_bytes, limits: self.definition.limits };
+        let options = SplitOptions {
+            block_bytes: self.options.block_bytes,
+            limits: self.definition.limits,
+            rules: self.definition.read.rules,
+        };
         let mut splitter = if position.byte == 0 {
             Splitter::new(self.definition.format, options, position.object)
         } else {
@@ -203,7 +209,11 @@ impl Reader {
         // A header has one record's bound, and the splitter wants to see its end.
         let head = self.source.head(object, self.definition.limits.max_line + 2)?;
         let name = self.source.url(&object.key);
-        let options = SplitOptions { block_bytes: head.len(), limits: self.definition.limits };
+        let options = SplitOptions {
+            block_bytes: head.len(),
+            limits: self.definition.limits,
+            rules: self.definition.read.rules,
+        };
         let mut splitter = Splitter::new(self.definition.format, options, 0);
         let mut rest = &head[..];
         while splitter.header().is_none() {
@@ -280,6 +290,7 @@ impl Reader {
             complete: Vec::new(),
             error: None,
             hint: None,
+            notices: Notices::new(),
             empty: true,
             full: false,
         }
@@ -292,9 +303,9 @@ impl Reader {
 
     fn close(&self, done: Current, position: Position) {
         // Before it is closed: a worker may complete it at once.
-        let Current { piece, complete, error, hint, .. } = done;
+        let Current { piece, complete, error, hint, notices, .. } = done;
         self.progress.set_piece(piece.number, PieceState::Parsing);
-        let end = PieceEnd { position, complete, error, hint };
+        let end = PieceEnd { position, complete, error, hint, notices };
         if let Some(whole) = piece.close(end) {
             if self.parser.is_some() {
                 return deliver(&*self.build, whole, &self.built);

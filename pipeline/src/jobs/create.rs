@@ -9,8 +9,8 @@ use std::{
 
 use parking_lot::Mutex;
 use pinport_model::{
-    ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId, SourceLocation,
-    Timestamp, job::FailureBudget,
+    ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, ReadOptions, SegmentId,
+    SourceLocation, Timestamp, job::FailureBudget,
 };
 use pinport_store::{StoreError, boundary};
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,8 @@ pub struct NewJob {
     pub upload: Option<Upload>,
     /// Failed records before it is given up, instead of what the configuration says.
     pub max_failures: Option<FailureBudget>,
+    /// What the caller said about how to read.
+    pub read: ReadOptions,
 }
 
 /// A job that a request led to.
@@ -241,6 +243,7 @@ impl Inner {
             piece_bytes: self.options.piece_bytes,
             limits: self.options.limits,
             max_failures: new.max_failures.or(self.options.max_failures),
+            read: new.read,
         };
         let mut job = ImportJob::new(id, definition, Timestamp::now());
         job.request = new.request;
@@ -286,10 +289,11 @@ impl Inner {
         let options = SourceOptions { cancel: cancel.clone(), ..options };
         let (location, io) = (job.definition.source.clone(), self.io.clone());
         let (format, limits) = (job.definition.format, job.definition.limits);
+        let read = job.definition.read.clone();
         let (answer, answered) = mpsc::sync_channel(1);
         let looking = std::thread::Builder::new().name("look".into()).spawn(move || {
             let looked =
-                Source::open(&location, options, io).and_then(|source| look(&source, format, limits));
+                Source::open(&location, options, io).and_then(|source| look(&source, format, limits, &read));
             // Nobody waits any more when it took too long.
             let _ = answer.send(looked);
         });

@@ -20,8 +20,8 @@ mod tests;
 mod validate;
 
 use pinport_model::{
-    ApplicationId, Channel, Draft, FailureCode, Origin, RecordLimits, TextMember, Timestamp,
-    failure::FailureReason,
+    ApplicationId, Channel, Draft, FailureCode, Notices, Origin, ReadRules, RecordLimits, TextMember,
+    Timestamp, failure::FailureReason,
 };
 use pinport_store::{DraftBatch, DraftKind};
 
@@ -48,6 +48,8 @@ pub struct ParseContext {
     pub now: Timestamp,
     /// The bounds on a record.
     pub limits: RecordLimits,
+    /// What the caller said about how to read.
+    pub rules: ReadRules,
 }
 
 /// Parses blocks, one after the other. Blocks with a header are CSV, the others JSON.
@@ -93,7 +95,7 @@ impl Parser {
             }
             None => self.json.read(bytes, block.first, &mut sink, &mut self.draft, &mut self.unknown),
         }
-        let Sink { registered, drafts, channels, failed, name, .. } = sink;
+        let Sink { registered, drafts, channels, failed, notices, name, .. } = sink;
         self.name = name;
         let parsed = ParsedBlock {
             origin: block.origin,
@@ -104,6 +106,7 @@ impl Parser {
             failed,
             header: block.header.clone(),
             unknown: self.unknown.take(),
+            notices,
         };
         (parsed, block.into_buffer())
     }
@@ -118,6 +121,8 @@ struct Sink<'c> {
     drafts: DraftBatch,
     channels: [u64; Channel::ALL.len()],
     failed: Vec<FailedRecord>,
+    /// What was merged, guessed, taken or skipped.
+    notices: Notices,
     name: String,
 }
 
@@ -130,7 +135,8 @@ impl<'c> Sink<'c> {
         }
         let failed = block.lost.iter().cloned().collect();
         let channels = [0; Channel::ALL.len()];
-        Self { context, keeps, registered: 0, drafts, channels, failed, name }
+        let notices = block.notices.clone();
+        Self { context, keeps, registered: 0, drafts, channels, failed, notices, name }
     }
 
     /// Judges and adds a draft that was read from `raw`.

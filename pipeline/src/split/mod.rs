@@ -18,7 +18,7 @@ mod window;
 
 use std::sync::Arc;
 
-use pinport_model::{FailureCode, Format, Origin, RecordLimits, failure::FailureReason};
+use pinport_model::{FailureCode, Format, Notices, Origin, ReadRules, RecordLimits, failure::FailureReason};
 
 use crate::{
     block::{Block, FailedRecord, Fault},
@@ -36,11 +36,13 @@ pub struct SplitOptions {
     pub block_bytes: usize,
     /// Of these, `max_line` and `max_columns` count.
     pub limits: RecordLimits,
+    /// What the caller said about how to read.
+    pub rules: ReadRules,
 }
 
 impl Default for SplitOptions {
     fn default() -> Self {
-        Self { block_bytes: 256 << 10, limits: RecordLimits::default() }
+        Self { block_bytes: 256 << 10, limits: RecordLimits::default(), rules: ReadRules::default() }
     }
 }
 
@@ -200,6 +202,8 @@ struct Outlet {
     at: Origin,
     header: Option<Arc<CsvHeader>>,
     lost: Option<FailedRecord>,
+    /// What the next block has to tell.
+    notices: Notices,
     /// Ranges are offsets in the object until the block is made.
     faults: Vec<(std::ops::Range<u64>, FailureReason)>,
 }
@@ -213,6 +217,7 @@ impl Outlet {
             at,
             header,
             lost: None,
+            notices: Notices::new(),
             faults: Vec::new(),
         }
     }
@@ -261,6 +266,7 @@ impl Outlet {
             first,
             header: self.header.clone(),
             lost: self.lost.take(),
+            notices: std::mem::take(&mut self.notices),
             faults,
             buffer,
             range,

@@ -9,7 +9,11 @@ use super::{
 };
 
 fn options(block_bytes: usize, max_line: usize) -> SplitOptions {
-    SplitOptions { block_bytes, limits: RecordLimits { max_line, ..RecordLimits::default() } }
+    SplitOptions {
+        block_bytes,
+        limits: RecordLimits { max_line, ..RecordLimits::default() },
+        ..SplitOptions::default()
+    }
 }
 
 /// The items of a block, whose records are found again by the naive reader.

@@ -1,7 +1,9 @@
 //! Import jobs, as Pinpoint's clients make them and ask for them.
 
 use http::StatusCode;
-use pinport_model::{ApplicationId, Format, ImportJob, JobId, SegmentId, job::FailureBudget};
+use pinport_model::{
+    ApplicationId, Format, ImportJob, JobId, ReadOptions, ReadRules, SegmentId, job::FailureBudget,
+};
 use pinport_pipeline::jobs::{Created, NewJob, Seen};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -111,6 +113,30 @@ pub(super) fn budget(request: &Request) -> Result<Option<FailureBudget>, ApiErro
     .transpose()
 }
 
+/// How to read, from parameters of our own.
+pub(super) fn read_options(request: &Request) -> Result<ReadOptions, ApiError> {
+    let query = request.query();
+    let flag = |name: &str| match query.get(name)? {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ApiError::bad_request(format!("The parameter {name} must be true or false."))),
+    };
+    let wrong =
+        |name: &str, reason: String| ApiError::bad_request(format!("The parameter {name}: {reason}."));
+    let delimiter = query.get("delimiter")?.map(str::parse).transpose();
+    let escape = query.get("escape")?.map(str::parse).transpose();
+    Ok(ReadOptions {
+        rules: ReadRules {
+            strict_names: flag("strict-names")?,
+            delimiter: delimiter.map_err(|reason| wrong("delimiter", reason))?,
+            escape: escape.map_err(|reason| wrong("escape", reason))?.unwrap_or_default(),
+            allow_suspicious: flag("allow-suspicious")?,
+            allow_incomplete: flag("allow-incomplete")?,
+        },
+        encoding: query.get("encoding")?.filter(|name| !name.is_empty()).map(str::to_owned),
+    })
+}
+
 fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
     // What is wrong with the request is told before an application is made for it.
     request.principal().writable(request.param("application-id"))?;
@@ -152,6 +178,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
         request: fingerprint(request, application.id),
         upload: None,
         max_failures: budget(request)?,
+        read: read_options(request)?,
     };
     let Created { job, new } = api.jobs.create(new).map_err(created)?;
     let response = if new {

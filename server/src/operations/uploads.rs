@@ -6,7 +6,11 @@ use pinport_model::Format;
 use pinport_pipeline::jobs::{NewJob, Upload, sync_upload};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
-use super::{Api, Routes, blocking, created, imports::budget, viewed};
+use super::{
+    Api, Routes, blocking, created,
+    imports::{budget, read_options},
+    viewed,
+};
 use crate::{
     ApiError,
     http::{BodyMode, BodyStream, Request, Response, Route},
@@ -62,6 +66,7 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
         Some(_) => return Err(ApiError::bad_request("The parameter segment-only must be true or false.")),
     };
     let max_failures = budget(request)?;
+    let read = read_options(request)?;
     let segment_name = query.get("segment")?.filter(|name| !name.is_empty()).map(str::to_owned);
     let application = api.named_or_new(request.principal(), request.param("application-id"))?;
     let segment = match &segment_name {
@@ -81,6 +86,7 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
         request: None,
         upload: None,
         max_failures,
+        read,
     })
 }
 

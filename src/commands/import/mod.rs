@@ -54,7 +54,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<u8> {
     let wanted = Wanted { args, location, limits };
     // Nothing is stored before the data has been looked at. Standard input can be read but once.
     if wanted.location != SourceLocation::Stdin {
-        match look(&source, args.format.into(), limits) {
+        match look(&source, args.format.into(), limits, &args.reading.options()) {
             Err(_) if cancel.is_cancelled() => {
                 writeln!(io::stderr(), "stopped before anything was stored")?;
                 return Ok(exit::STOPPED);
@@ -89,6 +89,7 @@ impl Wanted<'_> {
             piece_bytes: args.engine.piece << 10,
             limits: self.limits,
             max_failures: args.max_failures,
+            read: args.reading.options(),
         }
     }
 }
@@ -194,9 +195,9 @@ fn begin(
 /// the job goes on with its own.
 pub(super) fn is_same_import(one: &ImportDefinition, other: &ImportDefinition) -> bool {
     let work = |definition: &ImportDefinition| {
-        let ImportDefinition { application, source, format, register_endpoints, segment_name, .. } =
+        let ImportDefinition { application, source, format, register_endpoints, segment_name, read, .. } =
             definition.clone();
-        (application, source.to_string(), format, register_endpoints, segment_name)
+        (application, source.to_string(), format, register_endpoints, segment_name, read)
     };
     work(one) == work(other)
 }

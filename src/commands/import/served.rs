@@ -94,6 +94,7 @@ async fn create(args: &ImportArgs, client: &Client) -> anyhow::Result<JobId> {
     if let Some(budget) = args.max_failures {
         add("max-failures", &budget.to_string());
     }
+    args.reading.parameters(&mut add);
     let file = match &location {
         SourceLocation::Path(file) if file.is_dir() => {
             return Err(Usage(format!(
@@ -170,7 +171,11 @@ async fn named(args: &ImportArgs, client: &Client) -> anyhow::Result<JobId> {
             None => body["SegmentName"] = name.as_str().into(),
         }
     }
-    let path = format!("/v1/apps/{application}/jobs/import");
+    let mut path = format!("/v1/apps/{application}/jobs/import");
+    args.reading.parameters(&mut |name, value| {
+        let mark = if path.contains('?') { '&' } else { '?' };
+        path.push_str(&format!("{mark}{name}={}", encoded(value)));
+    });
     let job: Named = client.call(Method::POST, &path, Some(body)).await.map_err(not_there)?;
     Ok(job.id)
 }

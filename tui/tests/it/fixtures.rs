@@ -187,6 +187,7 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
             piece_bytes: 32 << 20,
             limits: RecordLimits::default(),
             max_failures: Some(FailureBudget::Percent(5.0)),
+            read: Default::default(),
         },
         pieces: vec![
             run(PieceState::Done, done.saturating_sub(if progress.failed > 0 { 3 } else { 2 })),
@@ -214,6 +215,7 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
             .collect(),
         skipped: 0,
         resumed: 0,
+        notices: Default::default(),
         warnings: vec!["the member \"Nickname\" is not known and was ignored".into()],
         stages: vec![
             stage(StageName::Fetch, seconds * 250, 1, 0, 0),

@@ -6,7 +6,8 @@ mod poisoned;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use pinport_model::{
-    Application, ApplicationId, Format, JobId, JobStatus, SegmentId, Timestamp, job::FailureBudget,
+    Application, ApplicationId, Format, JobId, JobStatus, ReadOptions, SegmentId, Timestamp,
+    job::FailureBudget,
 };
 use pinport_store::Store;
 
@@ -123,6 +124,7 @@ fn new_job(url: String) -> NewJob {
         request: None,
         upload: None,
         max_failures: None,
+        read: ReadOptions::default(),
     }
 }
 

@@ -96,8 +96,16 @@ const OBJECTS: &[(&str, &str)] = &[
         "Definition",
         "application: string, source: string, source_text: string, format: Format, register_endpoints: boolean, \
          segment: string|null, segment_name: string|null, role_arn: string|null, external_id: string|null, \
-         piece_bytes: count, limits: RecordLimits, max_failures: FailureBudget|null",
+         piece_bytes: count, limits: RecordLimits, max_failures: FailureBudget|null, \
+         read: ReadOptions",
     ),
+    ("ReadOptions", "rules: ReadRules, encoding: string|null"),
+    (
+        "ReadRules",
+        "strict_names: boolean, delimiter: string|null, escape: string, allow_suspicious: boolean, \
+         allow_incomplete: boolean",
+    ),
+    ("Notice", "kind: string, subject: string, count: count"),
     ("PieceRun", "state: string, count: count"),
     ("FailureClass", "code: FailureCode, member?: string, count: count, example: string"),
     (
@@ -111,7 +119,7 @@ const OBJECTS: &[(&str, &str)] = &[
     (
         "JobDetail",
         "job: Job, definition: Definition, pieces: [PieceRun], classes: [FailureClass], failures: [Failure], \
-         objects: [Object], skipped: count, resumed: count, warnings: [string], stages: [Stage], \
+         objects: [Object], skipped: count, resumed: count, warnings: [string], notices: [Notice], stages: [Stage], \
          history: [HistoryPoint]",
     ),
     ("Application", "id: string, name: string, created: time, tags: {string}"),
