@@ -1,5 +1,7 @@
 //! Lets the process have as many files open as its hard limit allows.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 /// More are of no use to us.
 const MOST: u64 = 16_384;
 

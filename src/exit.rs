@@ -1,5 +1,7 @@
 //! The exit codes of an import and of whoever waits for one (their commands' help lists them), and the end of the process.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 use std::{
     io::{self, Write as _},
     process::ExitCode,

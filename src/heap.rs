@@ -1,5 +1,7 @@
 //! Sets up the system's allocator so that memory that is given back leaves the process.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 /// Bytes from which an allocation is a mapping of its own, and free bytes at the end of the heap that go back.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const THRESHOLD: libc::c_int = 128 << 10;

@@ -1,5 +1,7 @@
 //! CPU time, as Linux counts it.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 use std::iter::Sum;
 
 /// Nanoseconds of CPU time.

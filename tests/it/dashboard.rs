@@ -1,5 +1,7 @@
 //! The dashboard on a real terminal: it starts, is steered, says what is wrong, and leaves the terminal as it was.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 use std::process::Stdio;
 
 use serde_json::json;

@@ -18,6 +18,7 @@ mod http;
 mod kill;
 mod kill_serve;
 mod memory;
+mod modules;
 mod order;
 mod pty;
 mod rejects;

@@ -2,6 +2,8 @@
 //!
 //! Nothing here knows what a dashboard should show; that is what the tests are for.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 use std::{
     fs::File,
     io::{Read as _, Write as _},

@@ -1,5 +1,7 @@
 //! The real server on a port of its own, for tests that look at it from outside.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 use std::{
     io::{self, BufRead as _, BufReader},
     path::Path,

@@ -2,6 +2,8 @@
 //!
 //! Start at [`Lab`]. Nothing here knows what an import should do; that is what the tests are for.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 use std::{
     fmt::Debug,
     fs,

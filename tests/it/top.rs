@@ -1,5 +1,7 @@
 //! `pinport top` and a server: what is seen of its jobs from outside.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 use std::{
     io::{BufRead as _, BufReader},
     net::TcpListener,

@@ -1,5 +1,7 @@
 //! Fills drafts from CSV records, by the plan of their header.
 
+#![allow(unsafe_code, reason = "text that is known to be UTF-8")]
+
 use std::ops::Range;
 
 use pinport_model::{Attribute, Draft, FailureCode, Origin, RecordLimits, Scalar, failure::FailureReason};

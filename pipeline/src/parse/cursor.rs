@@ -4,6 +4,8 @@
 //! methods see to that by themselves, whatever they are asked for. Those that are not inlined take and return the
 //! cursor by value, so that it lives in registers.
 
+#![allow(unsafe_code, reason = "the cursor stays within its text")]
+
 use bumpalo::{Bump, collections::String};
 
 use super::{

@@ -15,6 +15,8 @@ mod plan;
 mod scan;
 mod single;
 mod structure;
+#[cfg(any(test, feature = "portable", not(target_arch = "x86_64")))]
+mod swar;
 #[cfg(test)]
 mod tests;
 mod validate;

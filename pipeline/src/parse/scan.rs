@@ -1,5 +1,7 @@
 //! Finds where plain JSON strings end, 16 bytes at a time.
 
+#![allow(unsafe_code, reason = "vector instructions")]
+
 /// Where the first quote, backslash or control character is.
 #[inline(always)]
 pub(super) fn stop(bytes: &[u8]) -> Option<usize> {
@@ -20,7 +22,7 @@ fn is_stop(byte: u8) -> bool {
 }
 
 /// A bit for each byte that is a stop.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 #[inline]
 fn stops(chunk: &[u8; 16]) -> u32 {
     use std::arch::x86_64::{
@@ -37,13 +39,17 @@ fn stops(chunk: &[u8; 16]) -> u32 {
 }
 
 /// A bit for each byte that is a stop.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", not(feature = "portable"))))]
 #[inline]
 fn stops(chunk: &[u8; 16]) -> u32 {
-    slow_stops(chunk)
+    use super::swar::{below, equal};
+
+    let (halves, _) = chunk.as_chunks::<8>();
+    let stops = |half| u32::from(equal(half, b'"') | equal(half, b'\\') | below(half, 0x20));
+    stops(&halves[0]) | stops(&halves[1]) << 8
 }
 
-#[cfg(any(test, not(target_arch = "x86_64")))]
+#[cfg(test)]
 fn slow_stops(chunk: &[u8; 16]) -> u32 {
     chunk.iter().rev().fold(0, |bits, byte| bits << 1 | u32::from(is_stop(*byte)))
 }

@@ -2,6 +2,8 @@
 //! time, then the records. A record without quotes has its cells between its places as they are; the others
 //! take one walk over their places by the rules of quotes that the splitter follows too.
 
+#![allow(unsafe_code, reason = "vector instructions, and text that is known to be UTF-8")]
+
 /// Where a cell's text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Cell {
@@ -95,7 +97,7 @@ pub(super) fn places(bytes: &[u8], places: &mut Places) {
     places.all.push(u32::MAX);
     places.newlines.clear();
     places.quotes.clear();
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
     if is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("popcnt")
@@ -149,13 +151,13 @@ fn places_plain(bytes: &[u8], places: &mut Places) {
     fill_places!(bytes, places, masks);
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 #[target_feature(enable = "avx2,bmi1,popcnt")]
 fn places_avx2(bytes: &[u8], places: &mut Places) {
     fill_places!(bytes, places, masks_avx2);
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 #[inline]
 #[target_feature(enable = "avx2")]
 fn masks_avx2(chunk: &[u8; 64]) -> Masks {
@@ -178,7 +180,7 @@ fn masks_avx2(chunk: &[u8; 64]) -> Masks {
     masks
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 #[inline]
 fn masks(chunk: &[u8; 64]) -> Masks {
     use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
@@ -200,13 +202,20 @@ fn masks(chunk: &[u8; 64]) -> Masks {
     masks
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", not(feature = "portable"))))]
+#[inline]
 fn masks(chunk: &[u8; 64]) -> Masks {
-    let is = |wanted: u8| {
-        chunk.iter().enumerate().fold(0, |mask, (bit, byte)| mask | u64::from(*byte == wanted) << bit)
-    };
-    let (newlines, quotes) = (is(b'\n'), is(b'"'));
-    Masks { all: is(b',') | newlines | quotes, newlines, quotes }
+    use super::swar::equal;
+
+    let mut masks = Masks::default();
+    for (part, bytes) in chunk.as_chunks::<8>().0.iter().enumerate() {
+        let is = |byte: u8| u64::from(equal(bytes, byte)) << (part * 8);
+        masks.all |= is(b',');
+        masks.newlines |= is(b'\n');
+        masks.quotes |= is(b'"');
+    }
+    masks.all |= masks.newlines | masks.quotes;
+    masks
 }
 
 /// Finds the cells of the record at `start`. `at` is the index in `places` of the first place that belongs

@@ -1,5 +1,7 @@
 //! Appends short byte strings, which is most of what encoding a record does.
 
+#![allow(unsafe_code, reason = "copies a few bytes without a call to memcpy")]
+
 /// Appends `bytes`. Up to 32 of them are copied by two moves of a fixed size that may overlap, which is
 /// twice as fast as asking the standard library to copy a length that it learns at run time.
 #[inline]

@@ -1,5 +1,7 @@
 //! The terminal's keys, and the end of a terminal that goes away.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 use std::{
     fs::File,
     io::{self, IsTerminal as _},

@@ -1,5 +1,7 @@
 //! A store that misbehaves by script: right bytes or a loud error, never silence.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
