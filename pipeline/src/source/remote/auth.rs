@@ -18,6 +18,7 @@ use super::{keys::AwsKeys, profile::Profile, sts};
 use crate::source::Settings;
 
 /// Who asks.
+#[derive(Debug)]
 pub(super) enum Auth {
     /// Nobody in particular.
     Unsigned,

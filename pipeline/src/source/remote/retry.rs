@@ -24,7 +24,8 @@ pub(super) struct Asked {
 }
 
 /// A request that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{error}")]
 pub(super) struct Failure {
     pub(super) error: SourceError,
     /// Whether trying again can help, and what the store says of when.

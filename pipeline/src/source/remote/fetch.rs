@@ -1,0 +1,150 @@
+//! Bytes of objects, by ranged GETs through an [`ObjectStore`], held against what was listed: tag and length.
+//! A request that fails is tried again at the byte that was reached.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use object_store::{GetOptions, GetRange, ObjectStore};
+use pinport_model::PlannedObject;
+use tokio_stream::StreamExt as _;
+
+use super::{
+    auth,
+    checksum::Checksum,
+    connector::{Wanted, changed, cut_off, failure_in},
+    key,
+    retry::{Asked, Backoff, Failure},
+};
+use crate::source::{SourceError, SourceOptions};
+
+/// Bytes that a try has to bring to count as progress.
+const MIN_PROGRESS: u64 = 16 << 10;
+
+/// Bytes of an object.
+pub(in crate::source) struct Fetched {
+    pub(in crate::source) chunks: VecDeque<Bytes>,
+    /// Where they end.
+    byte: u64,
+    /// The sum they must have. The thread that takes them computes it: that is no work for the runtime.
+    pub(super) checksum: Option<Checksum>,
+    tries: u32,
+}
+
+/// The bytes from `start` to `end` of an object, in the chunks they came in.
+pub(super) async fn range(
+    store: &dyn ObjectStore,
+    options: &SourceOptions,
+    mut asked: Asked,
+    object: &PlannedObject,
+    start: u64,
+    end: u64,
+) -> Result<Fetched, SourceError> {
+    let mut got = Fetched { chunks: VecDeque::new(), byte: start, checksum: None, tries: 0 };
+    let mut backoff = Backoff::new(options);
+    while got.byte < end {
+        asked.byte = got.byte;
+        let wanted = Wanted { asked: asked.clone(), size: object.size, start: got.byte, end };
+        if let Err(failure) = get(store, options, object, wanted, &mut got).await {
+            // So little progress is none: a store that sends a byte a try would keep us for ever.
+            if got.byte - asked.byte >= MIN_PROGRESS {
+                backoff.progress();
+            }
+            let wait = backoff.next(failure)?;
+            tracing::debug!(url = asked.url, byte = got.byte, ?wait, "trying again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+    Ok(got)
+}
+
+async fn get(
+    store: &dyn ObjectStore,
+    options: &SourceOptions,
+    object: &PlannedObject,
+    wanted: Wanted,
+    got: &mut Fetched,
+) -> Result<(), Failure> {
+    let Wanted { asked, start, end, .. } = wanted.clone();
+    // Only a request for the whole of an object is answered with its checksum; some stores answer that without a
+    // length, so another try names the range.
+    let plain = wanted.is_whole() && got.tries == 0;
+    got.tries += 1;
+    let mut request = GetOptions { if_match: object.etag.clone(), ..GetOptions::default() };
+    request.range = (!plain).then_some(GetRange::Bounded(start..end));
+    let whole = wanted.is_whole();
+    request.extensions.insert(wanted);
+    let failure = |error: object_store::Error| match failure_in(&error) {
+        Some(failure) => failure.clone(),
+        None => Failure::lasting(SourceError::Other {
+            url: asked.url.clone(),
+            reason: auth::chain(&error),
+            object: true,
+        }),
+    };
+    let answer = store.get_opts(&key::to_path(&object.key), request).await.map_err(failure)?;
+    if let (Some(found), Some(listed)) = (&answer.meta.e_tag, &object.etag)
+        && bare(found) != bare(listed)
+    {
+        return Err(changed(&asked, format!("its entity tag was {listed} and is {found}")));
+    }
+    if whole && let Some(headers) = answer.extensions.get::<HeaderMap>() {
+        got.checksum = Checksum::told(headers, options.verify_all);
+    }
+    let mut chunks = answer.into_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(failure)?;
+        if chunk.len() as u64 > end - got.byte {
+            return Err(changed(&asked, "the store sent more bytes than were asked for"));
+        }
+        got.byte += chunk.len() as u64;
+        got.chunks.push_back(chunk);
+    }
+    if got.byte < end {
+        return Err(cut_off(&asked, format!("the answer ended {} bytes too early", end - got.byte)));
+    }
+    Ok(())
+}
+
+/// An entity tag without quotes or weakness, which stores add and drop.
+fn bare(etag: &str) -> &str {
+    // Without a quote after it, it is a part of the tag: GCS lists bare tags in base64.
+    let strong = etag.strip_prefix("W/").filter(|rest| rest.starts_with('"'));
+    strong.unwrap_or(etag).trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::{ObjectStoreExt as _, memory::InMemory};
+
+    use super::*;
+
+    #[test]
+    fn tags_are_compared_without_quotes_and_weakness() {
+        for (etag, bare) in
+            [("\"a\"", "a"), ("W/\"a\"", "a"), ("a", "a"), ("W/a+b=", "W/a+b="), ("\"W/a\"", "W/a")]
+        {
+            assert_eq!(super::bare(etag), bare);
+        }
+    }
+
+    #[tokio::test]
+    async fn any_object_store_can_be_read() {
+        let store = InMemory::new();
+        let put = store.put(&key::to_path("dir//a "), "0123456789".into()).await.unwrap();
+        let mut object = PlannedObject { key: "dir//a ".into(), size: 10, etag: put.e_tag, skipped: None };
+        let options = SourceOptions { retries: 0, ..SourceOptions::default() };
+        let asked = || Asked { url: "s3://b/dir//a ".into(), bucket: "s3://b".into(), object: true, byte: 0 };
+        let read = async |object: &PlannedObject, start, end| {
+            let fetched = range(&store, &options, asked(), object, start, end).await?;
+            Ok::<_, SourceError>(fetched.chunks.iter().flatten().copied().collect::<Vec<u8>>())
+        };
+        assert_eq!(read(&object, 0, 10).await.unwrap(), b"0123456789");
+        assert_eq!(read(&object, 3, 7).await.unwrap(), b"3456");
+        // A store that has less than was listed must not pass for a whole object.
+        object.size = 12;
+        assert!(matches!(read(&object, 0, 12).await, Err(SourceError::Truncated { .. })));
+        object.etag = Some("another".into());
+        assert!(read(&object, 0, 12).await.is_err());
+    }
+}
