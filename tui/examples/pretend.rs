@@ -1,5 +1,5 @@
-//! The dashboard over a server that does not exist: `cargo run -p pinport-tui --example pretend [JOBS]`.
-//! For looking at screens and for measuring what they cost; whatever is asked for is only told, not done.
+//! The dashboard with made-up data instead of a server: `cargo run -p pinport-tui --example pretend [JOBS]`.
+//! For viewing screens and measuring their cost. Actions are acknowledged but not carried out.
 
 #[allow(dead_code, unreachable_pub, reason = "the fixtures serve the tests first")]
 #[path = "../tests/it/fixtures.rs"]
@@ -43,7 +43,7 @@ fn main() -> std::io::Result<()> {
                 bytes_in_flight_limit: 256 << 20,
                 happenings: Vec::new(),
             };
-            // A dashboard that is stopped loses samples; nobody waits for it.
+            // Drop samples that a stopped dashboard does not take.
             let _ = samples.try_send(Message::Sample(Box::new(sample)));
             // As often as a server does.
             thread::park_timeout(Duration::from_millis(250));

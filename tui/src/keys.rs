@@ -1,5 +1,5 @@
-//! The table of keys. It finds the action of a key, and the footer and the help are written from it, so none of
-//! the three can tell another story.
+//! The table of keys. It maps keys to actions, and the footer and the help are generated from it, so that
+//! the three agree.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -60,19 +60,19 @@ pub(crate) enum Context {
     /// The whole text of an entry.
     Text = 256,
     Help = 512,
-    /// The dashboard of an import in this process is left while it runs.
+    /// Quitting the dashboard of an import that runs in this process.
     Leave = 1024,
 }
 
-/// What may be done here.
+/// Which actions are available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Reach {
-    /// Everything a server does.
+    /// All actions of a server.
     #[default]
     Server,
-    /// Only watching.
+    /// Reading only.
     ReadOnly,
-    /// The one import of this process: it can be stopped, and that is all.
+    /// The only import of this process. It can only be stopped.
     OneImport,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct Binding {
     keys: &'static [Key],
     pub(crate) action: Action,
     contexts: u16,
-    /// One or two words for the footer; empty: not shown there.
+    /// One or two words for the footer, or empty to leave it out.
     pub(crate) label: &'static str,
     /// A sentence for the help.
     pub(crate) help: &'static str,
@@ -135,7 +135,7 @@ const SCROLLS: u16 = SCREENS | TEXTS;
 const TEXTS: u16 = C::Text as u16 | C::Help as u16;
 const ALL: u16 = 2047;
 
-/// Every key, the most needed first: the footer shows as many as fit.
+/// Every key, the most used first: the footer shows as many as fit.
 pub(crate) const TABLE: &[Binding] = &[
     act(&[key('y')], Action::Yes, C::Confirm as u16, "yes", "do it"),
     line(&[key('n'), code(KeyCode::Esc), key('q')], Action::Close, C::Confirm as u16, "no", "leave it"),
@@ -330,7 +330,7 @@ fn name((code, control): Key, symbols: Symbols) -> String {
     if control { format!("ctrl-{word}") } else { word }
 }
 
-/// The action of a key that was pressed in this context, as far as `reach` has it.
+/// The action of a key in this context, if `reach` allows it.
 pub(crate) fn action(context: Context, event: KeyEvent, reach: Reach) -> Option<Action> {
     let control = event.modifiers.contains(KeyModifiers::CONTROL);
     if event.modifiers.contains(KeyModifiers::ALT) {
@@ -350,7 +350,7 @@ pub(crate) fn footer(context: Context, reach: Reach) -> impl Iterator<Item = &'s
     TABLE.iter().filter(move |line| line.is_for(context) && !line.label.is_empty() && line.may(reach))
 }
 
-/// The lines of the help: headings and keys with what they do, each where it is of use first.
+/// The lines of the help: headings, and each key with its action under the first context that has it.
 pub(crate) fn help(reach: Reach, symbols: Symbols) -> Vec<(String, &'static str)> {
     const GROUPS: [(&str, u16); 5] = [
         ("everywhere", SCREENS),

@@ -1,5 +1,5 @@
-//! Sizes: which panes and columns there is room for, by importance. Borders go before content; nothing is
-//! refused. All arithmetic saturates: a size is never trusted.
+//! Chooses the panes and columns that fit, by importance. Borders are dropped before content, and every size
+//! works. All arithmetic saturates, because a size may be anything.
 
 use ratatui::layout::{Constraint, Layout, Rect};
 
@@ -74,7 +74,7 @@ impl Column {
         matches!(self, Self::Pieces | Self::Rows | Self::Bytes | Self::Failures | Self::Age | Self::Left)
     }
 
-    /// The least cells it is of use with.
+    /// Its smallest useful width.
     fn least(self) -> u16 {
         match self {
             Self::Status => 7,
@@ -91,7 +91,7 @@ impl Column {
         }
     }
 
-    /// The cells it can use where there is room.
+    /// Its largest useful width.
     fn most(self) -> u16 {
         match self {
             Self::Status => 12,
@@ -100,7 +100,7 @@ impl Column {
             Self::Left => 12,
             Self::Application => 18,
             Self::Pieces => 15,
-            // What is left.
+            // The remaining width.
             Self::Source => u16::MAX,
             Self::Rows | Self::Id | Self::Bytes | Self::Age => self.least(),
         }
@@ -115,7 +115,7 @@ pub(crate) fn columns(width: u16) -> Vec<(Column, u16)> {
         let gap = u16::from(!chosen.is_empty());
         let cost = column.least() + gap;
         if used + cost > width {
-            // A source that is cut short still says more than none.
+            // A source that is cut is better than none.
             if column == Column::Source && width.saturating_sub(used) >= 4 {
                 chosen.push(column);
                 used = width;
@@ -141,7 +141,7 @@ pub(crate) fn columns(width: u16) -> Vec<(Column, u16)> {
             *cells = (*cells).min(width.saturating_sub(others));
         });
     }
-    // The source first gets enough to be told apart, then the others their fill, then the source the rest.
+    // The source first gets enough to be recognised, then the others their full width, then the source the rest.
     let mut grow = |column: Column, most: u16, room: &mut u16| {
         if let Some((_, width)) = widths.iter_mut().find(|(known, _)| *known == column) {
             let more = most.saturating_sub(*width).min(*room);
@@ -292,7 +292,7 @@ fn has_two_columns(body: Rect) -> bool {
     body.width >= TWO_COLUMNS_FROM.0 && body.height >= TWO_COLUMNS_FROM.1
 }
 
-/// Lays a job's screen out. The pane with the focus is always there; `rows` tells how many rows of content each
+/// Lays a job's screen out. The focused pane is always visible; `rows` gives the rows of content that each
 /// pane has.
 pub(crate) fn detail(body: Rect, focus: Pane, borders: bool, rows: impl Fn(Pane) -> u16) -> Detail {
     let summary = match body.height {

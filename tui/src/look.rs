@@ -1,8 +1,8 @@
 //! What the dashboard looks like: colours that read on black and on white, symbols with an ASCII form.
 //!
-//! Nobody asks the terminal what its background is, for many do not answer and most say nothing by themselves. So
-//! every colour must read on both, and what has none is drawn in the terminal's own. Colour is never the only
-//! carrier: every state has a symbol and a word too.
+//! The terminal's background is unknown, because many terminals do not answer when asked. So every colour must be
+//! readable on black and on white, and plain text uses the terminal's own colour. Colour is never the only sign:
+//! every state also has a symbol and a word.
 
 use ratatui::style::{Color, Modifier, Style};
 
@@ -30,7 +30,7 @@ pub enum Symbols {
 
 impl Palette {
     /// The palette for an environment: none when NO_COLOR is present and not empty or TERM is `dumb`, many when
-    /// COLORTERM is set or TERM tells of 256 colours, else 16.
+    /// COLORTERM is set or TERM names 256 colours, else 16.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let terminal = set("TERM").unwrap_or_default();
@@ -119,7 +119,7 @@ impl Symbols {
     }
 }
 
-/// What a text is, not how it looks.
+/// The role of a text, which decides how it looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Plain,

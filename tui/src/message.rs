@@ -1,4 +1,4 @@
-//! The dashboard's boundary: what it is told and what it asks for. Nothing else goes in or out.
+//! The dashboard's interface: messages go in, effects come out. There is no other way in or out.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,79 +9,79 @@ use pinport_model::{
 };
 use ratatui::crossterm::event::KeyEvent;
 
-/// Something the dashboard is told. The clock is a message too, so tests decide what time it is.
+/// Input of the dashboard. The clock is a message too, so that tests control the time.
 #[derive(Debug, Clone)]
 pub enum Message {
     /// The server's jobs at one moment.
     Sample(Box<Sample>),
-    /// One job, whole: the answer to [`Effect::RequestDetail`].
+    /// All details of one job: the answer to [`Effect::RequestDetail`].
     Detail(Box<JobDetail>),
     /// Failed records: the answer to [`Effect::RequestFailures`].
     Failures(FailuresPage),
-    /// How the connection to the server stands.
+    /// The state of the connection to the server.
     Connection(Connection),
     /// A key.
     Key(KeyEvent),
-    /// Text that was pasted.
+    /// Pasted text.
     Paste(String),
-    /// The terminal has this size now.
+    /// The terminal has a new size.
     Resize {
         /// Columns.
         width: u16,
         /// Rows.
         height: u16,
     },
-    /// It is this late.
+    /// The current time.
     Tick(Timestamp),
-    /// An effect was carried out, or was not.
+    /// An effect was carried out, or it failed.
     EffectDone {
-        /// What to tell the operator, as one sentence.
+        /// One sentence for the operator.
         text: String,
         /// Whether it worked.
         worked: bool,
     },
-    /// The import that [`Effect::CreateImport`] wanted has been made, besides its [`Message::EffectDone`]: it
-    /// becomes the selected one.
+    /// The import of [`Effect::CreateImport`] was created; it becomes the selected job. Comes in addition to
+    /// [`Message::EffectDone`].
     Created(JobId),
-    /// Leave, as SIGTERM asks.
+    /// Quit, because of SIGTERM.
     Quit,
 }
 
-/// How the connection to the server stands.
+/// The state of the connection to the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Connection {
-    /// The first attempt is under way.
+    /// The first attempt is running.
     #[default]
     Connecting,
     /// Samples arrive.
     Connected,
-    /// The job runs in this process: there is no connection that could be lost.
+    /// The job runs in this process, without a connection.
     InProcess,
-    /// It is lost.
+    /// The connection is lost.
     Disconnected {
         /// Why.
         reason: String,
-        /// When it is tried again.
+        /// When the next attempt is.
         retry_in: Duration,
     },
 }
 
-/// Which failed records of a job are wanted.
+/// A request for failed records of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailuresQuery {
     /// The job.
     pub job: JobId,
-    /// Of this kind only: the code and the member as [`Failure::class_member`] names it.
+    /// Only this kind: the code and the member as [`Failure::class_member`] names it.
     pub class: Option<(FailureCode, Option<String>)>,
-    /// Only those whose line of text has this in it, upper and lower case being the same.
+    /// Only records whose line of text contains this, ignoring case.
     pub search: String,
 }
 
 impl FailuresQuery {
-    /// At most this many records are answered.
+    /// The most records in an answer.
     pub const LIMIT: usize = 1000;
 
-    /// Whether `failure` is wanted: the one rule for whoever answers and for what is at hand already.
+    /// Whether `failure` matches. Both the answer and the records that are already here use this rule.
     pub fn matches(&self, failure: &Failure) -> bool {
         if let Some((code, member)) = &self.class
             && (failure.code != *code || failure.class_member() != member.as_deref())
@@ -95,9 +95,9 @@ impl FailuresQuery {
 /// Failed records in source order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailuresPage {
-    /// What was asked.
+    /// The request.
     pub query: FailuresQuery,
-    /// The first of them, at most [`FailuresQuery::LIMIT`].
+    /// The first records, at most [`FailuresQuery::LIMIT`].
     pub entries: Vec<Failure>,
     /// Whether there are more.
     pub more: bool,
@@ -106,11 +106,11 @@ pub struct FailuresPage {
 /// An import that the form describes; every member has been checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportRequest {
-    /// Where the objects are.
+    /// The location of the objects.
     pub source: SourceLocation,
     /// The source as it was typed.
     pub source_text: String,
-    /// What they hold.
+    /// Their format.
     pub format: Format,
     /// Name of the application.
     pub application: String,
@@ -118,15 +118,15 @@ pub struct ImportRequest {
     pub segment_name: Option<String>,
     /// Whether endpoints are registered.
     pub register_endpoints: bool,
-    /// Failed records before the job is given up.
+    /// How many records may fail before the job fails.
     pub max_failures: Option<FailureBudget>,
 }
 
-/// Something the dashboard wants done. Each but `Copy`, `Quit` and the requests is answered by
-/// [`Message::EffectDone`].
+/// Work that the dashboard requests. [`Message::EffectDone`] answers each but `Copy`, `Quit` and the
+/// requests for data.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Send [`Message::Detail`] of this job; asked about once a second while the job is open.
+    /// Send [`Message::Detail`] of this job. Requested about once a second while the job is open.
     RequestDetail(JobId),
     /// Send [`Message::Failures`].
     RequestFailures(FailuresQuery),
@@ -134,7 +134,7 @@ pub enum Effect {
     Cancel(JobId),
     /// Pause the job.
     Pause(JobId),
-    /// Let a paused job go on.
+    /// Resume a paused job.
     Resume(JobId),
     /// Write every failed record of the job to a new file, as NDJSON.
     SaveFailures {
@@ -152,8 +152,8 @@ pub enum Effect {
     },
     /// Create an import job.
     CreateImport(ImportRequest),
-    /// Put this into the terminal's clipboard; [`crate::run()`] does it.
+    /// Copy this to the terminal's clipboard; [`crate::run()`] does it.
     Copy(String),
-    /// Leave; [`crate::run()`] does it.
+    /// Quit; [`crate::run()`] does it.
     Quit,
 }

@@ -1,7 +1,7 @@
-//! Numbers, spans of time and foreign text as the dashboard writes them.
+//! Formats numbers, durations and untrusted text.
 //!
-//! Every string that came from data passes [`clip`] or [`clip_left`] before it is drawn: they escape what could
-//! steer a terminal and cut by display width, reading no more of the text than fits.
+//! Every string from data passes [`clip`] or [`clip_left`] before it is drawn. They escape control characters
+//! and cut by display width, and read no more of the text than fits.
 
 use std::fmt::Write as _;
 
@@ -10,12 +10,12 @@ use unicode_width::UnicodeWidthChar;
 
 use crate::look::Symbols;
 
-/// Combining marks behind one character that are shown; more only overdraw the lines around.
+/// The most combining marks shown on one character; more would overdraw other lines.
 const MAX_MARKS: usize = 2;
 
 /// `text` escaped and cut to `width` cells, with a mark where it was cut.
 pub(crate) fn clip(text: &str, width: usize, symbols: Symbols) -> String {
-    // A cell takes at most a character and its marks; what is hidden is not searched for more.
+    // A cell holds at most one character with its marks, so the rest need not be read.
     let most = width.saturating_mul(MAX_MARKS + 1).saturating_add(1);
     let prefix = text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end]);
     let text = harmless(prefix, symbols);
@@ -45,7 +45,7 @@ pub(crate) fn clip(text: &str, width: usize, symbols: Symbols) -> String {
     cut
 }
 
-/// `text` escaped and cut to its last `width` cells: what tells objects of one folder apart is the end.
+/// `text` escaped and cut to its last `width` cells: names of objects in one folder differ at the end.
 pub(crate) fn clip_left(text: &str, width: usize, symbols: Symbols) -> String {
     let most = width.saturating_mul(MAX_MARKS + 1).saturating_add(1);
     let start = text.char_indices().rev().nth(most).map_or(0, |(start, _)| start);
@@ -68,7 +68,7 @@ pub(crate) fn clip_left(text: &str, width: usize, symbols: Symbols) -> String {
     format!("{}{}", symbols.ellipsis(), clip(tail, keep, symbols))
 }
 
-/// `text` without anything that could move, hide or reorder what stands around it.
+/// `text` without characters that could move, hide or reorder other text.
 pub(crate) fn harmless(text: &str, symbols: Symbols) -> String {
     let escaped = escape_controls(text);
     let shown = |character: char| match character {
@@ -79,7 +79,7 @@ pub(crate) fn harmless(text: &str, symbols: Symbols) -> String {
     escaped.chars().filter_map(shown).collect()
 }
 
-/// Selectors of another shape, which `escape_controls` leaves alone: terminals disagree about their width.
+/// Variation selectors, which `escape_controls` keeps: terminals disagree about their width.
 fn is_selector(character: char) -> bool {
     matches!(character, '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}')
 }
@@ -89,7 +89,7 @@ pub(crate) fn width(text: &str) -> usize {
     text.chars().map(|character| character.width().unwrap_or(0)).sum()
 }
 
-/// A number with thousands apart.
+/// A number with thousands separators.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -127,13 +127,13 @@ pub(crate) fn bytes(number: u64) -> String {
     scaled(number as f64, 1024.0, &[" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"])
 }
 
-/// Megabytes a second, without the unit: columns and axes name it.
+/// Megabytes a second, without the unit, which columns and axes name.
 pub(crate) fn megabytes(rate: f64) -> String {
     let megabytes = rate.max(0.0) / 1e6;
     if megabytes >= 99.95 { count(megabytes.round() as u64) } else { format!("{megabytes:.1}") }
 }
 
-/// A span of time in at most six cells: `0s`, `59s`, `3m04s`, `2h05m`, `3d04h`, `400d`.
+/// A duration in at most six cells: `0s`, `59s`, `3m04s`, `2h05m`, `3d04h`, `400d`.
 pub(crate) fn span(millis: i64) -> String {
     let seconds = millis.max(0) / 1000;
     match seconds {
@@ -145,13 +145,13 @@ pub(crate) fn span(millis: i64) -> String {
     }
 }
 
-/// A share in percent: `100%` only when it is all.
+/// A share in percent; `100%` only if it is all.
 pub(crate) fn percent(share: f64) -> String {
     let percent = if share.is_nan() { 0.0 } else { (share * 100.0).clamp(0.0, 100.0) };
     format!("{}%", if percent < 100.0 { percent.floor() } else { percent })
 }
 
-/// A share that is mostly small, in percent.
+/// A small share in percent.
 pub(crate) fn small_percent(share: f64) -> String {
     match share * 100.0 {
         percent if percent > 0.0 && percent < 0.01 => "under 0.01%".into(),
@@ -160,7 +160,7 @@ pub(crate) fn small_percent(share: f64) -> String {
     }
 }
 
-/// The end of a name without what all names of its kind end in: `part-0001` of `x/part-0001.json.gz`.
+/// The end of a name without the suffix of its format: `part-0001` of `x/part-0001.json.gz`.
 pub(crate) fn stem(name: &str) -> &str {
     const ENDINGS: [&str; 8] = [".gz", ".zst", ".bz2", ".xz", ".json", ".jsonl", ".ndjson", ".csv"];
     let mut stem = name;

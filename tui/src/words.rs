@@ -128,7 +128,7 @@ pub(crate) fn example(class: &FailureClass) -> (&str, &str) {
     (message, place)
 }
 
-/// `OBJECT line 7 column 3` and what stands behind it. A name may have a line in it too: the first one that a
+/// `OBJECT line 7 column 3` and the text after it. A name may have a line in it too: the first one that a
 /// number and a colon follow is meant.
 fn example_parts(example: &str) -> Option<(&str, &str)> {
     example.match_indices(" line ").find_map(|(at, word)| {

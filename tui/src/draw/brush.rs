@@ -1,4 +1,4 @@
-//! Puts text and bars into a frame: the only place that writes cells, and it clips everything to its area.
+//! Puts text and bars into a frame: only this file writes cells, and it clips to the area.
 
 use ratatui::{
     buffer::Buffer,
@@ -12,7 +12,7 @@ use crate::{
     text::{clip, width},
 };
 
-/// A buffer and how things look.
+/// A buffer with the look to draw in.
 pub(crate) struct Brush<'a> {
     buffer: &'a mut Buffer,
     pub(crate) look: Look,
@@ -27,13 +27,13 @@ pub(crate) fn row(area: Rect, index: usize) -> Rect {
     Rect { y: area.y.saturating_add(index), height: 1, ..area }
 }
 
-/// What is right of the first `cells` of an area.
+/// The part of an area to the right of its first `cells`.
 pub(crate) fn after(area: Rect, cells: usize) -> Rect {
     let cells = u16::try_from(cells).unwrap_or(u16::MAX).min(area.width);
     Rect { x: area.x.saturating_add(cells), width: area.width - cells, ..area }
 }
 
-/// What is below the first `rows` of an area.
+/// The part of an area below its first `rows`.
 pub(crate) fn below(area: Rect, rows: usize) -> Rect {
     let rows = u16::try_from(rows).unwrap_or(u16::MAX).min(area.height);
     Rect { y: area.y.saturating_add(rows), height: area.height - rows, ..area }
@@ -44,7 +44,7 @@ impl<'a> Brush<'a> {
         Self { buffer, look }
     }
 
-    /// Writes text at the start of the area's first row; gives the cells it took.
+    /// Writes text at the start of the area's first row. Returns the cells it took.
     pub(crate) fn text(&mut self, area: Rect, text: &str, role: Role) -> usize {
         self.styled(area, text, self.look.style(role))
     }
@@ -65,7 +65,7 @@ impl<'a> Brush<'a> {
         self.text(after(area, usize::from(area.width) - cells), text, role);
     }
 
-    /// Writes parts one behind the other.
+    /// Writes parts one after the other.
     pub(crate) fn parts(&mut self, area: Rect, parts: &[(&str, Role)]) -> usize {
         let mut used = 0;
         for (text, role) in parts {
@@ -74,7 +74,7 @@ impl<'a> Brush<'a> {
         used
     }
 
-    /// Marks a row as selected: reversed, so that no colour has to be trusted.
+    /// Marks a row as selected. It is reversed, which works with every palette.
     pub(crate) fn select(&mut self, area: Rect) {
         let area = area.intersection(self.buffer.area);
         self.buffer.set_style(area, Style::new().add_modifier(Modifier::REVERSED));
@@ -103,7 +103,7 @@ impl<'a> Brush<'a> {
         let full = usize::from(area.height) * steps;
         for (column, value) in values.iter().enumerate().take(area.width.into()) {
             let share = if most > 0.0 { (value / most).clamp(0.0, 1.0) } else { 0.0 };
-            // Something is never drawn as nothing.
+            // A small value still shows.
             let filled = ((share * full as f64).round() as usize).max(usize::from(*value > 0.0));
             for line in 0..usize::from(area.height) {
                 let from_bottom = usize::from(area.height) - 1 - line;
@@ -127,7 +127,7 @@ impl<'a> Brush<'a> {
         }
     }
 
-    /// Frames an area, or puts only a title above it where borders cost too much; gives what is left inside.
+    /// Frames an area, or only writes a title above it where space is scarce. Returns the inner area.
     pub(crate) fn pane(&mut self, area: Rect, title: &str, focus: bool, borders: bool) -> Rect {
         let area = area.intersection(self.buffer.area);
         let role = if focus { Role::Key } else { Role::Title };
@@ -157,7 +157,7 @@ impl<'a> Brush<'a> {
             return self.pane(area, title, true, false);
         }
         let inner = self.pane(area, title, true, true);
-        // A cell of air at both sides.
+        // An empty cell on both sides.
         Rect { width: inner.width.saturating_sub(2), ..after(inner, 1) }
     }
 }

@@ -1,4 +1,4 @@
-//! What happened, the newest first.
+//! The list of events, newest first.
 
 use ratatui::layout::Rect;
 
@@ -27,7 +27,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, bor
     });
 }
 
-/// The last of them, beside the list of jobs.
+/// The newest events, beside the list of jobs.
 pub(super) fn latest(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: bool) {
     if area.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! Failed records: by reason, and one by one.
+//! Failed records, by reason and in a list.
 
 use pinport_model::{Failure, JobId, view::JobDetail};
 use ratatui::layout::Rect;
@@ -32,7 +32,7 @@ pub(super) fn classes(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
     }
     let read = view.job.progress.parsed.max(failed);
     let reasons = u16::try_from(classes.len() + 1).unwrap_or(u16::MAX);
-    // What is left below the reasons shows records of the selected one.
+    // The rows below the reasons list records of the selected reason.
     let sample = inner.height.saturating_sub(reasons);
     let sample = if inner.height >= WHOLE_FROM { sample.max(inner.height / 3) } else { 0 };
     let rows = Rect { height: inner.height - sample, ..inner };
@@ -51,7 +51,7 @@ pub(super) fn classes(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
     }
 }
 
-/// Of the reason that is selected, the records among the job's first failures: what Enter shows in full.
+/// The records of the selected reason among the job's first failures. Enter shows them in full.
 fn first_records(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) {
     let class = detail.class_row.checked_sub(1).and_then(|row| detail.classes().get(row).copied());
     let wanted = |failure: &&Failure| {
@@ -70,12 +70,12 @@ fn first_records(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area:
         line += 1;
     }
     if line == 0 {
-        // The job keeps its first 100 failures at hand; this reason came up later.
+        // The job keeps its first 100 failures; this reason first appeared later.
         brush.text(row(inner, 0), "none among the job's first failures: enter asks for them", Role::Dim);
     }
 }
 
-/// A failed record on one row: where, then what.
+/// A failed record in one row: its place, then the error.
 fn entry_row(brush: &mut Brush<'_>, at: Rect, entry: &Failure) {
     let place = format!(":{}", entry.line);
     let room = (usize::from(at.width) / 3).max(8).saturating_sub(width(&place));
@@ -138,9 +138,9 @@ pub(super) fn entries(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
     }
 }
 
-/// Everything about a failed record, a line for each thing.
+/// All details of a failed record, one a line.
 pub(crate) fn entry_text(entry: &Failure) -> String {
-    // A line break in a name must not look like one of ours.
+    // A line break in a name must not start a new line here.
     let clean = |text: &str| harmless(text, Symbols::Unicode);
     let mut text =
         format!("{}\nline {}, byte {}", clean(&entry.object), count(entry.line), count(entry.byte));

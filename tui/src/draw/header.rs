@@ -1,4 +1,4 @@
-//! The first row, which says whether the numbers below are true, and the last, which says what can be done.
+//! The first row (connection and age of the data) and the last row (keys).
 
 use ratatui::layout::Rect;
 
@@ -74,7 +74,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
     }
 }
 
-/// Where the operator is.
+/// The name of the current screen.
 fn title(dashboard: &Dashboard, arrow: &str) -> String {
     let mut title = String::from("pinport");
     for screen in &dashboard.screens {
@@ -91,7 +91,7 @@ fn title(dashboard: &Dashboard, arrow: &str) -> String {
     title
 }
 
-/// A notice while there is one, else the keys of this place.
+/// The notice if there is one, else the keys of the current screen.
 pub(super) fn footer(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
     let area = row(area, 0);
     if let Some((text, worked, _)) = &dashboard.notice

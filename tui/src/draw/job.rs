@@ -1,4 +1,4 @@
-//! One job: what it is and how far, then its panes.
+//! One job: its definition and progress, then its panes.
 
 use pinport_model::{JobId, JobStatus, view::JobView};
 use ratatui::layout::Rect;
@@ -44,11 +44,11 @@ fn rows(pane: Pane, dashboard: &Dashboard, detail: &Detail, width: u16) -> u16 {
     let rows = match pane {
         Pane::Pieces => {
             let total: u64 = detail.pieces.iter().fold(0, |sum, count| sum.saturating_add(*count));
-            // And the legend.
+            // One more for the legend.
             usize::try_from(total.div_ceil(u64::from(width.max(1)))).unwrap_or(usize::MAX).saturating_add(1)
         }
         Pane::Stages => detail.shares.len() + 1,
-        // Without a chart it is a sentence.
+        // Without a chart it is one sentence.
         Pane::Throughput if dashboard.meters.of(detail.job).is_none() => 1,
         Pane::Throughput => 8,
         Pane::Reasons | Pane::Objects | Pane::Definition => detail.rows(pane).max(1),
@@ -72,7 +72,7 @@ fn title(pane: Pane, detail: &Detail) -> String {
     }
 }
 
-/// What a job is and how it stands, the most important row first.
+/// The definition and progress of a job, the most important row first.
 fn summary(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, job: &JobView) {
     let progress = &job.progress;
     let symbols = brush.look.symbols;
@@ -105,7 +105,7 @@ fn summary(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, job: &JobVi
         line += 1;
     }
     if let Some(error) = &job.error {
-        // Why it failed is worth more than the figures.
+        // The cause of a failure comes before the figures.
         let room = usize::from(area.height).saturating_sub(line);
         let text = harmless(error, symbols);
         for text in wrap(&text, area.width.into(), room) {

@@ -1,5 +1,5 @@
-//! Draws the dashboard. It reads the state and writes a frame; it changes nothing, asks no clock and formats
-//! only rows that are seen.
+//! Draws the dashboard. Drawing reads the state and writes a frame. It changes nothing, reads no clock and
+//! formats only visible rows.
 
 mod brush;
 mod events;
@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl Dashboard {
-    /// Draws the dashboard as it stands.
+    /// Draws the current state.
     pub fn draw(&self, frame: &mut Frame<'_>) {
         let area = frame.area();
         if area.is_empty() {

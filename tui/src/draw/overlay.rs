@@ -1,4 +1,4 @@
-//! What lies over the screen: help, texts, questions, lines that are typed, the form.
+//! Overlays: help, texts, questions, text input and the form.
 
 use ratatui::layout::Rect;
 
@@ -52,7 +52,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, par
             ask(dashboard, brush, body_of(area, parts), "leave?", question);
         }
         Some(Overlay::Prompt { prompt, input }) => {
-            // It takes the footer's place, or the last row where there is no footer.
+            // It replaces the footer, or the last row if there is no footer.
             let at = row(area, usize::from(area.height.saturating_sub(1)));
             let blank = " ".repeat(at.width.into());
             brush.text(at, &blank, Role::Plain);
@@ -70,7 +70,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, par
     }
 }
 
-/// Overlays leave the footer to the keys.
+/// Overlays leave the footer visible, because it shows the keys.
 fn body_of(area: Rect, parts: Frame) -> Rect {
     Rect { height: area.height.saturating_sub(parts.footer.height), ..area }
 }
@@ -114,7 +114,7 @@ pub(crate) fn overlay_lines(dashboard: &Dashboard, size: (u16, u16)) -> usize {
         }
         _ => 0,
     };
-    // The last line need not go further than the bottom.
+    // Scrolling ends when the last line is at the bottom.
     lines.saturating_sub(usize::from(size.1.saturating_sub(4))) + 1
 }
 
@@ -148,7 +148,7 @@ fn ask(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, title: &str, qu
     let lines = wrap(&question, room, 12);
     let height = u16::try_from(lines.len() + 4).unwrap_or(u16::MAX);
     let inner = brush.overlay(middle(area, 70, height), title);
-    // Where there is no room for both, how to answer stays.
+    // Without room for both, the keys stay.
     let answers = row(inner, usize::from(inner.height.saturating_sub(1)));
     for (index, line) in lines.iter().enumerate().take(usize::from(inner.height.saturating_sub(1))) {
         brush.text(row(inner, index), line, Role::Plain);
@@ -161,10 +161,10 @@ fn ask(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, title: &str, qu
     }
 }
 
-/// A line that is typed, with its cursor in sight.
+/// A text input, scrolled so that its cursor is visible.
 fn line(brush: &mut Brush<'_>, area: Rect, input: &Input, active: bool) {
     let symbols = brush.look.symbols;
-    let (before, behind) = input.parts();
+    let (before, rest) = input.parts();
     if !active {
         brush.text(row(area, 0), input.text(), Role::Plain);
         return;
@@ -173,13 +173,11 @@ fn line(brush: &mut Brush<'_>, area: Rect, input: &Input, active: bool) {
     let before = clip_left(before, room, symbols);
     let used = brush.text(row(area, 0), &before, Role::Plain);
     let at = after(row(area, 0), used);
-    let under = behind
-        .chars()
-        .next()
-        .map_or_else(|| " ".into(), |character| harmless(&character.to_string(), symbols));
+    let under =
+        rest.chars().next().map_or_else(|| " ".into(), |character| harmless(&character.to_string(), symbols));
     let cells = brush.text(at, &under, Role::Plain);
     brush.select(Rect { width: at.width.min(u16::try_from(cells.max(1)).unwrap_or(1)), ..at });
-    let rest = behind.char_indices().nth(1).map_or("", |(index, _)| &behind[index..]);
+    let rest = rest.char_indices().nth(1).map_or("", |(index, _)| &rest[index..]);
     brush.text(
         after(at, cells),
         &clip(rest, usize::from(at.width).saturating_sub(cells), symbols),
@@ -189,7 +187,7 @@ fn line(brush: &mut Brush<'_>, area: Rect, input: &Input, active: bool) {
 
 fn draw_form(brush: &mut Brush<'_>, area: Rect, form: &Form) {
     let symbols = brush.look.symbols;
-    // A row for each field, and one for what is wrong or meant where there is room.
+    // One row for each field, and if there is room, one for its error or hint.
     let two = area.height >= 2 + 2 * Field::ALL.len() as u16;
     let per_field = if two { 2 } else { 1 };
     let height = 3 + per_field * Field::ALL.len() as u16;
@@ -257,7 +255,7 @@ fn value(brush: &mut Brush<'_>, area: Rect, form: &Form, field: Field, active: b
 fn note(brush: &mut Brush<'_>, area: Rect, field: Field, fault: Option<String>, active: bool) {
     match fault {
         Some(fault) => {
-            // What is wrong stands at the end, behind what was typed.
+            // The error stands at the end of the row, after the input.
             let cells = usize::from(area.width);
             let text = harmless(&fault, brush.look.symbols);
             let text = if width(&text) > cells { clip_left(&text, cells, brush.look.symbols) } else { text };

@@ -1,4 +1,4 @@
-//! All jobs: what the server does as a whole, and a row for each.
+//! All jobs: totals of the server, and a row for each job.
 
 use ratatui::layout::Rect;
 
@@ -37,7 +37,7 @@ fn is_filtered(dashboard: &Dashboard) -> bool {
     !dashboard.jobs.filter.is_empty() || dashboard.jobs.status != StatusFilter::All
 }
 
-/// What the table has no room for: the whole name, what was counted, and why the job failed.
+/// What does not fit into the table: the full name, the counters, and why the job failed.
 fn selected(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: bool, job: &JobView) {
     let symbols = brush.look.symbols;
     let separator = symbols.separator();
@@ -144,7 +144,7 @@ fn table(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
     }
 }
 
-/// A list without a row says why.
+/// An empty list says why it is empty.
 fn empty(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, filtered: bool) {
     let text = match (&dashboard.server, &dashboard.connection) {
         (None, Connection::Disconnected { .. }) => "no connection: no job is known",
@@ -178,7 +178,7 @@ fn job_row(
             Column::Application => _ = brush.text(at, &job.application_name, Role::Plain),
             Column::Source => {
                 let cells = usize::from(*cells);
-                // A job of many jobs' names: the end tells them apart, the endings do not.
+                // Names of jobs differ at the end, before the file suffix.
                 let fits = job.source.len() <= cells;
                 let name = if fits { &job.source } else { stem(&job.source) };
                 brush.text(at, &clip_left(name, cells, symbols), Role::Plain);
@@ -187,7 +187,7 @@ fn job_row(
                 let status = status_word(dashboard, job, symbols);
                 let word =
                     if usize::from(*cells) < 2 + width(status.word) { status.short } else { status.word };
-                // Where the failures have no column, they still leave a mark.
+                // Without a column for failures, a mark shows them.
                 let hidden =
                     progress.failed > 0 && !columns.iter().any(|(known, _)| *known == Column::Failures);
                 let mark = if hidden { "!" } else { "" };
@@ -251,7 +251,7 @@ pub(super) fn status_word(dashboard: &Dashboard, job: &JobView, symbols: Symbols
     }
 }
 
-/// The time left, or what stands in its place: a stall, or the time an ended job took.
+/// The time left; for a stalled job that it stalls, for an ended job the time it took.
 pub(super) fn left(dashboard: &Dashboard, job: &JobView, wide: bool) -> (String, Role) {
     let now = dashboard.server_now().as_millis();
     if job.progress.status.is_terminal() {

@@ -47,7 +47,7 @@ pub(super) fn draw(pane: Pane, dashboard: &Dashboard, detail: &Detail, brush: &m
     }
 }
 
-/// Records a second over a whole life, with the numbers of the axes; for what has ended with the averages.
+/// Records a second over the whole run, with numbers on the axes, and averages for a job that has ended.
 pub(super) fn chart(history: &History, average: Option<(f64, f64)>, brush: &mut Brush<'_>, area: Rect) {
     let rates = history.rates(area.width.into(), |point| point.records);
     if rates.is_empty() {
@@ -92,12 +92,12 @@ fn reasons(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect)
     }
 }
 
-/// A reason: how many, a bar of its share of all failures, its name, and its first record.
+/// A reason: its count, a bar of its share of all failures, its name, and its first record.
 pub(super) fn class_row(brush: &mut Brush<'_>, at: Rect, class: &FailureClass, failed: u64) {
     let mut used = reason_head(brush, at, class.count, class.count as f64 / failed as f64);
     used += brush.text(after(at, used), &words::class(class), Role::Plain);
     let (message, place) = words::example(class);
-    // Examples begin below each other where there is room.
+    // Align the examples if there is room.
     let start = (used + 2).max(usize::from(at.width).min(120) * 2 / 5);
     let rest = after(at, start);
     let wrote = start + brush.text(rest, message, Role::Dim);
@@ -107,7 +107,7 @@ pub(super) fn class_row(brush: &mut Brush<'_>, at: Rect, class: &FailureClass, f
     }
 }
 
-/// A count and a bar of a share; gives the cells they take.
+/// A count and a bar of a share. Returns the cells they take.
 pub(super) fn reason_head(brush: &mut Brush<'_>, at: Rect, number: u64, share: f64) -> usize {
     brush.right(Rect { width: at.width.min(6), ..at }, &short(number), Role::Bad);
     if at.width < 60 {
@@ -117,7 +117,7 @@ pub(super) fn reason_head(brush: &mut Brush<'_>, at: Rect, number: u64, share: f
     8 + usize::from(REASON_BAR)
 }
 
-/// One cell a piece where there is room, else one cell for several that follow each other.
+/// One cell for each piece if there is room, else one for several consecutive pieces.
 fn pieces(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) {
     let symbols = brush.look.symbols;
     let total: u64 = detail.pieces.iter().fold(0, |sum, count| sum.saturating_add(*count));
@@ -131,7 +131,7 @@ fn pieces(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) 
     let per_cell = total.div_ceil(cells.max(1)).max(1);
     let mut used = 0;
     let counted = PIECE_STATES.into_iter().zip(detail.pieces);
-    // Where the legend is cut, what failed is not.
+    // If the legend is cut, failures stay visible.
     let bad = |(state, _): &(PieceState, u64)| *state == PieceState::Failed;
     for (state, number) in counted.clone().filter(bad).chain(counted.filter(|state| !bad(state))) {
         if number > 0 {
@@ -155,17 +155,17 @@ fn pieces(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) 
     }
 }
 
-/// Walks runs of pieces, so many at a time.
+/// Walks runs of pieces, a fixed number of pieces at a time.
 struct Runs<'a> {
     runs: &'a [PieceRun],
-    /// Pieces of the first run that were passed.
+    /// Pieces of the first run that were already taken.
     passed: u64,
 }
 
-/// What a cell for several pieces shows.
+/// What one cell shows for several pieces.
 #[derive(Debug, PartialEq, Eq)]
 enum CellState {
-    /// All of them, or the one that matters most.
+    /// All have this state, or it is the most important one.
     All(PieceState),
     /// Some are done, the others wait.
     PartlyDone,
@@ -180,7 +180,7 @@ impl<'a> Runs<'a> {
         let mut seen = [false; 6];
         while pieces > 0 {
             let Some(run) = self.runs.first() else {
-                // Beyond what is known, pieces wait.
+                // Pieces that are not listed yet wait.
                 seen[PieceState::Waiting as usize] = true;
                 break;
             };
@@ -193,7 +193,7 @@ impl<'a> Runs<'a> {
                 self.passed = 0;
             }
         }
-        // A failure is never hidden, and work in progress is worth more than what is over.
+        // A failure always shows; work in progress comes before finished work.
         let order = [PieceState::Failed, PieceState::Committing, PieceState::Parsing, PieceState::Reading];
         if let Some(state) = order.into_iter().find(|state| seen[*state as usize]) {
             return CellState::All(state);
@@ -211,7 +211,7 @@ fn stages(detail: &Detail, brush: &mut Brush<'_>, area: Rect) {
     brush.text(row(area, 0), &sentence, Role::Title);
     let area = below(area, 1);
     if usize::from(area.height) < detail.shares.len() {
-        // All of them in one row say more than the first ones in full.
+        // One short row for all stages beats full rows for a few.
         let mut used = 0;
         for share in &detail.shares {
             let (name, busy) = (share.stage.as_str(), percent(share.busy));
@@ -267,13 +267,13 @@ fn objects(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect)
             let text = format!("{} read, {} failed", count(tally.read), count(tally.failed));
             (symbols.choose("✓", "+"), Role::Good, text)
         } else if tally.bytes > 0 {
-            // A compressed object has more bytes in it than it has.
+            // A compressed object decodes to more bytes than its size.
             let packed =
                 PACKED.iter().any(|ending| object.name.ends_with(ending)) || tally.bytes > object.size;
             let share = tally.bytes as f64 / object.size.max(1) as f64;
             let share = if packed { String::new() } else { format!("{}, ", percent(share)) };
             let text = format!("{share}{} read, {} failed", count(tally.read), count(tally.failed));
-            // Of a job that was given up or cancelled.
+            // The job failed or was cancelled.
             let (symbol, role) = if ended { ("■", Role::Dim) } else { ("▶", Role::Active) };
             (symbols.choose(symbol, ">"), role, text)
         } else {
@@ -290,7 +290,7 @@ fn objects(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect)
     }
 }
 
-/// How the names of compressed objects end.
+/// Suffixes of compressed objects.
 const PACKED: [&str; 4] = [".gz", ".zst", ".bz2", ".xz"];
 
 /// Rows of the definition, for scrolling.
@@ -324,7 +324,7 @@ fn definition(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Re
         ("completed", or_none(job.completed.map(|time| time.to_string()).as_deref())),
     ];
     let warnings = view.warnings.iter().map(|text| ("warning", text.clone(), Role::Warn));
-    // Warnings are news; the definition is not.
+    // Warnings come first: the definition is already known.
     let rows = warnings.chain(rows.into_iter().map(|(name, text)| (name, text, Role::Plain)));
     let total = definition_rows(view);
     let first = detail.row(Pane::Definition).min(total.saturating_sub(area.height.into()));
@@ -335,7 +335,7 @@ fn definition(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Re
     }
 }
 
-/// A list with one selected row: draws those that are seen.
+/// A list with one selected row. Draws only the visible rows.
 pub(super) fn list(
     brush: &mut Brush<'_>,
     area: Rect,

@@ -1,4 +1,4 @@
-//! Takes the terminal and gives it back: on return, on an error, and when a thread panics.
+//! Sets the terminal up and restores it on return, on errors and on panics.
 
 use std::{
     io::{self, Write},
@@ -32,11 +32,11 @@ impl Output {
     }
 }
 
-/// What a terminal that was taken needs to be given back.
+/// What is needed to restore the terminal.
 struct Taken {
     output: Output,
     thread: ThreadId,
-    /// Panics of other threads: their texts would tear the screen, so they wait.
+    /// Panic messages of other threads, printed later because they would damage the screen.
     kept: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ fn taken() -> MutexGuard<'static, Option<Taken>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Holds the terminal.
+/// Restores the terminal when dropped.
 pub(super) struct Guard(());
 
 impl Guard {
@@ -55,7 +55,7 @@ impl Guard {
         HOOK.call_once(install_hook);
         enable_raw_mode()?;
         *taken() = Some(Taken { output, thread: thread::current().id(), kept: Vec::new() });
-        // From here on dropping it gives everything back.
+        // From here on, dropping the guard restores everything.
         let guard = Self(());
         execute!(output.writer(), EnterAlternateScreen, EnableBracketedPaste, Hide)?;
         Ok(guard)
@@ -68,10 +68,10 @@ impl Drop for Guard {
     }
 }
 
-/// Gives the terminal back, once.
+/// Restores the terminal, once.
 fn give_back() {
     let Some(taken) = taken().take() else { return };
-    // There is nothing left to be done about a terminal that is gone.
+    // If the terminal is gone, there is nothing to restore.
     let _ = execute!(taken.output.writer(), DisableBracketedPaste, Show, LeaveAlternateScreen);
     let _ = disable_raw_mode();
     for text in taken.kept {

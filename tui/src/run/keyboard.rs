@@ -1,4 +1,4 @@
-//! The terminal's keys, and the end of a terminal that goes away.
+//! Reads keys, and notices when the terminal is gone.
 
 #![allow(unsafe_code, reason = "calls libc")]
 
@@ -32,7 +32,7 @@ impl Keyboard {
 }
 
 impl Input for Keyboard {
-    /// It is waited here and not by crossterm, which reads without end from a terminal that is gone.
+    /// Waits here, because crossterm loops forever when the terminal is gone.
     fn next(&mut self, wait: Duration) -> io::Result<Option<Event>> {
         is_there(self.fd(), Duration::ZERO)?;
         if event::poll(Duration::ZERO)? {
@@ -46,8 +46,8 @@ impl Input for Keyboard {
     }
 }
 
-/// Waits until there is something to read, a signal comes (a new size is one) or time is up; an error says that
-/// the other end is gone.
+/// Waits for input, a signal (such as a new size) or the end of `wait`. An error means that the terminal is
+/// gone.
 fn is_there(fd: RawFd, wait: Duration) -> io::Result<()> {
     let mut polled = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);

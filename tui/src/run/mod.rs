@@ -1,7 +1,7 @@
-//! Puts a dashboard on a terminal: reads keys and messages, draws when something changed and at most ten times a
-//! second, and gives the terminal back whatever happens.
+//! Runs a dashboard on a terminal: reads keys and messages, draws after changes at most ten times a second, and
+//! always restores the terminal.
 //!
-//! It never waits for whoever feeds it. The feeder must not wait either: it should send samples with `try_send`
+//! It never waits for the sender of messages. The sender must not wait either: it should send samples with `try_send`
 //! into a bounded channel and drop what does not fit, because a stopped terminal stops the dashboard's writes.
 
 mod guard;
@@ -30,15 +30,15 @@ use crate::{
 
 /// The least time between two frames.
 const FRAME: Duration = Duration::from_millis(100);
-/// Messages and keys that are taken in between two frames; what is left waits for the next.
+/// The most messages and keys handled between two frames; the rest wait.
 const MAX_AT_ONCE: usize = 4096;
 /// Terminals refuse longer clipboard texts.
 const MAX_COPY: usize = 64 << 10;
 
-/// Shows a dashboard until it is left; gives the summary to print afterwards.
+/// Runs a dashboard until the operator quits. Returns the summary to print afterwards.
 ///
-/// `effects` is called for everything but copying and leaving, and must not block: it should hand the effect to
-/// whoever carries it out.
+/// `effects` is called for everything but copying and quitting. It must not block: it should pass the
+/// effect on.
 pub fn run(
     options: Options,
     output: Output,
@@ -102,7 +102,7 @@ where
     loop {
         let mut wanted = dashboard.update(Message::Tick(Timestamp::now()));
         for _ in 0..MAX_AT_ONCE {
-            // A feeder that went away has nothing more to say; what it said stays on show.
+            // The sender is gone. Keep showing its last data.
             let Ok(message) = messages.try_recv() else { break };
             wanted.extend(dashboard.update(message));
         }

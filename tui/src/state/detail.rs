@@ -1,4 +1,4 @@
-//! The job that is open: its details, and how busy its stages were lately.
+//! The open job: its details, and how busy its stages were recently.
 
 use std::cmp::Reverse;
 
@@ -9,14 +9,14 @@ use pinport_model::{
 
 use crate::layout::Pane;
 
-/// Details closer together than this say too little about what happened between them.
+/// Details closer together than this are too close to compute how busy the stages were.
 const SHARES_EVERY_MS: u64 = 900;
-/// Below this no stage is what the job waits for.
+/// Below this no stage counts as the bottleneck.
 const BUSY_FROM: f64 = 0.5;
-/// From this fill on a queue says that the stage behind it is too slow.
+/// From this fill on, the stage after the queue is too slow.
 const FULL_FROM: f64 = 0.8;
 
-/// How busy a stage was lately.
+/// How busy a stage was recently.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct StageShare {
     pub(crate) stage: StageName,
@@ -39,7 +39,7 @@ struct Measured {
     busy_ms: Vec<(StageName, u64)>,
 }
 
-/// The job that is open.
+/// The open job.
 #[derive(Debug)]
 pub(crate) struct Detail {
     pub(crate) job: JobId,
@@ -112,7 +112,7 @@ impl Detail {
         let same_run = |before: &&Measured| {
             before.elapsed_ms <= now.elapsed_ms && before.busy_ms.len() == now.busy_ms.len()
         };
-        // An ended job is shown as a whole.
+        // An ended job shows its whole run.
         let before = self.before.as_ref().filter(same_run).filter(|_| !ended);
         let passed = now.elapsed_ms - before.map_or(0, |before| before.elapsed_ms);
         if passed < SHARES_EVERY_MS && before.is_some() {
@@ -139,10 +139,10 @@ impl Detail {
         self.before = Some(now);
     }
 
-    /// What holds the job up, as one sentence.
+    /// The job's bottleneck, as one sentence.
     pub(crate) fn bottleneck(&self) -> Option<String> {
         let busiest = self.shares.iter().max_by(|a, b| a.busy.total_cmp(&b.busy))?;
-        // The last full queue: behind it the stages have nothing to wait for.
+        // The last full queue: the stages after it keep up.
         let full = self.shares.iter().rev().find(|share| share.fill() >= FULL_FROM);
         let stage = match full {
             Some(full) if full.busy >= BUSY_FROM || busiest.busy < BUSY_FROM => full,

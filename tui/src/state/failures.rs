@@ -1,17 +1,17 @@
-//! The failed records of a job that are listed.
+//! The list of failed records of a job.
 
 use pinport_model::{Failure, Timestamp};
 
 use crate::message::{FailuresPage, FailuresQuery};
 
-/// How much of what was asked for is listed.
+/// How complete the list is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// Those among the job's first 100; the others are on their way.
+    /// Matches among the job's first 100 failures, until the answer arrives.
     First,
     /// All.
     All,
-    /// As many as are answered; there are more.
+    /// The most that an answer holds; there are more.
     Most,
 }
 
@@ -32,7 +32,7 @@ impl Failures {
         list
     }
 
-    /// Until an answer comes, the job's first failures stand in.
+    /// Shows matches among the job's first failures until an answer arrives.
     pub(crate) fn take_first(&mut self, first: &[Failure]) {
         if self.extent == Extent::First {
             self.entries = first.iter().filter(|failure| self.query.matches(failure)).cloned().collect();
@@ -40,7 +40,7 @@ impl Failures {
         }
     }
 
-    /// Takes an answer, if it is to what was asked last.
+    /// Takes an answer if it belongs to the last request.
     pub(crate) fn take(&mut self, page: FailuresPage) -> bool {
         if page.query != self.query {
             return false;
@@ -51,7 +51,7 @@ impl Failures {
         true
     }
 
-    /// Shows at once what a search that is being typed leaves of the first failures.
+    /// Filters the first failures while a search is typed.
     pub(crate) fn search(&mut self, text: String, first: &[Failure]) {
         self.query.search = text;
         self.extent = Extent::First;

@@ -1,4 +1,4 @@
-//! The form of a new import: checked as it is typed, and submitted only when every field is right.
+//! The form of a new import. Fields are checked during input; it submits only if all are valid.
 
 use pinport_model::{Format, SourceLocation, job::FailureBudget};
 
@@ -43,18 +43,18 @@ impl Field {
     }
 }
 
-/// The form as it stands.
+/// The content of the form.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Form {
     pub(crate) field: Field,
     pub(crate) source: Input,
-    /// None: by the name of the source.
+    /// None: derived from the name of the source.
     pub(crate) format: Option<Format>,
     pub(crate) application: Input,
     pub(crate) segment: Input,
     pub(crate) register: bool,
     pub(crate) max_failures: Input,
-    /// Whether it was tried to submit: empty fields are complained about only then.
+    /// Whether the operator tried to submit. Empty fields are errors only after that.
     pub(crate) tried: bool,
 }
 
@@ -72,7 +72,7 @@ impl Form {
         }
     }
 
-    /// The line that is being typed, if the field is one.
+    /// The text input of the field, if it has one.
     pub(crate) fn input(&mut self) -> Option<&mut Input> {
         match self.field {
             Field::Source => Some(&mut self.source),
@@ -83,14 +83,14 @@ impl Form {
         }
     }
 
-    /// Another field, by this many steps.
+    /// Moves to another field by this many steps.
     pub(crate) fn step(&mut self, forward: bool) {
         let at = Field::ALL.iter().position(|field| *field == self.field).unwrap_or(0);
         let fields = Field::ALL.len();
         self.field = Field::ALL[(at + if forward { 1 } else { fields - 1 }) % fields];
     }
 
-    /// Changes a field that is no line of text.
+    /// Changes a field that is not a text input.
     pub(crate) fn toggle(&mut self) {
         match self.field {
             Field::Format => {
@@ -104,7 +104,7 @@ impl Form {
         }
     }
 
-    /// The format that was chosen, or the one that the source's name tells.
+    /// The chosen format, or the one of the source's suffix.
     pub(crate) fn effective_format(&self) -> Option<Format> {
         self.format.or_else(|| {
             let name = self.source.text().to_ascii_lowercase();
@@ -118,7 +118,7 @@ impl Form {
         })
     }
 
-    /// What is wrong with a field, if something is.
+    /// The error of a field, or an empty text.
     pub(crate) fn fault(&self, field: Field) -> Option<String> {
         match field {
             Field::Source => self.source_location().err(),
@@ -134,7 +134,7 @@ impl Form {
         }
     }
 
-    /// The fault to show: that of an empty field only once it was tried to submit.
+    /// The error to show. Empty fields have one only after an attempt to submit.
     pub(crate) fn shown_fault(&self, field: Field) -> Option<String> {
         let untouched = match field {
             Field::Source => self.source.text().is_empty(),
@@ -153,7 +153,7 @@ impl Form {
         }
     }
 
-    /// The import, if every field is right; else the first that is not gets the cursor.
+    /// The import if every field is valid. Otherwise the cursor moves to the first invalid field.
     pub(crate) fn submit(&mut self) -> Option<ImportRequest> {
         self.tried = true;
         if let Some(field) = Field::ALL.into_iter().find(|field| self.fault(*field).is_some()) {

@@ -23,7 +23,7 @@ impl Input {
         &self.text
     }
 
-    /// The text before and behind the cursor.
+    /// The text before and after the cursor.
     pub(crate) fn parts(&self) -> (&str, &str) {
         self.text.split_at(self.cursor)
     }
@@ -117,8 +117,8 @@ mod tests {
                     KeyCode::Delete, KeyCode::Char('ü'), KeyCode::Char('日'), KeyCode::Char(' '),
                 ][key as usize];
                 press(&mut input, code);
-                let (before, behind) = input.parts();
-                prop_assert_eq!(format!("{before}{behind}"), input.text());
+                let (before, after) = input.parts();
+                prop_assert_eq!(format!("{before}{after}"), input.text());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How fast jobs are: computed from the server's counters over the time that passed on the server's clock.
+//! Rates of jobs, computed from the server's counters and the server's clock.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -8,13 +8,13 @@ use pinport_model::{
     view::{JobView, Sample},
 };
 
-/// The span that the current rate is of.
+/// The window of the current rate.
 const RATE_MS: i64 = 5_000;
-/// The span that an estimate of the time left is of.
+/// The window of the estimate of the time left.
 const ESTIMATE_MS: i64 = 20_000;
-/// Samples that are kept for both, however fast they come.
+/// The most samples kept for both, however fast they come.
 const MAX_RECENT: usize = 256;
-/// Jobs whose histories are kept. A server runs far fewer at a time; those that ended are dropped beyond it.
+/// The most jobs whose histories are kept. Beyond it, ended jobs are dropped; a server runs far fewer at a time.
 const MAX_METERS: usize = 4096;
 
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub(crate) struct Meter {
     recent: VecDeque<Recent>,
     /// When a counter moved last, by the server's clock.
     moved: i64,
-    /// The end has been recorded: what comes behind it is not of its life.
+    /// Whether the job's end is recorded. Later samples do not count.
     ended: bool,
 }
 
@@ -44,7 +44,7 @@ impl Meter {
             return;
         }
         self.ended = progress.status.is_terminal();
-        // It may have ended a while before the sample that says so.
+        // The job may have ended some time before this sample.
         let time = job.completed.filter(|completed| self.ended && *completed < time).unwrap_or(time);
         let failed = progress.failed;
         self.history.push(HistoryPoint { time, records: progress.parsed, bytes: progress.bytes, failed });
@@ -79,12 +79,12 @@ impl Meter {
         (seconds > 0.0).then(|| counter(last).saturating_sub(counter(first)) as f64 / seconds)
     }
 
-    /// Records a second, now.
+    /// Current records a second.
     pub(crate) fn records(&self) -> Option<f64> {
         self.over(RATE_MS, |point| point.records)
     }
 
-    /// Decoded bytes a second, now.
+    /// Current decoded bytes a second.
     pub(crate) fn bytes(&self) -> Option<f64> {
         self.over(RATE_MS, |point| point.bytes)
     }
@@ -123,7 +123,7 @@ pub(crate) struct Meters {
 }
 
 impl Meters {
-    /// Takes a sample in.
+    /// Adds a sample.
     pub(crate) fn record(&mut self, sample: &Sample) {
         let mut rate = (0.0, 0.0);
         for job in &sample.jobs {
@@ -161,7 +161,7 @@ impl Meters {
         }
     }
 
-    /// The server kept a longer history than was seen from here.
+    /// Takes the server's history, which may be longer than ours.
     pub(crate) fn adopt(&mut self, job: JobId, points: &[HistoryPoint]) {
         let history = History::from_points(points);
         let Some(oldest) = history.oldest() else { return };
@@ -170,7 +170,7 @@ impl Meters {
             let newest = meter.history.newest().copied();
             meter.history = history;
             if let Some(newest) = newest {
-                // The history ignores it if it is not behind the others.
+                // The history ignores it unless it is the newest.
                 meter.history.push(newest);
             }
         }

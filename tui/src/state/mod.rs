@@ -1,7 +1,7 @@
-//! The dashboard's state: what it was told, and where the operator is in it.
+//! The dashboard's state: the data it received, and the open screens.
 //!
-//! [`Dashboard::update`] is the only writer and knows nothing of drawing; drawing only reads. No clock is read
-//! and nothing is done here: time comes in as a message, work goes out as an effect.
+//! [`Dashboard::update`] is the only writer and does not draw; drawing only reads. This module reads no clock and
+//! does no work: time comes in as a message, work goes out as an effect.
 
 mod act;
 pub(crate) mod detail;
@@ -34,27 +34,27 @@ const NOTICE_MS: i64 = 10_000;
 pub(crate) const STALE_MS: i64 = 5_000;
 /// A running job whose counters did not move for this long is called stalled.
 const STALLED_MS: i64 = 10_000;
-/// How often failed records are asked for anew while their job runs.
+/// How often failed records are requested again while their job runs.
 const FAILURES_EVERY_MS: i64 = 5_000;
 
-/// What the dashboard is started with.
+/// Options of the dashboard.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The server as the header names it; empty for a job of this process.
+    /// The server's name in the header; empty for a job of this process.
     pub server: String,
     /// Colours and symbols.
     pub look: Look,
-    /// Whether everything that acts on the server is off.
+    /// Whether all actions on the server are disabled.
     pub read_only: bool,
-    /// Whether there is no server, only the one import of this process: leaving asks what becomes of it.
+    /// Whether the only job is an import in this process. Quitting then asks what to do with it.
     pub one_import: bool,
-    /// The job that is open at the start.
+    /// The job to open first.
     pub open: Option<JobId>,
-    /// The filter at the start.
+    /// The initial filter.
     pub filter: String,
 }
 
-/// A screen; the last of them is shown.
+/// A screen. The last one on the stack is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Screen {
     Overview,
@@ -64,7 +64,7 @@ pub(crate) enum Screen {
     Events,
 }
 
-/// What lies over the screen.
+/// An overlay over the screen.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Overlay {
     Help {
@@ -79,7 +79,7 @@ pub(crate) enum Overlay {
         effect: Effect,
         question: String,
     },
-    /// The import of this process runs, and the dashboard is to be left.
+    /// Asks what to do with the running import of this process before quitting.
     Leave {
         job: JobId,
     },
@@ -90,7 +90,7 @@ pub(crate) enum Overlay {
     Form(Box<Form>),
 }
 
-/// What a line is asked for.
+/// The purpose of a text input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Prompt {
     Filter,
@@ -100,7 +100,7 @@ pub(crate) enum Prompt {
     SaveRejects(JobId),
 }
 
-/// Something that happened, and whether it is bad news.
+/// An event, and whether it is bad news.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) time: Timestamp,
@@ -109,7 +109,7 @@ pub(crate) struct Event {
     pub(crate) worked: bool,
 }
 
-/// What the last sample said besides its jobs.
+/// The last sample without its jobs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Server {
     pub(crate) time: Timestamp,
@@ -124,7 +124,7 @@ pub struct Dashboard {
     pub(crate) options: Options,
     pub(crate) now: Timestamp,
     pub(crate) connection: Connection,
-    /// When the connection is tried again.
+    /// When the next attempt to connect is.
     pub(crate) retry_at: Timestamp,
     pub(crate) server: Option<Server>,
     /// When the newest sample came, by our clock.
@@ -140,7 +140,7 @@ pub struct Dashboard {
     pub(crate) screens: Vec<Screen>,
     pub(crate) overlay: Option<Overlay>,
     pub(crate) notice: Option<(String, bool, Timestamp)>,
-    /// While frozen: the newest sample, to be shown afterwards.
+    /// While frozen: the newest sample, to show afterwards.
     held: Option<Box<Sample>>,
     pub(crate) frozen: bool,
     size: (u16, u16),
@@ -149,7 +149,7 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// A dashboard that has been told nothing yet.
+    /// A dashboard without data.
     pub fn new(options: Options) -> Self {
         let mut jobs = Jobs::default();
         jobs.filter.clone_from(&options.filter);
@@ -184,7 +184,7 @@ impl Dashboard {
         dashboard
     }
 
-    /// Takes a message in and says what is to be done about it.
+    /// Handles a message and returns the effects to carry out.
     pub fn update(&mut self, message: Message) -> Vec<Effect> {
         let changed = match message {
             Message::Sample(sample) => {
@@ -286,7 +286,7 @@ impl Dashboard {
         {
             let text = "connected again".into();
             self.add_event(Event { time: self.server_now(), job: None, text, worked: true });
-            // A server that was started anew counts its samples from 1.
+            // A restarted server counts its samples from 1.
             self.sequence = None;
         }
         self.connection = connection;
@@ -306,7 +306,7 @@ impl Dashboard {
         true
     }
 
-    /// Asks for what the open screens need.
+    /// Requests the data that the open screens need.
     fn ask_again(&mut self) {
         if self.frozen || matches!(self.connection, Connection::Disconnected { .. }) {
             return;
@@ -329,7 +329,7 @@ impl Dashboard {
     }
 
     fn take_key(&mut self, key: KeyEvent) -> bool {
-        // A release would double every key where terminals report it.
+        // Some terminals also report releases, which would double every key.
         if key.kind == KeyEventKind::Release {
             return false;
         }
@@ -371,7 +371,7 @@ impl Dashboard {
         }
     }
 
-    /// What keys may do.
+    /// The actions that are available.
     pub(crate) fn reach(&self) -> Reach {
         match (self.options.one_import, self.options.read_only) {
             (true, _) => Reach::OneImport,
@@ -384,7 +384,7 @@ impl Dashboard {
         self.screens.last().copied().unwrap_or(Screen::Overview)
     }
 
-    /// The job that keys act on: the one that is open, else the one that is selected.
+    /// The job that keys act on: the open one, else the selected one.
     pub(crate) fn job(&self) -> Option<&JobView> {
         match self.screen() {
             Screen::Overview | Screen::Events => self.jobs.selected(),
@@ -392,14 +392,14 @@ impl Dashboard {
         }
     }
 
-    /// The newest that is known of a job.
+    /// The newest view of a job.
     pub(crate) fn view_of(&self, id: JobId) -> Option<&JobView> {
         let detail =
             self.detail.as_ref().filter(|detail| detail.job == id).and_then(|detail| detail.view.as_ref());
         self.jobs.find(id).or_else(|| detail.map(|view| &view.job))
     }
 
-    /// The time on the server's clock: its last sample's and what has passed here since.
+    /// The server's time: the time of its last sample plus the time since.
     pub(crate) fn server_now(&self) -> Timestamp {
         match self.server {
             Some(server) if self.frozen => server.time,
@@ -410,8 +410,8 @@ impl Dashboard {
         }
     }
 
-    /// How long a job that should run has not moved, if that is long. By the last sample: a server that says
-    /// nothing is stale, its jobs are not stalled.
+    /// How long a running job has made no progress, if that is long. Measured up to the last sample: a server
+    /// that sends nothing is stale, its jobs are not stalled.
     pub(crate) fn stalled_ms(&self, job: &JobView) -> Option<i64> {
         let running = job.progress.status == JobStatus::Processing && !job.paused;
         let still = self.meters.of(job.id)?.still_ms(self.server?.time.as_millis());
@@ -429,7 +429,7 @@ impl Dashboard {
     }
 
     fn add_event(&mut self, event: Event) {
-        // The newest is first; who reads further down keeps the line.
+        // The newest comes first. A reader who scrolled down stays at the same line.
         if self.event_row > 0 {
             self.event_row = (self.event_row + 1).min(MAX_EVENTS - 1);
         }
@@ -442,7 +442,7 @@ impl Dashboard {
         self.screens.push(Screen::Job(job));
     }
 
-    /// Holds the details of this job from now on.
+    /// Opens this job and keeps its details.
     fn watch(&mut self, job: JobId) {
         if self.detail.as_ref().is_none_or(|detail| detail.job != job) {
             self.detail = Some(Detail::new(job));

@@ -237,7 +237,7 @@ pub(crate) fn options(symbols: Symbols) -> Options {
     }
 }
 
-/// A dashboard that has watched a server for `seconds`.
+/// A dashboard after `seconds` of samples.
 pub(crate) fn watched(jobs: impl Fn(u64) -> Vec<JobView>, seconds: u64) -> Dashboard {
     watched_with(options(Symbols::Unicode), jobs, seconds)
 }
@@ -261,7 +261,7 @@ pub(crate) fn watched_with(options: Options, jobs: impl Fn(u64) -> Vec<JobView>,
     dashboard
 }
 
-/// A dashboard with the first of these jobs open, and its details known.
+/// A dashboard with the first job open and its details loaded.
 pub(crate) fn opened(jobs: impl Fn(u64) -> Vec<JobView>, seconds: u64) -> Dashboard {
     let mut dashboard = watched(&jobs, seconds);
     press(&mut dashboard, "enter");
@@ -271,7 +271,7 @@ pub(crate) fn opened(jobs: impl Fn(u64) -> Vec<JobView>, seconds: u64) -> Dashbo
     dashboard
 }
 
-/// Presses keys by their names, one after the other; gives what is wanted of all of them.
+/// Presses keys by their names and returns all their effects.
 pub(crate) fn press(dashboard: &mut Dashboard, keys: &str) -> Vec<Effect> {
     keys.split_whitespace().flat_map(|key| dashboard.update(Message::Key(self::key(key)))).collect()
 }
@@ -325,7 +325,7 @@ pub(crate) fn screen(dashboard: &Dashboard, width: u16, height: u16) -> String {
         while x < width {
             let symbol = buffer[(x, y)].symbol();
             line.push_str(symbol);
-            // The cell behind a wide character is covered by it.
+            // A wide character also covers the next cell.
             x += (unicode_width::UnicodeWidthStr::width(symbol) as u16).max(1);
         }
         text.push_str(line.trim_end());

@@ -1,4 +1,4 @@
-//! What data says never steers the terminal.
+//! Text from data never controls the terminal.
 
 use insta::assert_snapshot;
 use pinport_model::JobStatus;

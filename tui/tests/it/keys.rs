@@ -1,4 +1,4 @@
-//! Keys: what is wanted of whoever carries effects out.
+//! Keys and the effects that they cause.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ fn acts(effects: Vec<Effect>) -> Vec<Effect> {
 }
 
 #[test]
-fn a_job_is_cancelled_after_a_question_only() {
+fn cancelling_asks_first() {
     let mut dashboard = watched(mixed, 3);
     assert_eq!(press(&mut dashboard, "x"), []);
     assert_eq!(press(&mut dashboard, "enter"), [], "enter alone is no answer");
@@ -33,7 +33,7 @@ fn pause_turns_into_resume() {
 }
 
 #[test]
-fn ended_jobs_are_left_alone() {
+fn ended_jobs_take_no_actions() {
     let mut dashboard = watched(|_| vec![job(5, JobStatus::Completed, 60)], 3);
     assert_eq!(press(&mut dashboard, "x y p y"), []);
     assert!(screen(&dashboard, 80, 10).contains("has ended"));
@@ -72,7 +72,7 @@ fn failures_are_one_enter_from_their_reason() {
     assert_eq!(query.job, id(1));
     assert!(query.class.is_some() && query.search.is_empty());
     assert!(query.matches(&failure(7)) != query.matches(&failure(8)));
-    // A search asks again when it is done.
+    // A finished search sends a new request.
     press(&mut dashboard, "/");
     type_text(&mut dashboard, "PIGEON");
     let effects = acts(press(&mut dashboard, "enter"));
@@ -86,7 +86,7 @@ fn failures_are_one_enter_from_their_reason() {
 }
 
 #[test]
-fn files_are_named_before_they_are_written() {
+fn writing_a_file_asks_for_its_name() {
     let mut dashboard = opened(|second| vec![job(1, JobStatus::Processing, second)], 30);
     let effects = press(&mut dashboard, "W ctrl-u");
     assert_eq!(effects, []);
@@ -101,7 +101,7 @@ fn files_are_named_before_they_are_written() {
 }
 
 #[test]
-fn copies() {
+fn copying() {
     let mut dashboard = opened(|second| vec![job(1, JobStatus::Processing, second)], 30);
     assert_eq!(press(&mut dashboard, "c"), [Effect::Copy(id(1).to_string())]);
     let effects = acts(press(&mut dashboard, "f enter j c"));
@@ -165,14 +165,14 @@ fn quitting() {
 }
 
 #[test]
-fn a_release_is_no_press() {
+fn key_releases_are_ignored() {
     let mut dashboard = watched(mixed, 3);
     let release = KeyEvent::new_with_kind(key("q").code, KeyModifiers::NONE, KeyEventKind::Release);
     assert_eq!(dashboard.update(Message::Key(release)), []);
 }
 
 #[test]
-fn arrows_and_letters_do_the_same() {
+fn arrows_and_letters_are_equivalent() {
     for (arrows, letters) in
         [("down down up", "j j k"), ("end", "G"), ("end home", "G g"), ("pgdn", "ctrl-f")]
     {
@@ -184,7 +184,7 @@ fn arrows_and_letters_do_the_same() {
 }
 
 #[test]
-fn leaving_an_import_of_this_process_asks_first() {
+fn quitting_an_import_of_this_process_asks_first() {
     let options = || Options { one_import: true, open: Some(id(1)), ..options(Symbols::Unicode) };
     let running = |second| vec![job(1, JobStatus::Processing, second)];
     let start = || watched_with(options(), running, 3);

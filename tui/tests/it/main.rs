@@ -1,4 +1,4 @@
-//! The dashboard through its boundary alone: messages in, effects and frames out.
+//! Tests the dashboard through its interface: messages in, effects and frames out.
 
 mod fixtures;
 mod hostile;

@@ -14,7 +14,7 @@ fn a_snapshot_for_scripts() {
 }
 
 #[test]
-fn lines_have_fresh_rates_and_tell_of_an_end_once() {
+fn lines_have_current_rates_and_report_an_end_once() {
     let mut lines = ProgressLines::default();
     let mut last = Vec::new();
     for second in 0..10 {
@@ -33,7 +33,7 @@ fn lines_have_fresh_rates_and_tell_of_an_end_once() {
 }
 
 #[test]
-fn nothing_steers_a_log() {
+fn log_lines_have_no_control_characters() {
     let mut bad = job(1, JobStatus::Failed, 10);
     bad.source = "a\x1b[2J\nb".into();
     bad.error = Some("x\r\u{202e}".into());

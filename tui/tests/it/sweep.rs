@@ -53,7 +53,7 @@ fn every_size_up_to_40_by_30() {
                 screen(&dashboard, width, height);
             }
         }
-        // Keys are pressed at sizes that are long gone.
+        // Keys also work after the size has changed.
         dashboard.update(Message::Resize { width: 0, height: 0 });
         press(&mut dashboard, "pgdn pgup G g");
         screen(&dashboard, 3, 2);

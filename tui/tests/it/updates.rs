@@ -1,4 +1,4 @@
-//! What messages change.
+//! Messages and the state changes that they cause.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -9,7 +9,7 @@ use ratatui::style::{Color, Modifier};
 use crate::fixtures::*;
 
 #[test]
-fn rates_are_of_the_time_that_passed() {
+fn rates_use_elapsed_time() {
     // Samples come at uneven times; 50,000 rows a second all the same.
     let mut dashboard = Dashboard::new(options(Symbols::Unicode));
     for (sequence, millis) in (1..).zip([0_i64, 300, 2_100, 2_200, 7_000, 9_500]) {
@@ -36,7 +36,7 @@ fn lost_samples_are_counted() {
 }
 
 #[test]
-fn a_frozen_screen_stands_still_and_catches_up() {
+fn a_frozen_screen_does_not_change_and_catches_up() {
     let mut dashboard = watched(mixed, 3);
     press(&mut dashboard, "space");
     let before = screen(&dashboard, 120, 14);
@@ -108,7 +108,7 @@ fn every_order_keeps_every_job() {
 }
 
 #[test]
-fn a_stall_is_named_and_ends() {
+fn a_stall_is_shown_and_ends() {
     let stuck = |second: u64| vec![job(1, JobStatus::Processing, second.min(5))];
     let mut dashboard = watched(stuck, 20);
     assert!(screen(&dashboard, 120, 10).contains("stalled"));
@@ -126,7 +126,7 @@ fn connections_come_and_go() {
     dashboard.update(Message::Tick(at(6_000)));
     assert!(screen(&dashboard, 120, 10).contains("retrying"));
     dashboard.update(Message::Connection(Connection::Connected));
-    // The server began anew: its numbers do not count as lost.
+    // After a restart of the server, no samples count as lost.
     let mut fresh = sample(7, mixed(7));
     fresh.sequence = 900;
     dashboard.update(Message::Sample(Box::new(fresh)));
@@ -137,7 +137,7 @@ fn connections_come_and_go() {
 }
 
 #[test]
-fn answers_to_old_questions_are_dropped() {
+fn answers_to_old_requests_are_dropped() {
     let mut dashboard = opened(|second| vec![job(1, JobStatus::Processing, second)], 30);
     press(&mut dashboard, "f enter");
     let before = screen(&dashboard, 80, 24);
@@ -167,7 +167,7 @@ fn a_server_s_history_reaches_further_back() {
 }
 
 #[test]
-fn a_job_that_was_made_here_becomes_the_selected_one() {
+fn a_job_created_here_is_selected() {
     let mut dashboard = watched(|second| vec![job(1, JobStatus::Processing, second)], 3);
     let both = |sequence| {
         let jobs = vec![job(7, JobStatus::Created, 1), job(1, JobStatus::Processing, sequence)];
@@ -238,6 +238,6 @@ fn a_frame_with_50_jobs_is_cheap() {
     }
     let millis = begun.elapsed().as_secs_f64() * 1000.0 / f64::from(u32::try_from(frames).unwrap());
     println!("{millis:.3} ms a sample and frame of 120x40 with 50 jobs");
-    // Far above what it takes, so that a busy machine is no failure: it guards against work for unseen rows.
+    // A generous limit, so that a busy machine does not fail it. It guards against work for invisible rows.
     assert!(millis < 50.0, "{millis} ms");
 }
