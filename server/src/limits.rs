@@ -55,6 +55,15 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Allows connections no more than a quarter of the descriptors that the process may have open. The store takes
+    /// up to half, and jobs need the rest.
+    pub fn within(self, descriptors: u64) -> Self {
+        let most = usize::try_from(descriptors / 4).unwrap_or(usize::MAX).max(1);
+        Self { connections: self.connections.min(most), ..self }
+    }
+}
+
 /// How long the accept loop rests after an error that is the machine's (out of descriptors or memory):
 /// trying at once would only burn a CPU.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -71,3 +80,16 @@ pub const MAX_PAGE_SIZE: u32 = 1000;
 
 /// The page when none is asked for.
 pub const DEFAULT_PAGE_SIZE: u32 = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_store_and_the_jobs() {
+        let connections = |descriptors| Limits::default().within(descriptors).connections;
+        assert_eq!(connections(1 << 20), Limits::default().connections);
+        assert_eq!(connections(1024), 256);
+        assert_eq!(connections(0), 1);
+    }
+}

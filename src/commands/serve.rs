@@ -157,7 +157,7 @@ impl Serving {
             router: router(jobs.clone(), options, Arc::clone(&metrics)),
             access: Arc::clone(&access),
             metrics,
-            limits: config.http.clone(),
+            limits: config.http.clone().within(crate::descriptors::raise()),
         });
         let scheme = if tls.is_some() { "https" } else { "http" };
         Ok(Self {

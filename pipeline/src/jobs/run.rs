@@ -123,6 +123,11 @@ fn conclude(
             let text = format!("it cannot be read yet, trying again in {} s: {source}", wait.as_secs());
             inner.wait_again(job, Instant::now() + wait, tries + 1, text);
         }
+        (error, _) if lacks_descriptors(error) && tries < inner.options.list_retries => {
+            let wait = inner.options.list_wait * 2_u32.pow(tries.min(6));
+            let text = format!("too many files are open, trying again in {} s", wait.as_secs());
+            inner.wait_again(job, Instant::now() + wait, tries + 1, text);
+        }
         (error, _) => {
             return Ok(fail(inner, job, progress, with_causes(error))?);
         }
@@ -148,11 +153,28 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
     Ok(())
 }
 
-/// EIO, ENFILE and EMFILE, which have no kind of their own.
-const DISK_CODES: [i32; 3] = [5, 23, 24];
+/// EIO, which has no kind of its own.
+const DISK_CODE: i32 = 5;
+
+/// ENFILE and EMFILE.
+const DESCRIPTOR_CODES: [i32; 2] = [23, 24];
+
+/// The I/O errors among an error's causes.
+fn io_causes(error: &JobError) -> impl Iterator<Item = &std::io::Error> {
+    std::iter::successors(std::error::Error::source(error), |error| error.source())
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+}
+
+/// Whether the process or the machine had no descriptor left. Connections give theirs back, so the job may go on later.
+fn lacks_descriptors(error: &JobError) -> bool {
+    io_causes(error).any(|error| error.raw_os_error().is_some_and(|code| DESCRIPTOR_CODES.contains(&code)))
+}
 
 /// Whether an error says that nothing can be stored any more: then no job is to blame.
 fn is_halting(error: &JobError) -> bool {
+    if lacks_descriptors(error) {
+        return false;
+    }
     let by_store = matches!(
         error,
         JobError::Store(
@@ -163,14 +185,11 @@ fn is_halting(error: &JobError) -> bool {
                 | StoreError::Corrupt(_)
         )
     );
-    let mut causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
     by_store
-        || causes.any(|cause| {
+        || io_causes(error).any(|error| {
             use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-            cause.downcast_ref::<std::io::Error>().is_some_and(|error| {
-                matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
-                    || error.raw_os_error().is_some_and(|code| DISK_CODES.contains(&code))
-            })
+            matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+                || error.raw_os_error() == Some(DISK_CODE)
         })
 }
 
@@ -321,11 +340,17 @@ mod tests {
         let by_file = |code: i32| {
             is_halting(&JobError::File(on("write", Path::new("x"))(io::Error::from_raw_os_error(code))))
         };
-        for code in [libc::ENOSPC, libc::EDQUOT, libc::EROFS, libc::EIO, libc::ENFILE, libc::EMFILE] {
+        for code in [libc::ENOSPC, libc::EDQUOT, libc::EROFS, libc::EIO] {
             assert!(by_file(code), "{code}");
         }
         for code in [libc::ENOENT, libc::EACCES, libc::EINTR] {
             assert!(!by_file(code), "{code}");
+        }
+        for code in [libc::ENFILE, libc::EMFILE] {
+            assert!(!by_file(code), "{code} passes when connections close");
+            let source = io::Error::from_raw_os_error(code);
+            let by_store = JobError::from(StoreError::Io { action: "open", path: "x".into(), source });
+            assert!(lacks_descriptors(&by_store) && !is_halting(&by_store), "{code}");
         }
         assert!(is_halting(&StoreError::Stopped("a write failed".into()).into()));
         assert!(!is_halting(&StoreError::Conflict("job 1 has ended".into()).into()));
