@@ -44,7 +44,7 @@ const MAX_UNKNOWN_NAME: usize = 100;
 /// What a parser must know of the job.
 #[derive(Debug, Clone, Copy)]
 pub struct ParseContext {
-    /// Derived ids depend on it.
+    /// The application that the records are for.
     pub application: ApplicationId,
     /// Dates of records that bring none.
     pub now: Timestamp,
@@ -61,7 +61,6 @@ pub struct Parser {
     csv: csv::CsvReader,
     draft: Draft<'static>,
     unknown: Unknown,
-    name: String,
 }
 
 impl Parser {
@@ -89,7 +88,7 @@ impl Parser {
 
     fn read(&mut self, block: Block, context: &ParseContext, keeps: bool) -> (ParsedBlock, Vec<u8>) {
         let bytes = block.bytes();
-        let mut sink = Sink::new(&block, context, keeps, std::mem::take(&mut self.name));
+        let mut sink = Sink::new(&block, context, keeps);
         match &block.header {
             Some(header) => {
                 self.unknown.add_header(header);
@@ -97,8 +96,7 @@ impl Parser {
             }
             None => self.json.read(bytes, block.first, &mut sink, &mut self.draft, &mut self.unknown),
         }
-        let Sink { registered, drafts, channels, failed, notices, name, .. } = sink;
-        self.name = name;
+        let Sink { registered, drafts, channels, failed, notices, .. } = sink;
         let parsed = ParsedBlock {
             origin: block.origin,
             end: block.end,
@@ -125,11 +123,10 @@ struct Sink<'c> {
     failed: Vec<FailedRecord>,
     /// What was merged, guessed, taken or skipped.
     notices: Notices,
-    name: String,
 }
 
 impl<'c> Sink<'c> {
-    fn new(block: &Block, context: &'c ParseContext, keeps: bool, name: String) -> Self {
+    fn new(block: &Block, context: &'c ParseContext, keeps: bool) -> Self {
         let mut drafts = DraftBatch::new(block.origin, context.now);
         if keeps {
             let bytes = block.bytes().len();
@@ -138,7 +135,7 @@ impl<'c> Sink<'c> {
         let failed = block.lost.iter().cloned().collect();
         let channels = [0; Channel::ALL.len()];
         let notices = block.notices.clone();
-        Self { context, keeps, registered: 0, drafts, channels, failed, notices, name }
+        Self { context, keeps, registered: 0, drafts, channels, failed, notices }
     }
 
     /// Judges and adds a draft that was read from `raw`.
@@ -159,13 +156,11 @@ impl<'c> Sink<'c> {
     /// Encodes a draft, and keeps it unless it is too large or only measured.
     fn keep(&mut self, draft: &mut Draft<'_>, kind: DraftKind, raw: &[u8], origin: Origin) -> Judged {
         let limits = &self.context.limits;
-        let mut derived = [0; 36];
-        let id = match (draft.id, draft.channel, draft.text(TextMember::Address)) {
-            (Some(id), ..) => id,
-            (None, Some(channel), Some(address)) => {
-                validate::derived_id(self.context.application, channel, address, &mut self.name, &mut derived)
-            }
-            _ => "",
+        let mut derived = [0; validate::DERIVED_ID];
+        let id = match (draft.id, draft.text(TextMember::Address)) {
+            (Some(id), _) => id,
+            (None, Some(address)) => validate::derived_id(address, &mut derived),
+            (None, None) => "",
         };
         let kept_raw = if kind == DraftKind::Blind { &[] } else { &raw[..content_len(raw)] };
         let stored = self.drafts.push(draft, kind, id, kept_raw, origin);

@@ -1,12 +1,13 @@
 //! The rules that hold for records of both formats: names, values, ids, numbers, words, and what a record
 //! must have to become an endpoint.
 
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use pinport_model::{
-    ApplicationId, Channel, Draft, EndpointStatus, FailureCode, OptOut, RecordLimits, TextMember,
+    Channel, Draft, EndpointStatus, FailureCode, OptOut, RecordLimits, TextMember,
     failure::{FailureReason, quoted},
 };
 use pinport_store::DraftKind;
-use uuid::Uuid;
+use sha1::{Digest, Sha1};
 
 use super::decimal;
 
@@ -175,18 +176,30 @@ pub(super) fn kind(limits: &RecordLimits, draft: &Draft<'_>) -> Judged<DraftKind
     }
 }
 
-/// The id of an endpoint whose record brings none: the same for the same application, channel and address.
-pub(super) fn derived_id<'a>(
-    application: ApplicationId,
-    channel: Channel,
-    address: &str,
-    name: &mut String,
-    id: &'a mut [u8; 36],
-) -> &'a str {
-    name.clear();
-    name.push_str(channel.as_str());
-    name.push(':');
-    name.push_str(address);
-    let namespace = Uuid::from_bytes(*application.as_bytes());
-    Uuid::new_v5(&namespace, name.as_bytes()).hyphenated().encode_lower(id)
+/// The length of a derived id: the base64 of a SHA-1, without padding.
+pub(super) const DERIVED_ID: usize = 27;
+
+/// The id of an endpoint whose record brings none. It is Pinpoint's own, and depends on the address alone:
+/// a file without ids meets the endpoints that Pinpoint exported.
+pub(super) fn derived_id<'a>(address: &str, id: &'a mut [u8; DERIVED_ID]) -> &'a str {
+    let digest = Sha1::digest(address.as_bytes());
+    let len = STANDARD_NO_PAD.encode_slice(digest, id).expect("20 bytes are 27 digits of base64");
+    debug_assert_eq!(len, DERIVED_ID);
+    id.make_ascii_lowercase();
+    std::str::from_utf8(id).expect("base64 is ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derived_ids_are_those_of_pinpoint() {
+        for (address, id) in [
+            ("1a2b3c4d5e6f7g8h9i0j1a2b3c4d5e6f", "idrexqqtn8sbwfex0ouscod0yto"),
+            ("4d5e6f1a2b3c4d5e6f7g8h9i0j1a2b3c", "eqmj8wpxszeqy/b3vch04sn41yw"),
+        ] {
+            assert_eq!(derived_id(address, &mut [0; DERIVED_ID]), id);
+        }
+    }
 }
