@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Tally, escape_controls};
+use crate::escape_controls;
 
 /// Distinct notices that a list keeps. Those beyond it are counted by kind, without their subject.
 pub const MAX_NOTICES: usize = 100;
@@ -35,44 +35,12 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A column or member was taken for a known one. The subject: `"Optout" is read as OptOut`.
+    /// A column was taken for a known one. The subject: `"Optout" is read as OptOut`.
     NameTaken = "{} (--strict-names refuses it)",
-    /// The separator was not a comma. The subject: its name.
-    SeparatorDetected = "the separator is {}",
-    /// Quotes are escaped by backslashes.
-    EscapeDetected = "quotes are escaped by {}",
-    /// Lines end in carriage returns.
-    LineEndDetected = "lines end in {}",
-    /// Lines before the header.
-    TitleSkipped = "lines before the header were skipped{}",
+    /// A column that is not known but resembles a known one. The subject names both.
+    UnknownColumn = "a column was ignored: {}",
     /// Rows without a value.
     BlankRowsSkipped = "rows without any value were skipped{}",
-    /// Trailing separators without a column.
-    TrailingSeparator = "rows end in separators beyond the header's columns; they were ignored{}",
-    /// An apostrophe or a formula around a value, as Excel writes it.
-    CellUnwrapped = "values were taken out of Excel's {}",
-    /// The text is in another encoding than UTF-8.
-    EncodingDetected = "the text is {}",
-    /// A byte order mark that is not at the beginning.
-    BomSkipped = "byte order marks within objects were skipped{}",
-    /// A number where text is expected.
-    NumberAsText = "numbers were taken as text: {}",
-    /// A date in another form.
-    DateNormalised = "dates were brought into ISO 8601 form: {}",
-    /// The header of a joined file.
-    HeaderRepeated = "headers of joined files were skipped{}",
-    /// A member that nobody knows. The subject: its name, and perhaps what was meant.
-    UnknownMember = "records had an unknown member, which was ignored: {}",
-    /// JSON that is not one object a line. The subject: what it is.
-    JsonForm = "objects hold JSON that is not one object a line: {}",
-    /// A member of an archive.
-    ContainerMember = "members of archives were read: {}",
-    /// An object that holds no data.
-    ObjectSkipped = "objects without data were skipped: {}",
-    /// A record whose id came before in the same import.
-    IdSeenAlready = "records have an id that came before in this import; the last one counts{}",
-    /// An object with a header and no record.
-    NoRecord = "objects have a header and no record{}",
 }
 
 /// Something that was done, and how often.
@@ -176,11 +144,6 @@ impl<'a> IntoIterator for &'a Notices {
     }
 }
 
-/// Whether a tally and what was noted say that objects brought a header and nothing else.
-pub fn has_no_record(tally: &Tally, notices: &Notices) -> bool {
-    tally.read == 0 && notices.count(NoticeKind::NoRecord) > 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,7 +152,7 @@ mod tests {
     fn the_same_is_counted_not_repeated() {
         let mut notices = Notices::new();
         notices.add(NoticeKind::BlankRowsSkipped, "", 3);
-        notices.add(NoticeKind::SeparatorDetected, "a semicolon", 1);
+        notices.add(NoticeKind::UnknownColumn, "Adress", 1);
         notices.add(NoticeKind::BlankRowsSkipped, "", 0);
         let mut all = notices.clone();
         all.merge(&notices);
@@ -198,7 +161,7 @@ mod tests {
             said,
             [
                 (6, "rows without any value were skipped".to_owned()),
-                (2, "the separator is a semicolon".to_owned())
+                (2, "a column was ignored: Adress".to_owned())
             ]
         );
     }
@@ -207,22 +170,22 @@ mod tests {
     fn however_much_is_noted_the_list_is_short_and_the_counts_are_right() {
         let mut notices = Notices::new();
         for number in 0..1000 {
-            notices.add(NoticeKind::UnknownMember, &format!("member{number}"), 1);
+            notices.add(NoticeKind::UnknownColumn, &format!("column{number}"), 1);
         }
         notices.add(NoticeKind::BlankRowsSkipped, "", 7);
         assert_eq!(notices.iter().count(), MAX_NOTICES + 2);
-        assert_eq!(notices.count(NoticeKind::UnknownMember), 1000);
+        assert_eq!(notices.count(NoticeKind::UnknownColumn), 1000);
         assert_eq!(notices.count(NoticeKind::BlankRowsSkipped), 7);
         let mut twice = notices.clone();
         twice.merge(&notices);
-        assert_eq!(twice.count(NoticeKind::UnknownMember), 2000);
+        assert_eq!(twice.count(NoticeKind::UnknownColumn), 2000);
         assert_eq!(twice.iter().count(), MAX_NOTICES + 2);
     }
 
     #[test]
     fn subjects_are_escaped_and_cut() {
         let mut notices = Notices::new();
-        notices.add(NoticeKind::UnknownMember, &format!("\u{1b}[31m{}", "x".repeat(200)), 1);
+        notices.add(NoticeKind::UnknownColumn, &format!("\u{1b}[31m{}", "x".repeat(200)), 1);
         let subject = &notices.iter().next().unwrap().subject;
         assert!(!subject.contains('\u{1b}') && subject.chars().count() == MAX_SUBJECT + 1, "{subject}");
     }

@@ -52,7 +52,7 @@ fn a_wrong_format_is_told_before_anything_is_stored() {
     let lab = Lab::new();
     lab.write("rows.json", ROW);
     lab.write("rows.csv", "Id,ChannelType,Address\na,EMAIL,a@example.com\n");
-    lab.write("names.csv", "id,name\n1,x\n");
+    lab.write("names.csv", "customer,name\n1,x\n");
     lab.import("rows.csv", "json", &[]).expect(1).says(&[
         "rows.csv: it does not look like JSON",
         "line 1",
@@ -65,8 +65,8 @@ fn a_wrong_format_is_told_before_anything_is_stored() {
     ]);
     lab.import("names.csv", "csv", &[]).expect(1).says(&[
         "names.csv: line 1",
-        "none of the columns Id, Address, User.UserId (it has \"id\", \"name\")",
-        "case-sensitive",
+        "none of the columns Id, Address, User.UserId (it has \"customer\", \"name\")",
+        "the first line must be the header",
     ]);
     assert!(!lab.path("data/store").exists());
 }

@@ -4,7 +4,9 @@
 
 use std::ops::Range;
 
-use pinport_model::{Attribute, Draft, FailureCode, Origin, RecordLimits, Scalar, failure::FailureReason};
+use pinport_model::{
+    Attribute, Draft, FailureCode, NoticeKind, Origin, RecordLimits, Scalar, failure::FailureReason,
+};
 
 use super::{
     Judged, Sink,
@@ -67,8 +69,12 @@ impl CsvReader {
                         false => self.read_one(record, whole, header, sink, slot, origin),
                     };
                 }
-                if let Err(reason) = judged {
-                    sink.fail(*reason, record, origin);
+                match judged {
+                    Ok(()) => {}
+                    Err(_) if is_row_of_nothing(record) => {
+                        sink.notices.add(NoticeKind::BlankRowsSkipped, "", 1);
+                    }
+                    Err(reason) => sink.fail(*reason, record, origin),
                 }
             }
             origin.byte += (end - start) as u64;
@@ -163,6 +169,12 @@ fn cell_count(cells: usize, header: &CsvHeader) -> FailureReason {
 
 fn newlines(record: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', record).count() as u64
+}
+
+/// Whether a record has no value at all, as rows of a spreadsheet in which only a format was set.
+#[cold]
+fn is_row_of_nothing(record: &[u8]) -> bool {
+    String::from_utf8_lossy(record).chars().all(|found| matches!(found, ',' | '"') || found.is_whitespace())
 }
 
 /// The failure of a record that is not UTF-8 from `at` on.

@@ -11,6 +11,7 @@ mod json;
 mod json_fast;
 mod json_fault;
 mod json_members;
+mod names;
 mod plan;
 mod scan;
 mod single;

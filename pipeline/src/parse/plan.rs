@@ -1,8 +1,8 @@
 //! The header of a CSV object and the plan made from it once: which cell goes where in a draft.
 
-use pinport_model::{RecordLimits, TextMember};
+use pinport_model::{NoticeKind, Notices, ReadRules, RecordLimits, TextMember, failure::quoted};
 
-use super::structure;
+use super::{names, structure};
 use crate::split::RefusedReason;
 
 /// Where a scalar column's cell goes.
@@ -29,6 +29,8 @@ pub(super) struct Group {
 pub struct CsvHeader {
     raw: Vec<u8>,
     columns: usize,
+    /// Names that were taken for known ones, and unknown ones with what was perhaps meant.
+    notices: Notices,
     pub(super) scalars: Vec<(u32, Target)>,
     pub(super) attributes: Vec<Group>,
     pub(super) user_attributes: Vec<Group>,
@@ -37,8 +39,15 @@ pub struct CsvHeader {
 }
 
 impl CsvHeader {
-    /// Reads a header from its line. The error has the byte of the line at fault, from 1, if it is one.
-    pub fn read(line: &[u8], limits: &RecordLimits) -> Result<Self, (RefusedReason, Option<u64>)> {
+    /// Reads a header from its line.
+    ///
+    /// # Errors
+    /// Why the object cannot be read, and the byte of the line at fault, from 1, if it is one.
+    pub fn read(
+        line: &[u8],
+        limits: &RecordLimits,
+        rules: &ReadRules,
+    ) -> Result<Self, (RefusedReason, Option<u64>)> {
         let text = str::from_utf8(line)
             .map_err(|error| (RefusedReason::HeaderNotUtf8, Some(error.valid_up_to() as u64 + 1)))?;
         let names = structure::cells_of(text);
@@ -49,6 +58,7 @@ impl CsvHeader {
         let mut header = Self {
             raw: text.trim_end_matches(['\r', '\n']).into(),
             columns: names.len(),
+            notices: Notices::new(),
             scalars: Vec::new(),
             attributes: Vec::new(),
             user_attributes: Vec::new(),
@@ -56,14 +66,14 @@ impl CsvHeader {
             unknown: Vec::new(),
         };
         for (column, name) in (0..).zip(&names) {
-            header.add(column, name.trim());
+            header.add_as(column, name.trim(), rules)?;
         }
+        header.refuse_same_columns(&names)?;
         let is_key = |(_, target): &(u32, Target)| {
             matches!(target, Target::Id | Target::Text(TextMember::Address | TextMember::UserId))
         };
         if !header.scalars.iter().any(is_key) {
-            let found: Vec<_> =
-                names.iter().take(5).map(|name| pinport_model::failure::quoted(name.trim())).collect();
+            let found: Vec<_> = names.iter().take(5).map(|name| quoted(name.trim())).collect();
             let more = if names.len() > 5 { ", …" } else { "" };
             return Err((RefusedReason::NoKey { found: format!("{}{more}", found.join(", ")) }, None));
         }
@@ -78,6 +88,52 @@ impl CsvHeader {
     /// Cells of every record.
     pub fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// What was taken for something else, or ignored.
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    /// Adds a column by the name it is known by.
+    fn add_as(
+        &mut self,
+        column: u32,
+        name: &str,
+        rules: &ReadRules,
+    ) -> Result<(), (RefusedReason, Option<u64>)> {
+        let is_attribute = names::PREFIXES.iter().any(|prefix| {
+            name.strip_prefix(prefix).is_some_and(|rest| rest.len() > 1 && rest.starts_with('.'))
+        });
+        match names::known(name) {
+            // The name of an attribute is the user's own and stays as it is.
+            Some(known) if known != name && !(is_attribute && names::trimmed(name) == name) => {
+                if rules.strict_names {
+                    let found = quoted(name).to_string();
+                    return Err((RefusedReason::NearName { found, known }, None));
+                }
+                self.notices.add(NoticeKind::NameTaken, &format!("{} is read as {known}", quoted(name)), 1);
+                self.add(column, &known);
+            }
+            _ => self.add(column, name),
+        }
+        Ok(())
+    }
+
+    /// Two columns for one value: nothing says which is right.
+    fn refuse_same_columns(&self, names: &[String]) -> Result<(), (RefusedReason, Option<u64>)> {
+        for (index, (column, target)) in self.scalars.iter().enumerate() {
+            let Some((first, _)) = self.scalars[..index].iter().find(|(_, known)| known == target) else {
+                continue;
+            };
+            let shown = |column: u32| {
+                let name = names.get(column as usize).map_or("", |name| name.trim());
+                format!("{} (number {})", quoted(name), column + 1)
+            };
+            let (first, second) = (shown(*first), shown(*column));
+            return Err((RefusedReason::SameColumn { first, second }, None));
+        }
+        Ok(())
     }
 
     fn add(&mut self, column: u32, name: &str) {
@@ -107,6 +163,10 @@ impl CsvHeader {
         } else if let Some(name) = below("Metrics.") {
             (&mut self.metrics, name)
         } else {
+            if let Some(meant) = names::suggestion(name) {
+                let subject = format!("{}; did you mean {meant}?", quoted(name));
+                self.notices.add(NoticeKind::UnknownColumn, &subject, 1);
+            }
             self.unknown.push(name.to_owned());
             return;
         };
@@ -123,24 +183,65 @@ mod tests {
 
     #[test]
     fn a_header_is_kept_without_its_end() {
-        let header = CsvHeader::read(b"Id, City \r\n", &RecordLimits::default()).unwrap();
+        let header =
+            CsvHeader::read(b"Id, City \r\n", &RecordLimits::default(), &ReadRules::default()).unwrap();
         assert_eq!((header.raw(), header.columns()), (&b"Id, City "[..], 2));
     }
 
     #[test]
     fn a_header_that_is_no_utf8_says_where() {
-        let (reason, byte) = CsvHeader::read(b"Id,\xff\n", &RecordLimits::default()).unwrap_err();
+        let (reason, byte) =
+            CsvHeader::read(b"Id,\xff\n", &RecordLimits::default(), &ReadRules::default()).unwrap_err();
         assert_eq!((reason, byte), (RefusedReason::HeaderNotUtf8, Some(4)));
     }
 
     #[test]
     fn a_header_without_a_key_shows_its_first_columns() {
-        let found = |line: &str| match CsvHeader::read(line.as_bytes(), &RecordLimits::default()) {
+        let found = |line: &str| match CsvHeader::read(
+            line.as_bytes(),
+            &RecordLimits::default(),
+            &ReadRules::default(),
+        ) {
             Err((RefusedReason::NoKey { found }, None)) => found,
             other => panic!("{other:?}"),
         };
         assert_eq!(found("a, b\n"), r#""a", "b""#);
         assert_eq!(found("a,b,c,d,e\n"), r#""a", "b", "c", "d", "e""#);
         assert_eq!(found("a,b,c,d,e,f,g\n"), r#""a", "b", "c", "d", "e", …"#);
+    }
+
+    #[test]
+    fn names_that_nearly_fit_are_taken_and_said() {
+        let line = "ID,address,Channel Type,Optout,User.UserID,attributes.Plan,Attributes.vip ,Adress,x\n"
+            .as_bytes();
+        let header = CsvHeader::read(line, &RecordLimits::default(), &ReadRules::default()).unwrap();
+        let targets: Vec<_> = header.scalars.iter().map(|(_, target)| *target).collect();
+        let text = Target::Text;
+        let known = [Target::Id, text(TextMember::Address), Target::Channel, Target::OptOut];
+        assert_eq!(targets, [&known[..], &[text(TextMember::UserId)]].concat());
+        let groups: Vec<_> = header.attributes.iter().map(|group| group.name.as_str()).collect();
+        assert_eq!(groups, ["Plan", "vip"]);
+        let said: Vec<_> = header.notices().iter().map(|notice| notice.subject.as_str()).collect();
+        assert_eq!(said[3], r#""Optout" is read as OptOut"#);
+        assert_eq!(said.last(), Some(&r#""Adress"; did you mean Address?"#));
+        assert_eq!(said.len(), 7);
+        let strict = ReadRules { strict_names: true };
+        assert!(matches!(
+            CsvHeader::read(line, &RecordLimits::default(), &strict),
+            Err((RefusedReason::NearName { known, .. }, None)) if known == "Id"
+        ));
+    }
+
+    #[test]
+    fn two_columns_for_one_value_are_refused() {
+        for line in ["Id,Address,ChannelType,Address\n", "Id,Address,ChannelType,address\n"] {
+            let (reason, _) =
+                CsvHeader::read(line.as_bytes(), &RecordLimits::default(), &ReadRules::default())
+                    .unwrap_err();
+            assert!(reason.to_string().contains("(number 2) and"), "{reason}");
+            assert!(reason.to_string().contains("(number 4)"), "{reason}");
+        }
+        let many = b"Id,Attributes.a,Attributes.a\n";
+        assert!(CsvHeader::read(many, &RecordLimits::default(), &ReadRules::default()).is_ok());
     }
 }

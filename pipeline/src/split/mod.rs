@@ -175,15 +175,17 @@ impl Splitter {
                         Format::Csv => Stage::Header,
                     };
                 }
-                Stage::Header => match records::read_header(&mut self.out, &self.options.limits)? {
-                    records::HeaderStep::NeedInput => return Ok(Split::NeedInput),
-                    records::HeaderStep::Nothing => return Ok(self.out.rest()),
-                    records::HeaderStep::Read(header) => {
-                        let records = records::Records::new(header.columns(), self.out.at);
-                        self.out.header = Some(header);
-                        self.stage = Stage::Records(records);
+                Stage::Header => {
+                    match records::read_header(&mut self.out, &self.options.limits, &self.options.rules)? {
+                        records::HeaderStep::NeedInput => return Ok(Split::NeedInput),
+                        records::HeaderStep::Nothing => return Ok(self.out.rest()),
+                        records::HeaderStep::Read(header) => {
+                            let records = records::Records::new(header.columns(), self.out.at);
+                            self.out.header = Some(header);
+                            self.stage = Stage::Records(records);
+                        }
                     }
-                },
+                }
                 Stage::Lines(lines) => return Ok(lines.next(&mut self.out, cut)),
                 Stage::Records(records) => return Ok(records.next(&mut self.out, cut)),
             }

@@ -12,7 +12,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use pinport_model::{FailureCode, Origin, RecordLimits, failure::FailureReason};
+use pinport_model::{FailureCode, Origin, ReadRules, RecordLimits, failure::FailureReason};
 
 use super::{
     Cut, FailedRecord, ObjectRefused, Outlet, RefusedReason, Split,
@@ -448,7 +448,11 @@ pub(super) enum HeaderStep {
 }
 
 /// Reads the header and drops its bytes.
-pub(super) fn read_header(out: &mut Outlet, limits: &RecordLimits) -> Result<HeaderStep, ObjectRefused> {
+pub(super) fn read_header(
+    out: &mut Outlet,
+    limits: &RecordLimits,
+    rules: &ReadRules,
+) -> Result<HeaderStep, ObjectRefused> {
     let refused = |out: &Outlet, reason| ObjectRefused { origin: out.at, column: None, reason };
     loop {
         let start = out.at.byte;
@@ -483,8 +487,9 @@ pub(super) fn read_header(out: &mut Outlet, limits: &RecordLimits) -> Result<Hea
                 }
             }
         }
-        let header = CsvHeader::read(out.window.bytes(start..end), limits)
+        let header = CsvHeader::read(out.window.bytes(start..end), limits, rules)
             .map_err(|fault| ObjectRefused { column: fault.1, ..refused(out, fault.0) })?;
+        out.notices.merge(header.notices());
         out.drop_before(end);
         return Ok(HeaderStep::Read(Arc::new(header)));
     }

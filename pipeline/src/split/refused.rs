@@ -18,11 +18,30 @@ pub enum RefusedReason {
     /// The header names no key.
     #[error(
         "the header has none of the columns Id, Address, User.UserId (it has {found}); \
-         names are case-sensitive, and the first line must be the header"
+         the first line must be the header"
     )]
     NoKey {
         /// The first columns that were found.
         found: String,
+    },
+    /// A column that is nearly one of the known, while names are strict.
+    #[error("the column {found} is not a known one; write {known}, or leave out --strict-names")]
+    NearName {
+        /// The column.
+        found: String,
+        /// The name it resembles.
+        known: String,
+    },
+    /// Two columns for one member.
+    #[error(
+        "the columns {first} and {second} hold the same member, which has one value; rename or remove one of them \
+         (further values of a person go into Attributes.* columns)"
+    )]
+    SameColumn {
+        /// The first column's name and number.
+        first: String,
+        /// The second's.
+        second: String,
     },
     /// More columns than allowed.
     #[error("the header has {found} columns, at most {most} are allowed (max_columns)")]

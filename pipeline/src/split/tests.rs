@@ -188,8 +188,12 @@ fn check_line_cuts(format: Format, input: &[u8], max_line: usize, expected: &[It
     // Behind any border, lines are counted from there.
     for (index, border) in borders.iter().enumerate() {
         let Some(next) = borders[index..].iter().find(|end| end.line >= border.line + 2) else { break };
-        let header = (format == Format::Csv)
-            .then(|| Arc::new(CsvHeader::read(&input[..line_len(input)], &RecordLimits::default()).unwrap()));
+        let header = (format == Format::Csv).then(|| {
+            Arc::new(
+                CsvHeader::read(&input[..line_len(input)], &RecordLimits::default(), &Default::default())
+                    .unwrap(),
+            )
+        });
         let splitter = Splitter::resume(format, options(64, max_line), *border, header);
         let cut = Some(Cut { byte: u64::MAX, line: border.line + 2 });
         let (_, ends) = drive(splitter, input, &[5], cut).unwrap();

@@ -121,20 +121,7 @@ pub(super) fn read_options(request: &Request) -> Result<ReadOptions, ApiError> {
         Some("true") => Ok(true),
         Some(_) => Err(ApiError::bad_request(format!("The parameter {name} must be true or false."))),
     };
-    let wrong =
-        |name: &str, reason: String| ApiError::bad_request(format!("The parameter {name}: {reason}."));
-    let delimiter = query.get("delimiter")?.map(str::parse).transpose();
-    let escape = query.get("escape")?.map(str::parse).transpose();
-    Ok(ReadOptions {
-        rules: ReadRules {
-            strict_names: flag("strict-names")?,
-            delimiter: delimiter.map_err(|reason| wrong("delimiter", reason))?,
-            escape: escape.map_err(|reason| wrong("escape", reason))?.unwrap_or_default(),
-            allow_suspicious: flag("allow-suspicious")?,
-            allow_incomplete: flag("allow-incomplete")?,
-        },
-        encoding: query.get("encoding")?.filter(|name| !name.is_empty()).map(str::to_owned),
-    })
+    Ok(ReadOptions { rules: ReadRules { strict_names: flag("strict-names")? } })
 }
 
 fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {

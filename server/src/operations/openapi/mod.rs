@@ -35,13 +35,6 @@ const PAGE: &[(&str, &str)] =
     &[("page-size", "1 to 1000, default 200"), ("token", "NextToken of the page before")];
 const STRICT_NAMES: (&str, &str) =
     ("strict-names", "true: names of columns are taken only as they are written");
-const DELIMITER: (&str, &str) = ("delimiter", "The separator of CSV cells: a character, or tab");
-const ESCAPE: (&str, &str) = ("escape", "How quotes in CSV cells are escaped: auto, double or backslash");
-const ENCODING: (&str, &str) = ("encoding", "The encoding of the text, such as windows-1252");
-const ALLOW_SUSPICIOUS: (&str, &str) =
-    ("allow-suspicious", "true: ids and addresses that look spoilt are kept");
-const ALLOW_INCOMPLETE: (&str, &str) =
-    ("allow-incomplete", "true: endpoints of records with an Id but without Address or ChannelType are made");
 const JSON: &str = "application/json";
 
 fn told(name: &str) -> Option<Told> {
@@ -59,11 +52,6 @@ fn told(name: &str) -> Option<Told> {
                     "Failed records before the job is given up: a number, or a share such as 1% (pinport's own)",
                 ),
                 STRICT_NAMES,
-                DELIMITER,
-                ESCAPE,
-                ENCODING,
-                ALLOW_SUSPICIOUS,
-                ALLOW_INCOMPLETE,
             ],
             ..plain("Creates an import job", 201)
         },
@@ -129,11 +117,6 @@ fn told(name: &str) -> Option<Told> {
                     "Failed records before the job is given up: a number, or a share such as 1%",
                 ),
                 STRICT_NAMES,
-                DELIMITER,
-                ESCAPE,
-                ENCODING,
-                ALLOW_SUSPICIOUS,
-                ALLOW_INCOMPLETE,
             ],
             ..plain("Imports the file in the body", 201)
         },

@@ -99,12 +99,8 @@ const OBJECTS: &[(&str, &str)] = &[
          piece_bytes: count, limits: RecordLimits, max_failures: FailureBudget|null, \
          read: ReadOptions",
     ),
-    ("ReadOptions", "rules: ReadRules, encoding: string|null"),
-    (
-        "ReadRules",
-        "strict_names: boolean, delimiter: string|null, escape: string, allow_suspicious: boolean, \
-         allow_incomplete: boolean",
-    ),
+    ("ReadOptions", "rules: ReadRules"),
+    ("ReadRules", "strict_names: boolean"),
     ("Notice", "kind: string, subject: string, count: count"),
     ("PieceRun", "state: string, count: count"),
     ("FailureClass", "code: FailureCode, member?: string, count: count, example: string"),

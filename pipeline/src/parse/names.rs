@@ -1,0 +1,160 @@
+//! The known names of members, and which of them a name stands for that does not quite fit.
+//!
+//! A known name but for case, spaces, underscores, hyphens or invisible characters is taken as that name. Anything
+//! further away is not taken; the nearest known name is only suggested.
+
+use pinport_model::TextMember;
+
+/// Scalar members that are not text members of a draft.
+const OTHERS: [&str; 8] = [
+    "Id",
+    "ChannelType",
+    "OptOut",
+    "EndpointStatus",
+    "Location.Latitude",
+    "Location.Longitude",
+    "ApplicationId",
+    "CohortId",
+];
+
+/// What stands before the name of an attribute or a metric.
+pub(super) const PREFIXES: [&str; 3] = ["Attributes", "User.UserAttributes", "Metrics"];
+
+/// How far a suggested name may be from what was written, in edits.
+const NEAR: usize = 2;
+
+/// Every scalar member's name.
+fn scalars() -> impl Iterator<Item = &'static str> {
+    OTHERS.into_iter().chain(TextMember::ALL.into_iter().map(TextMember::name))
+}
+
+/// Whether nothing can be seen of a character, or it only separates.
+fn is_invisible(character: char) -> bool {
+    character.is_whitespace()
+        || character.is_control()
+        || matches!(character, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A name without white space and invisible characters around it.
+pub(super) fn trimmed(name: &str) -> &str {
+    name.trim_matches(is_invisible)
+}
+
+/// The form in which names are compared.
+fn folded(name: &str) -> String {
+    let kept = name.chars().filter(|character| !is_invisible(*character) && !matches!(character, '_' | '-'));
+    kept.flat_map(char::to_lowercase).collect()
+}
+
+/// The known name that `name` stands for, if it is one or nearly one. `name` may be that of an attribute, which is
+/// kept as it is after the known prefix.
+pub(super) fn known(name: &str) -> Option<String> {
+    let name = trimmed(name);
+    if let Some(exact) = scalars().find(|known| *known == name) {
+        return Some(exact.to_owned());
+    }
+    let written = folded(name);
+    let dotless = |name: &str| name.replace('.', "");
+    let scalar = scalars().find(|known| {
+        let known = known.to_lowercase();
+        known == written || known.contains('.') && dotless(&known) == written
+    });
+    if let Some(scalar) = scalar {
+        return Some(scalar.to_owned());
+    }
+    for prefix in PREFIXES {
+        let dots = prefix.matches('.').count();
+        let Some((at, _)) = name.match_indices('.').nth(dots) else { continue };
+        let rest = trimmed(&name[at + 1..]);
+        if folded(&name[..at]) == prefix.to_lowercase() && !rest.is_empty() {
+            return Some(format!("{prefix}.{rest}"));
+        }
+    }
+    None
+}
+
+/// The known name that was perhaps meant.
+pub(super) fn suggestion(name: &str) -> Option<String> {
+    let name = trimmed(name);
+    let written = folded(name);
+    if written.is_empty() || written.len() > 100 {
+        return None;
+    }
+    if let Some((before, rest)) = name.split_once('.').filter(|(_, rest)| !rest.is_empty()) {
+        let near = |prefix: &&str| distance(&folded(before), &prefix.to_lowercase()) <= NEAR;
+        if let Some(prefix) = ["Attributes", "Metrics"].into_iter().find(near) {
+            return Some(format!("{prefix}.{rest}"));
+        }
+    }
+    let last = |known: &str| known.rsplit('.').next().unwrap_or(known).to_lowercase();
+    if let Some(known) = scalars().find(|known| last(known) == written) {
+        return Some(known.to_owned());
+    }
+    let most = NEAR.min(written.len() / 3);
+    let far = |known: &&str| distance(&written, &known.to_lowercase()).min(distance(&written, &last(known)));
+    scalars().min_by_key(far).filter(|known| far(known) <= most).map(str::to_owned)
+}
+
+/// Edits between two texts: characters put in, taken out or changed.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<_> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, left) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
+        for (column, right) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(left != *right);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_nearly_fit_are_known() {
+        for (name, is) in [
+            ("Id", Some("Id")),
+            ("ID", Some("Id")),
+            (" \u{feff}Id\u{a0}", Some("Id")),
+            ("I\u{200b}d", Some("Id")),
+            ("optOut", Some("OptOut")),
+            ("Channel Type", Some("ChannelType")),
+            ("channel_type", Some("ChannelType")),
+            ("channel-type", Some("ChannelType")),
+            ("User.UserID", Some("User.UserId")),
+            ("User_UserId", Some("User.UserId")),
+            ("demographic.app_version", Some("Demographic.AppVersion")),
+            ("attributes.Plan", Some("Attributes.Plan")),
+            ("ATTRIBUTES . plan_b ", Some("Attributes.plan_b")),
+            ("user.userattributes.First.Name", Some("User.UserAttributes.First.Name")),
+            ("metrics.x", Some("Metrics.x")),
+            ("Attributes.", None),
+            ("UserId", None),
+            ("Mail", None),
+            ("", None),
+        ] {
+            assert_eq!(known(name).as_deref(), is, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_perhaps_meant_is_suggested() {
+        for (name, is) in [
+            ("UserId", Some("User.UserId")),
+            ("Adress", Some("Address")),
+            ("OptOutt", Some("OptOut")),
+            ("Attribute.Plan", Some("Attributes.Plan")),
+            ("City", Some("Location.City")),
+            ("Nickname", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(suggestion(name).as_deref(), is, "{name}");
+        }
+    }
+}
