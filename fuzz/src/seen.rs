@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use pinport_model::{
-    ApplicationId, Channel, EndpointStatus, FailureCode, Format, OptOut, Origin, RecordLimits, Timestamp,
-    failure::FailureReason,
+    ApplicationId, Channel, EndpointStatus, FailureCode, Format, OptOut, Origin, ReadRules, RecordLimits,
+    Timestamp, failure::FailureReason,
 };
 use pinport_pipeline::{
     parse::{CsvHeader, ParseContext, Parser},
@@ -43,6 +43,9 @@ pub fn narrow() -> RecordLimits {
         max_endpoint: 48,
     }
 }
+
+/// Columns are known by their exact names alone, as the readers know them that these are held against.
+const STRICT: ReadRules = ReadRules { strict_names: true };
 
 /// Codes of the rules that are about bounds.
 pub const BOUNDS: [FailureCode; 8] = [
@@ -104,7 +107,7 @@ pub fn read(
     arrival: Arrival,
     limits: RecordLimits,
 ) -> Result<Seen, ObjectRefused> {
-    let options = SplitOptions { block_bytes: arrival.block, limits, ..SplitOptions::default() };
+    let options = SplitOptions { block_bytes: arrival.block, limits, rules: STRICT };
     go_on(parser, Splitter::new(format, options, 3), input, arrival, limits)
 }
 
@@ -114,7 +117,7 @@ pub fn checked(
     input: &[u8],
     limits: RecordLimits,
 ) -> Result<(u64, Vec<Failed>), ObjectRefused> {
-    let options = SplitOptions { block_bytes: WHOLE.block, limits, ..SplitOptions::default() };
+    let options = SplitOptions { block_bytes: WHOLE.block, limits, rules: STRICT };
     let (mut splitter, mut parser) = (Splitter::new(format, options, 3), Parser::new());
     let (mut rest, mut good, mut failed) = (input, 0, Vec::new());
     loop {
@@ -136,7 +139,7 @@ pub fn checked(
 
 fn context(limits: RecordLimits) -> ParseContext {
     let (application, now) = (ApplicationId::from_bytes([7; 16]), Timestamp::from_millis(0));
-    ParseContext { application, now, limits, rules: Default::default() }
+    ParseContext { application, now, limits, rules: STRICT }
 }
 
 /// Splits and parses `input` from where `splitter` stands, and checks that every byte is accounted for.

@@ -390,6 +390,21 @@ fn unknown_members_are_named_once() {
 }
 
 #[test]
+fn rows_of_nothing_are_skipped_and_counted() {
+    let rows = "Id,Address,ChannelType\n1,a,SMS\n,,\n\"\",\"\",\"\"\n , ,\u{a0}\n,,,,\n\n2,b,SMS\n,b,\n";
+    let options = SplitOptions { limits: context().limits, ..SplitOptions::default() };
+    let (mut splitter, mut parser) = (Splitter::new(Format::Csv, options, 0), Parser::new());
+    assert_eq!(splitter.push(rows.as_bytes()), rows.len());
+    splitter.finish();
+    let Split::Block(block) = splitter.next(None).unwrap() else { panic!("there is a block") };
+    let (parsed, _) = parser.check(block, &context());
+    assert_eq!((parsed.registered, parsed.failed.len()), (2, 1), "{:?}", parsed.failed);
+    let said: Vec<_> = parsed.notices.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["rows without any value were skipped"]);
+    assert_eq!(parsed.notices.iter().map(|notice| notice.count).sum::<u64>(), 4);
+}
+
+#[test]
 fn csv_cells_become_members() {
     let said = parse(
         Format::Csv,
