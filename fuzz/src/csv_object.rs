@@ -10,7 +10,7 @@ use pinport_pipeline::parse::Parser;
 use super::{
     arrival::naive_items,
     input::Input,
-    seen::{BOUNDS, Seen, WHOLE, WIDE, assert_says, checked, narrow, read},
+    seen::{BOUNDS, Seen, WHOLE, WIDE, assert_says, checked, is_nothing, narrow, read},
 };
 
 /// Checks an object.
@@ -79,8 +79,7 @@ fn cells(record: &[u8]) -> Vec<Vec<u8>> {
 /// What is said of a record is what its cells say.
 fn as_csv(record: &[u8], cells: &[Vec<u8>], names: &[String], at: u64, seen: &Seen, strict: bool) {
     let (draft, failed) = seen.at(at);
-    let is_nothing = |found: char| matches!(found, ',' | '"') || found.is_whitespace();
-    if draft.is_none() && failed.is_none() && String::from_utf8_lossy(record).chars().all(is_nothing) {
+    if draft.is_none() && failed.is_none() && is_nothing(record) {
         return;
     }
     let last = |code: &FailureCode| {

@@ -47,6 +47,11 @@ pub fn narrow() -> RecordLimits {
 /// Columns are known by their exact names alone, as the readers know them that these are held against.
 const STRICT: ReadRules = ReadRules { strict_names: true };
 
+/// Whether a CSV record has no value at all: such a row may be skipped.
+pub fn is_nothing(record: &[u8]) -> bool {
+    String::from_utf8_lossy(record).chars().all(|found| matches!(found, ',' | '"') || found.is_whitespace())
+}
+
 /// Codes of the rules that are about bounds.
 pub const BOUNDS: [FailureCode; 8] = [
     FailureCode::TooDeep,

@@ -33,7 +33,7 @@ const DEFINITION: [&str; 8] = [
 ];
 
 /// The members that are pinport's own.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "Registered",
     "Failed",
     "Objects",
@@ -42,6 +42,7 @@ const OURS: [&str; 10] = [
     "SourceBytes",
     "FailureClasses",
     "Warnings",
+    "Notices",
     "Resumed",
     "Run",
 ];
