@@ -6,7 +6,7 @@ use pinport_model::{ReadOptions, ReadRules};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How to read (docs/files.md)")]
 pub(crate) struct ReadingArgs {
-    /// Take names of columns and members only as they are written, as Pinpoint does: Optout is not OptOut
+    /// Refuse a CSV file with a column that is nearly a known one, as Pinpoint does: Optout is not OptOut
     #[arg(long, env = "PINPORT_STRICT_NAMES")]
     strict_names: bool,
 }

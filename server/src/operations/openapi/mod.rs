@@ -34,7 +34,7 @@ struct Told {
 const PAGE: &[(&str, &str)] =
     &[("page-size", "1 to 1000, default 200"), ("token", "NextToken of the page before")];
 const STRICT_NAMES: (&str, &str) =
-    ("strict-names", "true: names of columns are taken only as they are written");
+    ("strict-names", "true: a CSV object with a column that is nearly a known one is refused");
 const JSON: &str = "application/json";
 
 fn told(name: &str) -> Option<Told> {
