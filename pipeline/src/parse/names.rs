@@ -31,7 +31,8 @@ fn scalars() -> impl Iterator<Item = &'static str> {
 /// Whether nothing can be seen of a character, or it only separates.
 fn is_invisible(character: char) -> bool {
     character.is_whitespace()
-        || character.is_control()
+        // A zero byte is no invisible character: it is half of one in UTF-16, which is not read here.
+        || character.is_control() && character != '\0'
         || matches!(character, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
@@ -136,6 +137,7 @@ mod tests {
             ("Attributes.", None),
             ("UserId", None),
             ("Mail", None),
+            ("I\0d\0", None),
             ("", None),
         ] {
             assert_eq!(known(name).as_deref(), is, "{name}");
