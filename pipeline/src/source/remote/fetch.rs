@@ -31,9 +31,17 @@ pub(in crate::source) struct Fetched {
     tries: u32,
 }
 
+/// A store with what its answers are like.
+#[derive(Clone, Copy)]
+pub(super) struct Store<'a> {
+    pub(super) store: &'a dyn ObjectStore,
+    /// Whether only a request without a range is answered with the checksum of the object: S3.
+    pub(super) sums_whole: bool,
+}
+
 /// The bytes from `start` to `end` of an object, in the chunks they came in.
 pub(super) async fn range(
-    store: &dyn ObjectStore,
+    from: Store<'_>,
     options: &SourceOptions,
     mut asked: Asked,
     object: &PlannedObject,
@@ -45,7 +53,7 @@ pub(super) async fn range(
     while got.byte < end {
         asked.byte = got.byte;
         let wanted = Wanted { asked: asked.clone(), size: object.size, start: got.byte, end };
-        if let Err(failure) = get(store, options, object, wanted, &mut got).await {
+        if let Err(failure) = get(from, options, object, wanted, &mut got).await {
             // So little progress is none: a store that sends a byte a try would keep us for ever.
             if got.byte - asked.byte >= MIN_PROGRESS {
                 backoff.progress();
@@ -59,16 +67,15 @@ pub(super) async fn range(
 }
 
 async fn get(
-    store: &dyn ObjectStore,
+    from: Store<'_>,
     options: &SourceOptions,
     object: &PlannedObject,
     wanted: Wanted,
     got: &mut Fetched,
 ) -> Result<(), Failure> {
     let Wanted { asked, start, end, .. } = wanted.clone();
-    // Only a request for the whole of an object is answered with its checksum; some stores answer that without a
-    // length, so another try names the range.
-    let plain = wanted.is_whole() && got.tries == 0;
+    // Some stores answer a request without a range without a length too, so another try names the range.
+    let plain = from.sums_whole && wanted.is_whole() && got.tries == 0;
     got.tries += 1;
     let mut request = GetOptions { if_match: object.etag.clone(), ..GetOptions::default() };
     request.range = (!plain).then_some(GetRange::Bounded(start..end));
@@ -82,7 +89,7 @@ async fn get(
             object: true,
         }),
     };
-    let answer = store.get_opts(&key::to_path(&object.key), request).await.map_err(failure)?;
+    let answer = from.store.get_opts(&key::to_path(&object.key), request).await.map_err(failure)?;
     if let (Some(found), Some(listed)) = (&answer.meta.e_tag, &object.etag)
         && bare(found) != bare(listed)
     {
@@ -135,16 +142,18 @@ mod tests {
         let mut object = PlannedObject { key: "dir//a ".into(), size: 10, etag: put.e_tag, skipped: None };
         let options = SourceOptions { retries: 0, ..SourceOptions::default() };
         let asked = || Asked { url: "s3://b/dir//a ".into(), bucket: "s3://b".into(), object: true, byte: 0 };
-        let read = async |object: &PlannedObject, start, end| {
-            let fetched = range(&store, &options, asked(), object, start, end).await?;
+        let read = async |object: &PlannedObject, start, end, sums_whole| {
+            let fetched =
+                range(Store { store: &store, sums_whole }, &options, asked(), object, start, end).await?;
             Ok::<_, SourceError>(fetched.chunks.iter().flatten().copied().collect::<Vec<u8>>())
         };
-        assert_eq!(read(&object, 0, 10).await.unwrap(), b"0123456789");
-        assert_eq!(read(&object, 3, 7).await.unwrap(), b"3456");
+        assert_eq!(read(&object, 0, 10, true).await.unwrap(), b"0123456789");
+        assert_eq!(read(&object, 0, 10, false).await.unwrap(), b"0123456789");
+        assert_eq!(read(&object, 3, 7, true).await.unwrap(), b"3456");
         // A store that has less than was listed must not pass for a whole object.
         object.size = 12;
-        assert!(matches!(read(&object, 0, 12).await, Err(SourceError::Truncated { .. })));
+        assert!(matches!(read(&object, 0, 12, true).await, Err(SourceError::Truncated { .. })));
         object.etag = Some("another".into());
-        assert!(read(&object, 0, 12).await.is_err());
+        assert!(read(&object, 0, 12, true).await.is_err());
     }
 }

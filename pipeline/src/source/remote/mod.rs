@@ -179,6 +179,7 @@ impl Bucket {
         end: u64,
     ) -> Result<Fetched, SourceError> {
         let asked = self.asked(&object.key, true);
-        fetch::range(&*self.store, &self.options, asked, object, start, end).await
+        let from = fetch::Store { store: &*self.store, sums_whole: self.service == Service::S3 };
+        fetch::range(from, &self.options, asked, object, start, end).await
     }
 }
