@@ -33,7 +33,7 @@ struct Whole<'a> {
     passed: Passed,
     outcome: Value,
     /// The members of its segment, with what differs from application to application masked; only how many where
-    /// every run makes an application of its own, from which ids are derived.
+    /// every run makes an application of its own.
     members: String,
 }
 

@@ -42,7 +42,7 @@ fn torture(format: &str, rows: u64, piece: u64) {
     let lab = Lab::new();
     write_objects(&lab, format, rows);
     let expected = lab.sample_tally(&format!("--rows {rows} --bad 1% --updates 3% --format {format}"));
-    // All begin with the same application, so that derived ids are the same too.
+    // All begin with the same application, so that its id is the same too.
     lab.write("one.json", lab.sample("--rows 1 --seed 99"));
     lab.import_with("base", "one.json", "json", &[]).expect(0);
 

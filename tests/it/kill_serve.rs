@@ -123,7 +123,7 @@ fn jobs_of_a_killed_server_end_as_if_left_alone() {
         std::env::var("PINPORT_TORTURE_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(20);
     let lab = Lab::new();
     write_objects(&lab);
-    // All rounds begin with the same application, so that derived ids are the same too.
+    // All rounds begin with the same application, so that its id is the same too.
     let server = Serving::start_in(&lab, "base", CONFIG);
     let app = server.app("default");
     server.stop();
