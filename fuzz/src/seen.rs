@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use pinport_model::{
-    ApplicationId, Channel, EndpointStatus, FailureCode, Format, OptOut, Origin, ReadRules, RecordLimits,
-    Timestamp, failure::FailureReason,
+    Channel, EndpointStatus, FailureCode, Format, OptOut, Origin, ReadRules, RecordLimits, Timestamp,
+    failure::FailureReason,
 };
 use pinport_pipeline::{
     parse::{CsvHeader, ParseContext, Parser},
@@ -143,8 +143,7 @@ pub fn checked(
 }
 
 fn context(limits: RecordLimits) -> ParseContext {
-    let (application, now) = (ApplicationId::from_bytes([7; 16]), Timestamp::from_millis(0));
-    ParseContext { application, now, limits, rules: STRICT }
+    ParseContext { now: Timestamp::from_millis(0), limits }
 }
 
 /// Splits and parses `input` from where `splitter` stands, and checks that every byte is accounted for.

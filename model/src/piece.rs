@@ -72,10 +72,7 @@ pub struct PieceRecord {
     /// Why this piece could not be read whole, if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What was merged, guessed, taken or skipped in this piece.
-    #[serde(default, skip_serializing_if = "Notices::is_empty")]
-    pub notices: Notices,
-    /// The same of the job up to and with this piece.
+    /// What was merged, guessed, taken or skipped, in the job up to and with this piece.
     #[serde(default, skip_serializing_if = "Notices::is_empty")]
     pub total_notices: Notices,
 }

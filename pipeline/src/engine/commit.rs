@@ -140,7 +140,6 @@ impl<'a, 'b> Committer<'a, 'b> {
             objects: counts.objects,
             failed_pieces: before.failed_pieces + u64::from(end.error.is_some()),
             error: end.error,
-            notices: counts.notices,
             total_notices,
             ..PieceRecord::default()
         };

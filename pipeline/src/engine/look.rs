@@ -1,8 +1,6 @@
 //! A look at the data before a job is created: is there an object, and does it hold what the caller says?
 
-use pinport_model::{
-    ApplicationId, FailureCode, Format, PlannedObject, ReadOptions, RecordLimits, Timestamp,
-};
+use pinport_model::{FailureCode, Format, PlannedObject, ReadOptions, RecordLimits, Timestamp};
 
 use crate::{
     parse::{ParseContext, Parser},
@@ -52,15 +50,10 @@ fn look_at(head: &[u8], format: Format, limits: RecordLimits, read: &ReadOptions
     if whole == 0 {
         return Ok(());
     }
-    let rules = read.rules;
-    let mut splitter = Splitter::new(format, SplitOptions { block_bytes: LOOK_BYTES, limits, rules }, 0);
+    let options = SplitOptions { block_bytes: LOOK_BYTES, limits, rules: read.rules };
+    let mut splitter = Splitter::new(format, options, 0);
     let mut parser = Parser::new();
-    let context = ParseContext {
-        limits,
-        rules,
-        application: ApplicationId::from_bytes([0; 16]),
-        now: Timestamp::now(),
-    };
+    let context = ParseContext { limits, now: Timestamp::now() };
     let mut rest = &head[..whole];
     let mut first_mismatch = None;
     loop {

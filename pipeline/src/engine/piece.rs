@@ -50,8 +50,6 @@ pub(super) struct PieceEnd {
     pub(super) error: Option<String>,
     /// What can be done about that.
     pub(super) hint: Option<&'static str>,
-    /// What was noted of whole objects, beside what their blocks say.
-    pub(super) notices: Notices,
 }
 
 impl OpenPiece {
@@ -155,7 +153,6 @@ impl WholePiece {
             counts.unknown.extend(unknown);
             batches.push(drafts);
         }
-        counts.notices.merge(&self.end.notices);
         for object in &self.end.complete {
             counts.object(*object).complete = true;
         }
@@ -229,13 +226,7 @@ mod tests {
         piece.expect(budget.take(8, &never).unwrap());
         // While it is being read, its reader must not wait for itself.
         piece.expect(budget.take(8, &never).unwrap());
-        let end = PieceEnd {
-            position: Position::default(),
-            complete: Vec::new(),
-            error: None,
-            hint: None,
-            notices: Notices::new(),
-        };
+        let end = PieceEnd { position: Position::default(), complete: Vec::new(), error: None, hint: None };
         assert!(piece.close(end).is_none());
         assert!(budget.take(8, &cancelled).is_none());
         drop(piece);

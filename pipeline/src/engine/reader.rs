@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pinport_model::{ImportDefinition, Notices, Origin, PlannedObject, Position, view::PieceState};
+use pinport_model::{ImportDefinition, Origin, PlannedObject, Position, view::PieceState};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -72,8 +72,6 @@ struct Current {
     complete: Vec<u64>,
     error: Option<String>,
     hint: Option<&'static str>,
-    /// What was noted of whole objects.
-    notices: Notices,
     empty: bool,
     /// It has its bytes. It ends where the next record begins, and so still takes the end of an object.
     full: bool,
@@ -290,7 +288,6 @@ impl Reader {
             complete: Vec::new(),
             error: None,
             hint: None,
-            notices: Notices::new(),
             empty: true,
             full: false,
         }
@@ -303,9 +300,9 @@ impl Reader {
 
     fn close(&self, done: Current, position: Position) {
         // Before it is closed: a worker may complete it at once.
-        let Current { piece, complete, error, hint, notices, .. } = done;
+        let Current { piece, complete, error, hint, .. } = done;
         self.progress.set_piece(piece.number, PieceState::Parsing);
-        let end = PieceEnd { position, complete, error, hint, notices };
+        let end = PieceEnd { position, complete, error, hint };
         if let Some(whole) = piece.close(end) {
             if self.parser.is_some() {
                 return deliver(&*self.build, whole, &self.built);

@@ -115,16 +115,16 @@ fn conclude(
         job.status = JobStatus::PendingJob;
         return Err(error);
     }
+    let may_wait = tries < inner.options.list_retries;
+    let wait = inner.options.list_wait * 2_u32.pow(tries.min(6));
     match (&error, wish) {
         (_, Some(Wish::Cancel)) => return Ok(inner.end_cancelled(job)?),
         (JobError::Cancelled | JobError::Source(SourceError::Cancelled), _) => {}
-        (JobError::Source(source), _) if may_pass(source) && tries < inner.options.list_retries => {
-            let wait = inner.options.list_wait * 2_u32.pow(tries.min(6));
+        (JobError::Source(source), _) if may_wait && may_pass(source) => {
             let text = format!("it cannot be read yet, trying again in {} s: {source}", wait.as_secs());
             inner.wait_again(job, Instant::now() + wait, tries + 1, text);
         }
-        (error, _) if lacks_descriptors(error) && tries < inner.options.list_retries => {
-            let wait = inner.options.list_wait * 2_u32.pow(tries.min(6));
+        (error, _) if may_wait && lacks_descriptors(error) => {
             let text = format!("too many files are open, trying again in {} s", wait.as_secs());
             inner.wait_again(job, Instant::now() + wait, tries + 1, text);
         }

@@ -23,8 +23,7 @@ mod tests;
 mod validate;
 
 use pinport_model::{
-    ApplicationId, Channel, Draft, FailureCode, Notices, Origin, ReadRules, RecordLimits, TextMember,
-    Timestamp, failure::FailureReason,
+    Channel, Draft, FailureCode, Notices, Origin, RecordLimits, TextMember, Timestamp, failure::FailureReason,
 };
 use pinport_store::{DraftBatch, DraftKind};
 
@@ -45,14 +44,10 @@ const MAX_UNKNOWN_NAME: usize = 100;
 /// What a parser must know of the job.
 #[derive(Debug, Clone, Copy)]
 pub struct ParseContext {
-    /// The application that the records are for.
-    pub application: ApplicationId,
     /// Dates of records that bring none.
     pub now: Timestamp,
     /// The bounds on a record.
     pub limits: RecordLimits,
-    /// What the caller said about how to read.
-    pub rules: ReadRules,
 }
 
 /// Parses blocks, one after the other. Blocks with a header are CSV, the others JSON.

@@ -16,12 +16,7 @@ use super::*;
 use crate::split::{Split, SplitOptions, Splitter};
 
 fn context() -> ParseContext {
-    ParseContext {
-        application: ApplicationId::from_bytes([7; 16]),
-        now: Timestamp::from_millis(1_790_000_000_000),
-        limits: RecordLimits::default(),
-        rules: Default::default(),
-    }
+    ParseContext { now: Timestamp::from_millis(1_790_000_000_000), limits: RecordLimits::default() }
 }
 
 /// What a parser said of an object.
@@ -56,7 +51,7 @@ fn parse_in(
     chunk: usize,
 ) -> Said {
     let checked = check_with(format, input, context, block_bytes);
-    let options = SplitOptions { block_bytes, limits: context.limits, rules: context.rules };
+    let options = SplitOptions { block_bytes, limits: context.limits, ..SplitOptions::default() };
     let mut splitter = Splitter::new(format, options, 0);
     let mut rest = input;
     let (mut failed, mut unknown, mut channels, mut drafts) = (Vec::new(), Vec::new(), BTreeMap::new(), 0);
@@ -92,7 +87,7 @@ fn check_with(
     context: &ParseContext,
     block_bytes: usize,
 ) -> (u64, Vec<FailedRecord>) {
-    let options = SplitOptions { block_bytes, limits: context.limits, rules: context.rules };
+    let options = SplitOptions { block_bytes, limits: context.limits, ..SplitOptions::default() };
     let (mut splitter, mut parser) = (Splitter::new(format, options, 0), Parser::new());
     let mut rest = input;
     let (mut registered, mut failed) = (0, Vec::new());

@@ -222,14 +222,8 @@ impl HttpService for Shared {
 
 /// The failure that this module put into an error of object_store.
 pub(super) fn failure_in(error: &object_store::Error) -> Option<&Failure> {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(failure) = error.downcast_ref::<Failure>() {
-            return Some(failure);
-        }
-        next = error.source();
-    }
-    None
+    let error: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// A body that fails when nothing arrives for a while.
