@@ -11,6 +11,7 @@ mod errors;
 mod exits;
 mod fault_store;
 mod first;
+mod foreign;
 mod fuzz;
 mod hostile;
 mod house;

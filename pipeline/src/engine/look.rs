@@ -11,7 +11,7 @@ use crate::{
 /// Decoded bytes of the first object that are looked at.
 const LOOK_BYTES: usize = 64 << 10;
 
-/// Opens the first matching object and reads its first records.
+/// Opens the first matching object that may hold records and reads the first of them.
 ///
 /// # Errors
 /// What listing and opening say; [`SourceError::NoMatch`] when no object would be read; and
@@ -23,17 +23,25 @@ pub fn look(
     read: &ReadOptions,
 ) -> Result<PlannedObject, SourceError> {
     let mut first = None;
+    // Objects of a folder that hold no records are lost one by one; they do not keep the others from being read.
+    let mut no_data = None;
     let listed = source.list(format, &mut |object| {
         if object.skipped.is_some() {
             return Ok(());
         }
-        first = Some(object);
+        match source.head(&object, LOOK_BYTES) {
+            Err(error @ SourceError::NotData { .. }) => {
+                no_data.get_or_insert(error);
+                return Ok(());
+            }
+            head => first = Some((object, head)),
+        }
         Err(SourceError::Cancelled)
     });
-    let Some(object) = first else {
-        return Err(listed.err().unwrap_or(SourceError::Cancelled));
+    let Some((object, head)) = first else {
+        return Err(no_data.or(listed.err()).unwrap_or(SourceError::Cancelled));
     };
-    let head = source.head(&object, LOOK_BYTES)?;
+    let head = head?;
     let name = source.url(&object.key);
     look_at(&head, format, limits, read).map_err(|reason| SourceError::Refused { url: name, reason })?;
     Ok(object)

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::content::Foreign;
+
 /// Why a source, or one object of it, could not be listed or read.
 ///
 /// `url` is what the object is called in messages; `byte` is an offset in the object as it lies in the
@@ -51,6 +53,14 @@ pub enum SourceError {
         url: String,
         /// Why, with the place.
         reason: String,
+    },
+    /// An object holds something else than CSV or JSON.
+    #[error("{url} is {}, neither CSV nor JSON", what.name())]
+    NotData {
+        /// The object.
+        url: String,
+        /// What it is.
+        what: Foreign,
     },
     /// An object that was listed is gone.
     #[error("{url} is gone at byte {byte}: {reason}")]
@@ -175,6 +185,7 @@ impl SourceError {
             | Self::Changed { .. }
             | Self::Truncated { .. }
             | Self::Corrupt { .. }
+            | Self::NotData { .. }
             | Self::Refused { .. } => true,
             Self::AccessDenied { credentials, .. } => !credentials,
             Self::Unreachable { object, .. }
@@ -206,7 +217,9 @@ impl SourceError {
                 "check the prefix: keys are compared letter by letter"
             }
             Self::NoMatch { skipped: 0, .. } => "the folder holds no files; check the path",
-            Self::NoMatch { .. } => "check --format: objects of the other format are skipped",
+            Self::NoMatch { .. } => {
+                "check --format: objects of the other format are skipped; one that is named exactly is read whatever its name"
+            }
             Self::Changed { .. } => "import it anew when nobody writes to it any more",
             Self::Unreachable { .. } => "check the endpoint (AWS_ENDPOINT_URL_S3) and the network",
             Self::Throttled { .. } => "try again later",
@@ -214,6 +227,7 @@ impl SourceError {
                 "upload the object again, or restore it from its origin"
             }
             Self::Redirected { .. } => "set AWS_REGION or AWS_ENDPOINT_URL_S3 to where the store points",
+            Self::NotData { what, .. } => what.advice(),
             Self::Refused { .. } => "check --format and the first lines of the object",
             Self::Unreadable { reason, .. } if reason.contains("Too many open files") => {
                 "raise the limit of open files (ulimit -n 8192)"

@@ -6,7 +6,8 @@ use pinport_model::PlannedObject;
 
 use super::{
     SourceError,
-    decode::{Input, LEAD},
+    content::HEAD,
+    decode::{Fault, Input},
 };
 
 /// The objects to read, in order. Pulled by the reader thread, a little ahead of the bytes.
@@ -41,14 +42,14 @@ pub(super) trait Feed: Send {
 pub(super) struct Replay {
     feed: Box<dyn Feed>,
     waited: Duration,
-    lead: [u8; LEAD],
+    lead: [u8; HEAD],
     from: usize,
     to: usize,
 }
 
 impl Replay {
     pub(super) fn new(feed: Box<dyn Feed>) -> Self {
-        Self { feed, waited: Duration::ZERO, lead: [0; LEAD], from: 0, to: 0 }
+        Self { feed, waited: Duration::ZERO, lead: [0; HEAD], from: 0, to: 0 }
     }
 
     /// Goes to the next object.
@@ -64,9 +65,9 @@ impl Replay {
     /// Reads the first bytes of an object and puts them back.
     pub(super) fn look(&mut self) -> Result<&[u8], SourceError> {
         (self.from, self.to) = (0, 0);
-        while self.to < LEAD {
+        while self.to < HEAD {
             let bytes = timed(&mut self.waited, || self.feed.fill())?;
-            let count = bytes.len().min(LEAD - self.to);
+            let count = bytes.len().min(HEAD - self.to);
             if count == 0 {
                 break;
             }
@@ -90,11 +91,11 @@ impl Replay {
 }
 
 impl Input for Replay {
-    fn fill(&mut self) -> Result<&[u8], SourceError> {
+    fn fill(&mut self) -> Result<&[u8], Fault> {
         if self.from < self.to {
             return Ok(&self.lead[self.from..self.to]);
         }
-        timed(&mut self.waited, || self.feed.fill())
+        timed(&mut self.waited, || self.feed.fill()).map_err(Fault::Input)
     }
 
     fn consume(&mut self, bytes: usize) {
@@ -105,10 +106,10 @@ impl Input for Replay {
         }
     }
 
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError> {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
         let bytes = (self.to - self.from).min(buf.len());
         if bytes == 0 {
-            return timed(&mut self.waited, || self.feed.read(buf));
+            return timed(&mut self.waited, || self.feed.read(buf)).map_err(Fault::Input);
         }
         buf[..bytes].copy_from_slice(&self.lead[self.from..self.from + bytes]);
         self.from += bytes;

@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     SourceError, SourceOptions,
-    matching::{Verdict, judge},
+    matching::{Verdict, Way, judge},
     remote::{Bucket, Fetched, Page},
 };
 
@@ -146,8 +146,8 @@ impl<'a> Looks<'a> {
         Self { lister, format, waiting: VecDeque::new(), content, each }
     }
 
-    pub(super) fn push(&mut self, mut object: PlannedObject, named: bool) -> Result<(), SourceError> {
-        let task = match judge(&object.key, object.size, self.format, named) {
+    pub(super) fn push(&mut self, mut object: PlannedObject, way: Way) -> Result<(), SourceError> {
+        let task = match judge(&object.key, object.size, self.format, way) {
             Verdict::Read => None,
             Verdict::Skip(reason) => {
                 object.skipped = Some(reason);

@@ -16,8 +16,17 @@ pub(super) enum Verdict {
     Look,
 }
 
-/// Judges an object by its key and size. `named`: the source is exactly this key, so what it holds is up to the user.
-pub(super) fn judge(key: &str, size: u64, format: Format, named: bool) -> Verdict {
+/// Whether an object was asked for by its own name, or found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The source is exactly this key, so what it holds is up to the user.
+    Named,
+    /// It was found below a prefix of so many bytes. The names in the prefix were asked for.
+    Below(usize),
+}
+
+/// Judges an object by its key and size.
+pub(super) fn judge(key: &str, size: u64, format: Format, way: Way) -> Verdict {
     let skip = |reason: &str| Verdict::Skip(reason.into());
     if key.ends_with('/') {
         return skip("it is a directory marker");
@@ -26,20 +35,74 @@ pub(super) fn judge(key: &str, size: u64, format: Format, named: bool) -> Verdic
     if size == 0 && !is_compressed_name(key) {
         return skip("it is empty");
     }
-    if named {
+    let Way::Below(prefix) = way else {
         return Verdict::Read;
-    }
-    if key.rsplit('/').next() == Some("_SUCCESS") {
-        return skip("it is a job's success marker");
-    }
-    if key.ends_with(".metadata") || key.ends_with(".manifest") {
-        return skip("it is a manifest or metadata");
+    };
+    if let Some(reason) = no_data(key, prefix) {
+        return skip(reason);
     }
     match format_of_name(key) {
         Some(found) if found == format => Verdict::Read,
         Some(found) => Verdict::Skip(format!("its name says {found}")),
         None => Verdict::Look,
     }
+}
+
+/// Suffixes of what stands beside data and is none, with the reason.
+const BESIDE: &[(&str, &str)] = &[
+    (".metadata", "it is a manifest or metadata"),
+    (".manifest", "it is a manifest or metadata"),
+    (".crc", "it is a checksum"),
+    (".md5", "it is a checksum"),
+    (".sha1", "it is a checksum"),
+    (".sha256", "it is a checksum"),
+    ("~", "it is an editor's backup copy"),
+    (".bak", "it is a backup copy"),
+    (".parquet", "its name says Parquet"),
+    (".avro", "its name says Avro"),
+    (".orc", "its name says ORC"),
+    (".xlsx", "its name says Excel"),
+    (".xls", "its name says Excel"),
+    (".pdf", "its name says PDF"),
+    (".html", "its name says HTML"),
+    (".xml", "its name says XML"),
+    (".md", "its name says Markdown"),
+];
+
+/// Why the name of an object below a prefix of so many bytes says that it is no data, if it does.
+fn no_data(key: &str, prefix: usize) -> Option<&'static str> {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    if name == "_SUCCESS" {
+        return Some("it is a job's success marker");
+    }
+    // Of names that begin within the prefix, the prefix holds the first byte: they were asked for.
+    let below = key.get(prefix..).unwrap_or_default();
+    let asked_for = prefix > 0 && !key[..prefix.min(key.len())].ends_with('/');
+    let mut parts = below.split('/').skip(usize::from(asked_for)).peekable();
+    while let Some(part) = parts.next() {
+        let folder = parts.peek().is_some();
+        match part.as_bytes().first() {
+            // No name at all: a key may hold it.
+            _ if matches!(part, "." | "..") => {}
+            Some(b'.') if folder => return Some("it lies in a hidden folder"),
+            Some(b'_') if folder => return Some("it lies in a folder whose name begins with _"),
+            Some(b'.') => return Some("it is a hidden file"),
+            Some(b'_') => return Some("its name begins with _"),
+            _ => {}
+        }
+    }
+    if name.starts_with("~$") {
+        return Some("it is the lock of an open document");
+    }
+    if ["Thumbs.db", "desktop.ini"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
+        return Some("it belongs to the desktop");
+    }
+    let stem = name.split('.').next().unwrap_or(name);
+    if stem.eq_ignore_ascii_case("readme") {
+        return Some("it is a README");
+    }
+    let reason = BESIDE.iter().find(|(suffix, _)| ends_with(key, suffix));
+    reason.map(|(_, reason)| *reason)
 }
 
 /// Why an object whose decoded bytes begin so is not read, if it is not.
@@ -86,7 +149,8 @@ mod tests {
 
     #[test]
     fn names_and_sizes_decide_what_is_read() {
-        let skip = |key: &str, size| matches!(judge(key, size, Format::Json, false), Verdict::Skip(_));
+        let found = Way::Below(0);
+        let skip = |key: &str, size| matches!(judge(key, size, Format::Json, found), Verdict::Skip(_));
         for key in [
             "a/",
             "a/_SUCCESS",
@@ -100,15 +164,60 @@ mod tests {
             assert!(skip(key, 9), "{key}");
         }
         for key in ["a/x.json", "x.jsonl.bz2", "x.ndjson.zst", "x.JSON.xz", "x.json.gz"] {
-            assert_eq!(judge(key, 9, Format::Json, false), Verdict::Read, "{key}");
+            assert_eq!(judge(key, 9, Format::Json, found), Verdict::Read, "{key}");
         }
         for key in ["x", "x.gz", "x.txt", "json", "a_SUCCESS", "ü.gz"] {
-            assert_eq!(judge(key, 9, Format::Json, false), Verdict::Look, "{key}");
+            assert_eq!(judge(key, 9, Format::Json, found), Verdict::Look, "{key}");
         }
         assert!(skip("x.json", 0));
-        assert_eq!(judge("x.json.gz", 0, Format::Json, false), Verdict::Read);
-        assert_eq!(judge("x.csv", 9, Format::Json, true), Verdict::Read);
-        assert_eq!(judge("_SUCCESS", 0, Format::Json, true), Verdict::Skip("it is empty".into()));
+        assert_eq!(judge("x.json.gz", 0, Format::Json, found), Verdict::Read);
+        assert_eq!(judge("x.csv", 9, Format::Json, Way::Named), Verdict::Read);
+        assert_eq!(judge("_SUCCESS", 0, Format::Json, Way::Named), Verdict::Skip("it is empty".into()));
+    }
+
+    #[test]
+    fn what_stands_beside_data_is_skipped_below_a_prefix() {
+        let reason = |key: &str, prefix: &str| no_data(key, prefix.len());
+        for key in [
+            ".DS_Store",
+            "a/._SUCCESS.crc",
+            "a/.part-0.csv.crc",
+            "_delta_log/0.json",
+            "a/_temporary/0/part-0.csv",
+            "__MACOSX/._a.csv",
+            ".git/x.csv",
+            "a/.a.csv.swp",
+            "_metadata",
+            "~$contacts.csv",
+            "thumbs.DB",
+            "a/Desktop.ini",
+            "README",
+            "readme.txt",
+            "a/README.md",
+            "a/part-0.csv.crc",
+            "contacts.csv~",
+            "contacts.csv.bak",
+            "contacts.XLSX",
+            "part-0.snappy.parquet",
+        ] {
+            assert!(reason(key, "").is_some(), "{key}");
+            let Verdict::Skip(_) = judge(key, 9, Format::Csv, Way::Below(0)) else { panic!("{key}") };
+            assert_eq!(judge(key, 9, Format::Csv, Way::Named), Verdict::Read, "{key}");
+        }
+        for key in ["a.csv", "x/../y.csv", "a/b_c/d.csv", "year=_x/a.csv", "readme2026.csv", "a~b.csv"] {
+            assert_eq!(reason(key, ""), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn names_in_the_prefix_were_asked_for() {
+        let reason = |key: &str, prefix: &str| no_data(key, prefix.len());
+        assert_eq!(reason("_staging/a.csv", "_staging/"), None);
+        assert_eq!(reason("_staging/a.csv", "_sta"), None);
+        assert_eq!(reason("data/part_1.csv", "data/part"), None);
+        assert!(reason("_staging/_x/a.csv", "_staging/").is_some());
+        assert!(reason("_staging/_x/a.csv", "_sta").is_some());
+        assert!(reason("data/_x.csv", "data/").is_some());
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! Bytes are never guessed at: what is read is what was listed, whole, or a [`SourceError`] that names object and
 //! byte. Start at [`Source`]; `feed.rs` is where buckets, files and pipes meet.
 
+pub(crate) mod content;
 mod decode;
 mod error;
 mod feed;
 pub(crate) mod fuzzing;
+mod layers;
 mod listing;
 mod local;
 mod matching;
@@ -26,6 +28,7 @@ use std::{
 use pinport_model::{Format, PlannedObject, SourceLocation};
 use tokio::runtime::Handle;
 
+pub use content::Foreign;
 pub use decode::Compression;
 pub use error::SourceError;
 pub(crate) use matching::is_compressed_name;
@@ -33,11 +36,12 @@ pub use options::{Settings, SourceOptions};
 pub use remote::AwsKeys;
 pub use stream::{ObjectReader, ObjectStream};
 
-use decode::{Caps, Decoder, Input};
+use decode::{Caps, Fault, Input};
 use feed::{Feed, Objects};
+use layers::Layers;
 use listing::{Lister, Looks};
 use local::Found;
-use matching::{Verdict, judge, judge_content};
+use matching::{Verdict, Way, judge, judge_content};
 use pipe::Pipe;
 use remote::{Bucket, RemoteFeed};
 
@@ -102,14 +106,18 @@ impl Source {
                 let content = |object: &PlannedObject, raw| self.content(object, format, raw);
                 let lister = || Lister { bucket, io: &self.io, options: &self.options };
                 let mut looks = Looks::new(lister(), format, &content, &mut each);
-                lister().keys(key, &mut |object, named| looks.push(object, named))?;
+                lister().keys(key, &mut |object, named| {
+                    looks.push(object, if named { Way::Named } else { Way::Below(key.len()) })
+                })?;
                 looks.hand_on(0)?;
             }
-            Kind::Folder { root, only: Some(name) } => each(self.judged(stat(root, name)?, format, true)?)?,
+            Kind::Folder { root, only: Some(name) } => {
+                each(self.judged(stat(root, name)?, format, Way::Named)?)?
+            }
             Kind::Folder { root, only: None } => {
                 local::walk(root, self.options.within.as_deref(), &self.options.cancel, &mut |found| {
                     match found {
-                        Found::File(object) => each(self.judged(object, format, false)?),
+                        Found::File(object) => each(self.judged(object, format, Way::Below(0))?),
                         Found::Other(key, reason) => {
                             each(PlannedObject { key, size: 0, etag: None, skipped: Some(reason.into()) })
                         }
@@ -199,9 +207,9 @@ impl Source {
         &self,
         mut object: PlannedObject,
         format: Format,
-        named: bool,
+        way: Way,
     ) -> Result<PlannedObject, SourceError> {
-        object.skipped = match judge(&object.key, object.size, format, named) {
+        object.skipped = match judge(&object.key, object.size, format, way) {
             Verdict::Read => None,
             Verdict::Skip(reason) => Some(reason),
             Verdict::Look => self.content(&object, format, None)?,
@@ -218,11 +226,15 @@ impl Source {
     ) -> Result<Option<String>, SourceError> {
         let enough =
             |head: &Vec<u8>| head.len() >= LOOK || head.iter().any(|byte| !byte.is_ascii_whitespace());
-        if let Some(head) = raw.map(|raw| first_decoded(&raw, self.caps())).filter(enough) {
-            return Ok(judge_content(&head, format));
+        let skipped = |kind: Foreign| Some(format!("it is {}", kind.name()));
+        match raw.map(|raw| first_decoded(&raw, self.caps())) {
+            Some(Err(kind)) => return Ok(skipped(kind)),
+            Some(Ok(head)) if enough(&head) => return Ok(judge_content(&head, format)),
+            _ => {}
         }
         match self.head(object, LOOK) {
             Ok(head) => Ok(judge_content(&head, format)),
+            Err(SourceError::NotData { what, .. }) => Ok(skipped(what)),
             // Reading it will say the same where it belongs.
             Err(error) if error.is_object_error() => Ok(None),
             Err(error) => Err(error),
@@ -230,17 +242,17 @@ impl Source {
     }
 }
 
-/// What can be decoded of an object's first bytes.
-fn first_decoded(raw: &[u8], caps: Caps) -> Vec<u8> {
+/// What can be decoded of an object's first bytes; or what it is, if it is no data.
+fn first_decoded(raw: &[u8], caps: Caps) -> Result<Vec<u8>, Foreign> {
     struct Slice<'a>(&'a [u8]);
     impl Input for Slice<'_> {
-        fn fill(&mut self) -> Result<&[u8], SourceError> {
+        fn fill(&mut self) -> Result<&[u8], Fault> {
             Ok(self.0)
         }
         fn consume(&mut self, bytes: usize) {
             self.0 = &self.0[bytes..];
         }
-        fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError> {
+        fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
             let bytes = buf.len().min(self.0.len());
             buf[..bytes].copy_from_slice(&self.0[..bytes]);
             self.consume(bytes);
@@ -249,13 +261,17 @@ fn first_decoded(raw: &[u8], caps: Caps) -> Vec<u8> {
     }
     let mut head = vec![0; LOOK];
     let mut length = 0;
-    let mut decoder = Decoder::new(Compression::of(raw), caps);
     let mut input = Slice(raw);
-    while let Ok(bytes @ 1..) = decoder.read(&mut input, &mut head[length..]) {
+    let mut layers = match Layers::begin(raw, &mut input, caps) {
+        Ok(layers) => layers,
+        Err(Fault::Foreign(kind)) => return Err(kind),
+        Err(_) => return Ok(Vec::new()),
+    };
+    while let Ok(bytes @ 1..) = layers.read(&mut input, &mut head[length..]) {
         length += bytes;
     }
     head.truncate(length);
-    head
+    Ok(head)
 }
 
 fn namer(kind: &Kind) -> Box<dyn Fn(&str) -> String + Send> {

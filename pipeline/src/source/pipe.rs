@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     SourceError,
-    decode::LEAD,
+    content::HEAD,
     feed::{Feed, Objects},
     local,
 };
@@ -166,7 +166,7 @@ impl Feed for PipeFeed {
     }
 
     fn seek(&mut self, position: u64) -> Result<(), SourceError> {
-        if position <= LEAD as u64 {
+        if position <= HEAD as u64 {
             return Ok(());
         }
         let reason = "reading of a pipe cannot go on where it was interrupted".into();

@@ -6,9 +6,10 @@ use pinport_model::PlannedObject;
 
 use super::{
     SourceError,
-    decode::{Caps, Compression, Decoder, Fault},
+    decode::{Caps, Compression, Fault},
     feed::{Feed, Replay},
     is_compressed_name,
+    layers::Layers,
 };
 
 /// Objects as decoded bytes, in order. Belongs to one thread, which it blocks; dropping it ends its requests.
@@ -25,7 +26,7 @@ pub struct ObjectStream {
 
 struct Current {
     object: PlannedObject,
-    decoder: Decoder,
+    layers: Layers,
     /// What reading ended with: it is said again whenever it is asked again.
     broken: Option<SourceError>,
 }
@@ -63,8 +64,8 @@ impl ObjectStream {
         };
         let start = std::mem::take(&mut self.start);
         match self.begin(&object, start) {
-            Ok(decoder) => {
-                let current = self.current.insert(Current { object, decoder, broken: None });
+            Ok(layers) => {
+                let current = self.current.insert(Current { object, layers, broken: None });
                 Some(Ok(ObjectReader { input: &mut self.input, url: &*self.url, current }))
             }
             Err(error) => {
@@ -74,46 +75,50 @@ impl ObjectStream {
         }
     }
 
-    fn begin(&mut self, object: &PlannedObject, start: u64) -> Result<Decoder, SourceError> {
-        let lead = self.input.look()?;
+    fn begin(&mut self, object: &PlannedObject, start: u64) -> Result<Layers, SourceError> {
+        let lead = self.input.look()?.to_vec();
+        let url = || (self.url)(&object.key);
         if lead.is_empty() && is_compressed_name(&object.key) {
             return Err(SourceError::Truncated {
-                url: (self.url)(&object.key),
+                url: url(),
                 byte: 0,
                 decoded: 0,
                 reason: "its name says it is compressed, but it is empty".into(),
             });
         }
-        let mut decoder = Decoder::new(Compression::of(lead), self.caps);
+        if start > 0 && Compression::of(&lead) != Compression::None {
+            self.input.rewind()?;
+        }
+        let mut layers =
+            Layers::begin(&lead, &mut self.input, self.caps).map_err(|fault| told(fault, (0, 0), url()))?;
         if start == 0 {
-            return Ok(decoder);
+            return Ok(layers);
         }
         let short = |end: u64| SourceError::Truncated {
-            url: (self.url)(&object.key),
+            url: url(),
             byte: object.size,
             decoded: end,
             reason: format!("reading was to go on at decoded byte {start}"),
         };
-        if decoder.compression() == Compression::None {
+        if layers.is_plain() {
             if start > object.size {
                 return Err(short(object.size));
             }
             self.input.seek(start)?;
-            decoder.start_at(start);
-            return Ok(decoder);
+            layers.start_at(start);
+            return Ok(layers);
         }
-        self.input.rewind()?;
         let mut waste = vec![0; 256 << 10];
         let mut left = start;
         while left > 0 {
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(waste.len());
-            match decoder.read(&mut self.input, &mut waste[..wanted]) {
-                Ok(0) => return Err(short(decoder.decoded_bytes())),
+            match layers.read(&mut self.input, &mut waste[..wanted]) {
+                Ok(0) => return Err(short(layers.decoded_bytes())),
                 Ok(bytes) => left -= bytes as u64,
-                Err(fault) => return Err(told(fault, &decoder, (self.url)(&object.key))),
+                Err(fault) => return Err(told(fault, place(&layers), url())),
             }
         }
-        Ok(decoder)
+        Ok(layers)
     }
 }
 
@@ -131,16 +136,18 @@ impl ObjectReader<'_> {
         if let Some(error) = &self.current.broken {
             return Err(error.clone());
         }
-        let Current { object, decoder, broken } = &mut *self.current;
+        let Current { object, layers, broken } = &mut *self.current;
         let url = || (self.url)(&object.key);
-        let result =
-            decoder.read(self.input, buf).map_err(|fault| told(fault, decoder, url())).and_then(|bytes| {
+        let result = layers
+            .read(self.input, buf)
+            .map_err(|fault| told(fault, place(layers), url()))
+            .and_then(|bytes| {
                 // The size of a pipe is not known.
                 let listed = object.etag.is_some() || object.size > 0;
-                if bytes > 0 || buf.is_empty() || !listed || decoder.source_bytes() == object.size {
+                if bytes > 0 || buf.is_empty() || !listed || layers.source_bytes() == object.size {
                     return Ok(bytes);
                 }
-                let (byte, decoded) = (decoder.source_bytes(), decoder.decoded_bytes());
+                let (byte, decoded) = place(layers);
                 let reason = format!("it was listed with {} bytes", object.size);
                 Err(SourceError::Truncated { url: url(), byte, decoded, reason })
             });
@@ -157,17 +164,17 @@ impl ObjectReader<'_> {
 
     /// Bytes of the object that were used, as it lies in the store.
     pub fn source_bytes(&self) -> u64 {
-        self.current.decoder.source_bytes()
+        self.current.layers.source_bytes()
     }
 
     /// Offset of the next decoded byte.
     pub fn decoded_bytes(&self) -> u64 {
-        self.current.decoder.decoded_bytes()
+        self.current.layers.decoded_bytes()
     }
 
     /// How the object is compressed.
     pub fn compression(&self) -> Compression {
-        self.current.decoder.compression()
+        self.current.layers.compression()
     }
 
     /// The object.
@@ -176,13 +183,18 @@ impl ObjectReader<'_> {
     }
 }
 
-fn told(fault: Fault, decoder: &Decoder, url: String) -> SourceError {
-    let (byte, decoded) = (decoder.source_bytes(), decoder.decoded_bytes());
+/// Where reading is: in the object and behind its layers.
+fn place(layers: &Layers) -> (u64, u64) {
+    (layers.source_bytes(), layers.decoded_bytes())
+}
+
+fn told(fault: Fault, (byte, decoded): (u64, u64), url: String) -> SourceError {
     match fault {
         Fault::Input(error) => error,
         Fault::Truncated(reason) => SourceError::Truncated { url, byte, decoded, reason },
         Fault::Corrupt(reason) => SourceError::Corrupt { url, byte, decoded, reason },
         Fault::TooLarge(reason) => SourceError::TooLarge { url, byte, decoded, reason, object: true },
+        Fault::Foreign(what) => SourceError::NotData { url, what },
     }
 }
 
@@ -219,9 +231,9 @@ mod tests {
 
     #[test]
     fn waiting_for_the_store_is_told_apart() {
-        let object = PlannedObject { key: "a".into(), size: 12, etag: None, skipped: None };
+        let object = PlannedObject { key: "a".into(), size: 1000, etag: None, skipped: None };
         let caps = Caps { decoded: u64::MAX, ratio: u64::MAX, grace: u64::MAX };
-        let feed = Box::new(Late(Some(object), b"first, second"[1..].as_ref()));
+        let feed = Box::new(Late(Some(object), &[b'x'; 1000]));
         let mut stream = ObjectStream::new(feed, caps, 0, Box::new(str::to_owned));
         let begun = Instant::now();
         let mut reader = stream.next_object().unwrap().unwrap();

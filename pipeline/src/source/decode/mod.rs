@@ -10,10 +10,7 @@ pub(super) mod whole;
 
 use codec::Codec;
 
-use super::SourceError;
-
-/// Bytes that decide on the compression.
-pub(super) const LEAD: usize = 10;
+use super::{SourceError, content::Foreign};
 
 /// How an object is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,11 +64,11 @@ impl Compression {
 /// Where the decoder gets its bytes from.
 pub(super) trait Input {
     /// The next bytes; none at the end.
-    fn fill(&mut self) -> Result<&[u8], SourceError>;
+    fn fill(&mut self) -> Result<&[u8], Fault>;
     /// Moves on.
     fn consume(&mut self, bytes: usize);
     /// The next bytes into `buf`; 0 at the end.
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError>;
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault>;
 }
 
 /// How far an object may grow.
@@ -80,6 +77,22 @@ pub(super) struct Caps {
     pub(super) decoded: u64,
     pub(super) ratio: u64,
     pub(super) grace: u64,
+}
+
+impl Caps {
+    /// No caps: somebody else checks them.
+    pub(super) const NONE: Self = Self { decoded: u64::MAX, ratio: u64::MAX, grace: u64::MAX };
+
+    /// Refuses more decoded bytes than may come of so many that were read.
+    pub(super) fn check(&self, decoded: u64, read: u64) -> Result<(), Fault> {
+        if decoded > self.decoded {
+            return Err(Fault::TooLarge(format!("the limit is {} decoded bytes an object", self.decoded)));
+        }
+        if decoded > self.grace && decoded / self.ratio.max(1) > read {
+            return Err(Fault::TooLarge(format!("it grows more than {}-fold when decompressed", self.ratio)));
+        }
+        Ok(())
+    }
 }
 
 /// Why decoding ended early.
@@ -93,6 +106,8 @@ pub(super) enum Fault {
     Corrupt(String),
     /// The output grew beyond a cap.
     TooLarge(String),
+    /// The output is no data.
+    Foreign(Foreign),
 }
 
 /// Decodes one object.
@@ -141,7 +156,7 @@ impl Decoder {
         }
         let bytes = match self.compression {
             Compression::None => {
-                let bytes = input.read(buf).map_err(Fault::Input)?;
+                let bytes = input.read(buf)?;
                 self.read += bytes as u64;
                 bytes
             }
@@ -149,7 +164,7 @@ impl Decoder {
         };
         self.decoded += bytes as u64;
         self.ended = bytes == 0;
-        self.check_caps()?;
+        self.caps.check(self.decoded, self.read)?;
         Ok(bytes)
     }
 
@@ -158,7 +173,7 @@ impl Decoder {
             return Err(Fault::Corrupt(wrong));
         }
         loop {
-            let bytes = input.fill().map_err(Fault::Input)?;
+            let bytes = input.fill()?;
             if self.between {
                 let Some(skipped) = self.begin_member(bytes)? else { return Ok(0) };
                 if skipped > 0 {
@@ -218,19 +233,5 @@ impl Decoder {
         }
         self.between = false;
         Ok(Some(0))
-    }
-
-    fn check_caps(&self) -> Result<(), Fault> {
-        let Caps { decoded, ratio, grace } = self.caps;
-        if self.decoded > decoded {
-            return Err(Fault::TooLarge(format!("the limit is {decoded} decoded bytes an object")));
-        }
-        if self.compression != Compression::None
-            && self.decoded > grace
-            && self.decoded / ratio.max(1) > self.read
-        {
-            return Err(Fault::TooLarge(format!("it grows more than {ratio}-fold when decompressed")));
-        }
-        Ok(())
     }
 }

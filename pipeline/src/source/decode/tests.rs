@@ -62,7 +62,7 @@ fn every_truncation_is_an_error() {
     let data = rows(60);
     for codec in CODECS {
         let encoded = encode(codec, &data);
-        for cut in LEAD..encoded.len() {
+        for cut in 10..encoded.len() {
             let (decoded, end, read) = decode(&encoded[..cut], 64, 256, OPEN);
             assert!(matches!(end, Err(Fault::Truncated(_))), "{codec:?} {cut}: {end:?}");
             assert!(data.starts_with(&decoded));

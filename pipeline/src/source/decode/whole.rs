@@ -1,6 +1,6 @@
 //! Decodes an object that is in memory, however it arrives: for tests and fuzz targets.
 
-use super::{Caps, Compression, Decoder, Fault, Input, SourceError};
+use super::{Caps, Compression, Decoder, Fault, Input};
 
 /// Hands out its bytes in chunks of one size.
 struct Chunks<'a> {
@@ -9,13 +9,13 @@ struct Chunks<'a> {
 }
 
 impl Input for Chunks<'_> {
-    fn fill(&mut self) -> Result<&[u8], SourceError> {
+    fn fill(&mut self) -> Result<&[u8], Fault> {
         Ok(&self.bytes[..self.size.min(self.bytes.len())])
     }
     fn consume(&mut self, bytes: usize) {
         self.bytes = &self.bytes[bytes..];
     }
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError> {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
         let bytes = buf.len().min(self.size).min(self.bytes.len());
         buf[..bytes].copy_from_slice(&self.bytes[..bytes]);
         self.consume(bytes);

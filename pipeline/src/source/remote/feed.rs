@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Bucket, Fetched};
 use crate::source::{
     SourceError,
-    decode::LEAD,
+    content::HEAD,
     feed::{Feed, Objects},
 };
 
@@ -119,7 +119,7 @@ impl RemoteFeed {
             }
             let Some(last) = self.planned.back_mut() else { return };
             let start = last.next;
-            let limit = if held { LEAD as u64 } else { step };
+            let limit = if held { HEAD as u64 } else { step };
             let end = last.object.size.min(start.saturating_add(limit));
             let cost = (end - start).max(budget / SMALL);
             // One range is always allowed, however small the budget.

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::source::{Compression, decode::tests::encode};
 
-fn write(root: &Path, key: &str, bytes: &[u8]) {
+pub(super) fn write(root: &Path, key: &str, bytes: &[u8]) {
     let path = root.join(key);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();

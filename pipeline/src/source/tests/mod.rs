@@ -1,5 +1,6 @@
 //! Sources as a job reads them: folders, a real S3 server, and a server that misbehaves by script.
 
+mod content;
 mod faults;
 mod local;
 mod measure;

@@ -1,0 +1,169 @@
+//! From the raw bytes of an object to those of its records: one compression, perhaps in another.
+//!
+//! What the bytes are is looked at where they pass for the first time, so it costs no request. An object that holds
+//! something else than CSV or JSON is refused before its first byte is handed out.
+
+use super::{
+    content::{Foreign, HEAD, foreign},
+    decode::{Caps, Compression, Decoder, Fault, Input},
+};
+
+/// Bytes decoded at a time for the next layer.
+const BUFFER: usize = 64 << 10;
+
+/// Undoes one layer after the other.
+pub(super) struct Layers {
+    outer: Layer,
+    /// The compression within the first.
+    inner: Option<Layer>,
+    caps: Caps,
+    decoded: u64,
+}
+
+impl Layers {
+    /// Begins an object whose first bytes are `lead`, at least [`HEAD`] of them if it has so many. They are still to
+    /// come from `input`.
+    pub(super) fn begin(lead: &[u8], input: &mut dyn Input, caps: Caps) -> Result<Self, Fault> {
+        let outer = Layer::new(Compression::of(lead), caps);
+        let mut layers = Self { outer, inner: None, caps, decoded: 0 };
+        if layers.outer.decoder.compression() == Compression::None {
+            refuse(lead)?;
+            return Ok(layers);
+        }
+        let mut within = Within { layer: &mut layers.outer, input };
+        let head = within.look();
+        let compression = Compression::of(head);
+        if compression == Compression::None {
+            refuse(head)?;
+            return Ok(layers);
+        }
+        let mut inner = Layer::new(compression, Caps::NONE);
+        let mut innermost = Within { layer: &mut inner, input: &mut within };
+        let head = innermost.look();
+        if Compression::of(head) != Compression::None {
+            return Err(Fault::Foreign(Foreign::CompressedAgain));
+        }
+        refuse(head)?;
+        layers.inner = Some(inner);
+        Ok(layers)
+    }
+
+    /// Whether its bytes are those of the object, so that reading may begin anywhere.
+    pub(super) fn is_plain(&self) -> bool {
+        self.compression() == Compression::None
+    }
+
+    /// The outer compression.
+    pub(super) fn compression(&self) -> Compression {
+        self.outer.decoder.compression()
+    }
+
+    /// Bytes of the object that were used.
+    pub(super) fn source_bytes(&self) -> u64 {
+        self.outer.decoder.source_bytes()
+    }
+
+    /// Bytes that were handed out.
+    pub(super) fn decoded_bytes(&self) -> u64 {
+        self.decoded
+    }
+
+    /// Counts from `start` instead of 0: the input was moved there.
+    pub(super) fn start_at(&mut self, start: u64) {
+        self.outer.decoder.start_at(start);
+        self.decoded = start;
+    }
+
+    /// Decodes into `buf`. 0 only at the verified end, or if `buf` is empty.
+    pub(super) fn read(&mut self, input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Fault> {
+        let mut within = Within { layer: &mut self.outer, input };
+        let bytes = match &mut self.inner {
+            None => within.read(buf)?,
+            Some(inner) => {
+                let bytes = Within { layer: inner, input: &mut within }.read(buf)?;
+                self.caps.check(self.decoded + bytes as u64, self.outer.decoder.source_bytes())?;
+                bytes
+            }
+        };
+        self.decoded += bytes as u64;
+        Ok(bytes)
+    }
+}
+
+fn refuse(head: &[u8]) -> Result<(), Fault> {
+    foreign(head).map_or(Ok(()), |kind| Err(Fault::Foreign(kind)))
+}
+
+/// A decoder, and what it made and nobody took yet.
+struct Layer {
+    decoder: Decoder,
+    buffer: Vec<u8>,
+    filled: std::ops::Range<usize>,
+    /// What is wrong behind the bytes in the buffer.
+    then: Option<Fault>,
+}
+
+impl Layer {
+    fn new(compression: Compression, caps: Caps) -> Self {
+        Self { decoder: Decoder::new(compression, caps), buffer: Vec::new(), filled: 0..0, then: None }
+    }
+}
+
+/// The decoded bytes of a layer, for the one within it.
+struct Within<'a> {
+    layer: &'a mut Layer,
+    input: &'a mut dyn Input,
+}
+
+impl Within<'_> {
+    /// The first bytes, [`HEAD`] of them if there are so many. They stay to be read.
+    fn look(&mut self) -> &[u8] {
+        let layer = &mut *self.layer;
+        layer.buffer.resize(BUFFER, 0);
+        let mut length = 0;
+        while length < HEAD {
+            match layer.decoder.read(self.input, &mut layer.buffer[length..]) {
+                Ok(0) => break,
+                Ok(bytes) => length += bytes,
+                Err(fault) => {
+                    layer.then = Some(fault);
+                    break;
+                }
+            }
+        }
+        layer.filled = 0..length;
+        &layer.buffer[..length]
+    }
+}
+
+impl Input for Within<'_> {
+    fn fill(&mut self) -> Result<&[u8], Fault> {
+        let layer = &mut *self.layer;
+        if layer.filled.is_empty() {
+            if let Some(fault) = layer.then.take() {
+                return Err(fault);
+            }
+            layer.buffer.resize(BUFFER, 0);
+            layer.filled = 0..layer.decoder.read(self.input, &mut layer.buffer)?;
+        }
+        Ok(&layer.buffer[layer.filled.clone()])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.layer.filled.start += bytes;
+    }
+
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
+        let layer = &mut *self.layer;
+        if layer.filled.is_empty() {
+            return match layer.then.take() {
+                Some(fault) => Err(fault),
+                None => layer.decoder.read(self.input, buf),
+            };
+        }
+        let bytes = buf.len().min(layer.filled.len());
+        buf[..bytes].copy_from_slice(&layer.buffer[layer.filled.start..][..bytes]);
+        self.consume(bytes);
+        Ok(bytes)
+    }
+}
