@@ -80,6 +80,6 @@ fn another_kind_of_file_is_refused_with_what_to_do() {
     lab.write("all/z.csv", csv("z"));
     lab.pinport(&["import", "all", "--format", "csv", "--segment", "all"])
         .expect(1)
-        .says(&["a Parquet file"]);
+        .says(&["neither CSV nor JSON"]);
     assert_eq!(lab.endpoint("z")["Address"], "z@example.com");
 }
