@@ -39,6 +39,8 @@ kinds! {
     NameTaken = "{} (--strict-names refuses it)",
     /// A column that is not known but resembles a known one. The subject names both.
     UnknownColumn = "a column was ignored: {}",
+    /// A member of an archive that is no data. The subject: archive, member and reason.
+    MemberSkipped = "a member of an archive was skipped: {}",
     /// Rows without a value.
     BlankRowsSkipped = "rows without any value were skipped{}",
 }

@@ -83,3 +83,83 @@ fn another_kind_of_file_is_refused_with_what_to_do() {
         .says(&["neither CSV nor JSON"]);
     assert_eq!(lab.endpoint("z")["Address"], "z@example.com");
 }
+
+/// A tar of these members.
+fn tar(members: &[(&str, &str)]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for (name, text) in members {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[124..135].copy_from_slice(format!("{:011o}", text.len()).as_bytes());
+        header[148..156].fill(b' ');
+        header[156] = b'0';
+        header[257..265].copy_from_slice(b"ustar\x0000");
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        all.extend(header);
+        all.extend(text.as_bytes());
+        all.resize(all.len().next_multiple_of(512), 0);
+    }
+    all.resize(all.len() + 1024, 0);
+    all
+}
+
+/// A zip of these members, not compressed.
+fn zip(members: &[(&str, &str)]) -> Vec<u8> {
+    let (mut all, mut directory) = (Vec::new(), Vec::new());
+    for (name, text) in members {
+        let mut crc = flate2::Crc::new();
+        crc.update(text.as_bytes());
+        let mut common = vec![20, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for number in [crc.sum(), text.len() as u32, text.len() as u32, name.len() as u32] {
+            common.extend(number.to_le_bytes());
+        }
+        for (into, front, behind) in
+            [(&mut all, &b"PK\x03\x04"[..], 0), (&mut directory, b"PK\x01\x02\x14\0", 14)]
+        {
+            into.extend(front);
+            into.extend(&common);
+            into.extend(vec![0; behind]);
+            into.extend(name.as_bytes());
+        }
+        all.extend(text.as_bytes());
+    }
+    all.extend(directory);
+    all.extend(b"PK\x05\x06");
+    all.extend([0; 18]);
+    all
+}
+
+#[test]
+fn members_of_archives_are_read_as_objects_of_a_folder_are() {
+    let lab = Lab::new();
+    let (a, b) = (csv("a"), csv("b"));
+    let members = [("list/a.csv", &*a), ("list/notes.json", "{}"), ("._a.csv", "x"), ("b.csv", b.trim_end())];
+    for (name, bytes) in [
+        ("people.tar", tar(&members)),
+        ("people.tar.gz", gzip(&[&tar(&members)])),
+        ("people.zip", zip(&members)),
+        ("twice.csv.gz", gzip(&[&gzip(&[a.as_bytes()])])),
+    ] {
+        let rows = if name.starts_with('t') { 1 } else { 2 };
+        lab.write(name, &bytes);
+        lab.write(&format!("all/{name}"), &bytes);
+        for more in [&["--check"][..], &["--segment", name]] {
+            let outcome = lab.import(name, "csv", more).expect(0).json();
+            assert_eq!(counts(&outcome), (rows, rows, 0), "{name}: {outcome}");
+            if rows == 2 {
+                let notices = outcome["Notices"].to_string();
+                assert!(notices.contains("list/notes.json: its name says JSON"), "{notices}");
+            }
+        }
+    }
+    lab.write("all/pictures.zip", zip(&[("a.png", "\u{89}PNG"), ("b.json", "{}")]));
+    let outcome = lab.import("all", "csv", &["--segment", "all"]).expect(0).json();
+    assert_eq!(counts(&outcome), (7, 7, 0));
+    let said = "none of its members is CSV";
+    assert!(warnings(&outcome).contains(said), "{}", warnings(&outcome));
+    lab.pinport(&["import", "all/pictures.zip", "--format", "csv"]).expect(1).says(&[said, "check --format"]);
+    lab.write("other.zip", zip(&[("a.csv", &a), ("b.csv", "Address,ChannelType,Id\nx,EMAIL,x\n")]));
+    let report = lab.pinport(&["import", "other.zip", "--format", "csv"]).expect(1);
+    report.says(&["b.csv has another header line than a.csv", "hint: extract it"]);
+}

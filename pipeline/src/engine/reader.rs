@@ -9,7 +9,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pinport_model::{ImportDefinition, Origin, PlannedObject, Position, view::PieceState};
+use pinport_model::{
+    ImportDefinition, NoticeKind, Notices, Origin, PlannedObject, Position, view::PieceState,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -152,6 +154,8 @@ impl Reader {
             let at = Origin { object: position.object, byte: position.byte, line: position.line };
             Splitter::resume(self.definition.format, options, at, header)
         };
+        // What reading found, until a block takes it along.
+        let mut notices = Notices::new();
         loop {
             // A full piece ends before the next block, which then begins a piece of its own.
             let (cut_stream, lines) = match current.full {
@@ -178,9 +182,15 @@ impl Reader {
                         Err(error) => return Err(error.into()),
                     };
                     self.progress.set(Counter::SourceBytes, source_before + object.source_bytes());
+                    for member in object.take_notes() {
+                        notices.add(NoticeKind::MemberSkipped, &member, 1);
+                    }
                     if read == 0 { splitter.finish() } else { splitter.advance(read) }
                 }
-                Ok(Split::Block(block)) => {
+                Ok(Split::Block(mut block)) => {
+                    if !notices.is_empty() {
+                        block.notices.merge(&std::mem::take(&mut notices));
+                    }
                     if current.full {
                         let next = self.begin_piece(current.piece.number + 1, position.stream);
                         self.close(std::mem::replace(current, next), *position);

@@ -99,6 +99,7 @@ const BINARY: &[(&[u8], Foreign)] = &[
     (b"PK\x03\x04", Foreign::Zip),
     (b"PK\x05\x06", Foreign::Zip),
     (b"PK\x07\x08PK\x03\x04", Foreign::Zip),
+    (b"PK00PK\x03\x04", Foreign::Zip),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Foreign::Ole),
     (b"7z\xbc\xaf\x27\x1c", Foreign::Archive),
     (b"Rar!\x1a\x07", Foreign::Archive),

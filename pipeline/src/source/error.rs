@@ -62,6 +62,18 @@ pub enum SourceError {
         /// What it is.
         what: Foreign,
     },
+    /// An archive that holds no data, or a member that cannot be read.
+    #[error("the archive {url} cannot be read at byte {byte}: {reason}")]
+    Archive {
+        /// The object.
+        url: String,
+        /// Where reading was.
+        byte: u64,
+        /// Why, with the member.
+        reason: String,
+        /// Whether none of its members is data of the job's format.
+        none: bool,
+    },
     /// An object that was listed is gone.
     #[error("{url} is gone at byte {byte}: {reason}")]
     NotFound {
@@ -186,6 +198,7 @@ impl SourceError {
             | Self::Truncated { .. }
             | Self::Corrupt { .. }
             | Self::NotData { .. }
+            | Self::Archive { .. }
             | Self::Refused { .. } => true,
             Self::AccessDenied { credentials, .. } => !credentials,
             Self::Unreachable { object, .. }
@@ -227,6 +240,8 @@ impl SourceError {
                 "upload the object again, or restore it from its origin"
             }
             Self::Redirected { .. } => "set AWS_REGION or AWS_ENDPOINT_URL_S3 to where the store points",
+            Self::Archive { none: true, .. } => "check --format; other files are to be extracted first",
+            Self::Archive { .. } => "extract it, and import the files in it",
             Self::NotData { what, .. } => what.advice(),
             Self::Refused { .. } => "check --format and the first lines of the object",
             Self::Unreadable { reason, .. } if reason.contains("Too many open files") => {

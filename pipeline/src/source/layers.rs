@@ -1,9 +1,12 @@
-//! From the raw bytes of an object to those of its records: one compression, perhaps in another.
+//! From the raw bytes of an object to those of its records: one compression, perhaps in another, and an archive.
 //!
 //! What the bytes are is looked at where they pass for the first time, so it costs no request. An object that holds
 //! something else than CSV or JSON is refused before its first byte is handed out.
 
+use pinport_model::Format;
+
 use super::{
+    archive::{Archive, Kind},
     content::{Foreign, HEAD, foreign},
     decode::{Caps, Compression, Decoder, Fault, Input},
 };
@@ -16,25 +19,31 @@ pub(super) struct Layers {
     outer: Layer,
     /// The compression within the first.
     inner: Option<Layer>,
+    archive: Option<Box<Archive>>,
     caps: Caps,
     decoded: u64,
 }
 
 impl Layers {
     /// Begins an object whose first bytes are `lead`, at least [`HEAD`] of them if it has so many. They are still to
-    /// come from `input`.
-    pub(super) fn begin(lead: &[u8], input: &mut dyn Input, caps: Caps) -> Result<Self, Fault> {
+    /// come from `input`. `format`: what is read of an archive, if archives are read.
+    pub(super) fn begin(
+        lead: &[u8],
+        input: &mut dyn Input,
+        caps: Caps,
+        format: Option<Format>,
+    ) -> Result<Self, Fault> {
         let outer = Layer::new(Compression::of(lead), caps);
-        let mut layers = Self { outer, inner: None, caps, decoded: 0 };
-        if layers.outer.decoder.compression() == Compression::None {
-            refuse(lead)?;
+        let mut layers = Self { outer, inner: None, archive: None, caps, decoded: 0 };
+        if layers.compression() == Compression::None {
+            layers.archive = archive(lead, caps, format)?;
             return Ok(layers);
         }
         let mut within = Within { layer: &mut layers.outer, input };
         let head = within.look();
         let compression = Compression::of(head);
         if compression == Compression::None {
-            refuse(head)?;
+            layers.archive = archive(head, caps, format)?;
             return Ok(layers);
         }
         let mut inner = Layer::new(compression, Caps::NONE);
@@ -43,14 +52,24 @@ impl Layers {
         if Compression::of(head) != Compression::None {
             return Err(Fault::Foreign(Foreign::CompressedAgain));
         }
-        refuse(head)?;
+        layers.archive = archive(head, caps, format)?;
         layers.inner = Some(inner);
         Ok(layers)
     }
 
+    /// Whether it is an archive.
+    pub(super) fn is_archive(&self) -> bool {
+        self.archive.is_some()
+    }
+
+    /// The members of an archive that were skipped since this was asked last, each with the reason.
+    pub(super) fn take_notes(&mut self) -> Vec<String> {
+        self.archive.as_mut().map(|archive| archive.take_notes()).unwrap_or_default()
+    }
+
     /// Whether its bytes are those of the object, so that reading may begin anywhere.
     pub(super) fn is_plain(&self) -> bool {
-        self.compression() == Compression::None
+        self.compression() == Compression::None && self.archive.is_none()
     }
 
     /// The outer compression.
@@ -77,25 +96,35 @@ impl Layers {
     /// Decodes into `buf`. 0 only at the verified end, or if `buf` is empty.
     pub(super) fn read(&mut self, input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Fault> {
         let mut within = Within { layer: &mut self.outer, input };
-        let bytes = match &mut self.inner {
-            None => within.read(buf)?,
-            Some(inner) => {
-                let bytes = Within { layer: inner, input: &mut within }.read(buf)?;
-                self.caps.check(self.decoded + bytes as u64, self.outer.decoder.source_bytes())?;
-                bytes
+        let bytes = match (&mut self.inner, &mut self.archive) {
+            (None, None) => within.read(buf)?,
+            (Some(inner), None) => Within { layer: inner, input: &mut within }.read(buf)?,
+            (None, Some(archive)) => archive.read(&mut within, buf)?,
+            (Some(inner), Some(archive)) => {
+                archive.read(&mut Within { layer: inner, input: &mut within }, buf)?
             }
         };
+        if self.inner.is_some() || self.archive.is_some() {
+            self.caps.check(self.decoded + bytes as u64, self.outer.decoder.source_bytes())?;
+        }
         self.decoded += bytes as u64;
         Ok(bytes)
     }
 }
 
-fn refuse(head: &[u8]) -> Result<(), Fault> {
-    foreign(head).map_or(Ok(()), |kind| Err(Fault::Foreign(kind)))
+/// The archive that begins so, if it is one; an error if it is something else that is not read.
+fn archive(head: &[u8], caps: Caps, format: Option<Format>) -> Result<Option<Box<Archive>>, Fault> {
+    let kind = match (foreign(head), format) {
+        (None, _) => return Ok(None),
+        (Some(Foreign::Tar), Some(format)) => (Kind::Tar, format),
+        (Some(Foreign::Zip), Some(format)) => (Kind::Zip, format),
+        (Some(kind), _) => return Err(Fault::Foreign(kind)),
+    };
+    Ok(Some(Box::new(Archive::new(kind.0, kind.1, caps))))
 }
 
 /// A decoder, and what it made and nobody took yet.
-struct Layer {
+pub(super) struct Layer {
     decoder: Decoder,
     buffer: Vec<u8>,
     filled: std::ops::Range<usize>,
@@ -104,20 +133,24 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(compression: Compression, caps: Caps) -> Self {
+    pub(super) fn new(compression: Compression, caps: Caps) -> Self {
         Self { decoder: Decoder::new(compression, caps), buffer: Vec::new(), filled: 0..0, then: None }
     }
 }
 
 /// The decoded bytes of a layer, for the one within it.
-struct Within<'a> {
+pub(super) struct Within<'a> {
     layer: &'a mut Layer,
     input: &'a mut dyn Input,
 }
 
-impl Within<'_> {
+impl<'a> Within<'a> {
+    pub(super) fn new(layer: &'a mut Layer, input: &'a mut dyn Input) -> Self {
+        Self { layer, input }
+    }
+
     /// The first bytes, [`HEAD`] of them if there are so many. They stay to be read.
-    fn look(&mut self) -> &[u8] {
+    pub(super) fn look(&mut self) -> &[u8] {
         let layer = &mut *self.layer;
         layer.buffer.resize(BUFFER, 0);
         let mut length = 0;

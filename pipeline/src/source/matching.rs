@@ -3,7 +3,7 @@
 use pinport_model::Format;
 
 /// Suffixes of compressed objects.
-const COMPRESSED: [&str; 4] = [".gz", ".zst", ".bz2", ".xz"];
+const COMPRESSED: [&str; 6] = [".gz", ".zst", ".bz2", ".xz", ".zip", ".tgz"];
 
 /// What the name and size of an object say about reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,12 @@ const BESIDE: &[(&str, &str)] = &[
     (".html", "its name says HTML"),
     (".xml", "its name says XML"),
     (".md", "its name says Markdown"),
+    (".png", "its name says picture"),
+    (".jpg", "its name says picture"),
+    (".jpeg", "its name says picture"),
+    (".gif", "its name says picture"),
+    (".docx", "its name says Word"),
+    (".sql", "its name says SQL"),
 ];
 
 /// Why the name of an object below a prefix of so many bytes says that it is no data, if it does.
@@ -107,8 +113,18 @@ fn no_data(key: &str, prefix: usize) -> Option<&'static str> {
 
 /// Why an object whose decoded bytes begin so is not read, if it is not.
 pub(super) fn judge_content(head: &[u8], format: Format) -> Option<String> {
+    if is_binary(head) {
+        return Some("its content is binary".into());
+    }
     let found = format_of_content(head)?;
     (found != format).then(|| format!("its content looks like {found}"))
+}
+
+/// Whether bytes are no text. Text of two bytes a character is nearly half zeroes.
+fn is_binary(head: &[u8]) -> bool {
+    let control = head.iter().filter(|byte| matches!(byte, 0..=8 | 0x0e..=0x1a | 0x1c..=0x1f)).count();
+    let zeroes = head.iter().filter(|byte| **byte == 0).count();
+    control > 0 && zeroes * 4 < head.len()
 }
 
 /// Whether the name has the suffix of a compression.
@@ -230,6 +246,9 @@ mod tests {
             (b"", true, true),
             (b" \n ", true, true),
             (b"\xff\xfeI\0", true, true),
+            (b"I\0d\0,\0A\0", true, false),
+            (b"\x89PNG\x0d\x0a\x1a\x0a", false, false),
+            (b"\x01\x02 and text", false, false),
         ] {
             assert_eq!(judge_content(head, Format::Csv).is_none(), csv, "{head:?}");
             assert_eq!(judge_content(head, Format::Json).is_none(), json, "{head:?}");

@@ -4,6 +4,7 @@
 //! Bytes are never guessed at: what is read is what was listed, whole, or a [`SourceError`] that names object and
 //! byte. Start at [`Source`]; `feed.rs` is where buckets, files and pipes meet.
 
+mod archive;
 pub(crate) mod content;
 mod decode;
 mod error;
@@ -48,6 +49,9 @@ use remote::{Bucket, RemoteFeed};
 /// Decoded bytes that decide whether an object is CSV or JSON.
 const LOOK: usize = 4 << 10;
 
+/// Bytes of a file that are decoded for that.
+const RAW_LOOK: usize = 64 << 10;
+
 /// A place that objects are read from.
 ///
 /// Its methods block and must not be called on the runtime's own threads.
@@ -56,6 +60,8 @@ pub struct Source {
     options: SourceOptions,
     io: Handle,
     kind: Kind,
+    /// What is read of archives.
+    format: Option<Format>,
 }
 
 enum Kind {
@@ -81,7 +87,14 @@ impl Source {
             SourceLocation::Stdin => Kind::Pipe(Pipe::new(None)),
             SourceLocation::Path(path) => open_path(path)?,
         };
-        Ok(Self { location: location.clone(), options, io, kind })
+        Ok(Self { location: location.clone(), options, io, kind, format: None })
+    }
+
+    /// Reads archives too: their members of this format.
+    #[must_use]
+    pub fn reading(mut self, format: Format) -> Self {
+        self.format = Some(format);
+        self
     }
 
     /// Every matching object in key order; the skipped ones too, with the reason. An error of `each` ends it.
@@ -184,7 +197,7 @@ impl Source {
     }
 
     fn stream(&self, feed: Box<dyn Feed>, start: u64) -> ObjectStream {
-        ObjectStream::new(feed, self.caps(), start, self.namer())
+        ObjectStream::new(feed, self.caps(), self.format, start, self.namer())
     }
 
     fn namer(&self) -> Box<dyn Fn(&str) -> String + Send> {
@@ -217,6 +230,14 @@ impl Source {
         Ok(object)
     }
 
+    /// The first bytes of an object as it lies in a folder.
+    fn raw_head(&self, object: &PlannedObject) -> Result<Vec<u8>, SourceError> {
+        let mut feed = self.feed(Box::new(std::iter::once(Ok(object.clone()))), false, true);
+        feed.next_object().transpose()?;
+        let bytes = feed.fill()?;
+        Ok(bytes[..bytes.len().min(RAW_LOOK)].to_vec())
+    }
+
     /// Why an object's content is not read, if it is not. `raw`: the first bytes of it, if they are there.
     fn content(
         &self,
@@ -226,15 +247,23 @@ impl Source {
     ) -> Result<Option<String>, SourceError> {
         let enough =
             |head: &Vec<u8>| head.len() >= LOOK || head.iter().any(|byte| !byte.is_ascii_whitespace());
-        let skipped = |kind: Foreign| Some(format!("it is {}", kind.name()));
-        match raw.map(|raw| first_decoded(&raw, self.caps())) {
-            Some(Err(kind)) => return Ok(skipped(kind)),
-            Some(Ok(head)) if enough(&head) => return Ok(judge_content(&head, format)),
-            _ => {}
+        let raw = match raw {
+            Some(raw) => raw,
+            None => match self.raw_head(object) {
+                Ok(raw) => raw,
+                Err(error) if error.is_object_error() => return Ok(None),
+                Err(error) => return Err(error),
+            },
+        };
+        match first_decoded(&raw, self.caps(), self.format) {
+            First::NoData(reason) => return Ok(Some(reason)),
+            First::Archive => return Ok(None),
+            First::Bytes(head) if enough(&head) => return Ok(judge_content(&head, format)),
+            First::Bytes(_) => {}
         }
         match self.head(object, LOOK) {
             Ok(head) => Ok(judge_content(&head, format)),
-            Err(SourceError::NotData { what, .. }) => Ok(skipped(what)),
+            Err(SourceError::NotData { what, .. }) => Ok(Some(format!("it is {}", what.name()))),
             // Reading it will say the same where it belongs.
             Err(error) if error.is_object_error() => Ok(None),
             Err(error) => Err(error),
@@ -242,8 +271,18 @@ impl Source {
     }
 }
 
-/// What can be decoded of an object's first bytes; or what it is, if it is no data.
-fn first_decoded(raw: &[u8], caps: Caps) -> Result<Vec<u8>, Foreign> {
+/// What an object's first bytes say of it.
+enum First {
+    /// So it begins when it is decoded, as far as these bytes go.
+    Bytes(Vec<u8>),
+    /// It is an archive, which perhaps holds data.
+    Archive,
+    /// It holds no data, for this reason.
+    NoData(String),
+}
+
+/// Decodes an object's first bytes as far as they go.
+fn first_decoded(raw: &[u8], caps: Caps, format: Option<Format>) -> First {
     struct Slice<'a>(&'a [u8]);
     impl Input for Slice<'_> {
         fn fill(&mut self) -> Result<&[u8], Fault> {
@@ -262,16 +301,22 @@ fn first_decoded(raw: &[u8], caps: Caps) -> Result<Vec<u8>, Foreign> {
     let mut head = vec![0; LOOK];
     let mut length = 0;
     let mut input = Slice(raw);
-    let mut layers = match Layers::begin(raw, &mut input, caps) {
+    let mut layers = match Layers::begin(raw, &mut input, caps, format) {
         Ok(layers) => layers,
-        Err(Fault::Foreign(kind)) => return Err(kind),
-        Err(_) => return Ok(Vec::new()),
+        Err(Fault::Foreign(kind)) => return First::NoData(format!("it is {}", kind.name())),
+        Err(_) => return First::Bytes(Vec::new()),
     };
+    if layers.is_archive() {
+        return match layers.read(&mut input, &mut head) {
+            Err(Fault::NoMember(reason)) => First::NoData(format!("it is an archive, and {reason}")),
+            _ => First::Archive,
+        };
+    }
     while let Ok(bytes @ 1..) = layers.read(&mut input, &mut head[length..]) {
         length += bytes;
     }
     head.truncate(length);
-    Ok(head)
+    First::Bytes(head)
 }
 
 fn namer(kind: &Kind) -> Box<dyn Fn(&str) -> String + Send> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pinport_model::PlannedObject;
+use pinport_model::{Format, PlannedObject};
 
 use super::{
     SourceError,
@@ -16,6 +16,8 @@ use super::{
 pub struct ObjectStream {
     input: Replay,
     caps: Caps,
+    /// What is read of archives.
+    format: Option<Format>,
     /// What the objects' keys become in messages.
     url: Box<dyn Fn(&str) -> String + Send>,
     /// Where the first object begins.
@@ -35,10 +37,11 @@ impl ObjectStream {
     pub(super) fn new(
         feed: Box<dyn Feed>,
         caps: Caps,
+        format: Option<Format>,
         start: u64,
         url: Box<dyn Fn(&str) -> String + Send>,
     ) -> Self {
-        Self { input: Replay::new(feed), caps, url, start, current: None, ended: false }
+        Self { input: Replay::new(feed), caps, format, url, start, current: None, ended: false }
     }
 
     /// Goes to the next object; what is left of the one before is dropped. An error for which
@@ -89,8 +92,8 @@ impl ObjectStream {
         if start > 0 && Compression::of(&lead) != Compression::None {
             self.input.rewind()?;
         }
-        let mut layers =
-            Layers::begin(&lead, &mut self.input, self.caps).map_err(|fault| told(fault, (0, 0), url()))?;
+        let mut layers = Layers::begin(&lead, &mut self.input, self.caps, self.format)
+            .map_err(|fault| told(fault, (0, 0), url()))?;
         if start == 0 {
             return Ok(layers);
         }
@@ -118,6 +121,8 @@ impl ObjectStream {
                 Err(fault) => return Err(told(fault, place(&layers), url())),
             }
         }
+        // They were said when these bytes were read first.
+        layers.take_notes();
         Ok(layers)
     }
 }
@@ -162,6 +167,11 @@ impl ObjectReader<'_> {
         self.input.take_waited()
     }
 
+    /// The members of an archive that were skipped since this was asked last, each with the reason.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        self.current.layers.take_notes()
+    }
+
     /// Bytes of the object that were used, as it lies in the store.
     pub fn source_bytes(&self) -> u64 {
         self.current.layers.source_bytes()
@@ -195,6 +205,8 @@ fn told(fault: Fault, (byte, decoded): (u64, u64), url: String) -> SourceError {
         Fault::Corrupt(reason) => SourceError::Corrupt { url, byte, decoded, reason },
         Fault::TooLarge(reason) => SourceError::TooLarge { url, byte, decoded, reason, object: true },
         Fault::Foreign(what) => SourceError::NotData { url, what },
+        Fault::Member(reason) => SourceError::Archive { url, byte, reason, none: false },
+        Fault::NoMember(reason) => SourceError::Archive { url, byte, reason, none: true },
     }
 }
 
@@ -234,7 +246,7 @@ mod tests {
         let object = PlannedObject { key: "a".into(), size: 1000, etag: None, skipped: None };
         let caps = Caps { decoded: u64::MAX, ratio: u64::MAX, grace: u64::MAX };
         let feed = Box::new(Late(Some(object), &[b'x'; 1000]));
-        let mut stream = ObjectStream::new(feed, caps, 0, Box::new(str::to_owned));
+        let mut stream = ObjectStream::new(feed, caps, None, 0, Box::new(str::to_owned));
         let begun = Instant::now();
         let mut reader = stream.next_object().unwrap().unwrap();
         let look = reader.take_waited();

@@ -50,7 +50,8 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<u8> {
     let cancel = CancellationToken::new();
     stop_on_signals(&io, &cancel)?;
     let options = SourceOptions { cancel: cancel.clone(), ..SourceOptions::default() };
-    let source = Arc::new(Source::open(&location, options, io.handle().clone())?);
+    let source = Source::open(&location, options, io.handle().clone())?;
+    let source = Arc::new(source.reading(args.format.into()));
     let wanted = Wanted { args, location, limits };
     // Nothing is stored before the data has been looked at. Standard input can be read but once.
     if wanted.location != SourceLocation::Stdin {

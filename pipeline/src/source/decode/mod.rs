@@ -108,6 +108,10 @@ pub(super) enum Fault {
     TooLarge(String),
     /// The output is no data.
     Foreign(Foreign),
+    /// A member of an archive cannot be read.
+    Member(String),
+    /// No member of an archive is of the format.
+    NoMember(String),
 }
 
 /// Decodes one object.

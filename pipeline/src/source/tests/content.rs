@@ -1,7 +1,12 @@
 //! Objects that hold no records: skipped in a folder and named, refused where they are read.
 
 use super::*;
-use crate::source::{Compression, Foreign, decode::tests::encode, tests::local::write};
+use crate::source::{
+    Compression, Foreign,
+    archive::tests::{tar, zip},
+    decode::tests::encode,
+    tests::local::write,
+};
 
 fn parquet() -> Vec<u8> {
     let mut bytes = b"PAR1\x15\x04\x15\x40".to_vec();
@@ -107,4 +112,30 @@ fn a_bomb_in_a_bomb_is_refused() {
     let source = open(folder.path().join("x.csv.gz").to_str().unwrap(), options, &runtime).unwrap();
     let contents = drain(source.read(readable(list(&source, Format::Csv).unwrap()), 0));
     assert!(matches!(contents[0].1, Err(SourceError::TooLarge { .. })), "{:?}", contents[0].1);
+}
+
+/// So an import that was stopped goes on, also within a member.
+#[test]
+fn an_archive_is_read_from_any_byte() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let rows =
+        |start: u32| (start..start + 9_000).map(|row| format!("{row},{}\n", row * 7919)).collect::<String>();
+    let (a, b) = (format!("Id,Address\n{}", rows(0)), format!("Id,Address\n{}", rows(9_000)));
+    let all = format!("{a}{}", rows(9_000));
+    let members = [("a.csv", a.as_bytes()), ("b.csv", b.as_bytes()), ("c.json", b"{}")];
+    for (name, bytes) in [
+        ("x.zip", zip(&members)),
+        ("x.tar", tar(&members)),
+        ("x.tgz", encode(Compression::Gzip, &tar(&members))),
+    ] {
+        write(folder.path(), name, &bytes);
+        let source = open(folder.path().join(name).to_str().unwrap(), options(), &runtime).unwrap();
+        let source = source.reading(Format::Csv);
+        let listed = list(&source, Format::Csv).unwrap();
+        assert_eq!(source.head(&listed[0], 16).unwrap(), &all.as_bytes()[..16]);
+        for start in [0, 1, 511, 70_000, a.len() - 1, a.len(), a.len() + 1, all.len()] {
+            let contents = drain(source.read(readable(listed.clone()), start as u64));
+            assert!(contents[0].1.as_deref() == Ok(&all.as_bytes()[start..]), "{name} {start}");
+        }
+    }
 }
