@@ -133,6 +133,9 @@ pub(crate) struct ImportArgs {
     /// Start anew although an earlier run of this import was interrupted
     #[arg(long, env = "PINPORT_FRESH")]
     pub(crate) fresh: bool,
+    /// Hold objects of a bucket against the sizes of the listing alone, for a store that lists other tags than it sends
+    #[arg(long, value_name = "size", value_parser = ["size"], env = "PINPORT_TRUST_LISTING")]
+    pub(crate) trust_listing: Option<String>,
     /// Watch it on the dashboard, if this is a terminal
     #[arg(long, env = "PINPORT_TOP")]
     pub(crate) top: bool,

@@ -52,7 +52,8 @@ fn grammar(text: &str, location: &SourceLocation) {
             assert!(!text.contains("://") || path.starts_with('/'));
         }
         SourceLocation::Bucket { service, bucket, key } => {
-            let rest = text.strip_prefix(service.scheme()).and_then(|rest| rest.strip_prefix("://"));
+            let schemes = [service.scheme(), "s3a", "s3n"];
+            let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)?.strip_prefix("://"));
             let rest = rest.expect("it begins with its scheme");
             assert!(rest == bucket || rest == format!("{bucket}/{key}"));
             assert!(!bucket.is_empty() && !bucket.contains(['/', '@', ':', '?', '#', '%', '\\']));

@@ -30,6 +30,7 @@ mod serve_faults;
 mod served;
 mod serving;
 mod statuses;
+mod stores;
 mod support;
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(

@@ -216,44 +216,7 @@ impl SourceError {
 
     /// What a user can do about it, if there is something.
     pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::NoSuchBucket { .. } => {
-                "check the bucket's name, the region (AWS_REGION) and the endpoint (AWS_ENDPOINT_URL_S3)"
-            }
-            Self::AccessDenied { .. } => {
-                "check the credentials and whether they may list the bucket and read its objects"
-            }
-            Self::NoCredentials { .. } => {
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or AWS_SKIP_SIGNATURE=true for public buckets"
-            }
-            Self::NoMatch { skipped: 0, url, .. } if url.contains("://") => {
-                "check the prefix: keys are compared letter by letter"
-            }
-            Self::NoMatch { skipped: 0, .. } => "the folder holds no files; check the path",
-            Self::NoMatch { .. } => {
-                "check --format: objects of the other format are skipped; one that is named exactly is read whatever its name"
-            }
-            Self::Changed { .. } => "import it anew when nobody writes to it any more",
-            Self::Unreachable { .. } => "check the endpoint (AWS_ENDPOINT_URL_S3) and the network",
-            Self::Throttled { .. } => "try again later",
-            Self::Truncated { .. } | Self::Corrupt { .. } => {
-                "upload the object again, or restore it from its origin"
-            }
-            Self::Redirected { .. } => "set AWS_REGION or AWS_ENDPOINT_URL_S3 to where the store points",
-            Self::Archive { none: true, .. } => "check --format; other files are to be extracted first",
-            Self::Archive { .. } => "extract it, and import the files in it",
-            Self::NotData { what, .. } => what.advice(),
-            Self::Refused { .. } => "check --format and the first lines of the object",
-            Self::Unreadable { reason, .. } if reason.contains("Too many open files") => {
-                "raise the limit of open files (ulimit -n 8192)"
-            }
-            Self::Unreadable { .. } => "check the path, and who may read it",
-            // What S3 answers a HEAD request, without a body that would say why.
-            Self::Other { reason, .. } if reason == "the store answered 400" => {
-                "S3 answers so when temporary credentials have expired (AWS_SESSION_TOKEN) or AWS_REGION is another"
-            }
-            _ => return None,
-        })
+        super::hint::of(self)
     }
 }
 
@@ -261,32 +224,5 @@ fn skipped_text(skipped: u64, first: Option<&str>) -> String {
     match first {
         Some(first) => format!(" ({skipped} skipped; the first: {first})"),
         None => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hints_are_of_what_was_found() {
-        let no_match = |url: &str, skipped| {
-            SourceError::NoMatch { url: url.into(), skipped, first_skipped: None }.hint().unwrap()
-        };
-        assert!(no_match("s3://bucket/prefix", 0).starts_with("check the prefix"));
-        assert!(no_match("data", 0).starts_with("the folder holds no files"));
-        assert!(no_match("s3://bucket/prefix", 1).starts_with("check --format"));
-        let unreadable = |reason: &str| {
-            SourceError::Unreadable { path: "data".into(), reason: reason.into(), object: false }
-                .hint()
-                .unwrap()
-        };
-        assert!(unreadable("Too many open files (os error 24)").starts_with("raise the limit"));
-        assert!(unreadable("Permission denied (os error 13)").starts_with("check the path"));
-        let other = |reason: &str| {
-            SourceError::Other { url: "s3://bucket".into(), reason: reason.into(), object: false }.hint()
-        };
-        assert!(other("the store answered 400").is_some_and(|hint| hint.contains("AWS_SESSION_TOKEN")));
-        assert_eq!(other("the store answered 400 Malformed"), None);
     }
 }

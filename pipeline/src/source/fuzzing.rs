@@ -23,5 +23,8 @@ pub(crate) fn object_url(bucket: &str, key: &str) -> Result<String, String> {
 
 /// A page of a listing: its objects, and how to ask for the next one.
 pub(crate) fn listing(body: &[u8]) -> Result<(Vec<PlannedObject>, Option<String>), String> {
-    remote::read_page(body).map(|page| (page.objects, page.next))
+    let text = |next| match next {
+        remote::Next::Token(text) | remote::Next::Key(text) => text,
+    };
+    remote::read_page(body).map(|page| (page.objects, page.next.map(text)))
 }

@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     SourceError, SourceOptions,
     matching::{Verdict, Way, judge},
-    remote::{Bucket, Fetched, Page},
+    remote::{Bucket, Fetched, Next, Page},
 };
 
 /// Objects held back while it is not known whether the listing is in key order: ten pages. A listing that
@@ -59,9 +59,9 @@ impl Lister<'_> {
                 }
                 page => page?,
             };
-            let next = page.next.clone();
+            let next = page.next;
             // The next page is asked for while this one is worked on.
-            let ahead = next.as_deref().map(|token| self.page(prefix, Some(token)));
+            let ahead = next.map(|next| self.page(prefix, Some(next)));
             for object in page.objects {
                 if may_be_key && object.key == prefix {
                     return each(object, true);
@@ -80,7 +80,7 @@ impl Lister<'_> {
                     held.push(object);
                 }
             }
-            if !streaming && sorted && held.len() >= HELD && next.is_some() {
+            if !streaming && sorted && held.len() >= HELD && ahead.is_some() {
                 streaming = true;
                 for object in held.drain(..) {
                     each(object, false)?;
@@ -110,9 +110,9 @@ impl Lister<'_> {
         held.into_iter().try_for_each(|object| each(object, false))
     }
 
-    fn page(&self, prefix: &str, token: Option<&str>) -> PageTask {
-        let (bucket, prefix, token) = (self.bucket.clone(), prefix.to_owned(), token.map(str::to_owned));
-        AbortOnDropHandle::new(self.io.spawn(async move { bucket.page(&prefix, token.as_deref()).await }))
+    fn page(&self, prefix: &str, next: Option<Next>) -> PageTask {
+        let (bucket, prefix) = (self.bucket.clone(), prefix.to_owned());
+        AbortOnDropHandle::new(self.io.spawn(async move { bucket.page(&prefix, next.as_ref()).await }))
     }
 
     fn stat(&self, key: &str) -> Result<PlannedObject, SourceError> {

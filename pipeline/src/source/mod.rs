@@ -10,6 +10,7 @@ mod decode;
 mod error;
 mod feed;
 pub(crate) mod fuzzing;
+mod hint;
 mod layers;
 mod listing;
 mod local;

@@ -83,7 +83,7 @@ impl Settings {
 
     /// The environment's `AWS_*`, `GOOGLE_*`, `AZURE_*` and a few more, and the profile files of AWS.
     pub fn from_environment() -> Self {
-        const OTHERS: [&str; 7] = [
+        const OTHERS: [&str; 8] = [
             "SERVICE_ACCOUNT",
             "STORAGE_EMULATOR_HOST",
             "AZURITE_BLOB_STORAGE_URL",
@@ -91,6 +91,7 @@ impl Settings {
             "MSI_ENDPOINT",
             "PINPORT_ALLOW_HTTP",
             "PINPORT_VERIFY_ALL",
+            "PINPORT_TRUST_LISTING",
         ];
         let wanted = |name: &str| {
             ["AWS_", "GOOGLE_", "AZURE_", "IDENTITY_"].iter().any(|prefix| name.starts_with(prefix))
@@ -98,7 +99,9 @@ impl Settings {
         };
         let values = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, value)| wanted(name) && !value.is_empty())
+            .filter(|(name, _)| wanted(name))
+            .map(|(name, value)| (name, clean(&value).to_owned()))
+            .filter(|(_, value)| !value.is_empty())
             .collect();
         Self { values, files: true }
     }
@@ -114,7 +117,7 @@ impl Settings {
     /// With this setting, whatever the environment says.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.values.insert(name.to_ascii_uppercase(), value.into());
+        self.values.insert(name.to_ascii_uppercase(), clean(value).into());
         self
     }
 
@@ -143,9 +146,43 @@ impl Settings {
     }
 }
 
+/// A value without what a copy from a page, a file with CRLF or a file of `docker --env-file` puts around it: white
+/// space, line ends, invisible characters and a pair of quotes.
+pub(super) fn clean(value: &str) -> &str {
+    let around = |char: char| {
+        char.is_whitespace()
+            || char.is_control()
+            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+    };
+    let value = value.trim_matches(around);
+    for quote in ['"', '\''] {
+        if let Some(inner) = value.strip_prefix(quote).and_then(|value| value.strip_suffix(quote)) {
+            return inner.trim_matches(around);
+        }
+    }
+    value
+}
+
 /// Values are secrets: only the names are shown.
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings").field("names", &self.values.keys()).field("files", &self.files).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_copied_along_with_a_value_is_dropped() {
+        for value in
+            ["key", " key\r\n", "\"key\"", "'key' ", "\u{feff}key\u{200b}", "\u{a0}key\t", "\" key\""]
+        {
+            assert_eq!(clean(value), "key", "{value:?}");
+        }
+        assert_eq!(clean("a b"), "a b");
+        assert_eq!(clean("\""), "\"");
+        assert_eq!(Settings::empty().with("aws_region", " eu-west-1\n").get("AWS_REGION"), Some("eu-west-1"));
     }
 }

@@ -49,7 +49,10 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<u8> {
         .build()?;
     let cancel = CancellationToken::new();
     stop_on_signals(&io, &cancel)?;
-    let options = SourceOptions { cancel: cancel.clone(), ..SourceOptions::default() };
+    let mut options = SourceOptions { cancel: cancel.clone(), ..SourceOptions::default() };
+    if let Some(what) = &args.trust_listing {
+        options.settings = options.settings.with("PINPORT_TRUST_LISTING", what);
+    }
     let source = Source::open(&location, options, io.handle().clone())?;
     let source = Arc::new(source.reading(args.format.into()));
     let wanted = Wanted { args, location, limits };

@@ -43,7 +43,7 @@ impl Address {
         let (base, bucket_in_path) = match service {
             Service::S3 => {
                 let endpoint = first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"])
-                    .or_else(|| profile.get("endpoint_url").map(str::to_owned));
+                    .or_else(|| profile.endpoint().map(str::to_owned));
                 match endpoint {
                     Some(endpoint) if settings.is_on("AWS_VIRTUAL_HOSTED_STYLE_REQUEST") => {
                         (endpoint.replacen("://", &format!("://{bucket}."), 1), None)

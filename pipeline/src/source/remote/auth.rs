@@ -5,7 +5,9 @@ use std::time::Duration;
 use object_store::{
     BackoffConfig, ClientOptions, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredentialProvider},
-    azure::{AzureAuthorizer, AzureConfigKey, AzureCredentialProvider, MicrosoftAzureBuilder},
+    azure::{
+        AzureAuthorizer, AzureConfigKey, AzureCredential, AzureCredentialProvider, MicrosoftAzureBuilder,
+    },
     client::{
         HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
         HttpService,
@@ -14,7 +16,12 @@ use object_store::{
 };
 use pinport_model::location::Service;
 
-use super::{keys::AwsKeys, profile::Profile, sts};
+use super::{
+    keys::{AwsKeys, sendable},
+    process::Program,
+    profile::Profile,
+    sts,
+};
 use crate::source::Settings;
 
 /// Who asks.
@@ -76,6 +83,7 @@ impl Auth {
             Service::Azure if settings.is_on("AZURE_SKIP_SIGNATURE") => Ok(Self::Unsigned),
             Service::Azure => {
                 let account = azure_account(settings).ok_or("AZURE_STORAGE_ACCOUNT_NAME is not set")?;
+                sendable("the account (AZURE_STORAGE_ACCOUNT_NAME)", &account)?;
                 let store = azure_builder(settings, bucket)
                     .with_http_connector(connector)
                     .with_retry(retry())
@@ -93,6 +101,9 @@ impl Auth {
             Self::Unsigned => Ok(()),
             Self::Aws { provider, region, pays } => {
                 let credential = provider.get_credential().await.map_err(reason)?;
+                // object_store takes for granted that they fit into headers.
+                sendable("the access key id", &credential.key_id)?;
+                sendable("the session token", credential.token.as_deref().unwrap_or_default())?;
                 let authorizer = AwsAuthorizer::new(&credential, "s3", region).with_request_payer(*pays);
                 authorizer.try_authorize(request, None).map_err(reason)
             }
@@ -107,6 +118,9 @@ impl Auth {
             }
             Self::Azure { provider, account } => {
                 let credential = provider.get_credential().await.map_err(reason)?;
+                if let AzureCredential::BearerToken(token) = &*credential {
+                    sendable("the bearer token", token)?;
+                }
                 AzureAuthorizer::new(&credential, account).try_authorize(request).map_err(reason)
             }
         }
@@ -130,6 +144,8 @@ fn aws(
         .with_region(region)
         .with_retry(retry())
         .with_http_connector(connector);
+    let (has_keys, mut roles) = (keys.is_some(), false);
+    let process = profile.get("credential_process").is_some();
     if let Some(keys) = keys {
         builder = builder.with_access_key_id(keys.id).with_secret_access_key(keys.secret);
         if let Some(token) = keys.token {
@@ -147,31 +163,51 @@ fn aws(
             "AWS_IMDSV1_FALLBACK",
             "AWS_METADATA_ENDPOINT",
         ];
-        let mut roles = false;
         for (name, value) in settings.starting("AWS_").filter(|(name, _)| ROLES.contains(name)) {
             if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
                 roles = true;
                 builder = builder.with_config(key, value);
             }
         }
-        if !roles && let Some(member) = profile.unsupported() {
-            return Err(format!(
-                "the profile uses {member}, which is not supported: export keys to the environment"
-            ));
+        if !roles
+            && !process
+            && let Some(member) = profile.unsupported()
+        {
+            return Err(unsupported(member));
         }
-        if !roles && settings.is_on("AWS_EC2_METADATA_DISABLED") {
+        if !roles && !process && settings.is_on("AWS_EC2_METADATA_DISABLED") {
             return Err(
                 "no keys in the environment or a profile, and AWS_EC2_METADATA_DISABLED is set".into()
             );
         }
     }
+    let program = match profile.get("credential_process").filter(|_| !has_keys && !roles) {
+        Some(line) => Some(Program::new(line)?),
+        None => None,
+    };
     let store = builder.build().map_err(|error| chain(&error))?;
     let pays = settings.is_on("AWS_REQUEST_PAYER") || settings.get("AWS_REQUEST_PAYER") == Some("requester");
     let mut provider = store.credentials().clone();
+    if let Some(program) = program {
+        provider = std::sync::Arc::new(program);
+    }
     if let Some(role) = sts::Role::new(region, settings)? {
         provider = std::sync::Arc::new(role.assumed_by(provider, client));
     }
     Ok(Auth::Aws { provider, region: region.into(), pays })
+}
+
+/// What to do about a profile that signs in in a way of its own.
+fn unsupported(member: &str) -> String {
+    let way = match member {
+        "sso_session" | "sso_start_url" | "login_session" => {
+            "signs in with a browser, which is not supported: let the AWS CLI hand the keys on, by \
+             eval \"$(aws configure export-credentials --format env)\", or in a profile with \
+             credential_process = aws configure export-credentials --profile NAME --format process"
+        }
+        _ => "is not supported: export keys to the environment",
+    };
+    format!("the profile uses {member}, which {way}")
 }
 
 fn azure_builder(settings: &Settings, container: &str) -> MicrosoftAzureBuilder {
@@ -245,8 +281,22 @@ impl HttpService for Connector {
     }
 }
 
-/// A client that follows no redirects; the error is a reason.
-pub(super) fn client(connect_timeout: Duration, tls: bool, proxies: bool) -> Result<reqwest::Client, String> {
+/// The certificates of a PEM file, which are trusted in place of the machine's; the error is a reason.
+pub(super) fn authorities(path: &str) -> Result<Vec<reqwest::Certificate>, String> {
+    let wrong = |why: String| format!("the certificates in {path} (AWS_CA_BUNDLE) cannot be used: {why}");
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(chain(&error)))?;
+    if found.is_empty() { Err(wrong("it has none".into())) } else { Ok(found) }
+}
+
+/// A client that follows no redirects; the error is a reason. `authorities`: whom to trust, if not those that the
+/// machine trusts.
+pub(super) fn client(
+    connect_timeout: Duration,
+    tls: bool,
+    proxies: bool,
+    authorities: Option<&[reqwest::Certificate]>,
+) -> Result<reqwest::Client, String> {
     // Fails when somebody installed one before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
@@ -256,6 +306,9 @@ pub(super) fn client(connect_timeout: Duration, tls: bool, proxies: bool) -> Res
         .http1_only();
     if !proxies {
         builder = builder.no_proxy();
+    }
+    if let Some(authorities) = authorities.filter(|_| tls) {
+        builder = builder.tls_certs_only(authorities.iter().cloned());
     }
     if !tls {
         // Without TLS no root certificates are needed, and a machine that has none must do.

@@ -292,7 +292,11 @@ fn check_range(wanted: &Wanted, headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 fn broken(asked: &Asked, error: reqwest::Error) -> Failure {
-    Failure::passing(asked, auth::chain(&error.without_url()))
+    let reason = auth::chain(&error.without_url());
+    // A certificate that is not trusted now will not be in a minute.
+    let lasting = reason.contains("invalid peer certificate");
+    let failure = Failure::passing(asked, reason);
+    if lasting { Failure::lasting(failure.error) } else { failure }
 }
 
 fn stalled(asked: &Asked, timeout: Duration) -> Failure {

@@ -24,21 +24,36 @@ impl AwsKeys {
     }
 
     pub(super) fn of(settings: &Settings, profile: &Profile) -> Result<Option<Self>, String> {
-        let keys = |id: &str, secret: &str, token: Option<&str>| Self {
-            id: id.into(),
-            secret: secret.into(),
-            token: token.map(str::to_owned),
+        let keys = |id: &str, secret: &str, token: Option<&str>| {
+            let keys = Self { id: id.into(), secret: secret.into(), token: token.map(str::to_owned) };
+            keys.check().map(|()| Some(keys))
         };
         match (settings.get("AWS_ACCESS_KEY_ID"), settings.get("AWS_SECRET_ACCESS_KEY")) {
-            (Some(id), Some(secret)) => Ok(Some(keys(id, secret, settings.get("AWS_SESSION_TOKEN")))),
+            (Some(id), Some(secret)) => keys(id, secret, settings.get("AWS_SESSION_TOKEN")),
             (Some(_), None) => Err("AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not".into()),
             (None, Some(_)) => Err("AWS_SECRET_ACCESS_KEY is set but AWS_ACCESS_KEY_ID is not".into()),
-            (None, None) => Ok(profile
-                .get("aws_access_key_id")
-                .zip(profile.get("aws_secret_access_key"))
-                .map(|(id, secret)| keys(id, secret, profile.get("aws_session_token")))),
+            (None, None) => {
+                let found = profile.get("aws_access_key_id").zip(profile.get("aws_secret_access_key"));
+                found.map_or(Ok(None), |(id, secret)| keys(id, secret, profile.get("aws_session_token")))
+            }
         }
     }
+
+    /// Names the one that holds what no key holds: it cannot be sent. The error is a reason and shows no key.
+    fn check(&self) -> Result<(), String> {
+        sendable("the access key id (AWS_ACCESS_KEY_ID)", &self.id)?;
+        sendable("the secret access key (AWS_SECRET_ACCESS_KEY)", &self.secret)?;
+        self.token.as_deref().map_or(Ok(()), |token| sendable("the session token (AWS_SESSION_TOKEN)", token))
+    }
+}
+
+/// That a credential has only characters that fit into a header; the error is a reason.
+pub(super) fn sendable(name: &str, value: &str) -> Result<(), String> {
+    let Some((at, char)) = value.chars().enumerate().find(|(_, char)| !char.is_ascii_graphic()) else {
+        return Ok(());
+    };
+    let (at, code) = (at + 1, u32::from(char));
+    Err(format!("{name} has the character U+{code:04X} at place {at}, which no key has: set it anew"))
 }
 
 /// The secret and the token are not shown.
@@ -84,6 +99,11 @@ mod tests {
             (keys.id.as_str(), keys.token.as_deref(), region.as_str()),
             ("SET", Some("t"), "eu-north-1")
         );
+
+        let broken = settings.with("AWS_SECRET_ACCESS_KEY", "can\nary");
+        let reason = AwsKeys::find(&broken).unwrap_err();
+        assert!(reason.contains("AWS_SECRET_ACCESS_KEY) has the character U+000A at place 4"), "{reason}");
+        assert!(!reason.contains("can\n") && !reason.contains("ary"), "{reason}");
 
         let (keys, region) = AwsKeys::find(&Settings::empty()).unwrap();
         assert!(keys.is_none());

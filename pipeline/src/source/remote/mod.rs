@@ -17,6 +17,7 @@ mod feed;
 mod fetch;
 mod key;
 mod keys;
+mod process;
 mod profile;
 mod retry;
 mod sts;
@@ -35,7 +36,7 @@ use pinport_model::{PlannedObject, location::Service};
 pub(super) use feed::{RemoteFeed, wait};
 pub use keys::AwsKeys;
 use retry::{Asked, Backoff, Failure};
-pub(super) use xml::{Page, page as read_page};
+pub(super) use xml::{Next, Page, page as read_page};
 
 use super::{SourceError, SourceOptions};
 
@@ -71,12 +72,15 @@ impl Bucket {
         let account = if service == Service::Azure { auth::azure_account(settings) } else { None };
         let address = Address::new(service, name, account.as_deref(), settings, &profile).map_err(other)?;
         let timeout = options.connect_timeout;
-        let client = auth::client(timeout, address.tls, !address.loopback).map_err(other)?;
+        let bundle = settings.get("AWS_CA_BUNDLE").or_else(|| profile.get("ca_bundle"));
+        let trusted = bundle.map(auth::authorities).transpose().map_err(other)?;
+        let trusted = trusted.as_deref();
+        let client = auth::client(timeout, address.tls, !address.loopback, trusted).map_err(other)?;
         // Credentials may come from elsewhere, and by TLS.
         let auth_client = if address.tls {
             client.clone()
         } else {
-            auth::client(timeout, true, true).unwrap_or_else(|_| client.clone())
+            auth::client(timeout, true, true, trusted).unwrap_or_else(|_| client.clone())
         };
         let auth =
             Auth::new(service, name, &address.region, settings, &profile, &auth_client).map_err(missing)?;
@@ -100,22 +104,45 @@ impl Bucket {
         }
     }
 
-    /// A page of the objects whose keys begin with `prefix`.
-    pub(super) async fn page(&self, prefix: &str, token: Option<&str>) -> Result<Page, SourceError> {
+    /// A page of the objects whose keys begin with `prefix`; `next`: the one behind it.
+    pub(super) async fn page(&self, prefix: &str, next: Option<&Next>) -> Result<Page, SourceError> {
         let asked = self.asked(prefix, false);
-        let query: Vec<(&str, &str)> = match self.service {
-            Service::S3 | Service::Gcs => {
-                [("list-type", "2")].into_iter().chain(token.map(|token| ("continuation-token", token)))
-            }
-            Service::Azure => [("comp", "list")].into_iter().chain(token.map(|token| ("marker", token))),
-        }
-        .chain((self.service == Service::Azure).then_some(("restype", "container")))
-        .chain((!prefix.is_empty()).then_some(("prefix", prefix)))
-        .collect();
+        // Whether it is asked by the first version of S3's protocol.
+        let mut old = false;
         let mut backoff = Backoff::new(&self.options);
         loop {
+            let query: Vec<(&str, &str)> = match (self.service, next) {
+                // The first version of listings goes on behind a key.
+                (Service::S3 | Service::Gcs, Some(Next::Key(key))) => vec![("marker", key)],
+                (Service::S3 | Service::Gcs, None) if old => vec![],
+                (Service::S3 | Service::Gcs, None) => vec![("list-type", "2")],
+                (Service::S3 | Service::Gcs, Some(Next::Token(token))) => {
+                    vec![("list-type", "2"), ("continuation-token", token)]
+                }
+                (Service::Azure, Some(Next::Token(marker) | Next::Key(marker))) => {
+                    vec![("comp", "list"), ("marker", marker), ("restype", "container")]
+                }
+                (Service::Azure, None) => vec![("comp", "list"), ("restype", "container")],
+            };
+            let query: Vec<_> =
+                query.into_iter().chain((!prefix.is_empty()).then_some(("prefix", prefix))).collect();
             match self.try_page(&asked, prefix, &query).await {
-                Ok(page) => return Ok(page),
+                Ok(page) => {
+                    // A store that takes no notice of the marker would keep us for ever.
+                    if let (Some(Next::Key(key)), Some(object)) = (next, page.objects.first())
+                        && object.key <= *key
+                    {
+                        let reason = format!("the store's listing does not go on behind {key}");
+                        return Err(SourceError::Other { url: asked.url, reason, object: false });
+                    }
+                    return Ok(page);
+                }
+                Err(failure)
+                    if next.is_none() && !old && self.service == Service::S3 && failure.is_unknown() =>
+                {
+                    tracing::debug!(url = asked.url, "listing by the first version of the protocol");
+                    old = true;
+                }
                 Err(failure) => tokio::time::sleep(backoff.next(failure)?).await,
             }
         }
@@ -179,6 +206,15 @@ impl Bucket {
         end: u64,
     ) -> Result<Fetched, SourceError> {
         let asked = self.asked(&object.key, true);
+        let untagged;
+        let object = match self.options.settings.get("PINPORT_TRUST_LISTING") {
+            // Some stores list other tags than they send: then only the size tells whether it is the same object.
+            Some("size") => {
+                untagged = PlannedObject { etag: None, ..object.clone() };
+                &untagged
+            }
+            _ => object,
+        };
         let from = fetch::Store { store: &*self.store, sums_whole: self.service == Service::S3 };
         fetch::range(from, &self.options, asked, object, start, end).await
     }

@@ -23,7 +23,7 @@ impl Profile {
             settings.get(variable).map(PathBuf::from).or(home)
         };
         let mut profile = Self::default();
-        let mut found = false;
+        let (mut found, mut texts) = (false, Vec::new());
         for (variable, default) in
             [("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")]
         {
@@ -34,6 +34,14 @@ impl Profile {
                 Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),
             };
             found |= profile.add(&text, name);
+            texts.push(text);
+        }
+        if let Some(services) = profile.get("services").map(str::to_owned) {
+            let known =
+                texts.iter().map(|text| profile.add_services(text, &services)).fold(false, |a, b| a | b);
+            if !known {
+                return Err(format!("the profile names services {services}, of which there is no section"));
+            }
         }
         if named.is_some() && !found {
             return Err(format!("there is no profile {name} in the AWS configuration files"));
@@ -60,14 +68,42 @@ impl Profile {
         found
     }
 
+    /// Takes the endpoint of S3, and of all services, from a `[services NAME]` section; whether there was one.
+    fn add_services(&mut self, text: &str, name: &str) -> bool {
+        let (mut inside, mut found, mut service) = (false, false, String::new());
+        for line in text.lines() {
+            let line = line.split_once(" #").map_or(line, |(line, _)| line);
+            if let Some(section) = line.trim().strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                let section = section.trim().strip_prefix("services").map(str::trim);
+                inside = section == Some(name);
+                found |= inside;
+                service.clear();
+                continue;
+            }
+            let Some((key, value)) = line.split_once('=').filter(|_| inside) else { continue };
+            let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
+            if !line.starts_with([' ', '\t']) {
+                service = key;
+            } else if key == "endpoint_url" && ["s3", "sts"].contains(&&*service) {
+                self.values.insert(format!("{service}.endpoint_url"), value.into());
+            }
+        }
+        found
+    }
+
     /// A member of the profile.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.values.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// Where S3 is.
+    pub(super) fn endpoint(&self) -> Option<&str> {
+        self.get("s3.endpoint_url").or_else(|| self.get("endpoint_url"))
+    }
+
     /// The first member that asks for a way of signing in that is not supported.
     pub(super) fn unsupported(&self) -> Option<&str> {
-        ["credential_process", "sso_session", "sso_start_url", "role_arn", "login_session"]
+        ["sso_session", "sso_start_url", "role_arn", "login_session"]
             .into_iter()
             .find(|key| self.get(key).is_some())
     }
@@ -92,6 +128,23 @@ mod tests {
         assert_eq!(profile.get("aws_access_key_id"), Some("AK"));
         assert_eq!(profile.get("aws_secret_access_key"), Some("a=b/c+"));
         assert!(!profile.add("[default]\nregion=z", "work"));
+    }
+
+    #[test]
+    fn a_profile_may_name_services() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let settings = Settings::of_profile("work")
+            .with("AWS_CONFIG_FILE", file.to_str().unwrap())
+            .with("AWS_SHARED_CREDENTIALS_FILE", folder.path().join("none").to_str().unwrap());
+        let section = "[services local]\ns3 =\n  endpoint_url = http://127.0.0.1:9000 # here\ndynamodb =\n\
+            \x20 endpoint_url = http://127.0.0.1:8000\n";
+        let profile = "[profile work]\nservices = local\nendpoint_url = https://all.example\n";
+        std::fs::write(&file, format!("{section}{profile}")).unwrap();
+        let profile = Profile::load(&settings).unwrap();
+        assert_eq!(profile.endpoint(), Some("http://127.0.0.1:9000"));
+        std::fs::write(&file, "[profile work]\nservices = other\n").unwrap();
+        assert!(Profile::load(&settings).unwrap_err().contains("services other"));
     }
 
     #[test]

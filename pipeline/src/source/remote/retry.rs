@@ -47,6 +47,13 @@ impl Failure {
         }
     }
 
+    /// Whether the store does not know the operation or a parameter of it.
+    pub(super) fn is_unknown(&self) -> bool {
+        const CODES: [&str; 3] = ["answered 501", "answered 405", "NotImplemented"];
+        matches!(&self.error, SourceError::Other { reason, .. }
+            if CODES.iter().any(|code| reason.contains(code)) || reason.contains("list-type"))
+    }
+
     /// What an answer other than success means.
     pub(super) fn of_answer(asked: &Asked, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let found = xml::error(body).unwrap_or_default();
@@ -89,6 +96,10 @@ impl Failure {
                 error: SourceError::Unreachable { url, byte, reason, object },
                 retry: Some(retry_after()),
             },
+            // It is archived, whoever asks.
+            (_, "InvalidObjectState" | "BlobArchived") => {
+                Self::lasting(SourceError::Other { url, reason, object: true })
+            }
             (401, _) => Self::lasting(SourceError::AccessDenied { url, reason, credentials: true }),
             (403, _) => Self::lasting(SourceError::AccessDenied { url, reason, credentials: !object }),
             (_, "NoSuchBucket" | "ContainerNotFound" | "InvalidBucketName") => {

@@ -8,7 +8,16 @@ use quick_xml::{Reader, events::Event};
 pub(in crate::source) struct Page {
     pub(in crate::source) objects: Vec<PlannedObject>,
     /// How to ask for the next page.
-    pub(in crate::source) next: Option<String>,
+    pub(in crate::source) next: Option<Next>,
+}
+
+/// What a page says of the one behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::source) enum Next {
+    /// A token of the store's.
+    Token(String),
+    /// It begins behind this key: the first version of S3's protocol.
+    Key(String),
 }
 
 /// What an error document says.
@@ -22,7 +31,7 @@ pub(super) struct ErrorBody {
 /// Reads a page of S3, GCS (`ListBucketResult`) or Azure (`EnumerationResults`). The error is a reason.
 pub(in crate::source) fn page(body: &[u8]) -> Result<Page, String> {
     let mut page = Page::default();
-    let (mut root, mut truncated, mut token) = (false, None, None);
+    let (mut root, mut truncated, mut token, mut marker) = (false, None, None, None);
     let mut entry = Entry::default();
     walk(body, &mut |path, text, encoded| {
         let parent = path.len().checked_sub(2).and_then(|at| path.get(at)).map(String::as_str);
@@ -34,6 +43,7 @@ pub(in crate::source) fn page(body: &[u8]) -> Result<Page, String> {
             | (Some("EnumerationResults"), "NextMarker") => {
                 token = Some(text).filter(|text| !text.is_empty());
             }
+            (Some("ListBucketResult"), "NextMarker") => marker = Some(text).filter(|text| !text.is_empty()),
             (Some("Contents"), "Key") => entry.key = Some(text),
             (Some("Blob"), "Name") => entry.key = Some(if encoded { percent_decoded(&text)? } else { text }),
             (Some("Contents"), "Size") | (Some("Properties"), "Content-Length") => entry.size = Some(text),
@@ -46,10 +56,16 @@ pub(in crate::source) fn page(body: &[u8]) -> Result<Page, String> {
     if !root {
         return Err("the answer is no listing".into());
     }
+    // Without a delimiter, the first version of the protocol goes on behind the last key and does not say so.
+    let last = || page.objects.iter().map(|object| object.key.clone()).max().filter(|key| !key.is_empty());
     page.next = match (truncated, token) {
-        (Some(true), None) => return Err("the listing is cut off without a way to go on".into()),
         (Some(false), _) => None,
-        (_, token) => token,
+        (_, Some(token)) => Some(Next::Token(token)),
+        (Some(true), None) => match marker.or_else(last) {
+            Some(key) => Some(Next::Key(key)),
+            None => return Err("the listing is cut off without a way to go on".into()),
+        },
+        (None, None) => None,
     };
     Ok(page)
 }
@@ -151,7 +167,7 @@ mod tests {
 <Contents><Key>z</Key><Size>0</Size></Contents><CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>
 </ListBucketResult>"#;
         let page = page(body).unwrap();
-        assert_eq!(page.next.as_deref(), Some("t+/="));
+        assert_eq!(page.next, Some(Next::Token("t+/=".into())));
         assert_eq!(page.objects.len(), 2);
         assert_eq!(page.objects[0].key, "a&b/ x\u{1}<\r.json ");
         assert_eq!(page.objects[0].etag.as_deref(), Some("\"abc\""));
@@ -180,7 +196,12 @@ mod tests {
         for cut in 0..whole.len() {
             assert!(page(&whole.as_bytes()[..cut]).is_err(), "{cut}");
         }
-        assert!(page(whole.replace("false", "true").as_bytes()).is_err());
+        let cut_off = whole.replace("false", "true");
+        assert_eq!(page(cut_off.as_bytes()).unwrap().next, Some(Next::Key("k".into())));
+        let marker = cut_off.replace("<Contents>", "<NextMarker>m</NextMarker><Contents>");
+        assert_eq!(page(marker.as_bytes()).unwrap().next, Some(Next::Key("m".into())));
+        let empty = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
+        assert!(page(empty.as_bytes()).is_err());
         assert!(page(whole.replace("<Size>1</Size>", "").as_bytes()).is_err());
         assert!(page(b"<html><body>hello</body></html>").is_err());
     }

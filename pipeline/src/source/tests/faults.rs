@@ -15,25 +15,25 @@ use std::{
 
 use super::*;
 
-struct Request {
-    method: String,
+pub(super) struct Request {
+    pub(super) method: String,
     /// Path and query.
-    target: String,
-    headers: BTreeMap<String, String>,
+    pub(super) target: String,
+    pub(super) headers: BTreeMap<String, String>,
 }
 
 impl Request {
-    fn is_list(&self) -> bool {
+    pub(super) fn is_list(&self) -> bool {
         self.target.contains("list-type=2")
     }
 
-    fn range(&self) -> Option<(usize, usize)> {
+    pub(super) fn range(&self) -> Option<(usize, usize)> {
         let (start, end) = self.headers.get("range")?.strip_prefix("bytes=")?.split_once('-')?;
         Some((start.parse().unwrap(), end.parse::<usize>().unwrap() + 1))
     }
 }
 
-enum Answer {
+pub(super) enum Answer {
     /// What a store should say.
     Right,
     /// A status, headers and body with its length.
@@ -49,13 +49,13 @@ enum Answer {
 }
 
 const OBJECTS: [&str; 2] = ["a.json", "b.json"];
-const SIZE: usize = 300_000;
+pub(super) const SIZE: usize = 300_000;
 
-fn data(key: &str) -> Vec<u8> {
+pub(super) fn data(key: &str) -> Vec<u8> {
     noise(SIZE, u64::from(key.as_bytes()[0]))
 }
 
-fn listing(keys: &[(&str, usize)], next: Option<&str>) -> Vec<u8> {
+pub(super) fn listing(keys: &[(&str, usize)], next: Option<&str>) -> Vec<u8> {
     let mut body = format!("<ListBucketResult><IsTruncated>{}</IsTruncated>", next.is_some());
     if let Some(next) = next {
         body += &format!("<NextContinuationToken>{next}</NextContinuationToken>");
@@ -67,7 +67,7 @@ fn listing(keys: &[(&str, usize)], next: Option<&str>) -> Vec<u8> {
     (body + "</ListBucketResult>").into_bytes()
 }
 
-fn error_body(code: &str) -> Vec<u8> {
+pub(super) fn error_body(code: &str) -> Vec<u8> {
     format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>scripted</Message></Error>")
         .into_bytes()
 }
@@ -113,7 +113,7 @@ fn partly(request: &Request, bytes: usize, length: impl Fn(usize) -> usize) -> V
 type Script = dyn Fn(usize, &Request) -> Answer + Send + Sync;
 
 /// Serves by a script that is given each request with its number. The threads end with their connections.
-fn serve(script: Arc<Script>) -> (SocketAddr, Arc<AtomicUsize>) {
+pub(super) fn serve(script: Arc<Script>) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
     let counter = count.clone();
@@ -207,17 +207,17 @@ pub(super) fn fault_options(address: SocketAddr) -> SourceOptions {
     }
 }
 
-struct Run {
-    listed: Result<Vec<PlannedObject>, SourceError>,
-    contents: Contents,
-    requests: usize,
+pub(super) struct Run {
+    pub(super) listed: Result<Vec<PlannedObject>, SourceError>,
+    pub(super) contents: Contents,
+    pub(super) requests: usize,
 }
 
-fn run(script: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Run {
+pub(super) fn run(script: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Run {
     run_waiting(fault_options, script)
 }
 
-fn run_waiting(
+pub(super) fn run_waiting(
     options: impl Fn(SocketAddr) -> SourceOptions,
     script: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
 ) -> Run {
@@ -229,7 +229,7 @@ fn run_waiting(
     Run { listed, contents, requests: count.load(Ordering::SeqCst) }
 }
 
-fn whole(run: &Run) {
+pub(super) fn whole(run: &Run) {
     assert_eq!(run.contents.len(), 2, "{:?}", run.listed);
     for (key, bytes) in &run.contents {
         assert!(*bytes.as_ref().unwrap() == data(key), "{key}");

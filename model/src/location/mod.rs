@@ -1,6 +1,8 @@
 //! Where an import reads from, by strict grammar.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+mod elsewhere;
+
+use std::{borrow::Cow, fmt, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -49,28 +51,36 @@ impl Service {
 #[error("\"{text}\" is no source: {reason}")]
 pub struct ParseLocationError {
     text: String,
-    reason: &'static str,
+    reason: Cow<'static, str>,
 }
 
 impl FromStr for SourceLocation {
     type Err = ParseLocationError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |reason| ParseLocationError { text: text.into(), reason };
+        let error = |reason| ParseLocationError { text: text.into(), reason: Cow::Borrowed(reason) };
         if text == "-" {
             return Ok(Self::Stdin);
+        }
+        if let Some(reason) = elsewhere::right_form(text) {
+            return Err(ParseLocationError { text: text.into(), reason: reason.into() });
         }
         let Some((scheme, rest)) = text.split_once("://") else {
             return if text.is_empty() { Err(error("it is empty")) } else { Ok(Self::Path(text.into())) };
         };
         let service = match scheme {
-            "s3" => Service::S3,
+            // As Hadoop calls it.
+            "s3" | "s3a" | "s3n" => Service::S3,
             "gs" => Service::Gcs,
             "az" => Service::Azure,
             "file" if rest.starts_with('/') => return Ok(Self::Path(rest.into())),
             "file" => return Err(error("file:// needs an absolute path, as in file:///data/contacts")),
+            _ if scheme.trim() != scheme => return Err(error("it begins with white space")),
             _ => return Err(error("the scheme is not one of s3, gs, az, file")),
         };
+        if rest.ends_with(['\r', '\n', '\t']) {
+            return Err(error("it ends with a line break or a tab: take that away"));
+        }
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
             return Err(error("the bucket is missing, as in s3://bucket/prefix"));
@@ -124,6 +134,8 @@ mod tests {
             Ok(SourceLocation::Bucket { service, bucket: bucket.into(), key: key.into() })
         };
         assert_eq!(parse("s3://b/a key/ü%20.json"), bucket(Service::S3, "b", "a key/ü%20.json"));
+        assert_eq!(parse("s3a://b/k"), bucket(Service::S3, "b", "k"));
+        assert_eq!(parse("s3n://b/k"), bucket(Service::S3, "b", "k"));
         assert_eq!(parse("gs://b"), bucket(Service::Gcs, "b", ""));
         assert_eq!(parse("az://c/p//q"), bucket(Service::Azure, "c", "p//q"));
         assert_eq!(parse("file:///data"), Ok(SourceLocation::Path("/data".into())));
@@ -139,6 +151,8 @@ mod tests {
             "s3://a b/k",
             "s3://./k",
             "s3://../other/k",
+            " s3://b/k",
+            "s3://b/k\n",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
@@ -147,8 +161,9 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_source_is_said() {
         let reason = |text: &str| text.parse::<SourceLocation>().map_err(|error| error.reason);
-        assert_eq!(reason("file://data"), Err("file:// needs an absolute path, as in file:///data/contacts"));
-        assert_eq!(reason("ftp://data"), Err("the scheme is not one of s3, gs, az, file"));
+        let file = "file:// needs an absolute path, as in file:///data/contacts";
+        assert_eq!(reason("file://data"), Err(file.into()));
+        assert_eq!(reason("ftp://data"), Err("the scheme is not one of s3, gs, az, file".into()));
         assert!(reason(&format!("s3://{}", "b".repeat(255))).is_ok());
         assert!(reason(&format!("s3://{}", "b".repeat(256))).is_err());
     }
