@@ -26,8 +26,12 @@ pub enum Foreign {
     Orc,
     /// Apache Arrow or Feather.
     Arrow,
-    /// A SQLite database.
-    Sqlite,
+    /// A database of SQLite, DuckDB or Access.
+    Database,
+    /// Statements of a SQL dump.
+    Sql,
+    /// Contacts as vCards.
+    Vcard,
     /// A PDF document.
     Pdf,
     /// A picture.
@@ -54,14 +58,16 @@ impl Foreign {
         match self {
             Self::Zip => "a zip archive",
             Self::Office => "a workbook or document (.xlsx, .ods, .docx)",
-            Self::Ole => "a workbook or document of an old office program (.xls, .doc)",
+            Self::Ole => "a workbook or document of an office program (.xls, .doc, .rtf)",
             Self::Tar => "a tar archive",
             Self::Archive => "an archive (7z, rar or cpio)",
             Self::Parquet => "a Parquet file",
             Self::Avro => "an Avro file",
             Self::Orc => "an ORC file",
             Self::Arrow => "an Arrow or Feather file",
-            Self::Sqlite => "a SQLite database",
+            Self::Database => "a database file (SQLite, DuckDB or Access)",
+            Self::Sql => "a SQL dump",
+            Self::Vcard => "a vCard file",
             Self::Pdf => "a PDF document",
             Self::Picture => "a picture",
             Self::Html => "a web page (HTML)",
@@ -79,9 +85,11 @@ impl Foreign {
         match self {
             Self::Zip | Self::Tar | Self::Archive => "extract it, and import the files in it",
             Self::Office | Self::Ole => "save the sheet as CSV (UTF-8), and import that",
-            Self::Parquet | Self::Avro | Self::Orc | Self::Arrow | Self::Sqlite => {
+            Self::Parquet | Self::Avro | Self::Orc | Self::Arrow => {
                 "export it as CSV or as JSON lines first (with DuckDB, Spark or pandas), and import that"
             }
+            Self::Database | Self::Sql => "export the table as CSV or as JSON lines, and import that",
+            Self::Vcard => "export the contacts as CSV, and import that",
             Self::Pdf | Self::Picture => "export the data as CSV or as JSON lines, and import that",
             Self::Html => "download the data itself: a page like this is often a login or an error page",
             Self::Xml => "export the data as CSV or as JSON lines, and import that",
@@ -94,8 +102,8 @@ impl Foreign {
     }
 }
 
-/// Signatures that are binary as they stand.
-const BINARY: &[(&[u8], Foreign)] = &[
+/// Signatures that neither a header nor a record begins with.
+const CERTAIN: &[(&[u8], Foreign)] = &[
     (b"PK\x03\x04", Foreign::Zip),
     (b"PK\x05\x06", Foreign::Zip),
     (b"PK\x07\x08PK\x03\x04", Foreign::Zip),
@@ -104,7 +112,16 @@ const BINARY: &[(&[u8], Foreign)] = &[
     (b"7z\xbc\xaf\x27\x1c", Foreign::Archive),
     (b"Rar!\x1a\x07", Foreign::Archive),
     (b"Obj\x01", Foreign::Avro),
-    (b"SQLite format 3\0", Foreign::Sqlite),
+    (b"SQLite format 3\0", Foreign::Database),
+    (b"\0\x01\0\0Standard ", Foreign::Database),
+    (b"BEGIN:VCARD", Foreign::Vcard),
+    (b"-- MySQL dump", Foreign::Sql),
+    (b"-- MariaDB dump", Foreign::Sql),
+    (b"--\n-- PostgreSQL database dump", Foreign::Sql),
+    (b"PGDMP", Foreign::Sql),
+    (b"INSERT INTO ", Foreign::Sql),
+    (b"CREATE TABLE ", Foreign::Sql),
+    (b"{\\rtf", Foreign::Ole),
     (b"\x89PNG\r\n\x1a\n", Foreign::Picture),
     (b"\xff\xd8\xff", Foreign::Picture),
     (b"age-encryption.org/v1\n", Foreign::Encrypted),
@@ -140,7 +157,11 @@ pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
     if is_tar(head) {
         return Some(Foreign::Tar);
     }
-    if let Some((_, kind)) = BINARY.iter().find(|(signature, _)| head.starts_with(signature)) {
+    // DuckDB's signature stands behind a sum.
+    if head.get(8..12) == Some(b"DUCK") && head[..8].iter().any(|byte| !byte.is_ascii_graphic()) {
+        return Some(Foreign::Database);
+    }
+    if let Some((_, kind)) = CERTAIN.iter().find(|(signature, _)| head.starts_with(signature)) {
         let office = *kind == Foreign::Zip
             && head.get(30..).is_some_and(|name| OFFICE.iter().any(|member| name.starts_with(member)));
         return Some(if office { Foreign::Office } else { *kind });
@@ -156,21 +177,19 @@ pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
 /// A web page or an XML document.
 fn markup(head: &[u8]) -> Option<Foreign> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    let begins =
-        |text: &str| head.get(..text.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(text.as_bytes()));
-    if ["<!doctype html", "<html", "<head", "<body"].into_iter().any(begins) {
-        return Some(Foreign::Html);
-    }
-    if !begins("<?xml") && !begins("<!doctype") && !begins("<error>") {
+    if !matches!(head, [b'<', b'a'..=b'z' | b'A'..=b'Z' | b'!' | b'?', ..]) {
         return None;
     }
-    let text = String::from_utf8_lossy(head);
-    let body = text.split_once("?>").map_or(&*text, |(_, body)| body).trim_start();
-    Some(match body {
-        _ if body.starts_with("<Error>") && body.contains("<Code>") => Foreign::StoreError,
-        _ if body.contains("<html") => Foreign::Html,
-        _ => Foreign::Xml,
-    })
+    let text = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let has = |marks: &[&str]| marks.iter().any(|mark| text.contains(mark));
+    if has(&["<!doctype html", "<html", "<head>", "<body", "<script"]) {
+        return Some(Foreign::Html);
+    }
+    if has(&["<error>"]) && has(&["<code>"]) {
+        return Some(Foreign::StoreError);
+    }
+    // A header may have names in angle brackets, but none that ends an element.
+    has(&["<?xml", "<!doctype", "</", "/>", " xmlns"]).then_some(Foreign::Xml)
 }
 
 /// Whether a tar archive begins here: its header carries a sum of itself.
@@ -233,6 +252,13 @@ mod tests {
             (b"<?xml version='1.0'?><rows/>".to_vec(), Foreign::Xml),
             (b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code>".to_vec(), Foreign::StoreError),
             (b"<Error><Code>NoSuchKey</Code></Error>".to_vec(), Foreign::StoreError),
+            (b"<!-- saved --><HTML>".to_vec(), Foreign::Html),
+            (b"<contacts><contact/></contacts>".to_vec(), Foreign::Xml),
+            (b"<Workbook xmlns='x'>".to_vec(), Foreign::Xml),
+            (b"BEGIN:VCARD\r\nVERSION:3.0".to_vec(), Foreign::Vcard),
+            (b"INSERT INTO contacts VALUES".to_vec(), Foreign::Sql),
+            (b"\x12\x34\0\0\0\0\0\0DUCK\x40".to_vec(), Foreign::Database),
+            (b"{\\rtf1\\ansi".to_vec(), Foreign::Ole),
             (b"version https://git-lfs.github.com/spec/v1\noid".to_vec(), Foreign::LfsPointer),
             (b"\x04\x22\x4d\x18".to_vec(), Foreign::Compressed),
         ] {
@@ -252,6 +278,8 @@ mod tests {
             b"PK,Address\n",
             b"version,Id\n",
             b"Object,Id\n",
+            b"Id,Adres,DUCK\n",
+            b"{\"rtf\":1}",
             b"<Id>,<Address>\n",
             b"{\"Id\":1}",
             b"\xff\xfeI\0d\0",

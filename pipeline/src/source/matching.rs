@@ -122,9 +122,11 @@ pub(super) fn judge_content(head: &[u8], format: Format) -> Option<String> {
 
 /// Whether bytes are no text. Text of two bytes a character is nearly half zeroes.
 fn is_binary(head: &[u8]) -> bool {
-    let control = head.iter().filter(|byte| matches!(byte, 0..=8 | 0x0e..=0x1a | 0x1c..=0x1f)).count();
     let zeroes = head.iter().filter(|byte| **byte == 0).count();
-    control > 0 && zeroes * 4 < head.len()
+    let control = head.iter().any(|byte| matches!(byte, 0..=8 | 0x0e..=0x1a | 0x1c..=0x1f));
+    // A character at the end may be cut off.
+    let utf8 = std::str::from_utf8(head).err().is_none_or(|error| error.error_len().is_none());
+    zeroes * 4 < head.len() && (zeroes > 0 || control && !utf8)
 }
 
 /// Whether the name has the suffix of a compression.
@@ -248,7 +250,8 @@ mod tests {
             (b"\xff\xfeI\0", true, true),
             (b"I\0d\0,\0A\0", true, false),
             (b"\x89PNG\x0d\x0a\x1a\x0a", false, false),
-            (b"\x01\x02 and text", false, false),
+            (b"\x01\x02 and \xff text", false, false),
+            (b"a\x01b\n", true, false),
         ] {
             assert_eq!(judge_content(head, Format::Csv).is_none(), csv, "{head:?}");
             assert_eq!(judge_content(head, Format::Json).is_none(), json, "{head:?}");
