@@ -1,7 +1,7 @@
 //! The flags that say how a file is to be read, for an import of this process and for one at a server.
 
 use clap::Args;
-use pinport_model::{ReadOptions, ReadRules};
+use pinport_model::{Delimiter, Escape, ReadOptions, ReadRules};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How to read (docs/files.md)")]
@@ -9,18 +9,41 @@ pub(crate) struct ReadingArgs {
     /// Refuse a CSV file with a column that is nearly a known one, as Pinpoint does: Optout is not OptOut
     #[arg(long, env = "PINPORT_STRICT_NAMES")]
     strict_names: bool,
+
+    /// The separator of CSV cells: a character, or the word tab; by default it is detected from the header
+    #[arg(long, env = "PINPORT_DELIMITER", value_name = "CHARACTER")]
+    delimiter: Option<Delimiter>,
+
+    /// How quotes within quoted CSV cells are escaped: auto, double ("") or backslash (\\")
+    #[arg(long, env = "PINPORT_ESCAPE", value_name = "HOW", default_value_t)]
+    escape: Escape,
+
+    /// Keep ids, addresses and user ids that a spreadsheet or a database has spoilt: 4.47701E+11, #N/A, NULL
+    #[arg(long, env = "PINPORT_ALLOW_SUSPICIOUS")]
+    allow_suspicious: bool,
 }
 
 impl ReadingArgs {
     /// What they say.
     pub(crate) fn options(&self) -> ReadOptions {
-        ReadOptions { rules: ReadRules { strict_names: self.strict_names } }
+        let &Self { strict_names, delimiter, escape, allow_suspicious } = self;
+        ReadOptions { rules: ReadRules { strict_names, delimiter, escape, allow_suspicious } }
     }
 
     /// Hands the parameters to `add` that say the same to a server.
     pub(crate) fn parameters(&self, add: &mut dyn FnMut(&str, &str)) {
-        if self.strict_names {
-            add("strict-names", "true");
+        if let Some(delimiter) = self.delimiter {
+            add("delimiter", &delimiter.to_string());
+        }
+        if self.escape != Escape::default() {
+            add("escape", self.escape.as_str());
+        }
+        for (name, is_set) in
+            [("strict-names", self.strict_names), ("allow-suspicious", self.allow_suspicious)]
+        {
+            if is_set {
+                add(name, "true");
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Bytes to blocks, and blocks to encoded drafts.
 
-use pinport_model::{Format, RecordLimits, Timestamp};
+use pinport_model::{Format, ReadRules, RecordLimits, Timestamp};
 use pinport_pipeline::{
     block::{Block, ParsedBlock},
     engine::EngineOptions,
@@ -94,5 +94,9 @@ pub(crate) fn parsed(format: Format, bytes: &[u8]) -> Vec<ParsedBlock> {
 }
 
 fn context() -> ParseContext {
-    ParseContext { now: Timestamp::from_millis(1_790_000_000_000), limits: RecordLimits::default() }
+    ParseContext {
+        now: Timestamp::from_millis(1_790_000_000_000),
+        limits: RecordLimits::default(),
+        rules: ReadRules::default(),
+    }
 }

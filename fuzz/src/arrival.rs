@@ -4,7 +4,7 @@
 use pinport_model::{Format, Origin};
 use pinport_pipeline::{
     parse::Parser,
-    split::{Cut, SplitOptions, Splitter},
+    split::{Cut, Head, JsonForm, SplitOptions, Splitter},
 };
 
 use super::{
@@ -38,7 +38,7 @@ fn check(format: Format, data: &[u8]) {
     if let Ok(whole) = &whole {
         as_naive(format, input, whole, limits.max_line);
     }
-    let cut = Cut { byte: byte + 1, line: line + 2 };
+    let cut = Cut { byte: byte + 1, line: line + 2, records: line + 1 };
     let arrival = Arrival { chunk, block, cut: Some(cut) };
     let other = read(&mut Parser::new(), format, input, arrival, limits);
     match (whole, other) {
@@ -71,7 +71,7 @@ fn resumed(
         return;
     }
     let options = SplitOptions { block_bytes: arrival.block, limits, ..SplitOptions::default() };
-    let splitter = Splitter::resume(format, options, border, whole.header.clone());
+    let splitter = Splitter::resume(format, options, border, whole.head.clone());
     let arrival = Arrival { cut: None, ..arrival };
     let behind = go_on(&mut Parser::new(), splitter, input, arrival, limits).expect("it was read before");
     let is_behind = |origin: &Origin| origin.byte >= border.byte;
@@ -82,7 +82,7 @@ fn resumed(
 }
 
 /// The records of an object as the naive reader finds them, or nothing if it has no say.
-pub(crate) fn naive_items(format: Format, input: &[u8], max_line: usize) -> Option<Vec<Item>> {
+pub(crate) fn naive_items(format: Format, input: &[u8], whole: &Seen, max_line: usize) -> Option<Vec<Item>> {
     let mark = if input.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     if format == Format::Json {
         let mut items = naive_lines(&input[mark..], max_line);
@@ -91,26 +91,62 @@ pub(crate) fn naive_items(format: Format, input: &[u8], max_line: usize) -> Opti
         }
         return Some(items);
     }
+    let header = whole.header.as_ref()?;
+    let input = &line_feeds(input, header.dialect().carriage());
+    let begins = |from: &usize| {
+        let rest = &input[*from..];
+        rest.starts_with(header.raw()) && is_blank(&rest[header.raw().len()..naive_record(rest).len])
+    };
     let mut from = mark;
-    while let Some(end) = input[from..].iter().position(|byte| *byte == b'\n') {
-        if !is_blank(&input[from..from + end]) {
-            break;
-        }
-        from += end + 1;
+    while input[from..].starts_with(b"\xef\xbb\xbf") {
+        from += 3;
     }
-    let header = naive_record(&input[from..]);
-    Some(naive_csv(input, from + header.len, header.cells, max_line))
+    let starts = input[from..]
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| b"\r\n".contains(byte))
+        .map(|(at, _)| from + at + 1);
+    let from = std::iter::once(from).chain(starts).find(begins).expect("the header is in the object");
+    let end = from + naive_record(&input[from..]).len;
+    let mut items = naive_csv(input, end, header.columns(), max_line);
+    // The header of a joined file is no record.
+    items.retain(|item| !matches!(&item.outcome, Ok(record) if without_marks(record) == header.raw()));
+    Some(items)
+}
+
+/// The object as it is read: with line feeds where carriage returns by themselves end lines.
+pub(crate) fn line_feeds(input: &[u8], carriage: bool) -> Vec<u8> {
+    let mut input = input.to_vec();
+    for at in 0..input.len() {
+        if carriage && input[at] == b'\r' && input.get(at + 1) != Some(&b'\n') {
+            input[at] = b'\n';
+        }
+    }
+    input
+}
+
+/// A record without the byte order marks of joined files.
+pub(crate) fn without_marks(mut record: &[u8]) -> &[u8] {
+    while let Some(rest) = record.strip_prefix(b"\xef\xbb\xbf") {
+        record = rest;
+    }
+    record
 }
 
 /// Every record that the naive reader finds is one draft or one failure, and what it gives up is a failure.
 fn as_naive(format: Format, input: &[u8], whole: &Seen, max_line: usize) {
-    if format == Format::Csv && whole.header.is_none() {
+    // The naive reader knows lines alone.
+    if format == Format::Csv && whole.header.is_none()
+        || matches!(whole.head, Some(Head::Json(JsonForm::Objects { .. })))
+    {
         return;
     }
-    let Some(mut items) = naive_items(format, input, max_line) else { return };
+    let Some(mut items) = naive_items(format, input, whole, max_line) else { return };
     let mut origins: Vec<Origin> = whole.drafts.iter().map(|draft| draft.origin).collect();
     origins.extend(whole.failed.iter().map(|failed| failed.0));
     origins.sort();
+    // A record that names several users is several drafts.
+    origins.dedup();
     let found: Vec<_> = origins.iter().map(|origin| (origin.byte, origin.line)).collect();
     if format == Format::Csv {
         let is_skipped = |item: &Item| matches!(&item.outcome, Ok(record) if is_nothing(record));

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use pinport_model::{
-    Channel, EndpointStatus, FailureCode, Format, OptOut, Origin, ReadRules, RecordLimits, Timestamp,
-    failure::FailureReason,
+    Channel, Delimiter, EndpointStatus, Escape, FailureCode, Format, OptOut, Origin, ReadRules, RecordLimits,
+    Timestamp, failure::FailureReason,
 };
 use pinport_pipeline::{
     parse::{CsvHeader, ParseContext, Parser},
-    split::{Cut, ObjectRefused, Split, SplitOptions, Splitter},
+    split::{Cut, Head, ObjectRefused, Split, SplitOptions, Splitter},
 };
 use pinport_store::{
     DraftKind,
@@ -45,11 +45,18 @@ pub fn narrow() -> RecordLimits {
 }
 
 /// Columns are known by their exact names alone, as the readers know them that these are held against.
-const STRICT: ReadRules = ReadRules { strict_names: true };
+pub const RULES: ReadRules = ReadRules {
+    strict_names: true,
+    delimiter: Some(Delimiter::COMMA),
+    escape: Escape::Double,
+    allow_suspicious: true,
+};
 
 /// Whether a CSV record has no value at all: such a row may be skipped.
 pub fn is_nothing(record: &[u8]) -> bool {
-    String::from_utf8_lossy(record).chars().all(|found| matches!(found, ',' | '"') || found.is_whitespace())
+    String::from_utf8_lossy(record)
+        .chars()
+        .all(|found| matches!(found, ',' | '"' | '\u{feff}') || found.is_whitespace())
 }
 
 /// Codes of the rules that are about bounds.
@@ -92,6 +99,8 @@ pub struct Seen {
     pub unknown: Vec<String>,
     /// The header of a CSV object.
     pub header: Option<std::sync::Arc<CsvHeader>>,
+    /// What its start told.
+    pub head: Option<Head>,
     /// Where blocks ended.
     pub ends: Vec<Origin>,
 }
@@ -112,7 +121,7 @@ pub fn read(
     arrival: Arrival,
     limits: RecordLimits,
 ) -> Result<Seen, ObjectRefused> {
-    let options = SplitOptions { block_bytes: arrival.block, limits, rules: STRICT };
+    let options = SplitOptions { block_bytes: arrival.block, limits, rules: RULES };
     go_on(parser, Splitter::new(format, options, 3), input, arrival, limits)
 }
 
@@ -122,7 +131,7 @@ pub fn checked(
     input: &[u8],
     limits: RecordLimits,
 ) -> Result<(u64, Vec<Failed>), ObjectRefused> {
-    let options = SplitOptions { block_bytes: WHOLE.block, limits, rules: STRICT };
+    let options = SplitOptions { block_bytes: WHOLE.block, limits, rules: RULES };
     let (mut splitter, mut parser) = (Splitter::new(format, options, 3), Parser::new());
     let (mut rest, mut good, mut failed) = (input, 0, Vec::new());
     loop {
@@ -143,7 +152,7 @@ pub fn checked(
 }
 
 fn context(limits: RecordLimits) -> ParseContext {
-    ParseContext { now: Timestamp::from_millis(0), limits }
+    ParseContext { now: Timestamp::from_millis(0), limits, rules: RULES }
 }
 
 /// Splits and parses `input` from where `splitter` stands, and checks that every byte is accounted for.
@@ -186,6 +195,7 @@ pub fn go_on(
     }
     assert_eq!(end.byte, input.len() as u64, "every byte is accounted for");
     seen.header = splitter.header().cloned();
+    seen.head = splitter.head();
     Ok(seen)
 }
 

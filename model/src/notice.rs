@@ -41,8 +41,38 @@ kinds! {
     UnknownColumn = "a column was ignored: {}",
     /// A member of an archive that is no data. The subject: archive, member and reason.
     MemberSkipped = "a member of an archive was skipped: {}",
+    /// The separator is not a comma. The subject: its name.
+    SeparatorDetected = "the separator is {}",
+    /// Quotes are escaped by backslashes.
+    EscapeDetected = "quotes are escaped by {}",
+    /// Lines end in carriage returns.
+    LineEndDetected = "lines end in {}",
+    /// Lines before the header.
+    TitleSkipped = "lines before the header were skipped{}",
     /// Rows without a value.
     BlankRowsSkipped = "rows without any value were skipped{}",
+    /// Trailing separators without a column.
+    TrailingSeparator = "rows end in separators beyond the header's columns; they were ignored{}",
+    /// An apostrophe or a formula around a value, as Excel writes it.
+    CellUnwrapped = "values were taken out of Excel's {}",
+    /// The text is in another encoding than UTF-8.
+    EncodingDetected = "the text is {}",
+    /// A byte order mark that is not at the beginning.
+    BomSkipped = "byte order marks within objects were skipped{}",
+    /// A number where text is expected.
+    NumberAsText = "numbers were taken as text: {}",
+    /// A date in another form.
+    DateNormalised = "dates were brought into ISO 8601 form: {}",
+    /// The header of a joined file.
+    HeaderRepeated = "headers of joined files were skipped{}",
+    /// A member that nobody knows. The subject: its name, and perhaps what was meant.
+    UnknownMember = "records had an unknown member, which was ignored: {}",
+    /// JSON that is not one object a line.
+    JsonForm = "JSON that is not one object a line was read record by record{}",
+    /// A record whose id came before in the same import.
+    IdSeenAlready = "records have an id that came before in this import; the last one counts{}",
+    /// An object with a header and no record.
+    NoRecord = "objects have a header and no record{}",
 }
 
 /// Something that was done, and how often.

@@ -23,6 +23,8 @@ pub struct Block {
     pub lost: Option<FailedRecord>,
     /// Records in [`Block::bytes`] that the splitter gave up, in source order.
     pub faults: Vec<Fault>,
+    /// Where the records lie within [`Block::bytes`], for JSON that is not one object a line.
+    pub records: Option<Vec<Range<usize>>>,
     /// What the splitter guessed or skipped since the block before.
     pub notices: Notices,
     pub(crate) buffer: Vec<u8>,
@@ -35,9 +37,16 @@ impl Block {
         &self.buffer[self.range.clone()]
     }
 
+    /// The same with a line feed behind them, where [`Block::records`] says where records are.
+    pub(crate) fn bytes_and_line_feed(&self) -> &[u8] {
+        &self.buffer[self.range.start..=self.range.end]
+    }
+
     /// Bytes of memory the block holds.
     pub fn memory(&self) -> usize {
-        self.buffer.capacity() + self.faults.capacity() * size_of::<Fault>()
+        self.buffer.capacity()
+            + self.faults.capacity() * size_of::<Fault>()
+            + self.records.as_ref().map_or(0, |records| records.capacity() * size_of::<Range<usize>>())
     }
 
     /// The buffer, to be given back to a splitter.

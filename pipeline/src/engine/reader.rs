@@ -26,7 +26,7 @@ use crate::{
     block::Block,
     parse::{ParseContext, Parser},
     source::{ObjectReader, ObjectStream, Source, SourceError},
-    split::{Cut, ObjectRefused, Split, SplitOptions, Splitter},
+    split::{Cut, Head, ObjectRefused, SNIFF_BYTES, Split, SplitOptions, Splitter},
 };
 
 /// Lines after which a piece is cut although it has not its bytes: very short records would otherwise
@@ -147,12 +147,12 @@ impl Reader {
         let mut splitter = if position.byte == 0 {
             Splitter::new(self.definition.format, options, position.object)
         } else {
-            let header = match self.header(object.object()) {
-                Ok(header) => header,
+            let head = match self.head(object.object()) {
+                Ok(head) => head,
                 Err(error) => return Ok(Err(error)),
             };
             let at = Origin { object: position.object, byte: position.byte, line: position.line };
-            Splitter::resume(self.definition.format, options, at, header)
+            Splitter::resume(self.definition.format, options, at, head)
         };
         // What reading found, until a block takes it along.
         let mut notices = Notices::new();
@@ -166,6 +166,7 @@ impl Reader {
             let cut = Cut {
                 byte: position.byte + (cut_stream - position.stream),
                 line: position.line.max(1) + lines,
+                records: lines,
             };
             let begun = Instant::now();
             let split = splitter.next(Some(cut));
@@ -196,7 +197,9 @@ impl Reader {
                         self.close(std::mem::replace(current, next), *position);
                     }
                     let end = block.end;
-                    let lines = end.line - block.origin.line;
+                    let records =
+                        block.records.as_ref().map_or(0, |records| records.len() + block.faults.len());
+                    let lines = (end.line - block.origin.line).max(records as u64);
                     position.stream += end.byte - position.byte;
                     (position.byte, position.line) = (end.byte, end.line);
                     current.lines_left = current.lines_left.saturating_sub(lines);
@@ -209,13 +212,10 @@ impl Reader {
         }
     }
 
-    /// The CSV header of an object that is read from its middle.
-    fn header(&self, object: &PlannedObject) -> Result<Option<Arc<crate::parse::CsvHeader>>, SourceError> {
-        if self.definition.format != pinport_model::Format::Csv {
-            return Ok(None);
-        }
-        // A header has one record's bound, and the splitter wants to see its end.
-        let head = self.source.head(object, self.definition.limits.max_line + 2)?;
+    /// What the start of an object told that is read from its middle.
+    fn head(&self, object: &PlannedObject) -> Result<Option<Head>, SourceError> {
+        // A header has one record's bound, after what the splitter looks at to tell the dialect.
+        let head = self.source.head(object, SNIFF_BYTES + self.definition.limits.max_line + 2)?;
         let name = self.source.url(&object.key);
         let options = SplitOptions {
             block_bytes: head.len(),
@@ -224,14 +224,14 @@ impl Reader {
         };
         let mut splitter = Splitter::new(self.definition.format, options, 0);
         let mut rest = &head[..];
-        while splitter.header().is_none() {
+        while splitter.head().is_none() {
             match splitter.next(None).map_err(|refused| refuse(&name, &refused))? {
                 Split::NeedInput if rest.is_empty() => splitter.finish(),
                 Split::NeedInput => rest = &rest[splitter.push(rest)..],
                 Split::Block(_) | Split::End => break,
             }
         }
-        Ok(splitter.header().cloned())
+        Ok(splitter.head())
     }
 
     fn dispatch(

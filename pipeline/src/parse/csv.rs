@@ -5,16 +5,19 @@
 use std::ops::Range;
 
 use pinport_model::{
-    Attribute, Draft, FailureCode, NoticeKind, Origin, RecordLimits, Scalar, failure::FailureReason,
+    Attribute, Draft, FailureCode, Origin, RecordLimits, Scalar, TextMember, failure::FailureReason,
 };
 
 use super::{
-    Judged, Sink,
+    Judged, Sink, clean,
     plan::{CsvHeader, Group, Target},
     structure::{Cell, Cells, FIRST, Passed, Places, places, read_record},
     validate,
 };
-use crate::{block::Block, split::is_blank};
+use crate::{
+    block::Block,
+    split::{MARK, content_len, is_blank},
+};
 
 #[derive(Debug, Default)]
 pub(super) struct CsvReader {
@@ -32,7 +35,8 @@ impl CsvReader {
         slot: &mut Draft<'static>,
     ) {
         let bytes = block.bytes();
-        places(bytes, &mut self.places);
+        let dialect = header.dialect();
+        places(bytes, dialect.delimiter, &mut self.places);
         let whole = simdutf8::basic::from_utf8(bytes).is_ok();
         let mut faults = block.faults.iter().peekable();
         let mut origin = block.first;
@@ -47,7 +51,8 @@ impl CsvReader {
                 at += self.places.all[at..].partition_point(|&place| (place as usize) < end);
             } else {
                 let first_place = at;
-                let plain = if whole { passed.plain(&self.places, start, at) } else { None };
+                let marked = bytes[start] == MARK[0] && bytes[start..].starts_with(MARK);
+                let plain = if whole && !marked { passed.plain(&self.places, start, at) } else { None };
                 let judged;
                 let record;
                 if let Some(last) = plain {
@@ -57,8 +62,13 @@ impl CsvReader {
                     record = &bytes[start..end];
                     judged = self.read_plain(bytes, start, first_place..last, header, sink, slot, origin);
                 } else {
-                    (end, at) = read_record(bytes, &self.places.all, start, at, &mut self.cells);
-                    record = &bytes[start..end];
+                    let mut from = start;
+                    while bytes[from..].starts_with(MARK) {
+                        from += MARK.len();
+                        sink.done.marks += 1;
+                    }
+                    (end, at) = read_record(bytes, &self.places.all, from, at, &mut self.cells, dialect);
+                    record = &bytes[from..end];
                     lines = match self.cells.quoted {
                         true => newlines(record),
                         false => u64::from(record.last() == Some(&b'\n')),
@@ -70,11 +80,10 @@ impl CsvReader {
                     };
                 }
                 match judged {
-                    Ok(()) => {}
-                    Err(_) if is_row_of_nothing(record) => {
-                        sink.notices.add(NoticeKind::BlankRowsSkipped, "", 1);
-                    }
+                    Err(_) if header.is_repeated_by(record) => sink.done.headers += 1,
+                    Err(_) if is_row_of_nothing(record, dialect.delimiter) => sink.done.blank_rows += 1,
                     Err(reason) => sink.fail(*reason, record, origin),
+                    Ok(()) => {}
                 }
             }
             origin.byte += (end - start) as u64;
@@ -104,6 +113,15 @@ impl CsvReader {
             return Ok(());
         }
         if cells != header.columns() {
+            let delimiter = header.dialect().delimiter;
+            let more = record[..content_len(record)].iter().rev();
+            let more = more.take_while(|byte| **byte == delimiter || matches!(byte, b' ' | b'\t'));
+            let more = more.filter(|byte| **byte == delimiter).count();
+            if cells < header.columns() || cells - header.columns() > more {
+                return Err(Box::new(cell_count(cells, header)));
+            }
+        }
+        if header.is_repeated_by(record) {
             return Err(Box::new(cell_count(cells, header)));
         }
         places[0] = (start as u32).wrapping_sub(1);
@@ -112,7 +130,7 @@ impl CsvReader {
         }
         let places = &*places;
         let mut draft = slot.lend();
-        let judged = fill(&mut draft, header, &sink.context.limits, |column: u32| {
+        let judged = fill(&mut draft, header, sink, |column: u32| {
             let column = column as usize;
             debug_assert!(column < cells);
             // SAFETY: a header's columns are fewer than `CsvHeader::columns`, of which the record has as many cells, each
@@ -125,8 +143,11 @@ impl CsvReader {
                 str::from_utf8_unchecked(bytes.get_unchecked(start..end))
             }
         })
-        .and_then(|()| sink.add(&mut draft, record, origin));
+        .and_then(|()| add(sink, &mut draft, record, origin));
         slot.take_back(draft);
+        if cells != header.columns() && judged.is_ok() {
+            sink.done.trailing += 1;
+        }
         judged
     }
 
@@ -140,7 +161,11 @@ impl CsvReader {
         origin: Origin,
     ) -> Judged {
         let cells = &self.cells.list;
-        if cells.len() != header.columns() {
+        if let Some(at) = self.cells.stray {
+            let message = "text follows the closing quote of a cell; if quotes are escaped by backslashes, say --escape backslash";
+            return Err(Box::new(FailureReason::new(FailureCode::UnterminatedQuote, message).at(at as u64)));
+        }
+        if header.is_repeated_by(record) {
             return Err(Box::new(cell_count(cells.len(), header)));
         }
         if !whole && let Err(error) = simdutf8::compat::from_utf8(record) {
@@ -151,14 +176,65 @@ impl CsvReader {
         // the scratch text holds parts of it that were cut at ASCII characters.
         let (text, scratch) =
             unsafe { (str::from_utf8_unchecked(record), str::from_utf8_unchecked(&self.cells.scratch)) };
+        if cells.len() != header.columns() {
+            let more = cells.get(header.columns()..);
+            let is_white =
+                |cell: &Cell| Cell::text(*cell, text, scratch).trim_matches([' ', '\t']).is_empty();
+            if !more.is_some_and(|more| more.iter().all(is_white)) {
+                return Err(Box::new(cell_count(cells.len(), header)));
+            }
+        }
         let mut draft = slot.lend();
-        let judged = fill(&mut draft, header, &sink.context.limits, |column: u32| {
-            Cell::text(cells[column as usize], text, scratch)
-        })
-        .and_then(|()| sink.add(&mut draft, record, origin));
+        let judged =
+            fill(&mut draft, header, sink, |column: u32| Cell::text(cells[column as usize], text, scratch))
+                .and_then(|()| add(sink, &mut draft, record, origin));
         slot.take_back(draft);
+        if cells.len() != header.columns() && judged.is_ok() {
+            sink.done.trailing += 1;
+        }
         judged
     }
+}
+
+/// Judges and adds a draft. One that only names users may name several, separated by spaces, as AWS's example does.
+#[inline(always)]
+fn add(sink: &mut Sink<'_>, draft: &mut Draft<'_>, record: &[u8], origin: Origin) -> Judged {
+    match draft.text(TextMember::UserId) {
+        Some(users) if users.contains(' ') && draft.is_user_only() => {
+            add_users(sink, draft, users, record, origin)
+        }
+        _ => sink.add(draft, record, origin),
+    }
+}
+
+#[cold]
+fn add_users<'a>(
+    sink: &mut Sink<'_>,
+    draft: &mut Draft<'a>,
+    users: &'a str,
+    record: &[u8],
+    origin: Origin,
+) -> Judged {
+    // All or none: a record that fails leaves nothing behind.
+    for user in users.split_ascii_whitespace() {
+        draft.set_text(TextMember::UserId, Some(user));
+        validate::kind(&sink.context.limits, &sink.context.rules, draft)?;
+    }
+    for user in users.split_ascii_whitespace() {
+        draft.set_text(TextMember::UserId, Some(user));
+        sink.add(draft, record, origin)?;
+    }
+    Ok(())
+}
+
+/// Whether a record has no value at all: rows of a spreadsheet in which somebody once clicked.
+#[cold]
+fn is_row_of_nothing(record: &[u8], delimiter: u8) -> bool {
+    let content = String::from_utf8_lossy(&record[..content_len(record)]);
+    let delimiter = char::from(delimiter);
+    content
+        .chars()
+        .all(|found| found == delimiter || found == '"' || found == '\u{feff}' || found.is_whitespace())
 }
 
 #[cold]
@@ -171,12 +247,6 @@ fn newlines(record: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', record).count() as u64
 }
 
-/// Whether a record has no value at all, as rows of a spreadsheet in which only a format was set.
-#[cold]
-fn is_row_of_nothing(record: &[u8]) -> bool {
-    String::from_utf8_lossy(record).chars().all(|found| matches!(found, ',' | '"') || found.is_whitespace())
-}
-
 /// The failure of a record that is not UTF-8 from `at` on.
 pub(super) fn not_utf8(record: &[u8], at: usize) -> FailureReason {
     let message = format!("the byte 0x{:02x} is not UTF-8 here", record.get(at).copied().unwrap_or_default());
@@ -186,11 +256,15 @@ pub(super) fn not_utf8(record: &[u8], at: usize) -> FailureReason {
 fn fill<'a>(
     draft: &mut Draft<'a>,
     header: &'a CsvHeader,
-    limits: &RecordLimits,
+    sink: &mut Sink<'_>,
     cell: impl Fn(u32) -> &'a str,
 ) -> Judged {
+    let limits = &sink.context.limits;
     for &(column, target) in &header.scalars {
-        let text = cell(column);
+        let mut text = cell(column);
+        if clean::is_suspect(text) {
+            text = clean::cleaned(text, &mut sink.done);
+        }
         if text.is_empty() {
             continue;
         }
@@ -222,7 +296,7 @@ fn fill<'a>(
         &cell,
     )?;
     for group in &header.metrics {
-        let texts = group.columns.iter().map(|&column| cell(column));
+        let texts = group.columns.iter().map(|&column| cell(column).trim());
         if let Some(text) = texts.filter(|text| !text.is_empty()).last() {
             validate::name(limits, "Metrics", &group.name)?;
             draft.metrics.push((&group.name, validate::number("Metrics", Some(&group.name), text)?));

@@ -2,11 +2,12 @@
 //! judged here, and only here can a line fail: simd-json writes its tape into buffers that are kept, and a walk
 //! over the tape takes what it knows. Of a repeated member the last counts, but a wrong type fails wherever it is.
 
-use std::{fmt, mem};
+use std::{fmt, mem, ops::Range};
 
 use bumpalo::Bump;
 use pinport_model::{
-    Attribute, Draft, FailureCode, Origin, RecordLimits, Scalar, TextMember, failure::FailureReason,
+    Attribute, Draft, FailureCode, NoticeKind, Origin, RecordLimits, Scalar, TextMember,
+    failure::FailureReason,
 };
 use simd_json::{Buffers, Node, StaticNode, Tape};
 
@@ -18,7 +19,10 @@ use super::{
     json_members::Orders,
     validate,
 };
-use crate::split::{content_len, is_blank};
+use crate::{
+    block::{Block, Fault},
+    split::{content_len, is_blank, objects_of},
+};
 
 /// Lines longer than this leave big buffers behind, which are not kept.
 const KEEP: usize = 64 << 10;
@@ -116,6 +120,7 @@ impl JsonReader {
                 sink.fail_too_long(origin);
             } else if !is_blank(content)
                 && let Err(reason) = self.read_one(content, sink, slot, unknown, origin)
+                && !(is_no_object(&reason) && self.read_several(content, sink, slot, unknown, origin))
             {
                 sink.fail(*reason, content, origin);
             }
@@ -126,6 +131,113 @@ impl JsonReader {
         self.draft.take_back(plain);
         scratch.reset();
         self.scratch = scratch;
+    }
+
+    /// Reads the records of a block that are not lines.
+    pub(super) fn read_objects(
+        &mut self,
+        block: &Block,
+        records: &[Range<usize>],
+        sink: &mut Sink<'_>,
+        slot: &mut Draft<'static>,
+        unknown: &mut Unknown,
+    ) {
+        let mut scratch = mem::take(&mut self.scratch);
+        let mut plain = self.draft.lend();
+        let bytes = block.bytes_and_line_feed();
+        let whole = simdutf8::basic::from_utf8(bytes).ok().map(Lines::of);
+        let whole = whole.filter(|_| json_fast::suits(&sink.context.limits));
+        let mut strangers = Strangers::default();
+        let (mut origin, mut at) = (block.first, 0);
+        let mut faults = block.faults.iter().peekable();
+        let mut move_to = |to: usize| {
+            origin.line += memchr::memchr_iter(b'\n', &bytes[at..to]).count() as u64;
+            origin.byte += (to - at) as u64;
+            at = to;
+            origin
+        };
+        for record in records {
+            while let Some(fault) = faults.next_if(|fault| fault.range.start < record.start) {
+                fail_fault(sink, bytes, fault, move_to(fault.range.start));
+            }
+            let origin = move_to(record.start);
+            if let Some(lines) = whole
+                && self.hope.tries()
+            {
+                match self.read_plain_object(
+                    lines,
+                    record,
+                    bytes,
+                    sink,
+                    &mut plain,
+                    &scratch,
+                    &mut strangers,
+                    origin,
+                ) {
+                    Some(()) => {
+                        self.hope.hit();
+                        strangers.report(unknown);
+                        continue;
+                    }
+                    None => self.hope.miss(),
+                }
+            }
+            let content = &bytes[record.clone()];
+            if let Err(reason) = self.read_one(content, sink, slot, unknown, origin) {
+                sink.fail(*reason, content, origin);
+            }
+        }
+        for fault in faults {
+            fail_fault(sink, bytes, fault, move_to(fault.range.start));
+        }
+        self.draft.take_back(plain);
+        scratch.reset();
+        self.scratch = scratch;
+    }
+
+    /// Reads the record at `record` in one pass. `None`: it is still to be judged.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "they are the loop's state")]
+    fn read_plain_object<'a>(
+        &mut self,
+        lines: Lines<'a>,
+        record: &Range<usize>,
+        bytes: &'a [u8],
+        sink: &mut Sink<'_>,
+        draft: &mut Draft<'a>,
+        scratch: &'a Bump,
+        strangers: &mut Strangers<'a>,
+        origin: Origin,
+    ) -> Option<()> {
+        draft.clear();
+        let fast = Fast::new(lines, record.start, &sink.context.limits, scratch, strangers)?;
+        if fast.read_object(draft, &mut self.orders)? != record.end {
+            return None;
+        }
+        sink.add(draft, &bytes[record.clone()], origin).ok()
+    }
+
+    /// Reads the objects on a line that is no object, such as several or one with a comma behind it. False: it is to
+    /// fail as it is.
+    #[cold]
+    fn read_several(
+        &mut self,
+        content: &[u8],
+        sink: &mut Sink<'_>,
+        slot: &mut Draft<'static>,
+        unknown: &mut Unknown,
+        origin: Origin,
+    ) -> bool {
+        let Some(objects) = objects_of(content) else { return false };
+        sink.notices.add(NoticeKind::JsonForm, "", 1);
+        for object in objects {
+            let origin = Origin { byte: origin.byte + object.start as u64, ..origin };
+            let content = &content[object];
+            if let Err(reason) = self.read_one(content, sink, slot, unknown, origin) {
+                sink.fail(*reason, content, origin);
+            }
+        }
+        true
     }
 
     /// Reads the line at the start of `rest` in one pass and returns its length. `None`: it is still to be judged.
@@ -193,6 +305,18 @@ impl JsonReader {
         }
         judged
     }
+}
+
+/// Whether a line failed because it is not one JSON object.
+fn is_no_object(reason: &FailureReason) -> bool {
+    matches!(reason.code, FailureCode::InvalidJson | FailureCode::NotAnObject)
+}
+
+/// Reports a record that the splitter gave up, without what stands between it and the next.
+#[cold]
+fn fail_fault(sink: &mut Sink<'_>, bytes: &[u8], fault: &Fault, origin: Origin) {
+    let raw = bytes[fault.range.clone()].trim_ascii_end();
+    sink.fail(fault.reason.clone(), raw.strip_suffix(b",").unwrap_or(raw), origin);
 }
 
 /// Reads the tape of one object into a draft.

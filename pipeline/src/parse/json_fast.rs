@@ -99,6 +99,13 @@ impl<'a, 'p> Fast<'a, 'p> {
         (content - start <= self.limits.max_line).then_some(End { content, line })
     }
 
+    /// Fills an empty draft from the object at hand, whatever stands behind it, and returns where it ends.
+    #[inline(always)]
+    pub(super) fn read_object(mut self, draft: &mut Draft<'a>, orders: &mut Orders) -> Option<usize> {
+        self.record(draft, orders)?;
+        Some(self.cursor.at())
+    }
+
     #[inline(always)]
     fn record(&mut self, draft: &mut Draft<'a>, orders: &mut Orders) -> Option<()> {
         let mut members = Members::new(ROOT, &mut orders.root);

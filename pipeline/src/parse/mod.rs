@@ -4,6 +4,7 @@
 //! record becomes a [`FailedRecord`] and never anything else; nothing here returns an error. JSON is read
 //! in [`json`] and [`json_fast`], CSV in [`csv`]; both fill a draft and leave the last judgement to [`validate`].
 
+mod clean;
 mod csv;
 mod cursor;
 mod decimal;
@@ -11,7 +12,7 @@ mod json;
 mod json_fast;
 mod json_fault;
 mod json_members;
-mod names;
+pub(crate) mod names;
 mod plan;
 mod scan;
 mod single;
@@ -23,7 +24,8 @@ mod tests;
 mod validate;
 
 use pinport_model::{
-    Channel, Draft, FailureCode, Notices, Origin, RecordLimits, TextMember, Timestamp, failure::FailureReason,
+    Channel, Draft, FailureCode, Notices, Origin, ReadRules, RecordLimits, TextMember, Timestamp,
+    failure::FailureReason,
 };
 use pinport_store::{DraftBatch, DraftKind};
 
@@ -48,6 +50,8 @@ pub struct ParseContext {
     pub now: Timestamp,
     /// The bounds on a record.
     pub limits: RecordLimits,
+    /// What the caller said about how to read.
+    pub rules: ReadRules,
 }
 
 /// Parses blocks, one after the other. Blocks with a header are CSV, the others JSON.
@@ -83,16 +87,23 @@ impl Parser {
     }
 
     fn read(&mut self, block: Block, context: &ParseContext, keeps: bool) -> (ParsedBlock, Vec<u8>) {
-        let bytes = block.bytes();
         let mut sink = Sink::new(&block, context, keeps);
         match &block.header {
             Some(header) => {
                 self.unknown.add_header(header);
                 self.csv.read(&block, header, &mut sink, &mut self.draft);
             }
-            None => self.json.read(bytes, block.first, &mut sink, &mut self.draft, &mut self.unknown),
+            None => match &block.records {
+                Some(records) => {
+                    self.json.read_objects(&block, records, &mut sink, &mut self.draft, &mut self.unknown);
+                }
+                None => {
+                    self.json.read(block.bytes(), block.first, &mut sink, &mut self.draft, &mut self.unknown)
+                }
+            },
         }
-        let Sink { registered, drafts, channels, failed, notices, .. } = sink;
+        let Sink { registered, drafts, channels, failed, mut notices, done, .. } = sink;
+        done.tell(&mut notices);
         let parsed = ParsedBlock {
             origin: block.origin,
             end: block.end,
@@ -119,6 +130,8 @@ struct Sink<'c> {
     failed: Vec<FailedRecord>,
     /// What was merged, guessed, taken or skipped.
     notices: Notices,
+    /// What is noted at the end of the block.
+    done: clean::Done,
 }
 
 impl<'c> Sink<'c> {
@@ -131,13 +144,22 @@ impl<'c> Sink<'c> {
         let failed = block.lost.iter().cloned().collect();
         let channels = [0; Channel::ALL.len()];
         let notices = block.notices.clone();
-        Self { context, keeps, registered: 0, drafts, channels, failed, notices }
+        Self {
+            context,
+            keeps,
+            registered: 0,
+            drafts,
+            channels,
+            failed,
+            notices,
+            done: clean::Done::default(),
+        }
     }
 
     /// Judges and adds a draft that was read from `raw`.
     fn add(&mut self, draft: &mut Draft<'_>, raw: &[u8], origin: Origin) -> Judged {
         let limits = &self.context.limits;
-        let kind = validate::kind(limits, draft)?;
+        let kind = validate::kind(limits, &self.context.rules, draft)?;
         // What is encoded only to be measured need not be when it is small for sure.
         if self.keeps || DraftBatch::stored_at_most(draft, raw.len(), limits.max_name) > limits.max_endpoint {
             self.keep(draft, kind, raw, origin)?;

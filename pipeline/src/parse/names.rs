@@ -38,7 +38,7 @@ fn is_invisible(character: char) -> bool {
 }
 
 /// A name without white space and invisible characters around it.
-pub(super) fn trimmed(name: &str) -> &str {
+pub(crate) fn trimmed(name: &str) -> &str {
     name.trim_matches(is_invisible)
 }
 
@@ -50,7 +50,7 @@ fn folded(name: &str) -> String {
 
 /// The known name that `name` stands for, if it is one or nearly one. `name` may be that of an attribute, which is
 /// kept as it is after the known prefix.
-pub(super) fn known(name: &str) -> Option<String> {
+pub(crate) fn known(name: &str) -> Option<String> {
     let name = trimmed(name);
     if let Some(exact) = scalars().find(|known| *known == name) {
         return Some(exact.to_owned());
@@ -75,8 +75,17 @@ pub(super) fn known(name: &str) -> Option<String> {
     None
 }
 
+/// Whether a cell is one of the names that a header must have one of.
+pub(crate) fn is_key(name: &str, strict: bool) -> bool {
+    const KEYS: [&str; 3] = ["Id", "Address", "User.UserId"];
+    match strict {
+        true => KEYS.contains(&name.trim()),
+        false => known(name).is_some_and(|known| KEYS.contains(&known.as_str())),
+    }
+}
+
 /// The known name that was perhaps meant.
-pub(super) fn suggestion(name: &str) -> Option<String> {
+pub(crate) fn suggestion(name: &str) -> Option<String> {
     let name = trimmed(name);
     let written = folded(name);
     if written.is_empty() || written.len() > 100 {

@@ -3,7 +3,7 @@
 use pinport_model::{NoticeKind, Notices, ReadRules, RecordLimits, TextMember, failure::quoted};
 
 use super::{names, structure};
-use crate::split::RefusedReason;
+use crate::split::{Dialect, RefusedReason};
 
 /// Where a scalar column's cell goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub(super) struct Group {
 pub struct CsvHeader {
     raw: Vec<u8>,
     columns: usize,
+    dialect: Dialect,
     /// Names that were taken for known ones, and unknown ones with what was perhaps meant.
     notices: Notices,
     pub(super) scalars: Vec<(u32, Target)>,
@@ -39,25 +40,46 @@ pub struct CsvHeader {
 }
 
 impl CsvHeader {
-    /// Reads a header from its line.
+    /// Reads a header of the usual dialect from its line.
     ///
     /// # Errors
-    /// Why the object cannot be read, and the byte of the line at fault, from 1, if it is one.
+    /// As [`CsvHeader::read_as`].
     pub fn read(
         line: &[u8],
         limits: &RecordLimits,
         rules: &ReadRules,
     ) -> Result<Self, (RefusedReason, Option<u64>)> {
+        Self::read_as(line, limits, rules, Dialect::default())
+    }
+
+    /// Reads a header from its line.
+    ///
+    /// # Errors
+    /// Why the object cannot be read, and the byte of the line at fault, from 1, if it is one.
+    pub fn read_as(
+        line: &[u8],
+        limits: &RecordLimits,
+        rules: &ReadRules,
+        dialect: Dialect,
+    ) -> Result<Self, (RefusedReason, Option<u64>)> {
         let text = str::from_utf8(line)
             .map_err(|error| (RefusedReason::HeaderNotUtf8, Some(error.valid_up_to() as u64 + 1)))?;
-        let names = structure::cells_of(text);
+        let (mut names, stray) = structure::cells_of(text, dialect);
+        if text.trim_start().starts_with(['{', '[']) {
+            let hint = "; the file looks like JSON: read it with the format JSON".into();
+            return Err((RefusedReason::NoKey { found: shown(&names), hint }, None));
+        }
+        if let Some(at) = stray {
+            return Err((RefusedReason::HeaderStray, Some(at as u64 + 1)));
+        }
         if names.len() > limits.max_columns {
             let reason = RefusedReason::TooManyColumns { found: names.len(), most: limits.max_columns };
             return Err((reason, None));
         }
         let mut header = Self {
             raw: text.trim_end_matches(['\r', '\n']).into(),
-            columns: names.len(),
+            columns: 0,
+            dialect,
             notices: Notices::new(),
             scalars: Vec::new(),
             attributes: Vec::new(),
@@ -65,6 +87,11 @@ impl CsvHeader {
             metrics: Vec::new(),
             unknown: Vec::new(),
         };
+        // Some programs end every line with a separator: columns without a name at the end are none.
+        while names.len() > 1 && names.last().is_some_and(|name| names::trimmed(name).is_empty()) {
+            names.pop();
+        }
+        header.columns = names.len();
         for (column, name) in (0..).zip(&names) {
             header.add_as(column, name.trim(), rules)?;
         }
@@ -73,9 +100,7 @@ impl CsvHeader {
             matches!(target, Target::Id | Target::Text(TextMember::Address | TextMember::UserId))
         };
         if !header.scalars.iter().any(is_key) {
-            let found: Vec<_> = names.iter().take(5).map(|name| quoted(name.trim())).collect();
-            let more = if names.len() > 5 { ", …" } else { "" };
-            return Err((RefusedReason::NoKey { found: format!("{}{more}", found.join(", ")) }, None));
+            return Err((no_key(shown(&names), &names), None));
         }
         Ok(header)
     }
@@ -85,14 +110,27 @@ impl CsvHeader {
         &self.raw
     }
 
-    /// Cells of every record.
-    pub fn columns(&self) -> usize {
-        self.columns
+    /// How the object is written.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// What was taken for something else, or ignored.
     pub(crate) fn notices(&self) -> &Notices {
         &self.notices
+    }
+
+    /// Whether a record is the header again, as joined files have it.
+    pub(super) fn is_repeated_by(&self, record: &[u8]) -> bool {
+        record.len() >= self.raw.len() && {
+            let content = &record[..crate::split::content_len(record)];
+            content == self.raw
+        }
+    }
+
+    /// Cells of every record.
+    pub fn columns(&self) -> usize {
+        self.columns
     }
 
     /// Adds a column by the name it is known by.
@@ -163,11 +201,16 @@ impl CsvHeader {
         } else if let Some(name) = below("Metrics.") {
             (&mut self.metrics, name)
         } else {
-            if let Some(meant) = names::suggestion(name) {
-                let subject = format!("{}; did you mean {meant}?", quoted(name));
+            let name = if name.is_empty() {
+                format!("column {} without a name", column + 1)
+            } else {
+                name.to_owned()
+            };
+            if let Some(meant) = names::suggestion(&name) {
+                let subject = format!("{}; did you mean {meant}?", quoted(&name));
                 self.notices.add(NoticeKind::UnknownColumn, &subject, 1);
             }
-            self.unknown.push(name.to_owned());
+            self.unknown.push(name);
             return;
         };
         match groups.iter_mut().find(|group| group.name == name) {
@@ -175,6 +218,41 @@ impl CsvHeader {
             None => groups.push(Group { name: name.to_owned(), columns: vec![column] }),
         }
     }
+}
+
+/// The first names of a header.
+fn shown(names: &[String]) -> String {
+    let found: Vec<_> = names.iter().take(5).map(|name| quoted(name.trim())).collect();
+    let more = if names.len() > 5 { ", …" } else { "" };
+    format!("{}{more}", found.join(", "))
+}
+
+/// Why a line is no header, as well as its cells tell.
+fn no_key(found: String, cells: &[String]) -> RefusedReason {
+    let is_value = |cell: &String| {
+        let cell = cell.trim();
+        let digits = cell.trim_start_matches(['+', '\'']);
+        cell.contains('@')
+            || digits.len() >= 4 && digits.bytes().all(|byte| byte.is_ascii_digit())
+            || pinport_model::Channel::from_name(cell).is_some()
+            || matches!(cell, "ALL" | "NONE" | "ACTIVE" | "INACTIVE")
+    };
+    if cells.iter().any(is_value) {
+        return RefusedReason::NoHeader { found };
+    }
+    let near = cells.iter().find_map(|cell| {
+        let known = names::known(cell).or_else(|| names::suggestion(cell))?;
+        matches!(known.as_str(), "Id" | "Address" | "User.UserId").then(|| (names::trimmed(cell), known))
+    });
+    let hint = match near {
+        Some((cell, known)) => format!("; perhaps {} is to be {known}: rename it", quoted(cell)),
+        None if cells.len() == 1 && cells[0].contains([';', ',', '\t', '|', ':', '^', '~']) => {
+            "; if the cells are separated by something else than was told, say by what with --delimiter"
+                .into()
+        }
+        None => String::new(),
+    };
+    RefusedReason::NoKey { found, hint }
 }
 
 #[cfg(test)]
@@ -202,7 +280,7 @@ mod tests {
             &RecordLimits::default(),
             &ReadRules::default(),
         ) {
-            Err((RefusedReason::NoKey { found }, None)) => found,
+            Err((RefusedReason::NoKey { found, .. }, None)) => found,
             other => panic!("{other:?}"),
         };
         assert_eq!(found("a, b\n"), r#""a", "b""#);
@@ -225,7 +303,7 @@ mod tests {
         assert_eq!(said[3], r#""Optout" is read as OptOut"#);
         assert_eq!(said.last(), Some(&r#""Adress"; did you mean Address?"#));
         assert_eq!(said.len(), 7);
-        let strict = ReadRules { strict_names: true };
+        let strict = ReadRules { strict_names: true, ..ReadRules::default() };
         assert!(matches!(
             CsvHeader::read(line, &RecordLimits::default(), &strict),
             Err((RefusedReason::NearName { known, .. }, None)) if known == "Id"

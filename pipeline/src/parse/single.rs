@@ -1,7 +1,7 @@
 //! One endpoint that comes by itself, as the service's UpdateEndpoint brings it: judged by the same rules as a
 //! record of a file.
 
-use pinport_model::{Draft, FailureCode, Origin, RecordLimits, Timestamp, failure::FailureReason};
+use pinport_model::{Draft, FailureCode, Origin, ReadRules, RecordLimits, Timestamp, failure::FailureReason};
 use pinport_store::{DraftBatch, DraftKind};
 use simd_json::{Buffers, Tape};
 
@@ -42,7 +42,9 @@ fn read<T>(
     let mut draft = Draft::default();
     json::record(&tape.0, limits, &mut Unknown::default(), &mut draft)?;
     draft.id = Some(id);
-    let kind = validate::kind(limits, &draft)?;
+    // The service takes what it is given.
+    let rules = ReadRules { allow_suspicious: true, ..ReadRules::default() };
+    let kind = validate::kind(limits, &rules, &draft)?;
     debug_assert!(kind != DraftKind::UserOnly, "it has an id");
     let origin = Origin { object: 0, byte: 0, line: 1 };
     let stored = DraftBatch::new(origin, Timestamp::from_millis(0)).push(&mut draft, kind, id, &[], origin);

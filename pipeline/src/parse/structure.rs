@@ -1,8 +1,9 @@
-//! Finds the cells of CSV records: first the places of all commas, newlines and quotes, 64 bytes at a
+//! Finds the cells of CSV records: first the places of all separators, newlines and quotes, 64 bytes at a
 //! time, then the records. A record without quotes has its cells between its places as they are; the others
 //! take one walk over their places by the rules of quotes that the splitter follows too.
 
 #![allow(unsafe_code, reason = "vector instructions, and text that is known to be UTF-8")]
+use crate::split::{Dialect, ends_cell, is_escaped};
 
 /// Where a cell's text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,12 +33,14 @@ pub(super) struct Cells {
     pub(super) scratch: Vec<u8>,
     /// Whether a cell is quoted: only then may the record have more lines than one.
     pub(super) quoted: bool,
+    /// Where text follows a closing quote, from the beginning of the record.
+    pub(super) stray: Option<usize>,
 }
 
-/// Where the commas, newlines and quotes of a block are.
+/// Where the separators, newlines and quotes of a block are.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Places {
-    /// The offset of each `,`, `\n` and `"`, behind one entry that is none: what ends before the block.
+    /// The offset of each separator, `\n` and `"`, behind one entry that is none: what ends before the block.
     pub(super) all: Vec<u32>,
     /// Which of `all` are newlines.
     pub(super) newlines: Vec<u32>,
@@ -49,11 +52,11 @@ pub(super) struct Places {
 pub(super) const FIRST: usize = 1;
 
 impl Places {
-    fn add(&mut self, offset: u32, byte: u8) {
+    fn add(&mut self, offset: u32, byte: u8, delimiter: u8) {
         match byte {
             b'\n' => self.newlines.push(self.all.len() as u32),
             b'"' => self.quotes.push(offset),
-            b',' => {}
+            byte if byte == delimiter => {}
             _ => return,
         }
         self.all.push(offset);
@@ -91,8 +94,8 @@ struct Masks {
     quotes: u64,
 }
 
-/// Finds every `,`, `\n` and `"` in `bytes`.
-pub(super) fn places(bytes: &[u8], places: &mut Places) {
+/// Finds every separator, `\n` and `"` in `bytes`.
+pub(super) fn places(bytes: &[u8], delimiter: u8, places: &mut Places) {
     places.all.clear();
     places.all.push(u32::MAX);
     places.newlines.clear();
@@ -103,20 +106,20 @@ pub(super) fn places(bytes: &[u8], places: &mut Places) {
         && is_x86_feature_detected!("popcnt")
     {
         // SAFETY: the processor has what the function needs.
-        return unsafe { places_avx2(bytes, places) };
+        return unsafe { places_avx2(bytes, delimiter, places) };
     }
-    places_plain(bytes, places);
+    places_plain(bytes, delimiter, places);
 }
 
 /// The loop of [`places`], for one way to find the places among 64 bytes. A macro, because what is inlined into
 /// a function for newer processors is not compiled for them.
 macro_rules! fill_places {
-    ($bytes:ident, $places:ident, $masks:expr) => {{
+    ($bytes:ident, $delimiter:ident, $places:ident, $masks:expr) => {{
         let mut chunks = $bytes.chunks_exact(64);
         let mut base = 0_u32;
         for chunk in &mut chunks {
             let chunk: &[u8; 64] = chunk.try_into().expect("chunks_exact gives 64 bytes");
-            let Masks { all: mut mask, mut newlines, mut quotes } = $masks(chunk);
+            let Masks { all: mut mask, mut newlines, mut quotes } = $masks(chunk, $delimiter);
             while newlines != 0 {
                 let before = mask & (newlines - 1) & !newlines;
                 $places.newlines.push($places.all.len() as u32 + before.count_ones());
@@ -142,25 +145,25 @@ macro_rules! fill_places {
             base += 64;
         }
         for (offset, byte) in (base..).zip(chunks.remainder()) {
-            $places.add(offset, *byte);
+            $places.add(offset, *byte, $delimiter);
         }
     }};
 }
 
-fn places_plain(bytes: &[u8], places: &mut Places) {
-    fill_places!(bytes, places, masks);
+fn places_plain(bytes: &[u8], delimiter: u8, places: &mut Places) {
+    fill_places!(bytes, delimiter, places, masks);
 }
 
 #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 #[target_feature(enable = "avx2,bmi1,popcnt")]
-fn places_avx2(bytes: &[u8], places: &mut Places) {
-    fill_places!(bytes, places, masks_avx2);
+fn places_avx2(bytes: &[u8], delimiter: u8, places: &mut Places) {
+    fill_places!(bytes, delimiter, places, masks_avx2);
 }
 
 #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 #[inline]
 #[target_feature(enable = "avx2")]
-fn masks_avx2(chunk: &[u8; 64]) -> Masks {
+fn masks_avx2(chunk: &[u8; 64], delimiter: u8) -> Masks {
     use std::arch::x86_64::{
         __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
     };
@@ -172,7 +175,7 @@ fn masks_avx2(chunk: &[u8; 64]) -> Masks {
             let found = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8)));
             u64::from(found as u32) << (part * 32)
         };
-        masks.all |= is(b',');
+        masks.all |= is(delimiter);
         masks.newlines |= is(b'\n');
         masks.quotes |= is(b'"');
     }
@@ -182,7 +185,7 @@ fn masks_avx2(chunk: &[u8; 64]) -> Masks {
 
 #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 #[inline]
-fn masks(chunk: &[u8; 64]) -> Masks {
+fn masks(chunk: &[u8; 64], delimiter: u8) -> Masks {
     use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
     let mut masks = Masks::default();
     for (part, bytes) in chunk.as_chunks::<16>().0.iter().enumerate() {
@@ -194,7 +197,7 @@ fn masks(chunk: &[u8; 64]) -> Masks {
             };
             u64::from(found as u16) << (part * 16)
         };
-        masks.all |= is(b',');
+        masks.all |= is(delimiter);
         masks.newlines |= is(b'\n');
         masks.quotes |= is(b'"');
     }
@@ -204,13 +207,13 @@ fn masks(chunk: &[u8; 64]) -> Masks {
 
 #[cfg(not(all(target_arch = "x86_64", not(feature = "portable"))))]
 #[inline]
-fn masks(chunk: &[u8; 64]) -> Masks {
+fn masks(chunk: &[u8; 64], delimiter: u8) -> Masks {
     use super::swar::equal;
 
     let mut masks = Masks::default();
     for (part, bytes) in chunk.as_chunks::<8>().0.iter().enumerate() {
         let is = |byte: u8| u64::from(equal(bytes, byte)) << (part * 8);
-        masks.all |= is(b',');
+        masks.all |= is(delimiter);
         masks.newlines |= is(b'\n');
         masks.quotes |= is(b'"');
     }
@@ -228,7 +231,10 @@ pub(super) fn read_record(
     start: usize,
     at: usize,
     cells: &mut Cells,
+    dialect: Dialect,
 ) -> (usize, usize) {
+    let comma = dialect.delimiter;
+    cells.stray = None;
     cells.list.clear();
     cells.scratch.clear();
     cells.quoted = false;
@@ -238,16 +244,17 @@ pub(super) fn read_record(
         // `from` is the first byte of a cell.
         let place = places.get(at).map_or(bytes.len(), |&place| place as usize);
         let stop = match bytes.get(place) {
-            Some(b'"') if place == from => {
+            Some(b'"') if place == from || is_white(&bytes[from..place]) => {
                 cells.quoted = true;
-                let (cell, next) = read_quoted(bytes, places, start, at, cells);
+                let (cell, next) = read_quoted(bytes, places, start, at, cells, dialect);
                 cells.list.push(cell);
                 at = next;
                 places.get(at).map_or(bytes.len(), |&place| place as usize)
             }
             byte => {
                 let stop = if byte == Some(&b'"') { delimiter(bytes, places, &mut at) } else { place };
-                let end = if bytes.get(stop) == Some(&b',') { stop } else { strip_return(bytes, from, stop) };
+                let end =
+                    if bytes.get(stop) == Some(&comma) { stop } else { strip_return(bytes, from, stop) };
                 cells.list.push(Cell {
                     start: (from - start) as u32,
                     end: (end - start) as u32,
@@ -257,7 +264,7 @@ pub(super) fn read_record(
             }
         };
         match bytes.get(stop) {
-            Some(b',') => {
+            Some(&byte) if byte == comma => {
                 from = stop + 1;
                 at += 1;
             }
@@ -267,7 +274,12 @@ pub(super) fn read_record(
     }
 }
 
-/// The next comma or newline from `at` on (quotes on the way are text).
+/// Whether there is nothing but white space, as the splitter sees it.
+fn is_white(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b' ' | b'\t'))
+}
+
+/// The next separator or newline from `at` on (quotes on the way are text).
 fn delimiter(bytes: &[u8], places: &[u32], at: &mut usize) -> usize {
     loop {
         let Some(&place) = places.get(*at) else { return bytes.len() };
@@ -284,7 +296,14 @@ fn strip_return(bytes: &[u8], from: usize, stop: usize) -> usize {
 }
 
 /// Reads the quoted cell whose opening quote is `places[at]`; returns it and the index of the place that ends it.
-fn read_quoted(bytes: &[u8], places: &[u32], start: usize, at: usize, cells: &mut Cells) -> (Cell, usize) {
+fn read_quoted(
+    bytes: &[u8],
+    places: &[u32],
+    start: usize,
+    at: usize,
+    cells: &mut Cells,
+    dialect: Dialect,
+) -> (Cell, usize) {
     let open = places[at] as usize;
     let mut at = at + 1;
     let mut doubled = false;
@@ -293,6 +312,9 @@ fn read_quoted(bytes: &[u8], places: &[u32], start: usize, at: usize, cells: &mu
         let place = place as usize;
         at += 1;
         if bytes[place] == b'"' {
+            if dialect.backslash && is_escaped(&bytes[open + 1..place], place - open - 1) {
+                continue;
+            }
             if bytes.get(place + 1) != Some(&b'"') {
                 break place;
             }
@@ -300,36 +322,50 @@ fn read_quoted(bytes: &[u8], places: &[u32], start: usize, at: usize, cells: &mu
             at += 1;
         }
     };
-    // What follows the closing quote belongs to the cell, quotes included.
+    // What follows the closing quote belongs to no cell: the record fails, unless it is white space.
     let behind = (close + 1).min(bytes.len());
     let stop = delimiter(bytes, places, &mut at);
-    let end = if bytes.get(stop) == Some(&b',') { stop } else { strip_return(bytes, behind, stop) };
-    if !doubled && end <= behind {
+    if stop > behind && !ends_cell(&bytes[behind..], dialect.delimiter) {
+        cells.stray.get_or_insert(behind - start);
+    }
+    let escaped = dialect.backslash && memchr::memchr(b'\\', &bytes[open + 1..close]).is_some();
+    if !doubled && !escaped {
         let cell = Cell { start: (open + 1 - start) as u32, end: (close - start) as u32, unescaped: false };
         return (cell, at);
     }
     let scratch_start = cells.scratch.len();
     let mut inner = &bytes[open + 1..close];
-    while let Some(quote) = memchr::memchr(b'"', inner) {
-        cells.scratch.extend_from_slice(&inner[..=quote]);
-        inner = &inner[quote + 2..];
+    let backslash = if dialect.backslash { b'\\' } else { b'"' };
+    while let Some(quote) = memchr::memchr2(b'"', backslash, inner) {
+        // Of two quotes one is left, and of a backslash before a quote or another backslash what it escapes.
+        let next = inner.get(quote + 1).copied();
+        let (kept, passed) = match (inner[quote], next) {
+            (b'"', _) => (quote + 1, quote + 2),
+            (_, Some(next @ (b'"' | b'\\'))) => {
+                cells.scratch.extend_from_slice(&inner[..quote]);
+                cells.scratch.push(next);
+                inner = &inner[quote + 2..];
+                continue;
+            }
+            _ => (quote + 1, quote + 1),
+        };
+        cells.scratch.extend_from_slice(&inner[..kept]);
+        inner = &inner[passed.min(inner.len())..];
     }
     cells.scratch.extend_from_slice(inner);
-    if end > behind {
-        cells.scratch.extend_from_slice(&bytes[behind..end]);
-    }
     let cell = Cell { start: scratch_start as u32, end: cells.scratch.len() as u32, unescaped: true };
     (cell, at)
 }
 
-/// The cells of one record on its own.
-pub(super) fn cells_of(record: &str) -> Vec<String> {
+/// The cells of one record on its own, and where text follows a closing quote, if it does.
+pub(super) fn cells_of(record: &str, dialect: Dialect) -> (Vec<String>, Option<usize>) {
     let mut found = Places::default();
     let mut cells = Cells::default();
-    places(record.as_bytes(), &mut found);
-    read_record(record.as_bytes(), &found.all, 0, FIRST, &mut cells);
+    places(record.as_bytes(), dialect.delimiter, &mut found);
+    read_record(record.as_bytes(), &found.all, 0, FIRST, &mut cells, dialect);
     let scratch = String::from_utf8_lossy(&cells.scratch);
-    cells.list.iter().map(|cell| cell.text(record, &scratch).to_owned()).collect()
+    let texts = cells.list.iter().map(|cell| cell.text(record, &scratch).to_owned()).collect();
+    (texts, cells.stray)
 }
 
 #[cfg(test)]
@@ -342,10 +378,10 @@ mod tests {
         #[test]
         fn every_place_is_found_on_every_processor(text in "[a,\"\n]{0,300}") {
             let mut expected = Places { all: vec![u32::MAX], ..Places::default() };
-            (0..).zip(text.bytes()).for_each(|(offset, byte)| expected.add(offset, byte));
+            (0..).zip(text.bytes()).for_each(|(offset, byte)| expected.add(offset, byte, b','));
             let (mut found, mut plain) = (Places::default(), Places { all: vec![u32::MAX], ..Places::default() });
-            places(text.as_bytes(), &mut found);
-            places_plain(text.as_bytes(), &mut plain);
+            places(text.as_bytes(), b',', &mut found);
+            places_plain(text.as_bytes(), b',', &mut plain);
             prop_assert_eq!(&found, &expected);
             prop_assert_eq!(&plain, &expected);
         }

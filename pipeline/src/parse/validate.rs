@@ -3,13 +3,13 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use pinport_model::{
-    Channel, Draft, EndpointStatus, FailureCode, OptOut, RecordLimits, TextMember,
+    Channel, Draft, EndpointStatus, FailureCode, OptOut, ReadRules, RecordLimits, TextMember,
     failure::{FailureReason, quoted},
 };
 use pinport_store::DraftKind;
 use sha1::{Digest, Sha1};
 
-use super::decimal;
+use super::{clean, decimal};
 
 /// A judgement of one record.
 pub(super) type Judged<T = ()> = Result<T, Box<FailureReason>>;
@@ -107,6 +107,18 @@ fn id(limits: &RecordLimits, member: &str, value: Option<&str>) -> Judged {
     }
 }
 
+/// Judges whether a key came through spreadsheets and databases as it was.
+#[inline(always)]
+fn unspoilt(member: &str, value: Option<&str>, numbers: bool) -> Judged {
+    match value.and_then(|value| clean::spoilt(value, numbers).map(|why| (value, why))) {
+        Some((value, why)) => {
+            let message = format!("{} {why} (--allow-suspicious keeps it)", quoted(value));
+            failed(member, FailureCode::SuspiciousKey, message)
+        }
+        None => Ok(()),
+    }
+}
+
 /// The number in a CSV cell.
 #[inline(always)]
 pub(super) fn number(member: &str, name: Option<&str>, text: &str) -> Judged<f64> {
@@ -151,11 +163,17 @@ words! {
 }
 
 /// The last judgement: what the draft is, if it has all that it needs.
-pub(super) fn kind(limits: &RecordLimits, draft: &Draft<'_>) -> Judged<DraftKind> {
+pub(super) fn kind(limits: &RecordLimits, rules: &ReadRules, draft: &Draft<'_>) -> Judged<DraftKind> {
     let (address, user) = (draft.text(TextMember::Address), draft.text(TextMember::UserId));
     id(limits, "Id", draft.id)?;
     id(limits, "Address", address)?;
     id(limits, "User.UserId", user)?;
+    if !rules.allow_suspicious {
+        let phone = matches!(draft.channel, Some(Channel::Sms | Channel::Voice));
+        unspoilt("Id", draft.id, true)?;
+        unspoilt("Address", address, phone)?;
+        unspoilt("User.UserId", user, true)?;
+    }
     let missing = |member, message| failed(member, FailureCode::MissingMember, message);
     if user.is_none() && !draft.user_attributes.is_empty() {
         return missing("User.UserId", "is missing; user attributes belong to a user");

@@ -6,19 +6,24 @@
 //! is bounded by a block and `max_line`, however long a line is. Nothing is parsed here: JSON lines end at
 //! newlines ([`lines`]), CSV records where their quotes allow it ([`records`]).
 
+mod dialect;
 mod lines;
 #[cfg(test)]
-mod naive;
+pub(crate) mod naive;
+mod objects;
 mod quotes;
 mod records;
 mod refused;
+mod sniff;
 #[cfg(test)]
 mod tests;
 mod window;
 
 use std::sync::Arc;
 
-use pinport_model::{FailureCode, Format, Notices, Origin, ReadRules, RecordLimits, failure::FailureReason};
+use pinport_model::{
+    FailureCode, Format, NoticeKind, Notices, Origin, ReadRules, RecordLimits, failure::FailureReason,
+};
 
 use crate::{
     block::{Block, FailedRecord, Fault},
@@ -26,8 +31,12 @@ use crate::{
 };
 use window::Window;
 
-pub(crate) use quotes::{content_len, ends_inside, is_blank};
+pub use dialect::Dialect;
+pub use objects::JsonForm;
+pub(crate) use objects::objects_of;
+pub(crate) use quotes::{MARK, content_len, ends_cell, ends_inside, is_blank, is_escaped};
 pub use refused::{ObjectRefused, RefusedReason};
+pub(crate) use sniff::SNIFF_BYTES;
 
 /// How to split.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +63,8 @@ pub struct Cut {
     pub byte: u64,
     /// Line of the record behind the border.
     pub line: u64,
+    /// Records of the block, where they are not lines; from 1.
+    pub records: u64,
 }
 
 /// Lines of a block, about: each may become a failure, which takes many times the size of a short record.
@@ -75,16 +86,31 @@ pub enum Split {
     End,
 }
 
+/// What the start of an object told of the rest, for going on in its middle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    /// The header of a CSV object.
+    Csv(Arc<CsvHeader>),
+    /// How the records of a JSON object lie.
+    Json(JsonForm),
+}
+
 /// What comes next in the object.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one in a splitter")]
 enum Stage {
     /// Perhaps a byte order mark.
     Mark,
+    /// How a CSV object is written must be told.
+    Sniff,
     /// The header of a CSV object.
-    Header,
-    /// JSON records.
+    Header(Dialect),
+    /// JSON, of which it is not known yet how its records lie.
+    Form,
+    /// JSON records that are lines.
     Lines(lines::Lines),
+    /// JSON records that end where their braces do.
+    Objects(objects::Objects),
     /// CSV records.
     Records(records::Records),
 }
@@ -105,18 +131,31 @@ impl Splitter {
         Self { format, options, out: Outlet::new(&options, at, None), stage: Stage::Mark }
     }
 
-    /// Goes on in the middle of an object, at the end of a block. For CSV with the object's header, which
-    /// [`Block::header`] carries or [`CsvHeader::read`] makes again from its bytes.
+    /// Goes on in the middle of an object, at the end of a block, with what [`Splitter::head`] says of its start.
     ///
     /// A position at the very beginning is the same as [`Splitter::new`].
-    pub fn resume(format: Format, options: SplitOptions, at: Origin, header: Option<Arc<CsvHeader>>) -> Self {
-        let stage = match (format, &header) {
+    pub fn resume(format: Format, options: SplitOptions, at: Origin, head: Option<Head>) -> Self {
+        let stage = match (format, &head) {
             _ if at.byte == 0 => return Self::new(format, options, at.object),
+            (Format::Json, Some(Head::Json(JsonForm::Objects { enclosed }))) => {
+                Stage::Objects(objects::Objects::new(*enclosed, at))
+            }
             (Format::Json, _) => Stage::Lines(lines::Lines::default()),
-            (Format::Csv, Some(header)) => Stage::Records(records::Records::new(header.columns(), at)),
-            (Format::Csv, None) => Stage::Header,
+            (Format::Csv, Some(Head::Csv(header))) => Stage::Records(records::Records::new(header, at)),
+            (Format::Csv, _) => Stage::Header(Dialect::default()),
         };
-        Self { format, options, out: Outlet::new(&options, at, header), stage }
+        let (header, form) = match head {
+            Some(Head::Csv(header)) => (Some(header), None),
+            Some(Head::Json(form)) => (None, Some(form)),
+            None => (None, None),
+        };
+        let carriage = header.as_ref().is_some_and(|header| header.dialect().carriage);
+        let mut out = Outlet::new(&options, at, header);
+        if carriage {
+            out.window.end_lines_by_carriage_returns();
+        }
+        out.form = form;
+        Self { format, options, out, stage }
     }
 
     /// Where the next bytes of the object go; never empty.
@@ -156,6 +195,12 @@ impl Splitter {
         self.out.origin
     }
 
+    /// What the start of the object told, once it has been read.
+    pub fn head(&self) -> Option<Head> {
+        let form = self.out.form.map(Head::Json);
+        self.out.header.clone().map(Head::Csv).or(form)
+    }
+
     /// The object's header, once it has been read.
     pub fn header(&self) -> Option<&Arc<CsvHeader>> {
         self.out.header.as_ref()
@@ -171,21 +216,36 @@ impl Splitter {
                         return Ok(Split::NeedInput);
                     }
                     self.stage = match self.format {
-                        Format::Json => Stage::Lines(lines::Lines::default()),
-                        Format::Csv => Stage::Header,
+                        Format::Json => Stage::Form,
+                        Format::Csv => Stage::Sniff,
                     };
                 }
-                Stage::Header => {
-                    match records::read_header(&mut self.out, &self.options.limits, &self.options.rules)? {
-                        records::HeaderStep::NeedInput => return Ok(Split::NeedInput),
-                        records::HeaderStep::Nothing => return Ok(self.out.rest()),
-                        records::HeaderStep::Read(header) => {
-                            let records = records::Records::new(header.columns(), self.out.at);
-                            self.out.header = Some(header);
-                            self.stage = Stage::Records(records);
-                        }
+                Stage::Form => match self.out.form() {
+                    None => return Ok(Split::NeedInput),
+                    Some(JsonForm::Lines) => self.stage = Stage::Lines(lines::Lines::default()),
+                    Some(JsonForm::Objects { enclosed }) => {
+                        self.stage = Stage::Objects(objects::Objects::new(enclosed, self.out.at));
                     }
-                }
+                },
+                Stage::Sniff => match self.out.sniff(&self.options.rules) {
+                    None => return Ok(Split::NeedInput),
+                    Some(dialect) => self.stage = Stage::Header(dialect),
+                },
+                Stage::Header(dialect) => match records::read_header(
+                    &mut self.out,
+                    &self.options.limits,
+                    &self.options.rules,
+                    *dialect,
+                )? {
+                    records::HeaderStep::NeedInput => return Ok(Split::NeedInput),
+                    records::HeaderStep::Nothing => return Ok(self.out.rest()),
+                    records::HeaderStep::Read(header) => {
+                        let records = records::Records::new(&header, self.out.at);
+                        self.out.header = Some(header);
+                        self.stage = Stage::Records(records);
+                    }
+                },
+                Stage::Objects(objects) => return Ok(objects.next(&mut self.out, cut)),
                 Stage::Lines(lines) => return Ok(lines.next(&mut self.out, cut)),
                 Stage::Records(records) => return Ok(records.next(&mut self.out, cut)),
             }
@@ -203,11 +263,14 @@ struct Outlet {
     /// Where the window begins; behind `origin` if something was dropped.
     at: Origin,
     header: Option<Arc<CsvHeader>>,
+    form: Option<JsonForm>,
     lost: Option<FailedRecord>,
     /// What the next block has to tell.
     notices: Notices,
     /// Ranges are offsets in the object until the block is made.
     faults: Vec<(std::ops::Range<u64>, FailureReason)>,
+    /// The same for records that are not lines.
+    records: Vec<std::ops::Range<u64>>,
 }
 
 impl Outlet {
@@ -218,9 +281,11 @@ impl Outlet {
             origin: at,
             at,
             header,
+            form: None,
             lost: None,
             notices: Notices::new(),
             faults: Vec::new(),
+            records: Vec::new(),
         }
     }
 
@@ -236,6 +301,7 @@ impl Outlet {
         Cut {
             byte: cut.map(|cut| cut.byte).filter(|cut| *cut > byte).unwrap_or(u64::MAX),
             line: cut.map(|cut| cut.line).filter(|cut| *cut > line).map_or(most, |cut| cut.min(most)),
+            records: cut.map_or(u64::MAX, |cut| cut.records.max(1)),
         }
     }
 
@@ -252,7 +318,18 @@ impl Outlet {
     /// The block up to `to`, where `line` begins.
     fn block_at(&mut self, to: u64, line: u64) -> Split {
         let first = self.at;
-        let (buffer, range) = self.window.take(to);
+        let (mut buffer, range) = self.window.take(to);
+        let records = matches!(self.form, Some(JsonForm::Objects { .. })).then(|| {
+            // The parser's fast way wants a line feed behind all it reads.
+            match buffer.get_mut(range.end) {
+                Some(behind) => *behind = b'\n',
+                None => buffer.push(b'\n'),
+            }
+            self.records
+                .drain(..)
+                .map(|record| (record.start - first.byte) as usize..(record.end - first.byte) as usize)
+                .collect()
+        });
         let relative = |at: u64| (at - first.byte) as usize;
         let faults = self
             .faults
@@ -270,6 +347,7 @@ impl Outlet {
             lost: self.lost.take(),
             notices: std::mem::take(&mut self.notices),
             faults,
+            records,
             buffer,
             range,
         })
@@ -288,6 +366,39 @@ impl Outlet {
         self.window.discard(to);
     }
 
+    /// Tells how the records of a JSON object lie. Nothing: more bytes are needed.
+    fn form(&mut self) -> Option<JsonForm> {
+        let (start, finished) = (self.window.start(), self.window.is_finished());
+        let most = self.window.end().min(start + SNIFF_BYTES as u64);
+        if !finished && most - start < SNIFF_BYTES as u64 {
+            return None;
+        }
+        let whole = finished && most == self.window.end();
+        let form = objects::form_of(self.window.bytes(start..most), whole);
+        self.form = Some(form);
+        if form != JsonForm::Lines {
+            self.notices.add(NoticeKind::JsonForm, "", 1);
+        }
+        Some(form)
+    }
+
+    /// Tells how the object is written, and drops what stands before its header. Nothing: more bytes are needed.
+    fn sniff(&mut self, rules: &ReadRules) -> Option<Dialect> {
+        let (start, finished) = (self.window.start(), self.window.is_finished());
+        let most = self.window.end().min(start + SNIFF_BYTES as u64);
+        if !finished && most - start < SNIFF_BYTES as u64 {
+            return None;
+        }
+        let whole = finished && most == self.window.end();
+        let sniffed = sniff::sniff(self.window.bytes(start..most), whole, rules);
+        self.notices.merge(&sniffed.notices);
+        if sniffed.dialect.carriage {
+            self.window.end_lines_by_carriage_returns();
+        }
+        self.drop_before(start + sniffed.skip as u64);
+        Some(sniffed.dialect)
+    }
+
     /// Drops a byte order mark. False: more bytes are needed to tell.
     fn skip_mark(&mut self) -> Result<bool, ObjectRefused> {
         let window = &self.window;
@@ -298,7 +409,8 @@ impl Outlet {
         let encoding = match head {
             [0xef, 0xbb, 0xbf, ..] => {
                 self.drop_before(self.at.byte + 3);
-                return Ok(true);
+                // Some programs write a second one.
+                return self.skip_mark();
             }
             [0xff, 0xfe, 0, 0] => ("UTF-32 (little-endian)", "UTF-32LE"),
             [0, 0, 0xfe, 0xff] => ("UTF-32 (big-endian)", "UTF-32BE"),

@@ -33,6 +33,9 @@ pub(crate) struct Naive {
 pub(crate) fn naive_record(bytes: &[u8]) -> Naive {
     let mut found = Naive { len: bytes.len(), lines: 0, closed: true, stray: false, cells: 1 };
     let (mut inside, mut cell_start, mut at) = (false, true, 0);
+    while bytes[at..].starts_with(b"\xef\xbb\xbf") {
+        at += 3;
+    }
     while at < bytes.len() {
         let byte = bytes[at];
         at += 1;
@@ -42,6 +45,8 @@ pub(crate) fn naive_record(bytes: &[u8]) -> Naive {
             } else if byte == b'"' {
                 inside = false;
                 let rest = &bytes[at..];
+                let white = rest.iter().take_while(|byte| b" \t".contains(byte)).count();
+                let rest = &rest[white..];
                 found.stray |= !(rest.is_empty()
                     || rest == b"\r"
                     || rest[0] == b','
@@ -62,7 +67,7 @@ pub(crate) fn naive_record(bytes: &[u8]) -> Naive {
             }
             _ => {}
         }
-        cell_start = byte == b',';
+        cell_start = byte == b',' || cell_start && b" \t".contains(&byte);
     }
     found.closed = !inside;
     found
@@ -77,6 +82,7 @@ pub(crate) fn naive_judge(
     bytes: &[u8],
     columns: usize,
     max_line: usize,
+    trailing: usize,
     candidate: bool,
 ) -> Result<usize, FailureCode> {
     let line = line_len(bytes);
@@ -85,21 +91,37 @@ pub(crate) fn naive_judge(
     }
     let record = naive_record(bytes);
     let spans = record.len > line;
+    let ends = trimmed(&bytes[..record.len]).iter().rev().take_while(|byte| **byte == b',').count();
+    let fits =
+        record.cells == columns || trailing > 0 && record.cells == columns + trailing && ends >= trailing;
     // What stands behind the limit cannot be known when the record is given up.
     let known = content_len(&bytes[..record.len]) <= max_line;
     if !spans && record.closed {
-        return if candidate && record.cells != columns { Err(FailureCode::CellCount) } else { Ok(line) };
+        return if candidate && !fits { Err(FailureCode::CellCount) } else { Ok(line) };
     }
     if !known || !record.closed || record.stray {
         return Err(FailureCode::UnterminatedQuote);
     }
-    if record.cells == columns { Ok(record.len) } else { Err(FailureCode::CellCount) }
+    if fits { Ok(record.len) } else { Err(FailureCode::CellCount) }
+}
+
+/// The separators at the end of the first record that belong to no column.
+fn naive_trailing(rows: &[u8], columns: usize) -> usize {
+    let Some(line) = rows.split_inclusive(|byte| *byte == b'\n').find(|line| !is_blank(line)) else {
+        return 0;
+    };
+    let record = naive_record(line);
+    let ends = trimmed(line).iter().rev().take_while(|byte| **byte == b',').count();
+    let more = record.cells.saturating_sub(columns);
+    if record.closed && !record.stray && more <= ends { more } else { 0 }
 }
 
 /// All records of a CSV object behind its header.
 pub(crate) fn naive_csv(bytes: &[u8], from: usize, columns: usize, max_line: usize) -> Vec<Item> {
     let mut items = Vec::new();
     let mut at = from;
+    // Only if the header is a line, too.
+    let trailing = if lines_in(&bytes[..from]) <= 1 { naive_trailing(&bytes[from..], columns) } else { 0 };
     while at < bytes.len() {
         let start = at;
         let line = 1 + lines_in(&bytes[..at]);
@@ -109,7 +131,7 @@ pub(crate) fn naive_csv(bytes: &[u8], from: usize, columns: usize, max_line: usi
             at += physical.len();
             continue;
         }
-        let outcome = match naive_judge(&bytes[at..], columns, max_line, false) {
+        let outcome = match naive_judge(&bytes[at..], columns, max_line, trailing, false) {
             Ok(len) => {
                 at += len;
                 Ok(trimmed(&bytes[start..at]))
@@ -119,7 +141,9 @@ pub(crate) fn naive_csv(bytes: &[u8], from: usize, columns: usize, max_line: usi
                     at += line_len(&bytes[at..]);
                     let rest = &bytes[at..];
                     let blank = is_blank(&rest[..line_len(rest)]);
-                    if rest.is_empty() || !blank && naive_judge(rest, columns, max_line, true).is_ok() {
+                    if rest.is_empty()
+                        || !blank && naive_judge(rest, columns, max_line, trailing, true).is_ok()
+                    {
                         break;
                     }
                 }

@@ -15,7 +15,7 @@ use std::{ops::Range, sync::Arc};
 use pinport_model::{FailureCode, Origin, ReadRules, RecordLimits, failure::FailureReason};
 
 use super::{
-    Cut, FailedRecord, ObjectRefused, Outlet, RefusedReason, Split,
+    Cut, Dialect, FailedRecord, ObjectRefused, Outlet, RefusedReason, Split,
     quotes::{content_len, is_blank, walk},
     too_long,
     window::Window,
@@ -46,7 +46,7 @@ enum RunEnd {
 
 impl Run {
     /// Reads on a record that began at `start`. `None`: more bytes are needed.
-    fn go_on(&mut self, window: &Window, start: u64, max_line: u64) -> Option<RunEnd> {
+    fn go_on(&mut self, window: &Window, start: u64, max_line: u64, dialect: Dialect) -> Option<RunEnd> {
         loop {
             let end = match find_line(window, start, self.last, &mut self.searched, max_line) {
                 Line::NeedInput => return None,
@@ -54,7 +54,7 @@ impl Run {
                 Line::Ends(end) => end,
             };
             let line = window.bytes(self.last..end);
-            let walk = walk::<true>(line, true);
+            let walk = walk::<true>(line, true, dialect);
             if walk.stray {
                 return Some(RunEnd::Stray);
             }
@@ -129,6 +129,7 @@ enum Step {
 #[derive(Debug)]
 pub(super) struct Records {
     columns: usize,
+    dialect: Dialect,
     /// Everything before is judged; a line begins here.
     pos: u64,
     /// The number of the line at `pos`.
@@ -146,10 +147,11 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn new(columns: usize, at: Origin) -> Self {
+    pub(super) fn new(header: &CsvHeader, at: Origin) -> Self {
         let Origin { byte: at, line, .. } = at;
         Self {
-            columns,
+            columns: header.columns(),
+            dialect: header.dialect(),
             pos: at,
             line,
             searched: at,
@@ -223,7 +225,7 @@ impl Records {
 
     /// Judges the line at `pos`.
     fn step(&mut self, out: &mut Outlet) -> Step {
-        let max_line = out.max_line;
+        let (max_line, dialect) = (out.max_line, self.dialect);
         if let Some(failing) = &self.failing
             && failing.kept
             && (self.skipping || self.pos > failing.origin.byte + max_line + 2)
@@ -256,14 +258,14 @@ impl Records {
         };
         let line = out.window.bytes(pos..end);
         // Most files have only lines that need no count.
-        let mut first = walk::<false>(line, false);
+        let mut first = walk::<false>(line, false, dialect);
         if first.inside || self.failing.is_some() {
-            first = walk::<true>(line, false);
+            first = walk::<true>(line, false, dialect);
         }
         let next = if is_blank(line) {
             None
         } else if !first.inside {
-            (first.commas + 1 == self.columns || self.failing.is_none()).then_some(end)
+            (self.failing.is_none() || fits(first.commas + 1, self.columns, line, dialect)).then_some(end)
         } else {
             let judged = if line.last() != Some(&b'\n') {
                 Some((RunEnd::Unterminated, 0))
@@ -274,7 +276,11 @@ impl Records {
             };
             match judged {
                 None => return Step::NeedInput,
-                Some((RunEnd::Ended { end, .. }, cells)) if cells == self.columns => Some(end),
+                Some((RunEnd::Ended { end, .. }, cells))
+                    if fits(cells, self.columns, out.window.bytes(pos..end), dialect) =>
+                {
+                    Some(end)
+                }
                 Some((ended, cells)) => {
                     let lines = match ended {
                         RunEnd::Ended { end, .. } => out.window.newlines(pos..end),
@@ -315,9 +321,9 @@ impl Records {
         if let Some(wake) = &mut self.wake {
             // At the end of this line the failed record is inside quotes too.
             if matches!(wake.end, RunEnd::Long) {
-                wake.end = wake.run.go_on(window, line.start, max_line)?;
+                wake.end = wake.run.go_on(window, line.start, max_line, self.dialect)?;
             }
-            let there = wake.commas + walk::<true>(window.bytes(line), true).commas;
+            let there = wake.commas + walk::<true>(window.bytes(line), true, self.dialect).commas;
             let cells = match wake.end {
                 RunEnd::Ended { commas: all, .. } => commas + (all - there) + 1,
                 _ => 0,
@@ -325,7 +331,7 @@ impl Records {
             return Some((wake.end, cells));
         }
         let run = self.run.get_or_insert(Run { last: line.end, commas, searched: line.end });
-        let end = run.go_on(window, line.start, max_line)?;
+        let end = run.go_on(window, line.start, max_line, self.dialect)?;
         let cells = if let RunEnd::Ended { commas, .. } = end { commas + 1 } else { 0 };
         Some((end, cells))
     }
@@ -362,7 +368,7 @@ impl Records {
     fn pass(&mut self, out: &mut Outlet, to: u64, lines: u64) {
         if let Some(wake) = &mut self.wake {
             if wake.at < to && to <= wake.run.last {
-                wake.commas += walk::<true>(out.window.bytes(wake.at..to), true).commas;
+                wake.commas += walk::<true>(out.window.bytes(wake.at..to), true, self.dialect).commas;
                 wake.at = to;
             }
             if to >= wake.run.last {
@@ -435,6 +441,16 @@ impl Records {
     }
 }
 
+/// Whether a record has as many cells as there are columns, or ends in as many separators more as the first one.
+/// Nothing else is taken here: one cell too many may be the sign of a quote that does not end.
+fn fits(cells: usize, columns: usize, record: &[u8], dialect: Dialect) -> bool {
+    cells == columns
+        || dialect.trailing > 0 && cells == columns + dialect.trailing && {
+            let content = &record[..content_len(record)];
+            content.iter().rev().take_while(|byte| **byte == dialect.delimiter).count() >= dialect.trailing
+        }
+}
+
 /// How many newlines end a line: one, unless the object ends.
 fn ends_line(line: &[u8]) -> u64 {
     u64::from(line.last() == Some(&b'\n'))
@@ -452,6 +468,7 @@ pub(super) fn read_header(
     out: &mut Outlet,
     limits: &RecordLimits,
     rules: &ReadRules,
+    dialect: Dialect,
 ) -> Result<HeaderStep, ObjectRefused> {
     let refused = |out: &Outlet, reason| ObjectRefused { origin: out.at, column: None, reason };
     loop {
@@ -470,10 +487,10 @@ pub(super) fn read_header(
             out.drop_before(end);
             continue;
         }
-        let first = walk::<false>(line, false);
+        let first = walk::<false>(line, false, dialect);
         if first.inside {
             let mut run = Run { last: end, commas: 0, searched: end };
-            let ended = match run.go_on(&out.window, start, out.max_line) {
+            let ended = match run.go_on(&out.window, start, out.max_line, dialect) {
                 _ if line.last() != Some(&b'\n') => Some(RunEnd::Unterminated),
                 ended => ended,
             };
@@ -487,7 +504,7 @@ pub(super) fn read_header(
                 }
             }
         }
-        let header = CsvHeader::read(out.window.bytes(start..end), limits, rules)
+        let header = CsvHeader::read_as(out.window.bytes(start..end), limits, rules, dialect)
             .map_err(|fault| ObjectRefused { column: fault.1, ..refused(out, fault.0) })?;
         out.notices.merge(header.notices());
         out.drop_before(end);

@@ -18,10 +18,21 @@ pub enum RefusedReason {
     /// The header names no key.
     #[error(
         "the header has none of the columns Id, Address, User.UserId (it has {found}); \
-         the first line must be the header"
+         the header must be among the first 10 lines{hint}"
     )]
     NoKey {
         /// The first columns that were found.
+        found: String,
+        /// What may be done about it.
+        hint: String,
+    },
+    /// The first line is a record.
+    #[error(
+        "the file has no header: its first line looks like a record ({found}); put a line with the names of the columns \
+         before it, for example: Id,Address,ChannelType"
+    )]
+    NoHeader {
+        /// The first cells that were found.
         found: String,
     },
     /// A column that is nearly one of the known, while names are strict.
@@ -59,6 +70,9 @@ pub enum RefusedReason {
     /// A quoted cell of the header that does not end.
     #[error("a quoted name in the header does not end")]
     HeaderUnterminated,
+    /// Text behind the closing quote of a name.
+    #[error("text follows the closing quote of a name in the header")]
+    HeaderStray,
     /// A header that is too long.
     #[error("the header is longer than {most} bytes (max_line)")]
     HeaderTooLong {

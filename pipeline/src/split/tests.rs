@@ -130,16 +130,7 @@ fn check_cuts(format: Format, input: &[u8], max_line: usize, expected: &[Item]) 
         assert_eq!(borders[0], borders[1], "cut at {cut}");
         let border = borders[0];
         let split = |item: &&Item| item.byte < border.byte;
-        let mut head = Splitter::new(format, options(16, max_line), 3);
-        let mut rest = input;
-        let header = loop {
-            match head.next(None).unwrap() {
-                _ if head.header().is_some() || format == Format::Json => break head.header().cloned(),
-                Split::NeedInput if rest.is_empty() => head.finish(),
-                Split::NeedInput => rest = &rest[head.push(&rest[..rest.len().min(2)])..],
-                _ => break None,
-            }
-        };
+        let header = header_of(format, input, max_line);
         if header.is_none() && format == Format::Csv {
             continue;
         }
@@ -150,8 +141,22 @@ fn check_cuts(format: Format, input: &[u8], max_line: usize, expected: &[Item]) 
     }
 }
 
+/// The header of an object, as it is read when the object goes on.
+fn header_of(format: Format, input: &[u8], max_line: usize) -> Option<Head> {
+    let mut head = Splitter::new(format, options(16, max_line), 3);
+    let mut rest = input;
+    loop {
+        match head.next(None).unwrap() {
+            _ if head.head().is_some() => return head.head(),
+            Split::NeedInput if rest.is_empty() => head.finish(),
+            Split::NeedInput => rest = &rest[head.push(&rest[..rest.len().min(2)])..],
+            _ => return None,
+        }
+    }
+}
+
 fn at_byte(byte: u64) -> Option<Cut> {
-    Some(Cut { byte, line: u64::MAX })
+    Some(Cut { byte, line: u64::MAX, records: u64::MAX })
 }
 
 /// The border nearest to a cut does not depend on how the bytes arrive, and it is the first: every border of
@@ -164,7 +169,7 @@ fn check_line_cuts(format: Format, input: &[u8], max_line: usize, expected: &[It
     let mut rest = input;
     loop {
         let Origin { byte, line, .. } = splitter.position();
-        match splitter.next(Some(Cut { byte: byte + 1, line: line + 1 })).unwrap() {
+        match splitter.next(Some(Cut { byte: byte + 1, line: line + 1, records: u64::MAX })).unwrap() {
             Split::NeedInput if rest.is_empty() => splitter.finish(),
             Split::NeedInput => rest = &rest[splitter.push(rest)..],
             Split::Block(block) => borders.push(block.end),
@@ -177,7 +182,7 @@ fn check_line_cuts(format: Format, input: &[u8], max_line: usize, expected: &[It
             let nearest = borders.iter().find(is_cut).or(borders.last());
             for (block_bytes, chunk) in [(1, 1), (7, 3), (64, 2), (64, 1000), (4096, 1000)] {
                 let splitter = Splitter::new(format, options(block_bytes, max_line), 3);
-                let cut = Some(Cut { byte, line });
+                let cut = Some(Cut { byte, line, records: u64::MAX });
                 let (items, ends) = drive(splitter, input, &[chunk], cut).unwrap();
                 assert_eq!(items, expected, "cut at line {line}");
                 let border = ends.iter().find(is_cut).or(ends.last());
@@ -188,14 +193,9 @@ fn check_line_cuts(format: Format, input: &[u8], max_line: usize, expected: &[It
     // Behind any border, lines are counted from there.
     for (index, border) in borders.iter().enumerate() {
         let Some(next) = borders[index..].iter().find(|end| end.line >= border.line + 2) else { break };
-        let header = (format == Format::Csv).then(|| {
-            Arc::new(
-                CsvHeader::read(&input[..line_len(input)], &RecordLimits::default(), &Default::default())
-                    .unwrap(),
-            )
-        });
+        let header = header_of(format, input, max_line);
         let splitter = Splitter::resume(format, options(64, max_line), *border, header);
-        let cut = Some(Cut { byte: u64::MAX, line: border.line + 2 });
+        let cut = Some(Cut { byte: u64::MAX, line: border.line + 2, records: u64::MAX });
         let (_, ends) = drive(splitter, input, &[5], cut).unwrap();
         assert_eq!(ends.iter().find(|end| end.line >= border.line + 2), Some(next), "behind {border:?}");
     }
@@ -208,7 +208,10 @@ fn pieces(format: Format, input: &[u8], bytes: u64, lines: u64, block_bytes: usi
     let (mut cut_stream, mut lines_left) = (bytes, lines);
     loop {
         let position = splitter.position();
-        match splitter.next(Some(Cut { byte: cut_stream, line: position.line + lines_left })).unwrap() {
+        match splitter
+            .next(Some(Cut { byte: cut_stream, line: position.line + lines_left, records: u64::MAX }))
+            .unwrap()
+        {
             Split::NeedInput if rest.is_empty() => splitter.finish(),
             Split::NeedInput => rest = &rest[splitter.push(&rest[..rest.len().min(100)])..],
             Split::Block(block) => {
@@ -305,7 +308,11 @@ fn long_lines_are_dropped_alone() {
 #[test]
 fn a_dropped_line_that_reaches_a_cut_ends_the_block() {
     let input = b"{}\naaaaaaaaaaaaaaaa\n{}\n{}\n";
-    for cut in [Cut { byte: 10, line: 9 }, Cut { byte: u64::MAX, line: 3 }, Cut { byte: 23, line: 3 }] {
+    for cut in [
+        Cut { byte: 10, line: 9, records: u64::MAX },
+        Cut { byte: u64::MAX, line: 3, records: u64::MAX },
+        Cut { byte: 23, line: 3, records: u64::MAX },
+    ] {
         let splitter = Splitter::new(Format::Json, options(10, 8), 3);
         let (items, ends) = drive(splitter, input, &[1], Some(cut)).unwrap();
         assert_eq!(items, naive_lines(input, 8));
@@ -533,7 +540,7 @@ proptest! {
         let header = naive_record(input.as_bytes());
         let expected = naive_csv(input.as_bytes(), header.len, 3, max_line);
         let splitter = Splitter::new(Format::Csv, options(block, max_line), 3);
-        let (items, _) = drive(splitter, input.as_bytes(), &chunks, Some(Cut { byte: cut.0, line: cut.1 })).unwrap();
+        let (items, _) = drive(splitter, input.as_bytes(), &chunks, Some(Cut { byte: cut.0, line: cut.1, records: u64::MAX })).unwrap();
         prop_assert_eq!(items, expected);
     }
 
@@ -545,7 +552,7 @@ proptest! {
         cut in (1_u64..100, 1_u64..30),
     ) {
         let splitter = Splitter::new(Format::Json, options(block, 8), 3);
-        let (items, _) = drive(splitter, input.as_bytes(), &chunks, Some(Cut { byte: cut.0, line: cut.1 })).unwrap();
+        let (items, _) = drive(splitter, input.as_bytes(), &chunks, Some(Cut { byte: cut.0, line: cut.1, records: u64::MAX })).unwrap();
         prop_assert_eq!(items, naive_lines(input.as_bytes(), 8));
     }
 }

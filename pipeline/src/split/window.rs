@@ -21,6 +21,8 @@ pub(super) struct Window {
     /// Offset in the object of `buffer[0]`.
     base: u64,
     finished: bool,
+    /// Whether carriage returns end lines: those without a line feed become one.
+    carriage: bool,
     block_bytes: usize,
     pool: Vec<Vec<u8>>,
 }
@@ -34,6 +36,7 @@ impl Window {
             start: 0,
             base: at,
             finished: false,
+            carriage: false,
             block_bytes,
             pool: Vec::new(),
         }
@@ -57,11 +60,37 @@ impl Window {
 
     pub(super) fn advance(&mut self, bytes: usize) {
         assert!(bytes <= self.buffer.len() - self.filled, "more bytes than there was space for");
+        let from = self.filled;
         self.filled += bytes;
+        if self.carriage {
+            self.end_lines(from.saturating_sub(1).max(self.start));
+        }
     }
 
     pub(super) fn finish(&mut self) {
         self.finished = true;
+        if self.carriage {
+            self.end_lines(self.filled.saturating_sub(1).max(self.start));
+        }
+    }
+
+    /// From here on carriage returns end lines.
+    pub(super) fn end_lines_by_carriage_returns(&mut self) {
+        self.carriage = true;
+        self.end_lines(self.start);
+    }
+
+    /// Makes line feeds of the carriage returns from index `from` on that have none.
+    fn end_lines(&mut self, from: usize) {
+        let mut at = from;
+        while let Some(found) = memchr(b'\r', &self.buffer[at..self.filled]) {
+            at += found + 1;
+            // Of the last byte it is not known yet what follows.
+            let lone = if at < self.filled { self.buffer[at] != b'\n' } else { self.finished };
+            if lone {
+                self.buffer[at - 1] = b'\n';
+            }
+        }
     }
 
     /// Whether the object ends at [`Window::end`].

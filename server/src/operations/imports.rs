@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use pinport_model::{
-    ApplicationId, Format, ImportJob, JobId, ReadOptions, ReadRules, SegmentId, job::FailureBudget,
+    ApplicationId, Escape, Format, ImportJob, JobId, ReadOptions, ReadRules, SegmentId, job::FailureBudget,
 };
 use pinport_pipeline::jobs::{Created, NewJob, Seen};
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,20 @@ pub(super) fn read_options(request: &Request) -> Result<ReadOptions, ApiError> {
         Some("true") => Ok(true),
         Some(_) => Err(ApiError::bad_request(format!("The parameter {name} must be true or false."))),
     };
-    Ok(ReadOptions { rules: ReadRules { strict_names: flag("strict-names")? } })
+    let wrong = |name: &str, reason| ApiError::bad_request(format!("The parameter {name}: {reason}."));
+    let rules = ReadRules {
+        strict_names: flag("strict-names")?,
+        delimiter: query
+            .get("delimiter")?
+            .map(|text| text.parse().map_err(|reason: String| wrong("delimiter", reason)))
+            .transpose()?,
+        escape: match query.get("escape")? {
+            None => Escape::default(),
+            Some(text) => text.parse().map_err(|reason| wrong("escape", reason))?,
+        },
+        allow_suspicious: flag("allow-suspicious")?,
+    };
+    Ok(ReadOptions { rules })
 }
 
 fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {

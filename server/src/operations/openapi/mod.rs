@@ -35,6 +35,12 @@ const PAGE: &[(&str, &str)] =
     &[("page-size", "1 to 1000, default 200"), ("token", "NextToken of the page before")];
 const STRICT_NAMES: (&str, &str) =
     ("strict-names", "true: a CSV object with a column that is nearly a known one is refused");
+const DELIMITER: (&str, &str) =
+    ("delimiter", "The separator of CSV cells: a character, or tab; detected from the header if absent");
+const ESCAPE: (&str, &str) =
+    ("escape", "How quotes within quoted CSV cells are escaped: auto, double or backslash");
+const ALLOW_SUSPICIOUS: (&str, &str) =
+    ("allow-suspicious", "true: ids and addresses that a spreadsheet or a database has spoilt are kept");
 const JSON: &str = "application/json";
 
 fn told(name: &str) -> Option<Told> {
@@ -52,6 +58,9 @@ fn told(name: &str) -> Option<Told> {
                     "Failed records before the job is given up: a number, or a share such as 1% (pinport's own)",
                 ),
                 STRICT_NAMES,
+                DELIMITER,
+                ESCAPE,
+                ALLOW_SUSPICIOUS,
             ],
             ..plain("Creates an import job", 201)
         },
@@ -117,6 +126,9 @@ fn told(name: &str) -> Option<Told> {
                     "Failed records before the job is given up: a number, or a share such as 1%",
                 ),
                 STRICT_NAMES,
+                DELIMITER,
+                ESCAPE,
+                ALLOW_SUSPICIOUS,
             ],
             ..plain("Imports the file in the body", 201)
         },

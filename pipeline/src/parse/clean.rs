@@ -1,0 +1,176 @@
+//! What people and spreadsheets put around the values of CSV cells, and values that a spreadsheet or a database has spoilt.
+
+use pinport_model::NoticeKind;
+use pinport_model::Notices;
+
+use super::names;
+
+/// What was skipped or mended, counted while a block is read.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// Rows without a value.
+    pub(super) blank_rows: u64,
+    /// Headers of joined files.
+    pub(super) headers: u64,
+    /// Byte order marks of joined files.
+    pub(super) marks: u64,
+    /// Rows with separators beyond the columns.
+    pub(super) trailing: u64,
+    /// Values behind Excel's apostrophe.
+    pub(super) apostrophes: u64,
+    /// Values in Excel's `="…"`.
+    pub(super) formulas: u64,
+}
+
+impl Done {
+    /// Adds what was counted to the notices of a block.
+    pub(super) fn tell(&self, notices: &mut Notices) {
+        for (kind, subject, count) in [
+            (NoticeKind::BlankRowsSkipped, "", self.blank_rows),
+            (NoticeKind::HeaderRepeated, "", self.headers),
+            (NoticeKind::BomSkipped, "", self.marks),
+            (NoticeKind::TrailingSeparator, "", self.trailing),
+            (NoticeKind::CellUnwrapped, "apostrophes", self.apostrophes),
+            (NoticeKind::CellUnwrapped, "=\"…\"", self.formulas),
+        ] {
+            notices.add(kind, subject, count);
+        }
+    }
+}
+
+/// Whether a cell may have something around its value. Nearly none has, by its first and last bytes.
+#[inline(always)]
+pub(super) fn is_suspect(cell: &str) -> bool {
+    let odd = |byte: &u8| *byte <= b' ' || *byte >= 0x7f;
+    let bytes = cell.as_bytes();
+    match (bytes.first(), bytes.last()) {
+        (Some(first), Some(last)) => odd(first) || odd(last) || matches!(first, b'\'' | b'='),
+        _ => false,
+    }
+}
+
+/// The value of a cell without what is around it.
+#[cold]
+pub(super) fn cleaned<'a>(cell: &'a str, done: &mut Done) -> &'a str {
+    let text = names::trimmed(cell);
+    if let Some(inner) = text.strip_prefix("=\"").and_then(|text| text.strip_suffix('"')) {
+        done.formulas += 1;
+        return names::trimmed(inner);
+    }
+    // An apostrophe before a number or a formula is Excel's way to say that it is text.
+    if let Some(inner) = text.strip_prefix('\'')
+        && inner.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-' | '=' | '@'))
+    {
+        done.apostrophes += 1;
+        return cleaned(inner, done);
+    }
+    text
+}
+
+/// Why a value cannot be a key, if it was spoilt on its way.
+#[inline(always)]
+pub(super) fn spoilt(value: &str, numbers: bool) -> Option<&'static str> {
+    if value.len() > 24 {
+        return None;
+    }
+    match value.as_bytes().first() {
+        Some(b'0'..=b'9' | b'+' | b'-' | b'.') if numbers => is_scientific(value).then_some(
+            "is a number that a spreadsheet has rounded; format the column as text in the spreadsheet and export it again",
+        ),
+        Some(b'#' | b'\\' | b'N' | b'n' | b'u' | b'(' | b'<') => is_placeholder(value).then_some(
+            "stands for a missing value or an error of a spreadsheet or a database; leave the cell empty or correct it",
+        ),
+        _ => None,
+    }
+}
+
+fn is_scientific(value: &str) -> bool {
+    let Some((mantissa, exponent)) = value.split_once(['e', 'E']) else { return false };
+    let mantissa = mantissa.trim_start_matches(['+', '-']);
+    let signed = exponent.starts_with(['+', '-']);
+    let exponent = exponent.trim_start_matches(['+', '-']);
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let whole = is_digits(mantissa);
+    let broken = mantissa.split_once(['.', ',']).is_some_and(|(one, two)| is_digits(one) && is_digits(two));
+    // `12e5` may be an id of hex digits.
+    is_digits(exponent) && (broken || whole && signed)
+}
+
+#[cold]
+fn is_placeholder(value: &str) -> bool {
+    const ERRORS: [&str; 13] = [
+        "#N/A",
+        "#REF!",
+        "#NAME?",
+        "#VALUE!",
+        "#DIV/0!",
+        "#NULL!",
+        "#NUM!",
+        "#SPILL!",
+        "#CALC!",
+        "#FIELD!",
+        "#BLOCKED!",
+        "#ERROR!",
+        "#GETTING_DATA",
+    ];
+    const NOTHING: [&str; 10] =
+        ["\\N", "NULL", "null", "(null)", "<null>", "NaN", "nan", "undefined", "N/A", "None"];
+    NOTHING.contains(&value)
+        || value == "Null"
+        || value == "<NA>"
+        || value == "(NULL)"
+        || ERRORS.iter().any(|error| error.eq_ignore_ascii_case(value))
+        || value.len() > 2 && value.bytes().all(|byte| byte == b'#')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_around_a_value_is_taken_off() {
+        for (cell, value) in [
+            (" a ", "a"),
+            ("a\u{a0}", "a"),
+            ("\u{feff}k1", "k1"),
+            ("'+447700900123", "+447700900123"),
+            ("'07700", "07700"),
+            ("=\"+44\"", "+44"),
+            ("'=\"+44\"", "+44"),
+            ("'Neill", "'Neill"),
+            ("é", "é"),
+            ("\u{a0}", ""),
+        ] {
+            assert!(is_suspect(cell), "{cell}");
+            assert_eq!(cleaned(cell, &mut Done::default()), value, "{cell}");
+        }
+        assert!(!is_suspect("a b") && !is_suspect(""));
+    }
+
+    #[test]
+    fn spoilt_keys_are_known() {
+        for value in
+            ["4.47701E+11", "4,47701E+11", "1E+11", "-1.5e12", "#N/A", "#ref!", "NULL", "\\N", "####", "nan"]
+        {
+            assert!(spoilt(value, true).is_some(), "{value}");
+        }
+        for value in [
+            "12e5",
+            "7e10",
+            "c1",
+            "Nan",
+            "Nadia",
+            "#1",
+            "+447700900123",
+            "1.5",
+            "e5",
+            "5e",
+            "",
+            "user-1",
+            "NULLS",
+        ] {
+            assert!(spoilt(value, true).is_none(), "{value}");
+        }
+        assert!(spoilt("4.47701E+11", false).is_none());
+    }
+}

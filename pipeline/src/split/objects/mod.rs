@@ -1,0 +1,608 @@
+//! JSON that is not one object a line: objects one behind the other, arrays of objects, objects over many lines, and
+//! the answers of an SDK as people save them (`{"Item":[…]}`, `{"EndpointResponse":{…}}`).
+//!
+//! A record is an object outside all others. What stands between records (commas, brackets, the names of such answers)
+//! says nothing and is passed over. Only what it takes to find a record's end is looked at here: braces, brackets and
+//! strings, and a grammar that is just good enough to see early that an object is broken, so that one broken object
+//! does not take those behind it along.
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use pinport_model::{FailureCode, Origin, failure::FailureReason};
+
+use super::{Cut, FailedRecord, Outlet, Split, too_long};
+
+/// Names whose value holds records, in an answer of the service as an SDK or a person saves it.
+const HOLDERS: [&str; 5] =
+    ["Item", "EndpointResponse", "EndpointsResponse", "EndpointRequest", "EndpointBatchRequest"];
+
+/// Other names by which such an answer is known. Their values are of no use.
+const BESIDE: [&str; 2] = ["ResponseMetadata", "$metadata"];
+
+/// Bytes after an opening brace in which the first name and what follows it must be to be one of [`HOLDERS`].
+const NAME_BYTES: usize = 256;
+
+/// An object that is nested deeper when it breaks is passed over as far as it was read. Others are looked through
+/// again from their start, so this bounds how often a byte is looked at.
+const DEPTH: u32 = 32;
+
+/// Levels of which it is known whether they are objects or arrays.
+const KINDS: u32 = 120;
+
+/// Records of a block.
+const BLOCK_RECORDS: u64 = 16 << 10;
+
+/// What a JSON object is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonForm {
+    /// One JSON object a line.
+    Lines,
+    /// Objects that end where their braces do.
+    Objects {
+        /// Whether they stand in an array or an answer, which must be closed in the end.
+        enclosed: bool,
+    },
+}
+
+/// What the next bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// More bytes are needed to tell.
+    NeedInput,
+    /// So many bytes are no part of a record.
+    Between(usize),
+    /// A record of so many bytes.
+    Record(usize),
+    /// An object that breaks after so many bytes, at this depth.
+    Broken { at: usize, depth: u32, why: &'static str },
+    /// Nothing follows.
+    End,
+}
+
+/// Finds records. The bytes it is given begin where the last step ended.
+#[derive(Debug, Clone, Copy, Default)]
+struct Finder {
+    /// Records stand in arrays or answers.
+    enclosed: bool,
+    /// A bracket or brace was closed behind the last record.
+    closed: bool,
+    scan: Scan,
+    /// The object at hand is passed over.
+    skips: bool,
+}
+
+/// How far one object was read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Scan {
+    at: usize,
+    depth: u32,
+    /// By level, innermost first: a set bit is an object, the others are arrays.
+    kinds: u128,
+    in_string: bool,
+    /// The last byte that says something; one stands for all of a string, one for all of a number or word.
+    last: u8,
+}
+
+enum Scanned {
+    NeedInput,
+    Ends(usize),
+    Broken(usize, &'static str),
+}
+
+impl Scan {
+    /// Reads on until the object or array at the start of `bytes` ends.
+    fn go_on(&mut self, bytes: &[u8]) -> Scanned {
+        loop {
+            if self.in_string {
+                let Some(found) = memchr::memchr3(b'"', b'\\', b'\n', &bytes[self.at..]) else {
+                    self.at = bytes.len();
+                    return Scanned::NeedInput;
+                };
+                self.at += found;
+                match bytes[self.at] {
+                    b'"' => {
+                        self.in_string = false;
+                        self.last = b'"';
+                        self.at += 1;
+                    }
+                    b'\\' if self.at + 1 >= bytes.len() => return Scanned::NeedInput,
+                    b'\\' => self.at += 2,
+                    _ => return Scanned::Broken(self.at, "a string does not end on its line"),
+                }
+                continue;
+            }
+            let Some(&byte) = bytes.get(self.at) else { return Scanned::NeedInput };
+            let is_known = self.depth <= KINDS;
+            let in_object = self.kinds & 1 == 1;
+            match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => {}
+                b'"' => self.in_string = true,
+                b',' | b':' => self.last = byte,
+                b'{' | b'[' => {
+                    let expected = match self.depth {
+                        0 => true,
+                        _ if in_object => self.last == b':',
+                        _ => matches!(self.last, b',' | b'['),
+                    };
+                    if !expected && is_known {
+                        return Scanned::Broken(self.at, "an object or a list begins where none can");
+                    }
+                    self.depth += 1;
+                    if self.depth <= KINDS {
+                        self.kinds = self.kinds << 1 | u128::from(byte == b'{');
+                    }
+                    self.last = byte;
+                }
+                b'}' | b']' => {
+                    if is_known {
+                        if in_object != (byte == b'}') {
+                            return Scanned::Broken(self.at, "a bracket closes what is not open");
+                        }
+                        self.kinds >>= 1;
+                    }
+                    self.depth -= 1;
+                    self.last = byte;
+                    if self.depth == 0 {
+                        return Scanned::Ends(self.at + 1);
+                    }
+                }
+                b'0'..=b'9' | b'+' | b'-' | b'.' | b'E' => self.last = b'0',
+                b't' | b'r' | b'u' | b'e' | b'f' | b'a' | b'l' | b's' | b'n' => self.last = b'0',
+                _ => return Scanned::Broken(self.at, "text stands outside quotes"),
+            }
+            self.at += 1;
+        }
+    }
+}
+
+/// The first byte that is not white space, and where it is.
+fn first(bytes: &[u8], from: usize) -> Option<(usize, u8)> {
+    let at = bytes.get(from..)?.iter().position(|byte| !byte.is_ascii_whitespace())? + from;
+    Some((at, bytes[at]))
+}
+
+/// A name in quotes at `at`, a colon behind it, and where its value begins. `Err`: the bytes end before.
+fn name(bytes: &[u8], at: usize) -> Result<Option<(&str, usize)>, ()> {
+    let Some(end) = memchr::memchr(b'"', &bytes[at + 1..]).map(|end| at + 1 + end) else { return Err(()) };
+    let Ok(name) = str::from_utf8(&bytes[at + 1..end]) else { return Ok(None) };
+    match first(bytes, end + 1) {
+        None => Err(()),
+        Some((colon, b':')) => first(bytes, colon + 1).map(|(value, _)| Some((name, value))).ok_or(()),
+        Some(_) => Ok(None),
+    }
+}
+
+/// Whether a value behind one of [`HOLDERS`] may hold records.
+fn holds(name: &str, value: u8) -> bool {
+    // An `Item` that is an object is not the service's.
+    HOLDERS.contains(&name) && (value == b'[' || value == b'{' && name != "Item")
+}
+
+impl Finder {
+    /// What comes next. `finished`: nothing comes behind `bytes`.
+    fn step(&mut self, bytes: &[u8], finished: bool) -> Step {
+        if self.scan.at > 0 {
+            return self.object(bytes, finished);
+        }
+        let Some(&byte) = bytes.first() else {
+            return if finished { Step::End } else { Step::NeedInput };
+        };
+        match byte {
+            b'{' => match self.answer(bytes, finished) {
+                Some(step) => step,
+                None => self.object(bytes, finished),
+            },
+            b']' | b'}' if self.enclosed || byte == b']' => {
+                self.closed = true;
+                Step::Between(1)
+            }
+            b'[' | b',' => Step::Between(1),
+            b'"' if self.enclosed => self.member(bytes, finished),
+            _ if byte.is_ascii_whitespace() => {
+                let end = bytes.iter().position(|byte| !byte.is_ascii_whitespace());
+                Step::Between(end.unwrap_or(bytes.len()))
+            }
+            _ if bytes.starts_with(super::MARK) => Step::Between(super::MARK.len()),
+            0xef if bytes.len() < super::MARK.len() && !finished => Step::NeedInput,
+            _ => Step::Broken { at: 0, depth: 0, why: "text stands where an object should begin" },
+        }
+    }
+
+    /// Whether the brace at the start opens an answer that holds records.
+    fn answer(&self, bytes: &[u8], finished: bool) -> Option<Step> {
+        if !self.enclosed {
+            return None;
+        }
+        let head = &bytes[..bytes.len().min(NAME_BYTES)];
+        let more = || (!finished && bytes.len() < NAME_BYTES).then_some(Step::NeedInput);
+        let Some((at, byte)) = first(head, 1) else { return more() };
+        if byte != b'"' {
+            return None;
+        }
+        match name(head, at) {
+            Err(()) => more(),
+            Ok(Some((name, value))) if holds(name, head[value]) || BESIDE.contains(&name) => {
+                Some(Step::Between(at))
+            }
+            Ok(_) => None,
+        }
+    }
+
+    /// A member of an answer.
+    fn member(&mut self, bytes: &[u8], finished: bool) -> Step {
+        let broken = Step::Broken { at: 1, depth: 0, why: "text stands where an object should begin" };
+        let head = &bytes[..bytes.len().min(NAME_BYTES)];
+        match name(head, 0) {
+            Err(()) if !finished && bytes.len() < NAME_BYTES => Step::NeedInput,
+            Ok(Some((name, value))) if holds(name, head[value]) => Step::Between(value),
+            Ok(Some((_, value))) if matches!(head[value], b'{' | b'[') => {
+                self.skips = true;
+                let step = self.object(&bytes[value..], finished);
+                match step {
+                    // Nothing is kept of it, so its name may go.
+                    Step::NeedInput => {
+                        self.scan = Scan::default();
+                        self.skips = false;
+                        if finished { broken } else { Step::NeedInput }
+                    }
+                    Step::Between(len) => Step::Between(value + len),
+                    Step::Broken { at, depth, why } => Step::Broken { at: value + at, depth, why },
+                    other => other,
+                }
+            }
+            Ok(Some((_, value))) => {
+                let rest = &bytes[value..];
+                let is_text = rest[0] == b'"';
+                let end = if is_text {
+                    memchr::memchr(b'"', &rest[1..]).map(|end| end + 2)
+                } else {
+                    rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']' | b'\n'))
+                };
+                match end {
+                    Some(end) => Step::Between(value + end),
+                    None if finished => broken,
+                    None => Step::NeedInput,
+                }
+            }
+            _ => broken,
+        }
+    }
+
+    /// Goes on with the object at the start.
+    fn object(&mut self, bytes: &[u8], finished: bool) -> Step {
+        let scanned = self.scan.go_on(bytes);
+        let depth = self.scan.depth;
+        let step = match scanned {
+            Scanned::NeedInput if !finished => return Step::NeedInput,
+            Scanned::NeedInput => Step::Broken { at: bytes.len(), depth, why: "the object does not end" },
+            Scanned::Ends(end) if self.skips => Step::Between(end),
+            Scanned::Ends(end) => {
+                self.closed = false;
+                Step::Record(end)
+            }
+            Scanned::Broken(at, why) => Step::Broken { at, depth, why },
+        };
+        self.scan = Scan::default();
+        self.skips = false;
+        step
+    }
+}
+
+/// Bytes before a brace that say whether an object may begin with it.
+const LOOK_BACK: usize = 64;
+
+/// Where the next object may begin, at or behind `from`: behind a closed one, on a line of its own, or where it
+/// `begins` for another reason. `Err`: it is not known before more bytes come; nothing begins before there.
+fn next_start(
+    bytes: &[u8],
+    from: usize,
+    begins: impl Fn(usize) -> bool,
+    finished: bool,
+) -> Result<Option<usize>, usize> {
+    let mut at = from;
+    while let Some(found) = memchr::memchr(b'{', &bytes[at..]) {
+        let brace = at + found;
+        at = brace + 1;
+        let behind = first(bytes, at);
+        if behind.is_none() && !finished {
+            return Err(brace);
+        }
+        let before = &bytes[brace.saturating_sub(LOOK_BACK)..brace];
+        if (begins(brace) || may_begin(before)) && matches!(behind, Some((_, b'"' | b'}'))) {
+            return Ok(Some(brace));
+        }
+    }
+    if finished { Ok(None) } else { Err(bytes.len()) }
+}
+
+/// Whether an object may begin behind these bytes.
+fn may_begin(before: &[u8]) -> bool {
+    let Some(at) = before.iter().rposition(|byte| !byte.is_ascii_whitespace()) else { return true };
+    let own_line = before[at..].contains(&b'\n');
+    match before[at] {
+        b':' => false,
+        b'}' | b']' => true,
+        b',' => own_line || before[..at].iter().rfind(|byte| !byte.is_ascii_whitespace()) == Some(&b'}'),
+        _ => own_line,
+    }
+}
+
+/// The form of a JSON object that begins with `head`; `whole`: it ends with it.
+pub(super) fn form_of(head: &[u8], whole: bool) -> JsonForm {
+    // An answer is looked for in any case.
+    let mut finder = Finder { enclosed: true, ..Finder::default() };
+    let (mut at, mut enclosed) = (0, false);
+    loop {
+        let rest = &head[at..];
+        match finder.step(rest, whole) {
+            Step::Between(len) => {
+                // An empty array is an object without records; other arrays hold something else.
+                if rest[0] == b'[' && !matches!(first(rest, 1), Some((_, b'{' | b'[' | b']'))) {
+                    return JsonForm::Lines;
+                }
+                if matches!(rest[0], b',' | b'}') && !enclosed {
+                    return JsonForm::Lines;
+                }
+                enclosed |= matches!(rest[0], b'[' | b'{');
+                at += len;
+            }
+            // Brackets alone are an array without records.
+            Step::End if enclosed => return JsonForm::Objects { enclosed },
+            Step::End | Step::Broken { .. } => return JsonForm::Lines,
+            Step::NeedInput => {
+                // An object that is longer than what is looked at and has lines is not one a line.
+                let spans = enclosed || finder.scan.at > 0 && memchr::memchr(b'\n', rest).is_some();
+                return if spans { JsonForm::Objects { enclosed } } else { JsonForm::Lines };
+            }
+            Step::Record(len) => {
+                // On a line of its own, or before what is no JSON either way.
+                let alone =
+                    |from: usize| first(rest, from).is_none_or(|(next, _)| rest[from..next].contains(&b'\n'));
+                let alone = match first(rest, len) {
+                    Some((_, b'{' | b'[')) => alone(len),
+                    Some((comma, b',')) => {
+                        let next = first(rest, comma + 1);
+                        !alone(comma + 1) && !matches!(next, Some((_, b'{' | b'[')))
+                    }
+                    _ => true,
+                };
+                let spans = enclosed || !alone || memchr::memchr(b'\n', &rest[..len]).is_some();
+                return if spans { JsonForm::Objects { enclosed } } else { JsonForm::Lines };
+            }
+        }
+    }
+}
+
+/// The records of a line that is more than one object, such as several objects or one with a comma behind it. Nothing,
+/// if anything on it is broken.
+pub(crate) fn objects_of(line: &[u8]) -> Option<Vec<Range<usize>>> {
+    let mut finder = Finder::default();
+    let (mut at, mut found) = (0, Vec::new());
+    loop {
+        match finder.step(&line[at..], true) {
+            Step::Between(len) => at += len,
+            Step::Record(len) => {
+                found.push(at..at + len);
+                at += len;
+            }
+            Step::End => return Some(found).filter(|found| !found.is_empty()),
+            Step::NeedInput | Step::Broken { .. } => return None,
+        }
+    }
+}
+
+/// Splits an object of this form. Blocks end where a record does.
+#[derive(Debug)]
+pub(super) struct Objects {
+    finder: Finder,
+    /// Everything before is judged.
+    pos: u64,
+    /// The number of the line at `pos`.
+    line: u64,
+    /// Where the last record ended, and its line.
+    border: (u64, u64),
+    /// Where reading began.
+    start: u64,
+    failing: Option<Failing>,
+}
+
+/// A record that failed. Its end is being looked for.
+#[derive(Debug)]
+struct Failing {
+    origin: Origin,
+    reason: FailureReason,
+    /// The brace that cannot belong to it.
+    broken: Option<u64>,
+    /// It is no object, so any brace begins the next one.
+    between: bool,
+    /// Whether its bytes are still in the window.
+    kept: bool,
+}
+
+impl Objects {
+    pub(super) fn new(enclosed: bool, at: Origin) -> Self {
+        let finder = Finder { enclosed, ..Finder::default() };
+        Self {
+            finder,
+            pos: at.byte,
+            line: at.line,
+            border: (at.byte, at.line),
+            start: at.byte,
+            failing: None,
+        }
+    }
+
+    pub(super) fn next(&mut self, out: &mut Outlet, cut: Cut) -> Split {
+        loop {
+            let ended = match self.failing {
+                Some(_) => self.recover(out),
+                None => self.step(out),
+            };
+            match ended {
+                Ended::Between => {}
+                Ended::Record => {
+                    self.border = (self.pos, self.line);
+                    let records = (out.records.len() + out.faults.len()) as u64;
+                    if self.pos >= cut.byte
+                        || self.line >= cut.line
+                        || records >= cut.records.min(BLOCK_RECORDS)
+                        || out.lost.is_some()
+                    {
+                        return self.block(out);
+                    }
+                }
+                Ended::Pending => return self.block(out),
+                Ended::NeedInput if !out.window.is_full() => return Split::NeedInput,
+                Ended::NeedInput if out.has_pending(self.border.0) => return self.block(out),
+                Ended::NeedInput => {
+                    // White space alone is not kept.
+                    let start = self.failing.as_ref().map_or(self.pos, |failing| failing.origin.byte);
+                    if start > out.at.byte {
+                        out.drop_before(start);
+                        self.border = (out.at.byte, out.at.line);
+                    }
+                    return Split::NeedInput;
+                }
+                Ended::All if out.has_pending(self.border.0) => return self.block(out),
+                Ended::All => {
+                    let is_open = self.finder.enclosed && !std::mem::replace(&mut self.finder.closed, true);
+                    // At the very end it was said before.
+                    if is_open && self.pos > self.start {
+                        let message =
+                            "the array around the records does not end; perhaps the file was cut off";
+                        let reason = FailureReason::new(FailureCode::InvalidJson, message);
+                        let mut origin = self.origin(out);
+                        origin.byte = origin.byte.saturating_sub(1);
+                        out.lost = Some(FailedRecord { origin, reason, raw: None });
+                    }
+                    return out.rest();
+                }
+            }
+        }
+    }
+
+    /// Judges what comes next.
+    fn step(&mut self, out: &mut Outlet) -> Ended {
+        let end = out.window.end();
+        let bytes = out.window.bytes(self.pos..end);
+        let max_line = out.max_line as usize;
+        let is_long = |len: usize| len > max_line;
+        match self.finder.step(bytes, out.window.is_finished()) {
+            Step::NeedInput if !is_long(bytes.len()) => Ended::NeedInput,
+            Step::NeedInput => self.fail(out, too_long(out.max_line), max_line + 1),
+            Step::Record(len) | Step::Broken { at: len, .. } if is_long(len) => {
+                self.fail(out, too_long(out.max_line), max_line + 1)
+            }
+            Step::Broken { at, depth, why } => {
+                let message = format!("the object is no JSON: {why}");
+                let reason = FailureReason::new(FailureCode::InvalidJson, message).at(at as u64);
+                let broken = self.pos + at as u64;
+                let ended = self.fail(out, reason, if depth > DEPTH { at.max(1) } else { 1 });
+                if let Some(failing) = &mut self.failing {
+                    failing.broken = Some(broken);
+                    failing.between = depth == 0;
+                }
+                ended
+            }
+            Step::Between(len) => {
+                self.move_by(out, len);
+                Ended::Between
+            }
+            Step::Record(len) => {
+                let start = self.pos;
+                self.move_by(out, len);
+                out.records.push(start..self.pos);
+                Ended::Record
+            }
+            Step::End => Ended::All,
+        }
+    }
+
+    fn origin(&self, out: &Outlet) -> Origin {
+        Origin { byte: self.pos, line: self.line, ..out.at }
+    }
+
+    fn block(&self, out: &mut Outlet) -> Split {
+        out.block_at(self.border.0, self.border.1)
+    }
+
+    fn move_by(&mut self, out: &Outlet, len: usize) {
+        let to = self.pos + len as u64;
+        self.line += out.window.newlines(self.pos..to);
+        self.pos = to;
+    }
+
+    /// What begins here fails. The next record is looked for `over` bytes further on.
+    fn fail(&mut self, out: &Outlet, reason: FailureReason, over: usize) -> Ended {
+        (self.finder.scan, self.finder.skips) = (Scan::default(), false);
+        self.failing =
+            Some(Failing { origin: self.origin(out), reason, broken: None, between: false, kept: true });
+        self.pos = (self.pos + over as u64).min(out.window.end());
+        Ended::Between
+    }
+
+    /// Looks for the end of the record that failed, which is where the next one may begin.
+    fn recover(&mut self, out: &mut Outlet) -> Ended {
+        let Some(failing) = &mut self.failing else { return Ended::Between };
+        let start = if failing.kept { failing.origin.byte } else { out.at.byte };
+        let (end, finished) = (out.window.end(), out.window.is_finished());
+        let (broken, between) = (failing.broken, failing.between);
+        let begins = |at: usize| between || broken == Some(start + at as u64);
+        let found = next_start(out.window.bytes(start..end), (self.pos - start) as usize, begins, finished);
+        let (to, is_found) = match found {
+            Ok(Some(at)) => (start + at as u64, true),
+            // What closes the array is not the failed record's.
+            Ok(None) if self.finder.enclosed && failing.kept => {
+                let bytes = out.window.bytes(start..end);
+                let closes = |byte: &u8| *byte == b']' || byte.is_ascii_whitespace();
+                let len =
+                    bytes.iter().rposition(|byte| !closes(byte) && *byte != b'}').map_or(0, |at| at + 1);
+                let tail = bytes[len..].iter().position(|byte| *byte == b']').unwrap_or(bytes.len() - len);
+                (start + (len + tail).max(1) as u64, true)
+            }
+            Ok(None) => (end, true),
+            Err(at) => (start + at as u64, false),
+        };
+        self.pos = to;
+        if failing.kept && to - failing.origin.byte > out.max_line {
+            // What lies before it must go out first.
+            if out.has_pending(self.border.0) {
+                return Ended::Pending;
+            }
+            failing.kept = false;
+        }
+        if !failing.kept {
+            let keep = if is_found { to } else { to.saturating_sub(LOOK_BACK as u64).max(out.at.byte) };
+            out.drop_before(keep);
+            self.border = (out.at.byte, out.at.line);
+        }
+        if !is_found {
+            return Ended::NeedInput;
+        }
+        let Some(failing) = self.failing.take() else { return Ended::Between };
+        if failing.kept {
+            self.line = failing.origin.line + out.window.newlines(failing.origin.byte..to);
+            out.faults.push((failing.origin.byte..to, failing.reason));
+        } else {
+            self.line = out.at.line;
+            out.lost = Some(FailedRecord { origin: failing.origin, reason: failing.reason, raw: None });
+        }
+        Ended::Record
+    }
+}
+
+/// How a step ended.
+enum Ended {
+    /// Something that is no record was passed over.
+    Between,
+    /// A record, or one that failed.
+    Record,
+    /// What was found must go out before more is done.
+    Pending,
+    NeedInput,
+    /// The object.
+    All,
+}
