@@ -54,7 +54,7 @@ fn same(whole: &Seen, drafts: &[pinport_store::fuzzing::Encoded], other: &Seen) 
     assert_eq!(whole.drafts, drafts);
     assert_eq!(whole.failed, other.failed);
     assert_eq!(whole.header, other.header);
-    assert_eq!(whole.unknown, other.unknown);
+    assert_eq!(whole.notices, other.notices);
 }
 
 /// What is read before a border and, by another parser, behind it, is what is read in one go.

@@ -125,7 +125,12 @@ fn as_csv(record: &[u8], cells: &[Vec<u8>], names: &[String], at: u64, seen: &Se
         return;
     }
     let last = |code: &FailureCode| {
-        let always = [FailureCode::MissingMember, FailureCode::InvalidId, FailureCode::EndpointTooLarge];
+        let always = [
+            FailureCode::MissingMember,
+            FailureCode::InvalidDate,
+            FailureCode::InvalidId,
+            FailureCode::EndpointTooLarge,
+        ];
         always.contains(code) || (!strict && BOUNDS.contains(code))
     };
     match (members(record, cells, names), draft, failed) {

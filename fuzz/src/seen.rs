@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use pinport_model::{
-    Channel, Delimiter, EndpointStatus, Escape, FailureCode, Format, OptOut, Origin, ReadRules, RecordLimits,
-    Timestamp, failure::FailureReason,
+    Channel, Delimiter, EndpointStatus, Escape, FailureCode, Format, Notices, OptOut, Origin, ReadRules,
+    RecordLimits, Timestamp, failure::FailureReason,
 };
 use pinport_pipeline::{
     parse::{CsvHeader, ParseContext, Parser},
@@ -95,8 +95,8 @@ pub struct Seen {
     pub drafts: Vec<Encoded>,
     /// The others.
     pub failed: Vec<Failed>,
-    /// Members that nobody knows.
-    pub unknown: Vec<String>,
+    /// What was merged, guessed or skipped.
+    pub notices: Notices,
     /// The header of a CSV object.
     pub header: Option<std::sync::Arc<CsvHeader>>,
     /// What its start told.
@@ -186,7 +186,7 @@ pub fn go_on(
                 let failed =
                     parsed.failed.into_iter().map(|failed| (failed.origin, failed.reason, failed.raw));
                 seen.failed.extend(failed);
-                seen.unknown.extend(parsed.unknown);
+                seen.notices.merge(&parsed.notices);
                 seen.ends.push(end);
                 splitter.give_back(buffer);
             }

@@ -72,6 +72,8 @@ codes! {
     TooManyAttributes = "too_many_attributes",
     /// An id or address is empty or too long.
     InvalidId = "invalid_id",
+    /// A date has none of the forms that are known.
+    InvalidDate = "invalid_date",
     /// An id or address was spoilt by a spreadsheet or a database.
     SuspiciousKey = "suspicious_key",
     /// The endpoint as stored is too large.

@@ -92,8 +92,6 @@ pub struct ParsedBlock {
     pub failed: Vec<FailedRecord>,
     /// The header of the object, for CSV: rejects need it.
     pub header: Option<Arc<CsvHeader>>,
-    /// Members that were ignored because nobody knows them: each name once a parser, at most 100.
-    pub unknown: Vec<String>,
     /// What was merged, guessed, taken or skipped in it.
     pub notices: Notices,
 }

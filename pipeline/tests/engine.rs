@@ -6,7 +6,7 @@ use std::{fs, io::Write as _, path::Path, sync::Arc, thread};
 
 use pinport_model::{
     Application, ApplicationId, FailureCode, Format, ImportDefinition, ImportJob, JobId, JobStatus,
-    PieceRecord, SegmentId, SourceLocation, Timestamp, job::FailureBudget,
+    NoticeKind, PieceRecord, SegmentId, SourceLocation, Timestamp, job::FailureBudget,
 };
 use pinport_pipeline::{
     engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, files},
@@ -440,9 +440,12 @@ fn unknown_members_are_named_once_a_job_and_not_without_bound() {
     house.object("a.json", (0..360).map(line).collect::<String>().as_bytes());
     let RunOutcome { job, .. } = house.run(house.job(Format::Json), options(512, 1), None);
     assert!(house.pieces(&job).len() > 2);
-    let named = |number| format!("ignored unknown member \"Odd{number:03}\"");
-    assert_eq!(job.warnings, (0..100).map(named).collect::<Vec<_>>());
-    assert_eq!(house.store.job(job.id).unwrap().unwrap().warnings, job.warnings);
+    let found: Vec<_> =
+        house.store.last_piece(job.id).unwrap().unwrap().total_notices.iter().cloned().collect();
+    assert!((60..=101).contains(&found.len()), "{} notices", found.len());
+    assert!(found.iter().all(|notice| notice.kind == NoticeKind::UnknownMember));
+    assert_eq!((found[0].subject.as_str(), found[0].count), ("\"Odd000\"", 3));
+    assert_eq!(found.iter().map(|notice| notice.count).sum::<u64>(), 360);
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub(super) enum Fault {
     LoneSurrogate,
     /// The line is a list.
     NotAnObject,
-    /// Address is a number.
-    AddressNumber,
+    /// Address is a list.
+    AddressList,
     /// Demographic is a list.
     DemographicList,
     /// A member that nobody knows is nested 40 deep.
@@ -63,7 +63,7 @@ const JSON: &[Fault] = &[
     Fault::Garbage,
     Fault::LoneSurrogate,
     Fault::NotAnObject,
-    Fault::AddressNumber,
+    Fault::AddressList,
     Fault::DemographicList,
     Fault::TooDeep,
     Fault::LongName,
@@ -131,10 +131,9 @@ fn write_json(fault: Fault, person: &Person, out: &mut Vec<u8>) {
         Fault::Garbage => row.extend_from_slice(b"}"),
         Fault::LoneSurrogate => replace(row, "City", br#""\ud800""#),
         Fault::NotAnObject => {
-            row.insert(0, b'[');
-            row.push(b']');
+            *row = [b"[\"", &person.stranger[..], b"\"]"].concat();
         }
-        Fault::AddressNumber => replace(row, "Address", b"15550100"),
+        Fault::AddressList => replace(row, "Address", br#"["15550100"]"#),
         Fault::DemographicList => replace(row, "Demographic", b"[]"),
         Fault::TooDeep => {
             let deep = [b"\"Extra\":".as_slice(), &[b'['; 40], &[b']'; 40], b","].concat();

@@ -264,7 +264,7 @@ impl Fault {
         match self {
             Self::Truncated | Self::Garbage | Self::LoneSurrogate => FailureCode::InvalidJson,
             Self::NotAnObject => FailureCode::NotAnObject,
-            Self::AddressNumber | Self::DemographicList => FailureCode::WrongType,
+            Self::AddressList | Self::DemographicList => FailureCode::WrongType,
             Self::TooDeep => FailureCode::TooDeep,
             Self::LongName => FailureCode::InvalidName,
             Self::ManyValues => FailureCode::TooManyValues,

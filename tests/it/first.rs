@@ -67,13 +67,8 @@ fn the_example_in_csv() {
     assert_eq!(codes(&outcome), [("cell_count".to_owned(), 1), ("invalid_number".to_owned(), 1)].into());
     // The last row updates the first.
     assert_eq!(lines(&lab.members("data", "few")).len(), 7);
-    assert!(
-        outcome["Warnings"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|warning| warning.as_str().unwrap().contains("unknown"))
-    );
+    let notices = outcome["Notices"].as_array().unwrap();
+    assert!(notices.iter().any(|notice| notice["Kind"] == "unknown_column"), "{notices:?}");
 }
 
 fn record(id: &str) -> String {

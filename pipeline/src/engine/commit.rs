@@ -1,7 +1,7 @@
 //! Commits pieces in source order: judges what depends on the store, records the failures, makes it durable.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::Path,
     sync::mpsc::{self, RecvTimeoutError},
     time::{Duration, Instant},
@@ -20,10 +20,6 @@ use super::{
 
 /// How late a committer that waits for a piece notices that the run was stopped.
 const NOTICE: Duration = Duration::from_millis(20);
-/// Ignored members that are named in a job's warnings.
-const NAMED_UNKNOWN: usize = 100;
-/// How their warnings begin.
-const IGNORED: &str = "ignored unknown member";
 
 /// What is said of a record whose bytes were too many to hold: it can only be mended where it came from.
 const NOT_KEPT: &str = ", so it is not among the rejects";
@@ -33,8 +29,6 @@ pub(super) struct Committer<'a, 'b> {
     life: &'a mut Life<'b>,
     files: FailureFiles,
     last: &'a mut Option<PieceRecord>,
-    /// The warnings of ignored members.
-    unknown: BTreeSet<String>,
     stop: &'a CancellationToken,
 }
 
@@ -59,10 +53,7 @@ impl<'a, 'b> Committer<'a, 'b> {
             progress.set(Counter::ObjectsDone, record.end.object);
             progress.go_on_behind(record);
         }
-        // Those that an earlier run of the job named.
-        let unknown = life.job.warnings.iter().filter(|warning| warning.starts_with(IGNORED));
-        let unknown = unknown.cloned().collect();
-        Ok(Self { life, files, last, unknown, stop })
+        Ok(Self { life, files, last, stop })
     }
 
     /// Commits what arrives, from piece `next` on, until the senders are gone.
@@ -145,13 +136,9 @@ impl<'a, 'b> Committer<'a, 'b> {
         };
         boundary("piece.failures-written");
         self.files.sync(&mut record)?;
-        let warned = self.warn_of_unknown(counts.unknown);
-        let failed = record.error.is_some() && self.life.job.error.is_none();
-        if failed {
+        if record.error.is_some() && self.life.job.error.is_none() {
             self.life.job.error = record.error.clone();
             self.life.hint = end.hint;
-        }
-        if warned || failed {
             // Before the piece is committed: a crash in between repeats the piece and what it told.
             self.life.save()?;
             boundary("piece.told");
@@ -167,18 +154,6 @@ impl<'a, 'b> Committer<'a, 'b> {
         progress.set_last(&record);
         *self.last = Some(record);
         Ok(())
-    }
-
-    /// Names ignored members, each once; returns whether one is new.
-    fn warn_of_unknown(&mut self, names: Vec<String>) -> bool {
-        let before = self.unknown.len();
-        for name in names {
-            let warning = format!("{IGNORED} {}", pinport_model::failure::quoted(&name));
-            if self.unknown.len() < NAMED_UNKNOWN && self.unknown.insert(warning.clone()) {
-                self.life.job.warnings.push(warning);
-            }
-        }
-        self.unknown.len() > before
     }
 }
 

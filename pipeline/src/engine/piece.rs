@@ -120,7 +120,6 @@ pub(super) struct Counts {
     pub(super) tally: Tally,
     pub(super) objects: Vec<ObjectTally>,
     pub(super) rejects: Vec<Reject>,
-    pub(super) unknown: Vec<String>,
     pub(super) notices: Notices,
     /// Names of the objects whose records may still fail when the piece is committed.
     names: Vec<(u64, ObjectName, Option<Arc<CsvHeader>>)>,
@@ -144,13 +143,12 @@ impl WholePiece {
         let mut batches = Vec::with_capacity(self.blocks.len());
         for CollectedBlock { parsed, name } in self.blocks {
             counts.count(&parsed, &name);
-            let ParsedBlock { drafts, failed, header, unknown, .. } = parsed;
+            let ParsedBlock { drafts, failed, header, .. } = parsed;
             counts.rejects.reserve(failed.len());
             for FailedRecord { origin, reason, raw } in failed {
                 let (name, header) = (Arc::clone(&name), header.clone());
                 counts.rejects.push(Reject { origin, reason, name, header, raw });
             }
-            counts.unknown.extend(unknown);
             batches.push(drafts);
         }
         for object in &self.end.complete {

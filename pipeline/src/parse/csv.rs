@@ -4,12 +4,13 @@
 
 use std::ops::Range;
 
+use bumpalo::Bump;
 use pinport_model::{
     Attribute, Draft, FailureCode, Origin, RecordLimits, Scalar, TextMember, failure::FailureReason,
 };
 
 use super::{
-    Judged, Sink, clean,
+    Judged, Sink, clean, dates,
     plan::{CsvHeader, Group, Target},
     structure::{Cell, Cells, FIRST, Passed, Places, places, read_record},
     validate,
@@ -23,6 +24,8 @@ use crate::{
 pub(super) struct CsvReader {
     places: Places,
     cells: Cells,
+    /// Dates that were brought into another form, of one block at most.
+    scratch: Bump,
 }
 
 impl CsvReader {
@@ -34,6 +37,7 @@ impl CsvReader {
         sink: &mut Sink<'_>,
         slot: &mut Draft<'static>,
     ) {
+        self.scratch.reset();
         let bytes = block.bytes();
         let dialect = header.dialect();
         places(bytes, dialect.delimiter, &mut self.places);
@@ -130,7 +134,7 @@ impl CsvReader {
         }
         let places = &*places;
         let mut draft = slot.lend();
-        let judged = fill(&mut draft, header, sink, |column: u32| {
+        let judged = fill(&mut draft, header, sink, &self.scratch, |column: u32| {
             let column = column as usize;
             debug_assert!(column < cells);
             // SAFETY: a header's columns are fewer than `CsvHeader::columns`, of which the record has as many cells, each
@@ -185,9 +189,10 @@ impl CsvReader {
             }
         }
         let mut draft = slot.lend();
-        let judged =
-            fill(&mut draft, header, sink, |column: u32| Cell::text(cells[column as usize], text, scratch))
-                .and_then(|()| add(sink, &mut draft, record, origin));
+        let judged = fill(&mut draft, header, sink, &self.scratch, |column: u32| {
+            Cell::text(cells[column as usize], text, scratch)
+        })
+        .and_then(|()| add(sink, &mut draft, record, origin));
         slot.take_back(draft);
         if cells.len() != header.columns() && judged.is_ok() {
             sink.done.trailing += 1;
@@ -257,6 +262,7 @@ fn fill<'a>(
     draft: &mut Draft<'a>,
     header: &'a CsvHeader,
     sink: &mut Sink<'_>,
+    scratch: &'a Bump,
     cell: impl Fn(u32) -> &'a str,
 ) -> Judged {
     let limits = &sink.context.limits;
@@ -270,6 +276,12 @@ fn fill<'a>(
         }
         match target {
             Target::Text(member) => draft.set_text(member, Some(text)),
+            Target::Date(member) => {
+                if !dates::is_usual(text) {
+                    text = dates::normalised(member, text, scratch, &mut sink.notices)?;
+                }
+                draft.set_text(member, Some(text));
+            }
             Target::Id => draft.id = Some(text),
             Target::Channel => draft.channel = Some(validate::channel(text)?),
             Target::OptOut => draft.opt_out = Some(validate::opt_out(text)?),

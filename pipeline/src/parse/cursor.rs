@@ -246,6 +246,33 @@ impl<'a> Cursor<'a> {
         Some(number)
     }
 
+    /// Moves over a number and returns it as it is written.
+    #[inline(always)]
+    pub(super) fn digits(&mut self) -> Option<&'a str> {
+        let (start, mut end) = (self.at, *self);
+        end.eat::<b'-'>();
+        let (_, places) = decimal::first_digits(end.word() as u64);
+        if !SHORT.contains(&places) || places > 1 && end.byte() == b'0' {
+            end = long_digits(*self)?;
+        } else {
+            end.at += places;
+            if matches!(end.byte(), b'.' | b'e' | b'E') {
+                end = long_digits(*self)?;
+            }
+        }
+        *self = end;
+        // SAFETY: a number is ASCII, and the cursor moved over it within its text.
+        Some(unsafe { self.text.get_unchecked(start..self.at) })
+    }
+
+    /// Moves over digits, of which there must be one.
+    fn some_digits(&mut self) -> Option<()> {
+        let (_, end) = decimal::digits(self.text.as_bytes(), self.at, 0);
+        let is_some = end > self.at;
+        self.at = end;
+        is_some.then_some(())
+    }
+
     /// Moves over a number whose sign is passed.
     #[inline(always)]
     fn long_number(&mut self, negative: bool) -> Option<Number> {
@@ -263,6 +290,20 @@ impl<'a> Cursor<'a> {
             _ => None,
         }
     }
+}
+
+/// The place behind the number here. `None`: it has an exponent, or so many digits that it may be too large for JSON.
+#[inline(never)]
+fn long_digits(mut cursor: Cursor<'_>) -> Option<Cursor<'_>> {
+    let start = cursor.at;
+    cursor.eat::<b'-'>();
+    if !cursor.eat::<b'0'>() {
+        cursor.some_digits()?;
+    }
+    if cursor.eat::<b'.'>() {
+        cursor.some_digits()?;
+    }
+    (!matches!(cursor.byte(), b'e' | b'E') && cursor.at - start < 300).then_some(cursor)
 }
 
 /// Digits that are read at once, with another byte behind them.
@@ -354,7 +395,7 @@ mod tests {
             for _ in 0..text.len() + 2 {
                 cursor.skip();
                 cursor.eat_null();
-                let _ = (cursor.truth(), cursor.number(), cursor.string());
+                let _ = (cursor.truth(), cursor.number(), cursor.digits(), cursor.string());
                 if let Some((_, behind)) = cursor.behind_escapes(&scratch) {
                     cursor = behind;
                 }

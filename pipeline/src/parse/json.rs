@@ -6,18 +6,19 @@ use std::{fmt, mem, ops::Range};
 
 use bumpalo::Bump;
 use pinport_model::{
-    Attribute, Draft, FailureCode, NoticeKind, Origin, RecordLimits, Scalar, TextMember,
-    failure::FailureReason,
+    Attribute, Draft, FailureCode, NoticeKind, Notices, Origin, ReadRules, RecordLimits, Scalar, TextMember,
+    failure::{FailureReason, quoted},
 };
 use simd_json::{Buffers, Node, StaticNode, Tape};
 
 use super::{
     Judged, Sink, Unknown,
     cursor::Lines,
+    dates,
     json_fast::{self, Fast, Strangers},
     json_fault,
     json_members::Orders,
-    validate,
+    names, validate,
 };
 use crate::{
     block::{Block, Fault},
@@ -119,8 +120,9 @@ impl JsonReader {
             if content.len() > sink.context.limits.max_line {
                 sink.fail_too_long(origin);
             } else if !is_blank(content)
-                && let Err(reason) = self.read_one(content, sink, slot, unknown, origin)
-                && !(is_no_object(&reason) && self.read_several(content, sink, slot, unknown, origin))
+                && let Err(reason) = self.read_one(content, sink, slot, unknown, &scratch, origin)
+                && !(is_no_object(&reason)
+                    && self.read_several(content, sink, slot, unknown, &scratch, origin))
             {
                 sink.fail(*reason, content, origin);
             }
@@ -183,7 +185,7 @@ impl JsonReader {
                 }
             }
             let content = &bytes[record.clone()];
-            if let Err(reason) = self.read_one(content, sink, slot, unknown, origin) {
+            if let Err(reason) = self.read_one(content, sink, slot, unknown, &scratch, origin) {
                 sink.fail(*reason, content, origin);
             }
         }
@@ -226,6 +228,7 @@ impl JsonReader {
         sink: &mut Sink<'_>,
         slot: &mut Draft<'static>,
         unknown: &mut Unknown,
+        scratch: &Bump,
         origin: Origin,
     ) -> bool {
         let Some(objects) = objects_of(content) else { return false };
@@ -233,7 +236,7 @@ impl JsonReader {
         for object in objects {
             let origin = Origin { byte: origin.byte + object.start as u64, ..origin };
             let content = &content[object];
-            if let Err(reason) = self.read_one(content, sink, slot, unknown, origin) {
+            if let Err(reason) = self.read_one(content, sink, slot, unknown, scratch, origin) {
                 sink.fail(*reason, content, origin);
             }
         }
@@ -275,6 +278,7 @@ impl JsonReader {
         sink: &mut Sink<'_>,
         slot: &mut Draft<'static>,
         unknown: &mut Unknown,
+        scratch: &Bump,
         origin: Origin,
     ) -> Judged {
         let limits = sink.context.limits;
@@ -291,9 +295,19 @@ impl JsonReader {
         let mut draft = slot.lend();
         let read = simd_json::fill_tape_padded(&mut self.line, content.len(), &mut buffers, &mut tape);
         let judged = match read {
-            Ok(()) => Walk { nodes: &tape.0, limits: &limits, unknown }
-                .record(&mut draft)
-                .and_then(|()| sink.add(&mut draft, content, origin)),
+            Ok(()) => {
+                let file = File {
+                    rules: &sink.context.rules,
+                    line: content,
+                    scratch,
+                    notices: &mut sink.notices,
+                    near: Vec::new(),
+                    numbers: None,
+                };
+                Walk { nodes: &tape.0, limits: &limits, unknown, file: Some(file) }
+                    .record(&mut draft)
+                    .and_then(|()| sink.add(&mut draft, content, origin))
+            }
             Err(_) => Err(Box::new(json_fault::explain(content, limits.max_depth))),
         };
         slot.take_back(draft);
@@ -326,7 +340,7 @@ pub(super) fn record<'a>(
     unknown: &mut Unknown,
     draft: &mut Draft<'a>,
 ) -> Judged {
-    Walk { nodes, limits, unknown }.record(draft)
+    Walk { nodes, limits, unknown, file: None }.record(draft)
 }
 
 /// Length of the first line, terminator included.
@@ -339,6 +353,74 @@ struct Walk<'w, 'a> {
     nodes: &'w [Node<'a>],
     limits: &'w RecordLimits,
     unknown: &'w mut Unknown,
+    /// For records of files.
+    file: Option<File<'w, 'a>>,
+}
+
+/// What holds for records of files, which are as people have them, and not for what the service is given.
+struct File<'w, 'a> {
+    rules: &'w ReadRules,
+    line: &'a [u8],
+    scratch: &'a Bump,
+    notices: &'w mut Notices,
+    near: Vec<Near<'a>>,
+    /// The numbers of the line by their places on the tape, once one is asked for.
+    numbers: Option<Vec<(usize, &'a str)>>,
+}
+
+/// A member whose name is nearly a known one.
+struct Near<'a> {
+    known: String,
+    /// As it is written.
+    name: &'a str,
+    /// Where its value is.
+    value: usize,
+}
+
+impl<'a> File<'_, 'a> {
+    /// The number at this place of the tape, as it is written.
+    #[cold]
+    fn digits(&mut self, nodes: &[Node<'a>], at: usize) -> &'a str {
+        let numbers = self.numbers.get_or_insert_with(|| {
+            let is_number = |node: &Node<'_>| {
+                matches!(node, Node::Static(StaticNode::I64(_) | StaticNode::U64(_) | StaticNode::F64(_)))
+            };
+            let places = nodes.iter().enumerate().filter(|(_, node)| is_number(node)).map(|(at, _)| at);
+            places.zip(numbers(self.line)).collect()
+        });
+        let found = numbers.binary_search_by_key(&at, |number| number.0);
+        debug_assert!(found.is_ok(), "every number of the tape is on the line");
+        found.map_or("", |index| numbers[index].1)
+    }
+}
+
+/// The numbers of a line of JSON.
+fn numbers(line: &[u8]) -> impl Iterator<Item = &str> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while let Some(&byte) = line.get(at) {
+            at += 1;
+            match byte {
+                b'"' => {
+                    while let Some(found) = memchr::memchr2(b'"', b'\\', &line[at..]) {
+                        at += found + 1;
+                        if line[at - 1] == b'"' {
+                            break;
+                        }
+                        at += 1;
+                    }
+                }
+                b'-' | b'0'..=b'9' => {
+                    let start = at - 1;
+                    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                    at += line[at..].iter().take_while(|byte| is_part(byte)).count();
+                    return str::from_utf8(&line[start..at]).ok();
+                }
+                _ => {}
+            }
+        }
+        None
+    })
 }
 
 impl<'a> Walk<'_, 'a> {
@@ -370,11 +452,163 @@ impl<'a> Walk<'_, 'a> {
                 "RequestId" => self.set(draft, TextMember::RequestId, value)?,
                 // Members of Pinpoint's own exports that an import has no use for.
                 "ApplicationId" | "CohortId" => {}
-                other => self.unknown.add("", other),
+                other => self.other("", other, value)?,
             }
             at = self.behind(value);
         }
+        self.take_near(draft)
+    }
+
+    /// A member that nobody knows, unless it is nearly one that is known.
+    #[cold]
+    fn other(&mut self, prefix: &'static str, name: &'a str, value: usize) -> Judged {
+        if let Some(file) = &mut self.file
+            && !self.unknown.has(prefix, name)
+        {
+            let dot = if prefix.is_empty() { "" } else { "." };
+            let written = format!("{prefix}{dot}{name}");
+            if let Some(known) = names::known_member(&written) {
+                if file.rules.strict_names {
+                    let message = format!("is no known name; write {known}, or leave out --strict-names");
+                    return validate::failed(written, FailureCode::InvalidName, message);
+                }
+                file.near.push(Near { known, name, value });
+                return Ok(());
+            }
+        }
+        self.unknown.add(prefix, name);
         Ok(())
+    }
+
+    /// Takes the members whose names are nearly known ones. They come last, so that none is lost to what resets it.
+    fn take_near(&mut self, draft: &mut Draft<'a>) -> Judged {
+        while let Some(Near { known, name, value }) = self.file.as_mut().and_then(|file| file.near.pop()) {
+            self.near(draft, &known, name, value)?;
+            if let Some(file) = &mut self.file {
+                let subject = format!("{} is read as {known}", quoted(name));
+                file.notices.add(NoticeKind::NameTaken, &subject, 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn near(&mut self, draft: &mut Draft<'a>, known: &str, name: &'a str, value: usize) -> Judged {
+        let twice = |is_set: bool| match is_set {
+            true => {
+                let message = format!("{} means {known} too, which has one value", quoted(name));
+                validate::failed(known, FailureCode::InvalidName, message)
+            }
+            false => Ok(()),
+        };
+        let holds = |prefix: &str| {
+            let rest = known.strip_prefix(prefix)?.len();
+            let name = names::trimmed(name);
+            name.get(name.len() - rest..)
+        };
+        match known {
+            "Id" => {
+                twice(draft.id.is_some())?;
+                draft.id = self.text("Id", value)?;
+            }
+            "ChannelType" => {
+                twice(draft.channel.is_some())?;
+                draft.channel = self.word("ChannelType", value, validate::channel)?;
+            }
+            "OptOut" => {
+                twice(draft.opt_out.is_some())?;
+                draft.opt_out = self.word("OptOut", value, validate::opt_out)?;
+            }
+            "EndpointStatus" => {
+                twice(draft.status.is_some())?;
+                draft.status = self.word("EndpointStatus", value, validate::status)?;
+            }
+            "Location.Latitude" => {
+                twice(draft.latitude.is_some())?;
+                draft.latitude = self.number("Location", "Latitude", value)?;
+            }
+            "Location.Longitude" => {
+                twice(draft.longitude.is_some())?;
+                draft.longitude = self.number("Location", "Longitude", value)?;
+            }
+            "Attributes" => {
+                twice(!draft.attributes.is_empty())?;
+                self.attributes("Attributes", value, &mut draft.attributes, &mut draft.values)?;
+            }
+            "User.UserAttributes" => {
+                twice(!draft.user_attributes.is_empty())?;
+                self.attributes(USER_ATTRIBUTES, value, &mut draft.user_attributes, &mut draft.values)?;
+            }
+            "Metrics" => {
+                twice(!draft.metrics.is_empty())?;
+                self.metrics(draft, value)?;
+            }
+            "User" => {
+                twice(draft.text(TextMember::UserId).is_some() || !draft.user_attributes.is_empty())?;
+                self.user(draft, value)?;
+            }
+            "Demographic" | "Location" => {
+                let is_set = |member: &TextMember| {
+                    let is_in = member.name().split_once('.').is_some_and(|(holder, _)| holder == known);
+                    is_in && draft.text(*member).is_some()
+                };
+                let has_place = draft.latitude.is_some() || draft.longitude.is_some();
+                twice(TextMember::ALL.iter().any(is_set) || known == "Location" && has_place)?;
+                if known == "Location" {
+                    self.location(draft, value)?;
+                } else {
+                    self.demographic(draft, value)?;
+                }
+            }
+            _ => {
+                if let Some(name) = holds("Attributes.") {
+                    let Draft { attributes, values, .. } = draft;
+                    return self.one_attribute("Attributes", name, value, attributes, values);
+                }
+                if let Some(name) = holds("User.UserAttributes.") {
+                    let Draft { user_attributes, values, .. } = draft;
+                    return self.one_attribute(USER_ATTRIBUTES, name, value, user_attributes, values);
+                }
+                if let Some(name) = holds("Metrics.") {
+                    validate::name(self.limits, "Metrics", name)?;
+                    if let Some(number) = self.number("Metrics", name, value)? {
+                        draft.metrics.push((name, number));
+                        keep_last(&mut draft.metrics, |metric| metric.0);
+                    }
+                    return validate::count(self.limits, "Metrics", draft.metrics.len());
+                }
+                if let Some(member) = TextMember::ALL.into_iter().find(|member| member.name() == known) {
+                    twice(draft.text(member).is_some())?;
+                    self.set(draft, member, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An attribute that stands by itself, with its full name.
+    fn one_attribute(
+        &mut self,
+        prefix: &'static str,
+        name: &'a str,
+        at: usize,
+        attributes: &mut Vec<Attribute<'a>>,
+        values: &mut Vec<Scalar<'a>>,
+    ) -> Judged {
+        validate::name(self.limits, prefix, name)?;
+        let (mut at, scalars) = match self.nodes[at] {
+            Node::Array { len, .. } => (at + 1, len),
+            Node::Static(StaticNode::Null) => return Ok(()),
+            _ => (at, 1),
+        };
+        validate::value_count(self.limits, prefix, name, scalars)?;
+        let start = values.len() as u32;
+        for _ in 0..scalars {
+            values.extend(self.scalar(prefix, name, at)?);
+            at += 1;
+        }
+        attributes.push(Attribute { name, start, end: values.len() as u32 });
+        keep_last(attributes, |attribute| attribute.name);
+        validate::count(self.limits, prefix, attributes.len())
     }
 
     fn user(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
@@ -389,7 +623,7 @@ impl<'a> Walk<'_, 'a> {
                     draft.user_attributes.clear();
                     self.attributes(USER_ATTRIBUTES, value, &mut draft.user_attributes, &mut draft.values)?;
                 }
-                other => self.unknown.add("User", other),
+                other => self.other("User", other, value)?,
             }
             at = self.behind(value);
         }
@@ -415,7 +649,7 @@ impl<'a> Walk<'_, 'a> {
                 "PlatformVersion" => PlatformVersion,
                 "Timezone" => Timezone,
                 other => {
-                    self.unknown.add("Demographic", other);
+                    self.other("Demographic", other, at + 1)?;
                     at = self.behind(at + 1);
                     continue;
                 }
@@ -442,7 +676,7 @@ impl<'a> Walk<'_, 'a> {
                 "Region" => self.set(draft, Region, value)?,
                 "Latitude" => draft.latitude = self.number("Location", "Latitude", value)?,
                 "Longitude" => draft.longitude = self.number("Location", "Longitude", value)?,
-                other => self.unknown.add("Location", other),
+                other => self.other("Location", other, value)?,
             }
             at = self.behind(value);
         }
@@ -516,7 +750,11 @@ impl<'a> Walk<'_, 'a> {
         validate::count(self.limits, prefix, attributes.len())
     }
 
-    fn scalar(&self, prefix: &str, name: &str, at: usize) -> Judged<Option<Scalar<'a>>> {
+    fn scalar(&mut self, prefix: &str, name: &str, at: usize) -> Judged<Option<Scalar<'a>>> {
+        if let Some(digits) = self.digits(at) {
+            validate::value(self.limits, prefix, name, digits)?;
+            return Ok(Some(Scalar::Text(digits)));
+        }
         Ok(Some(match self.nodes[at] {
             Node::String(text) => {
                 validate::value(self.limits, prefix, name, text)?;
@@ -563,7 +801,23 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    fn text(&self, member: &str, at: usize) -> Judged<Option<&'a str>> {
+    /// The number at `at` as it is written, in a record of a file.
+    fn digits(&mut self, at: usize) -> Option<&'a str> {
+        let Node::Static(StaticNode::I64(_) | StaticNode::U64(_) | StaticNode::F64(_)) = self.nodes[at]
+        else {
+            return None;
+        };
+        let nodes = self.nodes;
+        self.file.as_mut().map(|file| file.digits(nodes, at))
+    }
+
+    fn text(&mut self, member: &str, at: usize) -> Judged<Option<&'a str>> {
+        if let Some(digits) = self.digits(at) {
+            if let Some(file) = &mut self.file {
+                file.notices.add(NoticeKind::NumberAsText, member, 1);
+            }
+            return Ok(Some(digits));
+        }
         match &self.nodes[at] {
             Node::String(text) => Ok(Some(text)),
             Node::Static(StaticNode::Null) => Ok(None),
@@ -571,12 +825,18 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    fn set(&self, draft: &mut Draft<'a>, member: TextMember, at: usize) -> Judged {
-        draft.set_text(member, self.text(member.name(), at)?);
+    fn set(&mut self, draft: &mut Draft<'a>, member: TextMember, at: usize) -> Judged {
+        let mut text = self.text(member.name(), at)?;
+        if let (Some(date), Some(file)) = (text, &mut self.file)
+            && matches!(member, TextMember::EffectiveDate | TextMember::CreationDate)
+        {
+            text = Some(dates::normalised(member, date, file.scratch, file.notices)?);
+        }
+        draft.set_text(member, text);
         Ok(())
     }
 
-    fn word<T>(&self, member: &str, at: usize, read: fn(&str) -> Judged<T>) -> Judged<Option<T>> {
+    fn word<T>(&mut self, member: &str, at: usize, read: fn(&str) -> Judged<T>) -> Judged<Option<T>> {
         self.text(member, at)?.map(read).transpose()
     }
 

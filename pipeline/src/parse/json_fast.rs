@@ -12,10 +12,11 @@ use pinport_model::{
 use super::{
     Unknown,
     cursor::{Cursor, Lines, Number},
+    dates,
     json_members::{
         DEMOGRAPHIC, LOCATION, Members, Order, Orders, Place, ROOT, Root, START, USER, UserMember,
     },
-    validate,
+    names, validate,
 };
 
 /// Nesting of the deepest record that is read here, with some to spare.
@@ -29,7 +30,12 @@ const UNKNOWN: usize = 4;
 pub(super) struct Strangers<'a> {
     names: [(&'static str, &'a str); UNKNOWN],
     len: usize,
+    /// Names that are sure to be nearly none that is known.
+    judged: Vec<(&'static str, &'a str)>,
 }
+
+/// Names that are kept in mind, for one block.
+const JUDGED: usize = 32;
 
 impl<'a> Strangers<'a> {
     pub(super) fn forget(&mut self) {
@@ -38,6 +44,16 @@ impl<'a> Strangers<'a> {
 
     #[cold]
     fn add(&mut self, prefix: &'static str, name: &'a str) -> Option<()> {
+        if !self.judged.contains(&(prefix, name)) {
+            // It may be meant for a known one.
+            let dot = if prefix.is_empty() { "" } else { "." };
+            if names::known_member(&format!("{prefix}{dot}{name}")).is_some() {
+                return None;
+            }
+            if self.judged.len() < JUDGED {
+                self.judged.push((prefix, name));
+            }
+        }
         *self.names.get_mut(self.len)? = (prefix, name);
         self.len += 1;
         Some(())
@@ -114,6 +130,13 @@ impl<'a, 'p> Fast<'a, 'p> {
             match self.key("", &mut members)? {
                 Some(Root::Id) => draft.id = self.string_or_null()?,
                 Some(Root::Text(member)) => draft.set_text(member, self.string_or_null()?),
+                Some(Root::Date(member)) => {
+                    let date = self.string_or_null()?;
+                    if !date.is_none_or(dates::is_usual) {
+                        return None;
+                    }
+                    draft.set_text(member, date);
+                }
                 Some(Root::Channel) => draft.channel = self.word(Channel::from_name)?,
                 Some(Root::OptOut) => draft.opt_out = self.word(OptOut::from_name)?,
                 Some(Root::Status) => draft.status = self.word(EndpointStatus::from_name)?,
@@ -249,10 +272,11 @@ impl<'a, 'p> Fast<'a, 'p> {
         Some(Some(match self.cursor.byte() {
             b't' | b'f' => Scalar::Bool(self.cursor.truth()?),
             b'n' => return self.cursor.eat_null().then_some(None),
-            _ => match self.cursor.number()? {
-                Number::Int(number) => Scalar::Int(number),
-                Number::Float(number) => Scalar::Float(number),
-            },
+            _ => {
+                let digits = self.cursor.digits()?;
+                validate::value(self.limits, prefix, name, digits).ok()?;
+                Scalar::Text(digits)
+            }
         }))
     }
 

@@ -14,6 +14,12 @@ pub(super) fn explain(line: &[u8], max_depth: usize) -> FailureReason {
         let message = format!("the JSON is nested deeper than {max_depth} levels (max_depth)");
         return FailureReason::new(FailureCode::TooDeep, message).at(at as u64);
     }
+    if let Some((at, half)) = half_a_pair(line) {
+        let message = format!(
+            "the line is no JSON: {half} is half of a surrogate pair; the text was cut in the middle of a character"
+        );
+        return FailureReason::new(FailureCode::InvalidJson, message).at(at as u64);
+    }
     match serde_json::from_slice::<serde_json::Value>(line) {
         Err(error) => {
             // Its text ends with the place, which we give in our own way.
@@ -24,6 +30,28 @@ pub(super) fn explain(line: &[u8], max_depth: usize) -> FailureReason {
         }
         Ok(_) => FailureReason::new(FailureCode::InvalidJson, "the line is no JSON"),
     }
+}
+
+/// Where an escape stands for half of a surrogate pair, and the escape.
+fn half_a_pair(line: &[u8]) -> Option<(usize, &str)> {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\\', &line[at..]) {
+        at += found;
+        let unit = |at: usize| {
+            let escape = line.get(at..at + 6)?;
+            let digits = escape.strip_prefix(b"\\u").and_then(|digits| str::from_utf8(digits).ok())?;
+            u16::from_str_radix(digits, 16).ok()
+        };
+        match unit(at) {
+            Some(0xd800..0xdc00) if matches!(unit(at + 6), Some(0xdc00..0xe000)) => at += 12,
+            Some(0xd800..0xe000) => return Some((at, str::from_utf8(&line[at..at + 6]).unwrap_or_default())),
+            _ => at += 2,
+        }
+        if at >= line.len() {
+            break;
+        }
+    }
+    None
 }
 
 /// Where the nesting exceeds `max_depth`.
@@ -53,6 +81,14 @@ fn too_deep(line: &[u8], max_depth: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn halves_of_pairs_are_found() {
+        assert_eq!(half_a_pair(br#"{"a":"\\ud83d \ud83d\ude00 \n"}"#), None);
+        assert_eq!(half_a_pair(br#"{"a":"\ud83d"}"#), Some((6, "\\ud83d")));
+        assert_eq!(half_a_pair(br#"{"a":"\ude00\ud83d"}"#), Some((6, "\\ude00")));
+        assert_eq!(half_a_pair(br#"\ud83d\"#), Some((0, "\\ud83d")));
+    }
 
     #[test]
     fn depth_is_of_what_is_open() {

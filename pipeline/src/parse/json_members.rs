@@ -60,6 +60,7 @@ impl Name {
 pub(super) enum Root {
     Id,
     Text(TextMember),
+    Date(TextMember),
     Channel,
     OptOut,
     Status,
@@ -88,7 +89,7 @@ pub(super) const ROOT: &[(Name, Root)] = &[
     (Name::new("Id"), Root::Id),
     (Name::new("ChannelType"), Root::Channel),
     (Name::new("Address"), Root::Text(Address)),
-    (Name::new("EffectiveDate"), Root::Text(EffectiveDate)),
+    (Name::new("EffectiveDate"), Root::Date(EffectiveDate)),
     (Name::new("OptOut"), Root::OptOut),
     (Name::new("EndpointStatus"), Root::Status),
     (Name::new("Attributes"), Root::Attributes),
@@ -97,7 +98,7 @@ pub(super) const ROOT: &[(Name, Root)] = &[
     (Name::new("Metrics"), Root::Metrics),
     (Name::new("User"), Root::User),
     (Name::new("RequestId"), Root::Text(RequestId)),
-    (Name::new("CreationDate"), Root::Text(CreationDate)),
+    (Name::new("CreationDate"), Root::Date(CreationDate)),
     (Name::new("ApplicationId"), Root::Ignored),
     (Name::new("CohortId"), Root::Ignored),
 ];

@@ -7,6 +7,7 @@
 mod clean;
 mod csv;
 mod cursor;
+mod dates;
 mod decimal;
 mod json;
 mod json_fast;
@@ -24,7 +25,7 @@ mod tests;
 mod validate;
 
 use pinport_model::{
-    Channel, Draft, FailureCode, Notices, Origin, ReadRules, RecordLimits, TextMember, Timestamp,
+    Channel, Draft, FailureCode, NoticeKind, Notices, Origin, ReadRules, RecordLimits, TextMember, Timestamp,
     failure::FailureReason,
 };
 use pinport_store::{DraftBatch, DraftKind};
@@ -89,10 +90,7 @@ impl Parser {
     fn read(&mut self, block: Block, context: &ParseContext, keeps: bool) -> (ParsedBlock, Vec<u8>) {
         let mut sink = Sink::new(&block, context, keeps);
         match &block.header {
-            Some(header) => {
-                self.unknown.add_header(header);
-                self.csv.read(&block, header, &mut sink, &mut self.draft);
-            }
+            Some(header) => self.csv.read(&block, header, &mut sink, &mut self.draft),
             None => match &block.records {
                 Some(records) => {
                     self.json.read_objects(&block, records, &mut sink, &mut self.draft, &mut self.unknown);
@@ -104,6 +102,7 @@ impl Parser {
         }
         let Sink { registered, drafts, channels, failed, mut notices, done, .. } = sink;
         done.tell(&mut notices);
+        self.unknown.tell(&mut notices);
         let parsed = ParsedBlock {
             origin: block.origin,
             end: block.end,
@@ -112,7 +111,6 @@ impl Parser {
             channels,
             failed,
             header: block.header.clone(),
-            unknown: self.unknown.take(),
             notices,
         };
         (parsed, block.into_buffer())
@@ -209,34 +207,36 @@ impl<'c> Sink<'c> {
     }
 }
 
-/// Members that nobody knows, each reported once.
+/// Members that nobody knows, with how many records have them.
 #[derive(Debug, Default)]
 struct Unknown {
-    seen: Vec<(&'static str, String)>,
-    new: Vec<String>,
+    seen: Vec<(&'static str, String, u64)>,
+    others: u64,
 }
 
 impl Unknown {
     fn add(&mut self, prefix: &'static str, name: &str) {
         let shown = name.char_indices().nth(MAX_UNKNOWN_NAME).map_or(name, |(end, _)| &name[..end]);
-        if self.seen.len() >= MAX_UNKNOWN || self.has(prefix, shown) {
-            return;
+        if let Some(seen) = self.seen.iter_mut().find(|seen| seen.0 == prefix && seen.1 == shown) {
+            seen.2 += 1;
+        } else if self.seen.len() < MAX_UNKNOWN {
+            self.seen.push((prefix, shown.to_owned(), 1));
+        } else {
+            self.others += 1;
         }
-        self.seen.push((prefix, shown.to_owned()));
-        self.new.push(if prefix.is_empty() { shown.to_owned() } else { format!("{prefix}.{shown}") });
     }
 
     fn has(&self, prefix: &str, name: &str) -> bool {
         self.seen.iter().any(|seen| seen.0 == prefix && seen.1 == name)
     }
 
-    fn add_header(&mut self, header: &CsvHeader) {
-        if !header.unknown.iter().all(|name| self.has("", name)) {
-            header.unknown.iter().for_each(|name| self.add("", name));
+    /// Notes all of them, and forgets them.
+    fn tell(&mut self, notices: &mut Notices) {
+        for (prefix, name, count) in self.seen.drain(..) {
+            let dot = if prefix.is_empty() { "" } else { "." };
+            let subject = names::shown_unknown(&format!("{prefix}{dot}{name}"));
+            notices.add(NoticeKind::UnknownMember, &subject, count);
         }
-    }
-
-    fn take(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.new)
+        notices.add(NoticeKind::UnknownMember, "", std::mem::take(&mut self.others));
     }
 }

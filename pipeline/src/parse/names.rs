@@ -3,7 +3,7 @@
 //! A known name but for case, spaces, underscores, hyphens or invisible characters is taken as that name. Anything
 //! further away is not taken; the nearest known name is only suggested.
 
-use pinport_model::TextMember;
+use pinport_model::{TextMember, failure::quoted};
 
 /// Scalar members that are not text members of a draft.
 const OTHERS: [&str; 8] = [
@@ -75,6 +75,15 @@ pub(crate) fn known(name: &str) -> Option<String> {
     None
 }
 
+/// The same for a member of JSON, which may be one that holds others.
+pub(super) fn known_member(name: &str) -> Option<String> {
+    const HOLDERS: [&str; 6] =
+        ["Attributes", "User", "User.UserAttributes", "Demographic", "Location", "Metrics"];
+    let written = folded(trimmed(name));
+    let holder = HOLDERS.into_iter().find(|holder| holder.to_lowercase() == written);
+    holder.map(str::to_owned).or_else(|| known(name))
+}
+
 /// Whether a cell is one of the names that a header must have one of.
 pub(crate) fn is_key(name: &str, strict: bool) -> bool {
     const KEYS: [&str; 3] = ["Id", "Address", "User.UserId"];
@@ -104,6 +113,14 @@ pub(crate) fn suggestion(name: &str) -> Option<String> {
     let most = NEAR.min(written.len() / 3);
     let far = |known: &&str| distance(&written, &known.to_lowercase()).min(distance(&written, &last(known)));
     scalars().min_by_key(far).filter(|known| far(known) <= most).map(str::to_owned)
+}
+
+/// How an unknown name is shown, with what was perhaps meant.
+pub(crate) fn shown_unknown(name: &str) -> String {
+    match suggestion(name) {
+        Some(meant) => format!("{}; did you mean {meant}?", quoted(name)),
+        None => quoted(name).to_string(),
+    }
 }
 
 /// Edits between two texts: characters put in, taken out or changed.

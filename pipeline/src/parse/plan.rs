@@ -15,6 +15,8 @@ pub(super) enum Target {
     Latitude,
     Longitude,
     Text(TextMember),
+    /// A date.
+    Date(TextMember),
 }
 
 /// The columns of one attribute, in order.
@@ -36,7 +38,6 @@ pub struct CsvHeader {
     pub(super) attributes: Vec<Group>,
     pub(super) user_attributes: Vec<Group>,
     pub(super) metrics: Vec<Group>,
-    pub(super) unknown: Vec<String>,
 }
 
 impl CsvHeader {
@@ -85,7 +86,6 @@ impl CsvHeader {
             attributes: Vec::new(),
             user_attributes: Vec::new(),
             metrics: Vec::new(),
-            unknown: Vec::new(),
         };
         // Some programs end every line with a separator: columns without a name at the end are none.
         while names.len() > 1 && names.last().is_some_and(|name| names::trimmed(name).is_empty()) {
@@ -185,6 +185,7 @@ impl CsvHeader {
             // Members of Pinpoint's own exports that an import has no use for.
             "ApplicationId" | "CohortId" => return,
             _ => match TextMember::ALL.into_iter().find(|member| member.name() == name) {
+                Some(member @ (TextMember::EffectiveDate | TextMember::CreationDate)) => Target::Date(member),
                 Some(member) => Target::Text(member),
                 None => return self.add_named(column, name),
             },
@@ -206,11 +207,7 @@ impl CsvHeader {
             } else {
                 name.to_owned()
             };
-            if let Some(meant) = names::suggestion(&name) {
-                let subject = format!("{}; did you mean {meant}?", quoted(&name));
-                self.notices.add(NoticeKind::UnknownColumn, &subject, 1);
-            }
-            self.unknown.push(name);
+            self.notices.add(NoticeKind::UnknownColumn, &names::shown_unknown(&name), 1);
             return;
         };
         match groups.iter_mut().find(|group| group.name == name) {
@@ -301,8 +298,7 @@ mod tests {
         assert_eq!(groups, ["Plan", "vip"]);
         let said: Vec<_> = header.notices().iter().map(|notice| notice.subject.as_str()).collect();
         assert_eq!(said[3], r#""Optout" is read as OptOut"#);
-        assert_eq!(said.last(), Some(&r#""Adress"; did you mean Address?"#));
-        assert_eq!(said.len(), 7);
+        assert_eq!(said[6..], [r#""Adress"; did you mean Address?"#, r#""x""#]);
         let strict = ReadRules { strict_names: true, ..ReadRules::default() };
         assert!(matches!(
             CsvHeader::read(line, &RecordLimits::default(), &strict),

@@ -28,6 +28,8 @@ struct Said {
     drafts: Vec<Seen>,
     failed: Vec<FailedRecord>,
     unknown: Vec<String>,
+    /// Names were taken for known ones, dates rewritten, or several objects found on a line: the oracle knows nothing of that.
+    guessed: bool,
     /// Good records by channel.
     channels: BTreeMap<Channel, u64>,
 }
@@ -58,6 +60,7 @@ fn parse_in(
     let options = SplitOptions { block_bytes, limits: context.limits, ..SplitOptions::default() };
     let mut splitter = Splitter::new(format, options, 0);
     let mut rest = input;
+    let mut guessed = false;
     let (mut failed, mut unknown, mut channels, mut drafts) = (Vec::new(), Vec::new(), BTreeMap::new(), 0);
     seen::take();
     loop {
@@ -68,7 +71,17 @@ fn parse_in(
                 let (parsed, buffer) = parser.parse(block, context);
                 drafts += parsed.drafts.len();
                 failed.extend(parsed.failed);
-                unknown.extend(parsed.unknown);
+                for notice in &parsed.notices {
+                    guessed |= matches!(
+                        notice.kind,
+                        NoticeKind::NameTaken | NoticeKind::DateNormalised | NoticeKind::JsonForm
+                    );
+                    let is_name =
+                        matches!(notice.kind, NoticeKind::UnknownMember | NoticeKind::UnknownColumn);
+                    if is_name && !unknown.contains(&notice.subject) {
+                        unknown.push(notice.subject.clone());
+                    }
+                }
                 for (channel, count) in Channel::ALL.iter().copied().zip(parsed.channels) {
                     *channels.entry(channel).or_default() += count;
                 }
@@ -81,7 +94,7 @@ fn parse_in(
     let seen = seen::take();
     assert_eq!(seen.len(), drafts);
     assert_eq!(checked, (drafts as u64, failed.clone()));
-    Said { drafts: seen, failed, unknown, channels }
+    Said { drafts: seen, failed, unknown, guessed, channels }
 }
 
 /// The good records and the failures, by a parser that only checks.
@@ -158,7 +171,7 @@ fn messages_may_cross_threads() {
 #[test]
 fn every_member_of_an_export_is_read() {
     let draft = good(
-        r#"{"ChannelType":"email","Address":"a@b.c","EndpointStatus":"Active","OptOut":"none","RequestId":"r","EffectiveDate":"e","CreationDate":"c",
+        r#"{"ChannelType":"email","Address":"a@b.c","EndpointStatus":"Active","OptOut":"none","RequestId":"r","EffectiveDate":"2026-01-02T03:04:05Z","CreationDate":"2026-01-02",
         "Location":{"Latitude":47.6,"Longitude":-122,"PostalCode":"9","City":"S","Region":"W","Country":"US"},
         "Demographic":{"Make":"m","Model":"o","ModelVersion":"v","Timezone":"t","Locale":"l","AppVersion":"a","Platform":"p","PlatformVersion":"q"},
         "Attributes":{"one":"x","more":["y",1,18446744073709551615,-2,0.5,true],"none":[]},"Metrics":{"m":1,"n":2.5},
@@ -173,8 +186,8 @@ fn every_member_of_an_export_is_read() {
         ("EndpointStatus", &["ACTIVE"]),
         ("OptOut", &["NONE"]),
         ("RequestId", &["r"]),
-        ("EffectiveDate", &["e"]),
-        ("CreationDate", &["c"]),
+        ("EffectiveDate", &["2026-01-02T03:04:05Z"]),
+        ("CreationDate", &["2026-01-02T00:00:00.000Z"]),
         ("Location.Latitude", &["47.6"]),
         ("Location.Longitude", &["-122"]),
         ("Location.PostalCode", &["9"]),
@@ -281,10 +294,10 @@ fn bad_lines_fail_alone_and_say_why() {
         (b"[1]", NotAnObject, "the line is an array"),
         (b"\"x\"", NotAnObject, "the line is a string"),
         (b"null", NotAnObject, "the line is null"),
-        (b"{\"Id\":42}", WrongType, "Id: is a number, a string is expected"),
+        (b"{\"Id\":true}", WrongType, "Id: is true or false, a string is expected"),
         (b"{\"Id\":\"a\",\"Address\":[]}", WrongType, "Address: is an array, a string is expected"),
         (b"{\"Id\":\"a\",\"Demographic\":[]}", WrongType, "Demographic: is an array, an object is expected"),
-        (b"{\"Id\":\"a\",\"Demographic\":{\"Make\":1}}", WrongType, "Demographic.Make: is a number"),
+        (b"{\"Id\":\"a\",\"Demographic\":{\"Make\":[1]}}", WrongType, "Demographic.Make: is an array"),
         (
             b"{\"Id\":\"a\",\"Metrics\":{\"m\":\"1\"}}",
             WrongType,
@@ -346,13 +359,13 @@ fn limits_count_characters_not_bytes() {
 }
 
 #[test]
-fn large_integers_are_numbers() {
+fn large_integers_are_numbers_and_keep_their_digits_as_text() {
     let draft = good(
         r#"{"Id":"a","Metrics":{"m":18446744073709551616,"n":-9223372036854775809},"Attributes":{"n":18446744073709551616}}"#,
     );
     assert_eq!(draft.members["Metrics.m"], ["18446744073709552000"]);
     assert_eq!(draft.members["Metrics.n"], ["-9223372036854776000"]);
-    assert_eq!(draft.members["Attributes.n"], ["18446744073709552000"]);
+    assert_eq!(draft.members["Attributes.n"], ["18446744073709551616"]);
 }
 
 #[test]
@@ -382,10 +395,10 @@ fn millions_of_empty_objects_are_counted() {
 fn unknown_members_are_named_once() {
     let line = r#"{"Id":"a","Foo":1,"Location":{"Bar":[{"x":1}],"City":"c"},"User":{"UserId":"u","Baz":{}}}"#;
     let said = parse_with(Format::Json, format!("{line}\n{line}\n").as_bytes(), &context(), 64);
-    assert_eq!(said.unknown, ["Foo", "Location.Bar", "User.Baz"]);
+    assert_eq!(said.unknown, ["\"Foo\"", "\"Location.Bar\"", "\"User.Baz\""]);
     assert_eq!(said.drafts[1].members["Location.City"], ["c"]);
     let said = parse(Format::Csv, "Id,foo,Attributes.\na,b,c\n");
-    assert_eq!(said.unknown, ["foo", "Attributes."]);
+    assert_eq!(said.unknown, ["\"foo\"", "\"Attributes.\""]);
 }
 
 #[test]
@@ -411,7 +424,7 @@ fn csv_cells_become_members() {
          1,sms,\"+1, 2\",x,1.5,\"say \"\"hi\"\"\",y,,u,\"z\nz\",-1e2,app\r\n\
          2,SMS,first,,,,\"\",,,,,\r\n",
     );
-    assert_eq!((&said.failed, &said.unknown), (&vec![], &vec!["Note".to_owned()]));
+    assert_eq!((&said.failed, &said.unknown), (&vec![], &vec!["\"Note\"".to_owned()]));
     let expected = members([
         ("Id", &["1"]),
         ("ChannelType", &["SMS"]),
@@ -439,7 +452,10 @@ fn every_member_has_a_column() {
         ("Location.Latitude", "1.5"),
         ("Location.Longitude", "-2"),
     ];
-    let text = pinport_model::TextMember::ALL.map(|member| (member.name(), member.name()));
+    let text = pinport_model::TextMember::ALL.map(|member| match member {
+        TextMember::EffectiveDate | TextMember::CreationDate => (member.name(), "2026-01-02T03:04:05.678Z"),
+        _ => (member.name(), member.name()),
+    });
     let all: BTreeMap<_, _> = named.into_iter().chain(text).collect();
     let header = all.keys().copied().collect::<Vec<_>>().join(",");
     let row = all.values().copied().collect::<Vec<_>>().join(",");
@@ -534,11 +550,20 @@ fn json_line() -> impl Strategy<Value = String> {
 }
 
 /// Codes of rules that the oracle does not judge.
-const LAST_RULES: [FailureCode; 2] = [FailureCode::MissingMember, FailureCode::InvalidId];
+const LAST_RULES: [FailureCode; 5] = [
+    FailureCode::MissingMember,
+    FailureCode::InvalidId,
+    FailureCode::SuspiciousKey,
+    FailureCode::InvalidDate,
+    FailureCode::InvalidName,
+];
 
 fn same_as_oracle(line: &[u8]) {
     let said = parse_with(Format::Json, line, &context(), 4096);
     let shown = String::from_utf8_lossy(line);
+    if said.guessed {
+        return;
+    }
     match oracle::read(line) {
         Ok(members) => match said.failed.first() {
             Some(failed) => assert!(LAST_RULES.contains(&failed.reason.code), "{shown}: {failed:?}"),

@@ -1,6 +1,10 @@
 //! What a JSON line says, read slowly by serde_json.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
 
 use pinport_model::{Channel, EndpointStatus, FailureCode, OptOut, TextMember};
 use serde::de;
@@ -14,6 +18,36 @@ enum Json {
     Text(String),
     List(Vec<Json>),
     Object(Vec<(String, Json)>),
+}
+
+thread_local! {
+    /// The numbers of the line that were not visited yet, as they are written.
+    static NUMBERS: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
+}
+
+fn next_number() -> String {
+    NUMBERS.with_borrow_mut(|numbers| numbers.pop_front().expect("numbers are visited in their order"))
+}
+
+/// The numbers of a line of good JSON.
+fn numbers(line: &[u8]) -> VecDeque<String> {
+    let (mut numbers, mut inside, mut escaped, mut number) = (VecDeque::new(), false, false, String::new());
+    for &byte in line.iter().chain(b" ") {
+        if !inside
+            && (byte.is_ascii_digit()
+                || b"+-.".contains(&byte)
+                || !number.is_empty() && b"eE".contains(&byte))
+        {
+            number.push(byte.into());
+            continue;
+        }
+        if !number.is_empty() {
+            numbers.push_back(std::mem::take(&mut number));
+        }
+        inside ^= byte == b'"' && !escaped;
+        escaped = inside && byte == b'\\' && !escaped;
+    }
+    numbers
 }
 
 struct Reader;
@@ -34,15 +68,15 @@ impl<'de> de::Visitor<'de> for Reader {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Number(value as f64, value.to_string()))
+        Ok(Json::Number(value as f64, next_number()))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-        Ok(Json::Number(value as f64, value.to_string()))
+        Ok(Json::Number(value as f64, next_number()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
-        Ok(Json::Number(value, value.to_string()))
+        Ok(Json::Number(value, next_number()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Json, E> {
@@ -80,6 +114,7 @@ pub(super) fn read(line: &[u8]) -> Result<Members, FailureCode> {
     if str::from_utf8(line).is_err() {
         return Err(FailureCode::InvalidUtf8);
     }
+    NUMBERS.set(numbers(line));
     let json: Json = serde_json::from_slice(line).map_err(|_| FailureCode::InvalidJson)?;
     let Json::Object(members) = json else { return Err(FailureCode::NotAnObject) };
     let mut said = Members::new();
@@ -153,7 +188,7 @@ fn word(
     read: fn(&str) -> Option<String>,
 ) -> Result<(), FailureCode> {
     match value {
-        Json::Text(text) => {
+        Json::Text(text) | Json::Number(_, text) => {
             said.insert(name.to_owned(), vec![read(&text).ok_or(FailureCode::UnknownValue)?]);
         }
         Json::Null => {
