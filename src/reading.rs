@@ -1,7 +1,7 @@
 //! The flags that say how a file is to be read, for an import of this process and for one at a server.
 
 use clap::Args;
-use pinport_model::{Delimiter, Escape, ReadOptions, ReadRules};
+use pinport_model::{Delimiter, Encoding, Escape, ReadOptions, ReadRules};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How to read (docs/files.md)")]
@@ -13,6 +13,10 @@ pub(crate) struct ReadingArgs {
     /// The separator of CSV cells: a character, or the word tab; by default it is detected from the header
     #[arg(long, env = "PINPORT_DELIMITER", value_name = "CHARACTER")]
     delimiter: Option<Delimiter>,
+
+    /// The encoding of the text, such as windows-1252; by default UTF-8, or UTF-16 where that is seen
+    #[arg(long, env = "PINPORT_ENCODING", value_name = "NAME")]
+    encoding: Option<Encoding>,
 
     /// How quotes within quoted CSV cells are escaped: auto, double ("") or backslash (\\")
     #[arg(long, env = "PINPORT_ESCAPE", value_name = "HOW", default_value_t)]
@@ -26,14 +30,17 @@ pub(crate) struct ReadingArgs {
 impl ReadingArgs {
     /// What they say.
     pub(crate) fn options(&self) -> ReadOptions {
-        let &Self { strict_names, delimiter, escape, allow_suspicious } = self;
-        ReadOptions { rules: ReadRules { strict_names, delimiter, escape, allow_suspicious } }
+        let &Self { strict_names, delimiter, encoding, escape, allow_suspicious } = self;
+        ReadOptions { rules: ReadRules { strict_names, delimiter, escape, allow_suspicious }, encoding }
     }
 
     /// Hands the parameters to `add` that say the same to a server.
     pub(crate) fn parameters(&self, add: &mut dyn FnMut(&str, &str)) {
         if let Some(delimiter) = self.delimiter {
             add("delimiter", &delimiter.to_string());
+        }
+        if let Some(encoding) = self.encoding {
+            add("encoding", &encoding.to_string());
         }
         if self.escape != Escape::default() {
             add("escape", self.escape.as_str());

@@ -28,6 +28,6 @@ pub use limits::RecordLimits;
 pub use location::SourceLocation;
 pub use notice::{Notice, NoticeKind, Notices};
 pub use piece::{ObjectTally, PieceRecord, PlannedObject, Position};
-pub use read::{Delimiter, Escape, ReadOptions, ReadRules};
+pub use read::{Delimiter, Encoding, Escape, ReadOptions, ReadRules};
 pub use segment::{Application, Segment, SegmentVersion};
 pub use time::Timestamp;

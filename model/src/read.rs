@@ -10,6 +10,51 @@ use serde::{Deserialize, Serialize};
 pub struct ReadOptions {
     /// What holds for splitting and parsing.
     pub rules: ReadRules,
+    /// The encoding of the text; `None`: UTF-8, or UTF-16 where that is seen.
+    pub encoding: Option<Encoding>,
+}
+
+/// The encoding of text, by its name in the WHATWG encoding standard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Encoding(&'static encoding_rs::Encoding);
+
+impl Encoding {
+    /// What decodes it.
+    pub fn get(self) -> &'static encoding_rs::Encoding {
+        self.0
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+impl FromStr for Encoding {
+    /// A sentence for whoever wrote it.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        encoding_rs::Encoding::for_label_no_replacement(text.as_bytes()).map(Self).ok_or_else(|| {
+            "the name of a text encoding is expected, such as utf-16le, windows-1252, iso-8859-2 or shift_jis".into()
+        })
+    }
+}
+
+impl TryFrom<String> for Encoding {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Encoding> for String {
+    fn from(encoding: Encoding) -> Self {
+        encoding.to_string()
+    }
 }
 
 /// The part of [`ReadOptions`] that splitters and parsers ask for.
@@ -164,6 +209,8 @@ mod tests {
             }
         }
         assert_eq!("\\t".parse(), Ok(Delimiter(b'\t')));
+        assert_eq!("latin1".parse::<Encoding>().unwrap().to_string(), "windows-1252");
+        assert!("utf-17".parse::<Encoding>().is_err() && "replacement".parse::<Encoding>().is_err());
         for wrong in ["", "a", "\"", ";;", "é", " ", "\n"] {
             assert!(wrong.parse::<Delimiter>().is_err(), "{wrong:?}");
         }

@@ -9,9 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pinport_model::{
-    ImportDefinition, NoticeKind, Notices, Origin, PlannedObject, Position, view::PieceState,
-};
+use pinport_model::{ImportDefinition, Notices, Origin, PlannedObject, Position, view::PieceState};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -183,8 +181,8 @@ impl Reader {
                         Err(error) => return Err(error.into()),
                     };
                     self.progress.set(Counter::SourceBytes, source_before + object.source_bytes());
-                    for member in object.take_notes() {
-                        notices.add(NoticeKind::MemberSkipped, &member, 1);
+                    for (kind, subject) in object.take_notes() {
+                        notices.add(kind, &subject, 1);
                     }
                     if read == 0 { splitter.finish() } else { splitter.advance(read) }
                 }

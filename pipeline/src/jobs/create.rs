@@ -293,7 +293,7 @@ impl Inner {
         let (answer, answered) = mpsc::sync_channel(1);
         let looking = std::thread::Builder::new().name("look".into()).spawn(move || {
             let looked = Source::open(&location, options, io)
-                .map(|source| source.reading(format))
+                .map(|source| source.reading(format, &read))
                 .and_then(|source| look(&source, format, limits, &read));
             // Nobody waits any more when it took too long.
             let _ = answer.send(looked);

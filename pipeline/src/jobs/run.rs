@@ -81,7 +81,7 @@ fn attempt(
         Err(error) => return (job, Stopped::NotAllowed(error)),
     };
     let source = match Source::open(&job.definition.source, options, inner.io.clone()) {
-        Ok(source) => Arc::new(source.reading(job.definition.format)),
+        Ok(source) => Arc::new(source.reading(job.definition.format, &job.definition.read)),
         Err(error) => return (job, Stopped::Error(error.into())),
     };
     let run = Run { job, source, folder, progress: Arc::clone(progress), cancel };

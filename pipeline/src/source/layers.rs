@@ -3,12 +3,13 @@
 //! What the bytes are is looked at where they pass for the first time, so it costs no request. An object that holds
 //! something else than CSV or JSON is refused before its first byte is handed out.
 
-use pinport_model::Format;
+use pinport_model::{Encoding, Format, NoticeKind};
 
 use super::{
     archive::{Archive, Kind},
     content::{Foreign, HEAD, foreign},
     decode::{Caps, Compression, Decoder, Fault, Input},
+    text::Text,
 };
 
 /// Bytes decoded at a time for the next layer.
@@ -20,30 +21,43 @@ pub(super) struct Layers {
     /// The compression within the first.
     inner: Option<Layer>,
     archive: Option<Box<Archive>>,
+    text: Option<Box<Text>>,
+    /// The encoding that was seen and not said yet.
+    seen: Option<&'static str>,
     caps: Caps,
     decoded: u64,
 }
 
+/// How objects are read, apart from what they say themselves.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reading {
+    /// What is read of archives, if they are read.
+    pub(super) format: Option<Format>,
+    /// The encoding of the text, if the user said it.
+    pub(super) encoding: Option<Encoding>,
+}
+
 impl Layers {
     /// Begins an object whose first bytes are `lead`, at least [`HEAD`] of them if it has so many. They are still to
-    /// come from `input`. `format`: what is read of an archive, if archives are read.
+    /// come from `input`.
     pub(super) fn begin(
         lead: &[u8],
         input: &mut dyn Input,
         caps: Caps,
-        format: Option<Format>,
+        reading: Reading,
     ) -> Result<Self, Fault> {
         let outer = Layer::new(Compression::of(lead), caps);
-        let mut layers = Self { outer, inner: None, archive: None, caps, decoded: 0 };
+        let mut layers = Self { outer, inner: None, archive: None, text: None, seen: None, caps, decoded: 0 };
         if layers.compression() == Compression::None {
-            layers.archive = archive(lead, caps, format)?;
+            layers.begin_content(lead, reading)?;
             return Ok(layers);
         }
         let mut within = Within { layer: &mut layers.outer, input };
         let head = within.look();
         let compression = Compression::of(head);
         if compression == Compression::None {
-            layers.archive = archive(head, caps, format)?;
+            let head = head.to_vec();
+            layers.begin_content(&head, reading)?;
             return Ok(layers);
         }
         let mut inner = Layer::new(compression, Caps::NONE);
@@ -52,9 +66,22 @@ impl Layers {
         if Compression::of(head) != Compression::None {
             return Err(Fault::Foreign(Foreign::CompressedAgain));
         }
-        layers.archive = archive(head, caps, format)?;
+        let head = head.to_vec();
+        layers.begin_content(&head, reading)?;
         layers.inner = Some(inner);
         Ok(layers)
+    }
+
+    /// Begins what is within the compressions.
+    fn begin_content(&mut self, head: &[u8], reading: Reading) -> Result<(), Fault> {
+        self.archive = archive(head, self.caps, reading)?;
+        let said = reading.encoding.map(Encoding::get);
+        // The members of an archive are decoded one by one.
+        if self.archive.is_none() {
+            self.text = Text::of(head, said).map(Box::new);
+        }
+        self.seen = self.text.as_ref().filter(|_| said.is_none()).map(|text| text.name());
+        Ok(())
     }
 
     /// Whether it is an archive.
@@ -62,14 +89,17 @@ impl Layers {
         self.archive.is_some()
     }
 
-    /// The members of an archive that were skipped since this was asked last, each with the reason.
-    pub(super) fn take_notes(&mut self) -> Vec<String> {
-        self.archive.as_mut().map(|archive| archive.take_notes()).unwrap_or_default()
+    /// What is to be said of the object since this was asked last: members of an archive that were skipped, each with the
+    /// reason, and an encoding that was seen.
+    pub(super) fn take_notes(&mut self) -> Vec<(NoticeKind, String)> {
+        let skipped = self.archive.as_mut().map(|archive| archive.take_notes()).unwrap_or_default();
+        let seen = self.seen.take().map(|name| (NoticeKind::EncodingDetected, name.to_owned()));
+        skipped.into_iter().map(|member| (NoticeKind::MemberSkipped, member)).chain(seen).collect()
     }
 
     /// Whether its bytes are those of the object, so that reading may begin anywhere.
     pub(super) fn is_plain(&self) -> bool {
-        self.compression() == Compression::None && self.archive.is_none()
+        self.compression() == Compression::None && self.archive.is_none() && self.text.is_none()
     }
 
     /// The outer compression.
@@ -93,15 +123,22 @@ impl Layers {
         self.decoded = start;
     }
 
+    /// Whether an object that begins so must be read from its start to go on in its middle.
+    pub(super) fn needs_start(lead: &[u8], reading: Reading) -> bool {
+        let said = reading.encoding.map(Encoding::get);
+        Compression::of(lead) != Compression::None
+            || matches!(foreign(lead), Some(Foreign::Tar | Foreign::Zip))
+            || Text::of(lead, said).is_some()
+    }
+
     /// Decodes into `buf`. 0 only at the verified end, or if `buf` is empty.
     pub(super) fn read(&mut self, input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Fault> {
-        let mut within = Within { layer: &mut self.outer, input };
-        let bytes = match (&mut self.inner, &mut self.archive) {
-            (None, None) => within.read(buf)?,
-            (Some(inner), None) => Within { layer: inner, input: &mut within }.read(buf)?,
-            (None, Some(archive)) => archive.read(&mut within, buf)?,
-            (Some(inner), Some(archive)) => {
-                archive.read(&mut Within { layer: inner, input: &mut within }, buf)?
+        let bytes = match self.text.take() {
+            None => self.content(input, buf)?,
+            Some(mut text) => {
+                let read = text.read(&mut Content { layers: self, input }, buf);
+                self.text = Some(text);
+                read?
             }
         };
         if self.inner.is_some() || self.archive.is_some() {
@@ -110,17 +147,48 @@ impl Layers {
         self.decoded += bytes as u64;
         Ok(bytes)
     }
+
+    /// The next bytes within the compressions.
+    fn content(&mut self, input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Fault> {
+        let mut within = Within { layer: &mut self.outer, input };
+        match (&mut self.inner, &mut self.archive) {
+            (None, None) => within.read(buf),
+            (Some(inner), None) => Within { layer: inner, input: &mut within }.read(buf),
+            (None, Some(archive)) => archive.read(&mut within, buf),
+            (Some(inner), Some(archive)) => {
+                archive.read(&mut Within { layer: inner, input: &mut within }, buf)
+            }
+        }
+    }
+}
+
+/// What is within the compressions, for the text layer. It only reads.
+struct Content<'a> {
+    layers: &'a mut Layers,
+    input: &'a mut dyn Input,
+}
+
+impl Input for Content<'_> {
+    fn fill(&mut self) -> Result<&[u8], Fault> {
+        Ok(&[])
+    }
+
+    fn consume(&mut self, _: usize) {}
+
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
+        self.layers.content(self.input, buf)
+    }
 }
 
 /// The archive that begins so, if it is one; an error if it is something else that is not read.
-fn archive(head: &[u8], caps: Caps, format: Option<Format>) -> Result<Option<Box<Archive>>, Fault> {
-    let kind = match (foreign(head), format) {
+fn archive(head: &[u8], caps: Caps, reading: Reading) -> Result<Option<Box<Archive>>, Fault> {
+    let kind = match (foreign(head), reading.format) {
         (None, _) => return Ok(None),
         (Some(Foreign::Tar), Some(format)) => (Kind::Tar, format),
         (Some(Foreign::Zip), Some(format)) => (Kind::Zip, format),
         (Some(kind), _) => return Err(Fault::Foreign(kind)),
     };
-    Ok(Some(Box::new(Archive::new(kind.0, kind.1, caps))))
+    Ok(Some(Box::new(Archive::new(kind.0, kind.1, reading.encoding, caps))))
 }
 
 /// A decoder, and what it made and nobody took yet.

@@ -21,13 +21,14 @@ mod remote;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use pinport_model::{Format, PlannedObject, SourceLocation};
+use pinport_model::{Format, PlannedObject, ReadOptions, SourceLocation};
 use tokio::runtime::Handle;
 
 pub use content::Foreign;
@@ -40,7 +41,7 @@ pub use stream::{ObjectReader, ObjectStream};
 
 use decode::{Caps, Fault, Input};
 use feed::{Feed, Objects};
-use layers::Layers;
+use layers::{Layers, Reading};
 use listing::{Lister, Looks};
 use local::Found;
 use matching::{Verdict, Way, judge, judge_content};
@@ -61,8 +62,7 @@ pub struct Source {
     options: SourceOptions,
     io: Handle,
     kind: Kind,
-    /// What is read of archives.
-    format: Option<Format>,
+    reading: Reading,
 }
 
 enum Kind {
@@ -88,13 +88,13 @@ impl Source {
             SourceLocation::Stdin => Kind::Pipe(Pipe::new(None)),
             SourceLocation::Path(path) => open_path(path)?,
         };
-        Ok(Self { location: location.clone(), options, io, kind, format: None })
+        Ok(Self { location: location.clone(), options, io, kind, reading: Reading::default() })
     }
 
-    /// Reads archives too: their members of this format.
+    /// Reads archives too, their members of this format, and text as the user said.
     #[must_use]
-    pub fn reading(mut self, format: Format) -> Self {
-        self.format = Some(format);
+    pub fn reading(mut self, format: Format, read: &ReadOptions) -> Self {
+        self.reading = Reading { format: Some(format), encoding: read.encoding };
         self
     }
 
@@ -198,7 +198,7 @@ impl Source {
     }
 
     fn stream(&self, feed: Box<dyn Feed>, start: u64) -> ObjectStream {
-        ObjectStream::new(feed, self.caps(), self.format, start, self.namer())
+        ObjectStream::new(feed, self.caps(), self.reading, start, self.namer())
     }
 
     fn namer(&self) -> Box<dyn Fn(&str) -> String + Send> {
@@ -256,7 +256,7 @@ impl Source {
                 Err(error) => return Err(error),
             },
         };
-        match first_decoded(&raw, self.caps(), self.format) {
+        match first_decoded(&raw, self.caps(), self.reading) {
             First::NoData(reason) => return Ok(Some(reason)),
             First::Archive => return Ok(None),
             First::Bytes(head) if enough(&head) => return Ok(judge_content(&head, format)),
@@ -283,7 +283,7 @@ enum First {
 }
 
 /// Decodes an object's first bytes as far as they go.
-fn first_decoded(raw: &[u8], caps: Caps, format: Option<Format>) -> First {
+fn first_decoded(raw: &[u8], caps: Caps, reading: Reading) -> First {
     struct Slice<'a>(&'a [u8]);
     impl Input for Slice<'_> {
         fn fill(&mut self) -> Result<&[u8], Fault> {
@@ -302,7 +302,7 @@ fn first_decoded(raw: &[u8], caps: Caps, format: Option<Format>) -> First {
     let mut head = vec![0; LOOK];
     let mut length = 0;
     let mut input = Slice(raw);
-    let mut layers = match Layers::begin(raw, &mut input, caps, format) {
+    let mut layers = match Layers::begin(raw, &mut input, caps, reading) {
         Ok(layers) => layers,
         Err(Fault::Foreign(kind)) => return First::NoData(format!("it is {}", kind.name())),
         Err(_) => return First::Bytes(Vec::new()),

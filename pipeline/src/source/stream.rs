@@ -2,22 +2,21 @@
 
 use std::time::Duration;
 
-use pinport_model::{Format, PlannedObject};
+use pinport_model::{NoticeKind, PlannedObject};
 
 use super::{
     SourceError,
     decode::{Caps, Compression, Fault},
     feed::{Feed, Replay},
     is_compressed_name,
-    layers::Layers,
+    layers::{Layers, Reading},
 };
 
 /// Objects as decoded bytes, in order. Belongs to one thread, which it blocks; dropping it ends its requests.
 pub struct ObjectStream {
     input: Replay,
     caps: Caps,
-    /// What is read of archives.
-    format: Option<Format>,
+    reading: Reading,
     /// What the objects' keys become in messages.
     url: Box<dyn Fn(&str) -> String + Send>,
     /// Where the first object begins.
@@ -37,11 +36,11 @@ impl ObjectStream {
     pub(super) fn new(
         feed: Box<dyn Feed>,
         caps: Caps,
-        format: Option<Format>,
+        reading: Reading,
         start: u64,
         url: Box<dyn Fn(&str) -> String + Send>,
     ) -> Self {
-        Self { input: Replay::new(feed), caps, format, url, start, current: None, ended: false }
+        Self { input: Replay::new(feed), caps, reading, url, start, current: None, ended: false }
     }
 
     /// Goes to the next object; what is left of the one before is dropped. An error for which
@@ -89,10 +88,10 @@ impl ObjectStream {
                 reason: "its name says it is compressed, but it is empty".into(),
             });
         }
-        if start > 0 && Compression::of(&lead) != Compression::None {
+        if start > 0 && Layers::needs_start(&lead, self.reading) {
             self.input.rewind()?;
         }
-        let mut layers = Layers::begin(&lead, &mut self.input, self.caps, self.format)
+        let mut layers = Layers::begin(&lead, &mut self.input, self.caps, self.reading)
             .map_err(|fault| told(fault, (0, 0), url()))?;
         if start == 0 {
             return Ok(layers);
@@ -167,8 +166,8 @@ impl ObjectReader<'_> {
         self.input.take_waited()
     }
 
-    /// The members of an archive that were skipped since this was asked last, each with the reason.
-    pub fn take_notes(&mut self) -> Vec<String> {
+    /// What is to be said of the object since this was asked last.
+    pub fn take_notes(&mut self) -> Vec<(NoticeKind, String)> {
         self.current.layers.take_notes()
     }
 
@@ -246,7 +245,7 @@ mod tests {
         let object = PlannedObject { key: "a".into(), size: 1000, etag: None, skipped: None };
         let caps = Caps { decoded: u64::MAX, ratio: u64::MAX, grace: u64::MAX };
         let feed = Box::new(Late(Some(object), &[b'x'; 1000]));
-        let mut stream = ObjectStream::new(feed, caps, None, 0, Box::new(str::to_owned));
+        let mut stream = ObjectStream::new(feed, caps, Reading::default(), 0, Box::new(str::to_owned));
         let begun = Instant::now();
         let mut reader = stream.next_object().unwrap().unwrap();
         let look = reader.take_waited();

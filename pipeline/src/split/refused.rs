@@ -64,7 +64,7 @@ pub enum RefusedReason {
     },
     /// Bytes in the header that are not UTF-8.
     #[error(
-        "the header is not UTF-8; convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+        "the header is not UTF-8; if it is the CSV of an older Excel, read it with --encoding windows-1252"
     )]
     HeaderNotUtf8,
     /// A quoted cell of the header that does not end.

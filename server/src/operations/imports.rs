@@ -134,7 +134,11 @@ pub(super) fn read_options(request: &Request) -> Result<ReadOptions, ApiError> {
         },
         allow_suspicious: flag("allow-suspicious")?,
     };
-    Ok(ReadOptions { rules })
+    let encoding = query
+        .get("encoding")?
+        .map(|text| text.parse().map_err(|reason: String| wrong("encoding", reason)))
+        .transpose()?;
+    Ok(ReadOptions { rules, encoding })
 }
 
 fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {

@@ -54,7 +54,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<u8> {
         options.settings = options.settings.with("PINPORT_TRUST_LISTING", what);
     }
     let source = Source::open(&location, options, io.handle().clone())?;
-    let source = Arc::new(source.reading(args.format.into()));
+    let source = Arc::new(source.reading(args.format.into(), &args.reading.options()));
     let wanted = Wanted { args, location, limits };
     // Nothing is stored before the data has been looked at. Standard input can be read but once.
     if wanted.location != SourceLocation::Stdin {

@@ -9,12 +9,12 @@ mod tar;
 pub(super) mod tests;
 mod zip;
 
-use pinport_model::{Format, escape_controls};
+use pinport_model::{Encoding, Format, escape_controls};
 
 use super::{
     content::HEAD,
     decode::{Caps, Compression, Fault, Input},
-    layers::{Layer, Layers, Within},
+    layers::{Layer, Layers, Reading, Within},
     matching::{Verdict, Way, judge, judge_content},
 };
 use tar::Tar;
@@ -94,6 +94,8 @@ struct Open {
 pub(super) struct Archive {
     members: Box<dyn Members>,
     format: Format,
+    /// How members are read: an archive in an archive is not.
+    member: Reading,
     caps: Caps,
     open: Option<Open>,
     /// Bytes of the open member that are handed out before others.
@@ -112,7 +114,7 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    pub(super) fn new(kind: Kind, format: Format, caps: Caps) -> Self {
+    pub(super) fn new(kind: Kind, format: Format, encoding: Option<Encoding>, caps: Caps) -> Self {
         let members: Box<dyn Members> = match kind {
             Kind::Tar => Box::new(Tar::default()),
             Kind::Zip => Box::new(Zip::new(caps)),
@@ -120,6 +122,7 @@ impl Archive {
         Self {
             members,
             format,
+            member: Reading { format: None, encoding },
             caps,
             open: None,
             pending: Vec::new(),
@@ -218,7 +221,7 @@ impl Archive {
         let mut raw = MemberInput { members: &mut *self.members, input };
         let mut within = Within::new(&mut plain, &mut raw);
         let lead = within.look().to_vec();
-        let layers = match Layers::begin(&lead, &mut within, self.caps, None) {
+        let layers = match Layers::begin(&lead, &mut within, self.caps, self.member) {
             Ok(layers) => layers,
             Err(Fault::Foreign(kind)) if doubtful => {
                 self.skip(&name, &format!("it is {}", kind.name()));

@@ -145,14 +145,15 @@ fn read(
 ) -> (Vec<u8>, Result<(), Fault>, Vec<String>) {
     let mut input = Chunks(object, chunk);
     let lead = &object[..object.len().min(HEAD)];
-    let mut layers = match Layers::begin(lead, &mut input, OPEN, Some(format)) {
-        Ok(layers) => layers,
-        Err(fault) => return (Vec::new(), Err(fault), Vec::new()),
-    };
+    let mut layers =
+        match Layers::begin(lead, &mut input, OPEN, Reading { format: Some(format), encoding: None }) {
+            Ok(layers) => layers,
+            Err(fault) => return (Vec::new(), Err(fault), Vec::new()),
+        };
     let (mut all, mut buf, mut notes) = (Vec::new(), vec![0; room], Vec::new());
     loop {
         let result = layers.read(&mut input, &mut buf);
-        notes.extend(layers.take_notes());
+        notes.extend(layers.take_notes().into_iter().map(|(_, note)| note));
         match result {
             Ok(0) => {
                 assert_eq!(layers.source_bytes(), object.len() as u64, "all of it was read");
@@ -356,7 +357,13 @@ fn a_bomb_is_refused_whether_it_is_read_or_skipped() {
     for (name, packed) in [("a.csv", Packed::Deflated), ("x.json", Packed::Behind(true, false, false))] {
         let object = zip_of(&[(name, &spaces, packed), ("z.csv", A, Packed::Stored)]);
         let mut input = Chunks(&object, usize::MAX);
-        let mut layers = Layers::begin(&object[..HEAD], &mut input, caps, Some(Format::Csv)).unwrap();
+        let mut layers = Layers::begin(
+            &object[..HEAD],
+            &mut input,
+            caps,
+            Reading { format: Some(Format::Csv), encoding: None },
+        )
+        .unwrap();
         let mut buf = vec![0; 64 << 10];
         let end = loop {
             match layers.read(&mut input, &mut buf) {

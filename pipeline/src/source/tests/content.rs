@@ -1,5 +1,7 @@
 //! Objects that hold no records: skipped in a folder and named, refused where they are read.
 
+use pinport_model::ReadOptions;
+
 use super::*;
 use crate::source::{
     Compression, Foreign,
@@ -130,7 +132,7 @@ fn an_archive_is_read_from_any_byte() {
     ] {
         write(folder.path(), name, &bytes);
         let source = open(folder.path().join(name).to_str().unwrap(), options(), &runtime).unwrap();
-        let source = source.reading(Format::Csv);
+        let source = source.reading(Format::Csv, &ReadOptions::default());
         let listed = list(&source, Format::Csv).unwrap();
         assert_eq!(source.head(&listed[0], 16).unwrap(), &all.as_bytes()[..16]);
         for start in [0, 1, 511, 70_000, a.len() - 1, a.len(), a.len() + 1, all.len()] {

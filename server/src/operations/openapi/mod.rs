@@ -37,6 +37,10 @@ const STRICT_NAMES: (&str, &str) =
     ("strict-names", "true: a CSV object with a column that is nearly a known one is refused");
 const DELIMITER: (&str, &str) =
     ("delimiter", "The separator of CSV cells: a character, or tab; detected from the header if absent");
+const ENCODING: (&str, &str) = (
+    "encoding",
+    "The encoding of the text, such as windows-1252; UTF-8 if absent, or UTF-16 where that is seen",
+);
 const ESCAPE: (&str, &str) =
     ("escape", "How quotes within quoted CSV cells are escaped: auto, double or backslash");
 const ALLOW_SUSPICIOUS: (&str, &str) =
@@ -59,6 +63,7 @@ fn told(name: &str) -> Option<Told> {
                 ),
                 STRICT_NAMES,
                 DELIMITER,
+                ENCODING,
                 ESCAPE,
                 ALLOW_SUSPICIOUS,
             ],
@@ -127,6 +132,7 @@ fn told(name: &str) -> Option<Told> {
                 ),
                 STRICT_NAMES,
                 DELIMITER,
+                ENCODING,
                 ESCAPE,
                 ALLOW_SUSPICIOUS,
             ],

@@ -99,7 +99,7 @@ const OBJECTS: &[(&str, &str)] = &[
          piece_bytes: count, limits: RecordLimits, max_failures: FailureBudget|null, \
          read: ReadOptions",
     ),
-    ("ReadOptions", "rules: ReadRules"),
+    ("ReadOptions", "rules: ReadRules, encoding: string|null"),
     ("ReadRules", "strict_names: boolean, delimiter: string|null, escape: string, allow_suspicious: boolean"),
     ("Notice", "kind: string, subject: string, count: count"),
     ("PieceRun", "state: string, count: count"),
