@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use pinport_model::{FailureClass, Format, ImportJob, JobStatus, Notices, escape_controls};
+use pinport_model::{FailureClass, Format, ImportJob, JobStatus, LostObject, Notices, escape_controls};
 use pinport_pipeline::engine::files;
 use pinport_server::wire::{ImportJobResponse, import_job_response};
 use serde::Serialize;
@@ -11,6 +11,9 @@ pub(crate) use pinport_server::wire::MAX_FAILURES;
 
 /// Stands in for `ExternalId`, which is always present on the wire.
 const ACCOUNT: &str = "000000000000";
+
+/// Lost objects that the report names.
+const SHOWN_LOST: usize = 10;
 
 /// What one run of a job took.
 pub(crate) struct RunFigures {
@@ -42,6 +45,8 @@ pub(crate) struct JobOutcome<R> {
     warnings: Vec<String>,
     #[serde(rename = "Notices")]
     notices: Notices,
+    #[serde(rename = "LostObjects")]
+    lost: Vec<LostObject>,
     #[serde(rename = "Error", skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(rename = "Resumed")]
@@ -92,6 +97,7 @@ pub(crate) fn outcome<R: Serialize>(job: &ImportJob, response: R) -> JobOutcome<
         classes: job.tally.classes.clone(),
         warnings: job.warnings.clone(),
         notices: job.notices.clone(),
+        lost: job.lost.clone(),
         error: job.error.clone(),
         resumed: job.resumed,
         run: None,
@@ -161,8 +167,21 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) 
         let rate = count(run.rate() as u64);
         line("time", format!("{:.2} s, {rate} rows/s", run.seconds));
     }
-    if let Some(error) = &job.error {
+    if job.lost.len() < 2
+        && let Some(error) = &job.error
+    {
         line("error", escape_controls(error).into_owned());
+    }
+    if job.lost.len() > 1 {
+        line("error", format!("{} objects could not be read whole:", count(job.failed_pieces)));
+        for lost in job.lost.iter().take(SHOWN_LOST) {
+            let hint = lost.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            line("", format!("{}{}", escape_controls(&lost.reason), escape_controls(&hint)));
+        }
+        if job.failed_pieces > SHOWN_LOST as u64 {
+            let more = count(job.failed_pieces - SHOWN_LOST as u64);
+            line("", format!("and {more} more, which are among the failed records"));
+        }
     }
     if tally.failed > 0 {
         line("failures", "by reason, with the first of each:".into());
@@ -178,7 +197,7 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) 
         );
     }
     match place {
-        _ if tally.failed == 0 => {}
+        _ if tally.failed == 0 && job.lost.is_empty() => {}
         Place::Folder(folder) => {
             let _ = writeln!(text, "  every failed record: {}", files::failures_path(folder).display());
             for path in files::rejects_paths(folder, job.definition.format) {

@@ -72,6 +72,8 @@ codes! {
     TooManyAttributes = "too_many_attributes",
     /// An id or address is empty or too long.
     InvalidId = "invalid_id",
+    /// An object, or the rest of one, could not be read.
+    ObjectLost = "object_lost",
     /// A date has none of the forms that are known.
     InvalidDate = "invalid_date",
     /// An id or address was spoilt by a spreadsheet or a database.

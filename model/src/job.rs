@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApplicationId, Channel, Failure, FailureClass, JobId, Notices, ReadOptions, RecordLimits, SegmentId,
-    SourceLocation, Timestamp,
+    ApplicationId, Channel, Failure, FailureClass, JobId, LostObject, Notices, ReadOptions, RecordLimits,
+    SegmentId, SourceLocation, Timestamp,
 };
 
 /// The format of the objects a job reads.
@@ -349,6 +349,9 @@ pub struct ImportJob {
     /// Why the job failed, if it did.
     #[serde(default)]
     pub error: Option<String>,
+    /// Objects that could not be read whole; bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostObject>,
     /// What an operator should know: skipped objects, ignored members; bounded.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -376,6 +379,7 @@ impl ImportJob {
             tally: Tally::default(),
             completed_pieces: 0,
             failed_pieces: 0,
+            lost: Vec::new(),
             error: None,
             warnings: Vec::new(),
             notices: Notices::new(),

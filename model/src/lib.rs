@@ -27,7 +27,7 @@ pub use job::{Format, ImportDefinition, ImportJob, JobStatus, Tally};
 pub use limits::RecordLimits;
 pub use location::SourceLocation;
 pub use notice::{Notice, NoticeKind, Notices};
-pub use piece::{ObjectTally, PieceRecord, PlannedObject, Position};
+pub use piece::{LostObject, MAX_LOST, ObjectTally, PieceRecord, PlannedObject, Position};
 pub use read::{Delimiter, Encoding, Escape, ReadOptions, ReadRules};
 pub use segment::{Application, Segment, SegmentVersion};
 pub use time::Timestamp;

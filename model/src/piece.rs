@@ -47,6 +47,25 @@ pub struct ObjectTally {
     pub complete: bool,
 }
 
+/// Lost objects that are named in a job; all of them are in its failures.
+pub const MAX_LOST: usize = 100;
+
+/// An object, or the rest of one, that could not be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostObject {
+    /// Its name, as in messages.
+    pub object: String,
+    /// The line from which on nothing of it was read, from 1.
+    pub line: u64,
+    /// The decoded byte from which on nothing of it was read.
+    pub byte: u64,
+    /// Why: a sentence that names the object.
+    pub reason: String,
+    /// What can be done about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
 /// The record of a committed piece: it becomes durable together with the piece's data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PieceRecord {
@@ -66,9 +85,15 @@ pub struct PieceRecord {
     pub rejects_file: u32,
     /// Bytes of that file up to and with this piece.
     pub rejects_len: u64,
-    /// Pieces up to and with this one that could not be read whole.
+    /// Pieces up to and with this one that brought something. Records of old stores have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_pieces: Option<u64>,
+    /// Objects up to and with this piece that could not be read whole: each is counted as a piece that failed.
     #[serde(default)]
     pub failed_pieces: u64,
+    /// The first [`MAX_LOST`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostObject>,
     /// Why this piece could not be read whole, if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -83,7 +108,13 @@ impl PieceRecord {
         job.tally = self.total.clone();
         job.notices = self.total_notices.clone();
         job.failed_pieces = self.failed_pieces;
-        job.completed_pieces = self.piece + 1 - self.failed_pieces;
+        job.completed_pieces = self.completed_pieces();
+        job.lost = self.lost.clone();
+    }
+
+    /// Pieces of the job up to and with this one that brought something.
+    pub fn completed_pieces(&self) -> u64 {
+        self.done_pieces.unwrap_or((self.piece + 1).saturating_sub(self.failed_pieces))
     }
 }
 
@@ -98,9 +129,12 @@ mod tests {
             ImportDefinition::new(ApplicationId::from_bytes([1; 16]), SourceLocation::Stdin, Format::Json, 1);
         let mut job = ImportJob::new(JobId::from_bytes([2; 16]), definition, Timestamp::from_millis(0));
         let total = Tally { read: 3, registered: 3, ..Tally::default() };
-        let record = PieceRecord { piece: 6, failed_pieces: 2, total, ..PieceRecord::default() };
+        let done_pieces = Some(6);
+        let record = PieceRecord { piece: 6, done_pieces, failed_pieces: 2, total, ..PieceRecord::default() };
         record.count_into(&mut job);
-        assert_eq!((job.completed_pieces, job.failed_pieces), (5, 2), "the seventh piece");
+        assert_eq!((job.completed_pieces, job.failed_pieces), (6, 2), "the seventh piece");
+        PieceRecord { done_pieces: None, ..record.clone() }.count_into(&mut job);
+        assert_eq!((job.completed_pieces, job.failed_pieces), (5, 2), "of an old store");
         assert_eq!(job.tally, record.total);
     }
 }

@@ -68,7 +68,7 @@ fn the_example_in_csv() {
     // The last row updates the first.
     assert_eq!(lines(&lab.members("data", "few")).len(), 7);
     let notices = outcome["Notices"].as_array().unwrap();
-    assert!(notices.iter().any(|notice| notice["Kind"] == "unknown_column"), "{notices:?}");
+    assert!(notices.iter().any(|notice| notice["kind"] == "unknown_column"), "{notices:?}");
 }
 
 fn record(id: &str) -> String {

@@ -256,6 +256,6 @@ fn a_flood_of_attributes_and_columns_is_bounded() {
     assert_eq!(counts(&json), (50_000, 50_000, 0));
     let notices = json["Notices"].as_array().unwrap();
     assert!((1..=101).contains(&notices.len()), "{} notices", notices.len());
-    let counted: u64 = notices.iter().map(|notice| notice["Count"].as_u64().unwrap()).sum();
+    let counted: u64 = notices.iter().map(|notice| notice["count"].as_u64().unwrap()).sum();
     assert_eq!(counted, 50_000);
 }

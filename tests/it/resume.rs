@@ -62,8 +62,8 @@ fn a_stopped_import_goes_on() {
     assert!(json["Run"]["Records"].as_u64().unwrap() < 24_001, "it did not read all again");
     same_outcome(&json, &whole);
     let notices = json["Notices"].as_array().unwrap();
-    let unknown = notices.iter().find(|notice| notice["Kind"] == "unknown_member").unwrap();
-    assert_eq!(unknown["Subject"], "\"Nonsense\"");
+    let unknown = notices.iter().find(|notice| notice["kind"] == "unknown_member").unwrap();
+    assert_eq!(unknown["subject"], "\"Nonsense\"");
     assert_eq!(job_folders(&lab.path("data")).len(), 1);
 }
 

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pinport_model::{ImportJob, JobStatus, PieceRecord, Tally};
+use pinport_model::{
+    FailureCode, ImportJob, JobStatus, MAX_LOST, Origin, PieceRecord, Tally, failure::FailureReason,
+};
 use pinport_store::boundary;
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +50,7 @@ impl<'a, 'b> Committer<'a, 'b> {
             progress.set(Counter::ParsedBefore, record.total.read);
             progress.set(Counter::Registered, record.total.registered);
             progress.set(Counter::Failed, record.total.failed);
-            progress.set(Counter::PiecesDone, record.piece + 1 - record.failed_pieces);
+            progress.set(Counter::PiecesDone, record.completed_pieces());
             progress.set(Counter::PiecesFailed, record.failed_pieces);
             progress.set(Counter::ObjectsDone, record.end.object);
             progress.go_on_behind(record);
@@ -117,28 +119,41 @@ impl<'a, 'b> Committer<'a, 'b> {
             let header = header.as_ref().map(|header| header.raw());
             self.files.push(&failure, header, raw.as_deref())?;
         }
+        for (object, lost) in &end.lost {
+            let hint = lost.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            let reason = FailureReason::new(FailureCode::ObjectLost, format!("{}{hint}", lost.reason));
+            let origin = Origin { object: *object, byte: lost.byte, line: lost.line };
+            self.files.push(&reason.locate(&lost.object, origin), None, None)?;
+        }
+        let first = self.last.is_none();
         let before = self.last.take().unwrap_or_default();
+        let done = if first { 0 } else { before.completed_pieces() };
         let mut total = before.total;
         total.add(&counts.tally);
         assert!(balances(&counts, &total), "piece {number} does not balance: {:?}", counts.tally);
         let mut total_notices = before.total_notices;
         total_notices.merge(&counts.notices);
+        let brought = end.lost.is_empty() || counts.tally.read > 0 || !end.complete.is_empty();
         let mut record = PieceRecord {
             piece: number,
             end: end.position,
             tally: counts.tally,
             total,
             objects: counts.objects,
-            failed_pieces: before.failed_pieces + u64::from(end.error.is_some()),
-            error: end.error,
+            done_pieces: Some(done + u64::from(brought)),
+            failed_pieces: before.failed_pieces + end.lost.len() as u64,
+            error: end.lost.first().map(|(_, lost)| lost.reason.clone()),
+            lost: before.lost,
             total_notices,
             ..PieceRecord::default()
         };
+        let room = MAX_LOST.saturating_sub(record.lost.len());
+        record.lost.extend(end.lost.iter().take(room).map(|(_, lost)| lost.clone()));
         boundary("piece.failures-written");
         self.files.sync(&mut record)?;
         if record.error.is_some() && self.life.job.error.is_none() {
             self.life.job.error = record.error.clone();
-            self.life.hint = end.hint;
+            self.life.hint = end.lost.first().and_then(|(_, lost)| lost.hint.clone());
             // Before the piece is committed: a crash in between repeats the piece and what it told.
             self.life.save()?;
             boundary("piece.told");
@@ -149,8 +164,8 @@ impl<'a, 'b> Committer<'a, 'b> {
         boundary("piece.committed");
         let progress = self.life.progress;
         progress.set(Counter::Registered, record.total.registered);
-        let counter = if record.error.is_some() { Counter::PiecesFailed } else { Counter::PiecesDone };
-        progress.add(counter, 1);
+        progress.add(Counter::PiecesDone, u64::from(brought));
+        progress.add(Counter::PiecesFailed, end.lost.len() as u64);
         progress.set_last(&record);
         *self.last = Some(record);
         Ok(())
@@ -190,7 +205,11 @@ pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &P
             files::failures_path(folder).display()
         ))
     } else if job.failed_pieces > 0 {
-        job.error.take().or_else(|| Some("a piece could not be read".into()))
+        let first = job.error.take().unwrap_or_else(|| "a piece could not be read".into());
+        Some(match job.failed_pieces {
+            1 => first,
+            lost => format!("{lost} objects could not be read whole; the first: {first}"),
+        })
     } else if !read_to_end {
         Some("the source ended before all planned objects were read".into())
     } else {

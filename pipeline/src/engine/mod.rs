@@ -121,7 +121,7 @@ pub struct RunOutcome {
     /// What stopped the job before its end; it can go on behind `last`.
     pub stopped: Option<JobError>,
     /// What can be done about the object for which the job ended FAILED, if this run found it.
-    pub hint: Option<&'static str>,
+    pub hint: Option<String>,
 }
 
 /// What a run needs beside the job.
@@ -269,7 +269,7 @@ struct Life<'a> {
     store: Option<&'a Arc<dyn Store>>,
     progress: &'a JobProgress,
     replace: bool,
-    hint: Option<&'static str>,
+    hint: Option<String>,
 }
 
 impl Life<'_> {

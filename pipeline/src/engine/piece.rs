@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pinport_model::{Channel, Notices, ObjectTally, Origin, Position, Tally, failure::FailureReason};
+use pinport_model::{
+    Channel, LostObject, Notices, ObjectTally, Origin, Position, Tally, failure::FailureReason,
+};
 use pinport_store::{DraftBatch, PreparedPiece};
 
 use super::budget::ByteGuard;
@@ -46,10 +48,10 @@ pub(super) struct PieceEnd {
     pub(super) position: Position,
     /// Objects that ended in this piece.
     pub(super) complete: Vec<u64>,
-    /// Why a part of the piece could not be read.
-    pub(super) error: Option<String>,
-    /// What can be done about that.
-    pub(super) hint: Option<&'static str>,
+    /// Objects that could not be read whole, with their places among the objects.
+    pub(super) lost: Vec<(u64, LostObject)>,
+    /// What is to be said of the objects that ended.
+    pub(super) notices: Notices,
 }
 
 impl OpenPiece {
@@ -151,6 +153,7 @@ impl WholePiece {
             }
             batches.push(drafts);
         }
+        counts.notices.merge(&self.end.notices);
         for object in &self.end.complete {
             counts.object(*object).complete = true;
         }
@@ -224,7 +227,12 @@ mod tests {
         piece.expect(budget.take(8, &never).unwrap());
         // While it is being read, its reader must not wait for itself.
         piece.expect(budget.take(8, &never).unwrap());
-        let end = PieceEnd { position: Position::default(), complete: Vec::new(), error: None, hint: None };
+        let end = PieceEnd {
+            position: Position::default(),
+            complete: Vec::new(),
+            lost: Vec::new(),
+            notices: Notices::new(),
+        };
         assert!(piece.close(end).is_none());
         assert!(budget.take(8, &cancelled).is_none());
         drop(piece);

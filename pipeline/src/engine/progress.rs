@@ -141,7 +141,7 @@ impl JobProgress {
 
     /// Takes over what an earlier run committed.
     pub(crate) fn go_on_behind(&self, last: &PieceRecord) {
-        *self.pieces.lock() = Pieces::behind(last.piece + 1 - last.failed_pieces, last.failed_pieces);
+        *self.pieces.lock() = Pieces::behind(last.completed_pieces(), last.failed_pieces);
         *self.last.lock() = Some(last.clone());
     }
 

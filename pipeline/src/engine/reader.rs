@@ -9,7 +9,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pinport_model::{ImportDefinition, Notices, Origin, PlannedObject, Position, view::PieceState};
+use pinport_model::{
+    ImportDefinition, LostObject, NoticeKind, Notices, Origin, PlannedObject, Position, view::PieceState,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,7 +26,7 @@ use crate::{
     block::Block,
     parse::{ParseContext, Parser},
     source::{ObjectReader, ObjectStream, Source, SourceError},
-    split::{Cut, Head, ObjectRefused, SNIFF_BYTES, Split, SplitOptions, Splitter},
+    split::{Cut, Head, ObjectRefused, SNIFF_BYTES, Split, SplitOptions, Splitter, is_blank},
 };
 
 /// Lines after which a piece is cut although it has not its bytes: very short records would otherwise
@@ -70,8 +72,9 @@ struct Current {
     /// Lines it may still take.
     lines_left: u64,
     complete: Vec<u64>,
-    error: Option<String>,
-    hint: Option<&'static str>,
+    lost: Vec<(u64, LostObject)>,
+    /// What is to be said of its objects.
+    notices: Notices,
     empty: bool,
     /// It has its bytes. It ends where the next record begins, and so still takes the end of an object.
     full: bool,
@@ -99,7 +102,7 @@ impl Reader {
             let mut object = match object {
                 Ok(object) => object,
                 Err(error) if error.is_object_error() => {
-                    current.fail(&error);
+                    current.fail(&error, position);
                     position = Position { object: position.object + 1, byte: 0, line: 0, ..position };
                     continue;
                 }
@@ -117,12 +120,12 @@ impl Reader {
                     current.complete.push(position.object);
                     self.progress.add(Counter::ObjectsDone, 1);
                 }
-                Err(error) => current.fail(&error),
+                Err(error) => current.fail(&error, position),
             }
             position = Position { object: position.object + 1, byte: 0, line: 0, ..position };
-            current.full |= current.complete.len() >= PIECE_OBJECTS;
+            current.full |= current.complete.len() + current.lost.len() >= PIECE_OBJECTS;
         }
-        if !(current.empty && current.complete.is_empty() && current.error.is_none()) {
+        if !(current.empty && current.complete.is_empty() && current.lost.is_empty()) {
             self.close(current, position);
         }
         Ok(())
@@ -154,6 +157,7 @@ impl Reader {
         };
         // What reading found, until a block takes it along.
         let mut notices = Notices::new();
+        let mut is_empty = position.byte == 0;
         loop {
             // A full piece ends before the next block, which then begins a piece of its own.
             let (cut_stream, lines) = match current.full {
@@ -195,6 +199,7 @@ impl Reader {
                         self.close(std::mem::replace(current, next), *position);
                     }
                     let end = block.end;
+                    is_empty &= block.lost.is_none() && is_blank(block.bytes());
                     let records =
                         block.records.as_ref().map_or(0, |records| records.len() + block.faults.len());
                     let lines = (end.line - block.origin.line).max(records as u64);
@@ -204,7 +209,12 @@ impl Reader {
                     self.dispatch(block, lines, Arc::clone(&name), current)?;
                     current.full = position.stream >= current.cut_stream || current.lines_left == 0;
                 }
-                Ok(Split::End) => return Ok(Ok(())),
+                Ok(Split::End) => {
+                    if is_empty {
+                        current.notices.add(NoticeKind::NoRecord, &name, 1);
+                    }
+                    return Ok(Ok(()));
+                }
                 Err(refused) => return Ok(Err(refuse(&name, &refused))),
             }
         }
@@ -294,8 +304,8 @@ impl Reader {
             cut_stream: self.next_cut(stream),
             lines_left: PIECE_LINES,
             complete: Vec::new(),
-            error: None,
-            hint: None,
+            lost: Vec::new(),
+            notices: Notices::new(),
             empty: true,
             full: false,
         }
@@ -308,9 +318,9 @@ impl Reader {
 
     fn close(&self, done: Current, position: Position) {
         // Before it is closed: a worker may complete it at once.
-        let Current { piece, complete, error, hint, .. } = done;
+        let Current { piece, complete, lost, notices, .. } = done;
         self.progress.set_piece(piece.number, PieceState::Parsing);
-        let end = PieceEnd { position, complete, error, hint };
+        let end = PieceEnd { position, complete, lost, notices };
         if let Some(whole) = piece.close(end) {
             if self.parser.is_some() {
                 return deliver(&*self.build, whole, &self.built);
@@ -339,12 +349,16 @@ impl Reader {
 }
 
 impl Current {
-    fn fail(&mut self, error: &SourceError) {
-        // Of several objects that fail in one piece, the first is told; the plan tells which are incomplete.
-        if self.error.is_none() {
-            self.error = Some(super::with_causes(error));
-            self.hint = error.hint();
-        }
+    /// Notes that the object at `at` was lost from there on.
+    fn fail(&mut self, error: &SourceError, at: Position) {
+        let lost = LostObject {
+            object: error.place(),
+            line: at.line.max(1),
+            byte: at.byte,
+            reason: super::with_causes(error),
+            hint: error.hint().map(str::to_owned),
+        };
+        self.lost.push((at.object, lost));
     }
 }
 

@@ -232,6 +232,9 @@ impl JsonReader {
         origin: Origin,
     ) -> bool {
         let Some(objects) = objects_of(content) else { return false };
+        if objects == [0..content.len()] {
+            return false;
+        }
         sink.notices.add(NoticeKind::JsonForm, "", 1);
         for object in objects {
             let origin = Origin { byte: origin.byte + object.start as u64, ..origin };
@@ -485,7 +488,12 @@ impl<'a> Walk<'_, 'a> {
         while let Some(Near { known, name, value }) = self.file.as_mut().and_then(|file| file.near.pop()) {
             self.near(draft, &known, name, value)?;
             if let Some(file) = &mut self.file {
-                let subject = format!("{} is read as {known}", quoted(name));
+                let subject = match known.split_once('.') {
+                    Some((holder, member)) if known == name => {
+                        format!("{} is read as {member} in {holder}", quoted(name))
+                    }
+                    _ => format!("{} is read as {known}", quoted(name)),
+                };
                 file.notices.add(NoticeKind::NameTaken, &subject, 1);
             }
         }

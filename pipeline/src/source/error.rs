@@ -190,6 +190,29 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// The object or place it is about, as in its message.
+    pub fn place(&self) -> String {
+        match self {
+            Self::AccessDenied { url, .. }
+            | Self::NoCredentials { url, .. }
+            | Self::NoMatch { url, .. }
+            | Self::Refused { url, .. }
+            | Self::NotData { url, .. }
+            | Self::Archive { url, .. }
+            | Self::NotFound { url, .. }
+            | Self::Changed { url, .. }
+            | Self::Unreachable { url, .. }
+            | Self::Throttled { url, .. }
+            | Self::Truncated { url, .. }
+            | Self::Corrupt { url, .. }
+            | Self::TooLarge { url, .. }
+            | Self::Redirected { url, .. }
+            | Self::Other { url, .. } => url.clone(),
+            Self::Unreadable { path, .. } => path.display().to_string(),
+            _ => String::new(),
+        }
+    }
+
     /// Whether only one object is lost: the others may still be read.
     pub fn is_object_error(&self) -> bool {
         match self {

@@ -323,7 +323,7 @@ fn conclude(
         None => {
             let code = exit::of(job);
             if code == exit::FAILED {
-                let hint = hint.unwrap_or("mend what the error names");
+                let hint = hint.as_deref().unwrap_or("mend what the error names");
                 writeln!(io::stderr(), "hint: {hint}; then run the same command again")?;
             }
             Ok(code)
