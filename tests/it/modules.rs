@@ -20,6 +20,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("pipeline/src", &["block", "parse", "split"]),
     ("pipeline/src/jobs", &["create", "queue", "run", "sampler"]),
     ("pipeline/src/source/remote", &["auth", "sts"]),
+    ("pipeline/src/source", &["archive", "layers"]),
     ("server/src", &["access", "http", "log"]),
     ("server/src/http", &["connection", "serve"]),
     ("tui/src", &["draw", "state"]),

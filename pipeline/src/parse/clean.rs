@@ -38,15 +38,37 @@ impl Done {
     }
 }
 
+/// Bytes that may begin (1) or end (2) something around a value.
+const AROUND: [u8; 256] = {
+    let mut around = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        if byte <= b' ' as usize || byte >= 0x7f {
+            around[byte] = 3;
+        }
+        byte += 1;
+    }
+    around[b'\'' as usize] = 1;
+    around[b'=' as usize] = 1;
+    around
+};
+
 /// Whether a cell may have something around its value. Nearly none has, by its first and last bytes.
 #[inline(always)]
 pub(super) fn is_suspect(cell: &str) -> bool {
-    let odd = |byte: &u8| *byte <= b' ' || *byte >= 0x7f;
-    let bytes = cell.as_bytes();
-    match (bytes.first(), bytes.last()) {
-        (Some(first), Some(last)) => odd(first) || odd(last) || matches!(first, b'\'' | b'='),
-        _ => false,
-    }
+    let [first, .., last] = cell.as_bytes() else {
+        return cell.bytes().any(|byte| AROUND[byte as usize] != 0);
+    };
+    AROUND[*first as usize] & 1 | AROUND[*last as usize] & 2 != 0 && is_odd(cell.as_bytes())
+}
+
+/// A closer look at text that begins or ends in another script: what cannot be seen has few first bytes.
+#[inline(never)]
+fn is_odd(cell: &[u8]) -> bool {
+    let may_begin = |byte: u8| byte < 0x80 || matches!(byte, 0xc2 | 0xe1 | 0xe2 | 0xe3 | 0xef);
+    let begins = AROUND[cell[0] as usize] & 1 != 0 && may_begin(cell[0]);
+    let start = cell.iter().rposition(|byte| byte & 0xc0 != 0x80).unwrap_or_default();
+    begins || AROUND[cell[cell.len() - 1] as usize] & 2 != 0 && may_begin(cell[start])
 }
 
 /// The value of a cell without what is around it.
@@ -138,13 +160,15 @@ mod tests {
             ("=\"+44\"", "+44"),
             ("'=\"+44\"", "+44"),
             ("'Neill", "'Neill"),
-            ("é", "é"),
+            ("\u{2003}é", "é"),
             ("\u{a0}", ""),
         ] {
             assert!(is_suspect(cell), "{cell}");
             assert_eq!(cleaned(cell, &mut Done::default()), value, "{cell}");
         }
-        assert!(!is_suspect("a b") && !is_suspect(""));
+        for cell in ["a b", "", "é", "京都", "Zoë", "naïf😀"] {
+            assert!(!is_suspect(cell), "{cell}");
+        }
     }
 
     #[test]

@@ -204,12 +204,14 @@ impl CsvReader {
 /// Judges and adds a draft. One that only names users may name several, separated by spaces, as AWS's example does.
 #[inline(always)]
 fn add(sink: &mut Sink<'_>, draft: &mut Draft<'_>, record: &[u8], origin: Origin) -> Judged {
-    match draft.text(TextMember::UserId) {
-        Some(users) if users.contains(' ') && draft.is_user_only() => {
-            add_users(sink, draft, users, record, origin)
-        }
-        _ => sink.add(draft, record, origin),
+    if draft.id.is_none()
+        && let Some(users) = draft.text(TextMember::UserId)
+        && users.contains(' ')
+        && draft.is_user_only()
+    {
+        return add_users(sink, draft, users, record, origin);
     }
+    sink.add(draft, record, origin)
 }
 
 #[cold]
@@ -268,11 +270,14 @@ fn fill<'a>(
     let limits = &sink.context.limits;
     for &(column, target) in &header.scalars {
         let mut text = cell(column);
-        if clean::is_suspect(text) {
-            text = clean::cleaned(text, &mut sink.done);
-        }
         if text.is_empty() {
             continue;
+        }
+        if clean::is_suspect(text) {
+            text = clean::cleaned(text, &mut sink.done);
+            if text.is_empty() {
+                continue;
+            }
         }
         match target {
             Target::Text(member) => draft.set_text(member, Some(text)),

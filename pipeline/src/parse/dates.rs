@@ -12,44 +12,77 @@ const DAYS: std::ops::Range<f64> = 20_000.0..80_000.0;
 /// The day number of 1970-01-01.
 const EPOCH: f64 = 25_569.0;
 
-/// Whether a date has the form already. Leap seconds and such are left to a closer look.
+/// Eight bytes of the usual form, `0` for any digit, as masks.
+#[derive(Clone, Copy)]
+struct Shape {
+    mask: u64,
+    expected: u64,
+    /// A one in the byte of every digit.
+    digits: u64,
+}
+
+impl Shape {
+    const fn new(form: &[u8; 8]) -> Self {
+        let (mut mask, mut expected, mut digits, mut at) = (0, 0, 0, 0);
+        while at < 8 {
+            let is_digit = form[at] == b'0';
+            mask |= (if is_digit { 0xf0 } else { 0xff }) << (8 * at);
+            expected |= (if is_digit { 0x30 } else { form[at] as u64 }) << (8 * at);
+            digits |= (is_digit as u64) << (8 * at);
+            at += 1;
+        }
+        Self { mask, expected, digits }
+    }
+
+    #[inline(always)]
+    const fn fits(self, word: u64) -> bool {
+        word & self.mask == self.expected
+            && ((word & (self.digits * 0x0f)) + self.digits * 0x06) & (self.digits * 0x10) == 0
+    }
+}
+
+const DAY: Shape = Shape::new(b"0000-00-");
+const TIME: Shape = Shape::new(b"00T00:00");
+const MILLIS: Shape = Shape::new(b":00.000Z");
+/// What is left of a date without milliseconds, behind four bytes that were looked at before.
+const SECONDS: Shape = Shape::new(b"0:00:00Z");
+
+/// The days of the months, as bits. Leap days are left to a closer look.
+const DAYS_OF: [u32; 13] = {
+    let mut days = [0; 13];
+    let mut month = 1;
+    while month <= 12 {
+        let last = match month {
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        days[month] = (u32::MAX >> (31 - last)) & !1;
+        month += 1;
+    }
+    days
+};
+
+/// Whether a date has the form already. What is rare, such as leap days, is left to a closer look.
 #[inline(always)]
 pub(super) fn is_usual(text: &str) -> bool {
-    is_formed(text) && is_real(text.as_bytes())
-}
-
-/// Whether there is such a day and such a time.
-fn is_real(bytes: &[u8]) -> bool {
-    let two = |at: usize| u32::from(bytes[at] - b'0') * 10 + u32::from(bytes[at + 1] - b'0');
-    let year = two(0) * 100 + two(2);
-    let days = match two(5) {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => 0,
-    };
-    (1..=days).contains(&two(8)) && two(11) < 24 && two(14) < 60 && two(17) < 60
-}
-
-#[inline(always)]
-fn is_formed(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let digits = |from: usize, to: usize| bytes[from..to].iter().all(u8::is_ascii_digit);
-    matches!(bytes.len(), 20 | 24)
-        && bytes[4] == b'-'
-        && bytes[7] == b'-'
-        && bytes[10] == b'T'
-        && bytes[13] == b':'
-        && bytes[16] == b':'
-        && bytes[bytes.len() - 1] == b'Z'
-        && digits(0, 4)
-        && digits(5, 7)
-        && digits(8, 10)
-        && digits(11, 13)
-        && digits(14, 16)
-        && digits(17, 19)
-        && (bytes.len() == 20 || bytes[19] == b'.' && digits(20, 23))
+    let word = |at: usize| match bytes.get(at..at + 8).and_then(<[u8]>::first_chunk) {
+        Some(word) => u64::from_le_bytes(*word),
+        None => 0,
+    };
+    let (day, time) = (word(0), word(8));
+    let ends = match bytes.len() {
+        24 => MILLIS.fits(word(16)) && bytes[17] < b'6',
+        20 => SECONDS.fits(word(12)) && bytes[17] < b'6',
+        _ => false,
+    };
+    if !(ends && DAY.fits(day) && TIME.fits(time)) {
+        return false;
+    }
+    let two = |word: u64, at: u32| (word >> (8 * at) & 0x0f) * 10 + (word >> (8 * at + 8) & 0x0f);
+    let days = DAYS_OF.get(two(day, 5) as usize).copied().unwrap_or_default();
+    u64::from(days) >> two(time, 0).min(63) & 1 == 1 && two(time, 3) < 24 && bytes[14] < b'6'
 }
 
 /// The date in the usual form.
@@ -63,6 +96,11 @@ pub(super) fn normalised<'a>(
     notices: &mut Notices,
 ) -> Judged<&'a str> {
     if text.is_empty() || is_usual(text) {
+        return Ok(text);
+    }
+    // A leap day in the usual form stays as it is, too.
+    let is_formed = matches!(text.len(), 20 | 24) && text.ends_with('Z') && text.as_bytes()[10] == b'T';
+    if is_formed && text.parse::<Timestamp>().is_ok() {
         return Ok(text);
     }
     let Some((time, form)) = read(text) else {
@@ -121,11 +159,27 @@ mod tests {
     #[test]
     fn the_usual_form_is_known_as_jiff_knows_it() {
         for year in ["1900", "2000", "2023", "2024"] {
-            for month in 0..14 {
-                for day in 0..33 {
-                    let text = format!("{year}-{month:02}-{day:02}T23:59:59.999Z");
-                    assert_eq!(is_usual(&text), text.parse::<Timestamp>().is_ok(), "{text}");
+            for month in 0..20 {
+                for day in 0..99 {
+                    for end in ["59.999Z", "00Z"] {
+                        let text = format!("{year}-{month:02}-{day:02}T23:59:{end}");
+                        let is_leap_day = month == 2 && day == 29;
+                        assert_eq!(
+                            is_usual(&text),
+                            !is_leap_day && text.parse::<Timestamp>().is_ok(),
+                            "{text}"
+                        );
+                    }
                 }
+            }
+        }
+        for at in 0..24 {
+            for byte in 0..=u8::MAX {
+                let mut bytes = *b"2026-02-13T10:00:00.000Z";
+                bytes[at] = byte;
+                let Ok(text) = str::from_utf8(&bytes) else { continue };
+                let is_formed = byte.is_ascii_digit() == b"2026-02-13T10:00:00.000Z"[at].is_ascii_digit();
+                assert_eq!(is_usual(text), is_formed && text.parse::<Timestamp>().is_ok(), "{text}");
             }
         }
         for text in [

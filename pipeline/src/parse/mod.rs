@@ -13,6 +13,7 @@ mod json;
 mod json_fast;
 mod json_fault;
 mod json_members;
+mod json_walk;
 pub(crate) mod names;
 mod plan;
 mod scan;

@@ -3,6 +3,8 @@
 //! A known name but for case, spaces, underscores, hyphens or invisible characters is taken as that name. Anything
 //! further away is not taken; the nearest known name is only suggested.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use pinport_model::{TextMember, failure::quoted};
 
 /// Scalar members that are not text members of a draft.
@@ -51,24 +53,20 @@ fn folded(name: &str) -> String {
 /// The known name that `name` stands for, if it is one or nearly one. `name` may be that of an attribute, which is
 /// kept as it is after the known prefix.
 pub(crate) fn known(name: &str) -> Option<String> {
-    let name = trimmed(name);
-    if let Some(exact) = scalars().find(|known| *known == name) {
-        return Some(exact.to_owned());
-    }
-    let written = folded(name);
-    let dotless = |name: &str| name.replace('.', "");
-    let scalar = scalars().find(|known| {
-        let known = known.to_lowercase();
-        known == written || known.contains('.') && dotless(&known) == written
+    /// The scalar members by their folded names, with and without dots.
+    static FOLDED: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
+        let dotless = scalars().map(|name| (name.to_lowercase().replace('.', ""), name));
+        dotless.chain(scalars().map(|name| (name.to_lowercase(), name))).collect()
     });
-    if let Some(scalar) = scalar {
-        return Some(scalar.to_owned());
+    let name = trimmed(name);
+    if let Some(scalar) = FOLDED.get(&folded(name)) {
+        return Some((*scalar).to_owned());
     }
     for prefix in PREFIXES {
         let dots = prefix.matches('.').count();
         let Some((at, _)) = name.match_indices('.').nth(dots) else { continue };
         let rest = trimmed(&name[at + 1..]);
-        if folded(&name[..at]) == prefix.to_lowercase() && !rest.is_empty() {
+        if folded(&name[..at]).eq_ignore_ascii_case(prefix) && !rest.is_empty() {
             return Some(format!("{prefix}.{rest}"));
         }
     }

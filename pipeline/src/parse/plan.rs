@@ -121,7 +121,12 @@ impl CsvHeader {
     }
 
     /// Whether a record is the header again, as joined files have it.
+    #[inline(always)]
     pub(super) fn is_repeated_by(&self, record: &[u8]) -> bool {
+        record.first_chunk::<2>() == self.raw.first_chunk::<2>() && self.is_same(record)
+    }
+
+    fn is_same(&self, record: &[u8]) -> bool {
         record.len() >= self.raw.len() && {
             let content = &record[..crate::split::content_len(record)];
             content == self.raw

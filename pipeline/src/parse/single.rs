@@ -6,7 +6,7 @@ use pinport_store::{DraftBatch, DraftKind};
 use simd_json::{Buffers, Tape};
 
 use super::{
-    Judged, Unknown, json, json_fault,
+    Judged, Unknown, json_fault, json_walk,
     validate::{self, failed},
 };
 
@@ -40,7 +40,7 @@ fn read<T>(
     simd_json::fill_tape_padded(&mut line, body.len(), &mut buffers, &mut tape)
         .map_err(|_| Box::new(json_fault::explain(body, limits.max_depth)))?;
     let mut draft = Draft::default();
-    json::record(&tape.0, limits, &mut Unknown::default(), &mut draft)?;
+    json_walk::record(&tape.0, limits, &mut Unknown::default(), &mut draft)?;
     draft.id = Some(id);
     // The service takes what it is given.
     let rules = ReadRules { allow_suspicious: true, ..ReadRules::default() };

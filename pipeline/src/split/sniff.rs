@@ -138,9 +138,11 @@ fn find_header(body: &[u8], candidates: &[u8], strict: bool) -> Option<Found> {
         }
         let judged = candidates.iter().filter_map(|&delimiter| {
             let cells = cells(&text, delimiter);
-            let is_header = cells.iter().any(|cell| names::is_key(cell, strict));
+            if !cells.iter().any(|cell| names::is_key(cell, strict)) {
+                return None;
+            }
             let known = cells.iter().filter(|cell| names::known(cell).is_some()).count();
-            is_header.then_some((known, delimiter, cells.len()))
+            Some((known, delimiter, cells.len()))
         });
         // The first of equals is the usual separator.
         let best = judged.reduce(|best, next| if next.0 > best.0 { next } else { best });
