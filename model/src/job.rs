@@ -349,6 +349,9 @@ pub struct ImportJob {
     /// Why the job failed, if it did.
     #[serde(default)]
     pub error: Option<String>,
+    /// Registered records whose id an earlier record of the job had; known when it has ended.
+    #[serde(default)]
+    pub repeated_ids: u64,
     /// Objects that could not be read whole; bounded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostObject>,
@@ -380,6 +383,7 @@ impl ImportJob {
             completed_pieces: 0,
             failed_pieces: 0,
             lost: Vec::new(),
+            repeated_ids: 0,
             error: None,
             warnings: Vec::new(),
             notices: Notices::new(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ImportJob, Notices, Tally};
+use crate::{ImportJob, NoticeKind, Notices, Tally};
 
 /// An object of a job's plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +94,9 @@ pub struct PieceRecord {
     /// The first [`MAX_LOST`] of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostObject>,
+    /// Records up to and with this piece that name an endpoint by its id or address.
+    #[serde(default)]
+    pub with_id: u64,
     /// Why this piece could not be read whole, if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -107,6 +110,7 @@ impl PieceRecord {
     pub fn count_into(&self, job: &mut ImportJob) {
         job.tally = self.total.clone();
         job.notices = self.total_notices.clone();
+        job.notices.add(NoticeKind::IdSeenAlready, "", job.repeated_ids);
         job.failed_pieces = self.failed_pieces;
         job.completed_pieces = self.completed_pieces();
         job.lost = self.lost.clone();

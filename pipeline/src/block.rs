@@ -86,6 +86,10 @@ pub struct ParsedBlock {
     pub registered: u64,
     /// Their drafts, encoded; none if the block was only checked.
     pub drafts: DraftBatch,
+    /// The ids of its good records, as [`id_number`](crate::parse::id_number) has them.
+    pub ids: Vec<u64>,
+    /// The same of records that may still fail when they meet the store, with where they begin.
+    pub updates: Vec<(Origin, u64)>,
     /// Good records by channel, by the order of [`Channel::ALL`].
     pub channels: [u64; Channel::ALL.len()],
     /// Its failed records in source order. `read = registered + failed.len()`.

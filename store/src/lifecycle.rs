@@ -68,7 +68,7 @@ pub(crate) fn close_layer(
         job: job.id,
         source: job.definition.source_text.clone(),
         format: job.definition.format,
-        size: base.map_or(0, |base| base.size) + job.tally.registered,
+        size: base.map_or(0, |base| base.size) + job.tally.registered.saturating_sub(job.repeated_ids),
         channels: job.tally.channels,
         partial: !completed,
     };

@@ -1,7 +1,7 @@
 //! Commits pieces in source order: judges what depends on the store, records the failures, makes it durable.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::Path,
     sync::mpsc::{self, RecvTimeoutError},
     time::{Duration, Instant},
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     JobError, Life,
     files::{self, FailureFiles},
+    ids::Ids,
     piece::{BuiltPiece, Counts, Reject},
     progress::{Counter, Stage},
 };
@@ -30,6 +31,7 @@ const NOT_KEPT: &str = ", so it is not among the rejects";
 pub(super) struct Committer<'a, 'b> {
     life: &'a mut Life<'b>,
     files: FailureFiles,
+    ids: Ids,
     last: &'a mut Option<PieceRecord>,
     stop: &'a CancellationToken,
 }
@@ -55,7 +57,7 @@ impl<'a, 'b> Committer<'a, 'b> {
             progress.set(Counter::ObjectsDone, record.end.object);
             progress.go_on_behind(record);
         }
-        Ok(Self { life, files, last, stop })
+        Ok(Self { life, files, ids: Ids::open(folder), last, stop })
     }
 
     /// Commits what arrives, from piece `next` on, until the senders are gone.
@@ -101,7 +103,10 @@ impl<'a, 'b> Committer<'a, 'b> {
         let BuiltPiece { number, mut prepared, mut counts, end, _guards } = built;
         boundary("piece.begun");
         if let Some(prepared) = &mut prepared {
-            for unresolved in prepared.resolve()? {
+            let unresolved = prepared.resolve()?;
+            let failed: HashSet<Origin> = unresolved.iter().map(|unresolved| unresolved.origin).collect();
+            counts.updates.retain(|(origin, _)| !failed.contains(origin));
+            for unresolved in unresolved {
                 let (origin, reason, raw) = (unresolved.origin, unresolved.reason, Some(unresolved.raw));
                 let (name, header) = counts.name(origin.object);
                 counts.reject_late(Reject { origin, reason, name, header, raw }, unresolved.channel);
@@ -126,6 +131,8 @@ impl<'a, 'b> Committer<'a, 'b> {
             self.files.push(&reason.locate(&lost.object, origin), None, None)?;
         }
         let first = self.last.is_none();
+        counts.ids.extend(counts.updates.drain(..).map(|(_, id)| id));
+        self.ids.add(&counts.ids)?;
         let before = self.last.take().unwrap_or_default();
         let done = if first { 0 } else { before.completed_pieces() };
         let mut total = before.total;
@@ -144,6 +151,7 @@ impl<'a, 'b> Committer<'a, 'b> {
             failed_pieces: before.failed_pieces + end.lost.len() as u64,
             error: end.lost.first().map(|(_, lost)| lost.reason.clone()),
             lost: before.lost,
+            with_id: before.with_id + counts.ids.len() as u64,
             total_notices,
             ..PieceRecord::default()
         };
@@ -193,6 +201,7 @@ pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &P
         _ => false,
     };
     if let Some(last) = last {
+        life.job.repeated_ids = last.with_id.saturating_sub(Ids::open(folder).count()?);
         last.count_into(life.job);
     }
     let over_budget = over_budget(life.job, last, read_to_end);

@@ -14,6 +14,7 @@
 mod budget;
 mod commit;
 pub mod files;
+mod ids;
 mod look;
 mod piece;
 mod pieces;

@@ -25,6 +25,8 @@ mod swar;
 mod tests;
 mod validate;
 
+use std::hash::BuildHasher as _;
+
 use pinport_model::{
     Channel, Draft, FailureCode, NoticeKind, Notices, Origin, ReadRules, RecordLimits, TextMember, Timestamp,
     failure::FailureReason,
@@ -101,7 +103,7 @@ impl Parser {
                 }
             },
         }
-        let Sink { registered, drafts, channels, failed, mut notices, done, .. } = sink;
+        let Sink { registered, drafts, channels, failed, ids, updates, mut notices, done, .. } = sink;
         done.tell(&mut notices);
         self.unknown.tell(&mut notices);
         let parsed = ParsedBlock {
@@ -111,11 +113,19 @@ impl Parser {
             drafts,
             channels,
             failed,
+            ids,
+            updates,
             header: block.header.clone(),
             notices,
         };
         (parsed, block.into_buffer())
     }
+}
+
+/// The number that stands for an endpoint's id where ids are counted: the same in every process.
+pub fn id_number(id: &str) -> u64 {
+    const STATE: foldhash::quality::FixedState = foldhash::quality::FixedState::with_seed(0x70_69_6e);
+    STATE.hash_one(id.as_bytes())
 }
 
 /// Where drafts and failures of a block go.
@@ -127,6 +137,8 @@ struct Sink<'c> {
     drafts: DraftBatch,
     channels: [u64; Channel::ALL.len()],
     failed: Vec<FailedRecord>,
+    ids: Vec<u64>,
+    updates: Vec<(Origin, u64)>,
     /// What was merged, guessed, taken or skipped.
     notices: Notices,
     /// What is noted at the end of the block.
@@ -150,6 +162,8 @@ impl<'c> Sink<'c> {
             drafts,
             channels,
             failed,
+            ids: Vec::with_capacity(block.bytes().len() / 256),
+            updates: Vec::new(),
             notices,
             done: clean::Done::default(),
         }
@@ -164,10 +178,29 @@ impl<'c> Sink<'c> {
             self.keep(draft, kind, raw, origin)?;
         }
         self.registered += 1;
+        if kind != DraftKind::UserOnly {
+            self.note_id(draft, kind, origin);
+        }
         if let Some(channel) = draft.channel {
             self.channels[channel as usize] += 1;
         }
         Ok(())
+    }
+
+    #[inline(always)]
+    fn note_id(&mut self, draft: &Draft<'_>, kind: DraftKind, origin: Origin) {
+        let number = match draft.id {
+            Some(id) => id_number(id),
+            None => {
+                let address = draft.text(TextMember::Address).unwrap_or_default();
+                id_number(validate::derived_id(address, &mut [0; validate::DERIVED_ID]))
+            }
+        };
+        if self.keeps && kind == DraftKind::Update {
+            self.updates.push((origin, number));
+        } else {
+            self.ids.push(number);
+        }
     }
 
     /// Encodes a draft, and keeps it unless it is too large or only measured.

@@ -1,6 +1,6 @@
 //! Reading endpoints, users and members.
 
-use pinport_model::{ApplicationId, Endpoint, Segment, SegmentVersion};
+use pinport_model::{ApplicationId, Endpoint, Segment, SegmentId, SegmentVersion, segment::SegmentLayer};
 
 use super::{
     engine::{Engine, Scan},
@@ -122,6 +122,35 @@ pub(super) fn members(
         found.extend(resolve(engine, segment.application, &batch, endpoints.as_mut())?);
     }
     Ok(found)
+}
+
+/// How many members these layers have together.
+pub(super) fn count(engine: &Engine, segment: SegmentId, layers: &[SegmentLayer]) -> Result<u64> {
+    let mut layers: Vec<_> =
+        layers.iter().map(|layer| engine.scan(&keys::layer(segment, layer.number))).collect();
+    layers.iter_mut().for_each(Scan::seek_first);
+    let (mut count, mut least) = (0, Vec::new());
+    loop {
+        let mut any = false;
+        for members in &layers {
+            if let Some((id, _)) = members.entry()?
+                && (!any || id < &least[..])
+            {
+                any = true;
+                least.clear();
+                least.extend_from_slice(id);
+            }
+        }
+        if !any {
+            return Ok(count);
+        }
+        count += 1;
+        for members in &mut layers {
+            if members.entry()?.is_some_and(|(id, _)| id == least) {
+                members.forward();
+            }
+        }
+    }
 }
 
 /// The member with the least id over all layers; the last layer that has it says what it is.

@@ -1,0 +1,124 @@
+//! How many different ids a job's records have: the others met an endpoint that an earlier record of the job had made.
+//!
+//! Each id is a number of 64 bits, from a hash. Two ids of a billion are taken for the same with a chance of one in forty.
+//! The numbers lie in files of the job's folder, by their first bits, so that the count at the end takes little memory and
+//! a job that goes on after a crash still knows them. A piece that is read twice adds its numbers twice, which changes nothing.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use super::files::{FileError, on};
+
+/// Parts by the first bits of a number.
+const PARTS: usize = 64;
+
+/// A piece with fewer ids puts all of them into one file: a small job has few files.
+const FEW: usize = 16 << 10;
+
+/// The ids of a job.
+#[derive(Debug)]
+pub(super) struct Ids {
+    folder: PathBuf,
+    files: Vec<Option<File>>,
+}
+
+impl Ids {
+    /// Goes on with the ids of the job with this folder, or begins.
+    pub(super) fn open(job: &Path) -> Self {
+        Self { folder: job.join("ids"), files: (0..=PARTS).map(|_| None).collect() }
+    }
+
+    /// Adds the ids of a piece.
+    pub(super) fn add(&mut self, ids: &[u64]) -> Result<(), FileError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        if ids.len() < FEW {
+            return self.append(PARTS, ids);
+        }
+        let mut parts = vec![Vec::with_capacity(ids.len() / PARTS * 5 / 4); PARTS];
+        ids.iter().for_each(|id| parts[part(*id)].push(*id));
+        for (part, ids) in parts.iter().enumerate() {
+            self.append(part, ids)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, part: usize, ids: &[u64]) -> Result<(), FileError> {
+        let path = self.path(part);
+        let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let file = match &mut self.files[part] {
+            Some(file) => file,
+            place => {
+                fs::create_dir_all(&self.folder).map_err(on("make", &self.folder))?;
+                let file = OpenOptions::new().create(true).append(true).open(&path);
+                place.insert(file.map_err(on("open", &path))?)
+            }
+        };
+        file.write_all(&bytes).map_err(on("write", &path))
+    }
+
+    fn path(&self, part: usize) -> PathBuf {
+        self.folder.join(part.to_string())
+    }
+
+    fn read(&self, part: usize) -> Result<Vec<u64>, FileError> {
+        let path = self.path(part);
+        match fs::read(&path) {
+            // What a crash cut off in the middle of a number is no number.
+            Ok(bytes) => {
+                Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(on("read", &path)(error)),
+        }
+    }
+
+    /// Counts the different ids, and removes the files.
+    pub(super) fn count(&self) -> Result<u64, FileError> {
+        if !self.folder.exists() {
+            return Ok(0);
+        }
+        let few = self.read(PARTS)?;
+        let mut count = 0;
+        for nth in 0..PARTS {
+            let mut ids = self.read(nth)?;
+            ids.extend(few.iter().filter(|id| part(**id) == nth));
+            ids.sort_unstable();
+            ids.dedup();
+            count += ids.len() as u64;
+        }
+        fs::remove_dir_all(&self.folder).map_err(on("remove", &self.folder))?;
+        Ok(count)
+    }
+}
+
+fn part(id: u64) -> usize {
+    (id >> 58) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_counted_once_however_they_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let spread = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let many: Vec<_> = (0..FEW as u64 * 2).map(spread).collect();
+        let mut ids = Ids::open(folder.path());
+        assert_eq!(ids.count().unwrap(), 0);
+        ids.add(&many).unwrap();
+        ids.add(&many[..100]).unwrap();
+        ids.add(&[spread(1 << 40), spread(1 << 40), spread(7)]).unwrap();
+        drop(ids);
+        let mut ids = Ids::open(folder.path());
+        ids.add(&many).unwrap();
+        ids.add(&[]).unwrap();
+        assert_eq!(ids.count().unwrap(), many.len() as u64 + 1);
+        assert!(!folder.path().join("ids").exists());
+    }
+}
