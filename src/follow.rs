@@ -161,6 +161,7 @@ fn job_of(detail: &JobDetail) -> ImportJob {
         failed_pieces: progress.pieces_failed,
         error: view.error.clone(),
         warnings: detail.warnings.clone(),
+        lost: detail.lost.clone(),
         notices: detail.notices.clone(),
         resumed: detail.resumed,
         ..ImportJob::new(view.id, detail.definition.clone(), view.created)

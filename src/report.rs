@@ -175,8 +175,7 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) 
     if job.lost.len() > 1 {
         line("error", format!("{} objects could not be read whole:", count(job.failed_pieces)));
         for lost in job.lost.iter().take(SHOWN_LOST) {
-            let hint = lost.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-            line("", format!("{}{}", escape_controls(&lost.reason), escape_controls(&hint)));
+            line("", escape_controls(&lost.to_string()).into_owned());
         }
         if job.failed_pieces > SHOWN_LOST as u64 {
             let more = count(job.failed_pieces - SHOWN_LOST as u64);

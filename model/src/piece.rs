@@ -66,6 +66,16 @@ pub struct LostObject {
     pub hint: Option<String>,
 }
 
+impl std::fmt::Display for LostObject {
+    /// Why, and what to do about it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.hint {
+            Some(hint) => write!(f, "{}; {hint}", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
 /// The record of a committed piece: it becomes durable together with the piece's data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PieceRecord {

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApplicationId, Failure, FailureClass, Format, ImportDefinition, JobId, Notices, ObjectTally, Timestamp,
-    history::HistoryPoint, progress::Progress,
+    ApplicationId, Failure, FailureClass, Format, ImportDefinition, JobId, LostObject, Notices, ObjectTally,
+    Timestamp, history::HistoryPoint, progress::Progress,
 };
 
 /// One job, short: a row of a list.
@@ -143,6 +143,9 @@ pub struct JobDetail {
     pub resumed: u32,
     /// What an operator should know.
     pub warnings: Vec<String>,
+    /// Objects that could not be read whole, at most 100.
+    #[serde(default)]
+    pub lost: Vec<LostObject>,
     /// What was merged, guessed, taken, skipped or normalised while reading, at most about 100.
     #[serde(default)]
     pub notices: Notices,

@@ -10,6 +10,7 @@ mod disk;
 mod errors;
 mod exits;
 mod fault_store;
+mod files;
 mod first;
 mod foreign;
 mod fuzz;

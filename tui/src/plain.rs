@@ -131,6 +131,12 @@ pub fn snapshot_of_job(view: &JobDetail) -> String {
             }
         }
     }
+    for lost in &view.lost {
+        append!(text, "  lost: {}\n", clean(&lost.to_string()));
+    }
+    for notice in &view.notices {
+        append!(text, "  note: {} ({})\n", clean(&notice.to_string()), count(notice.count));
+    }
     for warning in &view.warnings {
         append!(text, "  warning: {}\n", clean(warning));
     }

@@ -125,8 +125,7 @@ impl<'a, 'b> Committer<'a, 'b> {
             self.files.push(&failure, header, raw.as_deref())?;
         }
         for (object, lost) in &end.lost {
-            let hint = lost.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-            let reason = FailureReason::new(FailureCode::ObjectLost, format!("{}{hint}", lost.reason));
+            let reason = FailureReason::new(FailureCode::ObjectLost, lost.to_string());
             let origin = Origin { object: *object, byte: lost.byte, line: lost.line };
             self.files.push(&reason.locate(&lost.object, origin), None, None)?;
         }

@@ -375,6 +375,7 @@ pub fn detail_of(job: ImportJob, view: JobView) -> JobDetail {
         skipped: job.plan.map_or(0, |plan| plan.skipped),
         resumed: job.resumed,
         warnings: job.warnings,
+        lost: job.lost,
         notices: job.notices,
         stages: Vec::new(),
         history: Vec::new(),

@@ -65,8 +65,16 @@ fn title(pane: Pane, detail: &Detail) -> String {
         Pane::Objects => {
             format!("objects {}/{}", count(progress.objects_done), count(progress.objects_total))
         }
-        Pane::Definition if !view.warnings.is_empty() => {
-            format!("definition, {}", words::plural(view.warnings.len() as u64, "warning"))
+        Pane::Definition => {
+            let warnings = (view.warnings.len() + view.lost.len()) as u64;
+            let notices = view.notices.iter().count() as u64;
+            let mut title = "definition".to_owned();
+            for (number, what) in [(warnings, "warning"), (notices, "note")] {
+                if number > 0 {
+                    append!(title, ", {}", words::plural(number, what));
+                }
+            }
+            title
         }
         pane => pane.title().into(),
     }

@@ -295,7 +295,7 @@ const PACKED: [&str; 4] = [".gz", ".zst", ".bz2", ".xz"];
 
 /// Rows of the definition, for scrolling.
 pub(crate) fn definition_rows(view: &JobDetail) -> usize {
-    FIXED_ROWS + view.warnings.len()
+    FIXED_ROWS + view.warnings.len() + view.lost.len() + view.notices.iter().count()
 }
 
 const FIXED_ROWS: usize = 13;
@@ -323,9 +323,17 @@ fn definition(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Re
         ("created", job.created.to_string()),
         ("completed", or_none(job.completed.map(|time| time.to_string()).as_deref())),
     ];
+    let lost = view.lost.iter().map(|lost| ("lost", lost.to_string(), Role::Warn));
     let warnings = view.warnings.iter().map(|text| ("warning", text.clone(), Role::Warn));
-    // Warnings come first: the definition is already known.
-    let rows = warnings.chain(rows.into_iter().map(|(name, text)| (name, text, Role::Plain)));
+    let notices = view
+        .notices
+        .iter()
+        .map(|notice| ("note", format!("{notice} ({})", count(notice.count)), Role::Plain));
+    // They come first: the definition is already known.
+    let rows = lost
+        .chain(warnings)
+        .chain(notices)
+        .chain(rows.into_iter().map(|(name, text)| (name, text, Role::Plain)));
     let total = definition_rows(view);
     let first = detail.row(Pane::Definition).min(total.saturating_sub(area.height.into()));
     for (line, (name, text, role)) in rows.skip(first).take(area.height.into()).enumerate() {

@@ -215,6 +215,7 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
             .collect(),
         skipped: 0,
         resumed: 0,
+        lost: Vec::new(),
         notices: Default::default(),
         warnings: vec!["the member \"Nickname\" is not known and was ignored".into()],
         stages: vec![

@@ -101,6 +101,7 @@ const OBJECTS: &[(&str, &str)] = &[
     ),
     ("ReadOptions", "rules: ReadRules, encoding: string|null"),
     ("ReadRules", "strict_names: boolean, delimiter: string|null, escape: string, allow_suspicious: boolean"),
+    ("LostObject", "object: string, line: count, byte: count, reason: string, hint?: string"),
     ("Notice", "kind: string, subject: string, count: count"),
     ("PieceRun", "state: string, count: count"),
     ("FailureClass", "code: FailureCode, member?: string, count: count, example: string"),
@@ -115,7 +116,7 @@ const OBJECTS: &[(&str, &str)] = &[
     (
         "JobDetail",
         "job: Job, definition: Definition, pieces: [PieceRun], classes: [FailureClass], failures: [Failure], \
-         objects: [Object], skipped: count, resumed: count, warnings: [string], notices: [Notice], stages: [Stage], \
+         objects: [Object], skipped: count, resumed: count, warnings: [string], lost: [LostObject], notices: [Notice], stages: [Stage], \
          history: [HistoryPoint]",
     ),
     ("Application", "id: string, name: string, created: time, tags: {string}"),
