@@ -157,16 +157,16 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) 
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<9} {value}");
     };
-    line("objects", format!("{}{skipped}", count(plan.objects)));
+    let sizes = format!("{} read, {} in the source", bytes(tally.bytes), bytes(plan.bytes));
+    line("objects", format!("{}{skipped}; {sizes}", count(plan.objects)));
     let (read, registered, failed) = (count(tally.read), count(tally.registered), count(tally.failed));
     line("records", format!("{read} read = {registered} registered + {failed} failed"));
-    line("bytes", format!("{} read, {} in the source", bytes(tally.bytes), bytes(plan.bytes)));
-    let pieces = format!("{} committed, {} failed", count(job.completed_pieces), count(job.failed_pieces));
-    line("pieces", pieces);
+    let mut pieces = format!("{} committed, {} failed", count(job.completed_pieces), count(job.failed_pieces));
     if let Some(run) = run {
         let rate = count(run.rate() as u64);
-        line("time", format!("{:.2} s, {rate} rows/s", run.seconds));
+        pieces.push_str(&format!("; {:.2} s, {rate} rows/s", run.seconds));
     }
+    line("pieces", pieces);
     if job.lost.len() < 2
         && let Some(error) = &job.error
     {

@@ -352,6 +352,9 @@ pub struct ImportJob {
     /// Registered records whose id an earlier record of the job had; known when it has ended.
     #[serde(default)]
     pub repeated_ids: u64,
+    /// Endpoints that its records name, each once; known when it has ended, unless records named users alone.
+    #[serde(default)]
+    pub endpoints: Option<u64>,
     /// Objects that could not be read whole; bounded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostObject>,
@@ -384,6 +387,7 @@ impl ImportJob {
             failed_pieces: 0,
             lost: Vec::new(),
             repeated_ids: 0,
+            endpoints: None,
             error: None,
             warnings: Vec::new(),
             notices: Notices::new(),

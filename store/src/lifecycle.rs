@@ -45,6 +45,12 @@ pub(crate) fn layer_of(segment: &Segment, job: &ImportJob) -> Result<SegmentLaye
     layer.copied().ok_or_else(|| StoreError::Conflict(format!("job {} writes to no segment", job.id)))
 }
 
+/// Whether the members of the version that `job` made must be counted: it has those of another layer too, or the job does
+/// not know how many endpoints its records named.
+pub(crate) fn counts_members(version: &SegmentVersion, job: &ImportJob) -> bool {
+    version.job == job.id && (version.layers.len() > 1 || job.endpoints.is_none())
+}
+
 /// Closes the layer of an ended job and makes the version it leads to, if it leads to one: `has_members` says so
 /// unless the job is completed.
 pub(crate) fn close_layer(
@@ -68,7 +74,7 @@ pub(crate) fn close_layer(
         job: job.id,
         source: job.definition.source_text.clone(),
         format: job.definition.format,
-        size: base.map_or(0, |base| base.size) + job.tally.registered.saturating_sub(job.repeated_ids),
+        size: job.endpoints.unwrap_or(job.tally.registered),
         channels: job.tally.channels,
         partial: !completed,
     };

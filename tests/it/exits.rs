@@ -42,6 +42,7 @@ const OURS: [&str; 11] = [
     "SourceBytes",
     "FailureClasses",
     "Warnings",
+    "LostObjects",
     "Notices",
     "Resumed",
     "Run",

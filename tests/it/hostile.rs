@@ -67,26 +67,12 @@ fn bytes_that_are_no_text_cost_one_record() {
 #[test]
 fn other_encodings_are_refused_with_the_remedy() {
     let lab = Lab::new();
-    for (name, mark, unit) in [("UTF-16LE", &b"\xff\xfe"[..], 0), ("UTF-16BE", b"\xfe\xff", 1)] {
-        let mut bytes = mark.to_vec();
-        for character in GOOD[0].encode_utf16() {
-            bytes.extend_from_slice(&if unit == 0 {
-                character.to_le_bytes()
-            } else {
-                character.to_be_bytes()
-            });
-        }
-        lab.write("in.json", bytes);
-        for format in ["json", "csv"] {
-            lab.import("in.json", format, &[]).expect(1).says(&[
-                "in.json",
-                "UTF-8 is expected; convert it with: iconv -f",
-                name.split("LE").next().unwrap().split("BE").next().unwrap(),
-                "hint:",
-            ]);
-        }
+    let mut bytes = b"\xff\xfe\0\0".to_vec();
+    bytes.extend(GOOD[0].chars().flat_map(|character| u32::from(character).to_le_bytes()));
+    lab.write("in.json", bytes);
+    for format in ["json", "csv"] {
+        lab.import("in.json", format, &[]).expect(1).says(&["UTF-32", "iconv -f UTF-32LE -t UTF-8"]);
     }
-    assert!(!lab.path("data/store").exists());
 }
 
 #[test]
@@ -255,7 +241,8 @@ fn a_flood_of_attributes_and_columns_is_bounded() {
     let json = outcome.json();
     assert_eq!(counts(&json), (50_000, 50_000, 0));
     let notices = json["Notices"].as_array().unwrap();
-    assert!((1..=101).contains(&notices.len()), "{} notices", notices.len());
-    let counted: u64 = notices.iter().map(|notice| notice["count"].as_u64().unwrap()).sum();
+    assert!((1..=102).contains(&notices.len()), "{} notices", notices.len());
+    let unknown = notices.iter().filter(|notice| notice["kind"] == "unknown_member");
+    let counted: u64 = unknown.map(|notice| notice["count"].as_u64().unwrap()).sum();
     assert_eq!(counted, 50_000);
 }

@@ -200,7 +200,9 @@ pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &P
         _ => false,
     };
     if let Some(last) = last {
-        life.job.repeated_ids = last.with_id.saturating_sub(Ids::open(folder).count()?);
+        let ids = Ids::open(folder).count()?;
+        life.job.repeated_ids = last.with_id.saturating_sub(ids);
+        life.job.endpoints = (last.with_id == last.total.registered).then_some(ids);
         last.count_into(life.job);
     }
     let over_budget = over_budget(life.job, last, read_to_end);

@@ -1,10 +1,12 @@
 //! How many different ids a job's records have: the others met an endpoint that an earlier record of the job had made.
 //!
 //! Each id is a number of 64 bits, from a hash. Two ids of a billion are taken for the same with a chance of one in forty.
-//! The numbers lie in files of the job's folder, by their first bits, so that the count at the end takes little memory and
+//! The numbers lie in files of the job's folder, by some of their bits, so that the count at the end takes little memory and
 //! a job that goes on after a crash still knows them. A piece that is read twice adds its numbers twice, which changes nothing.
 
 use std::{
+    collections::HashSet,
+    hash::{BuildHasherDefault, Hasher},
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -12,7 +14,7 @@ use std::{
 
 use super::files::{FileError, on};
 
-/// Parts by the first bits of a number.
+/// Parts by some bits of a number.
 const PARTS: usize = 64;
 
 /// A piece with fewer ids puts all of them into one file: a small job has few files.
@@ -49,7 +51,8 @@ impl Ids {
 
     fn append(&mut self, part: usize, ids: &[u64]) -> Result<(), FileError> {
         let path = self.path(part);
-        let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let mut bytes = Vec::with_capacity(ids.len() * 8);
+        ids.iter().for_each(|id| bytes.extend_from_slice(&id.to_le_bytes()));
         let file = match &mut self.files[part] {
             Some(file) => file,
             place => {
@@ -84,20 +87,50 @@ impl Ids {
         }
         let few = self.read(PARTS)?;
         let mut count = 0;
-        for nth in 0..PARTS {
-            let mut ids = self.read(nth)?;
-            ids.extend(few.iter().filter(|id| part(**id) == nth));
-            ids.sort_unstable();
-            ids.dedup();
-            count += ids.len() as u64;
+        if (0..PARTS).all(|part| !self.path(part).exists()) {
+            count = distinct(few.iter());
+        } else {
+            let mut parts = vec![Vec::new(); PARTS];
+            few.iter().for_each(|id| parts[part(*id)].push(*id));
+            for (nth, few) in parts.iter().enumerate() {
+                count += distinct(self.read(nth)?.iter().chain(few));
+            }
         }
         fs::remove_dir_all(&self.folder).map_err(on("remove", &self.folder))?;
         Ok(count)
     }
 }
 
+/// The bits that a hash table does not look at first.
 fn part(id: u64) -> usize {
-    (id >> 58) as usize
+    (id >> 32) as usize % PARTS
+}
+
+/// How many different numbers there are.
+fn distinct<'a>(ids: impl Iterator<Item = &'a u64>) -> u64 {
+    let mut seen = HashSet::with_capacity_and_hasher(ids.size_hint().0, AsIs::default());
+    seen.extend(ids.copied());
+    seen.len() as u64
+}
+
+/// A number from a hash is its own hash.
+#[derive(Debug, Default, Clone, Copy)]
+struct IsHash(u64);
+
+type AsIs = BuildHasherDefault<IsHash>;
+
+impl Hasher for IsHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only numbers of 64 bits are hashed");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
 }
 
 #[cfg(test)]

@@ -65,10 +65,20 @@ pub(super) fn is_suspect(cell: &str) -> bool {
 /// A closer look at text that begins or ends in another script: what cannot be seen has few first bytes.
 #[inline(never)]
 fn is_odd(cell: &[u8]) -> bool {
-    let may_begin = |byte: u8| byte < 0x80 || matches!(byte, 0xc2 | 0xe1 | 0xe2 | 0xe3 | 0xef);
-    let begins = AROUND[cell[0] as usize] & 1 != 0 && may_begin(cell[0]);
+    let unseen = |character: &[u8]| {
+        let second = character.get(1).copied().unwrap_or_default();
+        match character[0] {
+            ..0x80 | 0xc2 => true,
+            0xe1 => matches!(second, 0x9a | 0xa0),
+            0xe2 => matches!(second, 0x80 | 0x81),
+            0xe3 => second == 0x80,
+            0xef => second == 0xbb,
+            _ => false,
+        }
+    };
+    let begins = AROUND[cell[0] as usize] & 1 != 0 && unseen(cell);
     let start = cell.iter().rposition(|byte| byte & 0xc0 != 0x80).unwrap_or_default();
-    begins || AROUND[cell[cell.len() - 1] as usize] & 2 != 0 && may_begin(cell[start])
+    begins || AROUND[cell[cell.len() - 1] as usize] & 2 != 0 && unseen(&cell[start..])
 }
 
 /// The value of a cell without what is around it.
@@ -96,7 +106,7 @@ pub(super) fn spoilt(value: &str, numbers: bool) -> Option<&'static str> {
         return None;
     }
     match value.as_bytes().first() {
-        Some(b'0'..=b'9' | b'+' | b'-' | b'.') if numbers => is_scientific(value).then_some(
+        Some(b'0'..=b'9' | b'+' | b'-' | b'.') if numbers && has_exponent(value) => is_scientific(value).then_some(
             "is a number that a spreadsheet has rounded; format the column as text in the spreadsheet and export it again",
         ),
         Some(b'#' | b'\\' | b'N' | b'n' | b'u' | b'(' | b'<') => is_placeholder(value).then_some(
@@ -106,6 +116,14 @@ pub(super) fn spoilt(value: &str, numbers: bool) -> Option<&'static str> {
     }
 }
 
+/// Whether a number may have an exponent: it has three digits at most.
+#[inline(always)]
+fn has_exponent(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    bytes[bytes.len().saturating_sub(5)..].iter().any(|byte| byte | 0x20 == b'e')
+}
+
+#[cold]
 fn is_scientific(value: &str) -> bool {
     let Some((mantissa, exponent)) = value.split_once(['e', 'E']) else { return false };
     let mantissa = mantissa.trim_start_matches(['+', '-']);

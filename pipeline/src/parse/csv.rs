@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use bumpalo::Bump;
 use pinport_model::{
-    Attribute, Draft, FailureCode, Origin, RecordLimits, Scalar, TextMember, failure::FailureReason,
+    Attribute, Channel, Draft, EndpointStatus, FailureCode, OptOut, Origin, RecordLimits, Scalar, TextMember, failure::FailureReason,
 };
 
 use super::{
-    Judged, Sink, clean, dates,
+    Judged, Sink, clean, dates, decimal,
     plan::{CsvHeader, Group, Target},
     structure::{Cell, Cells, FIRST, Passed, Places, places, read_record},
     validate,
@@ -273,26 +273,45 @@ fn fill<'a>(
         if text.is_empty() {
             continue;
         }
-        if clean::is_suspect(text) {
-            text = clean::cleaned(text, &mut sink.done);
-            if text.is_empty() {
-                continue;
-            }
-        }
+        // What is a word, a number or a date as it stands has nothing around it.
         match target {
-            Target::Text(member) => draft.set_text(member, Some(text)),
+            Target::Text(_) | Target::Id => {
+                if clean::is_suspect(text) {
+                    text = clean::cleaned(text, &mut sink.done);
+                    if text.is_empty() {
+                        continue;
+                    }
+                }
+                match target {
+                    Target::Text(member) => draft.set_text(member, Some(text)),
+                    _ => draft.id = Some(text),
+                }
+            }
+            Target::Channel => match Channel::from_name(text) {
+                Some(channel) => draft.channel = Some(channel),
+                None => draft.channel = retry(text, &mut sink.done, validate::channel)?,
+            },
+            Target::OptOut => match OptOut::from_name(text) {
+                Some(opt_out) => draft.opt_out = Some(opt_out),
+                None => draft.opt_out = retry(text, &mut sink.done, validate::opt_out)?,
+            },
+            Target::Status => match EndpointStatus::from_name(text) {
+                Some(status) => draft.status = Some(status),
+                None => draft.status = retry(text, &mut sink.done, validate::status)?,
+            },
+            Target::Latitude => {
+                draft.latitude = coordinate("Location.Latitude", text, &mut sink.done)?;
+            }
+            Target::Longitude => {
+                draft.longitude = coordinate("Location.Longitude", text, &mut sink.done)?;
+            }
             Target::Date(member) => {
                 if !dates::is_usual(text) {
+                    text = clean::cleaned(text, &mut sink.done);
                     text = dates::normalised(member, text, scratch, &mut sink.notices)?;
                 }
-                draft.set_text(member, Some(text));
+                draft.set_text(member, Some(text).filter(|text| !text.is_empty()));
             }
-            Target::Id => draft.id = Some(text),
-            Target::Channel => draft.channel = Some(validate::channel(text)?),
-            Target::OptOut => draft.opt_out = Some(validate::opt_out(text)?),
-            Target::Status => draft.status = Some(validate::status(text)?),
-            Target::Latitude => draft.latitude = Some(validate::number("Location.Latitude", None, text)?),
-            Target::Longitude => draft.longitude = Some(validate::number("Location.Longitude", None, text)?),
         }
     }
     fill_attributes(
@@ -320,6 +339,21 @@ fn fill<'a>(
         }
     }
     validate::count(limits, "Metrics", draft.metrics.len())
+}
+
+/// Reads a cell again without what is around its value. Nothing, if that is all.
+#[cold]
+fn retry<T>(text: &str, done: &mut clean::Done, read: impl Fn(&str) -> Judged<T>) -> Judged<Option<T>> {
+    let text = clean::cleaned(text, done);
+    if text.is_empty() { Ok(None) } else { read(text).map(Some) }
+}
+
+#[inline(always)]
+fn coordinate(member: &str, text: &str, done: &mut clean::Done) -> Judged<Option<f64>> {
+    match decimal::float(text) {
+        Some(number) => Ok(Some(number)),
+        None => retry(text, done, |text| validate::number(member, None, text)),
+    }
 }
 
 fn fill_attributes<'a>(

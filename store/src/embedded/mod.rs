@@ -70,18 +70,6 @@ impl Embedded {
         }
     }
 
-    /// Counts the members of the current version, if it has those of another one too: they may be the same.
-    fn count_members(&self, segment: &mut Segment) -> Result<()> {
-        let Some(version) = segment.versions.last().filter(|version| version.layers.len() > 1) else {
-            return Ok(());
-        };
-        let size = read::count(&self.engine, segment.id, &version.layers)?;
-        if let Some(version) = segment.versions.last_mut() {
-            version.size = size;
-        }
-        Ok(())
-    }
-
     fn layer_has_members(&self, segment: SegmentId, layer: u32) -> Result<bool> {
         let mut members = self.engine.scan(&keys::layer(segment, layer));
         members.seek_first();
@@ -221,10 +209,11 @@ impl Store for Embedded {
             // A completed job makes a version anyway, and to look would open every file of level 0.
             let has_members =
                 job.status != JobStatus::Completed && self.layer_has_members(id, layer.number)?;
-            let versions = segment.versions.len();
             lifecycle::close_layer(&mut segment, job, replace, has_members)?;
-            if segment.versions.len() > versions {
-                self.count_members(&mut segment)?;
+            if let Some(version) = segment.versions.last_mut()
+                && lifecycle::counts_members(version, job)
+            {
+                version.size = read::count(&self.engine, id, &version.layers)?;
             }
             batch.put(keys::segment(job.definition.application, id), to_json(&segment)?);
         }

@@ -240,11 +240,9 @@ impl Store for Memory {
             let layer = lifecycle::layer_of(&segment, job)?;
             let has_members =
                 state.layers.get(&(id, layer.number)).is_some_and(|members| !members.is_empty());
-            let versions = segment.versions.len();
             lifecycle::close_layer(&mut segment, job, replace, has_members)?;
-            if segment.versions.len() > versions
-                && let Some(version) = segment.versions.last_mut()
-                && version.layers.len() > 1
+            if let Some(version) = segment.versions.last_mut()
+                && lifecycle::counts_members(version, job)
             {
                 let layers = version.layers.iter().filter_map(|layer| state.layers.get(&(id, layer.number)));
                 version.size = layers.flat_map(BTreeMap::keys).collect::<BTreeSet<_>>().len() as u64;
