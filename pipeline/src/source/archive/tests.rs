@@ -256,7 +256,6 @@ fn what_would_be_guessed_is_refused() {
         Format::Csv,
         "none of its members is CSV (2 skipped; the first: a.txt",
     );
-    let wide: Vec<u8> = "\u{feff}Id\n1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert!(matches!(
         reads(b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", Format::Csv).1,
         Err(Fault::NoMember(_))
