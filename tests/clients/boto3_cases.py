@@ -338,8 +338,8 @@ def other_operations(s):
         (c.get_segment_export_jobs, {"SegmentId": "0" * 32}), (c.get_campaigns, {}), (c.get_journey, {"JourneyId": "x"}),
         (c.send_messages, {"MessageRequest": {"MessageConfiguration": {}}}), (c.get_channels, {}),
     ]:
-        error = fails("NotFoundException", 404, call, ApplicationId=app, **arguments)
-        assert "import jobs" in str(error), error
+        error = fails("MethodNotAllowedException", 405, call, ApplicationId=app, **arguments)
+        assert "does not have the operation" in str(error), error
 
 
 def access(s):

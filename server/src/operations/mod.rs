@@ -5,6 +5,7 @@
 //! up, and what blocks runs on threads made for blocking. Nothing here decides how a job runs (that is
 //! `pinport_pipeline::jobs`) or what an endpoint is (that is its parser).
 
+mod absent;
 mod apps;
 mod control;
 mod endpoints;
@@ -35,8 +36,8 @@ use crate::{
     metrics::Metrics,
 };
 
-/// What a path that is none of ours is answered with.
-pub const COVERED: &str = "pinport does not have this operation. It covers Pinpoint's import jobs, and for what they \
+/// What is said of requests for something else.
+pub const COVERED: &str = "pinport covers Pinpoint's import jobs, and for what they \
      import: apps, import segments and their versions, endpoints, users' endpoints, and tags of apps and segments.";
 
 /// How operations answer.
@@ -89,6 +90,11 @@ pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router 
     events::add(&mut routes);
     probes::add(&mut routes);
     openapi::add(&mut routes);
+    for (pattern, methods) in absent::ABSENT {
+        for (method, name) in *methods {
+            routes.router.absent(method, pattern, name);
+        }
+    }
     routes.router
 }
 

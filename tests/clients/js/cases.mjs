@@ -127,7 +127,7 @@ async function errors() {
   await fails("BadRequestException", 400, c.createImportJob(jobRequest(app, env("S3_CSV"), "XML")));
   await fails("ConflictException", 409, c.createApp({ CreateApplicationRequest: { Name: "js-errors" } }));
   await fails("MethodNotAllowedException", 405, c.createSegment({ ApplicationId: app, WriteSegmentRequest: { Name: "x" } }));
-  await fails("NotFoundException", 404, c.getCampaigns({ ApplicationId: app }));
+  await fails("MethodNotAllowedException", 405, c.getCampaigns({ ApplicationId: app }));
   const Item = [{ Id: "x", ChannelType: "EMAIL", Address: "x".repeat(1 << 21) }];
   const direct = client({ url: env("DIRECT") });
   const large = direct.updateEndpointsBatch({ ApplicationId: app, EndpointBatchRequest: { Item } });

@@ -2,6 +2,7 @@
 //! against the shapes of the service model.
 
 mod document;
+mod rules;
 mod shapes;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
@@ -344,7 +345,7 @@ async fn mistakes_in_a_request_are_400s_that_say_so() {
     house.fails("GET", "/v1/apps/nothing/jobs/import", &Value::Null, 404, "NotFoundException").await;
     house.fails("GET", "/v1/apps//jobs/import", &Value::Null, 404, "NotFoundException").await;
     let message = house
-        .fails("GET", &format!("/v1/apps/{APP}/campaigns"), &Value::Null, 404, "NotFoundException")
+        .fails("GET", &format!("/v1/apps/{APP}/campaigns"), &Value::Null, 405, "MethodNotAllowedException")
         .await;
     assert!(message.contains("import jobs"), "{message}");
     house.fails("PATCH", &jobs, &Value::Null, 405, "MethodNotAllowedException").await;

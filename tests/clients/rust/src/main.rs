@@ -210,7 +210,7 @@ async fn errors() {
     let write = WriteSegmentRequest::builder().name("x").build();
     let segment = client.create_segment().application_id(&app).write_segment_request(write).send().await;
     fails("MethodNotAllowedException", 405, segment);
-    fails("NotFoundException", 404, client.get_campaigns().application_id(&app).send().await);
+    fails("MethodNotAllowedException", 405, client.get_campaigns().application_id(&app).send().await);
     let again = CreateApplicationRequest::builder().name("rust-errors").build();
     fails("ConflictException", 409, client.create_app().create_application_request(again).send().await);
     let item = EndpointBatchItem::builder().id("x").channel_type(ChannelType::Email).address("x".repeat(1 << 21));
