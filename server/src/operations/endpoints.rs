@@ -117,6 +117,23 @@ fn put(error: StoreError, which: &str) -> ApiError {
     }
 }
 
+/// Stores an update. The endpoint's RequestId is that of its last update, so it is this request's unless the body
+/// has one.
+fn put_endpoint(
+    api: &Api,
+    request: &Request,
+    application: pinport_model::ApplicationId,
+    id: &str,
+    draft: &mut Draft<'_>,
+) -> Result<(), StoreError> {
+    let own = request.id().to_string();
+    let mut draft: Draft<'_> = std::mem::take(draft);
+    if draft.text(TextMember::RequestId).is_none() {
+        draft.set_text(TextMember::RequestId, Some(&own));
+    }
+    api.store().put_endpoint(application, id, &mut draft, Timestamp::now())
+}
+
 fn update(api: &Api, request: &Request) -> Result<Response, ApiError> {
     let (id, limits) = (request.param("endpoint-id"), &api.options.limits);
     if request.bytes().is_empty() {
@@ -126,7 +143,7 @@ fn update(api: &Api, request: &Request) -> Result<Response, ApiError> {
     request.principal().writable(request.param("application-id"))?;
     with_endpoint(request.bytes(), id, limits, |_| ()).map_err(|reason| refused("", &reason))?;
     let application = api.writable_or_new(request)?.id;
-    let put_it = |draft: &mut Draft<'_>| api.store().put_endpoint(application, id, draft, Timestamp::now());
+    let put_it = |draft: &mut Draft<'_>| put_endpoint(api, request, application, id, draft);
     with_endpoint(request.bytes(), id, limits, put_it)
         .map_err(|reason| refused("", &reason))?
         .map_err(|error| put(error, ""))?;
@@ -169,8 +186,7 @@ fn update_batch(api: &Api, request: &Request) -> Result<Response, ApiError> {
     }
     let application = api.writable_or_new(request)?.id;
     for (which, id, body) in &judged {
-        let put_it =
-            |draft: &mut Draft<'_>| api.store().put_endpoint(application, id, draft, Timestamp::now());
+        let put_it = |draft: &mut Draft<'_>| put_endpoint(api, request, application, id, draft);
         with_endpoint(body, id, &api.options.limits, put_it)
             .map_err(|reason| refused(which, &reason))?
             .map_err(|error| put(error, which))?;

@@ -60,7 +60,6 @@ struct ImportJobRequest {
 #[serde(rename_all = "PascalCase")]
 struct ImportJobsResponse {
     item: Vec<ImportJobResponse>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }
 
@@ -158,6 +157,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
         format,
         register_endpoints,
         define_segment,
+        asked_to_define: Some(body.define_segment.unwrap_or(false)),
         segment,
         segment_name: body.segment_name.filter(|name| !name.is_empty()),
         role_arn: Some(role_arn),

@@ -154,15 +154,18 @@ impl State {
 impl Store for Memory {
     fn create_application(&self, application: &Application) -> Result<()> {
         let mut state = self.state.lock();
-        if state
-            .applications
-            .values()
-            .any(|other| other.name == application.name || other.id == application.id)
-        {
-            return Err(StoreError::Conflict(format!(
-                "there is already an application named \"{}\"",
-                application.name
-            )));
+        if state.applications.contains_key(&application.id) {
+            return Err(lifecycle::application_exists(application));
+        }
+        state.applications.insert(application.id, application.clone());
+        Ok(())
+    }
+
+    fn create_named_application(&self, application: &Application) -> Result<()> {
+        let mut state = self.state.lock();
+        let is_same = |other: &Application| other.name == application.name || other.id == application.id;
+        if state.applications.values().any(is_same) {
+            return Err(lifecycle::application_exists(application));
         }
         state.applications.insert(application.id, application.clone());
         Ok(())
@@ -172,8 +175,9 @@ impl Store for Memory {
         Ok(self.state.lock().applications.get(&id).cloned())
     }
 
-    fn application_by_name(&self, name: &str) -> Result<Option<Application>> {
-        Ok(self.state.lock().applications.values().find(|application| application.name == name).cloned())
+    fn applications_by_name(&self, name: &str) -> Result<Vec<Application>> {
+        let state = self.state.lock();
+        Ok(state.applications.values().filter(|application| application.name == name).cloned().collect())
     }
 
     fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>> {
@@ -348,13 +352,13 @@ impl Store for Memory {
     fn segments(
         &self,
         application: ApplicationId,
-        after: Option<SegmentId>,
+        before: Option<SegmentId>,
         limit: usize,
     ) -> Result<Vec<Segment>> {
         let state = self.state.lock();
-        let own = state.segments.iter().filter(|((app, _), _)| *app == application);
-        let behind = own.filter(|((_, id), _)| after.is_none_or(|after| *id > after));
-        Ok(behind.take(limit).map(|(_, segment)| segment.clone()).collect())
+        let own = state.segments.iter().rev().filter(|((app, _), _)| *app == application);
+        let older = own.filter(|((_, id), _)| before.is_none_or(|before| *id < before));
+        Ok(older.take(limit).map(|(_, segment)| segment.clone()).collect())
     }
 
     fn save_segment(&self, segment: &Segment) -> Result<()> {

@@ -17,8 +17,8 @@ pub(crate) fn applications_are_found_by_id_and_name(mut bench: Bench) {
     bench.reopen();
     let store = bench.store();
     assert_eq!(store.application(first).unwrap().unwrap().name, "first");
-    assert_eq!(store.application_by_name("second").unwrap().unwrap().id, second);
-    assert_eq!(store.application_by_name("third").unwrap(), None);
+    assert_eq!(store.applications_by_name("second").unwrap()[0].id, second);
+    assert!(store.applications_by_name("third").unwrap().is_empty());
     let ids = |after, limit| {
         let found = store.applications(after, limit).unwrap();
         found.into_iter().map(|application| application.id).collect::<Vec<_>>()
@@ -29,15 +29,30 @@ pub(crate) fn applications_are_found_by_id_and_name(mut bench: Bench) {
     assert!(ids(Some(second), 9).is_empty());
 }
 
-pub(crate) fn the_name_of_an_application_is_taken_once(bench: Bench) {
-    bench.application("one");
-    let mut application = bench.store().application_by_name("one").unwrap().unwrap();
+pub(crate) fn applications_may_share_a_name(mut bench: Bench) {
+    let first = bench.application("one");
+    let mut application = bench.store().application(first).unwrap().unwrap();
     application.tags = BTreeMap::from([("team".into(), "a".into())]);
     bench.store().save_application(&application).unwrap();
     assert_eq!(bench.store().application(application.id).unwrap(), Some(application.clone()));
     application.id = pinport_model::ApplicationId::generate();
-    assert!(matches!(bench.store().create_application(&application), Err(StoreError::Conflict(_))));
     assert!(matches!(bench.store().save_application(&application), Err(StoreError::NotFound { .. })));
+    assert!(matches!(bench.store().create_named_application(&application), Err(StoreError::Conflict(_))));
+    bench.store().create_application(&application).unwrap();
+    assert!(matches!(bench.store().create_application(&application), Err(StoreError::Conflict(_))));
+    let second = application.id;
+    bench.reopen();
+    let named = |bench: &Bench| {
+        let found = bench.store().applications_by_name("one").unwrap();
+        found.into_iter().map(|application| application.id).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&bench), [first, second]);
+    bench.store().delete_application(first).unwrap();
+    assert_eq!(named(&bench), [second]);
+    bench.store().delete_application(second).unwrap();
+    assert!(named(&bench).is_empty());
+    bench.store().create_named_application(&application).unwrap();
+    assert_eq!(named(&bench), [second]);
 }
 
 pub(crate) fn a_job_goes_forward_and_ends_once(mut bench: Bench) {
@@ -471,13 +486,13 @@ pub(crate) fn segments_are_listed_renamed_and_deleted(mut bench: Bench) {
         bench.import(job, &[new("a", "1")]);
     }
     let store = bench.store();
-    let ids = |after, limit| {
-        let found = store.segments(app, after, limit).unwrap();
+    let ids = |before, limit| {
+        let found = store.segments(app, before, limit).unwrap();
         found.into_iter().map(|segment| segment.id).collect::<Vec<_>>()
     };
     let all: Vec<_> = jobs.iter().map(|job| SegmentId::from(job.id)).collect();
-    assert_eq!(ids(None, 9), all);
-    assert_eq!(ids(Some(all[0]), 1), [all[1]]);
+    assert_eq!(ids(None, 9), [all[2], all[1], all[0]]);
+    assert_eq!(ids(Some(all[2]), 1), [all[1]]);
     assert_eq!(bench.segment(&jobs[0]).name, "everyone");
     assert_eq!(bench.segment(&jobs[1]).name, all[1].to_string());
 
@@ -519,7 +534,7 @@ pub(crate) fn deleting_an_application_takes_what_is_in_it(mut bench: Bench) {
     for settled in [false, true] {
         let store = bench.store();
         assert_eq!(store.application(app).unwrap(), None);
-        assert_eq!(store.application_by_name("a").unwrap(), None);
+        assert!(store.applications_by_name("a").unwrap().is_empty());
         assert_eq!(bench.endpoint(app, "e"), None);
         assert!(store.user_endpoints(app, "u", 9).unwrap().is_empty());
         assert!(store.segments(app, None, 9).unwrap().is_empty());

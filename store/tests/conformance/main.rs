@@ -25,7 +25,7 @@ macro_rules! conformance {
 
 conformance! {
     applications_are_found_by_id_and_name,
-    the_name_of_an_application_is_taken_once,
+    applications_may_share_a_name,
     a_job_goes_forward_and_ends_once,
     a_job_needs_its_application_and_segment,
     jobs_are_listed_newest_first,

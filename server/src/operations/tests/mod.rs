@@ -293,7 +293,7 @@ async fn pages_are_newest_first_and_tokens_belong_to_their_list() {
             .call("GetImportJobs", "GET", &format!("{list}?page-size=2{token_text}"), &Value::Null)
             .await;
         seen.extend(page["Item"].as_array().unwrap().iter().map(|job| job["Id"].clone()));
-        let Some(next) = page.get("NextToken") else { break };
+        let Some(next) = Some(&page["NextToken"]).filter(|next| !next.is_null()) else { break };
         token = Some(next.as_str().unwrap().to_owned());
     }
     assert_eq!(seen, made);
@@ -301,7 +301,7 @@ async fn pages_are_newest_first_and_tokens_belong_to_their_list() {
     let other = house.call("CreateApp", "POST", "/v1/apps", &json!({ "Name": "other" })).await;
     let other = format!("/v1/apps/{}/jobs/import", other["Id"].as_str().unwrap());
     let empty = house.call("GetImportJobs", "GET", &other, &Value::Null).await;
-    assert_eq!(empty, json!({ "Item": [] }));
+    assert_eq!(empty, json!({ "Item": [], "NextToken": null }));
     for path in [
         format!("{other}?token={token}"),
         format!("/v1/apps/{APP}/segments?token={token}"),
@@ -427,7 +427,6 @@ async fn applications_and_tags() {
         house.call("CreateApp", "POST", "/v1/apps", &json!({ "Name": "shop", "tags": { "a": "1" } })).await;
     let (id, arn) = (made["Id"].as_str().unwrap(), made["Arn"].as_str().unwrap());
     assert_eq!(arn, format!("arn:aws:mobiletargeting:us-east-1:000000000000:apps/{id}"));
-    house.fails("POST", "/v1/apps", &json!({ "Name": "shop" }), 409, "ConflictException").await;
     house.fails("POST", "/v1/apps", &json!({ "Name": "" }), 400, "BadRequestException").await;
     let all = house.call("GetApps", "GET", "/v1/apps", &Value::Null).await;
     assert_eq!(all["Item"].as_array().unwrap().len(), 1);
