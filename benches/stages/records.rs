@@ -94,5 +94,9 @@ pub(crate) fn parsed(format: Format, bytes: &[u8]) -> Vec<ParsedBlock> {
 }
 
 fn context() -> ParseContext {
-    ParseContext { now: Timestamp::from_millis(1_790_000_000_000), limits: RecordLimits::default() }
+    ParseContext {
+        now: Timestamp::from_millis(1_790_000_000_000),
+        limits: RecordLimits::default(),
+        allow_incomplete: false,
+    }
 }

@@ -45,7 +45,7 @@ pub fn narrow() -> RecordLimits {
 }
 
 /// Columns are known by their exact names alone, as the readers know them that these are held against.
-const STRICT: ReadRules = ReadRules { strict_names: true };
+const STRICT: ReadRules = ReadRules { strict_names: true, allow_incomplete: false };
 
 /// Whether a CSV record has no value at all: such a row may be skipped.
 pub fn is_nothing(record: &[u8]) -> bool {
@@ -143,7 +143,7 @@ pub fn checked(
 }
 
 fn context(limits: RecordLimits) -> ParseContext {
-    ParseContext { now: Timestamp::from_millis(0), limits }
+    ParseContext { now: Timestamp::from_millis(0), limits, allow_incomplete: false }
 }
 
 /// Splits and parses `input` from where `splitter` stands, and checks that every byte is accounted for.
@@ -228,9 +228,10 @@ pub fn shown(draft: &Encoded) -> BTreeMap<String, Vec<String>> {
     shown
 }
 
-const TEXTS: [(u8, &str); 15] = [
+const TEXTS: [(u8, &str); 16] = [
     (0x01, "Address"),
     (0x05, "RequestId"),
+    (0x08, "CohortId"),
     (0x10, "Demographic.AppVersion"),
     (0x11, "Demographic.Locale"),
     (0x12, "Demographic.Make"),

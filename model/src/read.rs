@@ -16,4 +16,7 @@ pub struct ReadOptions {
 pub struct ReadRules {
     /// A column whose name is nearly a known one refuses its object.
     pub strict_names: bool,
+    /// A record with an Id that lacks Address or ChannelType makes an endpoint without them. Without this it does so only
+    /// with the marks of an export.
+    pub allow_incomplete: bool,
 }

@@ -125,12 +125,9 @@ pub(crate) fn check_piece(last: Option<u64>, piece: u64) -> Result<()> {
 
 /// What an update says that finds no endpoint.
 pub(crate) fn unknown_endpoint(id: &[u8]) -> FailureReason {
-    FailureReason::of("Id", FailureCode::UnknownEndpoint, unknown_endpoint_message(id))
-}
-
-pub(crate) fn unknown_endpoint_message(id: &[u8]) -> String {
     let id = quoted(&String::from_utf8_lossy(id));
-    format!("no endpoint {id} to update; a new endpoint needs Address and ChannelType")
+    let message = format!("no endpoint {id} to update; a new endpoint needs Address and ChannelType");
+    FailureReason::of("Id", FailureCode::UnknownEndpoint, message)
 }
 
 /// What a record says that names a user without endpoints.

@@ -61,7 +61,8 @@ fn look_at(head: &[u8], format: Format, limits: RecordLimits, read: &ReadOptions
     let options = SplitOptions { block_bytes: LOOK_BYTES, limits, rules: read.rules };
     let mut splitter = Splitter::new(format, options, 0);
     let mut parser = Parser::new();
-    let context = ParseContext { limits, now: Timestamp::now() };
+    let context =
+        ParseContext { limits, now: Timestamp::now(), allow_incomplete: read.rules.allow_incomplete };
     let mut rest = &head[..whole];
     let mut first_mismatch = None;
     loop {

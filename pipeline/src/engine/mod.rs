@@ -223,7 +223,11 @@ impl Engine {
         let reader = Reader {
             source: Arc::clone(source),
             folder: folder.clone(),
-            context: Arc::new(ParseContext { limits: definition.limits, now: life.job.created }),
+            context: Arc::new(ParseContext {
+                limits: definition.limits,
+                now: life.job.created,
+                allow_incomplete: definition.read.rules.allow_incomplete,
+            }),
             definition,
             stores: store.is_some(),
             options: self.options,

@@ -48,6 +48,8 @@ pub struct ParseContext {
     pub now: Timestamp,
     /// The bounds on a record.
     pub limits: RecordLimits,
+    /// Whether a record with an Id makes an endpoint also without Address or ChannelType.
+    pub allow_incomplete: bool,
 }
 
 /// Parses blocks, one after the other. Blocks with a header are CSV, the others JSON.
@@ -137,7 +139,7 @@ impl<'c> Sink<'c> {
     /// Judges and adds a draft that was read from `raw`.
     fn add(&mut self, draft: &mut Draft<'_>, raw: &[u8], origin: Origin) -> Judged {
         let limits = &self.context.limits;
-        let kind = validate::kind(limits, draft)?;
+        let kind = validate::kind(limits, draft, self.context.allow_incomplete)?;
         // What is encoded only to be measured need not be when it is small for sure.
         if self.keeps || DraftBatch::stored_at_most(draft, raw.len(), limits.max_name) > limits.max_endpoint {
             self.keep(draft, kind, raw, origin)?;

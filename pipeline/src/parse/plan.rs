@@ -144,8 +144,8 @@ impl CsvHeader {
             "EndpointStatus" => Target::Status,
             "Location.Latitude" => Target::Latitude,
             "Location.Longitude" => Target::Longitude,
-            // Members of Pinpoint's own exports that an import has no use for.
-            "ApplicationId" | "CohortId" => return,
+            // A member of Pinpoint's own exports that an import has no use for.
+            "ApplicationId" => return,
             _ => match TextMember::ALL.into_iter().find(|member| member.name() == name) {
                 Some(member) => Target::Text(member),
                 None => return self.add_named(column, name),
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(said[3], r#""Optout" is read as OptOut"#);
         assert_eq!(said.last(), Some(&r#""Adress"; did you mean Address?"#));
         assert_eq!(said.len(), 7);
-        let strict = ReadRules { strict_names: true };
+        let strict = ReadRules { strict_names: true, ..ReadRules::default() };
         assert!(matches!(
             CsvHeader::read(line, &RecordLimits::default(), &strict),
             Err((RefusedReason::NearName { known, .. }, None)) if known == "Id"

@@ -42,7 +42,7 @@ fn read<T>(
     let mut draft = Draft::default();
     json::record(&tape.0, limits, &mut Unknown::default(), &mut draft)?;
     draft.id = Some(id);
-    let kind = validate::kind(limits, &draft)?;
+    let kind = validate::kind(limits, &draft, true)?;
     debug_assert!(kind != DraftKind::UserOnly, "it has an id");
     let origin = Origin { object: 0, byte: 0, line: 1 };
     let stored = DraftBatch::new(origin, Timestamp::from_millis(0)).push(&mut draft, kind, id, &[], origin);

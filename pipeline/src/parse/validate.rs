@@ -151,7 +151,7 @@ words! {
 }
 
 /// The last judgement: what the draft is, if it has all that it needs.
-pub(super) fn kind(limits: &RecordLimits, draft: &Draft<'_>) -> Judged<DraftKind> {
+pub(super) fn kind(limits: &RecordLimits, draft: &Draft<'_>, allow_incomplete: bool) -> Judged<DraftKind> {
     let (address, user) = (draft.text(TextMember::Address), draft.text(TextMember::UserId));
     id(limits, "Id", draft.id)?;
     id(limits, "Address", address)?;
@@ -165,6 +165,8 @@ pub(super) fn kind(limits: &RecordLimits, draft: &Draft<'_>) -> Judged<DraftKind
     }
     match (draft.id, address, draft.channel) {
         (_, Some(_), Some(_)) => Ok(DraftKind::Blind),
+        // What was exported was an endpoint, with or without Address and ChannelType.
+        (Some(_), ..) if allow_incomplete || draft.is_exported() => Ok(DraftKind::Upsert),
         (Some(_), ..) => Ok(DraftKind::Update),
         (None, Some(_), None) => {
             missing("ChannelType", "is missing; a record without Id needs it with Address")

@@ -120,7 +120,9 @@ pub(super) fn read_options(request: &Request) -> Result<ReadOptions, ApiError> {
         Some("true") => Ok(true),
         Some(_) => Err(ApiError::bad_request(format!("The parameter {name} must be true or false."))),
     };
-    Ok(ReadOptions { rules: ReadRules { strict_names: flag("strict-names")? } })
+    Ok(ReadOptions {
+        rules: ReadRules { strict_names: flag("strict-names")?, allow_incomplete: flag("allow-incomplete")? },
+    })
 }
 
 fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {

@@ -37,8 +37,8 @@ use crate::{
     JobWriter, Result, Store, StoreError,
     lifecycle::{self, not_found},
     record::{
-        self,
-        read::{is_endpoint, user_of},
+        self, Tag,
+        read::{find, is_endpoint, user_of},
     },
 };
 
@@ -102,6 +102,40 @@ impl Embedded {
             return Err(StoreError::Corrupt("an application's id is not 16 bytes".into()));
         }
         Ok(ids.iter().map(|id| ApplicationId::from_bytes(*id)).collect())
+    }
+
+    /// What an update that comes by itself does to others with its address, as the service does: they become inactive.
+    /// Imports neither ask for addresses nor note them: that would be a read, and one more row, for each record.
+    fn note_address(
+        &self,
+        batch: &mut WriteBatch,
+        application: ApplicationId,
+        id: &[u8],
+        stored: &[u8],
+        record: &[u8],
+    ) -> Result<()> {
+        let given = find(record, Tag::Address)?;
+        let Some(address) = given.or(find(stored, Tag::Address)?) else { return Ok(()) };
+        let prefix = keys::links_of(&keys::addresses(application), address);
+        if given.is_some() {
+            let mut others = self.engine.scan(&prefix);
+            others.seek_first();
+            while let Some((other, _)) = others.entry()? {
+                if other != id {
+                    // Inactive ones need not be found again; another may have its address by now.
+                    batch.delete([&prefix[..], other].concat());
+                    let key = keys::endpoint(application, other);
+                    if let Some(found) = self.engine.get(&key)?
+                        && find(&found, Tag::Address)? == given
+                    {
+                        batch.merge(key, record::INACTIVE);
+                    }
+                }
+                others.forward();
+            }
+        }
+        batch.put([&prefix[..], id].concat(), []);
+        Ok(())
     }
 
     /// Adds an application to those of its name.
@@ -191,7 +225,9 @@ impl Store for Embedded {
             delete_members(&mut batch, from_json::<Segment>(json)?.id);
             segments.forward();
         }
-        for table in [Table::Endpoints, Table::Users, Table::Links, Table::Segments, Table::JobIndex] {
+        for table in
+            [Table::Endpoints, Table::Users, Table::Links, Table::Addresses, Table::Segments, Table::JobIndex]
+        {
             delete_prefix(&mut batch, &key(table, &[id.as_bytes()]));
         }
         let mut same_name = self.ids_of_name(&application.name)?;
@@ -344,9 +380,10 @@ impl Store for Embedded {
         let stored = self.engine.get(&key)?;
         let stored = stored.as_deref().unwrap_or_default();
         if !is_endpoint(&record)? && !is_endpoint(stored)? {
-            return Err(StoreError::Conflict(lifecycle::unknown_endpoint_message(id.as_bytes())));
+            record = record::merge::fold([record::INCOMPLETE, &record], true)?;
         }
         let mut batch = WriteBatch::default();
+        self.note_address(&mut batch, application, id.as_bytes(), stored, &record)?;
         let named = user_of(&record)?;
         let user = named.or(user_of(stored)?).filter(|user| !user.is_empty());
         if let Some(user) = named.filter(|user| !user.is_empty()) {
@@ -379,6 +416,10 @@ impl Store for Embedded {
             if !read::has_other_endpoint(&self.engine, application, user, id)? {
                 batch.delete(keys::user(application, user));
             }
+        }
+        if let Some(address) = find(&record, Tag::Address)? {
+            let prefix = keys::links_of(&keys::addresses(application), address);
+            batch.delete([&prefix[..], id].concat());
         }
         let existed = is_endpoint(&record)?;
         self.engine.write(batch)?;

@@ -49,4 +49,6 @@ conformance! {
     segments_are_listed_renamed_and_deleted,
     deleting_an_application_takes_what_is_in_it,
     single_endpoints_are_put_and_deleted,
+    endpoints_may_lack_address_and_channel,
+    an_update_makes_an_endpoint_active_and_others_of_its_address_inactive,
 }

@@ -173,7 +173,7 @@ fn a_second_process_learns_who_holds_the_store() {
 fn a_newer_layout_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
-    std::fs::write(folder.path().join("layout"), "2\n").unwrap();
+    std::fs::write(folder.path().join("layout"), "3\n").unwrap();
     let refused = Embedded::open(folder.path(), EmbeddedOptions::default());
     assert!(matches!(refused, Err(StoreError::NewerLayout { found: 2, known: 1, .. })), "{refused:?}");
     std::fs::write(folder.path().join("layout"), "one\n").unwrap();

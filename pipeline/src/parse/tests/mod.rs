@@ -16,7 +16,11 @@ use super::*;
 use crate::split::{Split, SplitOptions, Splitter};
 
 fn context() -> ParseContext {
-    ParseContext { now: Timestamp::from_millis(1_790_000_000_000), limits: RecordLimits::default() }
+    ParseContext {
+        now: Timestamp::from_millis(1_790_000_000_000),
+        limits: RecordLimits::default(),
+        allow_incomplete: false,
+    }
 }
 
 /// What a parser said of an object.
@@ -239,6 +243,11 @@ fn what_a_record_has_decides_its_kind() {
     assert_eq!(kind(r#"{"Id":"a","Address":"x","ChannelType":"SMS"}"#), DraftKind::Blind);
     assert_eq!(kind(r#"{"Id":"a","Address":"x"}"#), DraftKind::Update);
     assert_eq!(kind(r#"{"Id":"a"}"#), DraftKind::Update);
+    for mark in
+        ["\"CreationDate\":\"2020\"", "\"EndpointStatus\":\"ACTIVE\"", "\"CohortId\":\"7\"", "\"CohortId\":7"]
+    {
+        assert_eq!(kind(&format!("{{\"Id\":\"a\",{mark}}}")), DraftKind::Upsert, "{mark}");
+    }
     assert_eq!(kind(r#"{"User":{"UserId":"u"}}"#), DraftKind::UserOnly);
     assert_eq!(kind(r#"{"User":{"UserId":"u","UserAttributes":{"a":"b"}},"Other":1}"#), DraftKind::UserOnly);
     let first = good(r#"{"Address":"x","ChannelType":"SMS"}"#);

@@ -101,7 +101,7 @@ const OBJECTS: &[(&str, &str)] = &[
          read: ReadOptions",
     ),
     ("ReadOptions", "rules: ReadRules"),
-    ("ReadRules", "strict_names: boolean"),
+    ("ReadRules", "strict_names: boolean, allow_incomplete: boolean"),
     ("Notice", "kind: string, subject: string, count: count"),
     ("PieceRun", "state: string, count: count"),
     ("FailureClass", "code: FailureCode, member?: string, count: count, example: string"),
