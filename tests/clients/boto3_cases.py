@@ -228,7 +228,7 @@ def wrong_endpoints(s):
     c = client(s)
     app = create_app(c, "boto3-wrong-endpoints")["Id"]
     good = {"ChannelType": "SMS", "Address": "+12025550100"}
-    for bad in [{"ChannelType": "PIGEON", "Address": "x"}, {"ChannelType": "SMS"}, {"Attributes": {"n" * 51: ["v"]}} | good]:
+    for bad in [{"ChannelType": "PIGEON", "Address": "x"}, {"Attributes": {"n" * 51: ["v"]}} | good]:
         fails("BadRequestException", 400, c.update_endpoint, ApplicationId=app, EndpointId="x", EndpointRequest=bad)
     for items in [[good], [{"Id": ""} | good], [{"Id": "x", "ChannelType": "PIGEON", "Address": "x"}], [{"Id": str(n)} | good for n in range(101)]]:
         fails("BadRequestException", 400, c.update_endpoints_batch, ApplicationId=app, EndpointBatchRequest={"Item": items})
@@ -320,7 +320,7 @@ def too_large(s):
     """Past the proxy: the answer must reach a client that is still sending."""
     c = client(s, s.direct)
     app = create_app(c, "boto3-too-large")["Id"]
-    huge = {"Item": [{"Id": "x", "ChannelType": "EMAIL", "Address": "x" * (1 << 21)}]}
+    huge = {"Item": [{"Id": "x", "ChannelType": "EMAIL", "Address": "x" * (1 << 22)}]}
     fails("PayloadTooLargeException", 413, c.update_endpoints_batch, ApplicationId=app, EndpointBatchRequest=huge)
     fails("BadRequestException", 400, c.create_app, CreateApplicationRequest={"Name": "x" * 65})
 

@@ -23,7 +23,7 @@ pub enum Gate {
 pub enum BodyMode {
     /// Read whole before the call, up to [`crate::Limits::body_bytes`].
     Whole,
-    /// Read whole before the call, up to so many bytes.
+    /// Read whole before the call, up to so many bytes, or [`crate::Limits::body_bytes`] if that is more.
     WholeUpTo(usize),
     /// Handed over as it arrives, without a cap.
     Stream,

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{Api, Routes, shown, stored};
 use crate::{
     ApiError,
-    http::{Request, Response, Route},
+    http::{BodyMode, Request, Response, Route},
+    limits::BATCH_BODY,
 };
 
 /// Endpoints in one batch, as in the service.
@@ -36,7 +37,8 @@ pub(super) fn add(routes: &mut Routes) {
         Response::json(StatusCode::ACCEPTED, &found)
     });
     routes.blocking(
-        Route::new("PUT", "/v1/apps/{application-id}/endpoints", "UpdateEndpointsBatch"),
+        Route::new("PUT", "/v1/apps/{application-id}/endpoints", "UpdateEndpointsBatch")
+            .body(BodyMode::WholeUpTo(BATCH_BODY)),
         update_batch,
     );
     routes.blocking(Route::new("GET", USER, "GetUserEndpoints"), |api, request| {

@@ -128,7 +128,7 @@ async function errors() {
   assert.notEqual((await createApp(c, "js-errors")).Id, app);
   await fails("MethodNotAllowedException", 405, c.createSegment({ ApplicationId: app, WriteSegmentRequest: { Name: "x" } }));
   await fails("MethodNotAllowedException", 405, c.getCampaigns({ ApplicationId: app }));
-  const Item = [{ Id: "x", ChannelType: "EMAIL", Address: "x".repeat(1 << 21) }];
+  const Item = [{ Id: "x", ChannelType: "EMAIL", Address: "x".repeat(1 << 22) }];
   const direct = client({ url: env("DIRECT") });
   const large = direct.updateEndpointsBatch({ ApplicationId: app, EndpointBatchRequest: { Item } });
   await fails("PayloadTooLargeException", 413, large);

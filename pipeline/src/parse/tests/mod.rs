@@ -175,6 +175,7 @@ fn every_member_of_an_export_is_read() {
         ("RequestId", &["r"]),
         ("EffectiveDate", &["e"]),
         ("CreationDate", &["c"]),
+        ("CohortId", &["7"]),
         ("Location.Latitude", &["47.6"]),
         ("Location.Longitude", &["-122"]),
         ("Location.PostalCode", &["9"]),
@@ -243,9 +244,7 @@ fn what_a_record_has_decides_its_kind() {
     assert_eq!(kind(r#"{"Id":"a","Address":"x","ChannelType":"SMS"}"#), DraftKind::Blind);
     assert_eq!(kind(r#"{"Id":"a","Address":"x"}"#), DraftKind::Update);
     assert_eq!(kind(r#"{"Id":"a"}"#), DraftKind::Update);
-    for mark in
-        ["\"CreationDate\":\"2020\"", "\"EndpointStatus\":\"ACTIVE\"", "\"CohortId\":\"7\"", "\"CohortId\":7"]
-    {
+    for mark in ["\"CreationDate\":\"2020\"", "\"EndpointStatus\":\"ACTIVE\"", "\"CohortId\":\"7\""] {
         assert_eq!(kind(&format!("{{\"Id\":\"a\",{mark}}}")), DraftKind::Upsert, "{mark}");
     }
     assert_eq!(kind(r#"{"User":{"UserId":"u"}}"#), DraftKind::UserOnly);

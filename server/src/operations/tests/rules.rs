@@ -160,3 +160,70 @@ async fn applications_may_have_the_same_name() {
     house.call("DeleteApp", "DELETE", &format!("/v1/apps/{}", ids[0]), &NULL).await;
     assert_eq!(house.get(path).await.json()["id"], ids[1].as_str());
 }
+
+/// As many and as large ones as there may be; they are more than other bodies may have.
+#[tokio::test]
+async fn a_batch_takes_a_hundred_endpoints_of_fifteen_kib() {
+    let house = House::new(0).await;
+    let endpoints = format!("/v1/apps/{APP}/endpoints");
+    let attributes: serde_json::Map<_, _> =
+        (0..140).map(|name| (format!("attribute{name:03}"), json!(["x".repeat(90)]))).collect();
+    let item = |number: usize| {
+        json!({
+            "Id": format!("e{number}"), "Address": format!("{number}@example.com"), "ChannelType": "EMAIL",
+            "Attributes": attributes,
+        })
+    };
+    let items: Vec<_> = (0..100).map(item).collect();
+    let body = json!({ "Item": items });
+    assert!(serde_json::to_vec(&body).unwrap().len() > Limits::default().body_bytes);
+    house.call("UpdateEndpointsBatch", "PUT", &endpoints, &body).await;
+    let found = house.call("GetEndpoint", "GET", &format!("{endpoints}/e99"), &NULL).await;
+    assert_eq!(found["Attributes"].as_object().unwrap().len(), 140);
+    let more = json!({ "Item": (0..101).map(item).collect::<Vec<_>>() });
+    let message = house.fails("PUT", &endpoints, &more, 400, "BadRequestException").await;
+    assert!(message.contains("the limit is 100"), "{message}");
+    let large = json!({ "Item": [{ "Id": "x".repeat(3 << 20) }] });
+    house.fails("PUT", &endpoints, &large, 413, "PayloadTooLargeException").await;
+}
+
+/// Web and mobile clients register before they have a token.
+#[tokio::test]
+async fn an_endpoint_may_come_without_address_and_channel() {
+    let house = House::new(2).await;
+    let endpoints = format!("/v1/apps/{APP}/endpoints");
+    let one = format!("{endpoints}/web");
+    let body = json!({ "Attributes": { "page": ["home"] }, "User": { "UserId": "u" } });
+    house.call("UpdateEndpoint", "PUT", &one, &body).await;
+    let found = house.call("GetEndpoint", "GET", &one, &NULL).await;
+    assert!(found.get("Address").is_none() && found.get("ChannelType").is_none(), "{found}");
+    assert_eq!((&found["OptOut"], &found["EndpointStatus"]), (&json!("ALL"), &json!("ACTIVE")));
+    assert_eq!(found["Attributes"]["page"], json!(["home"]));
+    let given =
+        json!({ "Item": [{ "Id": "given", "OptOut": "NONE" }, { "Id": "given", "ChannelType": "GCM" }] });
+    house.call("UpdateEndpointsBatch", "PUT", &endpoints, &given).await;
+    let found = house.call("GetEndpoint", "GET", &format!("{endpoints}/given"), &NULL).await;
+    assert_eq!((&found["OptOut"], &found["ChannelType"]), (&json!("NONE"), &json!("GCM")));
+    let user = house.call("GetUserEndpoints", "GET", &format!("/v1/apps/{APP}/users/u"), &NULL).await;
+    assert_eq!(user["Item"][0]["Id"], "web");
+}
+
+#[tokio::test]
+async fn of_endpoints_with_one_address_the_last_updated_is_active() {
+    let house = House::new(2).await;
+    let endpoints = format!("/v1/apps/{APP}/endpoints");
+    let put = async |id: &str, body: Value| {
+        house.call("UpdateEndpoint", "PUT", &format!("{endpoints}/{id}"), &body).await;
+    };
+    let status = async |id: &str| {
+        let found = house.call("GetEndpoint", "GET", &format!("{endpoints}/{id}"), &NULL).await;
+        found["EndpointStatus"].as_str().unwrap().to_owned()
+    };
+    put("old", json!({ "Address": "token", "ChannelType": "GCM" })).await;
+    put("new", json!({ "Address": "token", "ChannelType": "GCM" })).await;
+    assert_eq!((status("old").await, status("new").await), ("INACTIVE".into(), "ACTIVE".into()));
+    put("old", json!({ "Attributes": { "a": ["b"] } })).await;
+    assert_eq!(status("old").await, "ACTIVE", "an update makes it active");
+    put("old", json!({ "EndpointStatus": "INACTIVE" })).await;
+    assert_eq!(status("old").await, "INACTIVE", "unless it says otherwise");
+}

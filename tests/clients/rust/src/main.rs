@@ -214,7 +214,7 @@ async fn errors() {
     let again = CreateApplicationRequest::builder().name("rust-errors").build();
     let again = client.create_app().create_application_request(again).send().await.expect("an app");
     assert_ne!(again.application_response().and_then(|made| made.id()), Some(app.as_str()));
-    let item = EndpointBatchItem::builder().id("x").channel_type(ChannelType::Email).address("x".repeat(1 << 21));
+    let item = EndpointBatchItem::builder().id("x").channel_type(ChannelType::Email).address("x".repeat(1 << 22));
     let batch = EndpointBatchRequest::builder().item(item.build()).build();
     let direct = self::client("DIRECT", "ADMIN");
     let large = direct.update_endpoints_batch().application_id(&app).endpoint_batch_request(batch).send().await;
