@@ -35,6 +35,8 @@ const PAGE: &[(&str, &str)] =
     &[("page-size", "1 to 1000, default 200"), ("token", "NextToken of the page before")];
 const STRICT_NAMES: (&str, &str) =
     ("strict-names", "true: a CSV object with a column that is nearly a known one is refused");
+const ALLOW_INCOMPLETE: (&str, &str) =
+    ("allow-incomplete", "true: a record with an Id makes an endpoint also without Address or ChannelType");
 const JSON: &str = "application/json";
 
 fn told(name: &str) -> Option<Told> {
@@ -52,6 +54,7 @@ fn told(name: &str) -> Option<Told> {
                     "Failed records before the job is given up: a number, or a share such as 1% (pinport's own)",
                 ),
                 STRICT_NAMES,
+                ALLOW_INCOMPLETE,
             ],
             ..plain("Creates an import job", 201)
         },
@@ -117,6 +120,7 @@ fn told(name: &str) -> Option<Told> {
                     "Failed records before the job is given up: a number, or a share such as 1%",
                 ),
                 STRICT_NAMES,
+                ALLOW_INCOMPLETE,
             ],
             ..plain("Imports the file in the body", 201)
         },
