@@ -105,7 +105,7 @@ impl ApiError {
         Self::new(ErrorStatus::PayloadTooLarge, external)
     }
 
-    /// 405. `allow` lists the methods that the path knows; it may be empty.
+    /// 405. `allow` lists the methods that the path knows.
     pub fn method_not_allowed(external: impl Into<String>, allow: impl Into<String>) -> Self {
         let mut error = Self::new(ErrorStatus::MethodNotAllowed, external);
         error.allow = Some(allow.into());

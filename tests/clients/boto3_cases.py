@@ -156,7 +156,7 @@ def segments(s):
     assert c.get_segment(ApplicationId=app, SegmentId=segment)["SegmentResponse"]["Name"] == "first"
     wait(c, app, jobs[0]["Id"])
     again = create_job(c, app, s.source("file", "JSON"), SegmentId=segment)
-    assert again["Definition"]["SegmentId"] == segment and again["Definition"]["DefineSegment"] is True, again
+    assert again["Definition"]["SegmentId"] == segment and again["Definition"]["DefineSegment"] is False, again
     wait(c, app, again["Id"])
     current = c.get_segment(ApplicationId=app, SegmentId=segment)["SegmentResponse"]
     assert current["Version"] == 2 and current["ImportDefinition"]["Format"] == "JSON", current

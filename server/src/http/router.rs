@@ -161,7 +161,13 @@ impl Router {
             return Err(not_found());
         }
         let Ok(found) = self.paths.at(raw_path) else {
-            return Err(self.not_covered(method, raw_path, "").unwrap_or_else(not_found));
+            // Clients look for Allow with a 405, so a path without operations answers to OPTIONS at least.
+            let Some(error) = self.not_covered(method, raw_path, "OPTIONS") else { return Err(not_found()) };
+            return if method == Method::OPTIONS {
+                Ok(Matched::Options("OPTIONS".into()))
+            } else {
+                Err(error)
+            };
         };
         let (_, entries) = &self.patterns[*found.value];
         if method == Method::OPTIONS {
@@ -306,13 +312,13 @@ mod tests {
                 "POST",
                 "/v1/apps/a/jobs/export",
                 "pinport does not have the operation CreateExportJob (POST /v1/apps/a/jobs/export). Nothing here",
-                "",
+                "OPTIONS",
             ),
             (
                 "PUT",
                 "/v1/apps/a/jobs/export",
                 "pinport does not have an operation PUT /v1/apps/a/jobs/export.",
-                "",
+                "OPTIONS",
             ),
             (
                 "DELETE",
@@ -329,6 +335,7 @@ mod tests {
             );
             assert!(error.message().starts_with(begin), "{}", error.message());
         }
+        assert_eq!(find("OPTIONS", "/v1/apps/a/jobs/export").unwrap().1, ["OPTIONS"]);
         for path in ["/v1/apps/a/jobs/export/b", "/v1/apps/a/jobs", "/v1/apps//jobs/export"] {
             assert_eq!(find("POST", path).unwrap_err().status(), ErrorStatus::NotFound, "{path}");
         }
