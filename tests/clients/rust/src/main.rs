@@ -211,9 +211,7 @@ async fn errors() {
     let segment = client.create_segment().application_id(&app).write_segment_request(write).send().await;
     fails("MethodNotAllowedException", 405, segment);
     fails("MethodNotAllowedException", 405, client.get_campaigns().application_id(&app).send().await);
-    let again = CreateApplicationRequest::builder().name("rust-errors").build();
-    let again = client.create_app().create_application_request(again).send().await.expect("an app");
-    assert_ne!(again.application_response().and_then(|made| made.id()), Some(app.as_str()));
+    assert_ne!(create_app(&client, "rust-errors").await, app);
     let item = EndpointBatchItem::builder().id("x").channel_type(ChannelType::Email).address("x".repeat(1 << 22));
     let batch = EndpointBatchRequest::builder().item(item.build()).build();
     let direct = self::client("DIRECT", "ADMIN");
