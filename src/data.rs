@@ -80,11 +80,16 @@ impl Data {
     }
 
     fn find_application(&self, name: &str) -> anyhow::Result<Option<Application>> {
-        let by_name = self.store.application_by_name(name)?;
-        match (by_name, name.parse()) {
-            (None, Ok(id)) => Ok(self.store.application(id)?),
-            (found, _) => Ok(found),
+        if let Ok(id) = name.parse()
+            && let Some(found) = self.store.application(id)?
+        {
+            return Ok(Some(found));
         }
+        let mut named = self.store.applications_by_name(name)?;
+        if named.len() > 1 {
+            return Err(Usage(Application::ambiguous(name, &named)).into());
+        }
+        Ok(named.pop())
     }
 
     /// The segment with this name (the newest, if several have it) or id.
@@ -98,16 +103,16 @@ impl Data {
         {
             return Ok(Some(segment));
         }
-        Ok(self.segments(application)?.into_iter().rfind(|segment| segment.name == name))
+        Ok(self.segments(application)?.into_iter().find(|segment| segment.name == name))
     }
 
-    /// The segments of an application in order of id.
+    /// The segments of an application, newest first.
     pub(crate) fn segments(&self, application: ApplicationId) -> anyhow::Result<Vec<Segment>> {
         const PAGE: usize = 500;
         let mut segments = Vec::new();
         loop {
-            let after = segments.last().map(|segment: &Segment| segment.id);
-            let page = self.store.segments(application, after, PAGE)?;
+            let before = segments.last().map(|segment: &Segment| segment.id);
+            let page = self.store.segments(application, before, PAGE)?;
             let whole = page.len() == PAGE;
             segments.extend(page);
             if !whole {

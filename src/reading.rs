@@ -25,13 +25,17 @@ pub(crate) struct ReadingArgs {
     /// Keep ids, addresses and user ids that a spreadsheet or a database has spoilt: 4.47701E+11, #N/A, NULL
     #[arg(long, env = "PINPORT_ALLOW_SUSPICIOUS")]
     allow_suspicious: bool,
+    /// Take a record with an Id and without Address or ChannelType as a new endpoint, opted out of everything
+    #[arg(long, env = "PINPORT_ALLOW_INCOMPLETE")]
+    allow_incomplete: bool,
 }
 
 impl ReadingArgs {
     /// What they say.
     pub(crate) fn options(&self) -> ReadOptions {
-        let &Self { strict_names, delimiter, encoding, escape, allow_suspicious } = self;
-        ReadOptions { rules: ReadRules { strict_names, delimiter, escape, allow_suspicious }, encoding }
+        let &Self { strict_names, delimiter, encoding, escape, allow_suspicious, allow_incomplete } = self;
+        let rules = ReadRules { strict_names, delimiter, escape, allow_suspicious, allow_incomplete };
+        ReadOptions { rules, encoding }
     }
 
     /// Hands the parameters to `add` that say the same to a server.
@@ -51,6 +55,9 @@ impl ReadingArgs {
             if is_set {
                 add(name, "true");
             }
+        }
+        if self.allow_incomplete {
+            add("allow-incomplete", "true");
         }
     }
 }

@@ -161,7 +161,8 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) 
     line("objects", format!("{}{skipped}; {sizes}", count(plan.objects)));
     let (read, registered, failed) = (count(tally.read), count(tally.registered), count(tally.failed));
     line("records", format!("{read} read = {registered} registered + {failed} failed"));
-    let mut pieces = format!("{} committed, {} failed", count(job.completed_pieces), count(job.failed_pieces));
+    let mut pieces =
+        format!("{} committed, {} failed", count(job.completed_pieces), count(job.failed_pieces));
     if let Some(run) = run {
         let rate = count(run.rate() as u64);
         pieces.push_str(&format!("; {:.2} s, {rate} rows/s", run.seconds));

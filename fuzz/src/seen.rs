@@ -50,6 +50,7 @@ pub const RULES: ReadRules = ReadRules {
     delimiter: Some(Delimiter::COMMA),
     escape: Escape::Double,
     allow_suspicious: true,
+    allow_incomplete: false,
 };
 
 /// Whether a CSV record has no value at all: such a row may be skipped.
@@ -238,9 +239,10 @@ pub fn shown(draft: &Encoded) -> BTreeMap<String, Vec<String>> {
     shown
 }
 
-const TEXTS: [(u8, &str); 15] = [
+const TEXTS: [(u8, &str); 16] = [
     (0x01, "Address"),
     (0x05, "RequestId"),
+    (0x08, "CohortId"),
     (0x10, "Demographic.AppVersion"),
     (0x11, "Demographic.Locale"),
     (0x12, "Demographic.Make"),

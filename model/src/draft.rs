@@ -14,6 +14,7 @@ pub enum TextMember {
     RequestId,
     EffectiveDate,
     CreationDate,
+    CohortId,
     AppVersion,
     Locale,
     Make,
@@ -31,11 +32,12 @@ pub enum TextMember {
 
 impl TextMember {
     /// Every member; `ALL[member as usize] == member`.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Address,
         Self::RequestId,
         Self::EffectiveDate,
         Self::CreationDate,
+        Self::CohortId,
         Self::AppVersion,
         Self::Locale,
         Self::Make,
@@ -58,6 +60,7 @@ impl TextMember {
             Self::RequestId => "RequestId",
             Self::EffectiveDate => "EffectiveDate",
             Self::CreationDate => "CreationDate",
+            Self::CohortId => "CohortId",
             Self::AppVersion => "Demographic.AppVersion",
             Self::Locale => "Demographic.Locale",
             Self::Make => "Demographic.Make",
@@ -160,6 +163,13 @@ impl<'a> Draft<'a> {
             && self.longitude.is_none()
             && self.attributes.is_empty()
             && self.metrics.is_empty()
+    }
+
+    /// Whether the record has a mark of an export: only what was an endpoint already has these members.
+    pub fn is_exported(&self) -> bool {
+        self.status.is_some()
+            || self.text(TextMember::CreationDate).is_some()
+            || self.text(TextMember::CohortId).is_some()
     }
 
     /// Forgets everything, for the next record of the same buffer.

@@ -93,7 +93,8 @@ words! {
 }
 
 /// An endpoint with its user's attributes, in the members and order of the service model's
-/// `EndpointResponse`; members without a value are omitted.
+/// `EndpointResponse`; members without a value are omitted, but maps are there when they are empty, because programs index
+/// them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 #[allow(missing_docs, reason = "the members are the service model's")]
@@ -101,7 +102,7 @@ pub struct Endpoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     pub application_id: String,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     pub attributes: BTreeMap<String, Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel_type: Option<Channel>,
@@ -114,7 +115,7 @@ pub struct Endpoint {
     pub id: String,
     #[serde(default, skip_serializing_if = "Location::is_empty")]
     pub location: Location,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
     pub opt_out: OptOut,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,7 +174,7 @@ optional_members! {
 #[serde(rename_all = "PascalCase")]
 #[allow(missing_docs, reason = "the members are the service model's")]
 pub struct User {
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     pub user_attributes: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,

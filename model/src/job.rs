@@ -60,6 +60,9 @@ pub struct ImportDefinition {
     pub register_endpoints: bool,
     /// The segment to define, if any.
     pub segment: Option<SegmentId>,
+    /// `DefineSegment` of the request, verbatim; a request that names a segment defines it all the same.
+    #[serde(default)]
+    pub asked_to_define: Option<bool>,
     /// The segment's name, if the caller gave one.
     pub segment_name: Option<String>,
     /// `RoleArn` of the request, verbatim.
@@ -88,6 +91,7 @@ impl ImportDefinition {
             format,
             register_endpoints: true,
             segment: None,
+            asked_to_define: None,
             segment_name: None,
             role_arn: None,
             external_id: None,

@@ -69,6 +69,8 @@ pub struct ReadRules {
     pub escape: Escape,
     /// Ids and addresses that look mangled (`4.47701E+11`, `#N/A`, `NULL`) are kept.
     pub allow_suspicious: bool,
+    /// A record with an Id and without Address or ChannelType makes an endpoint.
+    pub allow_incomplete: bool,
 }
 
 /// How quotes within quoted CSV cells are escaped.

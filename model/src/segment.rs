@@ -11,13 +11,27 @@ use crate::{ApplicationId, Channel, Format, JobId, SegmentId, Timestamp};
 pub struct Application {
     /// Its id.
     pub id: ApplicationId,
-    /// Its name; unique in a store.
+    /// Its name; others may have it too.
     pub name: String,
     /// When it was created.
     pub created: Timestamp,
     /// Tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+}
+
+impl Application {
+    /// The fragment for a name that several applications have.
+    pub fn ambiguous(name: &str, named: &[Self]) -> String {
+        const SHOWN: usize = 5;
+        let ids: Vec<_> = named.iter().take(SHOWN).map(|application| application.id.to_string()).collect();
+        let more = if named.len() > SHOWN { ", …" } else { "" };
+        format!(
+            "{} applications are named \"{name}\"; give the id of one: {}{more}",
+            named.len(),
+            ids.join(", ")
+        )
+    }
 }
 
 /// A segment made by imports. Each import adds a *layer* of members; a version is a list of layers.

@@ -14,7 +14,7 @@ pub enum ErrorStatus {
     Forbidden,
     /// 404: no such thing, or one that belongs to another key.
     NotFound,
-    /// 405: the path is known, with another method.
+    /// 405: the path is known with another method, or as an operation that pinport does not have.
     MethodNotAllowed,
     /// 408: the request did not arrive in time.
     RequestTimeout,
@@ -105,12 +105,10 @@ impl ApiError {
         Self::new(ErrorStatus::PayloadTooLarge, external)
     }
 
-    /// 405. `allow` lists the methods the path knows.
-    pub fn method_not_allowed(allow: impl Into<String>) -> Self {
-        let allow = allow.into();
-        let mut error =
-            Self::new(ErrorStatus::MethodNotAllowed, format!("This path answers to {allow} only."));
-        error.allow = Some(allow);
+    /// 405. `allow` lists the methods that the path knows.
+    pub fn method_not_allowed(external: impl Into<String>, allow: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorStatus::MethodNotAllowed, external);
+        error.allow = Some(allow.into());
         error
     }
 

@@ -64,6 +64,10 @@ impl Limits {
     }
 }
 
+/// Bytes of the body of UpdateEndpointsBatch: 100 endpoints of 15 KiB as they are stored, each of which may take twice
+/// that as JSON. With every connection sending one, this times `connections` is the most memory they can hold.
+pub const BATCH_BODY: usize = 3 << 20;
+
 /// How long the accept loop rests after an error that is the machine's (out of descriptors or memory):
 /// trying at once would only burn a CPU.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);

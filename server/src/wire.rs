@@ -60,7 +60,7 @@ pub fn import_job_response(job: &ImportJob, failures: Vec<String>, account: &str
         completion_date: job.completed.map(|time| time.to_string()),
         creation_date: job.created.to_string(),
         definition: ImportJobResource {
-            define_segment: definition.segment.is_some(),
+            define_segment: definition.asked_to_define.unwrap_or(definition.segment.is_some()),
             external_id: definition.external_id.clone().unwrap_or_else(|| account.to_owned()),
             format: definition.format,
             register_endpoints: definition.register_endpoints,

@@ -85,7 +85,7 @@ impl Client {
         self.call(Method::GET, &format!("/pinport/v1/jobs/{job}"), None).await
     }
 
-    /// The segments of an application.
+    /// The segments of an application, newest first.
     pub(crate) async fn segments(&self, application: &str) -> Result<Vec<Segment>, ClientError> {
         let (mut found, mut token) = (Vec::new(), String::new());
         loop {

@@ -145,7 +145,9 @@ impl Serving {
         let socket = bind(config.listen).await?;
         let address = socket.local_addr()?;
         let jobs = start_jobs(config, resolver)?;
-        let access = Arc::new(Access::with_keys(&config.region, ring, Arc::new(SystemClock)));
+        let access = Arc::new(
+            Access::with_keys(&config.region, ring, Arc::new(SystemClock)).with_cors(config.cors.clone()),
+        );
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let options = ApiOptions {
             region: config.region.clone(),

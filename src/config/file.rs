@@ -76,6 +76,7 @@ pub(super) struct HttpSection {
     pub(super) write_stall_seconds: Option<u64>,
     /// Of each key that has none of its own.
     pub(super) rate: Option<Rate>,
+    pub(super) cors_origins: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -12,7 +12,11 @@ use std::{
 
 use pinport_model::RecordLimits;
 use pinport_pipeline::jobs::{RoleConfig, SourcesConfig};
-use pinport_server::{Limits, access::KeyConfig, log::LogFormat};
+use pinport_server::{
+    Limits,
+    access::{Cors, KeyConfig},
+    log::LogFormat,
+};
 
 use self::file::{File, HttpSection, read_keys};
 pub(crate) use self::file::{SegmentUpdate, Text, TlsFiles};
@@ -43,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) memory: u64,
     pub(crate) limits: RecordLimits,
     pub(crate) http: Limits,
+    pub(crate) cors: Cors,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
     pub(crate) sources: SourcesConfig,
@@ -112,6 +117,8 @@ impl Config {
         }
         let drain = Duration::from_secs(args.drain_seconds.or(jobs.drain_seconds).unwrap_or(20));
         let http = Limits { shutdown: drain, ..http_limits(&text, &file.http)? };
+        let cors = Cors::new(file.http.cors_origins.iter().map(String::as_str))
+            .map_err(|reason| text.wrong(&["http", "cors_origins"], reason))?;
         let has_credentials =
             sources.access_key_id.is_some() || sources.profile.is_some() || sources.unsigned;
         let sources = SourcesConfig {
@@ -162,6 +169,7 @@ impl Config {
             memory: memory_mib << 20,
             limits: file.limits,
             http,
+            cors,
             log_format: args.log_format.map_or(log.format.unwrap_or_default(), LogFormat::from),
             log_filter: args.log_filter.clone().or(log.filter).unwrap_or_else(|| "info".into()),
             sources,

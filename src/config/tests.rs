@@ -45,6 +45,7 @@ fn mistakes_are_told_with_line_and_key_and_without_values() {
         ("[jobs]\nmax_running = 0\n", "line 2 (jobs.max_running): 0 is not from 1 to 64"),
         ("account = \"1\"\n", "line 1 (account): \"1\" is not a number of 12 digits"),
         ("[jobs]\nmax_failures = \"200%\"\n", "line 2 (jobs.max_failures): a share lies"),
+        ("[http]\ncors_origins = [\"*\"]\n", "line 2 (http.cors_origins): \"*\" is not an origin"),
         ("[log\n", "line 1"),
     ] {
         let error = config(&[], text).unwrap_err().to_string();

@@ -161,6 +161,13 @@ fn write_json(fault: Fault, person: &Person, out: &mut Vec<u8>) {
         Fault::UnknownEndpoint => {
             replace(row, "Id", &quoted(&person.stranger));
             remove(row, "Address");
+            // With the marks of an export it would be an endpoint.
+            if person.identity.created.is_some() {
+                remove(row, "CreationDate");
+            }
+            if person.inactive {
+                remove(row, "EndpointStatus");
+            }
         }
         Fault::NoIdNoAddress => {
             remove(row, "Id");
@@ -199,6 +206,9 @@ fn write_csv(fault: Fault, person: &Person, out: &mut Vec<u8>) {
         Fault::UnknownOptOut => set(Column::OptOut, b"MAYBE"),
         // The later cell first: `ends` are those of the whole row.
         Fault::UnknownEndpoint => {
+            // With the marks of an export it would be an endpoint.
+            set(Column::EndpointStatus, b"");
+            set(Column::CreationDate, b"");
             set(Column::Address, b"");
             set(Column::Id, &person.stranger);
         }

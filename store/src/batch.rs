@@ -14,6 +14,8 @@ pub enum DraftKind {
     Blind,
     /// An endpoint with its id must exist: it lacks Address or ChannelType.
     Update,
+    /// It updates the endpoint with its id, or makes one that lacks Address or ChannelType.
+    Upsert,
     /// Its user must have an endpoint: it names nothing but a user.
     UserOnly,
 }
@@ -107,7 +109,7 @@ impl DraftBatch {
     ) -> usize {
         let id = if kind == DraftKind::UserOnly { Span::default() } else { self.append(id.as_bytes()) };
         let start = self.memory.arena.len();
-        let creation = (kind == DraftKind::Blind).then_some(self.now);
+        let creation = matches!(kind, DraftKind::Blind | DraftKind::Upsert).then_some(self.now);
         let user = record::encode_endpoint(draft, creation, self.now, &mut self.memory.arena);
         let middle = self.memory.arena.len();
         record::encode_user(draft, &mut self.memory.arena);

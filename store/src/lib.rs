@@ -37,12 +37,15 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 ///
 /// Methods block; callers on an I/O runtime move them to a thread of their own.
 pub trait Store: Send + Sync {
-    /// Adds an application. Its name must be free ([`StoreError::Conflict`]).
+    /// Adds an application. Its id must be free ([`StoreError::Conflict`]); others may have its name.
     fn create_application(&self, application: &Application) -> Result<()>;
+    /// The same, if its name is free too ([`StoreError::Conflict`]): of two callers that make what they do not find,
+    /// one makes it.
+    fn create_named_application(&self, application: &Application) -> Result<()>;
     /// The application with this id.
     fn application(&self, id: ApplicationId) -> Result<Option<Application>>;
-    /// The application with this name.
-    fn application_by_name(&self, name: &str) -> Result<Option<Application>>;
+    /// The applications with this name, in order of id.
+    fn applications_by_name(&self, name: &str) -> Result<Vec<Application>>;
     /// Up to `limit` applications in order of id, behind `after`.
     fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>>;
     /// Replaces an application's tags ([`StoreError::NotFound`]).
@@ -95,11 +98,11 @@ pub trait Store: Send + Sync {
 
     /// The segment with this id.
     fn segment(&self, application: ApplicationId, id: SegmentId) -> Result<Option<Segment>>;
-    /// Up to `limit` segments of an application in order of id, behind `after`.
+    /// Up to `limit` segments of an application, newest first, made before `before`.
     fn segments(
         &self,
         application: ApplicationId,
-        after: Option<SegmentId>,
+        before: Option<SegmentId>,
         limit: usize,
     ) -> Result<Vec<Segment>>;
     /// Replaces a segment's name and tags ([`StoreError::NotFound`]).

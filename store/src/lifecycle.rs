@@ -2,7 +2,7 @@
 //! Nothing here reads or writes; engines do, in one transaction around each rule.
 
 use pinport_model::{
-    ImportJob, Segment, SegmentId, SegmentVersion, Timestamp,
+    Application, ImportJob, Segment, SegmentId, SegmentVersion, Timestamp,
     failure::{FailureCode, FailureReason, quoted},
     job::JobStatus,
     segment::SegmentLayer,
@@ -12,6 +12,11 @@ use crate::{Result, StoreError};
 
 pub(crate) fn not_found(what: &'static str, id: impl ToString) -> StoreError {
     StoreError::NotFound { what, id: id.to_string() }
+}
+
+/// The conflict of an application whose id, or name where that matters, is another's.
+pub(crate) fn application_exists(application: &Application) -> StoreError {
+    StoreError::Conflict(format!("there is already an application named \"{}\"", application.name))
 }
 
 /// The segment of `job` with a layer for it: the one that is there, or a new one, which has the job's id.
@@ -126,12 +131,9 @@ pub(crate) fn check_piece(last: Option<u64>, piece: u64) -> Result<()> {
 
 /// What an update says that finds no endpoint.
 pub(crate) fn unknown_endpoint(id: &[u8]) -> FailureReason {
-    FailureReason::of("Id", FailureCode::UnknownEndpoint, unknown_endpoint_message(id))
-}
-
-pub(crate) fn unknown_endpoint_message(id: &[u8]) -> String {
     let id = quoted(&String::from_utf8_lossy(id));
-    format!("no endpoint {id} to update; a new endpoint needs Address and ChannelType")
+    let message = format!("no endpoint {id} to update; a new endpoint needs Address and ChannelType");
+    FailureReason::of("Id", FailureCode::UnknownEndpoint, message)
 }
 
 /// What a record says that names a user without endpoints.

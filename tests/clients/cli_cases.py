@@ -104,7 +104,6 @@ def errors(s):
     fails(s, "NotFoundException", "get-app", "--application-id", "0" * 32)
     fails(s, "NotFoundException", "get-import-jobs", "--application-id", "")
     fails(s, "MethodNotAllowedException", "create-segment", "--application-id", app, "--write-segment-request", "Name=x")
-    fails(s, "ConflictException", "create-app", "--create-application-request", "Name=cli-errors")
     fails(s, "ForbiddenException", "get-apps", url=s.keyed, key=(ADMIN[0], "wrong-secret-0123456789"))
     fails(s, "ForbiddenException", "create-app", "--create-application-request", "Name=x", url=s.keyed, key=READER)
     fails(s, "ForbiddenException", "get-apps", "--no-sign-request", url=s.keyed)

@@ -33,7 +33,7 @@ const DEFINITION: [&str; 8] = [
 ];
 
 /// The members that are pinport's own.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "Registered",
     "Failed",
     "Objects",

@@ -22,6 +22,7 @@ mod kill_serve;
 mod memory;
 mod modules;
 mod order;
+mod pinpoint;
 mod pty;
 mod rejects;
 mod resume;

@@ -6,8 +6,8 @@
 
 use std::{
     collections::HashSet,
-    hash::{BuildHasherDefault, Hasher},
     fs::{self, File, OpenOptions},
+    hash::{BuildHasherDefault, Hasher},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };

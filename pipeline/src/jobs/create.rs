@@ -46,6 +46,8 @@ pub struct NewJob {
     pub register_endpoints: bool,
     /// Whether a segment is made or added to.
     pub define_segment: bool,
+    /// `DefineSegment` as the caller gave it, to be echoed.
+    pub asked_to_define: Option<bool>,
     /// The segment to add to.
     pub segment: Option<SegmentId>,
     /// The name of a new segment.
@@ -237,6 +239,7 @@ impl Inner {
             format: new.format,
             register_endpoints: new.register_endpoints,
             segment,
+            asked_to_define: new.asked_to_define,
             segment_name: new.segment_name,
             role_arn: new.role_arn,
             external_id: new.external_id,

@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use bumpalo::Bump;
 use pinport_model::{
-    Attribute, Channel, Draft, EndpointStatus, FailureCode, OptOut, Origin, RecordLimits, Scalar, TextMember, failure::FailureReason,
+    Attribute, Channel, Draft, EndpointStatus, FailureCode, OptOut, Origin, RecordLimits, Scalar, TextMember,
+    failure::FailureReason,
 };
 
 use super::{

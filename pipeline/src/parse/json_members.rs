@@ -100,7 +100,7 @@ pub(super) const ROOT: &[(Name, Root)] = &[
     (Name::new("RequestId"), Root::Text(RequestId)),
     (Name::new("CreationDate"), Root::Date(CreationDate)),
     (Name::new("ApplicationId"), Root::Ignored),
-    (Name::new("CohortId"), Root::Ignored),
+    (Name::new("CohortId"), Root::Text(CohortId)),
 ];
 
 pub(super) const LOCATION: &[(Name, Place)] = &[

@@ -125,7 +125,8 @@ impl<'a> Walk<'_, 'a> {
                 "CreationDate" => self.set(draft, TextMember::CreationDate, value)?,
                 "RequestId" => self.set(draft, TextMember::RequestId, value)?,
                 // Members of Pinpoint's own exports that an import has no use for.
-                "ApplicationId" | "CohortId" => {}
+                "CohortId" => self.set(draft, TextMember::CohortId, value)?,
+                "ApplicationId" => {}
                 other => self.other("", other, value)?,
             }
             at = self.behind(value);

@@ -187,8 +187,8 @@ impl CsvHeader {
             "EndpointStatus" => Target::Status,
             "Location.Latitude" => Target::Latitude,
             "Location.Longitude" => Target::Longitude,
-            // Members of Pinpoint's own exports that an import has no use for.
-            "ApplicationId" | "CohortId" => return,
+            // A member of Pinpoint's own exports that an import has no use for.
+            "ApplicationId" => return,
             _ => match TextMember::ALL.into_iter().find(|member| member.name() == name) {
                 Some(member @ (TextMember::EffectiveDate | TextMember::CreationDate)) => Target::Date(member),
                 Some(member) => Target::Text(member),

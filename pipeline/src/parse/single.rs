@@ -43,7 +43,7 @@ fn read<T>(
     json_walk::record(&tape.0, limits, &mut Unknown::default(), &mut draft)?;
     draft.id = Some(id);
     // The service takes what it is given.
-    let rules = ReadRules { allow_suspicious: true, ..ReadRules::default() };
+    let rules = ReadRules { allow_suspicious: true, allow_incomplete: true, ..ReadRules::default() };
     let kind = validate::kind(limits, &rules, &draft)?;
     debug_assert!(kind != DraftKind::UserOnly, "it has an id");
     let origin = Origin { object: 0, byte: 0, line: 1 };

@@ -183,6 +183,8 @@ pub(super) fn kind(limits: &RecordLimits, rules: &ReadRules, draft: &Draft<'_>) 
     }
     match (draft.id, address, draft.channel) {
         (_, Some(_), Some(_)) => Ok(DraftKind::Blind),
+        // What was exported was an endpoint, with or without Address and ChannelType.
+        (Some(_), ..) if rules.allow_incomplete || draft.is_exported() => Ok(DraftKind::Upsert),
         (Some(_), ..) => Ok(DraftKind::Update),
         (None, Some(_), None) => {
             missing("ChannelType", "is missing; a record without Id needs it with Address")

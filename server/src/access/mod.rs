@@ -1,12 +1,13 @@
 //! Who may do what: signatures, keys with their applications, rates, and where the server may listen.
 //!
 //! Without keys the server is open, which [`check_listen`] allows on loopback only. An open server also
-//! refuses browsers ([`Access::admit_browserless`]): a page on any site could otherwise make its visitor's
+//! refuses browsers ([`Access::admit_browserless`]) but for the pages that the configuration names ([`Cors`]): a page on any site could otherwise make its visitor's
 //! browser start imports here.
 //!
 //! Nothing here reads a socket or a body; the funnel in [`crate::http`] calls it in order.
 
 mod clock;
+mod cors;
 mod keys;
 mod listen;
 mod principal;
@@ -21,6 +22,7 @@ use http::{header, request::Parts};
 use parking_lot::RwLock;
 
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use cors::Cors;
 pub use keys::{KeyConfig, KeyError, KeyRing, Secret};
 pub use listen::{ListenRefused, check_listen};
 pub use principal::{Applications, Principal, no_such_application};
@@ -39,6 +41,7 @@ pub struct Access {
     region: String,
     ring: RwLock<Arc<KeyRing>>,
     clock: Arc<dyn Clock>,
+    cors: Cors,
 }
 
 /// Keys cannot be taken away altogether while the server runs: it would stand open.
@@ -63,7 +66,18 @@ impl Access {
 
     /// A gate that asks for signatures in this region by one of these keys. An empty ring stands open.
     pub fn with_keys(region: impl Into<String>, ring: KeyRing, clock: Arc<dyn Clock>) -> Self {
-        Self { region: region.into(), ring: RwLock::new(Arc::new(ring)), clock }
+        Self { region: region.into(), ring: RwLock::new(Arc::new(ring)), clock, cors: Cors::default() }
+    }
+
+    /// The same gate, for pages of these origins too.
+    #[must_use]
+    pub fn with_cors(self, cors: Cors) -> Self {
+        Self { cors, ..self }
+    }
+
+    /// Which pages in a browser may call.
+    pub(crate) fn cors(&self) -> &Cors {
+        &self.cors
     }
 
     /// Whether everybody may do everything.
@@ -81,15 +95,16 @@ impl Access {
         Ok(())
     }
 
-    /// Refuses browsers while the gate stands open: by `Origin`, and by names that are not the loopback's
+    /// Refuses browsers while the gate stands open: by an `Origin` that is not configured, and by names that are not the loopback's
     /// (a public name that resolves to 127.0.0.1) if the connection came in there.
     pub(crate) fn admit_browserless(&self, parts: &Parts, local: IpAddr) -> Result<(), ApiError> {
         if !self.is_open() {
             return Ok(());
         }
-        if parts.headers.contains_key(header::ORIGIN) {
+        if parts.headers.get(header::ORIGIN).is_some_and(|origin| !self.cors.admits(origin)) {
             return Err(ApiError::forbidden(
-                "This server has no keys configured and does not answer to pages in a browser.",
+                "This server has no keys configured and answers to pages in a browser only from the origins in \
+                 [http] cors_origins.",
             ));
         }
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");

@@ -63,6 +63,7 @@ pub(super) async fn handle(
         // hyper and the guard disagree about where a request begins.
         None => Some((ErrorStatus::BadRequest, "The request is ambiguous.")),
     };
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let mut line = RequestLine::new(id, peer.address);
     let mut unread = false;
     let outcome = match refused {
@@ -82,6 +83,7 @@ pub(super) async fn handle(
     if unread {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    peer.server.access.cors().mark(origin.as_ref(), response.headers_mut());
     line.status = response.status();
     peer.server.metrics.request(line.route, line.status, started.elapsed());
     response.map(|payload| Answer { payload, ending: Ending { peer, line, started, bytes: 0, whole: false } })
@@ -99,6 +101,9 @@ async fn process(
     let (parts, body) = request.into_parts();
     // Until the body is read or handed over.
     *unread = !body.is_end_stream();
+    if let Some(answer) = server.access.cors().preflight(&parts) {
+        return answer;
+    }
     let call = match server.router.find(&parts.method, parts.uri.path())? {
         Matched::Operation(call) => call,
         Matched::Options(allow) => return options(&allow),
@@ -145,7 +150,7 @@ async fn admit(
     let limits = &server.limits;
     let limit = match call.route.body {
         BodyMode::Whole => limits.body_bytes,
-        BodyMode::WholeUpTo(limit) => limit,
+        BodyMode::WholeUpTo(limit) => limit.max(limits.body_bytes),
         BodyMode::Stream => {
             let said = claim.as_ref().map(|claim| claim.payload());
             let principal = match &claim {

@@ -23,7 +23,7 @@ pub enum Gate {
 pub enum BodyMode {
     /// Read whole before the call, up to [`crate::Limits::body_bytes`].
     Whole,
-    /// Read whole before the call, up to so many bytes.
+    /// Read whole before the call, up to so many bytes, or [`crate::Limits::body_bytes`] if that is more.
     WholeUpTo(usize),
     /// Handed over as it arrives, without a cap.
     Stream,
@@ -78,6 +78,7 @@ struct Entry {
 pub struct Router {
     paths: matchit::Router<usize>,
     patterns: Vec<(&'static str, Vec<Entry>)>,
+    absent: Vec<(&'static str, &'static str, &'static str)>,
     fallback: String,
 }
 
@@ -103,9 +104,15 @@ pub(super) struct Call {
 }
 
 impl Router {
-    /// An empty table. `not_found` is the sentence for paths it does not know.
-    pub fn new(not_found: impl Into<String>) -> Self {
-        Self { fallback: not_found.into(), ..Self::default() }
+    /// An empty table. `covered` is the sentence that says what it knows, for requests that name something else.
+    pub fn new(covered: impl Into<String>) -> Self {
+        Self { fallback: covered.into(), ..Self::default() }
+    }
+
+    /// Names an operation that clients know and this table does not have. A request for it is a 405 that says so,
+    /// because a 404 would say that a thing is missing, and programs make what is missing.
+    pub fn absent(&mut self, method: &'static str, pattern: &'static str, name: &'static str) {
+        self.absent.push((method, pattern, name));
     }
 
     /// Adds an operation. Shared state is captured by the closure:
@@ -135,13 +142,33 @@ impl Router {
         self.patterns.iter().flat_map(|(_, entries)| entries.iter().map(|entry| entry.route))
     }
 
+    /// The 405 for an operation that clients know and this table does not have.
+    fn not_covered(&self, method: &Method, raw_path: &str, allow: &str) -> Option<ApiError> {
+        let mut here = self.absent.iter().filter(|(_, pattern, _)| fits(pattern, raw_path)).peekable();
+        here.peek()?;
+        let request = shown_request(method, raw_path);
+        let what = match here.find(|(known, ..)| *known == method.as_str()) {
+            Some((_, _, name)) => format!("pinport does not have the operation {name} ({request})."),
+            None => format!("pinport does not have an operation {request}."),
+        };
+        Some(ApiError::method_not_allowed(format!("{what} {}", self.fallback), allow))
+    }
+
     /// Finds the operation for a raw path.
     pub(super) fn find(&self, method: &Method, raw_path: &str) -> Result<Matched, ApiError> {
-        let not_found = || ApiError::not_found(self.fallback.as_str());
+        let not_found = || ApiError::not_found(format!("There is nothing at this path. {}", self.fallback));
         if raw_path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(not_found());
         }
-        let found = self.paths.at(raw_path).map_err(|_| not_found())?;
+        let Ok(found) = self.paths.at(raw_path) else {
+            // Clients look for Allow with a 405, so a path without operations answers to OPTIONS at least.
+            let Some(error) = self.not_covered(method, raw_path, "OPTIONS") else { return Err(not_found()) };
+            return if method == Method::OPTIONS {
+                Ok(Matched::Options("OPTIONS".into()))
+            } else {
+                Err(error)
+            };
+        };
         let (_, entries) = &self.patterns[*found.value];
         if method == Method::OPTIONS {
             return Ok(Matched::Options(allow(entries)));
@@ -149,7 +176,14 @@ impl Router {
         let is = |entry: &&Entry, method: &str| entry.route.method == method;
         let entry = entries.iter().find(|entry| is(entry, method.as_str()));
         let head = || entries.iter().find(|entry| method == Method::HEAD && is(entry, "GET"));
-        let entry = entry.or_else(head).ok_or_else(|| ApiError::method_not_allowed(allow(entries)))?;
+        let entry = entry.or_else(head).ok_or_else(|| {
+            let allow = allow(entries);
+            self.not_covered(method, raw_path, &allow).unwrap_or_else(|| {
+                let request = shown_request(method, raw_path);
+                let reason = format!("There is no operation {request}: this path answers to {allow}.");
+                ApiError::method_not_allowed(reason, allow)
+            })
+        })?;
         let params = found.params.iter().map(|(name, raw)| {
             let value = decode_segment(raw).ok_or_else(|| {
                 ApiError::bad_request(format!("The {name} in the path is not percent-encoded UTF-8."))
@@ -162,6 +196,23 @@ impl Router {
             operation: Arc::clone(&entry.operation),
         }))
     }
+}
+
+/// A method and a path, fit to be shown.
+fn shown_request(method: &Method, raw_path: &str) -> String {
+    let shown = |text: &str, most| -> String {
+        let cut: String = text.chars().take(most).collect();
+        pinport_model::escape_controls(&cut).into_owned()
+    };
+    format!("{} {}", shown(method.as_str(), 16), shown(raw_path, 256))
+}
+
+/// Whether a path without empty segments is one of a pattern's.
+fn fits(pattern: &str, raw_path: &str) -> bool {
+    let mut given = raw_path.split('/');
+    let each =
+        pattern.split('/').all(|part| given.next().is_some_and(|text| part.starts_with('{') || part == text));
+    each && given.next().is_none()
 }
 
 /// The `Allow` header of a path.
@@ -180,7 +231,7 @@ mod tests {
     use crate::ErrorStatus;
 
     fn router() -> Router {
-        let mut router = Router::new("nothing here");
+        let mut router = Router::new("Nothing here.");
         for (method, pattern, name) in [
             ("GET", "/v1/apps", "GetApps"),
             ("POST", "/v1/apps", "CreateApp"),
@@ -195,6 +246,9 @@ mod tests {
                 Ok(Response::empty(http::StatusCode::OK))
             });
         }
+        router.absent("POST", "/v1/apps/{application-id}/jobs/export", "CreateExportJob");
+        router.absent("GET", "/v1/apps/{application-id}/jobs/export", "GetExportJobs");
+        router.absent("DELETE", "/v1/apps/{application-id}/endpoints", "Imagined");
         router
     }
 
@@ -245,5 +299,45 @@ mod tests {
         assert_eq!(error.allow(), Some("GET, HEAD, OPTIONS, POST"));
         assert_eq!(find("HEAD", "/v1/apps/a/endpoints").unwrap_err().allow(), Some("OPTIONS, PUT"));
         assert_eq!(find("OPTIONS", "/v1/apps/a/endpoints").unwrap().1, ["OPTIONS, PUT"]);
+        assert_eq!(
+            error.message(),
+            "There is no operation PATCH /v1/apps: this path answers to GET, HEAD, OPTIONS, POST."
+        );
+    }
+
+    #[test]
+    fn an_operation_that_is_not_there_is_a_405_that_names_it() {
+        for (method, path, begin, allow) in [
+            (
+                "POST",
+                "/v1/apps/a/jobs/export",
+                "pinport does not have the operation CreateExportJob (POST /v1/apps/a/jobs/export). Nothing here",
+                "OPTIONS",
+            ),
+            (
+                "PUT",
+                "/v1/apps/a/jobs/export",
+                "pinport does not have an operation PUT /v1/apps/a/jobs/export.",
+                "OPTIONS",
+            ),
+            (
+                "DELETE",
+                "/v1/apps/%1b/endpoints",
+                "pinport does not have the operation Imagined (DELETE /v1/apps/%1b/endpoints).",
+                "OPTIONS, PUT",
+            ),
+        ] {
+            let error = find(method, path).unwrap_err();
+            assert_eq!(
+                (error.status(), error.allow()),
+                (ErrorStatus::MethodNotAllowed, Some(allow)),
+                "{path}"
+            );
+            assert!(error.message().starts_with(begin), "{}", error.message());
+        }
+        assert_eq!(find("OPTIONS", "/v1/apps/a/jobs/export").unwrap().1, ["OPTIONS"]);
+        for path in ["/v1/apps/a/jobs/export/b", "/v1/apps/a/jobs", "/v1/apps//jobs/export"] {
+            assert_eq!(find("POST", path).unwrap_err().status(), ErrorStatus::NotFound, "{path}");
+        }
     }
 }

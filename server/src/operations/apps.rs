@@ -42,7 +42,7 @@ struct ApplicationResponse {
     creation_date: String,
     id: String,
     name: String,
-    #[serde(rename = "tags", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(rename = "tags")]
     tags: BTreeMap<String, String>,
 }
 
@@ -50,7 +50,6 @@ struct ApplicationResponse {
 #[serde(rename_all = "PascalCase")]
 struct ApplicationsResponse {
     item: Vec<ApplicationResponse>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }
 

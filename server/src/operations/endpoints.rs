@@ -1,12 +1,7 @@
 //! Endpoints and the endpoints of users.
 
-use std::collections::HashSet;
-
 use http::StatusCode;
-use pinport_model::{
-    Draft, Endpoint, TextMember, Timestamp,
-    failure::{FailureReason, quoted},
-};
+use pinport_model::{Draft, Endpoint, TextMember, Timestamp, failure::FailureReason};
 use pinport_pipeline::parse::with_endpoint;
 use pinport_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -14,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{Api, Routes, shown, stored};
 use crate::{
     ApiError,
-    http::{Request, Response, Route},
+    http::{BodyMode, Request, Response, Route},
+    limits::BATCH_BODY,
 };
 
 /// Endpoints in one batch, as in the service.
@@ -41,7 +37,8 @@ pub(super) fn add(routes: &mut Routes) {
         Response::json(StatusCode::ACCEPTED, &found)
     });
     routes.blocking(
-        Route::new("PUT", "/v1/apps/{application-id}/endpoints", "UpdateEndpointsBatch"),
+        Route::new("PUT", "/v1/apps/{application-id}/endpoints", "UpdateEndpointsBatch")
+            .body(BodyMode::WholeUpTo(BATCH_BODY)),
         update_batch,
     );
     routes.blocking(Route::new("GET", USER, "GetUserEndpoints"), |api, request| {
@@ -109,12 +106,21 @@ fn refused(which: &str, reason: &FailureReason) -> ApiError {
     ApiError::bad_request(if text.ends_with('.') { text } else { format!("{text}.") })
 }
 
-/// What the store says of an update that finds no endpoint is the caller's mistake.
-fn put(error: StoreError, which: &str) -> ApiError {
-    match error {
-        StoreError::Conflict(reason) => ApiError::bad_request(format!("{which}{reason}.")),
-        error => stored(error),
+/// Stores an update. The endpoint's RequestId is that of its last update, so it is this request's unless the body
+/// has one.
+fn put_endpoint(
+    api: &Api,
+    request: &Request,
+    application: pinport_model::ApplicationId,
+    id: &str,
+    draft: &mut Draft<'_>,
+) -> Result<(), StoreError> {
+    let own = request.id().to_string();
+    let mut draft: Draft<'_> = std::mem::take(draft);
+    if draft.text(TextMember::RequestId).is_none() {
+        draft.set_text(TextMember::RequestId, Some(&own));
     }
+    api.store().put_endpoint(application, id, &mut draft, Timestamp::now())
 }
 
 fn update(api: &Api, request: &Request) -> Result<Response, ApiError> {
@@ -126,17 +132,16 @@ fn update(api: &Api, request: &Request) -> Result<Response, ApiError> {
     request.principal().writable(request.param("application-id"))?;
     with_endpoint(request.bytes(), id, limits, |_| ()).map_err(|reason| refused("", &reason))?;
     let application = api.writable_or_new(request)?.id;
-    let put_it = |draft: &mut Draft<'_>| api.store().put_endpoint(application, id, draft, Timestamp::now());
+    let put_it = |draft: &mut Draft<'_>| put_endpoint(api, request, application, id, draft);
     with_endpoint(request.bytes(), id, limits, put_it)
         .map_err(|reason| refused("", &reason))?
-        .map_err(|error| put(error, ""))?;
+        .map_err(stored)?;
     accepted(request)
 }
 
-/// Judges all items before the first is stored: one that fails, or that updates an endpoint which is neither there
-/// nor made by an item before it, refuses the batch.
+/// Judges all items before the first is stored: one that fails refuses the batch.
 fn update_batch(api: &Api, request: &Request) -> Result<Response, ApiError> {
-    let application = request.principal().writable(request.param("application-id"))?;
+    request.principal().writable(request.param("application-id"))?;
     let EndpointBatchRequest { item } = request.json()?;
     let items = item.ok_or_else(|| ApiError::bad_request("Item is missing."))?;
     if items.len() > MAX_BATCH {
@@ -146,7 +151,6 @@ fn update_batch(api: &Api, request: &Request) -> Result<Response, ApiError> {
         )));
     }
     let mut judged = Vec::with_capacity(items.len());
-    let mut made = HashSet::new();
     for (index, item) in items.into_iter().enumerate() {
         let which = format!("Item[{index}]: ");
         let id = match item.get("Id") {
@@ -154,26 +158,16 @@ fn update_batch(api: &Api, request: &Request) -> Result<Response, ApiError> {
             _ => return Err(ApiError::bad_request(format!("{which}Id is missing or empty."))),
         };
         let body = serde_json::to_vec(&item).map_err(ApiError::internal)?;
-        let is_whole =
-            |draft: &mut Draft<'_>| draft.text(TextMember::Address).is_some() && draft.channel.is_some();
-        let whole = with_endpoint(&body, &id, &api.options.limits, is_whole);
-        if whole.map_err(|reason| refused(&which, &reason))? {
-            made.insert(id.clone());
-        } else if !made.contains(&id) && api.store().endpoint(application, &id).map_err(stored)?.is_none() {
-            return Err(ApiError::bad_request(format!(
-                "{which}no endpoint {} to update; a new endpoint needs Address and ChannelType.",
-                quoted(&id)
-            )));
-        }
+        let good = with_endpoint(&body, &id, &api.options.limits, |_| ());
+        good.map_err(|reason| refused(&which, &reason))?;
         judged.push((which, id, body));
     }
     let application = api.writable_or_new(request)?.id;
     for (which, id, body) in &judged {
-        let put_it =
-            |draft: &mut Draft<'_>| api.store().put_endpoint(application, id, draft, Timestamp::now());
+        let put_it = |draft: &mut Draft<'_>| put_endpoint(api, request, application, id, draft);
         with_endpoint(body, id, &api.options.limits, put_it)
             .map_err(|reason| refused(which, &reason))?
-            .map_err(|error| put(error, which))?;
+            .map_err(stored)?;
     }
     accepted(request)
 }

@@ -60,7 +60,6 @@ struct ImportJobRequest {
 #[serde(rename_all = "PascalCase")]
 struct ImportJobsResponse {
     item: Vec<ImportJobResponse>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }
 
@@ -133,6 +132,7 @@ pub(super) fn read_options(request: &Request) -> Result<ReadOptions, ApiError> {
             Some(text) => text.parse().map_err(|reason| wrong("escape", reason))?,
         },
         allow_suspicious: flag("allow-suspicious")?,
+        allow_incomplete: flag("allow-incomplete")?,
     };
     let encoding = query
         .get("encoding")?
@@ -175,6 +175,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
         format,
         register_endpoints,
         define_segment,
+        asked_to_define: Some(body.define_segment.unwrap_or(false)),
         segment,
         segment_name: body.segment_name.filter(|name| !name.is_empty()),
         role_arn: Some(role_arn),

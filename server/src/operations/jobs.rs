@@ -81,9 +81,9 @@ fn filter(api: &Api, request: &Request) -> Result<Filter, ApiError> {
     let application = match query.get("app")? {
         None => None,
         Some(name) => {
-            let by_name = api.store().application_by_name(name).map_err(stored)?;
-            let id = by_name.map(|application| application.id).or(name.parse().ok());
-            let id = id.filter(|id| request.principal().may_read(id));
+            // Jobs of an application that is deleted since may be asked for by its id.
+            let found = api.find_named(request.principal(), name)?.map(|application| application.id);
+            let id = found.or_else(|| name.parse().ok().filter(|id| request.principal().may_read(id)));
             Some(id.ok_or_else(|| crate::access::no_such_application(name))?)
         }
     };

@@ -57,14 +57,7 @@ impl Api {
     /// The application in the path, by name or id, if the caller may see it.
     fn named(&self, request: &Request) -> Result<Application, ApiError> {
         let text = request.param("application-id");
-        let may = |found: &Application| request.principal().may_read(&found.id);
-        let by_name = self.store().application_by_name(text).map_err(stored)?.filter(may);
-        if let Some(found) = by_name {
-            return Ok(found);
-        }
-        let id = text.parse::<ApplicationId>().ok().filter(|id| request.principal().may_read(id));
-        let found = id.map(|id| self.store().application(id)).transpose().map_err(stored)?.flatten();
-        found.ok_or_else(|| no_such_application(text))
+        self.find_named(request.principal(), text)?.ok_or_else(|| no_such_application(text))
     }
 
     /// The segment with this id, or else the newest with this name.
@@ -78,28 +71,29 @@ impl Api {
         {
             return Ok(Some(segment));
         }
-        let (mut after, mut found) = (None, None);
+        let mut before = None;
         loop {
-            let page = self.store().segments(application, after, SEGMENTS).map_err(stored)?;
+            let page = self.store().segments(application, before, SEGMENTS).map_err(stored)?;
             let whole = page.len() == SEGMENTS;
-            after = page.last().map(|segment| segment.id);
-            found = page.into_iter().rfind(|segment| segment.name == name).or(found);
-            if !whole {
+            before = page.last().map(|segment| segment.id);
+            let found = page.into_iter().find(|segment| segment.name == name);
+            if found.is_some() || !whole {
                 return Ok(found);
             }
         }
     }
 }
 
+/// Newest first.
 fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
     const LIST: &str = "whole segments";
     let limit = request.query().page_size()? as usize;
     let application = api.named(request)?.id;
-    let after = match request.query().token()? {
+    let before = match request.query().token()? {
         Some(text) => Some(SegmentId::from_bytes(token::read(LIST, application.as_bytes(), text)?)),
         None => None,
     };
-    let mut segments = api.store().segments(application, after, limit + 1).map_err(stored)?;
+    let mut segments = api.store().segments(application, before, limit + 1).map_err(stored)?;
     let more = segments.len() > limit;
     segments.truncate(limit);
     let last = segments.last().filter(|_| more);

@@ -5,6 +5,7 @@
 //! up, and what blocks runs on threads made for blocking. Nothing here decides how a job runs (that is
 //! `pinport_pipeline::jobs`) or what an endpoint is (that is its parser).
 
+mod absent;
 mod apps;
 mod control;
 mod endpoints;
@@ -35,8 +36,8 @@ use crate::{
     metrics::Metrics,
 };
 
-/// What a path that is none of ours is answered with.
-pub const COVERED: &str = "pinport does not have this operation. It covers Pinpoint's import jobs, and for what they \
+/// What is said of requests for something else.
+pub const COVERED: &str = "pinport covers Pinpoint's import jobs, and for what they \
      import: apps, import segments and their versions, endpoints, users' endpoints, and tags of apps and segments.";
 
 /// How operations answer.
@@ -89,6 +90,11 @@ pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router 
     events::add(&mut routes);
     probes::add(&mut routes);
     openapi::add(&mut routes);
+    for (pattern, methods) in absent::ABSENT {
+        for (method, name) in *methods {
+            routes.router.absent(method, pattern, name);
+        }
+    }
     routes.router
 }
 
@@ -157,48 +163,69 @@ impl Api {
         let id = request.principal().writable(text)?;
         match self.store().application(id).map_err(stored)? {
             Some(application) => Ok(application),
-            None if self.options.auto_create_apps => self.new_application(id, id.to_string()),
+            None if self.options.auto_create_apps => {
+                let application = new_application(id, id.to_string());
+                match self.store().create_application(&application) {
+                    Ok(()) => Ok(application),
+                    // Another request was faster.
+                    Err(StoreError::Conflict(_)) => {
+                        self.store().application(id).map_err(stored)?.ok_or_else(|| no_such_application(text))
+                    }
+                    Err(error) => Err(stored(error)),
+                }
+            }
             None => Err(no_such_application(text)),
         }
     }
 
-    /// An application by name or id, for pinport's own operations.
+    /// An application by id or name, if the caller may see it. A name that several have is a 409 that lists them.
+    fn find_named(&self, principal: &Principal, text: &str) -> Result<Option<Application>, ApiError> {
+        if let Ok(id) = text.parse::<ApplicationId>()
+            && principal.may_read(&id)
+            && let Some(found) = self.store().application(id).map_err(stored)?
+        {
+            return Ok(Some(found));
+        }
+        let mut named = self.store().applications_by_name(text).map_err(stored)?;
+        named.retain(|application| principal.may_read(&application.id));
+        if named.len() > 1 {
+            let reason = Application::ambiguous(&shown(text), &named);
+            return Err(ApiError::conflict(sentence(&reason)));
+        }
+        Ok(named.pop())
+    }
+
+    /// An application by id or name, for pinport's own operations, made if there is none.
     fn named_or_new(&self, principal: &Principal, name: &str) -> Result<Application, ApiError> {
-        let by_name = self.store().application_by_name(name).map_err(stored)?;
-        if let Some(application) = by_name.filter(|application| principal.may_read(&application.id)) {
+        if let Some(application) = self.find_named(principal, name)? {
             principal.writable(&application.id.to_string())?;
             return Ok(application);
         }
-        if let Ok(id) = name.parse::<ApplicationId>() {
-            principal.writable(name)?;
-            if let Some(application) = self.store().application(id).map_err(stored)? {
-                return Ok(application);
+        let id = match name.parse::<ApplicationId>() {
+            Ok(id) => {
+                principal.writable(name)?;
+                id
             }
-            if self.options.auto_create_apps {
-                return self.new_application(id, name.to_owned());
-            }
-        } else if self.options.auto_create_apps && principal.may_create() {
-            return self.new_application(ApplicationId::generate(), name.to_owned());
+            Err(_) if principal.may_create() => ApplicationId::generate(),
+            Err(_) => return Err(no_such_application(name)),
+        };
+        if !self.options.auto_create_apps {
+            return Err(no_such_application(name));
         }
-        Err(no_such_application(name))
-    }
-
-    fn new_application(&self, id: ApplicationId, name: String) -> Result<Application, ApiError> {
-        let application = Application { id, name, created: Timestamp::now(), tags: Default::default() };
-        match self.store().create_application(&application) {
+        let application = new_application(id, name.to_owned());
+        match self.store().create_named_application(&application) {
             Ok(()) => Ok(application),
             // Another request was faster.
             Err(StoreError::Conflict(_)) => {
-                let found = self.store().application(id).map_err(stored)?;
-                let found = match found {
-                    Some(found) => Some(found),
-                    None => self.store().application_by_name(&application.name).map_err(stored)?,
-                };
-                found.ok_or_else(|| no_such_application(&application.name))
+                self.find_named(principal, name)?.ok_or_else(|| no_such_application(name))
             }
             Err(error) => Err(stored(error)),
         }
     }
+}
+
+fn new_application(id: ApplicationId, name: String) -> Application {
+    Application { id, name, created: Timestamp::now(), tags: Default::default() }
 }
 
 /// What a caller hears of an error of the store.

@@ -53,7 +53,7 @@ pub(super) struct SegmentResponse {
     name: String,
     segment_type: &'static str,
     version: i32,
-    #[serde(rename = "tags", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(rename = "tags")]
     tags: BTreeMap<String, String>,
 }
 
@@ -73,7 +73,6 @@ struct SegmentImportResource {
 #[serde(rename_all = "PascalCase")]
 struct SegmentsResponse {
     item: Vec<SegmentResponse>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }
 
@@ -132,15 +131,16 @@ impl Api {
     }
 }
 
+/// Newest first.
 fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
     const LIST: &str = "segments";
     let limit = request.query().page_size()? as usize;
     let application = api.application(request)?.id;
-    let after = match request.query().token()? {
+    let before = match request.query().token()? {
         Some(text) => Some(SegmentId::from_bytes(token::read(LIST, application.as_bytes(), text)?)),
         None => None,
     };
-    let mut found = api.store().segments(application, after, limit + 1).map_err(stored)?;
+    let mut found = api.store().segments(application, before, limit + 1).map_err(stored)?;
     let more = found.len() > limit;
     found.truncate(limit);
     let last = found.last().map(|segment| segment.id);

@@ -79,6 +79,7 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
         format,
         register_endpoints: !segment_only,
         define_segment: segment_name.is_some(),
+        asked_to_define: None,
         segment,
         segment_name,
         role_arn: None,

@@ -87,6 +87,7 @@ impl Wanted<'_> {
             format: args.format.into(),
             register_endpoints: !args.segment_only,
             segment,
+            asked_to_define: None,
             segment_name: args.segment.clone(),
             role_arn: None,
             external_id: None,

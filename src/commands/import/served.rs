@@ -165,7 +165,7 @@ async fn named(args: &ImportArgs, client: &Client) -> anyhow::Result<JobId> {
     });
     if let Some(name) = &args.segment {
         let segments = client.segments(&application).await?;
-        let found = segments.iter().rfind(|segment| segment.name == *name || segment.id.to_string() == *name);
+        let found = segments.iter().find(|segment| segment.name == *name || segment.id.to_string() == *name);
         match found {
             Some(segment) => body["SegmentId"] = segment.id.to_string().into(),
             None => body["SegmentName"] = name.as_str().into(),

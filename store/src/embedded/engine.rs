@@ -301,19 +301,25 @@ fn check_layout(folder: &Path) -> Result<()> {
             if found > LAYOUT {
                 return Err(StoreError::NewerLayout { path: folder.into(), found, known: LAYOUT });
             }
-            Ok(())
+            // All that an older layout has is read as it is; what is written from now on is the newer one's.
+            if found < LAYOUT { write_layout(folder) } else { Ok(()) }
         }
-        Err(source) if source.kind() == io::ErrorKind::NotFound => {
-            let temporary = folder.join("layout.new");
-            fs::write(&temporary, format!("{LAYOUT}\n")).map_err(error("write"))?;
-            File::open(&temporary).and_then(|file| file.sync_all()).map_err(error("write"))?;
-            boundary("layout.written");
-            fs::rename(&temporary, &path).map_err(error("write"))?;
-            boundary("layout.renamed");
-            sync_folder(folder)
-        }
+        Err(source) if source.kind() == io::ErrorKind::NotFound => write_layout(folder),
         Err(source) => Err(error("read")(source)),
     }
+}
+
+/// Notes the layout, durably.
+fn write_layout(folder: &Path) -> Result<()> {
+    let path = folder.join("layout");
+    let temporary = folder.join("layout.new");
+    let error = |source| StoreError::Io { action: "write", path: path.clone(), source };
+    fs::write(&temporary, format!("{LAYOUT}\n")).map_err(error)?;
+    File::open(&temporary).and_then(|file| file.sync_all()).map_err(error)?;
+    boundary("layout.written");
+    fs::rename(&temporary, &path).map_err(error)?;
+    boundary("layout.renamed");
+    sync_folder(folder)
 }
 
 /// Creates a folder and those above it, durably.

@@ -9,7 +9,8 @@
 //! | copy links | segment, layer, user id with its length, endpoint id | none; as links, for the copies of a layer |
 //! | pieces | job, number | JSON |
 //! | applications, jobs, segments | their ids | JSON |
-//! | names | an application's name | its id |
+//! | addresses | application, address with its length, endpoint id | none; of endpoints that came one by one |
+//! | names | an application's name | the ids of those that have it |
 //! | job index, open jobs | application, job; job | none |
 //!
 //! Numbers are big-endian, so that the order of keys is the order of numbers. The keys belong to
@@ -23,6 +24,7 @@ use pinport_model::{ApplicationId, JobId, SegmentId};
 pub(super) enum Table {
     Applications = b'a',
     CopyLinks = b'c',
+    Addresses = b'd',
     Endpoints = b'e',
     JobIndex = b'i',
     Jobs = b'j',
@@ -83,6 +85,11 @@ pub(super) fn user(application: ApplicationId, user: &[u8]) -> Key {
 /// What the keys of a layer's members begin with.
 pub(super) fn layer(segment: SegmentId, layer: u32) -> Key {
     key(Table::Members, &[segment.as_bytes(), &layer.to_be_bytes()])
+}
+
+/// What the keys of an application's addresses begin with; [`links_of`] adds the address.
+pub(super) fn addresses(application: ApplicationId) -> Key {
+    key(Table::Addresses, &[application.as_bytes()])
 }
 
 /// What the keys of an application's links begin with.

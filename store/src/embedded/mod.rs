@@ -37,8 +37,8 @@ use crate::{
     JobWriter, Result, Store, StoreError,
     lifecycle::{self, not_found},
     record::{
-        self,
-        read::{is_endpoint, user_of},
+        self, Tag,
+        read::{find, is_endpoint, user_of},
     },
 };
 
@@ -88,33 +88,93 @@ fn delete_members(batch: &mut WriteBatch, segment: SegmentId) {
     }
 }
 
+/// The ids of the applications with one name, as they are stored.
+fn concatenated(ids: &[ApplicationId]) -> Vec<u8> {
+    ids.iter().flat_map(|id| *id.as_bytes()).collect()
+}
+
+impl Embedded {
+    /// The ids of the applications with this name, in the order in which they were made.
+    fn ids_of_name(&self, name: &str) -> Result<Vec<ApplicationId>> {
+        let Some(ids) = self.engine.get(&keys::name(name))? else { return Ok(Vec::new()) };
+        let (ids, rest) = ids.as_chunks();
+        if !rest.is_empty() {
+            return Err(StoreError::Corrupt("an application's id is not 16 bytes".into()));
+        }
+        Ok(ids.iter().map(|id| ApplicationId::from_bytes(*id)).collect())
+    }
+
+    /// What an update that comes by itself does to others with its address, as the service does: they become inactive.
+    /// Imports neither ask for addresses nor note them: that would be a read, and one more row, for each record.
+    fn note_address(
+        &self,
+        batch: &mut WriteBatch,
+        application: ApplicationId,
+        id: &[u8],
+        stored: &[u8],
+        record: &[u8],
+    ) -> Result<()> {
+        let given = find(record, Tag::Address)?;
+        let Some(address) = given.or(find(stored, Tag::Address)?) else { return Ok(()) };
+        let prefix = keys::links_of(&keys::addresses(application), address);
+        if given.is_some() {
+            let mut others = self.engine.scan(&prefix);
+            others.seek_first();
+            while let Some((other, _)) = others.entry()? {
+                if other != id {
+                    // Inactive ones need not be found again; another may have its address by now.
+                    batch.delete([&prefix[..], other].concat());
+                    let key = keys::endpoint(application, other);
+                    if let Some(found) = self.engine.get(&key)?
+                        && find(&found, Tag::Address)? == given
+                    {
+                        batch.merge(key, record::INACTIVE);
+                    }
+                }
+                others.forward();
+            }
+        }
+        batch.put([&prefix[..], id].concat(), []);
+        Ok(())
+    }
+
+    /// Adds an application to those of its name.
+    fn add_application(&self, application: &Application, same_name: &[ApplicationId]) -> Result<()> {
+        let key = keys::application(application.id);
+        if self.engine.get(&key)?.is_some() {
+            return Err(lifecycle::application_exists(application));
+        }
+        let mut batch = WriteBatch::default();
+        batch.put(key, to_json(application)?);
+        let ids = [same_name, &[application.id]].concat();
+        batch.put(keys::name(&application.name), concatenated(&ids));
+        self.engine.write(batch)
+    }
+}
+
 impl Store for Embedded {
     fn create_application(&self, application: &Application) -> Result<()> {
         let _control = self.engine.control();
-        let name = keys::name(&application.name);
-        if self.engine.get(&name)?.is_some() || self.engine.get(&keys::application(application.id))?.is_some()
-        {
-            return Err(StoreError::Conflict(format!(
-                "there is already an application named \"{}\"",
-                application.name
-            )));
+        self.add_application(application, &self.ids_of_name(&application.name)?)
+    }
+
+    fn create_named_application(&self, application: &Application) -> Result<()> {
+        let _control = self.engine.control();
+        match &self.ids_of_name(&application.name)?[..] {
+            [] => self.add_application(application, &[]),
+            _ => Err(lifecycle::application_exists(application)),
         }
-        let mut batch = WriteBatch::default();
-        batch.put(keys::application(application.id), to_json(application)?);
-        batch.put(name, application.id.as_bytes());
-        self.engine.write(batch)
     }
 
     fn application(&self, id: ApplicationId) -> Result<Option<Application>> {
         self.engine.get_json(&keys::application(id))
     }
 
-    fn application_by_name(&self, name: &str) -> Result<Option<Application>> {
-        let Some(id) = self.engine.get(&keys::name(name))? else { return Ok(None) };
-        let id = (*id)
-            .try_into()
-            .map_err(|_| StoreError::Corrupt("an application's id is not 16 bytes".into()))?;
-        self.application(ApplicationId::from_bytes(id))
+    fn applications_by_name(&self, name: &str) -> Result<Vec<Application>> {
+        let mut ids = self.ids_of_name(name)?;
+        ids.sort_unstable();
+        // One that is deleted meanwhile is not there any more.
+        ids.into_iter().filter_map(|id| self.application(id).transpose()).collect()
     }
 
     fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>> {
@@ -165,10 +225,17 @@ impl Store for Embedded {
             delete_members(&mut batch, from_json::<Segment>(json)?.id);
             segments.forward();
         }
-        for table in [Table::Endpoints, Table::Users, Table::Links, Table::Segments, Table::JobIndex] {
+        for table in
+            [Table::Endpoints, Table::Users, Table::Links, Table::Addresses, Table::Segments, Table::JobIndex]
+        {
             delete_prefix(&mut batch, &key(table, &[id.as_bytes()]));
         }
-        batch.delete(keys::name(&application.name));
+        let mut same_name = self.ids_of_name(&application.name)?;
+        same_name.retain(|other| *other != id);
+        match &same_name[..] {
+            [] => batch.delete(keys::name(&application.name)),
+            others => batch.put(keys::name(&application.name), concatenated(others)),
+        }
         batch.delete(keys::application(id));
         self.engine.write(batch)
     }
@@ -318,9 +385,10 @@ impl Store for Embedded {
         let stored = self.engine.get(&key)?;
         let stored = stored.as_deref().unwrap_or_default();
         if !is_endpoint(&record)? && !is_endpoint(stored)? {
-            return Err(StoreError::Conflict(lifecycle::unknown_endpoint_message(id.as_bytes())));
+            record = record::merge::fold([record::INCOMPLETE, &record], true)?;
         }
         let mut batch = WriteBatch::default();
+        self.note_address(&mut batch, application, id.as_bytes(), stored, &record)?;
         let named = user_of(&record)?;
         let user = named.or(user_of(stored)?).filter(|user| !user.is_empty());
         if let Some(user) = named.filter(|user| !user.is_empty()) {
@@ -354,6 +422,10 @@ impl Store for Embedded {
                 batch.delete(keys::user(application, user));
             }
         }
+        if let Some(address) = find(&record, Tag::Address)? {
+            let prefix = keys::links_of(&keys::addresses(application), address);
+            batch.delete([&prefix[..], id].concat());
+        }
         let existed = is_endpoint(&record)?;
         self.engine.write(batch)?;
         Ok(existed)
@@ -370,20 +442,21 @@ impl Store for Embedded {
     fn segments(
         &self,
         application: ApplicationId,
-        after: Option<SegmentId>,
+        before: Option<SegmentId>,
         limit: usize,
     ) -> Result<Vec<Segment>> {
+        // A segment has the id of the job that made it, which begins with the time.
         let mut entries = self.engine.scan(&key(Table::Segments, &[application.as_bytes()]));
-        match after {
-            None => entries.seek_first(),
-            Some(after) => entries.seek_behind(&keys::segment(application, after)),
+        match before {
+            None => entries.seek_last(),
+            Some(before) => entries.seek_before(&keys::segment(application, before)),
         }
         let mut found = Vec::new();
         while found.len() < limit
             && let Some((_, json)) = entries.entry()?
         {
             found.push(from_json(json)?);
-            entries.forward();
+            entries.back();
         }
         Ok(found)
     }

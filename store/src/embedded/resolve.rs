@@ -18,7 +18,7 @@ use crate::{
     batch::Entry,
     lifecycle,
     record::{
-        Tag,
+        INCOMPLETE, Tag,
         read::{find, is_endpoint, user_of},
     },
 };
@@ -88,6 +88,7 @@ struct View {
 struct LayerCopy {
     address: bool,
     channel: bool,
+    incomplete: bool,
     user: Option<Vec<u8>>,
 }
 
@@ -161,6 +162,7 @@ impl Lookup {
                 view.copy = LayerCopy {
                     address: find(&copy, Tag::Address)?.is_some(),
                     channel: find(&copy, Tag::Channel)?.is_some(),
+                    incomplete: find(&copy, Tag::Incomplete)?.is_some(),
                     user: user_of(&copy)?.map(<[u8]>::to_vec),
                 };
             }
@@ -179,6 +181,7 @@ impl Lookup {
 struct Said<'a> {
     address: bool,
     channel: bool,
+    incomplete: bool,
     user: Option<&'a [u8]>,
 }
 
@@ -196,8 +199,9 @@ impl<'a> Walk<'a> {
     fn is_whole(&self, id: &[u8]) -> bool {
         let said = self.said.get(id).copied().unwrap_or_default();
         let copy = self.lookup.view(id).map(|view| &view.copy);
-        (said.address || copy.is_some_and(|copy| copy.address))
-            && (said.channel || copy.is_some_and(|copy| copy.channel))
+        let has = |said: bool, of: fn(&LayerCopy) -> bool| said || copy.is_some_and(of);
+        has(said.incomplete, |copy| copy.incomplete)
+            || has(said.address, |copy| copy.address) && has(said.channel, |copy| copy.channel)
     }
 
     fn exists(&self, id: &[u8]) -> bool {
@@ -308,7 +312,11 @@ pub(super) fn judge<'a>(
                     }
                 }
                 DraftKind::Update if !walk.exists(id) => fail(lifecycle::unknown_endpoint(id)),
-                DraftKind::Blind | DraftKind::Update => {
+                DraftKind::Blind | DraftKind::Update | DraftKind::Upsert => {
+                    if entry.kind == DraftKind::Upsert && !walk.exists(id) {
+                        rows.endpoints.push(Row { id, record: INCOMPLETE, user: &[] });
+                        walk.said.entry(id).or_default().incomplete = true;
+                    }
                     if walk.may_be_asked(id, user) {
                         walk.hear(batch, entry)?;
                     }

@@ -41,6 +41,8 @@ struct State {
     endpoints: BTreeMap<(ApplicationId, Vec<u8>), MemberMap>,
     users: BTreeMap<(ApplicationId, Vec<u8>), MemberMap>,
     layers: BTreeMap<(SegmentId, u32), BTreeMap<Vec<u8>, MemberMap>>,
+    /// The addresses of endpoints that came one by one, with their ids.
+    addresses: BTreeSet<(ApplicationId, Vec<u8>, Vec<u8>)>,
 }
 
 /// A record as a map from (tag, name) to value.
@@ -57,8 +59,19 @@ impl MemberMap {
         Ok(map)
     }
 
+    /// The first record of an endpoint that lacks Address or ChannelType.
+    fn incomplete(record: &Self) -> Result<Self> {
+        let mut whole = Self::of(record::INCOMPLETE)?;
+        whole.apply(record);
+        Ok(whole)
+    }
+
     /// Applies what a newer record says.
     fn apply(&mut self, newer: &Self) {
+        // An update of an endpoint that says nothing of its status makes it active.
+        if newer.get(Tag::EffectiveDate).is_some() {
+            self.0.remove(&(Tag::Status as u8, Vec::new()));
+        }
         for (key, value) in &newer.0 {
             if key.0 == Tag::CreationDate as u8 {
                 self.0.entry(key.clone()).or_insert_with(|| value.clone());
@@ -73,7 +86,8 @@ impl MemberMap {
     }
 
     fn is_endpoint(&self) -> bool {
-        self.get(Tag::Address).is_some() && self.get(Tag::Channel).is_some()
+        let is_whole = self.get(Tag::Address).is_some() && self.get(Tag::Channel).is_some();
+        is_whole || self.get(Tag::Incomplete).is_some()
     }
 
     fn user(&self) -> Option<&Vec<u8>> {
@@ -146,6 +160,29 @@ impl State {
         }
     }
 
+    /// What an update that comes by itself does to others with its address: they become inactive.
+    fn note_address(&mut self, application: ApplicationId, id: &[u8], record: &MemberMap) -> Result<()> {
+        let stored = self.endpoints.get(&(application, id.to_vec()));
+        let stored = stored.and_then(|stored| stored.get(Tag::Address)).cloned();
+        let given = record.get(Tag::Address).cloned();
+        if let Some(address) = &given {
+            let others: Vec<_> =
+                self.addresses.iter().filter(|other| other.0 == application).cloned().collect();
+            for other in others.into_iter().filter(|other| other.1 == *address && other.2 != id) {
+                self.addresses.remove(&other);
+                if let Some(endpoint) = self.endpoints.get_mut(&(application, other.2))
+                    && endpoint.get(Tag::Address) == Some(address)
+                {
+                    endpoint.apply(&MemberMap::of(record::INACTIVE)?);
+                }
+            }
+        }
+        if let Some(address) = given.or(stored) {
+            self.addresses.insert((application, address, id.to_vec()));
+        }
+        Ok(())
+    }
+
     fn segment_mut(&mut self, application: ApplicationId, id: SegmentId) -> Result<&mut Segment> {
         self.segments.get_mut(&(application, id)).ok_or_else(|| not_found("segment", id))
     }
@@ -154,15 +191,18 @@ impl State {
 impl Store for Memory {
     fn create_application(&self, application: &Application) -> Result<()> {
         let mut state = self.state.lock();
-        if state
-            .applications
-            .values()
-            .any(|other| other.name == application.name || other.id == application.id)
-        {
-            return Err(StoreError::Conflict(format!(
-                "there is already an application named \"{}\"",
-                application.name
-            )));
+        if state.applications.contains_key(&application.id) {
+            return Err(lifecycle::application_exists(application));
+        }
+        state.applications.insert(application.id, application.clone());
+        Ok(())
+    }
+
+    fn create_named_application(&self, application: &Application) -> Result<()> {
+        let mut state = self.state.lock();
+        let is_same = |other: &Application| other.name == application.name || other.id == application.id;
+        if state.applications.values().any(is_same) {
+            return Err(lifecycle::application_exists(application));
         }
         state.applications.insert(application.id, application.clone());
         Ok(())
@@ -172,8 +212,9 @@ impl Store for Memory {
         Ok(self.state.lock().applications.get(&id).cloned())
     }
 
-    fn application_by_name(&self, name: &str) -> Result<Option<Application>> {
-        Ok(self.state.lock().applications.values().find(|application| application.name == name).cloned())
+    fn applications_by_name(&self, name: &str) -> Result<Vec<Application>> {
+        let state = self.state.lock();
+        Ok(state.applications.values().filter(|application| application.name == name).cloned().collect())
     }
 
     fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>> {
@@ -205,6 +246,7 @@ impl Store for Memory {
         state.segments.retain(|(app, _), _| *app != id);
         state.layers.retain(|(segment, _), _| !segments.contains(segment));
         state.endpoints.retain(|(app, _), _| *app != id);
+        state.addresses.retain(|(app, ..)| *app != id);
         state.users.retain(|(app, _), _| *app != id);
         Ok(())
     }
@@ -320,10 +362,11 @@ impl Store for Memory {
         record::encode_user(draft, &mut user_record);
         let mut state = self.state.lock();
         state.application(application)?;
-        let record = MemberMap::of(&record)?;
+        let mut record = MemberMap::of(&record)?;
         if !record.is_endpoint() && state.registered(application, id.as_bytes()).is_none() {
-            return Err(StoreError::Conflict(lifecycle::unknown_endpoint_message(id.as_bytes())));
+            record = MemberMap::incomplete(&record)?;
         }
+        state.note_address(application, id.as_bytes(), &record)?;
         state.put(application, id.as_bytes(), &record, &MemberMap::of(&user_record)?);
         Ok(())
     }
@@ -333,6 +376,9 @@ impl Store for Memory {
         let Some(record) = state.endpoints.remove(&(application, id.as_bytes().to_vec())) else {
             return Ok(false);
         };
+        if let Some(address) = record.get(Tag::Address) {
+            state.addresses.remove(&(application, address.clone(), id.as_bytes().to_vec()));
+        }
         if let Some(user) = record.user()
             && state.endpoints_of(application, user).is_empty()
         {
@@ -354,13 +400,13 @@ impl Store for Memory {
     fn segments(
         &self,
         application: ApplicationId,
-        after: Option<SegmentId>,
+        before: Option<SegmentId>,
         limit: usize,
     ) -> Result<Vec<Segment>> {
         let state = self.state.lock();
-        let own = state.segments.iter().filter(|((app, _), _)| *app == application);
-        let behind = own.filter(|((_, id), _)| after.is_none_or(|after| *id > after));
-        Ok(behind.take(limit).map(|(_, segment)| segment.clone()).collect())
+        let own = state.segments.iter().rev().filter(|((app, _), _)| *app == application);
+        let older = own.filter(|((_, id), _)| before.is_none_or(|before| *id < before));
+        Ok(older.take(limit).map(|(_, segment)| segment.clone()).collect())
     }
 
     fn save_segment(&self, segment: &Segment) -> Result<()> {

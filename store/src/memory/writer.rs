@@ -92,7 +92,7 @@ impl Writer {
     ) -> Result<Option<pinport_model::failure::FailureReason>> {
         let application = self.application;
         let id = batch.bytes(entry.id);
-        let record = MemberMap::of(batch.bytes(entry.record))?;
+        let mut record = MemberMap::of(batch.bytes(entry.record))?;
         let user_record = MemberMap::of(batch.bytes(entry.user_record))?;
         let copies = self.layer.filter(|(_, layer)| layer.copies);
         match entry.kind {
@@ -112,7 +112,10 @@ impl Writer {
             DraftKind::Update if !self.exists(state, id) => {
                 return Ok(Some(lifecycle::unknown_endpoint(id)));
             }
-            DraftKind::Blind | DraftKind::Update => {
+            DraftKind::Blind | DraftKind::Update | DraftKind::Upsert => {
+                if entry.kind == DraftKind::Upsert && !self.exists(state, id) {
+                    record = MemberMap::incomplete(&record)?;
+                }
                 self.add_member(state, id, &record, &user_record);
                 if copies.is_none() {
                     state.put(application, id, &record, &user_record);

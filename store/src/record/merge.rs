@@ -6,11 +6,12 @@ use std::cmp::Ordering;
 
 use super::{
     Tag,
-    read::{Damaged, Member, Members},
+    read::{Damaged, Member, Members, find},
 };
 
 /// Appends to `out` what `older` and `newer` say together: the members of both; of a member in both the
-/// newer one, but for CreationDate, which stays what it was. Removals are kept, because there may be a still
+/// newer one, but for CreationDate, which stays what it was. An update of an endpoint (it has an EffectiveDate) that
+/// says nothing of EndpointStatus makes it ACTIVE, which is what no status means. Removals are kept, because there may be a still
 /// older record that they apply to.
 pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<(), Damaged> {
     out.reserve(older.len() + newer.len());
@@ -20,7 +21,13 @@ pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<(),
         match (old, new) {
             (Some(o), Some(n)) => match (o.tag, o.name).cmp(&(n.tag, n.name)) {
                 Ordering::Less => {
-                    out.extend_from_slice(o.whole);
+                    // RequestId may stand between the two.
+                    let goes = o.tag == Tag::Status as u8
+                        && n.tag <= Tag::EffectiveDate as u8
+                        && find(newer, Tag::EffectiveDate)?.is_some();
+                    if !goes {
+                        out.extend_from_slice(o.whole);
+                    }
                     old = olds.next()?;
                 }
                 Ordering::Greater => {

@@ -16,6 +16,7 @@
 //! | dates | `0` + UTF-8 as the record gave it, or `1` + milliseconds since 1970 (i64, big-endian) |
 //! | channel, opt-out, status | the value's place in the service model's list, one byte |
 //! | latitude, longitude, metrics | f64, big-endian bits |
+//! | incomplete | none: it marks an endpoint without Address or ChannelType |
 //! | attributes | each value as `len:varint bytes`; none: the attribute is removed |
 //!
 //! [`LAYOUT`] is stored with the data; a test holds golden bytes. A change of layout needs a new number and
@@ -30,10 +31,12 @@ mod tests;
 use std::ops::Range;
 
 use append::append;
-use pinport_model::{Attribute, Draft, Scalar, TextMember, Timestamp};
+use pinport_model::{Attribute, Draft, EndpointStatus, OptOut, Scalar, TextMember, Timestamp};
 
-/// The version of everything the store writes: this layout and the embedded engine's keys.
-pub const LAYOUT: u32 = 1;
+/// The version of everything the store writes: this layout and the embedded engine's keys. Layout 1 had no cohorts, no
+/// endpoints without Address or ChannelType, no two applications of one name and no table of addresses; a store that has
+/// it is one of layout 2 too.
+pub const LAYOUT: u32 = 2;
 
 /// What a member is. The numbers are stored; never change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +49,9 @@ pub(crate) enum Tag {
     RequestId = 0x05,
     EffectiveDate = 0x06,
     CreationDate = 0x07,
+    CohortId = 0x08,
+    /// It is an endpoint also without Address and ChannelType. The value is empty.
+    Incomplete = 0x09,
     AppVersion = 0x10,
     Locale = 0x11,
     Make = 0x12,
@@ -67,7 +73,7 @@ pub(crate) enum Tag {
 }
 
 impl Tag {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 27] = [
         Self::Address,
         Self::Channel,
         Self::OptOut,
@@ -75,6 +81,8 @@ impl Tag {
         Self::RequestId,
         Self::EffectiveDate,
         Self::CreationDate,
+        Self::CohortId,
+        Self::Incomplete,
         Self::AppVersion,
         Self::Locale,
         Self::Make,
@@ -133,6 +141,7 @@ pub(crate) fn encode_endpoint(
     text(out, Tag::RequestId, TextMember::RequestId);
     put_date(out, Tag::EffectiveDate, draft.text(TextMember::EffectiveDate), Some(now));
     put_date(out, Tag::CreationDate, draft.text(TextMember::CreationDate), creation);
+    text(out, Tag::CohortId, TextMember::CohortId);
     text(out, Tag::AppVersion, TextMember::AppVersion);
     text(out, Tag::Locale, TextMember::Locale);
     text(out, Tag::Make, TextMember::Make);
@@ -167,6 +176,13 @@ pub(crate) fn encode_endpoint(
     }
     user
 }
+
+/// What comes before the first record of an endpoint that lacks Address or ChannelType: there is no consent to anything
+/// until somebody says so.
+pub(crate) const INCOMPLETE: &[u8] = &[Tag::OptOut as u8, 1, OptOut::All as u8, Tag::Incomplete as u8, 0];
+
+/// The record that says an endpoint is inactive and nothing else.
+pub(crate) const INACTIVE: &[u8] = &[Tag::Status as u8, 1, EndpointStatus::Inactive as u8];
 
 /// A bound on the bytes that a draft takes as stored, which was read from `raw` bytes and whose names have at most `name`
 /// characters: every text of it is a part of these bytes, but for the names of attributes and metrics.

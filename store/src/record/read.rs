@@ -111,9 +111,10 @@ pub(crate) fn find(record: &[u8], tag: Tag) -> Result<Option<&[u8]>, Damaged> {
     Ok(None)
 }
 
-/// Whether a folded record is an endpoint: it has Address and ChannelType.
+/// Whether a folded record is an endpoint: it has Address and ChannelType, or was made without them.
 pub(crate) fn is_endpoint(record: &[u8]) -> Result<bool, Damaged> {
-    Ok(find(record, Tag::Address)?.is_some() && find(record, Tag::Channel)?.is_some())
+    let is_whole = find(record, Tag::Address)?.is_some() && find(record, Tag::Channel)?.is_some();
+    Ok(is_whole || find(record, Tag::Incomplete)?.is_some())
 }
 
 /// The user a record names; `Some(b"")` if it says that there is none.
@@ -173,6 +174,8 @@ fn apply(endpoint: &mut Endpoint, member: Member<'_>) -> Result<(), Damaged> {
         Tag::RequestId => endpoint.request_id = Some(text(value)?),
         Tag::EffectiveDate => endpoint.effective_date = date(value)?,
         Tag::CreationDate => endpoint.creation_date = date(value)?,
+        Tag::CohortId => endpoint.cohort_id = text(value)?,
+        Tag::Incomplete => {}
         Tag::AppVersion => demographic.app_version = Some(text(value)?),
         Tag::Locale => demographic.locale = Some(text(value)?),
         Tag::Make => demographic.make = Some(text(value)?),

@@ -1,6 +1,6 @@
 //! Random imports, on every engine: the same failures, endpoints, users and members as the oracle's.
 
-use pinport_model::{ApplicationId, Channel, ImportJob, JobId, JobStatus, SegmentId};
+use pinport_model::{ApplicationId, Channel, EndpointStatus, ImportJob, JobId, JobStatus, SegmentId};
 use proptest::{collection::vec, prelude::*};
 
 use crate::support::{Bench, Record, copies_job, job, segment_job};
@@ -37,10 +37,16 @@ fn record() -> impl Strategy<Value = Record> {
     let user = proptest::option::of((0..USERS.len()).prop_map(|user| USERS[user].to_owned()));
     let channel = prop_oneof![3 => Just(Some(Channel::Email)), 1 => Just(None)];
     let address = prop_oneof![3 => "[0-9]".prop_map(Some), 1 => Just(None)];
-    let rest = (proptest::option::of("[0-9]"), proptest::option::of("[A-C]"), attributes(), attributes());
+    let status = prop_oneof![
+        4 => Just(None), 1 => Just(Some(EndpointStatus::Inactive)), 1 => Just(Some(EndpointStatus::Active))
+    ];
+    let created = prop_oneof![3 => Just(None), 1 => "[0-9]".prop_map(Some)];
+    let rest = ((created, status), proptest::option::of("[A-C]"), attributes(), attributes());
     (id, user, address, channel, rest).prop_map(|(id, user, address, channel, rest)| {
-        let (created, city, attributes, user_attributes) = rest;
-        let record = Record { id, user, address, channel, created, city, attributes, user_attributes };
+        let ((created, status), city, attributes, user_attributes) = rest;
+        let cohort = None;
+        let record =
+            Record { id, user, address, channel, created, cohort, status, city, attributes, user_attributes };
         if record.id.is_some() {
             return record;
         }

@@ -25,7 +25,7 @@ macro_rules! conformance {
 
 conformance! {
     applications_are_found_by_id_and_name,
-    the_name_of_an_application_is_taken_once,
+    applications_may_share_a_name,
     a_job_goes_forward_and_ends_once,
     a_job_needs_its_application_and_segment,
     jobs_are_listed_newest_first,
@@ -49,4 +49,6 @@ conformance! {
     segments_are_listed_renamed_and_deleted,
     deleting_an_application_takes_what_is_in_it,
     single_endpoints_are_put_and_deleted,
+    endpoints_may_lack_address_and_channel,
+    an_update_makes_an_endpoint_active_and_others_of_its_address_inactive,
 }

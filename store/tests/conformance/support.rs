@@ -3,8 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use pinport_model::{
-    Application, ApplicationId, Attribute, Channel, Draft, Endpoint, Format, ImportDefinition, ImportJob,
-    JobId, JobStatus, Origin, PieceRecord, Scalar, Segment, SegmentId, SourceLocation, TextMember, Timestamp,
+    Application, ApplicationId, Attribute, Channel, Draft, Endpoint, EndpointStatus, Format,
+    ImportDefinition, ImportJob, JobId, JobStatus, Origin, PieceRecord, Scalar, Segment, SegmentId,
+    SourceLocation, TextMember, Timestamp,
 };
 use pinport_store::{
     DraftBatch, DraftKind, Store, Unresolved,
@@ -141,6 +142,8 @@ pub(crate) struct Record {
     pub(crate) channel: Option<Channel>,
     pub(crate) user: Option<String>,
     pub(crate) created: Option<String>,
+    pub(crate) cohort: Option<String>,
+    pub(crate) status: Option<EndpointStatus>,
     pub(crate) city: Option<String>,
     /// No value: the attribute is removed.
     pub(crate) attributes: Vec<(String, Option<String>)>,
@@ -176,6 +179,16 @@ impl Record {
         self
     }
 
+    pub(crate) fn cohort(mut self, cohort: &str) -> Self {
+        self.cohort = Some(cohort.into());
+        self
+    }
+
+    pub(crate) fn status(mut self, status: EndpointStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+
     pub(crate) fn attribute(mut self, name: &str, value: &str) -> Self {
         self.attributes.push((name.into(), Some(value.into())));
         self
@@ -198,6 +211,8 @@ impl Record {
         draft.set_text(TextMember::Address, self.address.as_deref());
         draft.set_text(TextMember::UserId, self.user.as_deref());
         draft.set_text(TextMember::CreationDate, self.created.as_deref());
+        draft.set_text(TextMember::CohortId, self.cohort.as_deref());
+        draft.status = self.status;
         draft.set_text(TextMember::City, self.city.as_deref());
         for (from, user) in [(&self.attributes, false), (&self.user_attributes, true)] {
             for (name, value) in from {
@@ -216,6 +231,8 @@ impl Record {
             DraftKind::UserOnly
         } else if self.address.is_some() && self.channel.is_some() {
             DraftKind::Blind
+        } else if self.draft().is_exported() {
+            DraftKind::Upsert
         } else {
             DraftKind::Update
         }
@@ -235,7 +252,7 @@ impl fmt::Debug for Record {
         }
         write!(f, " {:?} user {:?}", self.channel, self.user)?;
         write!(f, " {:?} {:?} {:?}", self.attributes, self.user_attributes, self.city)?;
-        write!(f, " {:?})", self.created)
+        write!(f, " {:?} {:?} {:?})", self.created, self.cohort, self.status)
     }
 }
 

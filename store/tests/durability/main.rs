@@ -173,12 +173,23 @@ fn a_second_process_learns_who_holds_the_store() {
 fn a_newer_layout_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
-    std::fs::write(folder.path().join("layout"), "2\n").unwrap();
+    std::fs::write(folder.path().join("layout"), "3\n").unwrap();
     let refused = Embedded::open(folder.path(), EmbeddedOptions::default());
-    assert!(matches!(refused, Err(StoreError::NewerLayout { found: 2, known: 1, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::NewerLayout { found: 3, known: 2, .. })), "{refused:?}");
     std::fs::write(folder.path().join("layout"), "one\n").unwrap();
     let refused = Embedded::open(folder.path(), EmbeddedOptions::default());
     assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+}
+
+/// What an older layout has is read as it is; from then on older versions refuse the store.
+#[test]
+fn an_older_layout_becomes_the_newer_one() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let layout = folder.path().join("layout");
+    std::fs::write(&layout, "1\n").unwrap();
+    drop(open(folder.path()));
+    assert_eq!(std::fs::read_to_string(layout).unwrap(), "2\n");
 }
 
 #[test]

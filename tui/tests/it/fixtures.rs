@@ -181,6 +181,7 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
             format: job.format,
             register_endpoints: true,
             segment: Some(job.id.into()),
+            asked_to_define: None,
             segment_name: Some("autumn".into()),
             role_arn: Some("arn:aws:iam::123456789012:role/import".into()),
             external_id: None,

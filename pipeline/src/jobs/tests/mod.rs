@@ -117,6 +117,7 @@ fn new_job(url: String) -> NewJob {
         format: Format::Json,
         register_endpoints: true,
         define_segment: true,
+        asked_to_define: None,
         segment: None,
         segment_name: None,
         role_arn: Some("role".into()),

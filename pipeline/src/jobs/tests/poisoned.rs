@@ -60,7 +60,8 @@ impl Store for Poisoned {
     as_in_memory! {
         fn create_application(application: &Application) -> ();
         fn application(id: ApplicationId) -> Option<Application>;
-        fn application_by_name(name: &str) -> Option<Application>;
+        fn create_named_application(application: &Application) -> ();
+        fn applications_by_name(name: &str) -> Vec<Application>;
         fn applications(after: Option<ApplicationId>, limit: usize) -> Vec<Application>;
         fn save_application(application: &Application) -> ();
         fn delete_application(id: ApplicationId) -> ();
@@ -77,7 +78,7 @@ impl Store for Poisoned {
         fn delete_endpoint(application: ApplicationId, id: &str) -> bool;
         fn user_endpoints(application: ApplicationId, user: &str, limit: usize) -> Vec<Endpoint>;
         fn segment(application: ApplicationId, id: SegmentId) -> Option<Segment>;
-        fn segments(application: ApplicationId, after: Option<SegmentId>, limit: usize) -> Vec<Segment>;
+        fn segments(application: ApplicationId, before: Option<SegmentId>, limit: usize) -> Vec<Segment>;
         fn save_segment(segment: &Segment) -> ();
         fn delete_segment(application: ApplicationId, id: SegmentId) -> bool;
         fn members(segment: &Segment, version: &SegmentVersion, after: Option<&str>, limit: usize) -> Vec<Endpoint>;

@@ -188,6 +188,7 @@ fn every_member_of_an_export_is_read() {
         ("RequestId", &["r"]),
         ("EffectiveDate", &["2026-01-02T03:04:05Z"]),
         ("CreationDate", &["2026-01-02T00:00:00.000Z"]),
+        ("CohortId", &["7"]),
         ("Location.Latitude", &["47.6"]),
         ("Location.Longitude", &["-122"]),
         ("Location.PostalCode", &["9"]),
@@ -256,6 +257,9 @@ fn what_a_record_has_decides_its_kind() {
     assert_eq!(kind(r#"{"Id":"a","Address":"x","ChannelType":"SMS"}"#), DraftKind::Blind);
     assert_eq!(kind(r#"{"Id":"a","Address":"x"}"#), DraftKind::Update);
     assert_eq!(kind(r#"{"Id":"a"}"#), DraftKind::Update);
+    for mark in ["\"CreationDate\":\"2020\"", "\"EndpointStatus\":\"ACTIVE\"", "\"CohortId\":\"7\""] {
+        assert_eq!(kind(&format!("{{\"Id\":\"a\",{mark}}}")), DraftKind::Upsert, "{mark}");
+    }
     assert_eq!(kind(r#"{"User":{"UserId":"u"}}"#), DraftKind::UserOnly);
     assert_eq!(kind(r#"{"User":{"UserId":"u","UserAttributes":{"a":"b"}},"Other":1}"#), DraftKind::UserOnly);
     let first = good(r#"{"Address":"x","ChannelType":"SMS"}"#);

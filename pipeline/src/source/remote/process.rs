@@ -68,7 +68,11 @@ impl Program {
             drop(output);
             let status = Child::wait(&mut running.lock()).map_err(|error| error.to_string())?;
             // One that is cut off ends with the signal of a broken pipe.
-            if status.success() || printed.len() as u64 > MAX_OUTPUT { Ok(printed) } else { Err(format!("it ended with {status}")) }
+            if status.success() || printed.len() as u64 > MAX_OUTPUT {
+                Ok(printed)
+            } else {
+                Err(format!("it ended with {status}"))
+            }
         });
         let Ok(read) = tokio::time::timeout(self.patience, reading).await else {
             if let Some(mut child) = child.try_lock() {

@@ -1,5 +1,6 @@
 //! A real server on port 0, spoken to in raw bytes.
 
+mod cors;
 mod limits;
 mod raw;
 mod signed;

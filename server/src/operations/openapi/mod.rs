@@ -45,6 +45,8 @@ const ESCAPE: (&str, &str) =
     ("escape", "How quotes within quoted CSV cells are escaped: auto, double or backslash");
 const ALLOW_SUSPICIOUS: (&str, &str) =
     ("allow-suspicious", "true: ids and addresses that a spreadsheet or a database has spoilt are kept");
+const ALLOW_INCOMPLETE: (&str, &str) =
+    ("allow-incomplete", "true: a record with an Id makes an endpoint also without Address or ChannelType");
 const JSON: &str = "application/json";
 
 fn told(name: &str) -> Option<Told> {
@@ -66,6 +68,7 @@ fn told(name: &str) -> Option<Told> {
                 ENCODING,
                 ESCAPE,
                 ALLOW_SUSPICIOUS,
+                ALLOW_INCOMPLETE,
             ],
             ..plain("Creates an import job", 201)
         },
@@ -135,6 +138,7 @@ fn told(name: &str) -> Option<Told> {
                 ENCODING,
                 ESCAPE,
                 ALLOW_SUSPICIOUS,
+                ALLOW_INCOMPLETE,
             ],
             ..plain("Imports the file in the body", 201)
         },

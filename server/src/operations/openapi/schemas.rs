@@ -10,8 +10,8 @@ const OBJECTS: &[(&str, &str)] = &[
     // The service model's.
     ("MessageBody", "RequestID: string, Message: string"),
     ("CreateApplicationRequest", "Name: string, tags?: {string}"),
-    ("ApplicationResponse", "Arn: string, CreationDate: time, Id: string, Name: string, tags?: {string}"),
-    ("ApplicationsResponse", "Item: [ApplicationResponse], NextToken?: string"),
+    ("ApplicationResponse", "Arn: string, CreationDate: time, Id: string, Name: string, tags: {string}"),
+    ("ApplicationsResponse", "Item: [ApplicationResponse], NextToken: string|null"),
     (
         "ImportJobRequest",
         "DefineSegment?: boolean, ExternalId?: string, Format: string, RegisterEndpoints?: boolean, RoleArn: string, \
@@ -28,7 +28,7 @@ const OBJECTS: &[(&str, &str)] = &[
          Definition: ImportJobResource, FailedPieces: int32, Failures: [string], Id: string, JobStatus: JobStatus, \
          TotalFailures: int32, TotalPieces: int32, TotalProcessed: int32, Type: string",
     ),
-    ("ImportJobsResponse", "Item: [ImportJobResponse], NextToken?: string"),
+    ("ImportJobsResponse", "Item: [ImportJobResponse], NextToken: string|null"),
     (
         "SegmentImportResource",
         "ChannelCounts: {int32}, ExternalId: string, Format: Format, RoleArn: string, S3Url: string, Size: int32",
@@ -36,9 +36,9 @@ const OBJECTS: &[(&str, &str)] = &[
     (
         "SegmentResponse",
         "ApplicationId: string, Arn: string, CreationDate: time, Id: string, ImportDefinition?: SegmentImportResource, \
-         LastModifiedDate: time, Name: string, SegmentType: string, Version: int32, tags?: {string}",
+         LastModifiedDate: time, Name: string, SegmentType: string, Version: int32, tags: {string}",
     ),
-    ("SegmentsResponse", "Item: [SegmentResponse], NextToken?: string"),
+    ("SegmentsResponse", "Item: [SegmentResponse], NextToken: string|null"),
     (
         "EndpointDemographic",
         "AppVersion?: string, Locale?: string, Make?: string, Model?: string, ModelVersion?: string, \
@@ -49,6 +49,7 @@ const OBJECTS: &[(&str, &str)] = &[
         "City?: string, Country?: string, Latitude?: number, Longitude?: number, PostalCode?: string, Region?: string",
     ),
     ("EndpointUser", "UserAttributes?: {[string]}, UserId?: string"),
+    ("EndpointUserResponse", "UserAttributes: {[string]}, UserId?: string"),
     (
         "EndpointRequest",
         "Address?: string, Attributes?: {[string]}, ChannelType?: string, Demographic?: EndpointDemographic, \
@@ -64,10 +65,10 @@ const OBJECTS: &[(&str, &str)] = &[
     ("EndpointBatchRequest", "Item: [EndpointBatchItem]"),
     (
         "EndpointResponse",
-        "Address?: string, ApplicationId: string, Attributes?: {[string]}, ChannelType?: ChannelType, \
+        "Address?: string, ApplicationId: string, Attributes: {[string]}, ChannelType?: ChannelType, \
          CohortId: string, CreationDate: time, Demographic?: EndpointDemographic, EffectiveDate: string, \
-         EndpointStatus: EndpointStatus, Id: string, Location?: EndpointLocation, Metrics?: {number}, OptOut: OptOut, \
-         RequestId?: string, User?: EndpointUser",
+         EndpointStatus: EndpointStatus, Id: string, Location?: EndpointLocation, Metrics: {number}, OptOut: OptOut, \
+         RequestId?: string, User?: EndpointUserResponse",
     ),
     ("EndpointsResponse", "Item: [EndpointResponse]"),
     ("TagsModel", "tags: {string}"),
@@ -95,12 +96,15 @@ const OBJECTS: &[(&str, &str)] = &[
     (
         "Definition",
         "application: string, source: string, source_text: string, format: Format, register_endpoints: boolean, \
-         segment: string|null, segment_name: string|null, role_arn: string|null, external_id: string|null, \
+         segment: string|null, asked_to_define: boolean|null, segment_name: string|null, role_arn: string|null, external_id: string|null, \
          piece_bytes: count, limits: RecordLimits, max_failures: FailureBudget|null, \
          read: ReadOptions",
     ),
     ("ReadOptions", "rules: ReadRules, encoding: string|null"),
-    ("ReadRules", "strict_names: boolean, delimiter: string|null, escape: string, allow_suspicious: boolean"),
+    (
+        "ReadRules",
+        "strict_names: boolean, delimiter: string|null, escape: string, allow_suspicious: boolean, allow_incomplete: boolean",
+    ),
     ("LostObject", "object: string, line: count, byte: count, reason: string, hint?: string"),
     ("Notice", "kind: string, subject: string, count: count"),
     ("PieceRun", "state: string, count: count"),

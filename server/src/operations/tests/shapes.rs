@@ -48,6 +48,10 @@ impl Shapes {
                     assert!(object.contains_key(wire), "{at}: {wire} is missing in {value}");
                 }
                 for (found, value) in object {
+                    // The last page has a token that is null.
+                    if found == "NextToken" && value.is_null() {
+                        continue;
+                    }
                     let member = members.iter().find(|(name, member)| {
                         member["locationName"].as_str().unwrap_or(name.as_str()) == found
                     });
