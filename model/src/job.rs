@@ -359,6 +359,9 @@ pub struct ImportJob {
     /// Endpoints that its records name, each once; known when it has ended, unless records named users alone.
     #[serde(default)]
     pub endpoints: Option<u64>,
+    /// Members that its segment has with it; known when it has ended, if the ids of all of them are.
+    #[serde(default)]
+    pub segment_members: Option<u64>,
     /// Objects that could not be read whole; bounded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostObject>,
@@ -392,6 +395,7 @@ impl ImportJob {
             lost: Vec::new(),
             repeated_ids: 0,
             endpoints: None,
+            segment_members: None,
             error: None,
             warnings: Vec::new(),
             notices: Notices::new(),

@@ -53,7 +53,8 @@ pub(crate) fn layer_of(segment: &Segment, job: &ImportJob) -> Result<SegmentLaye
 /// Whether the members of the version that `job` made must be counted: it has those of another layer too, or the job does
 /// not know how many endpoints its records named.
 pub(crate) fn counts_members(version: &SegmentVersion, job: &ImportJob) -> bool {
-    version.job == job.id && (version.layers.len() > 1 || job.endpoints.is_none())
+    let known = if version.layers.len() > 1 { job.segment_members } else { job.endpoints };
+    version.job == job.id && known.is_none()
 }
 
 /// Closes the layer of an ended job and makes the version it leads to, if it leads to one: `has_members` says so
@@ -79,7 +80,7 @@ pub(crate) fn close_layer(
         job: job.id,
         source: job.definition.source_text.clone(),
         format: job.definition.format,
-        size: job.endpoints.unwrap_or(job.tally.registered),
+        size: job.segment_members.or(job.endpoints).unwrap_or(job.tally.registered),
         channels: job.tally.channels,
         partial: !completed,
     };

@@ -45,7 +45,7 @@ fn the_first_command_of_the_readme() {
     assert_eq!(grace["Attributes"]["since"][0], "1959");
 
     let json = lab.pinport(&["jobs", "show", "last", "--json"]).expect(0).json();
-    assert_eq!(counts(&json), (143, 136, 7));
+    assert_eq!(counts(&json), (143, 137, 6));
     let expected = [
         ("invalid_json", 1),
         ("unknown_endpoint", 1),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use pinport_model::{
-    FailureCode, ImportJob, JobStatus, MAX_LOST, Origin, PieceRecord, Tally, failure::FailureReason,
+    FailureCode, ImportJob, JobStatus, MAX_LOST, Origin, PieceRecord, Segment, Tally, failure::FailureReason,
 };
 use pinport_store::boundary;
 use tokio_util::sync::CancellationToken;
@@ -192,6 +192,28 @@ fn over_budget(job: &ImportJob, last: Option<&PieceRecord>, ended: bool) -> bool
     budget.zip(last).is_some_and(|(budget, last)| budget.is_exceeded(&last.total, ended))
 }
 
+/// Counts the endpoints that a job's records name, and the members of the segment that it adds to.
+fn count_ids(life: &mut Life<'_>, last: &PieceRecord, folder: &Path) -> Result<(), JobError> {
+    let ids = Ids::open(folder);
+    let count = ids.count()?;
+    life.job.repeated_ids = last.with_id.saturating_sub(count);
+    // Records that name users alone have members that nobody counted.
+    life.job.endpoints = (last.with_id == last.total.registered).then_some(count);
+    let definition = &life.job.definition;
+    let (Some(store), Some(segment)) = (life.store, definition.segment) else { return Ok(ids.remove()?) };
+    let found = store.segment(definition.application, segment)?;
+    let base = found.as_ref().and_then(Segment::current).filter(|_| !life.replace);
+    if let (Some(base), Some(_), Some(jobs)) = (base, life.job.endpoints, folder.parent()) {
+        let others: Vec<_> = base.layers.iter().map(|layer| jobs.join(layer.job.to_string())).collect();
+        life.job.segment_members = ids.count_with(&others)?;
+    }
+    if life.job.endpoints.is_none() {
+        // So that no other job takes what is not all for all.
+        ids.remove()?;
+    }
+    Ok(())
+}
+
 /// Ends a job all of whose pieces are committed, or that is over its failure budget.
 pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &Path) -> Result<(), JobError> {
     let read_to_end = match (last, &life.job.plan) {
@@ -200,9 +222,7 @@ pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &P
         _ => false,
     };
     if let Some(last) = last {
-        let ids = Ids::open(folder).count()?;
-        life.job.repeated_ids = last.with_id.saturating_sub(ids);
-        life.job.endpoints = (last.with_id == last.total.registered).then_some(ids);
+        count_ids(life, last, folder)?;
         last.count_into(life.job);
     }
     let over_budget = over_budget(life.job, last, read_to_end);

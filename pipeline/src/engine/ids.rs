@@ -2,7 +2,7 @@
 //!
 //! Each id is a number of 64 bits, from a hash. Two ids of a billion are taken for the same with a chance of one in forty.
 //! The numbers lie in files of the job's folder, by some of their bits, so that the count at the end takes little memory and
-//! a job that goes on after a crash still knows them. A piece that is read twice adds its numbers twice, which changes nothing.
+//! a job that goes on after a crash still knows them. Those of a job that made a segment stay: another job may add to it. A piece that is read twice adds its numbers twice, which changes nothing.
 
 use std::{
     collections::HashSet,
@@ -80,25 +80,52 @@ impl Ids {
         }
     }
 
-    /// Counts the different ids, and removes the files.
+    /// Counts the different ids.
     pub(super) fn count(&self) -> Result<u64, FileError> {
-        if !self.folder.exists() {
-            return Ok(0);
-        }
-        let few = self.read(PARTS)?;
-        let mut count = 0;
-        if (0..PARTS).all(|part| !self.path(part).exists()) {
-            count = distinct(few.iter());
-        } else {
-            let mut parts = vec![Vec::new(); PARTS];
-            few.iter().for_each(|id| parts[part(*id)].push(*id));
-            for (nth, few) in parts.iter().enumerate() {
-                count += distinct(self.read(nth)?.iter().chain(few));
-            }
-        }
-        fs::remove_dir_all(&self.folder).map_err(on("remove", &self.folder))?;
-        Ok(count)
+        count(&[self])
     }
+
+    /// Counts the different ids of this job and of those with these folders together. Nothing, if one of them has none.
+    pub(super) fn count_with(&self, others: &[PathBuf]) -> Result<Option<u64>, FileError> {
+        let others: Vec<_> = others.iter().map(|job| Self::open(job)).collect();
+        if others.iter().any(|ids| !ids.folder.exists()) {
+            return Ok(None);
+        }
+        count(&others.iter().chain([self]).collect::<Vec<_>>()).map(Some)
+    }
+
+    /// Removes the files.
+    pub(super) fn remove(&self) -> Result<(), FileError> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(on("remove", &self.folder)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Removes the ids of a job that ended before they were counted. They are of no use, so it does not matter if they stay.
+pub(crate) fn forget_ids(job: &Path) {
+    let _ = Ids::open(job).remove();
+}
+
+fn count(jobs: &[&Ids]) -> Result<u64, FileError> {
+    let mut few = Vec::new();
+    for ids in jobs {
+        few.extend(ids.read(PARTS)?);
+    }
+    if jobs.iter().all(|ids| (0..PARTS).all(|part| !ids.path(part).exists())) {
+        return Ok(distinct(few.into_iter()));
+    }
+    let mut parts = vec![Vec::new(); PARTS];
+    few.iter().for_each(|id| parts[part(*id)].push(*id));
+    let mut all = 0;
+    for (part, mut ids) in parts.into_iter().enumerate() {
+        for job in jobs {
+            ids.extend(job.read(part)?);
+        }
+        all += distinct(ids.into_iter());
+    }
+    Ok(all)
 }
 
 /// The bits that a hash table does not look at first.
@@ -107,9 +134,9 @@ fn part(id: u64) -> usize {
 }
 
 /// How many different numbers there are.
-fn distinct<'a>(ids: impl Iterator<Item = &'a u64>) -> u64 {
+fn distinct(ids: impl Iterator<Item = u64>) -> u64 {
     let mut seen = HashSet::with_capacity_and_hasher(ids.size_hint().0, AsIs::default());
-    seen.extend(ids.copied());
+    seen.extend(ids);
     seen.len() as u64
 }
 
@@ -152,6 +179,12 @@ mod tests {
         ids.add(&many).unwrap();
         ids.add(&[]).unwrap();
         assert_eq!(ids.count().unwrap(), many.len() as u64 + 1);
+        let other = tempfile::tempdir().unwrap();
+        assert_eq!(ids.count_with(&[other.path().into()]).unwrap(), None);
+        Ids::open(other.path()).add(&[spread(3), spread(1 << 41)]).unwrap();
+        assert_eq!(ids.count_with(&[other.path().into()]).unwrap(), Some(many.len() as u64 + 2));
+        ids.remove().unwrap();
         assert!(!folder.path().join("ids").exists());
+        ids.remove().unwrap();
     }
 }

@@ -14,7 +14,7 @@
 mod budget;
 mod commit;
 pub mod files;
-mod ids;
+pub(crate) mod ids;
 mod look;
 mod piece;
 mod pieces;

@@ -39,7 +39,7 @@ use pinport_model::{
 use pinport_store::{Store, StoreError, boundary};
 use tokio::{runtime::Handle, sync::broadcast};
 
-use crate::engine::{Engine, FileError, log_status};
+use crate::engine::{Engine, FileError, ids::forget_ids, log_status};
 
 pub use control::ControlError;
 pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
@@ -279,6 +279,9 @@ impl Inner {
     fn after_end(&self, job: &ImportJob) {
         let folder = self.folder(job.id);
         marks::clear(&folder);
+        if job.endpoints.is_none() {
+            forget_ids(&folder);
+        }
         boundary("marks.cleared");
         let upload = folder.join(create::UPLOAD);
         if upload.is_dir()
