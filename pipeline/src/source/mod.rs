@@ -10,6 +10,7 @@ mod decode;
 mod error;
 mod feed;
 pub(crate) mod fuzzing;
+mod glob;
 mod hint;
 mod layers;
 mod listing;
@@ -40,6 +41,7 @@ pub use stream::{ObjectReader, ObjectStream};
 
 use decode::{Caps, Fault, Input};
 use feed::{Feed, Objects};
+use glob::Glob;
 use layers::Layers;
 use listing::{Lister, Looks};
 use local::Found;
@@ -119,10 +121,19 @@ impl Source {
             Kind::Bucket { bucket, key } => {
                 let content = |object: &PlannedObject, raw| self.content(object, format, raw);
                 let lister = || Lister { bucket, io: &self.io, options: &self.options };
+                let mut found = false;
                 let mut looks = Looks::new(lister(), format, &content, &mut each);
                 lister().keys(key, &mut |object, named| {
+                    found = true;
                     looks.push(object, if named { Way::Named } else { Way::Below(key.len()) })
                 })?;
+                // Keys may hold such characters; only if none does, they are wildcards.
+                if !found && let Some((prefix, glob)) = Glob::of(key) {
+                    lister().keys(prefix, &mut |object, _| match glob.matches(&object.key) {
+                        true => looks.push(object, Way::Below(prefix.len())),
+                        false => Ok(()),
+                    })?;
+                }
                 looks.hand_on(0)?;
             }
             Kind::Folder { root, only: Some(name) } => {

@@ -32,6 +32,9 @@ const NAMED_SKIPS: usize = 20;
 /// A byte order mark.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Characters of a name in a note.
+const NAME_SHOWN: usize = 50;
+
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Member {
@@ -106,6 +109,8 @@ pub(super) struct Archive {
     skipped: u64,
     first_skipped: Option<String>,
     notes: Vec<String>,
+    /// Members that were skipped beyond those.
+    unnamed: u64,
     /// The last byte that was handed out.
     last: u8,
     ended: bool,
@@ -129,6 +134,7 @@ impl Archive {
             skipped: 0,
             first_skipped: None,
             notes: Vec::new(),
+            unnamed: 0,
             last: b'\n',
             ended: false,
         }
@@ -136,7 +142,11 @@ impl Archive {
 
     /// The members that were skipped since this was asked last, each with the reason.
     pub(super) fn take_notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
+        let mut notes = std::mem::take(&mut self.notes);
+        if self.unnamed > 0 {
+            notes.push(format!("and {} others", std::mem::take(&mut self.unnamed)));
+        }
+        notes
     }
 
     /// The next bytes. 0 only at the verified end of the archive, or if `buf` is empty.
@@ -205,9 +215,16 @@ impl Archive {
             return;
         }
         self.skipped += 1;
-        let note = format!("{name}: {reason}");
-        if self.notes.len() < NAMED_SKIPS {
-            self.notes.push(note.clone());
+        // The end of a long name says most, and the reason must not be cut off with it.
+        let characters = name.chars().count();
+        let shown = match characters > NAME_SHOWN {
+            true => format!("…{}", name.chars().skip(characters - NAME_SHOWN).collect::<String>()),
+            false => name.to_owned(),
+        };
+        let note = format!("{shown}: {reason}");
+        match self.notes.len() < NAMED_SKIPS {
+            true => self.notes.push(note.clone()),
+            false => self.unnamed += 1,
         }
         self.first_skipped.get_or_insert(note);
     }
