@@ -1,12 +1,6 @@
-//! From the raw bytes of an object to those of its records: one compression, perhaps in another, and an archive.
-//!
-//! What the bytes are is looked at where they pass for the first time, so it costs no request. An object that holds
-//! something else than CSV or JSON is refused before its first byte is handed out.
-
-use pinport_model::Format;
+//! Undoes the compression of an object: one, perhaps in another.
 
 use super::{
-    archive::{Archive, Kind},
     content::{Foreign, HEAD, foreign},
     decode::{Caps, Compression, Decoder, Fault, Input},
 };
@@ -14,37 +8,33 @@ use super::{
 /// Bytes decoded at a time for the next layer.
 const BUFFER: usize = 64 << 10;
 
-/// Undoes one layer after the other.
+/// Undoes one compression after the other.
 pub(super) struct Layers {
     outer: Layer,
     /// The compression within the first.
     inner: Option<Layer>,
-    archive: Option<Box<Archive>>,
     caps: Caps,
-    decoded: u64,
 }
 
 impl Layers {
-    /// Begins an object whose first bytes are `lead`, at least [`HEAD`] of them if it has so many. They are still to
-    /// come from `input`. `format`: what is read of an archive, if archives are read.
+    /// Begins what has these first bytes, at least [`HEAD`] of them if there are so many. They are still to come from
+    /// `input`. With what the decoded bytes are, if they are neither CSV nor JSON.
     pub(super) fn begin(
         lead: &[u8],
         input: &mut dyn Input,
         caps: Caps,
-        format: Option<Format>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<(Self, Option<Foreign>), Fault> {
         let outer = Layer::new(Compression::of(lead), caps);
-        let mut layers = Self { outer, inner: None, archive: None, caps, decoded: 0 };
+        let mut layers = Self { outer, inner: None, caps };
         if layers.compression() == Compression::None {
-            layers.archive = archive(lead, caps, format)?;
-            return Ok(layers);
+            return Ok((layers, foreign(lead)));
         }
         let mut within = Within { layer: &mut layers.outer, input };
         let head = within.look();
         let compression = Compression::of(head);
         if compression == Compression::None {
-            layers.archive = archive(head, caps, format)?;
-            return Ok(layers);
+            let kind = foreign(head);
+            return Ok((layers, kind));
         }
         let mut inner = Layer::new(compression, Caps::NONE);
         let mut innermost = Within { layer: &mut inner, input: &mut within };
@@ -52,24 +42,9 @@ impl Layers {
         if Compression::of(head) != Compression::None {
             return Err(Fault::Foreign(Foreign::CompressedAgain));
         }
-        layers.archive = archive(head, caps, format)?;
+        let kind = foreign(head);
         layers.inner = Some(inner);
-        Ok(layers)
-    }
-
-    /// Whether it is an archive.
-    pub(super) fn is_archive(&self) -> bool {
-        self.archive.is_some()
-    }
-
-    /// The members of an archive that were skipped since this was asked last, each with the reason.
-    pub(super) fn take_notes(&mut self) -> Vec<String> {
-        self.archive.as_mut().map(|archive| archive.take_notes()).unwrap_or_default()
-    }
-
-    /// Whether its bytes are those of the object, so that reading may begin anywhere.
-    pub(super) fn is_plain(&self) -> bool {
-        self.compression() == Compression::None && self.archive.is_none()
+        Ok((layers, kind))
     }
 
     /// The outer compression.
@@ -77,50 +52,56 @@ impl Layers {
         self.outer.decoder.compression()
     }
 
-    /// Bytes of the object that were used.
+    /// Bytes of the input that were used.
     pub(super) fn source_bytes(&self) -> u64 {
         self.outer.decoder.source_bytes()
-    }
-
-    /// Bytes that were handed out.
-    pub(super) fn decoded_bytes(&self) -> u64 {
-        self.decoded
     }
 
     /// Counts from `start` instead of 0: the input was moved there.
     pub(super) fn start_at(&mut self, start: u64) {
         self.outer.decoder.start_at(start);
-        self.decoded = start;
     }
 
     /// Decodes into `buf`. 0 only at the verified end, or if `buf` is empty.
     pub(super) fn read(&mut self, input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Fault> {
         let mut within = Within { layer: &mut self.outer, input };
-        let bytes = match (&mut self.inner, &mut self.archive) {
-            (None, None) => within.read(buf)?,
-            (Some(inner), None) => Within { layer: inner, input: &mut within }.read(buf)?,
-            (None, Some(archive)) => archive.read(&mut within, buf)?,
-            (Some(inner), Some(archive)) => {
-                archive.read(&mut Within { layer: inner, input: &mut within }, buf)?
-            }
-        };
-        if self.inner.is_some() || self.archive.is_some() {
-            self.caps.check(self.decoded + bytes as u64, self.outer.decoder.source_bytes())?;
-        }
-        self.decoded += bytes as u64;
+        let Some(inner) = &mut self.inner else { return within.read(buf) };
+        let bytes = Within { layer: inner, input: &mut within }.read(buf)?;
+        self.check()?;
         Ok(bytes)
+    }
+
+    /// Two compressions together may grow no more than one.
+    fn check(&self) -> Result<(), Fault> {
+        let made = self.inner.as_ref().map_or(0, |inner| inner.decoder.decoded_bytes());
+        self.caps.check(made, self.outer.decoder.source_bytes())
     }
 }
 
-/// The archive that begins so, if it is one; an error if it is something else that is not read.
-fn archive(head: &[u8], caps: Caps, format: Option<Format>) -> Result<Option<Box<Archive>>, Fault> {
-    let kind = match (foreign(head), format) {
-        (None, _) => return Ok(None),
-        (Some(Foreign::Tar), Some(format)) => (Kind::Tar, format),
-        (Some(Foreign::Zip), Some(format)) => (Kind::Zip, format),
-        (Some(kind), _) => return Err(Fault::Foreign(kind)),
-    };
-    Ok(Some(Box::new(Archive::new(kind.0, kind.1, caps))))
+/// The decoded bytes of all layers, for what lies in them.
+pub(super) struct Through<'a> {
+    pub(super) layers: &'a mut Layers,
+    pub(super) input: &'a mut dyn Input,
+}
+
+impl Input for Through<'_> {
+    fn fill(&mut self) -> Result<&[u8], Fault> {
+        self.layers.check()?;
+        let Layers { outer, inner, .. } = &mut *self.layers;
+        match inner {
+            None => outer.fill(self.input),
+            Some(inner) => inner.fill(&mut Within { layer: outer, input: self.input }),
+        }
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        let Layers { outer, inner, .. } = &mut *self.layers;
+        inner.as_mut().unwrap_or(outer).filled.start += bytes;
+    }
+
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
+        self.layers.read(self.input, buf)
+    }
 }
 
 /// A decoder, and what it made and nobody took yet.
@@ -135,6 +116,20 @@ pub(super) struct Layer {
 impl Layer {
     pub(super) fn new(compression: Compression, caps: Caps) -> Self {
         Self { decoder: Decoder::new(compression, caps), buffer: Vec::new(), filled: 0..0, then: None }
+    }
+}
+
+impl Layer {
+    /// The next bytes; none at the end.
+    fn fill(&mut self, input: &mut dyn Input) -> Result<&[u8], Fault> {
+        if self.filled.is_empty() {
+            if let Some(fault) = self.then.take() {
+                return Err(fault);
+            }
+            self.buffer.resize(BUFFER, 0);
+            self.filled = 0..self.decoder.read(input, &mut self.buffer)?;
+        }
+        Ok(&self.buffer[self.filled.clone()])
     }
 }
 
@@ -171,15 +166,7 @@ impl<'a> Within<'a> {
 
 impl Input for Within<'_> {
     fn fill(&mut self) -> Result<&[u8], Fault> {
-        let layer = &mut *self.layer;
-        if layer.filled.is_empty() {
-            if let Some(fault) = layer.then.take() {
-                return Err(fault);
-            }
-            layer.buffer.resize(BUFFER, 0);
-            layer.filled = 0..layer.decoder.read(self.input, &mut layer.buffer)?;
-        }
-        Ok(&layer.buffer[layer.filled.clone()])
+        self.layer.fill(self.input)
     }
 
     fn consume(&mut self, bytes: usize) {

@@ -7,6 +7,7 @@
 mod archive;
 pub(crate) mod content;
 mod decode;
+mod decoded;
 mod error;
 mod feed;
 pub(crate) mod fuzzing;
@@ -40,9 +41,9 @@ pub use remote::AwsKeys;
 pub use stream::{ObjectReader, ObjectStream};
 
 use decode::{Caps, Fault, Input};
+use decoded::Decoded;
 use feed::{Feed, Objects};
 use glob::Glob;
-use layers::Layers;
 use listing::{Lister, Looks};
 use local::Found;
 use matching::{Verdict, Way, judge, judge_content};
@@ -313,18 +314,18 @@ fn first_decoded(raw: &[u8], caps: Caps, format: Option<Format>) -> First {
     let mut head = vec![0; LOOK];
     let mut length = 0;
     let mut input = Slice(raw);
-    let mut layers = match Layers::begin(raw, &mut input, caps, format) {
-        Ok(layers) => layers,
+    let mut decoded = match Decoded::begin(raw, &mut input, caps, format) {
+        Ok(decoded) => decoded,
         Err(Fault::Foreign(kind)) => return First::NoData(format!("it is {}", kind.name())),
         Err(_) => return First::Bytes(Vec::new()),
     };
-    if layers.is_archive() {
-        return match layers.read(&mut input, &mut head) {
+    if decoded.is_archive() {
+        return match decoded.read(&mut input, &mut head) {
             Err(Fault::NoMember(reason)) => First::NoData(format!("it is an archive, and {reason}")),
             _ => First::Archive,
         };
     }
-    while let Ok(bytes @ 1..) = layers.read(&mut input, &mut head[length..]) {
+    while let Ok(bytes @ 1..) = decoded.read(&mut input, &mut head[length..]) {
         length += bytes;
     }
     head.truncate(length);

@@ -12,7 +12,7 @@ mod zip;
 use pinport_model::{Format, escape_controls};
 
 use super::{
-    content::HEAD,
+    content::{Foreign, HEAD},
     decode::{Caps, Compression, Fault, Input},
     layers::{Layer, Layers, Within},
     matching::{Verdict, Way, judge, judge_content},
@@ -235,16 +235,20 @@ impl Archive {
         let mut raw = MemberInput { members: &mut *self.members, input };
         let mut within = Within::new(&mut plain, &mut raw);
         let lead = within.look().to_vec();
-        let layers = match Layers::begin(&lead, &mut within, self.caps, None) {
-            Ok(layers) => layers,
-            Err(Fault::Foreign(kind)) if doubtful => {
-                self.skip(&name, &format!("it is {}", kind.name()));
-                return Ok(());
+        let (layers, foreign) = match Layers::begin(&lead, &mut within, self.caps) {
+            Err(Fault::Foreign(kind)) => (None, Some(kind)),
+            begun => begun.map(|(layers, foreign)| (Some(layers), foreign))?,
+        };
+        let layers = match (layers, foreign) {
+            (Some(layers), None) => layers,
+            (_, kind) => {
+                let what = kind.map_or("nothing that is known", Foreign::name);
+                if doubtful {
+                    self.skip(&name, &format!("it is {what}"));
+                    return Ok(());
+                }
+                return Err(Fault::Member(format!("its member {name} is {what}")));
             }
-            Err(Fault::Foreign(kind)) => {
-                return Err(Fault::Member(format!("its member {name} is {}", kind.name())));
-            }
-            Err(fault) => return Err(fault),
         };
         let mut open = Open { name, plain, layers, ended: false };
         self.pending.clear();
