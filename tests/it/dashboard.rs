@@ -92,7 +92,7 @@ fn jobs_are_made_paused_and_cancelled_after_a_question() {
     top_.wait_for("no jobs yet: n starts an import");
     top_.keys("n");
     top_.wait_for("new import");
-    top_.keys("http://nowhere");
+    top_.keys("ftp://nowhere");
     top_.wait_for("the scheme is not one of");
     // Its budget of failures reaches the job: 5% of the rows are broken, 1% may be.
     let few = lab.path("in/few.csv");
