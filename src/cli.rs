@@ -108,6 +108,9 @@ Exit codes: 0 completed; 3 completed, with failed records; 4 over the failure bu
 pub(crate) struct ImportArgs {
     /// s3://, gs://, az:// or file:// with a key or a prefix of keys; a file; a folder; or - for standard input
     pub(crate) source: String,
+    /// What a shell makes of `*`: refused with what to write
+    #[arg(hide = true)]
+    pub(crate) more_sources: Vec<String>,
     /// What the objects hold
     #[arg(long, short, value_enum, ignore_case = true, env = "PINPORT_FORMAT")]
     pub(crate) format: FormatArg,

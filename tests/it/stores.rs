@@ -38,6 +38,7 @@ fn other_forms_of_a_source_are_answered_with_the_right_one() {
     ] {
         lab.import(source, "csv", &[]).expect(2).says(&["is no source", right]);
     }
+    lab.import("a.csv", "csv", &["b.csv"]).expect(2).says(&["b.csv is a second one", "name the folder"]);
     lab.import("data/*.csv", "csv", &[]).expect(1).says(&["name the folder"]);
     lab.write("empty.csv", "");
     lab.import("empty.csv", "csv", &[])

@@ -54,7 +54,7 @@ fn of_address(rest: &str) -> String {
             format!("a signed address is read by itself: curl -fsS 'ADDRESS' | pinport import -; with credentials, write {form}")
         }
         Some(form) => format!("a bucket is not named by its address: write {form}"),
-        None => "addresses are not read: for a bucket of another store, set AWS_ENDPOINT_URL_S3 to the store's and write \
+        None => "the scheme is not one of s3, gs, az, file: for a bucket of another store, set AWS_ENDPOINT_URL_S3 to the store's and write \
                  s3://bucket/prefix; for a file in the web: curl -fsS ADDRESS | pinport import -"
             .into(),
     }

@@ -262,7 +262,9 @@ fn is_allowed(entry: &str, scheme: &str, bucket: &str, key: &str) -> bool {
         None => entry,
     };
     let (allowed, prefix) = entry.split_once('/').unwrap_or((entry, ""));
-    allowed == bucket && key.starts_with(prefix)
+    // What a key's wildcards reach begins with what stands before them, and so must the prefix that is allowed.
+    let plain = key.find(['*', '?']).map_or(key, |first| &key[..first]);
+    allowed == bucket && plain.starts_with(prefix)
 }
 
 #[cfg(test)]

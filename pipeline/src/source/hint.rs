@@ -48,7 +48,9 @@ pub(super) fn of(error: &SourceError) -> Option<&'static str> {
         SourceError::NoMatch { skipped, url, first_skipped } => {
             no_match(*skipped, url, first_skipped.as_deref())
         }
-        SourceError::Changed { url, reason, .. } if at(url) == At::S3 && reason.contains("entity tag") => {
+        SourceError::Changed { url, reason, .. }
+            if at(url) == At::S3 && (reason.contains("entity tag") || reason.contains("answered 412")) =>
+        {
             "import it anew when nobody writes to it any more; if nobody does, the store lists other tags than it sends: \
              --trust-listing size"
         }
@@ -93,8 +95,7 @@ fn no_match(skipped: u64, url: &str, first: Option<&str>) -> &'static str {
     let key = url.splitn(4, '/').nth(3).unwrap_or_default();
     match skipped {
         0 if bucket && key.contains(['*', '?']) => {
-            "keys are compared letter by letter, and * and ? stand for themselves: give the prefix before them, below \
-             which all data is read"
+            "check the pattern: * and ? stand for characters of one name, ** for names too"
         }
         0 if bucket && key.ends_with(char::is_whitespace) => {
             "the prefix ends with white space, which counts: keys are compared letter by letter"
@@ -196,7 +197,7 @@ mod tests {
                 .unwrap()
         };
         assert!(no_match("s3://bucket/prefix", 0, None).starts_with("check the prefix"));
-        assert!(no_match("s3://bucket/*.csv", 0, None).contains("letter by letter, and * and ?"));
+        assert!(no_match("s3://bucket/*.csv", 0, None).contains("** for names"));
         assert!(no_match("s3://bucket/x ", 0, None).contains("white space"));
         assert!(no_match("data", 0, None).starts_with("the folder holds no files"));
         assert!(

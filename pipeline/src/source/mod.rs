@@ -7,9 +7,11 @@
 mod archive;
 pub(crate) mod content;
 mod decode;
+mod decoded;
 mod error;
 mod feed;
 pub(crate) mod fuzzing;
+mod glob;
 mod hint;
 mod layers;
 mod listing;
@@ -19,9 +21,9 @@ mod options;
 mod pipe;
 mod remote;
 mod stream;
+mod text;
 #[cfg(test)]
 mod tests;
-mod text;
 
 use std::{
     path::{Path, PathBuf},
@@ -40,8 +42,9 @@ pub use remote::AwsKeys;
 pub use stream::{ObjectReader, ObjectStream};
 
 use decode::{Caps, Fault, Input};
+use decoded::{Decoded, Reading};
 use feed::{Feed, Objects};
-use layers::{Layers, Reading};
+use glob::Glob;
 use listing::{Lister, Looks};
 use local::Found;
 use matching::{Verdict, Way, judge, judge_content};
@@ -119,10 +122,19 @@ impl Source {
             Kind::Bucket { bucket, key } => {
                 let content = |object: &PlannedObject, raw| self.content(object, format, raw);
                 let lister = || Lister { bucket, io: &self.io, options: &self.options };
+                let mut found = false;
                 let mut looks = Looks::new(lister(), format, &content, &mut each);
                 lister().keys(key, &mut |object, named| {
+                    found = true;
                     looks.push(object, if named { Way::Named } else { Way::Below(key.len()) })
                 })?;
+                // Keys may hold such characters; only if none does, they are wildcards.
+                if !found && let Some((prefix, glob)) = Glob::of(key) {
+                    lister().keys(prefix, &mut |object, _| match glob.matches(&object.key) {
+                        true => looks.push(object, Way::Below(prefix.len())),
+                        false => Ok(()),
+                    })?;
+                }
                 looks.hand_on(0)?;
             }
             Kind::Folder { root, only: Some(name) } => {
@@ -302,18 +314,18 @@ fn first_decoded(raw: &[u8], caps: Caps, reading: Reading) -> First {
     let mut head = vec![0; LOOK];
     let mut length = 0;
     let mut input = Slice(raw);
-    let mut layers = match Layers::begin(raw, &mut input, caps, reading) {
-        Ok(layers) => layers,
+    let mut decoded = match Decoded::begin(raw, &mut input, caps, reading) {
+        Ok(decoded) => decoded,
         Err(Fault::Foreign(kind)) => return First::NoData(format!("it is {}", kind.name())),
         Err(_) => return First::Bytes(Vec::new()),
     };
-    if layers.is_archive() {
-        return match layers.read(&mut input, &mut head) {
+    if decoded.is_archive() {
+        return match decoded.read(&mut input, &mut head) {
             Err(Fault::NoMember(reason)) => First::NoData(format!("it is an archive, and {reason}")),
             _ => First::Archive,
         };
     }
-    while let Ok(bytes @ 1..) = layers.read(&mut input, &mut head[length..]) {
+    while let Ok(bytes @ 1..) = decoded.read(&mut input, &mut head[length..]) {
         length += bytes;
     }
     head.truncate(length);

@@ -7,9 +7,10 @@ use pinport_model::{NoticeKind, PlannedObject};
 use super::{
     SourceError,
     decode::{Caps, Compression, Fault},
+    decoded::{Decoded, Reading},
     feed::{Feed, Replay},
     is_compressed_name,
-    layers::{Layers, Reading},
+    layers::Layers,
 };
 
 /// Objects as decoded bytes, in order. Belongs to one thread, which it blocks; dropping it ends its requests.
@@ -27,7 +28,7 @@ pub struct ObjectStream {
 
 struct Current {
     object: PlannedObject,
-    layers: Layers,
+    decoded: Decoded,
     /// What reading ended with: it is said again whenever it is asked again.
     broken: Option<SourceError>,
 }
@@ -66,8 +67,8 @@ impl ObjectStream {
         };
         let start = std::mem::take(&mut self.start);
         match self.begin(&object, start) {
-            Ok(layers) => {
-                let current = self.current.insert(Current { object, layers, broken: None });
+            Ok(decoded) => {
+                let current = self.current.insert(Current { object, decoded, broken: None });
                 Some(Ok(ObjectReader { input: &mut self.input, url: &*self.url, current }))
             }
             Err(error) => {
@@ -77,7 +78,7 @@ impl ObjectStream {
         }
     }
 
-    fn begin(&mut self, object: &PlannedObject, start: u64) -> Result<Layers, SourceError> {
+    fn begin(&mut self, object: &PlannedObject, start: u64) -> Result<Decoded, SourceError> {
         let lead = self.input.look()?.to_vec();
         let url = || (self.url)(&object.key);
         if lead.is_empty() && is_compressed_name(&object.key) {
@@ -88,13 +89,13 @@ impl ObjectStream {
                 reason: "its name says it is compressed, but it is empty".into(),
             });
         }
-        if start > 0 && Layers::needs_start(&lead, self.reading) {
+        if start > 0 && Layers::needs_start(&lead, self.reading.encoding) {
             self.input.rewind()?;
         }
-        let mut layers = Layers::begin(&lead, &mut self.input, self.caps, self.reading)
+        let mut decoded = Decoded::begin(&lead, &mut self.input, self.caps, self.reading)
             .map_err(|fault| told(fault, (0, 0), url()))?;
         if start == 0 {
-            return Ok(layers);
+            return Ok(decoded);
         }
         let short = |end: u64| SourceError::Truncated {
             url: url(),
@@ -102,27 +103,27 @@ impl ObjectStream {
             decoded: end,
             reason: format!("reading was to go on at decoded byte {start}"),
         };
-        if layers.is_plain() {
+        if decoded.is_plain() {
             if start > object.size {
                 return Err(short(object.size));
             }
             self.input.seek(start)?;
-            layers.start_at(start);
-            return Ok(layers);
+            decoded.start_at(start);
+            return Ok(decoded);
         }
         let mut waste = vec![0; 256 << 10];
         let mut left = start;
         while left > 0 {
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(waste.len());
-            match layers.read(&mut self.input, &mut waste[..wanted]) {
-                Ok(0) => return Err(short(layers.decoded_bytes())),
+            match decoded.read(&mut self.input, &mut waste[..wanted]) {
+                Ok(0) => return Err(short(decoded.decoded_bytes())),
                 Ok(bytes) => left -= bytes as u64,
-                Err(fault) => return Err(told(fault, place(&layers), url())),
+                Err(fault) => return Err(told(fault, place(&decoded), url())),
             }
         }
         // They were said when these bytes were read first.
-        layers.take_notes();
-        Ok(layers)
+        decoded.take_notes();
+        Ok(decoded)
     }
 }
 
@@ -140,18 +141,18 @@ impl ObjectReader<'_> {
         if let Some(error) = &self.current.broken {
             return Err(error.clone());
         }
-        let Current { object, layers, broken } = &mut *self.current;
+        let Current { object, decoded, broken } = &mut *self.current;
         let url = || (self.url)(&object.key);
-        let result = layers
+        let result = decoded
             .read(self.input, buf)
-            .map_err(|fault| told(fault, place(layers), url()))
+            .map_err(|fault| told(fault, place(decoded), url()))
             .and_then(|bytes| {
                 // The size of a pipe is not known.
                 let listed = object.etag.is_some() || object.size > 0;
-                if bytes > 0 || buf.is_empty() || !listed || layers.source_bytes() == object.size {
+                if bytes > 0 || buf.is_empty() || !listed || decoded.source_bytes() == object.size {
                     return Ok(bytes);
                 }
-                let (byte, decoded) = place(layers);
+                let (byte, decoded) = place(decoded);
                 let reason = format!("it was listed with {} bytes", object.size);
                 Err(SourceError::Truncated { url: url(), byte, decoded, reason })
             });
@@ -168,22 +169,22 @@ impl ObjectReader<'_> {
 
     /// What is to be said of the object since this was asked last.
     pub fn take_notes(&mut self) -> Vec<(NoticeKind, String)> {
-        self.current.layers.take_notes()
+        self.current.decoded.take_notes()
     }
 
     /// Bytes of the object that were used, as it lies in the store.
     pub fn source_bytes(&self) -> u64 {
-        self.current.layers.source_bytes()
+        self.current.decoded.source_bytes()
     }
 
     /// Offset of the next decoded byte.
     pub fn decoded_bytes(&self) -> u64 {
-        self.current.layers.decoded_bytes()
+        self.current.decoded.decoded_bytes()
     }
 
     /// How the object is compressed.
     pub fn compression(&self) -> Compression {
-        self.current.layers.compression()
+        self.current.decoded.compression()
     }
 
     /// The object.
@@ -192,9 +193,9 @@ impl ObjectReader<'_> {
     }
 }
 
-/// Where reading is: in the object and behind its layers.
-fn place(layers: &Layers) -> (u64, u64) {
-    (layers.source_bytes(), layers.decoded_bytes())
+/// Where reading is: in the object and behind its decoded.
+fn place(decoded: &Decoded) -> (u64, u64) {
+    (decoded.source_bytes(), decoded.decoded_bytes())
 }
 
 fn told(fault: Fault, (byte, decoded): (u64, u64), url: String) -> SourceError {

@@ -36,6 +36,12 @@ use crate::{
 };
 
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<u8> {
+    if let Some(second) = args.more_sources.first() {
+        let what = format!("an import has one source, and {second} is a second one");
+        let way =
+            "name the folder or the prefix, below which all data is read, or import one after the other";
+        return Err(Usage(format!("{what}; {way} (a shell makes many names of a *)")).into());
+    }
     if let Some(server) = args.remote.server() {
         return served::run(args, &server);
     }

@@ -257,7 +257,7 @@ fn what_a_record_has_decides_its_kind() {
     assert_eq!(kind(r#"{"Id":"a","Address":"x","ChannelType":"SMS"}"#), DraftKind::Blind);
     assert_eq!(kind(r#"{"Id":"a","Address":"x"}"#), DraftKind::Update);
     assert_eq!(kind(r#"{"Id":"a"}"#), DraftKind::Update);
-    for mark in ["\"CreationDate\":\"2020\"", "\"EndpointStatus\":\"ACTIVE\"", "\"CohortId\":\"7\""] {
+    for mark in ["\"CreationDate\":\"2020-01-01\"", "\"EndpointStatus\":\"ACTIVE\"", "\"CohortId\":\"7\""] {
         assert_eq!(kind(&format!("{{\"Id\":\"a\",{mark}}}")), DraftKind::Upsert, "{mark}");
     }
     assert_eq!(kind(r#"{"User":{"UserId":"u"}}"#), DraftKind::UserOnly);

@@ -12,9 +12,9 @@ mod zip;
 use pinport_model::{Encoding, Format, escape_controls};
 
 use super::{
-    content::HEAD,
+    content::{Foreign, HEAD},
     decode::{Caps, Compression, Fault, Input},
-    layers::{Layer, Layers, Reading, Within},
+    layers::{Layer, Layers, Within},
     matching::{Verdict, Way, judge, judge_content},
 };
 use tar::Tar;
@@ -31,6 +31,9 @@ const NAMED_SKIPS: usize = 20;
 
 /// A byte order mark.
 const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Characters of a name in a note.
+const NAME_SHOWN: usize = 50;
 
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +97,8 @@ struct Open {
 pub(super) struct Archive {
     members: Box<dyn Members>,
     format: Format,
-    /// How members are read: an archive in an archive is not.
-    member: Reading,
+    /// The encoding of the members, if the user said it.
+    encoding: Option<Encoding>,
     caps: Caps,
     open: Option<Open>,
     /// Bytes of the open member that are handed out before others.
@@ -108,6 +111,8 @@ pub(super) struct Archive {
     skipped: u64,
     first_skipped: Option<String>,
     notes: Vec<String>,
+    /// Members that were skipped beyond those.
+    unnamed: u64,
     /// The last byte that was handed out.
     last: u8,
     ended: bool,
@@ -122,7 +127,7 @@ impl Archive {
         Self {
             members,
             format,
-            member: Reading { format: None, encoding },
+            encoding,
             caps,
             open: None,
             pending: Vec::new(),
@@ -132,6 +137,7 @@ impl Archive {
             skipped: 0,
             first_skipped: None,
             notes: Vec::new(),
+            unnamed: 0,
             last: b'\n',
             ended: false,
         }
@@ -139,7 +145,11 @@ impl Archive {
 
     /// The members that were skipped since this was asked last, each with the reason.
     pub(super) fn take_notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
+        let mut notes = std::mem::take(&mut self.notes);
+        if self.unnamed > 0 {
+            notes.push(format!("and {} others", std::mem::take(&mut self.unnamed)));
+        }
+        notes
     }
 
     /// The next bytes. 0 only at the verified end of the archive, or if `buf` is empty.
@@ -208,9 +218,16 @@ impl Archive {
             return;
         }
         self.skipped += 1;
-        let note = format!("{name}: {reason}");
-        if self.notes.len() < NAMED_SKIPS {
-            self.notes.push(note.clone());
+        // The end of a long name says most, and the reason must not be cut off with it.
+        let characters = name.chars().count();
+        let shown = match characters > NAME_SHOWN {
+            true => format!("…{}", name.chars().skip(characters - NAME_SHOWN).collect::<String>()),
+            false => name.to_owned(),
+        };
+        let note = format!("{shown}: {reason}");
+        match self.notes.len() < NAMED_SKIPS {
+            true => self.notes.push(note.clone()),
+            false => self.unnamed += 1,
         }
         self.first_skipped.get_or_insert(note);
     }
@@ -221,16 +238,20 @@ impl Archive {
         let mut raw = MemberInput { members: &mut *self.members, input };
         let mut within = Within::new(&mut plain, &mut raw);
         let lead = within.look().to_vec();
-        let layers = match Layers::begin(&lead, &mut within, self.caps, self.member) {
-            Ok(layers) => layers,
-            Err(Fault::Foreign(kind)) if doubtful => {
-                self.skip(&name, &format!("it is {}", kind.name()));
-                return Ok(());
+        let (layers, foreign) = match Layers::begin(&lead, &mut within, self.caps, self.encoding) {
+            Err(Fault::Foreign(kind)) => (None, Some(kind)),
+            begun => begun.map(|(layers, foreign)| (Some(layers), foreign))?,
+        };
+        let layers = match (layers, foreign) {
+            (Some(layers), None) => layers,
+            (_, kind) => {
+                let what = kind.map_or("nothing that is known", Foreign::name);
+                if doubtful {
+                    self.skip(&name, &format!("it is {what}"));
+                    return Ok(());
+                }
+                return Err(Fault::Member(format!("its member {name} is {what}")));
             }
-            Err(Fault::Foreign(kind)) => {
-                return Err(Fault::Member(format!("its member {name} is {}", kind.name())));
-            }
-            Err(fault) => return Err(fault),
         };
         let mut open = Open { name, plain, layers, ended: false };
         self.pending.clear();

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{super::content::tar_sum, *};
-use crate::source::{content::Foreign, decode::tests::encode};
+use crate::source::{content::Foreign, decode::tests::encode, decoded::{Decoded, Reading}};
 
 const OPEN: Caps = Caps::NONE;
 
@@ -145,18 +145,17 @@ fn read(
 ) -> (Vec<u8>, Result<(), Fault>, Vec<String>) {
     let mut input = Chunks(object, chunk);
     let lead = &object[..object.len().min(HEAD)];
-    let mut layers =
-        match Layers::begin(lead, &mut input, OPEN, Reading { format: Some(format), encoding: None }) {
-            Ok(layers) => layers,
-            Err(fault) => return (Vec::new(), Err(fault), Vec::new()),
-        };
+    let mut decoded = match Decoded::begin(lead, &mut input, OPEN, Reading { format: Some(format), encoding: None }) {
+        Ok(decoded) => decoded,
+        Err(fault) => return (Vec::new(), Err(fault), Vec::new()),
+    };
     let (mut all, mut buf, mut notes) = (Vec::new(), vec![0; room], Vec::new());
     loop {
-        let result = layers.read(&mut input, &mut buf);
-        notes.extend(layers.take_notes().into_iter().map(|(_, note)| note));
+        let result = decoded.read(&mut input, &mut buf);
+        notes.extend(decoded.take_notes().into_iter().map(|(_, note)| note));
         match result {
             Ok(0) => {
-                assert_eq!(layers.source_bytes(), object.len() as u64, "all of it was read");
+                assert_eq!(decoded.source_bytes(), object.len() as u64, "all of it was read");
                 return (all, Ok(()), notes);
             }
             Ok(bytes) => all.extend_from_slice(&buf[..bytes]),
@@ -355,16 +354,10 @@ fn a_bomb_is_refused_whether_it_is_read_or_skipped() {
     for (name, packed) in [("a.csv", Packed::Deflated), ("x.json", Packed::Behind(true, false, false))] {
         let object = zip_of(&[(name, &spaces, packed), ("z.csv", A, Packed::Stored)]);
         let mut input = Chunks(&object, usize::MAX);
-        let mut layers = Layers::begin(
-            &object[..HEAD],
-            &mut input,
-            caps,
-            Reading { format: Some(Format::Csv), encoding: None },
-        )
-        .unwrap();
+        let mut decoded = Decoded::begin(&object[..HEAD], &mut input, caps, Reading { format: Some(Format::Csv), encoding: None }).unwrap();
         let mut buf = vec![0; 64 << 10];
         let end = loop {
-            match layers.read(&mut input, &mut buf) {
+            match decoded.read(&mut input, &mut buf) {
                 Ok(0) => panic!("{name} was read"),
                 Ok(_) => {}
                 Err(fault) => break fault,

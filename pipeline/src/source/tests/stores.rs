@@ -183,3 +183,30 @@ fn an_archived_object_is_told_to_be_restored() {
     let error = open("s3://bucket/", SourceOptions { settings, ..options() }, &runtime()).err().unwrap();
     assert!(error.to_string().contains("(AWS_CA_BUNDLE) cannot be used: it has none"), "{error}");
 }
+
+#[test]
+fn wildcards_are_tried_where_no_key_begins_so() {
+    const KEYS: [&str; 5] = ["in/a.json", "in/b.csv", "in/deep/c.json", "year=1/d.json", "year=2/_x/e.json"];
+    let runtime = runtime();
+    let (address, _) = serve(Arc::new(|_, request: &Request| {
+        let (_, prefix) = request.target.split_once("prefix=").unwrap_or_default();
+        let prefix = prefix.replace("%2F", "/").replace("%2A", "*").replace("%3D", "=");
+        let keys: Vec<_> = KEYS.iter().filter(|key| key.starts_with(&prefix)).map(|key| (*key, 5)).collect();
+        Answer::Say(200, vec![], listing(&keys, None))
+    }));
+    let found = |location: &str| {
+        let source = open(location, fault_options(address), &runtime).unwrap();
+        list(&source, Format::Json)
+    };
+    for (location, read, skipped) in [
+        ("s3://bucket/in/*.json", &["in/a.json"][..], &[][..]),
+        ("s3://bucket/in/*", &["in/a.json", "in/deep/c.json"], &["in/b.csv"]),
+        ("s3://bucket/in/**.json", &["in/a.json", "in/deep/c.json"], &[]),
+        ("s3://bucket/year=*/", &["year=1/d.json"], &["year=2/_x/e.json"]),
+    ] {
+        let all = found(location).unwrap();
+        assert_eq!(keys(&all), (read.to_vec(), skipped.to_vec()), "{location}");
+    }
+    let error = found("s3://bucket/in/*.xml").unwrap_err();
+    assert!(error.hint().is_some_and(|hint| hint.contains("check the pattern")), "{error}");
+}
