@@ -41,7 +41,7 @@ impl Ids {
         if ids.len() < FEW {
             return self.append(PARTS, ids);
         }
-        let mut parts = vec![Vec::with_capacity(ids.len() / PARTS * 5 / 4); PARTS];
+        let mut parts = vec![Vec::new(); PARTS];
         ids.iter().for_each(|id| parts[part(*id)].push(*id));
         for (part, ids) in parts.iter().enumerate() {
             self.append(part, ids)?;

@@ -226,7 +226,7 @@ impl JsonReader {
         origin: Origin,
     ) -> bool {
         let Some(objects) = objects_of(content) else { return false };
-        if objects == [0..content.len()] {
+        if objects.first().is_some_and(|object| object.len() == content.len()) {
             return false;
         }
         sink.notices.add(NoticeKind::JsonForm, "", 1);

@@ -21,9 +21,9 @@ mod options;
 mod pipe;
 mod remote;
 mod stream;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::{
     path::{Path, PathBuf},

@@ -97,7 +97,6 @@ pub enum Head {
 
 /// What comes next in the object.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a splitter")]
 enum Stage {
     /// Perhaps a byte order mark.
     Mark,

@@ -3,7 +3,11 @@
 use std::io::Write;
 
 use super::{super::content::tar_sum, *};
-use crate::source::{content::Foreign, decode::tests::encode, decoded::{Decoded, Reading}};
+use crate::source::{
+    content::Foreign,
+    decode::tests::encode,
+    decoded::{Decoded, Reading},
+};
 
 const OPEN: Caps = Caps::NONE;
 
@@ -145,10 +149,11 @@ fn read(
 ) -> (Vec<u8>, Result<(), Fault>, Vec<String>) {
     let mut input = Chunks(object, chunk);
     let lead = &object[..object.len().min(HEAD)];
-    let mut decoded = match Decoded::begin(lead, &mut input, OPEN, Reading { format: Some(format), encoding: None }) {
-        Ok(decoded) => decoded,
-        Err(fault) => return (Vec::new(), Err(fault), Vec::new()),
-    };
+    let mut decoded =
+        match Decoded::begin(lead, &mut input, OPEN, Reading { format: Some(format), encoding: None }) {
+            Ok(decoded) => decoded,
+            Err(fault) => return (Vec::new(), Err(fault), Vec::new()),
+        };
     let (mut all, mut buf, mut notes) = (Vec::new(), vec![0; room], Vec::new());
     loop {
         let result = decoded.read(&mut input, &mut buf);
@@ -354,7 +359,13 @@ fn a_bomb_is_refused_whether_it_is_read_or_skipped() {
     for (name, packed) in [("a.csv", Packed::Deflated), ("x.json", Packed::Behind(true, false, false))] {
         let object = zip_of(&[(name, &spaces, packed), ("z.csv", A, Packed::Stored)]);
         let mut input = Chunks(&object, usize::MAX);
-        let mut decoded = Decoded::begin(&object[..HEAD], &mut input, caps, Reading { format: Some(Format::Csv), encoding: None }).unwrap();
+        let mut decoded = Decoded::begin(
+            &object[..HEAD],
+            &mut input,
+            caps,
+            Reading { format: Some(Format::Csv), encoding: None },
+        )
+        .unwrap();
         let mut buf = vec![0; 64 << 10];
         let end = loop {
             match decoded.read(&mut input, &mut buf) {
