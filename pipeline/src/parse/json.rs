@@ -147,7 +147,7 @@ impl JsonReader {
         let (mut origin, mut at) = (block.first, 0);
         let mut faults = block.faults.iter().peekable();
         let mut move_to = |to: usize| {
-            origin.line += memchr::memchr_iter(b'\n', &bytes[at..to]).count() as u64;
+            origin.line += bytecount::count(&bytes[at..to], b'\n') as u64;
             origin.byte += (to - at) as u64;
             at = to;
             origin

@@ -16,7 +16,7 @@ mod json_members;
 mod json_walk;
 pub(crate) mod names;
 mod plan;
-mod scan;
+pub(crate) mod scan;
 mod single;
 mod structure;
 #[cfg(any(test, feature = "portable", not(target_arch = "x86_64")))]

@@ -14,6 +14,7 @@ use std::ops::Range;
 use pinport_model::{FailureCode, Origin, failure::FailureReason};
 
 use super::{Cut, FailedRecord, Outlet, Split, too_long};
+use crate::parse::scan;
 
 /// Names whose value holds records, in an answer of the service as an SDK or a person saves it.
 const HOLDERS: [&str; 5] =
@@ -86,18 +87,21 @@ struct Scan {
     last: u8,
 }
 
-enum Scanned {
-    NeedInput,
-    Ends(usize),
-    Broken(usize, &'static str),
-}
-
 impl Scan {
     /// Reads on until the object or array at the start of `bytes` ends.
     fn go_on(&mut self, bytes: &[u8]) -> Scanned {
+        // In variables of its own the state lives in registers.
+        let mut state = *self;
+        let scanned = state.read(bytes);
+        *self = state;
+        scanned
+    }
+
+    #[inline(always)]
+    fn read(&mut self, bytes: &[u8]) -> Scanned {
         loop {
             if self.in_string {
-                let Some(found) = memchr::memchr3(b'"', b'\\', b'\n', &bytes[self.at..]) else {
+                let Some(found) = scan::stop(&bytes[self.at..]) else {
                     self.at = bytes.len();
                     return Scanned::NeedInput;
                 };
@@ -110,24 +114,26 @@ impl Scan {
                     }
                     b'\\' if self.at + 1 >= bytes.len() => return Scanned::NeedInput,
                     b'\\' => self.at += 2,
-                    _ => return Scanned::Broken(self.at, "a string does not end on its line"),
+                    b'\n' => return Scanned::Broken(self.at, "a string does not end on its line"),
+                    // The record fails where it is parsed.
+                    _ => self.at += 1,
                 }
                 continue;
             }
             let Some(&byte) = bytes.get(self.at) else { return Scanned::NeedInput };
-            let is_known = self.depth <= KINDS;
-            let in_object = self.kinds & 1 == 1;
             match byte {
-                b' ' | b'\t' | b'\r' | b'\n' => {}
                 b'"' => self.in_string = true,
                 b',' | b':' => self.last = byte,
+                b' ' | b'\t' | b'\r' | b'\n' => {}
+                b'0'..=b'9' | b'+' | b'-' | b'.' | b'E' => self.last = b'0',
+                b't' | b'r' | b'u' | b'e' | b'f' | b'a' | b'l' | b's' | b'n' => self.last = b'0',
                 b'{' | b'[' => {
                     let expected = match self.depth {
                         0 => true,
-                        _ if in_object => self.last == b':',
+                        _ if self.kinds & 1 == 1 => self.last == b':',
                         _ => matches!(self.last, b',' | b'['),
                     };
-                    if !expected && is_known {
+                    if !expected && self.depth <= KINDS {
                         return Scanned::Broken(self.at, "an object or a list begins where none can");
                     }
                     self.depth += 1;
@@ -137,8 +143,8 @@ impl Scan {
                     self.last = byte;
                 }
                 b'}' | b']' => {
-                    if is_known {
-                        if in_object != (byte == b'}') {
+                    if self.depth <= KINDS {
+                        if (self.kinds & 1 == 1) != (byte == b'}') {
                             return Scanned::Broken(self.at, "a bracket closes what is not open");
                         }
                         self.kinds >>= 1;
@@ -149,13 +155,17 @@ impl Scan {
                         return Scanned::Ends(self.at + 1);
                     }
                 }
-                b'0'..=b'9' | b'+' | b'-' | b'.' | b'E' => self.last = b'0',
-                b't' | b'r' | b'u' | b'e' | b'f' | b'a' | b'l' | b's' | b'n' => self.last = b'0',
                 _ => return Scanned::Broken(self.at, "text stands outside quotes"),
             }
             self.at += 1;
         }
     }
+}
+
+enum Scanned {
+    NeedInput,
+    Ends(usize),
+    Broken(usize, &'static str),
 }
 
 /// The first byte that is not white space, and where it is.
