@@ -6,7 +6,7 @@ use pinport_model::{Delimiter, Encoding, Escape, ReadOptions, ReadRules};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How to read (docs/files.md)")]
 pub(crate) struct ReadingArgs {
-    /// Refuse a CSV file with a column that is nearly a known one, as Pinpoint does: Optout is not OptOut
+    /// Refuse columns, and fail JSON records with members, whose names are nearly known ones: Optout is not OptOut
     #[arg(long, env = "PINPORT_STRICT_NAMES")]
     strict_names: bool,
 
@@ -49,15 +49,14 @@ impl ReadingArgs {
         if self.escape != Escape::default() {
             add("escape", self.escape.as_str());
         }
-        for (name, is_set) in
-            [("strict-names", self.strict_names), ("allow-suspicious", self.allow_suspicious)]
-        {
+        for (name, is_set) in [
+            ("strict-names", self.strict_names),
+            ("allow-suspicious", self.allow_suspicious),
+            ("allow-incomplete", self.allow_incomplete),
+        ] {
             if is_set {
                 add(name, "true");
             }
-        }
-        if self.allow_incomplete {
-            add("allow-incomplete", "true");
         }
     }
 }

@@ -61,7 +61,7 @@ impl From<Encoding> for String {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReadRules {
-    /// A column whose name is nearly a known one refuses its object.
+    /// A column whose name is nearly a known one refuses its object, such a member of JSON its record.
     pub strict_names: bool,
     /// The separator of CSV cells; `None`: detected from the header.
     pub delimiter: Option<Delimiter>,

@@ -33,8 +33,10 @@ struct Told {
 
 const PAGE: &[(&str, &str)] =
     &[("page-size", "1 to 1000, default 200"), ("token", "NextToken of the page before")];
-const STRICT_NAMES: (&str, &str) =
-    ("strict-names", "true: a CSV object with a column that is nearly a known one is refused");
+const STRICT_NAMES: (&str, &str) = (
+    "strict-names",
+    "true: a column or member whose name is nearly a known one refuses its object or fails its record",
+);
 const DELIMITER: (&str, &str) =
     ("delimiter", "The separator of CSV cells: a character, or tab; detected from the header if absent");
 const ENCODING: (&str, &str) = (
