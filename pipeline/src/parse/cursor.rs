@@ -246,23 +246,22 @@ impl<'a> Cursor<'a> {
         Some(number)
     }
 
-    /// Moves over a number and returns it as it is written.
-    #[inline(always)]
-    pub(super) fn digits(&mut self) -> Option<&'a str> {
-        let (start, mut end) = (self.at, *self);
+    /// The number here as it is written, and the place behind it.
+    #[inline(never)]
+    pub(super) fn behind_digits(self) -> Option<(&'a str, Self)> {
+        let (start, mut end) = (self.at, self);
         end.eat::<b'-'>();
         let (_, places) = decimal::first_digits(end.word() as u64);
         if !SHORT.contains(&places) || places > 1 && end.byte() == b'0' {
-            end = long_digits(*self)?;
+            end = long_digits(self)?;
         } else {
             end.at += places;
             if matches!(end.byte(), b'.' | b'e' | b'E') {
-                end = long_digits(*self)?;
+                end = long_digits(self)?;
             }
         }
-        *self = end;
         // SAFETY: a number is ASCII, and the cursor moved over it within its text.
-        Some(unsafe { self.text.get_unchecked(start..self.at) })
+        Some((unsafe { self.text.get_unchecked(start..end.at) }, end))
     }
 
     /// Moves over digits, of which there must be one.
@@ -395,7 +394,10 @@ mod tests {
             for _ in 0..text.len() + 2 {
                 cursor.skip();
                 cursor.eat_null();
-                let _ = (cursor.truth(), cursor.number(), cursor.digits(), cursor.string());
+                let _ = (cursor.truth(), cursor.number(), cursor.string());
+                if let Some((_, behind)) = cursor.behind_digits() {
+                    cursor = behind;
+                }
                 if let Some((_, behind)) = cursor.behind_escapes(&scratch) {
                     cursor = behind;
                 }

@@ -64,25 +64,27 @@ const DAYS_OF: [u32; 13] = {
 };
 
 /// Whether a date has the form already. What is rare, such as leap days, is left to a closer look.
-#[inline(always)]
+#[inline]
 pub(super) fn is_usual(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let word = |at: usize| match bytes.get(at..at + 8).and_then(<[u8]>::first_chunk) {
-        Some(word) => u64::from_le_bytes(*word),
-        None => 0,
-    };
-    let (day, time) = (word(0), word(8));
-    let ends = match bytes.len() {
-        24 => MILLIS.fits(word(16)) && bytes[17] < b'6',
-        20 => SECONDS.fits(word(12)) && bytes[17] < b'6',
-        _ => false,
+    let (Some(start), Some(end)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<8>()) else { return false };
+    let start = u128::from_le_bytes(*start);
+    let (day, time, end) = (start as u64, (start >> 64) as u64, u64::from_le_bytes(*end));
+    // The tens of the seconds are the second or the sixth of the last eight bytes.
+    let (ends, tens) = match bytes.len() {
+        24 => (MILLIS.fits(end), end >> 8),
+        20 => (SECONDS.fits(end), end >> 40),
+        _ => return false,
     };
     if !(ends && DAY.fits(day) && TIME.fits(time)) {
         return false;
     }
     let two = |word: u64, at: u32| (word >> (8 * at) & 0x0f) * 10 + (word >> (8 * at + 8) & 0x0f);
     let days = DAYS_OF.get(two(day, 5) as usize).copied().unwrap_or_default();
-    u64::from(days) >> two(time, 0).min(63) & 1 == 1 && two(time, 3) < 24 && bytes[14] < b'6'
+    u64::from(days) >> two(time, 0).min(63) & 1 == 1
+        && two(time, 3) < 24
+        && time >> 48 & 0x0f < 6
+        && tens & 0x0f < 6
 }
 
 /// The date in the usual form.

@@ -273,7 +273,8 @@ impl<'a, 'p> Fast<'a, 'p> {
             b't' | b'f' => Scalar::Bool(self.cursor.truth()?),
             b'n' => return self.cursor.eat_null().then_some(None),
             _ => {
-                let digits = self.cursor.digits()?;
+                let (digits, behind) = self.cursor.behind_digits()?;
+                self.cursor = behind;
                 validate::value(self.limits, prefix, name, digits).ok()?;
                 Scalar::Text(digits)
             }

@@ -219,7 +219,7 @@ fn form() {
     let mut dashboard = watched(mixed, 5);
     press(&mut dashboard, "n");
     assert_snapshot!("form_empty_80x24", screen(&dashboard, 80, 24));
-    dashboard.update(Message::Paste("ftp://bucket/contacts.csv\n".into()));
+    dashboard.update(Message::Paste("nope://bucket/contacts.csv\n".into()));
     press(&mut dashboard, "tab tab tab");
     assert_snapshot!("form_wrong_80x24", screen(&dashboard, 80, 24));
     assert_snapshot!("form_wrong_40x10", screen(&dashboard, 40, 10));
