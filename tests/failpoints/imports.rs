@@ -144,6 +144,30 @@ fn an_import_survives_an_abort_at_every_boundary() {
 }
 
 #[test]
+fn an_import_that_loses_an_object_says_so_after_an_abort_too() {
+    let lab = Lab::new();
+    base(&lab);
+    lab.write("in/3.csv", "a;b\n1;2\n");
+    copy(&lab, "base", "lost");
+    let trail = lab.path("lost.trail");
+    let run = lab.import_with("lost", "in", "csv", MORE).env("PINPORT_BOUNDARIES", trail.to_str().unwrap());
+    let whole = run.expect(1).json();
+    assert_eq!(whole["LostObjects"].as_array().unwrap().len(), 1);
+    let passed = passed(&trail);
+    all_of(In::Lost, &passed);
+    for name in list::of(In::Lost) {
+        for n in 0..passed[name] {
+            copy(&lab, "base", "torn");
+            let torn = lab.import_with("torn", "in", "csv", MORE).env("FAILPOINTS", &abort_at(name, n)).run();
+            assert_eq!(torn.code, None, "{name}: it did not abort\n{}", torn.err);
+            let again = lab.import_with("torn", "in", "csv", MORE).expect(1).json();
+            same_outcome(&again, &whole);
+            assert_eq!(again["LostObjects"], whole["LostObjects"]);
+        }
+    }
+}
+
+#[test]
 fn a_recovery_survives_an_abort_at_every_boundary() {
     let lab = Lab::new();
     base(&lab);

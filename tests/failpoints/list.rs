@@ -9,6 +9,8 @@ pub(crate) enum In {
     Import,
     /// An import that goes on after a crash.
     Recovery,
+    /// An import of which an object is lost.
+    Lost,
     /// A server: uploads, marks, the end of jobs.
     Server,
 }
@@ -40,7 +42,7 @@ pub(crate) const BOUNDARIES: &[(&str, In)] = &[
     ("piece.failures-written", In::Import),
     ("failures.synced", In::Import),
     ("rejects.synced", In::Import),
-    ("piece.told", In::Import),
+    ("piece.told", In::Lost),
     ("piece.staged", In::Import),
     ("ingest.begun", In::Import),
     ("ingest.durable", In::Import),
