@@ -7,7 +7,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from setting import ADMIN, BURST, CONTACTS, READER, ROLE, SILENT_ROLE, TENANT, TENANT_APP
+from setting import ADMIN, BURST, MEMBERS, CONTACTS, READER, ROLE, SILENT_ROLE, TENANT, TENANT_APP
 
 ODD_IDS = ["user@example.com/+1", "a b", "100%", "ü/日本", "a?b#c&d=e", "...", "%2F"]
 
@@ -105,7 +105,7 @@ def import_jobs(s):
             resource = segment["ImportDefinition"]
             assert segment["SegmentType"] == "IMPORT" and segment["Version"] == 1 and segment["Name"] == f"{format} {place}"
             assert (resource["S3Url"], resource["Format"], resource["RoleArn"]) == (url, format, ROLE), resource
-            assert resource["Size"] == read - failed, resource
+            assert resource["Size"] == MEMBERS[format], resource
             assert sum(resource["ChannelCounts"].values()) > 0, resource
 
 

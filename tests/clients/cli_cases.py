@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from servers import clean_environment
-from setting import ADMIN, BURST, CONTACTS, READER, ROLE, SILENT_ROLE
+from setting import ADMIN, BURST, MEMBERS, CONTACTS, READER, ROLE, SILENT_ROLE
 
 AWS = Path(sys.prefix) / "bin" / "aws"
 
@@ -74,7 +74,7 @@ def import_and_lists(s):
         token = ["--token", page["NextToken"]]
     assert listed == made[::-1], (listed, made)
     segment = aws(s, "get-segment", "--application-id", app, "--segment-id", made[0])["SegmentResponse"]
-    assert segment["ImportDefinition"]["Size"] == CONTACTS["CSV"][0] - CONTACTS["CSV"][1], segment
+    assert segment["ImportDefinition"]["Size"] == MEMBERS["CSV"], segment
     of_segment = aws(s, "get-segment-import-jobs", "--application-id", app, "--segment-id", made[0])
     assert [job["Id"] for job in of_segment["ImportJobsResponse"]["Item"]] == [made[0]], of_segment
     query = ["--query", "EndpointResponse.Address"]

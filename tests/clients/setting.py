@@ -10,6 +10,8 @@ TOP = Path(__file__).resolve().parents[2]
 
 # Records read and failed in examples/contacts (as JSON) and examples/contacts.csv, by the oracle in examples/README.md.
 CONTACTS = {"JSON": (143, 7), "CSV": (10, 2)}
+# The endpoints that they name, each once.
+MEMBERS = {"JSON": 129, "CSV": 7}
 
 ROLE = "arn:aws:iam::123456789012:role/pinport-import"
 # A role whose store takes connections and never answers.
@@ -50,6 +52,7 @@ class Setting:
             words |= {f"{name}_ID": id, f"{name}_SECRET": secret}
         for format, (read, failed) in CONTACTS.items():
             words |= {f"{format}_READ": str(read), f"{format}_FAILED": str(failed)}
+            words |= {f"{format}_MEMBERS": str(MEMBERS[format])}
             words |= {f"{place.upper()}_{format}": self.source(place, format) for place in ("file", "s3")}
         return {f"CLIENTS_{name}": value for name, value in words.items()}
 
