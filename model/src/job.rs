@@ -9,6 +9,15 @@ use crate::{
     SegmentId, SourceLocation, Timestamp,
 };
 
+/// How many members a version of a segment has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentMembers {
+    /// The version that was counted for. Another one has other layers.
+    pub version: u32,
+    /// Its members.
+    pub count: u64,
+}
+
 /// The format of the objects a job reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Format {
@@ -356,12 +365,9 @@ pub struct ImportJob {
     /// Registered records whose id an earlier record of the job had; known when it has ended.
     #[serde(default)]
     pub repeated_ids: u64,
-    /// Endpoints that its records name, each once; known when it has ended, unless records named users alone.
-    #[serde(default)]
-    pub endpoints: Option<u64>,
     /// Members that its segment has with it; known when it has ended, if the ids of all of them are.
     #[serde(default)]
-    pub segment_members: Option<u64>,
+    pub segment_members: Option<SegmentMembers>,
     /// Objects that could not be read whole; bounded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostObject>,
@@ -394,7 +400,6 @@ impl ImportJob {
             failed_pieces: 0,
             lost: Vec::new(),
             repeated_ids: 0,
-            endpoints: None,
             segment_members: None,
             error: None,
             warnings: Vec::new(),

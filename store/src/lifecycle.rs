@@ -50,20 +50,14 @@ pub(crate) fn layer_of(segment: &Segment, job: &ImportJob) -> Result<SegmentLaye
     layer.copied().ok_or_else(|| StoreError::Conflict(format!("job {} writes to no segment", job.id)))
 }
 
-/// Whether the members of the version that `job` made must be counted: it has those of another layer too, or the job does
-/// not know how many endpoints its records named.
-pub(crate) fn counts_members(version: &SegmentVersion, job: &ImportJob) -> bool {
-    let known = if version.layers.len() > 1 { job.segment_members } else { job.endpoints };
-    version.job == job.id && known.is_none()
-}
-
 /// Closes the layer of an ended job and makes the version it leads to, if it leads to one: `has_members` says so
-/// unless the job is completed.
+/// unless the job is completed. `count` counts the members of layers: not asked if the job knows how many there are.
 pub(crate) fn close_layer(
     segment: &mut Segment,
     job: &ImportJob,
     replace: bool,
     has_members: bool,
+    count: impl FnOnce(&[SegmentLayer]) -> Result<u64>,
 ) -> Result<()> {
     let layer = layer_of(segment, job)?;
     segment.open_layers.retain(|open| open.job != job.id);
@@ -80,7 +74,7 @@ pub(crate) fn close_layer(
         job: job.id,
         source: job.definition.source_text.clone(),
         format: job.definition.format,
-        size: job.segment_members.or(job.endpoints).unwrap_or(job.tally.registered),
+        size: 0,
         channels: job.tally.channels,
         partial: !completed,
     };
@@ -88,6 +82,11 @@ pub(crate) fn close_layer(
         version.channels.iter_mut().zip(base.channels).for_each(|(sum, count)| *sum += count);
     }
     version.layers.push(layer);
+    version.size = match job.segment_members {
+        Some(known) if known.version == version.version => known.count,
+        // Another job made a version since this one counted, or it could not.
+        _ => count(&version.layers)?,
+    };
     segment.versions.push(version);
     segment.modified = now;
     Ok(())

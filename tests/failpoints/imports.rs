@@ -168,6 +168,23 @@ fn an_import_that_loses_an_object_says_so_after_an_abort_too() {
 }
 
 #[test]
+fn an_import_without_a_segment_counts_its_ids_again_after_an_abort() {
+    let lab = Lab::new();
+    base(&lab);
+    copy(&lab, "base", "whole");
+    let whole = lab.import_with("whole", "in", "csv", &[]).expect(3).json();
+    for name in ["job.all-committed", "job.ending"] {
+        copy(&lab, "base", "torn");
+        let torn = lab.import_with("torn", "in", "csv", &[]).env("FAILPOINTS", &abort_at(name, 0)).run();
+        assert_eq!(torn.code, None, "{name}: it did not abort\n{}", torn.err);
+        let again = lab.import_with("torn", "in", "csv", &[]).expect(3).json();
+        assert_eq!(again["Notices"], whole["Notices"], "{name}");
+        let jobs = job_folders(&lab.path("torn"));
+        assert!(jobs.iter().all(|job| !job.join("ids").exists()), "{name}");
+    }
+}
+
+#[test]
 fn a_recovery_survives_an_abort_at_every_boundary() {
     let lab = Lab::new();
     base(&lab);

@@ -9,6 +9,7 @@ use std::{
 
 use pinport_model::{
     FailureCode, ImportJob, JobStatus, MAX_LOST, Origin, PieceRecord, Segment, Tally, failure::FailureReason,
+    job::SegmentMembers,
 };
 use pinport_store::boundary;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     JobError, Life,
     files::{self, FailureFiles},
-    ids::Ids,
+    ids::{Ids, forget_ids},
     piece::{BuiltPiece, Counts, Reject},
     progress::{Counter, Stage},
 };
@@ -194,24 +195,36 @@ fn over_budget(job: &ImportJob, last: Option<&PieceRecord>, ended: bool) -> bool
 
 /// Counts the endpoints that a job's records name, and the members of the segment that it adds to.
 fn count_ids(life: &mut Life<'_>, last: &PieceRecord, folder: &Path) -> Result<(), JobError> {
-    let ids = Ids::open(folder);
-    let count = ids.count()?;
-    life.job.repeated_ids = last.with_id.saturating_sub(count);
+    let base = segment_ids(life, folder)?;
+    let others = base.as_ref().map_or(&[][..], |(_, others)| others);
+    let (own, all) = Ids::open(folder).count(others)?;
+    life.job.repeated_ids = last.with_id.saturating_sub(own);
     // Records that name users alone have members that nobody counted.
-    life.job.endpoints = (last.with_id == last.total.registered).then_some(count);
-    let definition = &life.job.definition;
-    let (Some(store), Some(segment)) = (life.store, definition.segment) else { return Ok(ids.remove()?) };
-    let found = store.segment(definition.application, segment)?;
-    let base = found.as_ref().and_then(Segment::current).filter(|_| !life.replace);
-    if let (Some(base), Some(_), Some(jobs)) = (base, life.job.endpoints, folder.parent()) {
-        let others: Vec<_> = base.layers.iter().map(|layer| jobs.join(layer.job.to_string())).collect();
-        life.job.segment_members = ids.count_with(&others)?;
-    }
-    if life.job.endpoints.is_none() {
-        // So that no other job takes what is not all for all.
-        ids.remove()?;
-    }
+    life.job.segment_members = base
+        .filter(|_| last.with_id == last.total.registered)
+        .map(|(version, _)| SegmentMembers { version, count: all });
     Ok(())
+}
+
+/// The version of its segment that a job makes, and the ids of the jobs before it that are members. Nothing, if it makes
+/// none or not all of these ids are known.
+fn segment_ids(life: &Life<'_>, folder: &Path) -> Result<Option<(u32, Vec<Ids>)>, JobError> {
+    let definition = &life.job.definition;
+    let (Some(store), Some(segment), Some(jobs)) = (life.store, definition.segment, folder.parent()) else {
+        return Ok(None);
+    };
+    let segment = store.segment(definition.application, segment)?;
+    let Some(current) = segment.as_ref().and_then(Segment::current) else { return Ok(Some((1, Vec::new()))) };
+    let mut others = Vec::new();
+    for layer in current.layers.iter().filter(|_| !life.replace) {
+        let ids = Ids::open(&jobs.join(layer.job.to_string()));
+        let is_whole = store.job(layer.job)?.is_some_and(|job| job.segment_members.is_some());
+        if !is_whole || !ids.exist() {
+            return Ok(None);
+        }
+        others.push(ids);
+    }
+    Ok(Some((current.version + 1, others)))
 }
 
 /// Ends a job all of whose pieces are committed, or that is over its failure budget.
@@ -248,5 +261,10 @@ pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &P
     let failed = life.job.error.is_some();
     boundary("job.all-committed");
     life.become_(if failed { JobStatus::Failing } else { JobStatus::Completing })?;
-    life.end(if failed { JobStatus::Failed } else { JobStatus::Completed })
+    life.end(if failed { JobStatus::Failed } else { JobStatus::Completed })?;
+    // Not before: whoever ends the job after a crash counts again.
+    if life.job.segment_members.is_none() {
+        forget_ids(folder);
+    }
+    Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! Each id is a number of 64 bits, from a hash. Two ids of a billion are taken for the same with a chance of one in forty.
 //! The numbers lie in files of the job's folder, by some of their bits, so that the count at the end takes little memory and
-//! a job that goes on after a crash still knows them. Those of a job that made a segment stay: another job may add to it. A piece that is read twice adds its numbers twice, which changes nothing.
+//! a job that goes on after a crash still knows them. Those of a job that made a segment stay: another job may add to it.
+//! A piece that is read twice adds its numbers twice, which changes nothing.
 
 use std::{
     collections::HashSet,
@@ -41,9 +42,7 @@ impl Ids {
         if ids.len() < FEW {
             return self.append(PARTS, ids);
         }
-        let mut parts = vec![Vec::new(); PARTS];
-        ids.iter().for_each(|id| parts[part(*id)].push(*id));
-        for (part, ids) in parts.iter().enumerate() {
+        for (part, ids) in by_part(ids).iter().enumerate() {
             self.append(part, ids)?;
         }
         Ok(())
@@ -80,52 +79,46 @@ impl Ids {
         }
     }
 
-    /// Counts the different ids.
-    pub(super) fn count(&self) -> Result<u64, FileError> {
-        count(&[self])
+    /// Whether ids of the job are here.
+    pub(super) fn exist(&self) -> bool {
+        self.folder.exists()
     }
 
-    /// Counts the different ids of this job and of those with these folders together. Nothing, if one of them has none.
-    pub(super) fn count_with(&self, others: &[PathBuf]) -> Result<Option<u64>, FileError> {
-        let others: Vec<_> = others.iter().map(|job| Self::open(job)).collect();
-        if others.iter().any(|ids| !ids.folder.exists()) {
-            return Ok(None);
+    /// Counts the different ids of this job, and those of it and the others together.
+    pub(super) fn count(&self, others: &[Self]) -> Result<(u64, u64), FileError> {
+        let few = self.read(PARTS)?;
+        let mut others_few = Vec::new();
+        for other in others {
+            others_few.extend(other.read(PARTS)?);
         }
-        count(&others.iter().chain([self]).collect::<Vec<_>>()).map(Some)
-    }
-
-    /// Removes the files.
-    pub(super) fn remove(&self) -> Result<(), FileError> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(on("remove", &self.folder)(error)),
-            _ => Ok(()),
+        let jobs = || others.iter().chain([self]);
+        if jobs().all(|ids| (0..PARTS).all(|part| !ids.path(part).exists())) {
+            return Ok(distinct(few, others_few));
         }
+        let (few, others_few) = (by_part(&few), by_part(&others_few));
+        let (mut own, mut all) = (0, 0);
+        for (part, (mut ids, mut others_ids)) in few.into_iter().zip(others_few).enumerate() {
+            ids.extend(self.read(part)?);
+            for other in others {
+                others_ids.extend(other.read(part)?);
+            }
+            let counts = distinct(ids, others_ids);
+            own += counts.0;
+            all += counts.1;
+        }
+        Ok((own, all))
     }
 }
 
-/// Removes the ids of a job that ended before they were counted. They are of no use, so it does not matter if they stay.
+/// Removes the ids of a job. If they stay, nobody reads them.
 pub(crate) fn forget_ids(job: &Path) {
-    let _ = Ids::open(job).remove();
+    let _ = fs::remove_dir_all(Ids::open(job).folder);
 }
 
-fn count(jobs: &[&Ids]) -> Result<u64, FileError> {
-    let mut few = Vec::new();
-    for ids in jobs {
-        few.extend(ids.read(PARTS)?);
-    }
-    if jobs.iter().all(|ids| (0..PARTS).all(|part| !ids.path(part).exists())) {
-        return Ok(distinct(few.into_iter()));
-    }
+fn by_part(ids: &[u64]) -> Vec<Vec<u64>> {
     let mut parts = vec![Vec::new(); PARTS];
-    few.iter().for_each(|id| parts[part(*id)].push(*id));
-    let mut all = 0;
-    for (part, mut ids) in parts.into_iter().enumerate() {
-        for job in jobs {
-            ids.extend(job.read(part)?);
-        }
-        all += distinct(ids.into_iter());
-    }
-    Ok(all)
+    ids.iter().for_each(|id| parts[part(*id)].push(*id));
+    parts
 }
 
 /// The bits that a hash table does not look at first.
@@ -133,11 +126,13 @@ fn part(id: u64) -> usize {
     (id >> 32) as usize % PARTS
 }
 
-/// How many different numbers there are.
-fn distinct(ids: impl Iterator<Item = u64>) -> u64 {
-    let mut seen = HashSet::with_capacity_and_hasher(ids.size_hint().0, AsIs::default());
+/// How many different numbers there are in the first list, and in both.
+fn distinct(ids: Vec<u64>, others: Vec<u64>) -> (u64, u64) {
+    let mut seen = HashSet::with_capacity_and_hasher(ids.len() + others.len(), AsIs::default());
     seen.extend(ids);
-    seen.len() as u64
+    let own = seen.len() as u64;
+    seen.extend(others);
+    (own, seen.len() as u64)
 }
 
 /// A number from a hash is its own hash.
@@ -170,7 +165,7 @@ mod tests {
         let spread = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let many: Vec<_> = (0..FEW as u64 * 2).map(spread).collect();
         let mut ids = Ids::open(folder.path());
-        assert_eq!(ids.count().unwrap(), 0);
+        assert_eq!((ids.count(&[]).unwrap(), ids.exist()), ((0, 0), false));
         ids.add(&many).unwrap();
         ids.add(&many[..100]).unwrap();
         ids.add(&[spread(1 << 40), spread(1 << 40), spread(7)]).unwrap();
@@ -178,13 +173,15 @@ mod tests {
         let mut ids = Ids::open(folder.path());
         ids.add(&many).unwrap();
         ids.add(&[]).unwrap();
-        assert_eq!(ids.count().unwrap(), many.len() as u64 + 1);
+        let own = many.len() as u64 + 1;
+        assert_eq!(ids.count(&[]).unwrap(), (own, own));
         let other = tempfile::tempdir().unwrap();
-        assert_eq!(ids.count_with(&[other.path().into()]).unwrap(), None);
         Ids::open(other.path()).add(&[spread(3), spread(1 << 41)]).unwrap();
-        assert_eq!(ids.count_with(&[other.path().into()]).unwrap(), Some(many.len() as u64 + 2));
-        ids.remove().unwrap();
-        assert!(!folder.path().join("ids").exists());
-        ids.remove().unwrap();
+        let others = [Ids::open(other.path())];
+        assert_eq!(ids.count(&others).unwrap(), (own, own + 1));
+        assert_eq!(others[0].count(&[Ids::open(folder.path())]).unwrap(), (2, own + 1));
+        forget_ids(folder.path());
+        assert!(!ids.exist());
+        forget_ids(folder.path());
     }
 }

@@ -279,7 +279,7 @@ impl Inner {
     fn after_end(&self, job: &ImportJob) {
         let folder = self.folder(job.id);
         marks::clear(&folder);
-        if job.endpoints.is_none() {
+        if job.segment_members.is_none() {
             forget_ids(&folder);
         }
         boundary("marks.cleared");

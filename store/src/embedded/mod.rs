@@ -23,7 +23,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use pinport_model::{
     Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, JobStatus, PieceRecord, Segment,
-    SegmentId, SegmentVersion, Timestamp,
+    SegmentId, SegmentVersion, Timestamp, segment::SegmentLayer,
 };
 use rocksdb::WriteBatch;
 
@@ -276,12 +276,8 @@ impl Store for Embedded {
             // A completed job makes a version anyway, and to look would open every file of level 0.
             let has_members =
                 job.status != JobStatus::Completed && self.layer_has_members(id, layer.number)?;
-            lifecycle::close_layer(&mut segment, job, replace, has_members)?;
-            if let Some(version) = segment.versions.last_mut()
-                && lifecycle::counts_members(version, job)
-            {
-                version.size = read::count(&self.engine, id, &version.layers)?;
-            }
+            let count = |layers: &[SegmentLayer]| read::count(&self.engine, id, layers);
+            lifecycle::close_layer(&mut segment, job, replace, has_members, count)?;
             batch.put(keys::segment(job.definition.application, id), to_json(&segment)?);
         }
         batch.put(keys::job(job.id), to_json(job)?);

@@ -14,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 use pinport_model::{
     Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
-    SegmentVersion, Timestamp,
+    SegmentVersion, Timestamp, segment::SegmentLayer,
 };
 
 use crate::{
@@ -282,13 +282,11 @@ impl Store for Memory {
             let layer = lifecycle::layer_of(&segment, job)?;
             let has_members =
                 state.layers.get(&(id, layer.number)).is_some_and(|members| !members.is_empty());
-            lifecycle::close_layer(&mut segment, job, replace, has_members)?;
-            if let Some(version) = segment.versions.last_mut()
-                && lifecycle::counts_members(version, job)
-            {
-                let layers = version.layers.iter().filter_map(|layer| state.layers.get(&(id, layer.number)));
-                version.size = layers.flat_map(BTreeMap::keys).collect::<BTreeSet<_>>().len() as u64;
-            }
+            let count = |layers: &[SegmentLayer]| {
+                let layers = layers.iter().filter_map(|layer| state.layers.get(&(id, layer.number)));
+                Ok(layers.flat_map(BTreeMap::keys).collect::<BTreeSet<_>>().len() as u64)
+            };
+            lifecycle::close_layer(&mut segment, job, replace, has_members, count)?;
             *state.segment_mut(job.definition.application, id)? = segment;
         }
         state.jobs.insert(job.id, job.clone());

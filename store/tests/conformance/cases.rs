@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pinport_model::{
     Channel, Draft, EndpointStatus, FailureCode, JobId, JobStatus, OptOut, SegmentId, TextMember, Timestamp,
+    job::SegmentMembers,
 };
 use pinport_store::StoreError;
 
@@ -434,6 +435,24 @@ pub(crate) fn imports_add_versions_to_a_segment(mut bench: Bench) {
     let empty = to(segment.id);
     bench.import(&empty, &[]);
     assert_eq!(bench.segment(&empty).versions.len(), 5, "but a completed job makes one");
+}
+
+pub(crate) fn a_count_of_members_holds_for_its_version_alone(mut bench: Bench) {
+    let app = bench.application("a");
+    let first = segment_job(app);
+    bench.store().create_job(&first).unwrap();
+    bench.commit(&first, 0, &[new("a", "1"), new("b", "1")]);
+    bench.finish(&first, JobStatus::Completed, 2, false);
+    let segment = bench.segment(&first).id;
+    for (version, count, size) in [(2, 7, 7), (2, 7, 3)] {
+        let mut counted = job(app);
+        counted.definition.segment = Some(segment);
+        bench.store().create_job(&counted).unwrap();
+        bench.commit(&counted, 0, &[new("c", "1")]);
+        counted.segment_members = Some(SegmentMembers { version, count });
+        bench.finish(&counted, JobStatus::Completed, 1, false);
+        assert_eq!(bench.segment(&counted).current().unwrap().size, size);
+    }
 }
 
 pub(crate) fn members_are_found_among_many_endpoints(mut bench: Bench) {
