@@ -173,13 +173,21 @@ impl<'c> Sink<'c> {
     fn add(&mut self, draft: &mut Draft<'_>, raw: &[u8], origin: Origin) -> Judged {
         let limits = &self.context.limits;
         let kind = validate::kind(limits, &self.context.rules, draft)?;
+        let mut derived = [0; validate::DERIVED_ID];
+        let id = match (draft.id, draft.text(TextMember::Address)) {
+            (Some(id), _) => id,
+            (None, Some(address)) => validate::derived_id(address, &mut derived),
+            (None, None) => "",
+        };
         // What is encoded only to be measured need not be when it is small for sure.
         if self.keeps || DraftBatch::stored_at_most(draft, raw.len(), limits.max_name) > limits.max_endpoint {
-            self.keep(draft, kind, raw, origin)?;
+            self.keep(draft, kind, id, raw, origin)?;
         }
         self.registered += 1;
-        if kind != DraftKind::UserOnly {
-            self.note_id(draft, kind, origin);
+        match kind {
+            DraftKind::UserOnly => {}
+            DraftKind::Update if self.keeps => self.updates.push((origin, id_number(id))),
+            _ => self.ids.push(id_number(id)),
         }
         if let Some(channel) = draft.channel {
             self.channels[channel as usize] += 1;
@@ -187,31 +195,16 @@ impl<'c> Sink<'c> {
         Ok(())
     }
 
-    #[inline(always)]
-    fn note_id(&mut self, draft: &Draft<'_>, kind: DraftKind, origin: Origin) {
-        let number = match draft.id {
-            Some(id) => id_number(id),
-            None => {
-                let address = draft.text(TextMember::Address).unwrap_or_default();
-                id_number(validate::derived_id(address, &mut [0; validate::DERIVED_ID]))
-            }
-        };
-        if self.keeps && kind == DraftKind::Update {
-            self.updates.push((origin, number));
-        } else {
-            self.ids.push(number);
-        }
-    }
-
     /// Encodes a draft, and keeps it unless it is too large or only measured.
-    fn keep(&mut self, draft: &mut Draft<'_>, kind: DraftKind, raw: &[u8], origin: Origin) -> Judged {
+    fn keep(
+        &mut self,
+        draft: &mut Draft<'_>,
+        kind: DraftKind,
+        id: &str,
+        raw: &[u8],
+        origin: Origin,
+    ) -> Judged {
         let limits = &self.context.limits;
-        let mut derived = [0; validate::DERIVED_ID];
-        let id = match (draft.id, draft.text(TextMember::Address)) {
-            (Some(id), _) => id,
-            (None, Some(address)) => validate::derived_id(address, &mut derived),
-            (None, None) => "",
-        };
         let kept_raw = if kind == DraftKind::Blind { &[] } else { &raw[..content_len(raw)] };
         let stored = self.drafts.push(draft, kind, id, kept_raw, origin);
         #[cfg(test)]
