@@ -37,7 +37,7 @@ macro_rules! kinds {
 kinds! {
     /// A column was taken for a known one. The subject: `"Optout" is read as OptOut`.
     NameTaken = "{} (--strict-names refuses it)",
-    /// A column that is not known but resembles a known one. The subject names both.
+    /// A column that is not known. The subject: its name, and perhaps what was meant.
     UnknownColumn = "a column was ignored: {}",
     /// A member of an archive that is no data. The subject: archive, member and reason.
     MemberSkipped = "a member of an archive was skipped: {}",

@@ -3,6 +3,7 @@
 //! take one walk over their places by the rules of quotes that the splitter follows too.
 
 #![allow(unsafe_code, reason = "vector instructions, and text that is known to be UTF-8")]
+
 use crate::split::{Dialect, ends_cell, is_escaped};
 
 /// Where a cell's text is.
@@ -338,19 +339,14 @@ fn read_quoted(
     let backslash = if dialect.backslash { b'\\' } else { b'"' };
     while let Some(quote) = memchr::memchr2(b'"', backslash, inner) {
         // Of two quotes one is left, and of a backslash before a quote or another backslash what it escapes.
-        let next = inner.get(quote + 1).copied();
-        let (kept, passed) = match (inner[quote], next) {
-            (b'"', _) => (quote + 1, quote + 2),
-            (_, Some(next @ (b'"' | b'\\'))) => {
-                cells.scratch.extend_from_slice(&inner[..quote]);
-                cells.scratch.push(next);
-                inner = &inner[quote + 2..];
-                continue;
-            }
-            _ => (quote + 1, quote + 1),
+        let escaped = match inner[quote] {
+            b'"' => Some(b'"'),
+            _ => inner.get(quote + 1).copied().filter(|next| matches!(next, b'"' | b'\\')),
         };
-        cells.scratch.extend_from_slice(&inner[..kept]);
-        inner = &inner[passed.min(inner.len())..];
+        cells.scratch.extend_from_slice(&inner[..quote]);
+        cells.scratch.push(escaped.unwrap_or(b'\\'));
+        let passed = if escaped.is_some() { 2 } else { 1 };
+        inner = &inner[(quote + passed).min(inner.len())..];
     }
     cells.scratch.extend_from_slice(inner);
     let cell = Cell { start: scratch_start as u32, end: cells.scratch.len() as u32, unescaped: true };
