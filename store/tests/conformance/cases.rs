@@ -437,7 +437,7 @@ pub(crate) fn imports_add_versions_to_a_segment(mut bench: Bench) {
     assert_eq!(bench.segment(&empty).versions.len(), 5, "but a completed job makes one");
 }
 
-pub(crate) fn a_count_of_members_holds_for_its_version_alone(mut bench: Bench) {
+pub(crate) fn a_count_of_members_holds_for_its_version_alone(bench: Bench) {
     let app = bench.application("a");
     let first = segment_job(app);
     bench.store().create_job(&first).unwrap();
