@@ -8,7 +8,7 @@ use std::{
 use pinport_model::{SourceLocation, location::Service};
 use pinport_pipeline::{
     fuzzing::object_url,
-    jobs::{Hidden, Resolver, RoleConfig, SourcesConfig},
+    jobs::{Grant, Hidden, Resolver, RoleConfig, SourcesConfig},
     source::{Settings, SourceOptions},
 };
 
@@ -132,7 +132,7 @@ impl World {
 
     /// What may be read is what the configuration opens.
     fn reach(&self, location: &SourceLocation) {
-        let open = self.resolver.resolve(location, None, None).is_ok();
+        let open = self.resolver.resolve(location, None, None, &Grant::everything()).is_ok();
         let expected = match location {
             SourceLocation::Stdin => false,
             SourceLocation::Path(path) => self.is_within(path),
@@ -147,7 +147,8 @@ impl World {
         // Below the folder, wherever it is: the text cannot name it.
         if let SourceLocation::Path(path) = location {
             let below = self.root.join(path.strip_prefix("/").unwrap_or(path));
-            let open = self.resolver.resolve(&SourceLocation::Path(below.clone()), None, None).is_ok();
+            let path = SourceLocation::Path(below.clone());
+            let open = self.resolver.resolve(&path, None, None, &Grant::everything()).is_ok();
             assert_eq!(open, self.is_within(&below), "{}", below.display());
         }
     }

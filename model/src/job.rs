@@ -383,6 +383,9 @@ pub struct ImportJob {
     /// The fingerprint of the request that created it: a retry of that request finds the job by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+    /// The id of the key that made it: its source is read as far as this key may. None if no key was needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
 }
 
 impl ImportJob {
@@ -406,6 +409,7 @@ impl ImportJob {
             notices: Notices::new(),
             resumed: 0,
             request: None,
+            principal: None,
         }
     }
 }

@@ -127,6 +127,9 @@ pub struct JobDetail {
     pub job: JobView,
     /// What it is to do.
     pub definition: ImportDefinition,
+    /// The id of the key that made it, for that key and for keys that see every application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// Its pieces from the first to the last, as far as known.
     pub pieces: Vec<PieceRun>,
     /// Failures by kind.

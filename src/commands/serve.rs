@@ -119,7 +119,8 @@ async fn work(args: &ServeArgs, config: &Config, checked: Checked) -> anyhow::Re
     let heard = Signals::new()?;
     announce(&serving.url, access.is_open(), &config.data)?;
     let (access, tls, shutdown) = (Arc::clone(access), tls.clone(), shutdown.clone());
-    let signals = tokio::spawn(signals(heard, args.clone(), access, tls, shutdown));
+    let jobs = serving.jobs.clone();
+    let signals = tokio::spawn(signals(heard, args.clone(), access, jobs, tls, shutdown));
     serving.run().await;
     signals.abort();
     Ok(())
@@ -288,6 +289,7 @@ async fn signals(
     mut heard: Signals,
     args: ServeArgs,
     access: Arc<Access>,
+    jobs: Jobs,
     tls: Option<Arc<Tls>>,
     shutdown: CancellationToken,
 ) {
@@ -298,7 +300,7 @@ async fn signals(
             _ = heard.hangup.recv() => false,
         };
         if !stop {
-            reload(&args, &access, tls.as_deref());
+            reload(&args, &access, &jobs, tls.as_deref());
         } else if shutdown.is_cancelled() {
             // Nobody waits for a second one: what is committed is safe.
             std::process::abort();
@@ -309,11 +311,13 @@ async fn signals(
     }
 }
 
-fn reload(args: &ServeArgs, access: &Access, tls: Option<&Tls>) {
+fn reload(args: &ServeArgs, access: &Access, jobs: &Jobs, tls: Option<&Tls>) {
     let keys = || -> anyhow::Result<usize> {
         let config = Config::load(args)?;
         let count = config.keys.len();
         access.reload(KeyRing::new(config.keys)?)?;
+        // A key that is new may be asked for sources a moment too early, which it hears; none reads too much.
+        jobs.grant(config.sources.grants);
         Ok(count)
     };
     match keys() {

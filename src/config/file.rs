@@ -3,12 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use pinport_model::{ApplicationId, RecordLimits};
-use pinport_pipeline::jobs::{Hidden, RoleConfig};
+use pinport_pipeline::jobs::{Grant, Hidden, Reach, RoleConfig};
 use pinport_server::{
     access::{KeyConfig, Rate, Secret},
     log::LogFormat,
@@ -119,7 +119,7 @@ pub(super) struct SourcesSection {
     pub(super) allow: Option<Vec<String>>,
     pub(super) allow_http: Option<bool>,
     pub(super) settings: BTreeMap<String, Hidden>,
-    pub(super) strict_roles: bool,
+    pub(super) strict_roles: Option<bool>,
     pub(super) local_root: Option<PathBuf>,
 }
 
@@ -134,6 +134,22 @@ pub(super) struct KeySection {
     pub(super) read_only: bool,
     #[serde(default)]
     pub(super) rate: Option<Rate>,
+    #[serde(default)]
+    pub(super) roles: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) sources: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) local_root: Option<LocalFiles>,
+}
+
+/// What a key may read of the local root.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "true, false, or the name of a folder below local_root is expected")]
+pub(super) enum LocalFiles {
+    /// All of it, or nothing.
+    All(bool),
+    /// What is in this folder of it.
+    Below(PathBuf),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -142,9 +158,42 @@ pub(super) struct KeysFile {
     pub(super) keys: Vec<KeySection>,
 }
 
+impl KeySection {
+    /// What the key may read; the error names the member that is wrong.
+    pub(super) fn grant(
+        &self,
+        roles: &BTreeMap<String, RoleConfig>,
+    ) -> Result<Grant, (&'static str, String)> {
+        let mut grant = Grant::of(self.applications.clone(), self.read_only);
+        if let Some(names) = &self.roles {
+            if let Some(name) = names.iter().find(|name| *name != "*" && !roles.contains_key(*name)) {
+                let reason =
+                    format!("there is no [roles.\"{name}\"]; describe the role, or correct its name");
+                return Err(("roles", reason));
+            }
+            grant.roles = Reach::of(names.clone());
+        }
+        if let Some(names) = &self.sources {
+            grant.sources = Reach::of(names.clone());
+        }
+        match &self.local_root {
+            None => {}
+            Some(LocalFiles::All(all)) => grant.local_root = all.then(PathBuf::new),
+            Some(LocalFiles::Below(folder)) => {
+                if folder.components().any(|part| !matches!(part, Component::Normal(_))) {
+                    let reason = format!("{} is not the name of a folder below local_root", folder.display());
+                    return Err(("local_root", reason));
+                }
+                grant.local_root = Some(folder.clone());
+            }
+        }
+        Ok(grant)
+    }
+}
+
 impl From<KeySection> for KeyConfig {
     fn from(key: KeySection) -> Self {
-        let KeySection { id, secret, applications, read_only, rate } = key;
+        let KeySection { id, secret, applications, read_only, rate, .. } = key;
         Self { id, secret, applications, read_only, rate }
     }
 }

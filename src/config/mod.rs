@@ -86,6 +86,12 @@ impl Config {
         if let Some(path) = &keys_file {
             keys.extend(read_keys(path)?);
         }
+        let grants = keys.iter().enumerate().map(|(index, key)| match key.grant(&file.roles) {
+            Ok(grant) => Ok((key.id.clone(), grant)),
+            // Those of a file of their own stand behind the others.
+            Err((member, reason)) => Err(text.wrong(&["keys", &index.to_string(), member], reason)),
+        });
+        let grants = grants.collect::<anyhow::Result<_>>()?;
         let mut keys: Vec<_> = keys.into_iter().map(KeyConfig::from).collect();
         for key in &mut keys {
             key.rate = key.rate.or(file.http.rate);
@@ -124,7 +130,8 @@ impl Config {
         let sources = SourcesConfig {
             // Who configures keys has tenants: they get the machine's own credentials only if that is said.
             ambient: open && sources.environment.is_none(),
-            strict_roles: sources.strict_roles,
+            strict_roles: sources.strict_roles.unwrap_or(!open),
+            grants,
             local_root: args.local_root.clone().or(sources.local_root.map(from_file)),
             roles: file.roles,
             default: RoleConfig {

@@ -34,7 +34,28 @@ fn keys_close_what_stands_open() {
     let text = "[[keys]]\nid = \"KEY\"\nsecret = \"0123456789abcdef\"\n";
     let config = config(&[], text).unwrap();
     assert_eq!(config.keys.len(), 1);
-    assert!(!config.sources.ambient && !config.auto_create_apps);
+    assert!(!config.sources.ambient && !config.auto_create_apps && config.sources.strict_roles);
+}
+
+/// A misspelt role would be found out by its tenant, and a folder outside the root opens more than it says.
+#[test]
+fn what_a_key_may_read_is_judged() {
+    const ROLE: &str = "[roles.\"arn:a\"]\nunsigned = true\n";
+    let key = |more: &str| format!("{ROLE}[[keys]]\nid = \"KEY\"\nsecret = \"0123456789abcdef\"\n{more}\n");
+    for good in
+        ["roles = [\"arn:a\", \"*\"]", "local_root = true", "local_root = \"a/b\"", "sources = [\"b/x/\"]"]
+    {
+        config(&[], &key(good)).unwrap();
+    }
+    for (wrong, told) in [
+        ("roles = [\"arn:b\"]", "line 6 (keys.0.roles): there is no [roles.\"arn:b\"]"),
+        ("local_root = \"../a\"", "line 6 (keys.0.local_root): ../a is not the name of a folder"),
+        ("local_root = \"/a\"", "(keys.0.local_root)"),
+        ("local_root = 1", "line 6 (local_root): true, false, or the name of a folder"),
+    ] {
+        let error = config(&[], &key(wrong)).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
 }
 
 #[test]
@@ -61,7 +82,7 @@ fn the_example_is_a_configuration() {
     let text = include_str!("../../examples/pinport.toml");
     let uncommented: Vec<_> = text.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
     let file: File = Text::new(Path::new("example"), uncommented.join("\n")).parse().unwrap();
-    assert_eq!(file.keys.len(), 2);
+    assert_eq!(file.keys.len(), 3);
     assert_eq!(file.roles.len(), 3);
     assert!(file.sources.local_root.is_some() && file.jobs.max_failures.is_some());
     Text::new(Path::new("example"), text).parse::<File>().unwrap();

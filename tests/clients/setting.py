@@ -81,6 +81,7 @@ endpoint = "{s3}"
 access_key_id = "AKIAEXAMPLE"
 secret_access_key = "not-a-real-secret"
 local_root = "{TOP}/examples"
+strict_roles = false
 [roles."{SILENT_ROLE}"]
 endpoint = "{silent}"
 """

@@ -3,8 +3,14 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::TcpStream,
+    time::SystemTime,
 };
 
+use aws_credential_types::Credentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
 use serde_json::Value;
 
 use crate::support::PATIENCE;
@@ -51,6 +57,34 @@ pub(crate) fn send(address: &str, method: &str, path: &str, headers: &str, body:
         None => body,
     };
     Ok(Reply { status, head, body })
+}
+
+/// Sends a request that a key of the server signs, as AWS's SDKs do.
+#[track_caller]
+pub(crate) fn signed(
+    address: &str,
+    (id, secret): (&str, &str),
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> Reply {
+    let identity = Credentials::new(id, secret, None, None, "test").into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("us-east-1")
+        .name("mobiletargeting")
+        .time(SystemTime::now())
+        .settings(SigningSettings::default())
+        .build()
+        .unwrap()
+        .into();
+    let uri = format!("http://{address}{path}");
+    let request =
+        SignableRequest::new(method, uri, [("host", address)].into_iter(), SignableBody::Bytes(body))
+            .unwrap();
+    let (made, _) = sign(request, &params).unwrap().into_parts();
+    let headers: String = made.headers().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    send(address, method, path, &headers, body).unwrap()
 }
 
 /// A chunked body, when it came whole.

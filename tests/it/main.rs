@@ -17,6 +17,7 @@ mod fuzz;
 mod hostile;
 mod house;
 mod http;
+mod identity;
 mod kill;
 mod kill_serve;
 mod memory;

@@ -174,7 +174,7 @@ fn no_secret_is_anywhere() {
     let configuration = format!(
         "auto_create_apps = true\n[jobs]\nlook_seconds = 1\n[log]\nformat = \"json\"\nfilter = \"debug\"\n\
          [sources]\nendpoint = \"http://{closed}\"\naccess_key_id = \"SOURCE\"\n\
-         secret_access_key = \"canary-source-secret\"\nsession_token = \"canary-token\"\n\
+         secret_access_key = \"canary-source-secret\"\nsession_token = \"canary-token\"\nstrict_roles = false\n\
          [sources.settings]\nAZURE_STORAGE_ACCESS_KEY = \"canary-setting\"\n\
          [roles.\"arn:aws:iam::1:role/r\"]\naccess_key_id = \"ROLE\"\nsecret_access_key = \"canary-role-secret\"\n{}",
         key("ITKEY", "canary-key-secret", "")

@@ -64,6 +64,8 @@ pub struct NewJob {
     pub max_failures: Option<FailureBudget>,
     /// What the caller said about how to read.
     pub read: ReadOptions,
+    /// The id of the key that asks for it; none while the server has no keys.
+    pub principal: Option<String>,
 }
 
 /// A job that a request led to.
@@ -250,6 +252,7 @@ impl Inner {
         };
         let mut job = ImportJob::new(id, definition, Timestamp::now());
         job.request = new.request;
+        job.principal = new.principal;
         self.look(&job)?;
         // The id may be older than the look: the order of jobs is that of their creation.
         if upload.is_none() {

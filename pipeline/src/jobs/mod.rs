@@ -6,7 +6,7 @@
 //! run.rs      one job on its thread: source, engine, and what became of it
 //! control.rs  cancel, pause, resume, stop
 //! marks.rs    what was asked of a job, durably, beside the store
-//! sources.rs  what may be read, with whose credentials
+//! sources.rs  what may be read, with whose credentials;  grants.rs  what each key may read
 //! views.rs    jobs as clients see them;  sampler.rs  all of them, four times a second
 //! ```
 //!
@@ -15,6 +15,7 @@
 
 mod control;
 mod create;
+mod grants;
 mod marks;
 mod queue;
 mod run;
@@ -43,6 +44,7 @@ use crate::engine::{Engine, FileError, ids::forget_ids, log_status};
 
 pub use control::ControlError;
 pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
+pub use grants::{Grant, Grants, Reach};
 use queue::{Entry, Place, State};
 pub use sources::{Hidden, NotAllowed, Resolver, RoleConfig, SourcesConfig};
 pub use views::{
@@ -183,6 +185,11 @@ impl Jobs {
             (None, true) => Err("the server is stopping".into()),
             (None, false) => Ok(()),
         }
+    }
+
+    /// Replaces what each key may read, for every source that is opened from now on.
+    pub fn grant(&self, grants: Grants) {
+        self.inner.resolver.grant(grants);
     }
 
     /// Hears a sample about four times a second while something happens. Whoever listens too slowly loses

@@ -206,11 +206,7 @@ impl Inner {
             SourceLocation::Path(path) if path.starts_with(&upload) => {
                 Ok(self.resolver.own_folder(&upload, &job.definition.source_text))
             }
-            location => {
-                let definition = &job.definition;
-                let (role, external) = (definition.role_arn.as_deref(), definition.external_id.as_deref());
-                self.resolver.resolve(location, role, external)
-            }
+            _ => self.resolver.resolve_job(job),
         }
     }
 

@@ -4,11 +4,14 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use pinport_model::SourceLocation;
+use parking_lot::RwLock;
+use pinport_model::{ImportJob, SourceLocation};
 use serde::Deserialize;
 
+use super::grants::{Grant, Grants};
 use crate::source::{Settings, SourceOptions};
 
 /// A text that is never shown.
@@ -74,6 +77,8 @@ pub struct SourcesConfig {
     pub local_root: Option<PathBuf>,
     /// Whether the environment's credentials serve when none are configured.
     pub ambient: bool,
+    /// What each key may read; without keys everybody may read everything.
+    pub grants: Grants,
 }
 
 /// Why a source is not read: a sentence for the caller.
@@ -86,6 +91,8 @@ pub struct NotAllowed(pub String);
 pub struct Resolver {
     config: SourcesConfig,
     options: SourceOptions,
+    /// Those in force: a running server may get others.
+    grants: Arc<RwLock<Grants>>,
 }
 
 impl Resolver {
@@ -115,7 +122,8 @@ impl Resolver {
                 return Err(NotAllowed(format!("local_root {} is no folder", root.display())));
             }
         }
-        Ok(Self { config, options })
+        let grants = Arc::new(RwLock::new(std::mem::take(&mut config.grants)));
+        Ok(Self { config, options, grants })
     }
 
     /// The location that an `S3Url` names.
@@ -129,24 +137,37 @@ impl Resolver {
         url.parse().map_err(|error| NotAllowed(format!("S3Url: {error}")))
     }
 
-    /// How a location is read on behalf of a role.
+    /// Replaces what each key may read, for every source that is opened from now on.
+    pub(super) fn grant(&self, grants: Grants) {
+        *self.grants.write() = grants;
+    }
+
+    /// How the source of a job is read on behalf of the key that made the job.
+    pub fn resolve_job(&self, job: &ImportJob) -> Result<SourceOptions, NotAllowed> {
+        let definition = &job.definition;
+        let grant = self.grants.read().for_job(job.principal.as_deref(), &definition.application)?;
+        let (role, external) = (definition.role_arn.as_deref(), definition.external_id.as_deref());
+        self.resolve(&definition.source, role, external, &grant)
+    }
+
+    /// How a location is read on behalf of a role, by a key with this grant.
     pub fn resolve(
         &self,
         location: &SourceLocation,
         role_arn: Option<&str>,
         external_id: Option<&str>,
+        grant: &Grant,
     ) -> Result<SourceOptions, NotAllowed> {
-        let role = role_arn.and_then(|arn| self.config.roles.get(arn).map(|role| (arn, role)));
-        if let (None, true) = (role, self.config.strict_roles) {
-            return Err(NotAllowed(format!(
-                "RoleArn {} is not configured here: add it to [roles] of pinport.toml, or set strict_roles = false",
-                pinport_model::failure::quoted(role_arn.unwrap_or(""))
-            )));
-        }
         match location {
             SourceLocation::Stdin => Err(NotAllowed("a server does not read standard input".into())),
-            SourceLocation::Path(path) => self.within_root(path),
+            SourceLocation::Path(path) => self.within_root(path, grant),
             SourceLocation::Bucket { service, bucket, key } => {
+                let role = self.role(role_arn, grant)?;
+                if role.is_none() && !grant.has_source(service.scheme(), bucket, key) {
+                    return Err(NotAllowed(format!(
+                        "{location} is not among the sources of this key: list it in the key's sources in pinport.toml"
+                    )));
+                }
                 let allow =
                     role.and_then(|(_, role)| role.allow.as_ref()).or(self.config.default.allow.as_ref());
                 if !allow.is_none_or(|allow| {
@@ -173,12 +194,41 @@ impl Resolver {
         }
     }
 
-    fn within_root(&self, path: &Path) -> Result<SourceOptions, NotAllowed> {
+    /// The configured role that a `RoleArn` names; none if the default source serves.
+    fn role<'a>(
+        &'a self,
+        role_arn: Option<&'a str>,
+        grant: &Grant,
+    ) -> Result<Option<(&'a str, &'a RoleConfig)>, NotAllowed> {
+        let role = role_arn.and_then(|arn| self.config.roles.get(arn).map(|role| (arn, role)));
+        let arn = pinport_model::failure::quoted(role_arn.unwrap_or(""));
+        match role {
+            Some((arn, _)) if grant.has_role(arn) => Ok(role),
+            None if !self.config.strict_roles => Ok(None),
+            None if grant.has_every_role() => Err(NotAllowed(format!(
+                "RoleArn {arn} is not configured here: add it to [roles] of pinport.toml, or set strict_roles = false in [sources]"
+            ))),
+            // The same sentence whether it is another's or nobody's.
+            _ => Err(NotAllowed(format!(
+                "RoleArn {arn} is not open to this key: list it in the key's roles in pinport.toml, and describe it in [roles]"
+            ))),
+        }
+    }
+
+    fn within_root(&self, path: &Path, grant: &Grant) -> Result<SourceOptions, NotAllowed> {
         let Some(root) = &self.config.local_root else {
             return Err(NotAllowed(
                 "file:// is not open to imports: set local_root in [sources] of pinport.toml, or upload the file".into(),
             ));
         };
+        let Some(folder) = &grant.local_root else {
+            return Err(NotAllowed(
+                "file:// is not open to this key: set the key's local_root in pinport.toml, or upload the file".into(),
+            ));
+        };
+        // A folder that is a link out of the root is none of it: then nothing is found below.
+        let folder = root.join(folder);
+        let root = &folder.canonicalize().ok().filter(|found| found.starts_with(root)).unwrap_or(folder);
         // The same sentence for what is outside and for what is not there: nobody learns what else the machine has.
         let missing = || {
             NotAllowed(format!("file://{} is not below the folder that is open to imports", path.display()))
@@ -255,7 +305,7 @@ fn credentials(role: &RoleConfig) -> Option<Settings> {
 }
 
 /// Whether an entry of an allow-list covers a key: `bucket`, `bucket/prefix`, with or without a scheme.
-fn is_allowed(entry: &str, scheme: &str, bucket: &str, key: &str) -> bool {
+pub(super) fn is_allowed(entry: &str, scheme: &str, bucket: &str, key: &str) -> bool {
     let entry = match entry.split_once("://") {
         Some((found, _)) if found != scheme => return false,
         Some((_, rest)) => rest,
@@ -289,26 +339,29 @@ mod tests {
         let roles = [("arn:a".to_owned(), RoleConfig { allow: Some(vec!["b/x/".into()]), ..keys("A") })];
         let config = SourcesConfig { default, roles: roles.into(), ..SourcesConfig::default() };
         let resolver = resolver(config.clone());
+        let all = Grant::everything();
         let location = |text: &str| resolver.location(text).unwrap();
-        let options = resolver.resolve(&location("s3://b/x/1"), Some("arn:a"), None).unwrap();
+        let options = resolver.resolve(&location("s3://b/x/1"), Some("arn:a"), None, &all).unwrap();
         assert_eq!(options.settings.get("AWS_ACCESS_KEY_ID"), Some("A"));
         assert_eq!(options.settings.get("AWS_ENDPOINT_URL_S3"), Some("http://127.0.0.1:9"));
-        let options = resolver.resolve(&location("s3://b/y"), Some("another"), None).unwrap();
+        let options = resolver.resolve(&location("s3://b/y"), Some("another"), None, &all).unwrap();
         assert_eq!(options.settings.get("AWS_ACCESS_KEY_ID"), Some("DEFAULT"));
         for url in ["s3://b/y", "s3://b/x", "s3://c/x/", "gs://c/x/"] {
-            assert!(resolver.resolve(&location(url), Some("arn:a"), None).is_err(), "{url}");
+            assert!(resolver.resolve(&location(url), Some("arn:a"), None, &all).is_err(), "{url}");
         }
         let strict = Resolver::new(SourcesConfig { strict_roles: true, ..config }, SourceOptions::default());
-        let error = strict.unwrap().resolve(&location("s3://b/y"), Some("another"), None).unwrap_err();
+        let error = strict.unwrap().resolve(&location("s3://b/y"), Some("another"), None, &all).unwrap_err();
         assert!(error.0.contains("\"another\" is not configured"), "{error}");
     }
 
     #[test]
     fn a_server_without_configuration_has_no_credentials_of_its_own() {
         let location = "s3://b/k".parse().unwrap();
-        assert!(resolver(SourcesConfig::default()).resolve(&location, None, None).is_err());
+        assert!(
+            resolver(SourcesConfig::default()).resolve(&location, None, None, &Grant::everything()).is_err()
+        );
         let ambient = SourcesConfig { ambient: true, ..SourcesConfig::default() };
-        assert!(resolver(ambient).resolve(&location, None, None).is_ok());
+        assert!(resolver(ambient).resolve(&location, None, None, &Grant::everything()).is_ok());
     }
 
     #[test]
@@ -323,7 +376,8 @@ mod tests {
         let config = SourcesConfig { local_root: Some(root.clone()), ..SourcesConfig::default() };
         let resolver = resolver(config);
         let resolve = |path: PathBuf| {
-            resolver.resolve(&resolver.location(&format!("file://{}", path.display())).unwrap(), None, None)
+            let location = resolver.location(&format!("file://{}", path.display())).unwrap();
+            resolver.resolve(&location, None, None, &Grant::everything())
         };
         assert!(resolve(root.join("in")).is_ok());
         assert!(resolve(root.join("in/a.json")).is_ok());
@@ -347,7 +401,7 @@ mod tests {
         let location = SourceLocation::Path(root.clone());
         let resolver = resolver(SourcesConfig { local_root: Some(root), ..SourcesConfig::default() });
         let io = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let options = resolver.resolve(&location, None, None).unwrap();
+        let options = resolver.resolve(&location, None, None, &Grant::everything()).unwrap();
         let source = crate::source::Source::open(&location, options, io.handle().clone()).unwrap();
         let mut listed = Vec::new();
         source

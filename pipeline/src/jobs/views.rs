@@ -368,6 +368,7 @@ pub fn detail_of(job: ImportJob, view: JobView) -> JobDetail {
     JobDetail {
         job: view,
         definition: job.definition,
+        principal: job.principal,
         pieces: Vec::new(),
         classes: job.tally.classes,
         failures: Vec::new(),

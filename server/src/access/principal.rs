@@ -58,6 +58,11 @@ impl Principal {
         }
     }
 
+    /// Whether it may hear that a key with this id is there: its own, or any if it sees every application.
+    pub fn may_know(&self, key_id: &str) -> bool {
+        self.applications == Applications::All || self.key_id() == Some(key_id)
+    }
+
     /// Whether it may change this application.
     pub fn may_write(&self, application: &ApplicationId) -> bool {
         !self.read_only && self.may_read(application)

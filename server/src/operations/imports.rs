@@ -182,6 +182,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
         external_id: body.external_id.filter(|id| !id.is_empty()),
         request: fingerprint(request, application.id),
         upload: None,
+        principal: request.principal().key_id().map(str::to_owned),
         max_failures: budget(request)?,
         read: read_options(request)?,
     };

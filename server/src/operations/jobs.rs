@@ -26,7 +26,10 @@ pub(super) fn add(routes: &mut Routes) {
     routes.blocking(Route::new("GET", "/pinport/v1/jobs", "ListJobs"), list);
     routes.blocking(Route::new("GET", "/pinport/v1/jobs/{job-id}", "GetJob"), |api, request| {
         let seen = api.any_job(request)?;
-        Response::ok(&api.jobs.detail(seen).map_err(viewed)?)
+        let mut detail = api.jobs.detail(seen).map_err(viewed)?;
+        let maker = detail.principal.take();
+        detail.principal = maker.filter(|maker| request.principal().may_know(maker));
+        Response::ok(&detail)
     });
     routes.waiting(
         Route::new("GET", "/pinport/v1/jobs/{job-id}/failures", "GetJobFailures"),

@@ -86,6 +86,7 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
         external_id: None,
         request: None,
         upload: None,
+        principal: request.principal().key_id().map(str::to_owned),
         max_failures,
         read,
     })

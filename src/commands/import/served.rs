@@ -22,7 +22,7 @@ use crate::{
     signals::Signals,
 };
 
-/// The role of imports that the server reads itself: one that asks for configured roles says so.
+/// The role of imports that the server reads itself, if none is named.
 const ROLE: &str = "arn:aws:iam::000000000000:role/pinport-import";
 /// How often the progress of an upload is told.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -159,7 +159,7 @@ async fn named(args: &ImportArgs, client: &Client) -> anyhow::Result<JobId> {
     let mut body = json!({
         "Format": Format::from(args.format),
         "S3Url": args.source,
-        "RoleArn": ROLE,
+        "RoleArn": args.role_arn.as_deref().unwrap_or(ROLE),
         "RegisterEndpoints": !args.segment_only,
         "DefineSegment": args.segment.is_some(),
     });

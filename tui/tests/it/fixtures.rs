@@ -174,6 +174,7 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
         queue_limit,
     };
     JobDetail {
+        principal: None,
         definition: ImportDefinition {
             application: job.application,
             source: job.source.parse().unwrap(),

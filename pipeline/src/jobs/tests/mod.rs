@@ -112,6 +112,7 @@ impl House {
 
 fn new_job(url: String) -> NewJob {
     NewJob {
+        principal: None,
         application: APPLICATION,
         source_text: url,
         format: Format::Json,

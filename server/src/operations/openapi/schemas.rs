@@ -119,7 +119,7 @@ const OBJECTS: &[(&str, &str)] = &[
     ("HistoryPoint", "time: time, records: count, bytes: count, failed: count"),
     (
         "JobDetail",
-        "job: Job, definition: Definition, pieces: [PieceRun], classes: [FailureClass], failures: [Failure], \
+        "job: Job, definition: Definition, principal?: string, pieces: [PieceRun], classes: [FailureClass], failures: [Failure], \
          objects: [Object], skipped: count, resumed: count, warnings: [string], lost: [LostObject], notices: [Notice], stages: [Stage], \
          history: [HistoryPoint]",
     ),

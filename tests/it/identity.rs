@@ -1,0 +1,239 @@
+//! What a key of a server reaches: whose roles, sources and files its jobs read, and with whose credentials.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{
+    fault_store::{Answer, FaultStore},
+    http::{Reply, signed},
+    serving::Serving,
+    support::*,
+};
+
+const ROW: &[u8] = b"{\"Id\":\"a\",\"Address\":\"a@example.com\",\"ChannelType\":\"EMAIL\"}\n";
+const ROLES: [&str; 2] = ["arn:aws:iam::1:role/a", "arn:aws:iam::1:role/b"];
+
+/// An application by its number.
+fn app(number: u8) -> String {
+    format!("{number:032x}")
+}
+
+/// A key of this name; its secret is made of it.
+fn key(id: &str, more: &str) -> String {
+    format!("[[keys]]\nid = \"{id}\"\nsecret = \"{}\"\n{more}\n", secret(id))
+}
+
+fn secret(id: &str) -> String {
+    format!("secret-of-{id}-0123456789")
+}
+
+/// A store, and a server with two roles that read it, each a bucket of its own.
+struct House {
+    lab: Lab,
+    store: FaultStore,
+    server: Serving,
+}
+
+impl House {
+    /// `sources`: more lines of `[sources]`; `keys`: the keys.
+    fn new(sources: &str, keys: &[String]) -> Self {
+        let (lab, store) =
+            (Lab::new(), FaultStore::start(BTreeMap::from([("in.json".into(), ROW.to_vec())])));
+        let configuration = configuration(&store, sources, keys);
+        lab.write("root/a/in.json", ROW);
+        lab.write("root/b/in.json", ROW);
+        let root = lab.path("root");
+        let server = Serving::start_rooted(&lab, &configuration, &root, &[]);
+        let house = Self { lab, store, server };
+        house.lab.write("up.json", ROW);
+        for number in 1..=3 {
+            // An upload makes its application.
+            house.works("ADMIN", &app(number), "up.json", "role");
+        }
+        house
+    }
+
+    /// An import by a key; what came of it.
+    fn import(&self, id: &str, app: &str, source: &str, role: &str) -> Outcome {
+        let arguments = ["import", source, "--format", "json", "--app", app, "--role-arn", role, "--json"];
+        self.by(id, &arguments)
+    }
+
+    /// A command to the server, signed by this key.
+    fn by(&self, id: &str, arguments: &[&str]) -> Outcome {
+        let run = self.lab.pinport(&[arguments, &["--server", &self.server.url]].concat());
+        run.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", &secret(id)).run()
+    }
+
+    /// A request signed by this key.
+    fn ask(&self, id: &str, method: &str, path: &str, body: &Value) -> Reply {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let address = self.server.url.strip_prefix("http://").unwrap();
+        signed(address, (id, &secret(id)), method, path, body.as_bytes())
+    }
+
+    /// Makes a job and does not wait for it; gives its id.
+    #[track_caller]
+    fn create(&self, id: &str, app: &str, url: &str, role: &str) -> String {
+        let body = json!({ "Format": "JSON", "S3Url": url, "RoleArn": role });
+        let reply = self.ask(id, "POST", &format!("/v1/apps/{app}/jobs/import"), &body);
+        assert_eq!(reply.status, 201, "{}", String::from_utf8_lossy(&reply.body));
+        reply.json()["Id"].as_str().unwrap().to_owned()
+    }
+
+    /// The detail of a job as this key sees it.
+    #[track_caller]
+    fn job(&self, id: &str, job: &str) -> Value {
+        let reply = self.ask(id, "GET", &format!("/pinport/v1/jobs/{job}"), &Value::Null);
+        assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+        reply.json()
+    }
+
+    /// Stops the server and starts it with other keys.
+    fn restart(&mut self, keys: &[String]) {
+        self.server.signal(libc::SIGTERM);
+        assert!(self.server.child.wait().unwrap().success(), "{}", self.server.log());
+        let configuration = configuration(&self.store, "", keys);
+        self.server = Serving::start_rooted(&self.lab, &configuration, &self.lab.path("root"), &[]);
+    }
+
+    /// An import that must be refused, with these words, before anybody is asked for anything.
+    #[track_caller]
+    fn refused(&self, id: &str, app: &str, source: &str, role: &str, words: &[&str]) {
+        let before = self.store.requests();
+        let outcome = self.import(id, app, source, role);
+        assert_eq!(outcome.code, Some(1), "{id} {source} {role}: {}", outcome.err);
+        outcome.says(&["refused (400)"]).says(words);
+        assert_eq!(self.store.requests(), before, "the store was asked: {id} {source} {role}");
+    }
+
+    #[track_caller]
+    fn works(&self, id: &str, app: &str, source: &str, role: &str) -> Value {
+        let outcome = self.import(id, app, source, role);
+        assert_eq!(outcome.code, Some(0), "{id} {source} {role}: {}", outcome.err);
+        outcome.json()
+    }
+}
+
+fn configuration(store: &FaultStore, sources: &str, keys: &[String]) -> String {
+    let url = store.url();
+    let role = |arn: &str, bucket: &str| {
+        format!(
+            "[roles.\"{arn}\"]\naccess_key_id = \"{bucket}\"\nsecret_access_key = \"s\"\nallow = [\"{bucket}\"]\n"
+        )
+    };
+    format!(
+        "auto_create_apps = true\n[jobs]\nmax_running = 1\nlook_seconds = 1\n[sources]\nendpoint = \"{url}\"\naccess_key_id = \"DEFAULT\"\n\
+         secret_access_key = \"s\"\n{sources}\n{}{}{}",
+        role(ROLES[0], "bucket-a"),
+        role(ROLES[1], "bucket-b"),
+        keys.concat()
+    )
+}
+
+/// H3: a key for one application made a job with another tenant's role and read that tenant's bucket.
+#[test]
+fn a_key_reads_by_its_own_roles_only() {
+    let house = House::new(
+        "",
+        &[
+            key("ADMIN", ""),
+            key("TENANTA", &format!("applications = [\"{}\"]\nroles = [\"{}\"]", app(1), ROLES[0])),
+            key("NOTHING", &format!("applications = [\"{}\"]", app(3))),
+        ],
+    );
+    house.works("TENANTA", &app(1), "s3://bucket-a/in.json", ROLES[0]);
+    let not_open = "is not open to this key";
+    house.refused("TENANTA", &app(1), "s3://bucket-b/in.json", ROLES[1], &[not_open, ROLES[1]]);
+    house.refused("TENANTA", &app(1), "s3://bucket-b/in.json", ROLES[0], &["not among the buckets"]);
+    for role in ROLES {
+        house.refused("NOTHING", &app(3), "s3://bucket-a/in.json", role, &[not_open]);
+    }
+    // A role that nobody has sounds like one that another has.
+    let unknown = "arn:aws:iam::1:role/x";
+    let says =
+        |role: &str| house.import("TENANTA", &app(1), "s3://bucket-a/in.json", role).err.replace(role, "");
+    assert_eq!(says(unknown), says(ROLES[1]));
+    // Who sees every application may use every role, and none that is not configured: that is the default with keys.
+    house.works("ADMIN", &app(2), "s3://bucket-b/in.json", ROLES[1]);
+    let words = ["is not configured here", "strict_roles = false"];
+    house.refused("ADMIN", &app(2), "s3://bucket-a/in.json", unknown, &words);
+}
+
+/// H3: the default source and the local files are nobody's by default either.
+#[test]
+fn a_key_reads_its_own_sources_and_files_only() {
+    let mine = format!("applications = [\"{}\"]\n", app(1));
+    let house = House::new(
+        "strict_roles = false",
+        &[
+            key("ADMIN", ""),
+            key("NOTHING", &mine),
+            key("SOME", &format!("{mine}sources = [\"s3://shared/in\"]\nlocal_root = \"a\"")),
+            key("ALL", &format!("{mine}sources = [\"*\"]\nlocal_root = true")),
+            key("NARROW", "roles = []\nsources = []\nlocal_root = false"),
+        ],
+    );
+    let file = |name: &str| format!("file://{}", house.lab.path("root").join(name).display());
+    for (source, words) in [
+        ("s3://shared/in.json".to_owned(), "is not among the sources of this key"),
+        (file("a/in.json"), "is not open to this key"),
+    ] {
+        house.refused("NOTHING", &app(1), &source, "role", &[words]);
+        house.refused("NARROW", &app(1), &source, "role", &[words]);
+        for id in ["SOME", "ALL", "ADMIN"] {
+            house.works(id, &app(1), &source, "role");
+        }
+    }
+    house.refused("SOME", &app(1), "s3://other/in.json", "role", &["is not among the sources of this key"]);
+    for name in ["b/in.json", "a/../b/in.json", "none.json"] {
+        house.refused("SOME", &app(1), &file(name), "role", &["is not below the folder"]);
+    }
+    house.works("ALL", &app(1), &file("b/in.json"), "role");
+    house.refused("ALL", &app(1), "s3://bucket-a/in.json", ROLES[0], &["is not open to this key"]);
+    house.refused("NARROW", &app(1), "s3://bucket-a/in.json", ROLES[0], &["is not open to this key"]);
+    // An upload reads nothing of the server's.
+    house.works("NOTHING", &app(1), "up.json", "role");
+}
+
+/// H3: the key that made a job is stored with it, shown to those who may know it, and asked when its source is opened.
+#[test]
+fn a_job_carries_the_key_that_made_it() {
+    let mine = format!("applications = [\"{}\"]\n", app(1));
+    let tenant = |id: &str, roles: &str| key(id, &format!("{mine}roles = [{roles}]"));
+    let role = format!("\"{}\"", ROLES[0]);
+    let (admin, reader) = (key("ADMIN", ""), key("READER", &format!("{mine}read_only = true")));
+    let tenants = ["KEEPS", "NARROWED", "REMOVED", "READONLY"];
+    let mut keys: Vec<_> = tenants.iter().map(|id| tenant(id, &role)).collect();
+    keys.extend([admin.clone(), reader]);
+    let mut house = House::new("", &keys);
+    // The first one keeps the only place, because its store says nothing; the others wait.
+    house.store.script(|_| Answer::Silence);
+    let url = "s3://bucket-a/in.json";
+    house.create("ADMIN", &app(1), url, ROLES[0]);
+    let made = tenants.map(|id| house.create(id, &app(1), url, ROLES[0]));
+    let principal = |id: &str| house.job(id, &made[0])["principal"].clone();
+    assert_eq!([principal("ADMIN"), principal("KEEPS")], ["KEEPS", "KEEPS"]);
+    assert_eq!([principal("READER"), principal("NARROWED")], [Value::Null, Value::Null]);
+
+    // What they may read is decided when their sources are opened: here behind a restart.
+    let keys = [
+        tenant("KEEPS", &role),
+        tenant("NARROWED", ""),
+        key("READONLY", &format!("{mine}roles = [{role}]\nread_only = true")),
+        admin,
+    ];
+    house.restart(&keys);
+    house.store.script(|_| Answer::Right);
+    for (job, (status, words)) in made.iter().zip([
+        ("COMPLETED", ""),
+        ("FAILED", "is not open to this key"),
+        ("FAILED", "the key that made this job is not configured any more"),
+        ("FAILED", "the key that made this job may not change its application any more"),
+    ]) {
+        let waited = house.by("ADMIN", &["jobs", "wait", job, "--json"]).json();
+        assert_eq!(waited["JobStatus"], status, "{words}: {waited}");
+        assert!(waited["Error"].as_str().unwrap_or("").contains(words), "{waited}");
+    }
+}
