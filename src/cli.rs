@@ -170,6 +170,9 @@ pub(crate) struct EngineArgs {
     #[arg(long, env = "PINPORT_PIECE", value_name = "KIB", default_value_t = 32 << 10,
           value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub(crate) piece: u64,
+    /// MiB of failures and rejects that a job keeps: behind them a sample [default: 1024, or 1/50 of the disk]
+    #[arg(long, env = "PINPORT_KEPT_FAILURES", value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=1 << 20))]
+    pub(crate) kept_failures: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -224,6 +227,9 @@ pub(crate) struct ServeArgs {
     /// Give a job up when more records fail: a number, or a share such as 1%
     #[arg(long, value_name = "N|N%", value_parser = parse_budget, env = "PINPORT_MAX_FAILURES")]
     pub(crate) max_failures: Option<FailureBudget>,
+    /// MiB of failures and rejects that a job keeps: behind them a sample [default: 1024, or 1/50 of the disk]
+    #[arg(long, env = "PINPORT_KEPT_FAILURES", value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=1 << 20))]
+    pub(crate) kept_failures: Option<u64>,
     /// Seconds that running jobs get to rest when the server stops [default: 20]
     #[arg(long, env = "PINPORT_DRAIN_SECONDS", value_name = "N")]
     pub(crate) drain_seconds: Option<u64>,

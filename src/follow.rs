@@ -164,6 +164,7 @@ fn job_of(detail: &JobDetail) -> ImportJob {
         lost: detail.lost.clone(),
         notices: detail.notices.clone(),
         resumed: detail.resumed,
+        unkept_failures: detail.unkept_failures,
         ..ImportJob::new(view.id, detail.definition.clone(), view.created)
     }
 }

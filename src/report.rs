@@ -41,6 +41,8 @@ pub(crate) struct JobOutcome<R> {
     source_bytes: u64,
     #[serde(rename = "FailureClasses")]
     classes: Vec<FailureClass>,
+    #[serde(rename = "UnkeptFailures")]
+    unkept: u64,
     #[serde(rename = "Warnings")]
     warnings: Vec<String>,
     #[serde(rename = "Notices")]
@@ -95,7 +97,8 @@ pub(crate) fn outcome<R: Serialize>(job: &ImportJob, response: R) -> JobOutcome<
         bytes: job.tally.bytes,
         source_bytes: plan.bytes,
         classes: job.tally.classes.clone(),
-        warnings: job.warnings.clone(),
+        warnings: job.all_warnings(),
+        unkept: job.unkept_failures,
         notices: job.notices.clone(),
         lost: job.lost.clone(),
         error: job.error.clone(),
@@ -196,17 +199,22 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) 
             class.example
         );
     }
+    let every = if job.unkept_failures > 0 {
+        "failed records, the first and a sample"
+    } else {
+        "every failed record"
+    };
     match place {
         _ if tally.failed == 0 && job.lost.is_empty() => {}
         Place::Folder(folder) => {
-            let _ = writeln!(text, "  every failed record: {}", files::failures_path(folder).display());
+            let _ = writeln!(text, "  {every}: {}", files::failures_path(folder).display());
             for path in files::rejects_paths(folder, job.definition.format) {
                 let _ = writeln!(text, "  their original bytes, to mend and import: {}", path.display());
             }
         }
         Place::Server(server) => {
             let id = job.id;
-            let _ = writeln!(text, "  every failed record: pinport jobs failures {id} --server {server}");
+            let _ = writeln!(text, "  {every}: pinport jobs failures {id} --server {server}");
             let _ = writeln!(
                 text,
                 "  their original bytes, to mend and import: pinport jobs rejects {id} --server {server}"
@@ -216,8 +224,8 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) 
     for notice in &job.notices {
         let _ = writeln!(text, "  note: {notice} ({})", count(notice.count));
     }
-    for warning in &job.warnings {
-        let _ = writeln!(text, "  warning: {}", escape_controls(warning));
+    for warning in job.all_warnings() {
+        let _ = writeln!(text, "  warning: {}", escape_controls(&warning));
     }
     text
 }

@@ -85,9 +85,19 @@ pub struct ImportDefinition {
     /// Failed records before the job is given up.
     #[serde(default)]
     pub max_failures: Option<FailureBudget>,
+    /// Bytes of failures and rejects that are written whole. Behind them a sample is, and the others are counted.
+    #[serde(default = "kept_failure_bytes")]
+    pub kept_failure_bytes: u64,
     /// What the caller said about how to read.
     #[serde(default)]
     pub read: ReadOptions,
+}
+
+/// Bytes of failures and rejects that a job keeps at most, if nothing else is said: seven million short records.
+pub const KEPT_FAILURE_BYTES: u64 = 1 << 30;
+
+fn kept_failure_bytes() -> u64 {
+    KEPT_FAILURE_BYTES
 }
 
 impl ImportDefinition {
@@ -107,6 +117,7 @@ impl ImportDefinition {
             piece_bytes,
             limits: RecordLimits::default(),
             max_failures: None,
+            kept_failure_bytes: KEPT_FAILURE_BYTES,
             read: ReadOptions::default(),
         }
     }
@@ -377,6 +388,9 @@ pub struct ImportJob {
     /// What was merged, guessed, taken or skipped; while the job runs it is in its last piece.
     #[serde(default)]
     pub notices: Notices,
+    /// Failures that were counted and not written, because those before them had filled what the job may keep.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unkept_failures: u64,
     /// Times the job was taken up again after an interruption.
     #[serde(default)]
     pub resumed: u32,
@@ -389,6 +403,21 @@ pub struct ImportJob {
 }
 
 impl ImportJob {
+    /// What an operator should know, that not all failures were written included.
+    pub fn all_warnings(&self) -> Vec<String> {
+        let unkept = (self.unkept_failures > 0).then(|| {
+            let mib = self.definition.kept_failure_bytes as f64 / f64::from(1 << 20);
+            format!(
+                "{} failed records were counted but not kept: the job keeps {mib:.0} MiB of failures and rejects, \
+                 the first ones and a sample of the rest",
+                self.unkept_failures
+            )
+        });
+        // A job that was read from a server's view has it already.
+        let unkept = unkept.filter(|note| !self.warnings.contains(note));
+        self.warnings.iter().cloned().chain(unkept).collect()
+    }
+
     /// A new job that has done nothing.
     pub fn new(id: JobId, definition: ImportDefinition, created: Timestamp) -> Self {
         Self {
@@ -407,11 +436,17 @@ impl ImportJob {
             error: None,
             warnings: Vec::new(),
             notices: Notices::new(),
+            unkept_failures: 0,
             resumed: 0,
             request: None,
             principal: None,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+pub(crate) fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]

@@ -95,6 +95,15 @@ pub struct PieceRecord {
     pub rejects_file: u32,
     /// Bytes of that file up to and with this piece.
     pub rejects_len: u64,
+    /// Bytes of all failures and rejects files up to and with this piece.
+    #[serde(default)]
+    pub kept_bytes: u64,
+    /// Failures up to and with this piece.
+    #[serde(default)]
+    pub failures: u64,
+    /// Those of them that were counted and not written.
+    #[serde(default, skip_serializing_if = "crate::job::is_zero")]
+    pub unkept_failures: u64,
     /// Pieces up to and with this one that brought something. Records of old stores have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_pieces: Option<u64>,
@@ -124,6 +133,7 @@ impl PieceRecord {
         job.failed_pieces = self.failed_pieces;
         job.completed_pieces = self.completed_pieces();
         job.lost = self.lost.clone();
+        job.unkept_failures = self.unkept_failures;
     }
 
     /// Pieces of the job up to and with this one that brought something.

@@ -141,6 +141,9 @@ pub struct JobDetail {
     /// Objects of the source that were skipped.
     #[serde(default)]
     pub skipped: u64,
+    /// Failures that were counted and not written, because those before them had filled what the job may keep.
+    #[serde(default, skip_serializing_if = "crate::job::is_zero")]
+    pub unkept_failures: u64,
     /// Times the job was taken up again after an interruption.
     #[serde(default)]
     pub resumed: u32,

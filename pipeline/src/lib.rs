@@ -5,6 +5,7 @@
 //! split   bytes -> blocks of whole records
 //! parse   block -> drafts and failures
 //! engine  cuts pieces, runs the stages on their threads, commits in source order
+//! disk    how much room there is
 //! jobs    many jobs: queue, restart, cancel, pause, views
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! one byte at a time. Only `source` knows object stores and files, only `engine` knows threads and the store.
 
 pub mod block;
+pub mod disk;
 pub mod engine;
 #[doc(hidden)]
 pub mod fuzzing;

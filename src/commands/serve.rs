@@ -248,6 +248,7 @@ fn start_jobs(config: &Config, resolver: Resolver) -> anyhow::Result<Jobs> {
         piece_bytes: config.piece_bytes,
         limits: config.limits,
         max_failures: config.max_failures,
+        kept_failure_bytes: config.kept_failure_bytes,
         ..JobsOptions::new(data.jobs_folder()?)
     };
     let io = tokio::runtime::Handle::current();

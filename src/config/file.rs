@@ -87,6 +87,7 @@ pub(super) struct JobsSection {
     pub(super) look_seconds: Option<u64>,
     pub(super) drain_seconds: Option<u64>,
     pub(super) max_failures: Option<toml::Value>,
+    pub(super) kept_failures_mib: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

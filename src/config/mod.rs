@@ -43,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) look: Duration,
     pub(crate) drain: Duration,
     pub(crate) max_failures: Option<pinport_model::job::FailureBudget>,
+    pub(crate) kept_failure_bytes: Option<u64>,
     pub(crate) threads: Option<usize>,
     pub(crate) memory: u64,
     pub(crate) limits: RecordLimits,
@@ -113,9 +114,11 @@ impl Config {
         let max_running = args.max_running_jobs.or(jobs.max_running).unwrap_or(2);
         let piece_kib = args.engine.piece.or(jobs.piece_kib).unwrap_or(32 << 10);
         let memory_mib = args.engine.memory.or(engine.memory_mib).unwrap_or(256);
+        let kept_failures_mib = args.kept_failures.or(jobs.kept_failures_mib);
         for (section, key, value, from, to) in [
             ("jobs", "max_running", u64::from(max_running), 1, 64),
             ("jobs", "piece_kib", piece_kib, 1, 1 << 20),
+            ("jobs", "kept_failures_mib", kept_failures_mib.unwrap_or(0), 0, 1 << 20),
             ("engine", "memory_mib", memory_mib, 64, 1 << 20),
             ("engine", "threads", u64::from(engine.threads.unwrap_or(1)), 1, 1024),
         ] {
@@ -172,6 +175,7 @@ impl Config {
             look: Duration::from_secs(jobs.look_seconds.unwrap_or(3)),
             drain,
             max_failures,
+            kept_failure_bytes: kept_failures_mib.map(|mib| mib << 20),
             threads: args.engine.threads.or(engine.threads).map(usize::from),
             memory: memory_mib << 20,
             limits: file.limits,

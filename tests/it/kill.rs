@@ -103,3 +103,47 @@ fn killed_imports_of_json_end_as_if_left_alone() {
 fn killed_imports_of_csv_end_as_if_left_alone() {
     torture("csv", 40_000, 300);
 }
+
+/// A job over its budget of failures keeps the same sample, however often it is killed.
+#[test]
+fn killed_imports_over_their_budget_of_failures_keep_and_count_the_same() {
+    let lab = Lab::new();
+    let bad = |rows: std::ops::Range<u32>| -> Vec<u8> {
+        rows.flat_map(|row| format!("{{\"Id\":\"{row}\",\"ChannelType\":\"PIGEON\"}}\n").into_bytes())
+            .collect()
+    };
+    for part in 0..4 {
+        lab.write(&format!("in/{part}.json"), bad(part * 8000..(part + 1) * 8000));
+    }
+    lab.write("one.json", lab.sample("--rows 1 --seed 99"));
+    lab.import_with("base", "one.json", "json", &[]).expect(0);
+    copy_folder(&lab.path("base"), &lab.path("whole"));
+    let more = ["--piece", "20", "--kept-failures", "1"];
+    let begun = Instant::now();
+    let whole = lab.import_with("whole", "in", "json", &more).expect(3).json();
+    let took = u64::try_from(begun.elapsed().as_millis()).unwrap();
+    assert!(whole["UnkeptFailures"].as_u64().unwrap() > 20_000, "{}", whole["UnkeptFailures"]);
+
+    let mut random = Random::seeded("kill -9 over a budget of failures");
+    let mut kills = 0;
+    for round in 0..3 {
+        let data = format!("torn-{round}");
+        copy_folder(&lab.path("base"), &lab.path(&data));
+        let json = loop {
+            let time = if kills < 4 * (round + 1) {
+                Duration::from_millis(random.below(took / 2 + 50))
+            } else {
+                PATIENCE
+            };
+            let (killed, outcome) = lab.import_with(&data, "in", "json", &more).start().kill_after(time);
+            if let Ok(json) = serde_json::from_slice::<Value>(&outcome.out) {
+                break json;
+            }
+            assert!(killed, "{}", outcome.err);
+            kills += 1;
+        };
+        same_outcome(&json, &whole);
+        assert_eq!(json["UnkeptFailures"], whole["UnkeptFailures"]);
+    }
+    assert!(kills > 3, "{kills}");
+}

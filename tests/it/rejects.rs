@@ -102,3 +102,27 @@ fn objects_with_other_headers_have_rejects_of_their_own() {
     lab.import("mended.csv", "csv", &[]).expect(0);
     assert_eq!(lab.endpoint("bad-2")["Address"], "b@example.com");
 }
+
+/// 3 bytes that fail take 150 on the disk: what is kept of them has a bound.
+#[test]
+fn failures_over_the_budget_are_counted_and_sampled_and_the_job_says_so() {
+    let lab = Lab::new();
+    lab.write("bad.json.gz", gzip(&[&b"{}\n".repeat(40_000), b"[]\n", &b"{}\n".repeat(20_000)]));
+    let run = lab.import_with("data", "bad.json.gz", "json", &["--kept-failures", "1"]).expect(3);
+    let outcome = run.json();
+    assert_eq!(counts(&outcome), (60_001, 0, 60_001));
+    assert_eq!(codes(&outcome)["not_an_object"], 1, "it is counted though it was not kept");
+    let kept = lines(&failures(&outcome));
+    let size = fs::metadata(&reject_files(&outcome)[0]).unwrap().len() + failures(&outcome).len() as u64;
+    assert!(size <= 1 << 20, "{size}");
+    assert_eq!(outcome["UnkeptFailures"], 60_001 - kept.len());
+    let lines_kept: Vec<u64> = kept.iter().map(|failure| failure["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines_kept[..5000], (1..=5000).collect::<Vec<_>>());
+    assert!(lines_kept.last() > Some(&50_000), "the sample reaches to the end");
+    let warning = outcome["Warnings"].to_string();
+    assert!(warning.contains("counted but not kept: the job keeps 1 MiB"), "{warning}");
+    // The report of the job says it again.
+    let shown = lab.pinport(&["jobs", "show", "last"]).expect(0);
+    let shown = String::from_utf8(shown.out).unwrap();
+    assert!(shown.contains("counted but not kept") && !shown.contains("every failed record"), "{shown}");
+}

@@ -8,8 +8,8 @@ use std::{
 };
 
 use pinport_model::{
-    FailureCode, ImportJob, JobStatus, MAX_LOST, Origin, PieceRecord, Segment, Tally, failure::FailureReason,
-    job::SegmentMembers,
+    FailureCode, ImportDefinition, ImportJob, JobStatus, MAX_LOST, Origin, PieceRecord, Segment, Tally,
+    failure::FailureReason, job::SegmentMembers,
 };
 use pinport_store::boundary;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,8 @@ impl<'a, 'b> Committer<'a, 'b> {
         last: &'a mut Option<PieceRecord>,
         stop: &'a CancellationToken,
     ) -> Result<Self, JobError> {
-        let files = FailureFiles::open(folder, life.job.definition.format, last.as_ref())?;
+        let ImportDefinition { format, kept_failure_bytes, .. } = life.job.definition;
+        let files = FailureFiles::open(folder, format, kept_failure_bytes, last.as_ref())?;
         if let Some(record) = &*last {
             let progress = life.progress;
             progress.set(Counter::Bytes, record.total.bytes);

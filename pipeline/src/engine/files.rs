@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <folder>/plan.ndjson       every object that was listed, in key order, then a summary
-//! <folder>/failures.ndjson   every failed record, in source order
+//! <folder>/failures.ndjson   failed records in source order: all of them, or what the job's budget keeps
 //! <folder>/rejects.csv|json  their original bytes, importable as they are
 //! ```
 //!
@@ -20,6 +20,7 @@ use pinport_model::{Failure, Format, PieceRecord, PlannedObject, job::PlanSummar
 use pinport_store::boundary;
 use serde::{Deserialize, Serialize};
 
+use super::keeping::{FILE_BYTES, Keeping};
 use crate::split::ends_inside;
 
 /// A file operation that failed, with the file.
@@ -184,13 +185,20 @@ pub struct FailureFiles {
     rejects: Option<Appender>,
     number: u32,
     header: Option<Vec<u8>>,
+    keeping: Keeping,
 }
 
 impl FailureFiles {
-    /// Opens the files of a job behind its last committed piece.
-    pub fn open(folder: &Path, format: Format, last: Option<&PieceRecord>) -> Result<Self, FileError> {
+    /// Opens the files of a job behind its last committed piece. They take at most `limit` bytes.
+    pub fn open(
+        folder: &Path,
+        format: Format,
+        limit: u64,
+        last: Option<&PieceRecord>,
+    ) -> Result<Self, FileError> {
         create_folder(folder)?;
         let last = last.cloned().unwrap_or_default();
+        let keeping = Keeping::new(limit, &last);
         let failures = Appender::open(folder.join(FAILURES), last.failures_len)?;
         boundary("failures.cut");
         let later = rejects_paths(folder, format).into_iter().skip(last.rejects_file as usize);
@@ -212,21 +220,32 @@ impl FailureFiles {
         boundary("rejects.cut");
         sync_folder(folder)?;
         let folder = folder.to_owned();
-        Ok(Self { folder, format, failures, rejects, number: last.rejects_file, header })
+        Ok(Self { folder, format, failures, rejects, number: last.rejects_file, header, keeping })
     }
 
-    /// Appends a failed record. `header` is the raw CSV header of its object; `raw` its bytes, if they were kept.
+    /// Appends a failed record, if the budget keeps it. `header` is the raw CSV header of its object; `raw` its bytes, if they were kept.
     pub fn push(
         &mut self,
         failure: &Failure,
         header: Option<&[u8]>,
         raw: Option<&[u8]>,
     ) -> Result<(), FileError> {
-        let line = serde_json::to_vec(failure).expect("a failure has only strings and numbers");
+        let begins = raw.is_some()
+            && (self.rejects.is_none() || (self.format == Format::Csv && self.header.as_deref() != header));
+        let mut line = Vec::new();
+        let admitted = self.keeping.admits(|| {
+            line = serde_json::to_vec(failure).expect("a failure has only strings and numbers");
+            let beginning =
+                if begins { FILE_BYTES + header.map_or(0, |header| header.len() as u64 + 1) } else { 0 };
+            line.len() as u64 + 1 + raw.map_or(0, |raw| raw.len() as u64 + 1) + beginning
+        });
+        if !admitted {
+            return Ok(());
+        }
         self.failures.write(&line)?;
         self.failures.write(b"\n")?;
         let Some(raw) = raw else { return Ok(()) };
-        if self.rejects.is_none() || (self.format == Format::Csv && self.header.as_deref() != header) {
+        if begins {
             self.begin_rejects(header)?;
         }
         let rejects = self.rejects.as_mut().expect("begun above");
@@ -256,6 +275,7 @@ impl FailureFiles {
     pub fn sync(&mut self, record: &mut PieceRecord) -> Result<(), FileError> {
         self.failures.sync()?;
         boundary("failures.synced");
+        self.keeping.note(record);
         record.failures_len = self.failures.len;
         record.rejects_file = self.number;
         if let Some(rejects) = &mut self.rejects {
@@ -399,7 +419,7 @@ mod tests {
     fn what_no_piece_committed_is_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let mut record = PieceRecord::default();
-        let mut files = FailureFiles::open(folder.path(), Format::Csv, None).unwrap();
+        let mut files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, None).unwrap();
         files.push(&failure(2), Some(b"Id,Address"), Some(b"one")).unwrap();
         files.sync(&mut record).unwrap();
         files.push(&failure(3), Some(b"Id,Address"), Some(b"two")).unwrap();
@@ -408,7 +428,7 @@ mod tests {
         assert_eq!(rejects_paths(folder.path(), Format::Csv).len(), 2);
         drop(files);
 
-        let mut files = FailureFiles::open(folder.path(), Format::Csv, Some(&record)).unwrap();
+        let mut files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, Some(&record)).unwrap();
         assert_eq!(rejects_paths(folder.path(), Format::Csv).len(), 1);
         files.push(&failure(4), Some(b"Id,Address"), Some(b"four")).unwrap();
         files.push(&failure(5), Some(b"Id,Address"), None).unwrap();
@@ -420,7 +440,7 @@ mod tests {
     #[test]
     fn each_header_has_its_own_rejects() {
         let folder = tempfile::tempdir().unwrap();
-        let mut files = FailureFiles::open(folder.path(), Format::Csv, None).unwrap();
+        let mut files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, None).unwrap();
         for (header, raw) in [("A,\"b\nc\"", "1"), ("A,\"b\nc\"", "2"), ("B", "3")] {
             files.push(&failure(2), Some(header.as_bytes()), Some(raw.as_bytes())).unwrap();
         }
@@ -430,7 +450,7 @@ mod tests {
         assert_eq!(read(&folder.path().join("rejects.csv")), "A,\"b\nc\"\n1\n2\n");
         assert_eq!(read(&folder.path().join("rejects-2.csv")), "B\n3\n");
         drop(files);
-        let files = FailureFiles::open(folder.path(), Format::Csv, Some(&record)).unwrap();
+        let files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, Some(&record)).unwrap();
         assert_eq!(files.header.as_deref(), Some(&b"B"[..]));
     }
 
@@ -438,11 +458,11 @@ mod tests {
     fn a_header_is_read_back_by_the_rules_of_quotes() {
         for header in ["Id,inch\"", "Id,\"a \"\"b\"\" \nc\"", "Id,a\"b\"\"c"] {
             let folder = tempfile::tempdir().unwrap();
-            let mut files = FailureFiles::open(folder.path(), Format::Csv, None).unwrap();
+            let mut files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, None).unwrap();
             files.push(&failure(2), Some(header.as_bytes()), Some(b"1")).unwrap();
             let mut record = PieceRecord::default();
             files.sync(&mut record).unwrap();
-            let files = FailureFiles::open(folder.path(), Format::Csv, Some(&record)).unwrap();
+            let files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, Some(&record)).unwrap();
             assert_eq!(files.header.as_deref(), Some(header.as_bytes()));
         }
     }
@@ -451,6 +471,6 @@ mod tests {
     fn lost_bytes_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let record = PieceRecord { failures_len: 10, ..PieceRecord::default() };
-        assert!(FailureFiles::open(folder.path(), Format::Json, Some(&record)).is_err());
+        assert!(FailureFiles::open(folder.path(), Format::Json, u64::MAX, Some(&record)).is_err());
     }
 }

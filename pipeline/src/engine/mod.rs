@@ -15,6 +15,7 @@ mod budget;
 mod commit;
 pub mod files;
 pub(crate) mod ids;
+mod keeping;
 mod look;
 mod piece;
 mod pieces;

@@ -20,6 +20,7 @@ use super::{
     queue::{Entry, Place},
 };
 use crate::{
+    disk,
     engine::{
         FileError,
         files::{create_folder, sync_folder},
@@ -248,6 +249,10 @@ impl Inner {
             piece_bytes: self.options.piece_bytes,
             limits: self.options.limits,
             max_failures: new.max_failures.or(self.options.max_failures),
+            kept_failure_bytes: self
+                .options
+                .kept_failure_bytes
+                .unwrap_or_else(|| disk::kept_failure_bytes(&self.options.folder)),
             read: new.read,
         };
         let mut job = ImportJob::new(id, definition, Timestamp::now());

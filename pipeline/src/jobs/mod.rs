@@ -71,6 +71,8 @@ pub struct JobsOptions {
     pub limits: RecordLimits,
     /// Failed records before a new job is given up.
     pub max_failures: Option<FailureBudget>,
+    /// Bytes of failures and rejects that a new job keeps; by the disk, if nothing is said.
+    pub kept_failure_bytes: Option<u64>,
     /// How long the same request finds the job it created.
     pub retry_window: Duration,
 }
@@ -87,6 +89,7 @@ impl JobsOptions {
             piece_bytes: 32 << 20,
             limits: RecordLimits::default(),
             max_failures: None,
+            kept_failure_bytes: None,
             retry_window: Duration::from_secs(15 * 60),
         }
     }

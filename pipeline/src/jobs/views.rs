@@ -365,6 +365,7 @@ pub fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> J
 
 /// What a job says of itself in its detail; the rest is what is kept beside it.
 pub fn detail_of(job: ImportJob, view: JobView) -> JobDetail {
+    let warnings = job.all_warnings();
     JobDetail {
         job: view,
         definition: job.definition,
@@ -375,7 +376,8 @@ pub fn detail_of(job: ImportJob, view: JobView) -> JobDetail {
         objects: Vec::new(),
         skipped: job.plan.map_or(0, |plan| plan.skipped),
         resumed: job.resumed,
-        warnings: job.warnings,
+        warnings,
+        unkept_failures: job.unkept_failures,
         lost: job.lost,
         notices: job.notices,
         stages: Vec::new(),

@@ -16,6 +16,7 @@ use pinport_model::{
     Timestamp,
 };
 use pinport_pipeline::{
+    disk,
     engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, look, with_causes},
     source::{Source, SourceOptions},
 };
@@ -100,6 +101,10 @@ impl Wanted<'_> {
             piece_bytes: args.engine.piece << 10,
             limits: self.limits,
             max_failures: args.max_failures,
+            kept_failure_bytes: match args.engine.kept_failures {
+                Some(mib) => mib << 20,
+                None => disk::kept_failure_bytes(&args.data.data),
+            },
             read: args.reading.options(),
         }
     }

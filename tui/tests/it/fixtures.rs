@@ -189,6 +189,7 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
             piece_bytes: 32 << 20,
             limits: RecordLimits::default(),
             max_failures: Some(FailureBudget::Percent(5.0)),
+            kept_failure_bytes: 1 << 30,
             read: Default::default(),
         },
         pieces: vec![
@@ -216,6 +217,7 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
             })
             .collect(),
         skipped: 0,
+        unkept_failures: 0,
         resumed: 0,
         lost: Vec::new(),
         notices: Default::default(),

@@ -97,7 +97,7 @@ const OBJECTS: &[(&str, &str)] = &[
         "Definition",
         "application: string, source: string, source_text: string, format: Format, register_endpoints: boolean, \
          segment: string|null, asked_to_define: boolean|null, segment_name: string|null, role_arn: string|null, external_id: string|null, \
-         piece_bytes: count, limits: RecordLimits, max_failures: FailureBudget|null, \
+         piece_bytes: count, limits: RecordLimits, max_failures: FailureBudget|null, kept_failure_bytes: count, \
          read: ReadOptions",
     ),
     ("ReadOptions", "rules: ReadRules, encoding: string|null"),
@@ -120,7 +120,7 @@ const OBJECTS: &[(&str, &str)] = &[
     (
         "JobDetail",
         "job: Job, definition: Definition, principal?: string, pieces: [PieceRun], classes: [FailureClass], failures: [Failure], \
-         objects: [Object], skipped: count, resumed: count, warnings: [string], lost: [LostObject], notices: [Notice], stages: [Stage], \
+         objects: [Object], skipped: count, unkept_failures?: count, resumed: count, warnings: [string], lost: [LostObject], notices: [Notice], stages: [Stage], \
          history: [HistoryPoint]",
     ),
     ("Application", "id: string, name: string, created: time, tags: {string}"),
