@@ -1,6 +1,6 @@
 //! What a key of a server reaches: whose roles, sources and files its jobs read, and with whose credentials.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use serde_json::{Value, json};
 
@@ -235,5 +235,82 @@ fn a_job_carries_the_key_that_made_it() {
         let waited = house.by("ADMIN", &["jobs", "wait", job, "--json"]).json();
         assert_eq!(waited["JobStatus"], status, "{words}: {waited}");
         assert!(waited["Error"].as_str().unwrap_or("").contains(words), "{waited}");
+    }
+}
+
+/// H2: where a source names no credentials, object_store's builders ask the machine for its own by themselves.
+#[test]
+fn nobody_asks_the_machine_for_its_credentials_unless_the_source_says_so() {
+    // In place of the metadata services of all clouds; it counts who comes.
+    let metadata = FaultStore::start(BTreeMap::new());
+    metadata.script(|_| Answer::Error(404, None, "NotFound"));
+    let url = metadata.url();
+    let host = url.strip_prefix("http://").unwrap();
+    let lab = Lab::new();
+    // Whoever signed in on the machine with Google's tools.
+    lab.write(
+        ".config/gcloud/application_default_credentials.json",
+        r#"{"type":"authorized_user","client_id":"i","client_secret":"s","refresh_token":"t"}"#,
+    );
+    lab.write(".aws/config", "[profile empty]\nregion = us-east-1\n");
+    let token = lab.write("token", "token");
+    let start = |lab: &Lab, configuration: &str| {
+        lab.write("pinport.toml", configuration);
+        let mut serve = lab.pinport(&["serve"]);
+        for (name, value) in [
+            ("AWS_METADATA_ENDPOINT", &*url),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url),
+            ("GCE_METADATA_HOST", host),
+            ("GCE_METADATA_ROOT", host),
+            ("GCE_METADATA_IP", host),
+            ("IDENTITY_ENDPOINT", &url),
+            ("IDENTITY_HEADER", "header"),
+            ("MSI_ENDPOINT", &url),
+            ("AZURE_STORAGE_ACCOUNT_NAME", "account"),
+        ] {
+            serve = serve.env(name, value);
+        }
+        Serving::spawn(serve.env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.to_str().unwrap())).unwrap()
+    };
+    // What would be asked if the environment were not read is named in the settings, which say nothing of whom to trust.
+    let settings = format!(
+        "[sources.settings]\nAZURE_STORAGE_ACCOUNT_NAME = \"account\"\nAWS_METADATA_ENDPOINT = \"{url}\"\n"
+    );
+    let keys = "access_key_id = \"STATIC\"\nsecret_access_key = \"s\"\n";
+    let admin = key("ADMIN", "");
+    let store = FaultStore::start(BTreeMap::new());
+    let configuration = format!(
+        "auto_create_apps = true\n[sources]\nendpoint = \"{}\"\nsts_endpoint = \"{url}\"\n{keys}{settings}\
+         [roles.static]\n{keys}settings = {{ AZURE_MSI_ENDPOINT = \"{url}\" }}\n[roles.empty]\nprofile = \"empty\"\n\
+         [roles.assumed]\nprofile = \"empty\"\nassume_role = true\n{admin}",
+        store.url()
+    );
+    let server = start(&lab, &configuration);
+    let house = House { lab, store, server };
+    house.by("ADMIN", &["import", "token", "--format", "json", "--app", &app(1)]);
+    for (source, role) in [
+        ("gs://bucket/in.json", "static"),
+        ("az://container/in.json", "static"),
+        ("s3://bucket/in.json", "empty"),
+        ("s3://bucket/in.json", "assumed"),
+    ] {
+        house.refused("ADMIN", &app(1), source, role, &["no credentials", "environment = true"]);
+    }
+    assert_eq!(metadata.requests(), 0, "the machine was asked for its credentials");
+
+    // The fakes are where the builders look: a source that says so asks them.
+    let House { lab, store, server } = house;
+    drop(server);
+    fs::remove_dir_all(lab.path(".config")).unwrap();
+    let server = start(
+        &lab,
+        &format!("auto_create_apps = true\n[sources]\nenvironment = true\nstrict_roles = false\n{admin}"),
+    );
+    let house = House { lab, store, server };
+    for source in ["gs://bucket/in.json", "az://container/in.json", "s3://bucket/in.json"] {
+        let before = metadata.requests();
+        house.import("ADMIN", &app(1), source, "role");
+        assert!(metadata.requests() > before, "{source}: nobody came");
     }
 }

@@ -254,6 +254,7 @@ impl Resolver {
             None => match credentials(default) {
                 Some(settings) => settings,
                 None if self.config.ambient => Settings::from_environment(),
+                None if names_credentials(own) || names_credentials(default) => Settings::empty(),
                 None => {
                     return Err(NotAllowed(
                         "no credentials are configured for object stores: set them in [sources] of pinport.toml".into(),
@@ -271,7 +272,10 @@ impl Resolver {
         set("AWS_REGION", own.region.as_deref().or(default.region.as_deref()));
         let http = own.allow_http.or(default.allow_http);
         set("AWS_ALLOW_HTTP", http.map(|allow| if allow { "true" } else { "false" }));
-        for (name, Hidden(value)) in default.settings.iter().chain(&own.settings) {
+        // A role with credentials of its own gets none of the default source's.
+        let alone = credentials(own).is_some() || names_credentials(own);
+        let inherited = default.settings.iter().filter(|(name, _)| !alone || !is_credential(name));
+        for (name, Hidden(value)) in inherited.chain(&own.settings) {
             set(name, Some(value));
         }
         if let Some((arn, RoleConfig { assume_role: true, sts_endpoint, .. })) = role {
@@ -302,6 +306,32 @@ fn credentials(role: &RoleConfig) -> Option<Settings> {
         let skip = ["AWS_SKIP_SIGNATURE", "GOOGLE_SKIP_SIGNATURE", "AZURE_SKIP_SIGNATURE"];
         skip.iter().fold(Settings::empty(), |settings, name| settings.with(name, "true"))
     })
+}
+
+/// Whether the settings of a source or a role name credentials of a store.
+fn names_credentials(role: &RoleConfig) -> bool {
+    role.settings.keys().any(|name| is_credential(name))
+}
+
+/// Whether a setting of object stores is a credential, or says where to get one.
+fn is_credential(name: &str) -> bool {
+    const WORDS: [&str; 13] = [
+        "KEY",
+        "SECRET",
+        "TOKEN",
+        "CREDENTIAL",
+        "PASSWORD",
+        "SAS",
+        "SERVICE_ACCOUNT",
+        "CLIENT_ID",
+        "TENANT",
+        "AUTHORITY_ID",
+        "AWS_ROLE",
+        "IDENTITY",
+        "MSI",
+    ];
+    let name = name.to_ascii_uppercase();
+    WORDS.iter().any(|word| name.contains(word))
 }
 
 /// Whether an entry of an allow-list covers a key: `bucket`, `bucket/prefix`, with or without a scheme.
@@ -362,6 +392,32 @@ mod tests {
         );
         let ambient = SourcesConfig { ambient: true, ..SourcesConfig::default() };
         assert!(resolver(ambient).resolve(&location, None, None, &Grant::everything()).is_ok());
+    }
+
+    /// What the default source has for other stores is not for a role with credentials of its own.
+    #[test]
+    fn a_role_with_credentials_gets_none_of_the_default_sources() {
+        let settings =
+            |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), Hidden::new("x"))).collect();
+        let default = RoleConfig {
+            settings: settings(&[
+                "AZURE_STORAGE_ACCOUNT_NAME",
+                "AZURE_STORAGE_ACCOUNT_KEY",
+                "GOOGLE_SERVICE_ACCOUNT",
+            ]),
+            ..RoleConfig::default()
+        };
+        let own = RoleConfig { settings: settings(&["AZURE_STORAGE_SAS_TOKEN"]), ..RoleConfig::default() };
+        let roles = [("keys", keys("A")), ("sas", own), ("none", RoleConfig::default())];
+        let roles = roles.map(|(arn, role)| (arn.to_owned(), role)).into();
+        let resolver = resolver(SourcesConfig { default, roles, ..SourcesConfig::default() });
+        let location = resolver.location("az://container/x").unwrap();
+        for (arn, expected) in [("keys", [false, false]), ("sas", [false, true]), ("none", [true, false])] {
+            let options = resolver.resolve(&location, Some(arn), None, &Grant::everything()).unwrap();
+            let has = |name: &str| options.settings.get(name).is_some();
+            assert_eq!([has("AZURE_STORAGE_ACCOUNT_KEY"), has("AZURE_STORAGE_SAS_TOKEN")], expected, "{arn}");
+            assert!(has("AZURE_STORAGE_ACCOUNT_NAME"), "{arn}");
+        }
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Default for SourceOptions {
 pub struct Settings {
     values: BTreeMap<String, String>,
     files: bool,
+    ambient: bool,
 }
 
 impl Settings {
@@ -103,14 +104,14 @@ impl Settings {
             .map(|(name, value)| (name, clean(&value).to_owned()))
             .filter(|(_, value)| !value.is_empty())
             .collect();
-        Self { values, files: true }
+        Self { values, files: true, ambient: true }
     }
 
     /// A profile of AWS's files, and nothing of the environment but where those files are.
     pub fn of_profile(name: &str) -> Self {
         const FILES: [&str; 3] = ["HOME", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
         let values = FILES.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
-        let settings = Self { values: values.collect(), files: true };
+        let settings = Self { values: values.collect(), files: true, ambient: false };
         settings.with("AWS_PROFILE", name)
     }
 
@@ -135,6 +136,12 @@ impl Settings {
     /// Whether profile files are read.
     pub(super) fn reads_files(&self) -> bool {
         self.files
+    }
+
+    /// Whether the machine's own credentials may be asked for where none are named: of its instance, of a managed
+    /// identity, of whoever signed in on it.
+    pub(super) fn is_ambient(&self) -> bool {
+        self.ambient
     }
 
     /// The settings whose names begin so.

@@ -1,4 +1,7 @@
 //! Credentials and signatures, by object_store: keys, web identity, container and instance roles, and the like.
+//!
+//! object_store's builders fall back to the machine's own credentials when they are given none. Nothing here lets them
+//! do so unless the settings are those of the environment: a tenant's job must not read with the server's identity.
 
 use std::time::Duration;
 
@@ -72,6 +75,14 @@ impl Auth {
                         builder = builder.with_config(key, value);
                     }
                 }
+                let named = [
+                    GoogleConfigKey::ServiceAccount,
+                    GoogleConfigKey::ServiceAccountKey,
+                    GoogleConfigKey::ApplicationCredentials,
+                ];
+                if !settings.is_ambient() && named.iter().all(|key| builder.get_config_value(key).is_none()) {
+                    return Err(none_named("GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT_KEY"));
+                }
                 let store = builder
                     .with_bucket_name(bucket)
                     .with_http_connector(connector)
@@ -84,10 +95,11 @@ impl Auth {
             Service::Azure => {
                 let account = azure_account(settings).ok_or("AZURE_STORAGE_ACCOUNT_NAME is not set")?;
                 sendable("the account (AZURE_STORAGE_ACCOUNT_NAME)", &account)?;
-                let store = azure_builder(settings, bucket)
-                    .with_http_connector(connector)
-                    .with_retry(retry())
-                    .build();
+                let builder = azure_builder(settings, bucket);
+                if !settings.is_ambient() && !names_azure_credentials(&builder, settings) {
+                    return Err(none_named("AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN"));
+                }
+                let store = builder.with_http_connector(connector).with_retry(retry()).build();
                 let provider = store.map_err(|error| error.to_string())?.credentials().clone();
                 Ok(Self::Azure { provider, account })
             }
@@ -144,8 +156,13 @@ fn aws(
         .with_region(region)
         .with_retry(retry())
         .with_http_connector(connector);
-    let (has_keys, mut roles) = (keys.is_some(), false);
-    let process = profile.get("credential_process").is_some();
+    let has_keys = keys.is_some();
+    // Of a container or of web identity.
+    let set = |name: &str| settings.get(name).is_some_and(|value| !value.is_empty());
+    let lent = set("AWS_WEB_IDENTITY_TOKEN_FILE") && set("AWS_ROLE_ARN")
+        || set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+        || set("AWS_CONTAINER_CREDENTIALS_FULL_URI") && set("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    let process = profile.get("credential_process").filter(|_| !has_keys && !lent);
     if let Some(keys) = keys {
         builder = builder.with_access_key_id(keys.id).with_secret_access_key(keys.secret);
         if let Some(token) = keys.token {
@@ -165,26 +182,24 @@ fn aws(
         ];
         for (name, value) in settings.starting("AWS_").filter(|(name, _)| ROLES.contains(name)) {
             if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
-                roles = true;
                 builder = builder.with_config(key, value);
             }
         }
-        if !roles
-            && !process
-            && let Some(member) = profile.unsupported()
-        {
-            return Err(unsupported(member));
-        }
-        if !roles && !process && settings.is_on("AWS_EC2_METADATA_DISABLED") {
-            return Err(
-                "no keys in the environment or a profile, and AWS_EC2_METADATA_DISABLED is set".into()
-            );
+        if !lent && process.is_none() {
+            if let Some(member) = profile.unsupported() {
+                return Err(unsupported(member));
+            }
+            if !settings.is_ambient() {
+                return Err(none_named("access_key_id and secret_access_key, or a profile that has keys"));
+            }
+            if settings.is_on("AWS_EC2_METADATA_DISABLED") {
+                return Err(
+                    "no keys in the environment or a profile, and AWS_EC2_METADATA_DISABLED is set".into()
+                );
+            }
         }
     }
-    let program = match profile.get("credential_process").filter(|_| !has_keys && !roles) {
-        Some(line) => Some(Program::new(line)?),
-        None => None,
-    };
+    let program = process.map(Program::new).transpose()?;
     let store = builder.build().map_err(|error| chain(&error))?;
     let pays = settings.is_on("AWS_REQUEST_PAYER") || settings.get("AWS_REQUEST_PAYER") == Some("requester");
     let mut provider = store.credentials().clone();
@@ -195,6 +210,31 @@ fn aws(
         provider = std::sync::Arc::new(role.assumed_by(provider, client));
     }
     Ok(Auth::Aws { provider, region: region.into(), pays })
+}
+
+/// Why nobody is asked for credentials that are not named.
+fn none_named(what: &str) -> String {
+    format!(
+        "no credentials are configured for it, and those of the machine are used only with environment = true: configure {what}"
+    )
+}
+
+/// Whether the settings name credentials; a managed identity and the CLI's sign-in are the machine's.
+fn names_azure_credentials(builder: &MicrosoftAzureBuilder, settings: &Settings) -> bool {
+    use AzureConfigKey::{
+        AccessKey, ClientId, ClientSecret, CredentialType, FederatedTokenFile, SasKey, Token,
+    };
+    let set = |key: AzureConfigKey| builder.get_config_value(&key).is_some_and(|value| !value.is_empty());
+    if settings.is_on("AZURE_STORAGE_USE_EMULATOR") {
+        return true;
+    }
+    let own = ["managed_identity", "azure_cli"];
+    if builder.get_config_value(&CredentialType).is_some_and(|way| own.contains(&&*way)) {
+        return false;
+    }
+    let of_client = || set(ClientId) && (set(ClientSecret) || set(FederatedTokenFile));
+    let tenant = || set(AzureConfigKey::AuthorityId);
+    set(AccessKey) || set(SasKey) || set(Token) || of_client() && tenant()
 }
 
 /// What to do about a profile that signs in in a way of its own.
