@@ -98,5 +98,6 @@ fn context() -> ParseContext {
         now: Timestamp::from_millis(1_790_000_000_000),
         limits: RecordLimits::default(),
         rules: ReadRules::default(),
+        map: None,
     }
 }

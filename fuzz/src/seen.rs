@@ -122,7 +122,7 @@ pub fn read(
     arrival: Arrival,
     limits: RecordLimits,
 ) -> Result<Seen, ObjectRefused> {
-    let options = SplitOptions { block_bytes: arrival.block, limits, rules: RULES };
+    let options = SplitOptions { block_bytes: arrival.block, limits, rules: RULES, map: None };
     go_on(parser, Splitter::new(format, options, 3), input, arrival, limits)
 }
 
@@ -132,7 +132,7 @@ pub fn checked(
     input: &[u8],
     limits: RecordLimits,
 ) -> Result<(u64, Vec<Failed>), ObjectRefused> {
-    let options = SplitOptions { block_bytes: WHOLE.block, limits, rules: RULES };
+    let options = SplitOptions { block_bytes: WHOLE.block, limits, rules: RULES, map: None };
     let (mut splitter, mut parser) = (Splitter::new(format, options, 3), Parser::new());
     let (mut rest, mut good, mut failed) = (input, 0, Vec::new());
     loop {
@@ -153,7 +153,7 @@ pub fn checked(
 }
 
 fn context(limits: RecordLimits) -> ParseContext {
-    ParseContext { now: Timestamp::from_millis(0), limits, rules: RULES }
+    ParseContext { now: Timestamp::from_millis(0), limits, rules: RULES, map: None }
 }
 
 /// Splits and parses `input` from where `splitter` stands, and checks that every byte is accounted for.

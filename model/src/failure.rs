@@ -78,6 +78,8 @@ codes! {
     InvalidDate = "invalid_date",
     /// An id or address was spoilt by a spreadsheet or a database.
     SuspiciousKey = "suspicious_key",
+    /// An address that should be a phone number is none.
+    InvalidAddress = "invalid_address",
     /// The endpoint as stored is too large.
     EndpointTooLarge = "endpoint_too_large",
 }

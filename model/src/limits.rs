@@ -41,3 +41,12 @@ impl Default for RecordLimits {
         }
     }
 }
+
+/// Names, values and rules of a mapping: every record meets all of them.
+pub const MAX_MAP_RULES: usize = 1000;
+
+/// Bytes of a mapping's texts. One that is sent with an upload is part of a request's head.
+pub const MAX_MAP_BYTES: usize = 16 << 10;
+
+/// Bytes that the joins of a mapping may put together for one record. A short join can name a long column many times.
+pub const MAX_JOINED: usize = 1 << 20;

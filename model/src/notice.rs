@@ -71,6 +71,10 @@ kinds! {
     JsonForm = "JSON that is not one object a line was read record by record{}",
     /// A record whose id came before in the same import.
     IdSeenAlready = "records have an id that came before in this import; the last one counts{}",
+    /// Records that a drop rule of the mapping skipped. The subject: the rule.
+    RecordDropped = "records were dropped by the mapping: {}",
+    /// A column or member that a constant of the mapping replaced. The subject: its name.
+    MappedOver = "values gave way to a constant of the mapping: {}",
     /// An object with a header and no record.
     NoRecord = "objects have a header and no record{}",
 }

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Mapping;
+
 /// What the caller said about how to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -12,6 +14,9 @@ pub struct ReadOptions {
     pub rules: ReadRules,
     /// The encoding of the text; `None`: UTF-8, or UTF-16 where that is seen.
     pub encoding: Option<Encoding>,
+    /// What columns and members become; `None`: what their names say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map: Option<Box<Mapping>>,
 }
 
 /// The encoding of text, by its name in the WHATWG encoding standard.

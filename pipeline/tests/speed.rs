@@ -67,11 +67,12 @@ fn measure(name: &str, format: Format, text: &str, parse: bool) {
         now: Timestamp::from_millis(1_790_000_000_000),
         limits: RecordLimits::default(),
         rules: ReadRules::default(),
+        map: None,
     };
     let mut best = f64::MAX;
     for _ in 0..3 {
         let begun = cpu_seconds();
-        let mut splitter = Splitter::new(format, options, 0);
+        let mut splitter = Splitter::new(format, options.clone(), 0);
         let mut parser = Parser::new();
         let mut input = text.as_bytes();
         let mut rows = 0;

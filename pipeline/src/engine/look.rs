@@ -3,7 +3,7 @@
 use pinport_model::{FailureCode, Format, PlannedObject, ReadOptions, RecordLimits, Timestamp};
 
 use crate::{
-    parse::{ParseContext, Parser},
+    parse::{ParseContext, Parser, compiled},
     source::{Source, SourceError},
     split::{Split, SplitOptions, Splitter},
 };
@@ -58,10 +58,11 @@ fn look_at(head: &[u8], format: Format, limits: RecordLimits, read: &ReadOptions
     if whole == 0 {
         return Ok(());
     }
-    let options = SplitOptions { block_bytes: LOOK_BYTES, limits, rules: read.rules };
+    let map = compiled(read).map_err(|wrong| wrong.to_string())?;
+    let options = SplitOptions { block_bytes: LOOK_BYTES, limits, rules: read.rules, map: map.clone() };
     let mut splitter = Splitter::new(format, options, 0);
     let mut parser = Parser::new();
-    let context = ParseContext { limits, rules: read.rules, now: Timestamp::now() };
+    let context = ParseContext { limits, rules: read.rules, map, now: Timestamp::now() };
     let mut rest = &head[..whole];
     let mut first_mismatch = None;
     loop {

@@ -45,7 +45,7 @@ pub use self::{
     progress::{JobProgress, Queues},
 };
 use crate::{
-    parse::ParseContext,
+    parse::{ParseContext, WrongMapping, compiled},
     source::{Source, SourceError},
 };
 
@@ -98,6 +98,9 @@ pub enum JobError {
     /// The system gave no thread, or the plan could not be read.
     #[error("failed to run the job")]
     Threads(#[source] io::Error),
+    /// The job's mapping is none: another version of pinport took it.
+    #[error("the job's mapping cannot be used")]
+    Mapping(#[source] WrongMapping),
     /// The job was stopped.
     #[error("the job was stopped")]
     Cancelled,
@@ -228,6 +231,7 @@ impl Engine {
             context: Arc::new(ParseContext {
                 limits: definition.limits,
                 rules: definition.read.rules,
+                map: compiled(&definition.read).map_err(JobError::Mapping)?,
                 now: life.job.created,
             }),
             definition,

@@ -142,8 +142,9 @@ impl Reader {
         let name: ObjectName = self.source.url(&object.object().key).into();
         let options = SplitOptions {
             block_bytes: self.options.block_bytes,
-            limits: self.definition.limits,
-            rules: self.definition.read.rules,
+            limits: self.context.limits,
+            rules: self.context.rules,
+            map: self.context.map.clone(),
         };
         let mut splitter = if position.byte == 0 {
             Splitter::new(self.definition.format, options, position.object)
@@ -227,8 +228,9 @@ impl Reader {
         let name = self.source.url(&object.key);
         let options = SplitOptions {
             block_bytes: head.len(),
-            limits: self.definition.limits,
-            rules: self.definition.read.rules,
+            limits: self.context.limits,
+            rules: self.context.rules,
+            map: self.context.map.clone(),
         };
         let mut splitter = Splitter::new(self.definition.format, options, 0);
         let mut rest = &head[..];

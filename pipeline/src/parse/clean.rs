@@ -99,6 +99,11 @@ pub(super) fn cleaned<'a>(cell: &'a str, done: &mut Done) -> &'a str {
     text
 }
 
+/// The same, where nothing is counted.
+pub(super) fn value(cell: &str) -> &str {
+    if is_suspect(cell) { cleaned(cell, &mut Done::default()) } else { cell }
+}
+
 /// Why a value cannot be a key, if it was spoilt on its way.
 #[inline(always)]
 pub(super) fn spoilt(value: &str, numbers: bool) -> Option<&'static str> {

@@ -12,6 +12,7 @@ use pinport_model::{
 
 use super::{
     Judged, Sink, clean, dates, decimal,
+    mapped::Columns,
     plan::{CsvHeader, Group, Target},
     structure::{Cell, Cells, FIRST, Passed, Places, places, read_record},
     validate,
@@ -27,6 +28,8 @@ pub(super) struct CsvReader {
     cells: Cells,
     /// Dates that were brought into another form, of one block at most.
     scratch: Bump,
+    /// What a mapping made of one record.
+    mapped: Bump,
 }
 
 impl CsvReader {
@@ -43,6 +46,7 @@ impl CsvReader {
         let dialect = header.dialect();
         places(bytes, dialect.delimiter, &mut self.places);
         let whole = simdutf8::basic::from_utf8(bytes).is_ok();
+        let plain = whole && header.mapped.is_none();
         let mut faults = block.faults.iter().peekable();
         let mut origin = block.first;
         let (mut start, mut at) = (0, FIRST);
@@ -57,7 +61,7 @@ impl CsvReader {
             } else {
                 let first_place = at;
                 let marked = bytes[start] == MARK[0] && bytes[start..].starts_with(MARK);
-                let plain = if whole && !marked { passed.plain(&self.places, start, at) } else { None };
+                let plain = if plain && !marked { passed.plain(&self.places, start, at) } else { None };
                 let judged;
                 let record;
                 if let Some(last) = plain {
@@ -189,15 +193,54 @@ impl CsvReader {
                 return Err(Box::new(cell_count(cells.len(), header)));
             }
         }
+        let cell = |column: u32| Cell::text(cells[column as usize], text, scratch);
         let mut draft = slot.lend();
-        let judged = fill(&mut draft, header, sink, &self.scratch, |column: u32| {
-            Cell::text(cells[column as usize], text, scratch)
-        })
-        .and_then(|()| add(sink, &mut draft, record, origin));
+        let judged = match &header.mapped {
+            None => fill(&mut draft, header, sink, &self.scratch, cell)
+                .and_then(|()| add(sink, &mut draft, record, origin)),
+            Some(columns) => {
+                self.mapped.reset();
+                let made = Made { columns, dates: &self.scratch, texts: &self.mapped };
+                made.read(&mut draft, header, sink, cell, record, origin)
+            }
+        };
         slot.take_back(draft);
         if cells.len() != header.columns() && judged.is_ok() {
             sink.done.trailing += 1;
         }
+        judged
+    }
+}
+
+/// A mapped record, and where its texts go.
+struct Made<'a> {
+    columns: &'a Columns,
+    dates: &'a Bump,
+    texts: &'a Bump,
+}
+
+impl<'a> Made<'a> {
+    #[cold]
+    fn read(
+        self,
+        draft: &mut Draft<'a>,
+        header: &'a CsvHeader,
+        sink: &mut Sink<'_>,
+        cell: impl Fn(u32) -> &'a str,
+        record: &[u8],
+        origin: Origin,
+    ) -> Judged {
+        if is_row_of_nothing(record, header.dialect().delimiter) {
+            // Constants do not make a record of it.
+            return Err(Box::new(cell_count(0, header)));
+        }
+        let Some(row) = self.columns.row(cell, self.texts, &mut sink.done, &mut sink.notices)? else {
+            return Ok(());
+        };
+        fill(draft, header, sink, self.dates, |column: u32| row[column as usize])?;
+        sink.more = row.iter().map(|text| text.len()).sum::<usize>().saturating_sub(record.len());
+        let judged = add(sink, draft, record, origin);
+        sink.more = 0;
         judged
     }
 }

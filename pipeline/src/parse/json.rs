@@ -2,7 +2,7 @@
 //! judged here, and only here can a line fail: simd-json writes its tape into buffers that are kept, and a walk
 //! over the tape takes what it knows. Of a repeated member the last counts, but a wrong type fails wherever it is.
 
-use std::{fmt, mem, ops::Range};
+use std::{fmt, mem, ops::Range, sync::Arc};
 
 use bumpalo::Bump;
 use pinport_model::{Draft, FailureCode, NoticeKind, Origin, failure::FailureReason};
@@ -15,6 +15,7 @@ use super::{
     json_fault,
     json_members::Orders,
     json_walk::{File, Walk},
+    mapped::{Map, Mapped, Room},
 };
 use crate::{
     block::{Block, Fault},
@@ -34,6 +35,8 @@ pub(super) struct JsonReader {
     orders: Orders,
     /// What strings with escapes say, of one block at most.
     scratch: Bump,
+    /// Where records are mapped.
+    room: Room,
     pub(super) hope: Hope,
     /// Lines that were read in one pass.
     #[cfg(test)]
@@ -88,7 +91,7 @@ impl JsonReader {
         let mut plain = self.draft.lend();
         // Unless all is UTF-8, each line is looked at alone.
         let whole = simdutf8::basic::from_utf8(bytes).ok().map(Lines::of);
-        let suits = json_fast::suits(&sink.context.limits);
+        let suits = json_fast::suits(&sink.context.limits) && sink.context.map.is_none();
         let mut strangers = Strangers::default();
         let mut origin = first;
         let mut rest = bytes;
@@ -142,7 +145,7 @@ impl JsonReader {
         let mut plain = self.draft.lend();
         let bytes = block.bytes_and_line_feed();
         let whole = simdutf8::basic::from_utf8(bytes).ok().map(Lines::of);
-        let whole = whole.filter(|_| json_fast::suits(&sink.context.limits));
+        let whole = whole.filter(|_| json_fast::suits(&sink.context.limits) && sink.context.map.is_none());
         let mut strangers = Strangers::default();
         let (mut origin, mut at) = (block.first, 0);
         let mut faults = block.faults.iter().peekable();
@@ -278,6 +281,52 @@ impl JsonReader {
         scratch: &Bump,
         origin: Origin,
     ) -> Judged {
+        match &sink.context.map {
+            None => self.judge(content, content, sink, slot, unknown, scratch, origin),
+            Some(map) => self.read_mapped(map, content, sink, slot, unknown, scratch, origin),
+        }
+    }
+
+    /// Maps a record before it is judged.
+    #[cold]
+    #[expect(clippy::too_many_arguments, reason = "they are the loop's state")]
+    fn read_mapped(
+        &mut self,
+        map: &Arc<Map>,
+        content: &[u8],
+        sink: &mut Sink<'_>,
+        slot: &mut Draft<'static>,
+        unknown: &mut Unknown,
+        scratch: &Bump,
+        origin: Origin,
+    ) -> Judged {
+        let strict = sink.context.rules.strict_names;
+        match self.room.map(map, strict, content, &mut sink.notices)? {
+            Mapped::Unread => self.judge(content, content, sink, slot, unknown, scratch, origin),
+            Mapped::Dropped => Ok(()),
+            Mapped::Written => {
+                let text = mem::take(&mut self.room.text);
+                sink.more = text.len().saturating_sub(content.len());
+                let judged = self.judge(&text, content, sink, slot, unknown, scratch, origin);
+                sink.more = 0;
+                self.room.text = text;
+                judged
+            }
+        }
+    }
+
+    /// Judges the record that `content` says; `raw`: as it is in the file.
+    #[expect(clippy::too_many_arguments, reason = "they are the loop's state")]
+    fn judge(
+        &mut self,
+        content: &[u8],
+        raw: &[u8],
+        sink: &mut Sink<'_>,
+        slot: &mut Draft<'static>,
+        unknown: &mut Unknown,
+        scratch: &Bump,
+        origin: Origin,
+    ) -> Judged {
         let limits = sink.context.limits;
         let needed = content.len() + simd_json::INPUT_PADDING;
         if self.line.len() < needed {
@@ -303,7 +352,7 @@ impl JsonReader {
                 };
                 Walk { nodes: &tape.0, limits: &limits, unknown, file: Some(file) }
                     .record(&mut draft)
-                    .and_then(|()| sink.add(&mut draft, content, origin))
+                    .and_then(|()| sink.add(&mut draft, raw, origin))
             }
             Err(_) => Err(Box::new(json_fault::explain(content, limits.max_depth))),
         };

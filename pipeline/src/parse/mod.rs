@@ -14,6 +14,7 @@ mod json_fast;
 mod json_fault;
 mod json_members;
 mod json_walk;
+mod mapped;
 pub(crate) mod names;
 mod plan;
 pub(crate) mod scan;
@@ -25,11 +26,11 @@ mod swar;
 mod tests;
 mod validate;
 
-use std::hash::BuildHasher as _;
+use std::{hash::BuildHasher as _, sync::Arc};
 
 use pinport_model::{
-    Channel, Draft, FailureCode, NoticeKind, Notices, Origin, ReadRules, RecordLimits, TextMember, Timestamp,
-    failure::FailureReason,
+    Channel, Draft, FailureCode, NoticeKind, Notices, Origin, ReadOptions, ReadRules, RecordLimits,
+    TextMember, Timestamp, failure::FailureReason,
 };
 use pinport_store::{DraftBatch, DraftKind};
 
@@ -37,6 +38,7 @@ use crate::{
     block::{Block, FailedRecord, ParsedBlock},
     split::{content_len, too_long},
 };
+pub use mapped::{Map, WrongMapping};
 pub use plan::CsvHeader;
 pub use single::with_endpoint;
 use validate::Judged;
@@ -48,7 +50,7 @@ const MAX_UNKNOWN: usize = 100;
 const MAX_UNKNOWN_NAME: usize = 100;
 
 /// What a parser must know of the job.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ParseContext {
     /// Dates of records that bring none.
     pub now: Timestamp,
@@ -56,6 +58,8 @@ pub struct ParseContext {
     pub limits: RecordLimits,
     /// What the caller said about how to read.
     pub rules: ReadRules,
+    /// What the members of JSON records become. The columns of CSV are mapped by their header.
+    pub map: Option<Arc<Map>>,
 }
 
 /// Parses blocks, one after the other. Blocks with a header are CSV, the others JSON.
@@ -122,6 +126,14 @@ impl Parser {
     }
 }
 
+/// The compiled mapping of how a file is to be read, if it has one.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn compiled(read: &ReadOptions) -> Result<Option<Arc<Map>>, WrongMapping> {
+    read.map.as_deref().map(|mapping| Map::new(mapping).map(Arc::new)).transpose()
+}
+
 /// The number that stands for an endpoint's id where ids are counted: the same in every process.
 pub fn id_number(id: &str) -> u64 {
     const STATE: foldhash::quality::FixedState = foldhash::quality::FixedState::with_seed(0x70_69_6e);
@@ -143,6 +155,8 @@ struct Sink<'c> {
     notices: Notices,
     /// What is noted at the end of the block.
     done: clean::Done,
+    /// Bytes that a mapping added to the record that is read.
+    more: usize,
 }
 
 impl<'c> Sink<'c> {
@@ -166,6 +180,7 @@ impl<'c> Sink<'c> {
             updates: Vec::new(),
             notices,
             done: clean::Done::default(),
+            more: 0,
         }
     }
 
@@ -180,7 +195,7 @@ impl<'c> Sink<'c> {
             (None, None) => "",
         };
         // What is encoded only to be measured need not be when it is small for sure.
-        if self.keeps || DraftBatch::stored_at_most(draft, raw.len(), limits.max_name) > limits.max_endpoint {
+        if self.keeps || self.stored_at_most(draft, raw) > limits.max_endpoint {
             self.keep(draft, kind, id, raw, origin)?;
         }
         self.registered += 1;
@@ -193,6 +208,11 @@ impl<'c> Sink<'c> {
             self.channels[channel as usize] += 1;
         }
         Ok(())
+    }
+
+    /// A bound on what a draft takes when it is stored.
+    fn stored_at_most(&self, draft: &Draft<'_>, raw: &[u8]) -> usize {
+        DraftBatch::stored_at_most(draft, raw.len() + self.more, self.context.limits.max_name)
     }
 
     /// Encodes a draft, and keeps it unless it is too large or only measured.
@@ -208,7 +228,7 @@ impl<'c> Sink<'c> {
         let kept_raw = if kind == DraftKind::Blind { &[] } else { &raw[..content_len(raw)] };
         let stored = self.drafts.push(draft, kind, id, kept_raw, origin);
         #[cfg(test)]
-        assert!(stored <= DraftBatch::stored_at_most(draft, raw.len(), limits.max_name));
+        assert!(stored <= self.stored_at_most(draft, raw));
         if stored > limits.max_endpoint || !self.keeps {
             self.drafts.pop();
         }

@@ -45,7 +45,7 @@ pub(crate) fn trimmed(name: &str) -> &str {
 }
 
 /// The form in which names are compared.
-fn folded(name: &str) -> String {
+pub(super) fn folded(name: &str) -> String {
     let kept = name.chars().filter(|character| !is_invisible(*character) && !matches!(character, '_' | '-'));
     kept.flat_map(char::to_lowercase).collect()
 }
@@ -73,10 +73,12 @@ pub(crate) fn known(name: &str) -> Option<String> {
     None
 }
 
+/// Members of JSON that hold others.
+pub(super) const HOLDERS: [&str; 6] =
+    ["Attributes", "User", "User.UserAttributes", "Demographic", "Location", "Metrics"];
+
 /// The same for a member of JSON, which may be one that holds others.
 pub(super) fn known_member(name: &str) -> Option<String> {
-    const HOLDERS: [&str; 6] =
-        ["Attributes", "User", "User.UserAttributes", "Demographic", "Location", "Metrics"];
     let written = folded(trimmed(name));
     let holder = HOLDERS.into_iter().find(|holder| holder.to_lowercase() == written);
     holder.map(str::to_owned).or_else(|| known(name))
@@ -111,6 +113,13 @@ pub(crate) fn suggestion(name: &str) -> Option<String> {
     let most = NEAR.min(written.len() / 3);
     let far = |known: &&str| distance(&written, &known.to_lowercase()).min(distance(&written, &last(known)));
     scalars().min_by_key(far).filter(|known| far(known) <= most).map(str::to_owned)
+}
+
+/// Whether two names differ by few edits.
+pub(super) fn is_near(one: &str, other: &str) -> bool {
+    let (one, other) = (folded(trimmed(one)), folded(trimmed(other)));
+    let most = NEAR.min(one.len().min(other.len()) / 2);
+    one.len() <= 100 && other.len() <= 100 && distance(&one, &other) <= most
 }
 
 /// How an unknown name is shown, with what was perhaps meant.

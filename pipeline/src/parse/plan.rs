@@ -1,9 +1,12 @@
 //! The header of a CSV object and the plan made from it once: which cell goes where in a draft.
 
-use pinport_model::{NoticeKind, Notices, ReadRules, RecordLimits, TextMember, failure::quoted};
+use pinport_model::{NoticeKind, Notices, ReadRules, TextMember, failure::quoted};
 
-use super::{names, structure};
-use crate::split::{Dialect, RefusedReason};
+use super::{
+    mapped::{Columns, Planned},
+    names, structure,
+};
+use crate::split::{Dialect, RefusedReason, SplitOptions};
 
 /// Where a scalar column's cell goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,31 +41,21 @@ pub struct CsvHeader {
     pub(super) attributes: Vec<Group>,
     pub(super) user_attributes: Vec<Group>,
     pub(super) metrics: Vec<Group>,
+    /// How the columns above are made of the cells, if a mapping says so.
+    pub(super) mapped: Option<Box<Columns>>,
 }
 
 impl CsvHeader {
-    /// Reads a header of the usual dialect from its line.
-    ///
-    /// # Errors
-    /// As [`CsvHeader::read_as`].
-    pub fn read(
-        line: &[u8],
-        limits: &RecordLimits,
-        rules: &ReadRules,
-    ) -> Result<Self, (RefusedReason, Option<u64>)> {
-        Self::read_as(line, limits, rules, Dialect::default())
-    }
-
     /// Reads a header from its line.
     ///
     /// # Errors
     /// Why the object cannot be read, and the byte of the line at fault, from 1, if it is one.
     pub fn read_as(
         line: &[u8],
-        limits: &RecordLimits,
-        rules: &ReadRules,
+        options: &SplitOptions,
         dialect: Dialect,
     ) -> Result<Self, (RefusedReason, Option<u64>)> {
+        let SplitOptions { limits, rules, .. } = options;
         let text = str::from_utf8(line)
             .map_err(|error| (RefusedReason::HeaderNotUtf8, Some(error.valid_up_to() as u64 + 1)))?;
         let (mut names, stray) = structure::cells_of(text, dialect);
@@ -86,21 +79,35 @@ impl CsvHeader {
             attributes: Vec::new(),
             user_attributes: Vec::new(),
             metrics: Vec::new(),
+            mapped: None,
         };
         // Some programs end every line with a separator: columns without a name at the end are none.
         while names.len() > 1 && names.last().is_some_and(|name| names::trimmed(name).is_empty()) {
             names.pop();
         }
         header.columns = names.len();
+        let labels = match &options.map {
+            None => (1..)
+                .zip(&names)
+                .map(|(number, name)| format!("{} (number {number})", quoted(name.trim())))
+                .collect(),
+            Some(map) => {
+                let planned = Columns::plan(map, &names, rules.strict_names, &mut header.notices);
+                let Planned { columns, names: made, labels } = planned.map_err(|reason| (reason, None))?;
+                header.mapped = Some(Box::new(columns));
+                names = made;
+                labels
+            }
+        };
         for (column, name) in (0..).zip(&names) {
             header.add_as(column, name.trim(), rules)?;
         }
-        header.refuse_same_columns(&names)?;
+        header.refuse_same_columns(&labels)?;
         let is_key = |(_, target): &(u32, Target)| {
             matches!(target, Target::Id | Target::Text(TextMember::Address | TextMember::UserId))
         };
         if !header.scalars.iter().any(is_key) {
-            return Err((no_key(shown(&names), &names), None));
+            return Err((no_key(shown(&names), &names, options.map.is_some()), None));
         }
         Ok(header)
     }
@@ -163,16 +170,13 @@ impl CsvHeader {
         Ok(())
     }
 
-    /// Two columns for one value: nothing says which is right.
-    fn refuse_same_columns(&self, names: &[String]) -> Result<(), (RefusedReason, Option<u64>)> {
+    /// Two columns for one value: nothing says which is right. `labels`: what people know each column by.
+    fn refuse_same_columns(&self, labels: &[String]) -> Result<(), (RefusedReason, Option<u64>)> {
         for (index, (column, target)) in self.scalars.iter().enumerate() {
             let Some((first, _)) = self.scalars[..index].iter().find(|(_, known)| known == target) else {
                 continue;
             };
-            let shown = |column: u32| {
-                let name = names.get(column as usize).map_or("", |name| name.trim());
-                format!("{} (number {})", quoted(name), column + 1)
-            };
+            let shown = |column: u32| labels.get(column as usize).cloned().unwrap_or_default();
             let (first, second) = (shown(*first), shown(*column));
             return Err((RefusedReason::SameColumn { first, second }, None));
         }
@@ -230,7 +234,7 @@ fn shown(names: &[String]) -> String {
 }
 
 /// Why a line is no header, as well as its cells tell.
-fn no_key(found: String, cells: &[String]) -> RefusedReason {
+fn no_key(found: String, cells: &[String], is_mapped: bool) -> RefusedReason {
     let is_value = |cell: &String| {
         let cell = cell.trim();
         let digits = cell.trim_start_matches(['+', '\'']);
@@ -239,7 +243,7 @@ fn no_key(found: String, cells: &[String]) -> RefusedReason {
             || pinport_model::Channel::from_name(cell).is_some()
             || matches!(cell, "ALL" | "NONE" | "ACTIVE" | "INACTIVE")
     };
-    if cells.iter().any(is_value) {
+    if !is_mapped && cells.iter().any(is_value) {
         return RefusedReason::NoHeader { found };
     }
     let near = cells.iter().find_map(|cell| {
@@ -247,6 +251,7 @@ fn no_key(found: String, cells: &[String]) -> RefusedReason {
         matches!(known.as_str(), "Id" | "Address" | "User.UserId").then(|| (names::trimmed(cell), known))
     });
     let hint = match near {
+        _ if is_mapped => "; the mapping makes none of them: rename a column to one".into(),
         Some((cell, known)) => format!("; perhaps {} is to be {known}: rename it", quoted(cell)),
         None if cells.len() == 1 && cells[0].contains([';', ',', '\t', '|', ':', '^', '~']) => {
             "; if the cells are separated by something else than was told, say by what with --delimiter"
@@ -261,27 +266,25 @@ fn no_key(found: String, cells: &[String]) -> RefusedReason {
 mod tests {
     use super::*;
 
+    fn read(line: &[u8]) -> Result<CsvHeader, (RefusedReason, Option<u64>)> {
+        CsvHeader::read_as(line, &SplitOptions::default(), Dialect::default())
+    }
+
     #[test]
     fn a_header_is_kept_without_its_end() {
-        let header =
-            CsvHeader::read(b"Id, City \r\n", &RecordLimits::default(), &ReadRules::default()).unwrap();
+        let header = read(b"Id, City \r\n").unwrap();
         assert_eq!((header.raw(), header.columns()), (&b"Id, City "[..], 2));
     }
 
     #[test]
     fn a_header_that_is_no_utf8_says_where() {
-        let (reason, byte) =
-            CsvHeader::read(b"Id,\xff\n", &RecordLimits::default(), &ReadRules::default()).unwrap_err();
+        let (reason, byte) = read(b"Id,\xff\n").unwrap_err();
         assert_eq!((reason, byte), (RefusedReason::HeaderNotUtf8, Some(4)));
     }
 
     #[test]
     fn a_header_without_a_key_shows_its_first_columns() {
-        let found = |line: &str| match CsvHeader::read(
-            line.as_bytes(),
-            &RecordLimits::default(),
-            &ReadRules::default(),
-        ) {
+        let found = |line: &str| match read(line.as_bytes()) {
             Err((RefusedReason::NoKey { found, .. }, None)) => found,
             other => panic!("{other:?}"),
         };
@@ -294,7 +297,7 @@ mod tests {
     fn names_that_nearly_fit_are_taken_and_said() {
         let line = "ID,address,Channel Type,Optout,User.UserID,attributes.Plan,Attributes.vip ,Adress,x\n"
             .as_bytes();
-        let header = CsvHeader::read(line, &RecordLimits::default(), &ReadRules::default()).unwrap();
+        let header = read(line).unwrap();
         let targets: Vec<_> = header.scalars.iter().map(|(_, target)| *target).collect();
         let text = Target::Text;
         let known = [Target::Id, text(TextMember::Address), Target::Channel, Target::OptOut];
@@ -304,9 +307,10 @@ mod tests {
         let said: Vec<_> = header.notices().iter().map(|notice| notice.subject.as_str()).collect();
         assert_eq!(said[3], r#""Optout" is read as OptOut"#);
         assert_eq!(said[6..], [r#""Adress"; did you mean Address?"#, r#""x""#]);
-        let strict = ReadRules { strict_names: true, ..ReadRules::default() };
+        let rules = ReadRules { strict_names: true, ..ReadRules::default() };
+        let strict = SplitOptions { rules, ..SplitOptions::default() };
         assert!(matches!(
-            CsvHeader::read(line, &RecordLimits::default(), &strict),
+            CsvHeader::read_as(line, &strict, Dialect::default()),
             Err((RefusedReason::NearName { known, .. }, None)) if known == "Id"
         ));
     }
@@ -314,13 +318,11 @@ mod tests {
     #[test]
     fn two_columns_for_one_value_are_refused() {
         for line in ["Id,Address,ChannelType,Address\n", "Id,Address,ChannelType,address\n"] {
-            let (reason, _) =
-                CsvHeader::read(line.as_bytes(), &RecordLimits::default(), &ReadRules::default())
-                    .unwrap_err();
+            let (reason, _) = read(line.as_bytes()).unwrap_err();
             assert!(reason.to_string().contains("(number 2) and"), "{reason}");
             assert!(reason.to_string().contains("(number 4)"), "{reason}");
         }
         let many = b"Id,Attributes.a,Attributes.a\n";
-        assert!(CsvHeader::read(many, &RecordLimits::default(), &ReadRules::default()).is_ok());
+        assert!(read(many).is_ok());
     }
 }

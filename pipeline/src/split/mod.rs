@@ -27,7 +27,7 @@ use pinport_model::{
 
 use crate::{
     block::{Block, FailedRecord, Fault},
-    parse::CsvHeader,
+    parse::{CsvHeader, Map},
 };
 use window::Window;
 
@@ -39,7 +39,7 @@ pub use refused::{ObjectRefused, RefusedReason};
 pub(crate) use sniff::SNIFF_BYTES;
 
 /// How to split.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SplitOptions {
     /// Bytes of a block; 256 to 512 KiB is best for the caches.
     pub block_bytes: usize,
@@ -47,11 +47,18 @@ pub struct SplitOptions {
     pub limits: RecordLimits,
     /// What the caller said about how to read.
     pub rules: ReadRules,
+    /// What the columns of a header become.
+    pub map: Option<Arc<Map>>,
 }
 
 impl Default for SplitOptions {
     fn default() -> Self {
-        Self { block_bytes: 256 << 10, limits: RecordLimits::default(), rules: ReadRules::default() }
+        Self {
+            block_bytes: 256 << 10,
+            limits: RecordLimits::default(),
+            rules: ReadRules::default(),
+            map: None,
+        }
     }
 }
 
@@ -127,7 +134,8 @@ impl Splitter {
     /// Begins an object.
     pub fn new(format: Format, options: SplitOptions, object: u64) -> Self {
         let at = Origin { object, byte: 0, line: 1 };
-        Self { format, options, out: Outlet::new(&options, at, None), stage: Stage::Mark }
+        let out = Outlet::new(&options, at, None);
+        Self { format, options, out, stage: Stage::Mark }
     }
 
     /// Goes on in the middle of an object, at the end of a block, with what [`Splitter::head`] says of its start.
@@ -226,16 +234,12 @@ impl Splitter {
                         self.stage = Stage::Objects(objects::Objects::new(enclosed, self.out.at));
                     }
                 },
-                Stage::Sniff => match self.out.sniff(&self.options.rules) {
+                Stage::Sniff => match self.out.sniff(&self.options) {
                     None => return Ok(Split::NeedInput),
                     Some(dialect) => self.stage = Stage::Header(dialect),
                 },
-                Stage::Header(dialect) => match records::read_header(
-                    &mut self.out,
-                    &self.options.limits,
-                    &self.options.rules,
-                    *dialect,
-                )? {
+                Stage::Header(dialect) => match records::read_header(&mut self.out, &self.options, *dialect)?
+                {
                     records::HeaderStep::NeedInput => return Ok(Split::NeedInput),
                     records::HeaderStep::Nothing => return Ok(self.out.rest()),
                     records::HeaderStep::Read(header) => {
@@ -382,14 +386,14 @@ impl Outlet {
     }
 
     /// Tells how the object is written, and drops what stands before its header. Nothing: more bytes are needed.
-    fn sniff(&mut self, rules: &ReadRules) -> Option<Dialect> {
+    fn sniff(&mut self, options: &SplitOptions) -> Option<Dialect> {
         let (start, finished) = (self.window.start(), self.window.is_finished());
         let most = self.window.end().min(start + SNIFF_BYTES as u64);
         if !finished && most - start < SNIFF_BYTES as u64 {
             return None;
         }
         let whole = finished && most == self.window.end();
-        let sniffed = sniff::sniff(self.window.bytes(start..most), whole, rules);
+        let sniffed = sniff::sniff(self.window.bytes(start..most), whole, options);
         self.notices.merge(&sniffed.notices);
         if sniffed.dialect.carriage {
             self.window.end_lines_by_carriage_returns();

@@ -12,10 +12,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use pinport_model::{FailureCode, Origin, ReadRules, RecordLimits, failure::FailureReason};
+use pinport_model::{FailureCode, Origin, failure::FailureReason};
 
 use super::{
-    Cut, Dialect, FailedRecord, ObjectRefused, Outlet, RefusedReason, Split,
+    Cut, Dialect, FailedRecord, ObjectRefused, Outlet, RefusedReason, Split, SplitOptions,
     quotes::{content_len, is_blank, walk},
     too_long,
     window::Window,
@@ -466,8 +466,7 @@ pub(super) enum HeaderStep {
 /// Reads the header and drops its bytes.
 pub(super) fn read_header(
     out: &mut Outlet,
-    limits: &RecordLimits,
-    rules: &ReadRules,
+    options: &SplitOptions,
     dialect: Dialect,
 ) -> Result<HeaderStep, ObjectRefused> {
     let refused = |out: &Outlet, reason| ObjectRefused { origin: out.at, column: None, reason };
@@ -476,7 +475,7 @@ pub(super) fn read_header(
         if start == out.window.end() {
             return Ok(if out.window.is_finished() { HeaderStep::Nothing } else { HeaderStep::NeedInput });
         }
-        let most = limits.max_line;
+        let most = options.limits.max_line;
         let mut end = match find_line(&out.window, start, start, &mut { start }, out.max_line) {
             Line::NeedInput => return Ok(HeaderStep::NeedInput),
             Line::Long => return Err(refused(out, RefusedReason::HeaderTooLong { most })),
@@ -504,7 +503,7 @@ pub(super) fn read_header(
                 }
             }
         }
-        let header = CsvHeader::read_as(out.window.bytes(start..end), limits, rules, dialect)
+        let header = CsvHeader::read_as(out.window.bytes(start..end), options, dialect)
             .map_err(|fault| ObjectRefused { column: fault.1, ..refused(out, fault.0) })?;
         out.notices.merge(header.notices());
         out.drop_before(end);

@@ -43,6 +43,17 @@ pub enum RefusedReason {
         /// The name it resembles.
         known: String,
     },
+    /// A column that the mapping names.
+    #[error(
+        "the mapping names the column {found}, which the header does not have{hint}; correct the name, or list it \
+         under optional"
+    )]
+    MappedMissing {
+        /// The column.
+        found: String,
+        /// What was perhaps meant.
+        hint: String,
+    },
     /// Two columns for one member.
     #[error(
         "the columns {first} and {second} hold the same member, which has one value; rename or remove one of them \

@@ -3,9 +3,10 @@
 //! Only the first [`SNIFF_BYTES`] are looked at, always as many if the object has them, so that what is told does not
 //! depend on how the bytes arrive. An object that goes on after a crash is told the same.
 
-use pinport_model::{Delimiter, Escape, NoticeKind, Notices, ReadRules};
+use pinport_model::{Delimiter, Escape, NoticeKind, Notices};
 
 use super::{
+    SplitOptions,
     dialect::Dialect,
     quotes::{content_len, is_blank, walk},
 };
@@ -16,6 +17,9 @@ pub(crate) const SNIFF_BYTES: usize = 16 << 10;
 
 /// Lines in which a header is looked for.
 const HEADER_LINES: usize = 10;
+
+/// Known names that prove a header behind titles. One alone may be a word of a title.
+const PROOF: usize = 2;
 
 /// The separators that are tried when none is set; the first is the usual one.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -37,7 +41,8 @@ struct Found {
 }
 
 /// Tells how an object is written that begins with `head`; `whole`: it ends with it.
-pub(super) fn sniff(head: &[u8], whole: bool, rules: &ReadRules) -> Sniffed {
+pub(super) fn sniff(head: &[u8], whole: bool, options: &SplitOptions) -> Sniffed {
+    let rules = &options.rules;
     let mut sniffed = Sniffed::default();
     let (separator, lead) = match separator_line(head) {
         Some((separator, len)) => (Some(separator), len),
@@ -47,7 +52,7 @@ pub(super) fn sniff(head: &[u8], whole: bool, rules: &ReadRules) -> Sniffed {
     let body = &head[lead..];
     let usual = [set.unwrap_or(b',')];
     let candidates: &[u8] = if set.is_some() { &usual } else { &SEPARATORS };
-    let found = find_header(body, candidates, rules.strict_names);
+    let found = find_header(body, candidates, options);
     let dialect = &mut sniffed.dialect;
     sniffed.skip = lead;
     dialect.delimiter = usual[0];
@@ -127,7 +132,9 @@ fn cells(line: &str, delimiter: u8) -> Vec<String> {
 }
 
 /// Finds the header among the first lines.
-fn find_header(body: &[u8], candidates: &[u8], strict: bool) -> Option<Found> {
+fn find_header(body: &[u8], candidates: &[u8], options: &SplitOptions) -> Option<Found> {
+    let strict = options.rules.strict_names;
+    let is_mapped = |cell: &String| options.map.as_ref().is_some_and(|map| map.is_named(cell, strict));
     let (mut skip, mut titles, mut seen) = (0, Vec::new(), 0);
     for line in lines(body) {
         // A byte order mark may follow another or stand behind a title.
@@ -138,10 +145,12 @@ fn find_header(body: &[u8], candidates: &[u8], strict: bool) -> Option<Found> {
         }
         let judged = candidates.iter().filter_map(|&delimiter| {
             let cells = cells(&text, delimiter);
-            if !cells.iter().any(|cell| names::is_key(cell, strict)) {
+            if !cells.iter().any(|cell| names::is_key(cell, strict) || is_mapped(cell)) {
                 return None;
             }
-            let known = cells.iter().filter(|cell| names::known(cell).is_some()).count();
+            let known = cells.iter().filter(|cell| names::known(cell).is_some() || is_mapped(cell)).count();
+            let is_header = options.map.as_ref().is_some_and(|map| map.is_header(&cells, strict));
+            let known = if is_header { known.max(PROOF) } else { known };
             Some((known, delimiter, cells.len()))
         });
         // The first of equals is the usual separator.
@@ -152,7 +161,7 @@ fn find_header(body: &[u8], candidates: &[u8], strict: bool) -> Option<Found> {
                 let filled = cells(line, delimiter).iter().filter(|cell| !cell.trim().is_empty()).count();
                 filled <= columns / 2
             };
-            let proved = titles.is_empty() || known >= 2 && titles.iter().all(is_title);
+            let proved = titles.is_empty() || known >= PROOF && titles.iter().all(is_title);
             return proved.then_some(Found { delimiter, skip, titles: titles.len() as u64 });
         }
         seen += 1;
@@ -256,7 +265,7 @@ mod tests {
     use super::*;
 
     fn told(head: &str) -> (char, bool, bool, usize) {
-        let Sniffed { dialect, skip, .. } = sniff(head.as_bytes(), true, &ReadRules::default());
+        let Sniffed { dialect, skip, .. } = sniff(head.as_bytes(), true, &SplitOptions::default());
         (char::from(dialect.delimiter), dialect.backslash, dialect.carriage, skip)
     }
 
