@@ -54,6 +54,8 @@ fn without_server(command: clap::Command) -> clap::Command {
 pub(crate) enum Command {
     /// Import endpoints from CSV or NDJSON objects
     Import(ImportArgs),
+    /// Propose a mapping for a file, and show its first records before and after
+    Map(MapArgs),
     /// Serve Pinpoint's Import Jobs API
     Serve(Box<ServeArgs>),
     /// Watch a server's import jobs
@@ -155,6 +157,28 @@ pub(crate) struct ImportArgs {
     /// Change a bound on records, e.g. --limit max_value=200; see docs/limits.md
     #[arg(long = "limit", value_name = "NAME=N", env = "PINPORT_LIMITS", value_delimiter = ',')]
     pub(crate) limits: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinport map contacts.csv > contacts.toml
+  pinport map contacts.csv --map contacts.toml
+  pinport import contacts.csv --format csv --map contacts.toml --check
+
+The proposal goes to standard output, the records to standard error. With --map nothing is proposed: the records show
+what that mapping makes of them. docs/mapping.md tells what a mapping can do.")]
+pub(crate) struct MapArgs {
+    /// A file, s3://, gs://, az:// or file:// with a key or a prefix of keys, or - for standard input: its first object is read
+    pub(crate) source: String,
+    /// What the file holds [default: what its name says]
+    #[arg(long, short, value_enum, ignore_case = true, env = "PINPORT_FORMAT")]
+    pub(crate) format: Option<FormatArg>,
+    /// Records to show
+    #[arg(long, default_value_t = 10, value_name = "N", env = "PINPORT_MAP_ROWS")]
+    pub(crate) rows: usize,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,10 @@
 //! The flags that say how a file is to be read, for an import of this process and for one at a server.
 
+use std::fs;
+
 use clap::Args;
-use pinport_model::{Delimiter, Encoding, Escape, ReadOptions, ReadRules};
+use pinport_model::{Delimiter, Encoding, Escape, Mapping, ReadOptions, ReadRules};
+use pinport_pipeline::parse::Map;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How to read (docs/files.md)")]
@@ -28,14 +31,26 @@ pub(crate) struct ReadingArgs {
     /// Take a record with an Id and without Address or ChannelType as a new endpoint, opted out of everything
     #[arg(long, env = "PINPORT_ALLOW_INCOMPLETE")]
     allow_incomplete: bool,
+    /// What columns and members become, in TOML; `pinport map` proposes one (docs/mapping.md)
+    #[arg(long, env = "PINPORT_MAP", value_name = "FILE", value_parser = mapping)]
+    map: Option<Box<Mapping>>,
+}
+
+/// Reads a mapping from its file, and judges it.
+pub(crate) fn mapping(path: &str) -> Result<Box<Mapping>, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("failed to read it: {error}"))?;
+    let mapping: Mapping = toml::from_str(&text).map_err(|error| format!("it is no mapping:\n{error}"))?;
+    Map::new(&mapping).map_err(|wrong| wrong.to_string())?;
+    Ok(Box::new(mapping))
 }
 
 impl ReadingArgs {
     /// What they say.
     pub(crate) fn options(&self) -> ReadOptions {
-        let &Self { strict_names, delimiter, encoding, escape, allow_suspicious, allow_incomplete } = self;
+        let &Self { strict_names, delimiter, encoding, escape, allow_suspicious, allow_incomplete, .. } =
+            self;
         let rules = ReadRules { strict_names, delimiter, escape, allow_suspicious, allow_incomplete };
-        ReadOptions { rules, encoding }
+        ReadOptions { rules, encoding, map: self.map.clone() }
     }
 
     /// Hands the parameters to `add` that say the same to a server.
@@ -48,6 +63,9 @@ impl ReadingArgs {
         }
         if self.escape != Escape::default() {
             add("escape", self.escape.as_str());
+        }
+        if let Some(map) = &self.map {
+            add("map", &serde_json::to_string(map).expect("a mapping is JSON"));
         }
         for (name, is_set) in [
             ("strict-names", self.strict_names),

@@ -18,6 +18,7 @@ pub mod engine;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod jobs;
+pub mod mapping;
 pub mod parse;
 pub mod source;
 pub mod split;

@@ -4,6 +4,7 @@ mod demo;
 mod endpoint;
 mod import;
 mod jobs;
+mod map;
 mod segment;
 mod serve;
 mod settle;
@@ -23,6 +24,7 @@ use crate::{
 pub(crate) fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Import(args) => return import::run(&args),
+        Command::Map(args) => map::run(&args)?,
         Command::Serve(args) => serve::run(&args)?,
         Command::Top(args) => top::run(&args)?,
         Command::Demo(args) => demo::run(&args)?,

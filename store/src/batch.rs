@@ -1,6 +1,6 @@
 //! Drafts on their way to the store: encoded once, in one arena a batch, no allocation a record.
 
-use pinport_model::{Channel, Draft, Origin, TextMember, Timestamp};
+use pinport_model::{ApplicationId, Channel, Draft, Endpoint, Origin, TextMember, Timestamp};
 
 use crate::{
     pool::{self, Memory},
@@ -147,6 +147,17 @@ impl DraftBatch {
     /// Whether there is no draft.
     pub fn is_empty(&self) -> bool {
         self.memory.entries.is_empty()
+    }
+
+    /// What a draft says, as an endpoint of its own: with its user's attributes, and without what is stored already.
+    ///
+    /// # Errors
+    /// When the draft is damaged, which would be a defect.
+    pub fn endpoint(&self, index: usize) -> crate::Result<Option<Endpoint>> {
+        let Some(entry) = self.entries().get(index) else { return Ok(None) };
+        let application = ApplicationId::from_bytes([0; 16]);
+        let [id, record, user] = [entry.id, entry.record, entry.user_record].map(|span| self.bytes(span));
+        Ok(Some(record::read::endpoint(application, id, record, user)?))
     }
 
     /// Bytes of memory the batch holds.

@@ -20,6 +20,7 @@ mod http;
 mod identity;
 mod kill;
 mod kill_serve;
+mod mapping;
 mod memory;
 mod modules;
 mod order;

@@ -19,7 +19,7 @@ pub(crate) mod names;
 mod plan;
 pub(crate) mod scan;
 mod single;
-mod structure;
+pub(crate) mod structure;
 #[cfg(any(test, feature = "portable", not(target_arch = "x86_64")))]
 mod swar;
 #[cfg(test)]

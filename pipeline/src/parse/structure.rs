@@ -364,6 +364,24 @@ pub(super) fn cells_of(record: &str, dialect: Dialect) -> (Vec<String>, Option<u
     (texts, cells.stray)
 }
 
+/// The cells of every record of a text. What cannot be read is left out.
+pub(crate) fn rows_of(text: &str, dialect: Dialect) -> Vec<Vec<String>> {
+    let mut found = Places::default();
+    let mut cells = Cells::default();
+    places(text.as_bytes(), dialect.delimiter, &mut found);
+    let (mut rows, mut start, mut at) = (Vec::new(), 0, FIRST);
+    while start < text.len() {
+        let (end, next) = read_record(text.as_bytes(), &found.all, start, at, &mut cells, dialect);
+        let record = &text[start..end];
+        let scratch = String::from_utf8_lossy(&cells.scratch);
+        if cells.stray.is_none() && !record.trim().is_empty() {
+            rows.push(cells.list.iter().map(|cell| cell.text(record, &scratch).to_owned()).collect());
+        }
+        (start, at) = (end.max(start + 1), next);
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -139,7 +139,8 @@ fn ends_with(key: &str, suffix: &str) -> bool {
     key.len() >= suffix.len() && key[key.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
 }
 
-fn format_of_name(key: &str) -> Option<Format> {
+/// The format that a name says, whatever compression it has.
+pub fn format_of_name(key: &str) -> Option<Format> {
     let compressed = COMPRESSED.iter().find(|suffix| ends_with(key, suffix));
     let key = compressed.map_or(key, |suffix| &key[..key.len() - suffix.len()]);
     if ends_with(key, ".csv") {

@@ -36,6 +36,7 @@ use tokio::runtime::Handle;
 pub use content::Foreign;
 pub use decode::Compression;
 pub use error::SourceError;
+pub use matching::format_of_name;
 pub(crate) use matching::is_compressed_name;
 pub use options::{Settings, SourceOptions};
 pub use remote::AwsKeys;

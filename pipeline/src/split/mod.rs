@@ -36,7 +36,7 @@ pub use objects::JsonForm;
 pub(crate) use objects::objects_of;
 pub(crate) use quotes::{MARK, content_len, ends_cell, ends_inside, is_blank, is_escaped};
 pub use refused::{ObjectRefused, RefusedReason};
-pub(crate) use sniff::SNIFF_BYTES;
+pub(crate) use sniff::{SEPARATORS, SNIFF_BYTES};
 
 /// How to split.
 #[derive(Debug, Clone)]
@@ -424,6 +424,12 @@ impl Outlet {
         let reason = RefusedReason::Encoding { name: encoding.0, iconv: encoding.1 };
         Err(ObjectRefused { origin: self.at, column: Some(1), reason })
     }
+}
+
+/// How a CSV object that begins with `head` is written, where its header begins, and whether that is sure.
+pub(crate) fn told(head: &[u8], whole: bool, options: &SplitOptions) -> (Dialect, usize, bool) {
+    let sniffed = sniff::sniff(&head[..head.len().min(SNIFF_BYTES)], whole, options);
+    (sniffed.dialect, sniffed.skip, sniffed.is_found)
 }
 
 /// The reason of a record that is longer than `max_line`.

@@ -22,7 +22,7 @@ const HEADER_LINES: usize = 10;
 const PROOF: usize = 2;
 
 /// The separators that are tried when none is set; the first is the usual one.
-const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
+pub(crate) const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// What was told.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub(super) struct Sniffed {
     pub(super) dialect: Dialect,
     /// Bytes before the header.
     pub(super) skip: usize,
+    /// Whether a line was found that is surely the header.
+    pub(super) is_found: bool,
     pub(super) notices: Notices,
 }
 
@@ -56,6 +58,7 @@ pub(super) fn sniff(head: &[u8], whole: bool, options: &SplitOptions) -> Sniffed
     let dialect = &mut sniffed.dialect;
     sniffed.skip = lead;
     dialect.delimiter = usual[0];
+    sniffed.is_found = found.is_some();
     if let Some(found) = &found {
         dialect.delimiter = found.delimiter;
         sniffed.skip += found.skip;

@@ -2,9 +2,13 @@
 
 use http::StatusCode;
 use pinport_model::{
-    ApplicationId, Escape, Format, ImportJob, JobId, ReadOptions, ReadRules, SegmentId, job::FailureBudget,
+    ApplicationId, Escape, Format, ImportJob, JobId, Mapping, ReadOptions, ReadRules, SegmentId,
+    job::FailureBudget,
 };
-use pinport_pipeline::jobs::{Created, NewJob, Seen};
+use pinport_pipeline::{
+    jobs::{Created, NewJob, Seen},
+    parse::Map,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -138,7 +142,16 @@ pub(super) fn read_options(request: &Request) -> Result<ReadOptions, ApiError> {
         .get("encoding")?
         .map(|text| text.parse().map_err(|reason: String| wrong("encoding", reason)))
         .transpose()?;
-    Ok(ReadOptions { rules, encoding })
+    let map = query.get("map")?.map(mapping).transpose()?;
+    Ok(ReadOptions { rules, encoding, map })
+}
+
+/// A mapping, as JSON of the shape that its TOML has.
+fn mapping(text: &str) -> Result<Box<Mapping>, ApiError> {
+    let wrong = |reason: String| ApiError::bad_request(format!("The parameter map: {reason}."));
+    let mapping = serde_json::from_str(text).map_err(|error| wrong(format!("it is no mapping: {error}")))?;
+    Map::new(&mapping).map_err(|error| wrong(error.to_string()))?;
+    Ok(Box::new(mapping))
 }
 
 fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {

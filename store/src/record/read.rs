@@ -129,9 +129,16 @@ pub(crate) fn decode(
     record: &[u8],
     user_record: &[u8],
 ) -> Result<Option<Endpoint>, Damaged> {
-    if !is_endpoint(record)? {
-        return Ok(None);
-    }
+    if is_endpoint(record)? { endpoint(application, id, record, user_record).map(Some) } else { Ok(None) }
+}
+
+/// What a record says of an endpoint, whether or not it stands for one.
+pub(crate) fn endpoint(
+    application: ApplicationId,
+    id: &[u8],
+    record: &[u8],
+    user_record: &[u8],
+) -> Result<Endpoint, Damaged> {
     let id = text(id)?;
     let mut endpoint = Endpoint {
         address: None,
@@ -158,7 +165,7 @@ pub(crate) fn decode(
             apply(&mut endpoint, member)?;
         }
     }
-    Ok(Some(endpoint))
+    Ok(endpoint)
 }
 
 fn apply(endpoint: &mut Endpoint, member: Member<'_>) -> Result<(), Damaged> {

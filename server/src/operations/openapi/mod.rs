@@ -49,6 +49,7 @@ const ALLOW_SUSPICIOUS: (&str, &str) =
     ("allow-suspicious", "true: ids and addresses that a spreadsheet or a database has spoilt are kept");
 const ALLOW_INCOMPLETE: (&str, &str) =
     ("allow-incomplete", "true: a record with an Id makes an endpoint also without Address or ChannelType");
+const MAP: (&str, &str) = ("map", "What columns and members become: a Mapping, as JSON");
 const JSON: &str = "application/json";
 
 fn told(name: &str) -> Option<Told> {
@@ -71,6 +72,7 @@ fn told(name: &str) -> Option<Told> {
                 ESCAPE,
                 ALLOW_SUSPICIOUS,
                 ALLOW_INCOMPLETE,
+                MAP,
             ],
             ..plain("Creates an import job", 201)
         },
@@ -141,6 +143,7 @@ fn told(name: &str) -> Option<Told> {
                 ESCAPE,
                 ALLOW_SUSPICIOUS,
                 ALLOW_INCOMPLETE,
+                MAP,
             ],
             ..plain("Imports the file in the body", 201)
         },

@@ -100,7 +100,17 @@ const OBJECTS: &[(&str, &str)] = &[
          piece_bytes: count, limits: RecordLimits, max_failures: FailureBudget|null, kept_failure_bytes: count, \
          read: ReadOptions",
     ),
-    ("ReadOptions", "rules: ReadRules, encoding: string|null"),
+    ("ReadOptions", "rules: ReadRules, encoding: string|null, map?: Mapping"),
+    (
+        "Mapping",
+        "rename?: {string}, ignore?: [string], optional?: [string], join?: {string}, constants?: {string}, \
+         defaults?: {string}, values?: {{string}}, normalise?: Normalise, drop?: [DropRule]",
+    ),
+    (
+        "Normalise",
+        "trim?: boolean, email?: boolean, phone?: boolean, default_country?: string, country?: boolean",
+    ),
+    ("DropRule", "column: string, is?: [string], is_not?: [string], empty?: boolean"),
     (
         "ReadRules",
         "strict_names: boolean, delimiter: string|null, escape: string, allow_suspicious: boolean, allow_incomplete: boolean",
