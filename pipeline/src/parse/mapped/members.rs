@@ -331,7 +331,7 @@ impl<'a> Record<'a> {
                 |leaf: &Leaf<'_>| leaf.values.iter().all(|value| matches!(&**value, "null" | "\"\""));
             match self.leaves.iter_mut().find(|leaf| leaf.member == *member) {
                 Some(leaf) if is_empty(leaf) => {
-                    leaf.values = vec![number_or(leaf.holder, member, json(value)).into()]
+                    leaf.values = vec![number_or(leaf.holder, member, json(value))]
                 }
                 Some(_) => {}
                 None => self.put(member, Cow::Owned(json(value)), "[defaults]")?,
