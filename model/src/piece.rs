@@ -116,6 +116,9 @@ pub struct PieceRecord {
     /// Records up to and with this piece that name an endpoint by its id or address.
     #[serde(default)]
     pub with_id: u64,
+    /// Records up to and with this piece that met an id again within their piece. At its end a job knows all of them.
+    #[serde(default, skip_serializing_if = "crate::job::is_zero")]
+    pub repeated_ids: u64,
     /// Why this piece could not be read whole, if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -129,7 +132,7 @@ impl PieceRecord {
     pub fn count_into(&self, job: &mut ImportJob) {
         job.tally = self.total.clone();
         job.notices = self.total_notices.clone();
-        job.notices.add(NoticeKind::IdSeenAlready, "", job.repeated_ids);
+        job.notices.add(NoticeKind::IdSeenAlready, "", job.repeated_ids.max(self.repeated_ids));
         job.failed_pieces = self.failed_pieces;
         job.completed_pieces = self.completed_pieces();
         job.lost = self.lost.clone();
@@ -157,6 +160,11 @@ mod tests {
         let record = PieceRecord { piece: 6, done_pieces, failed_pieces: 2, total, ..PieceRecord::default() };
         record.count_into(&mut job);
         assert_eq!((job.completed_pieces, job.failed_pieces), (6, 2), "the seventh piece");
+        PieceRecord { repeated_ids: 5, ..record.clone() }.count_into(&mut job);
+        assert_eq!(job.notices.count(NoticeKind::IdSeenAlready), 5, "while it runs, as far as is known");
+        job.repeated_ids = 7;
+        PieceRecord { repeated_ids: 5, ..record.clone() }.count_into(&mut job);
+        assert_eq!(job.notices.count(NoticeKind::IdSeenAlready), 7, "all, once they are counted");
         PieceRecord { done_pieces: None, ..record.clone() }.count_into(&mut job);
         assert_eq!((job.completed_pieces, job.failed_pieces), (5, 2), "of an old store");
         assert_eq!(job.tally, record.total);

@@ -137,6 +137,10 @@ pub trait PreparedPiece: Send {
     /// piece's turn, when all earlier pieces are committed. Returns the records that failed, in source
     /// order; they are then no part of the piece.
     fn resolve(&mut self) -> Result<Vec<Unresolved>>;
+    /// Records of the piece whose endpoint an earlier record of the piece names. A store that does not know says 0.
+    fn repeated(&self) -> u64 {
+        0
+    }
     /// Makes the piece and its record durable in one step.
     fn commit(self: Box<Self>, record: &PieceRecord) -> Result<()>;
 }

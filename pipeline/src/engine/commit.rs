@@ -153,6 +153,7 @@ impl<'a, 'b> Committer<'a, 'b> {
             error: end.lost.first().map(|(_, lost)| lost.reason.clone()),
             lost: before.lost,
             with_id: before.with_id + counts.ids.len() as u64,
+            repeated_ids: before.repeated_ids + prepared.as_ref().map_or(0, |prepared| prepared.repeated()),
             total_notices,
             ..PieceRecord::default()
         };

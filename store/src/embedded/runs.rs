@@ -116,20 +116,30 @@ impl Drop for StagedFile {
     }
 }
 
+/// The runs of a piece.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub(super) files: Vec<StagedFile>,
+    /// Rows of endpoints that were merged with an earlier row of the piece.
+    pub(super) repeated: u64,
+}
+
 /// Writes the runs of a piece. They are synced, but no part of the store yet.
-pub(super) fn write(engine: &Engine, target: &Target, rows: &Rows<'_>) -> Result<Vec<StagedFile>> {
+pub(super) fn write(engine: &Engine, target: &Target, rows: &Rows<'_>) -> Result<Written> {
     let application = target.application.as_bytes();
     let mut links = Links::new(&rows.endpoints);
     let mut files = Vec::new();
     if let Some((segment, layer)) = target.copies() {
         let run = Run::create(engine, Access::ByKey, &keys::layer(segment, layer))?;
-        files.extend(write_merged(run, &rows.endpoints, |row| links.push(row))?);
+        let (file, repeated) = write_merged(run, &rows.endpoints, |row| links.push(row))?;
+        files.extend(file);
         let run = Run::create(engine, Access::InOrder, &keys::copy_links(segment, layer))?;
         files.extend(links.write(run)?);
-        return Ok(files);
+        return Ok(Written { files, repeated });
     }
     let run = Run::create(engine, Access::ByKey, &keys::key(Table::Endpoints, &[application]))?;
-    files.extend(write_merged(run, &rows.endpoints, |row| links.push(row))?);
+    let (file, repeated) = write_merged(run, &rows.endpoints, |row| links.push(row))?;
+    files.extend(file);
     if let Some((segment, layer)) = target.layer {
         let run = Run::create(engine, Access::InOrder, &keys::layer(segment, layer.number))?;
         files.extend(write_members(run, &links.ids, &rows.members)?);
@@ -137,8 +147,8 @@ pub(super) fn write(engine: &Engine, target: &Target, rows: &Rows<'_>) -> Result
     let run = Run::create(engine, Access::InOrder, &keys::links(target.application))?;
     files.extend(links.write(run)?);
     let run = Run::create(engine, Access::ByKey, &keys::key(Table::Users, &[application]))?;
-    files.extend(write_merged(run, &rows.users, |_| {})?);
-    Ok(files)
+    files.extend(write_merged(run, &rows.users, |_| {})?.0);
+    Ok(Written { files, repeated })
 }
 
 /// Writes a run with one entry.
@@ -149,15 +159,15 @@ pub(super) fn write_one(engine: &Engine, key: &[u8], value: &[u8]) -> Result<Sta
 }
 
 /// Writes what the rows say in order of their ids, rows of one id merged in source order. `visit` sees every
-/// row in that order, while its bytes are at hand.
+/// row in that order, while its bytes are at hand. Also gives how many rows were merged with an earlier one.
 fn write_merged<'a>(
     mut run: Run<'_>,
     rows: &[Row<'a>],
     mut visit: impl FnMut(&Row<'a>),
-) -> Result<Option<StagedFile>> {
+) -> Result<(Option<StagedFile>, u64)> {
     let order = sort(rows.len(), |index| rows[index].id);
     let (mut whole, mut spare) = (Vec::new(), Vec::new());
-    let mut at = 0;
+    let (mut at, mut repeated) = (0, 0);
     while at < order.len() {
         if at % AHEAD == 0 {
             let next = order[at..order.len().min(at + AHEAD)].iter().map(|(_, index)| &rows[*index as usize]);
@@ -182,10 +192,11 @@ fn write_merged<'a>(
             merge(&whole, duplicate.record, &mut spare)?;
             std::mem::swap(&mut whole, &mut spare);
             at += 1;
+            repeated += 1;
         }
         run.merge(&whole)?;
     }
-    run.finish()
+    Ok((run.finish()?, repeated))
 }
 
 /// Rows whose bytes are fetched together.

@@ -64,6 +64,28 @@ fn commit_as(store: &Embedded, piece: u64, id_of: impl Fn(u64, u64) -> String) -
     prepared.commit(&PieceRecord { piece, ..PieceRecord::default() })
 }
 
+#[test]
+fn ids_that_come_again_in_a_piece_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 20, true);
+    let job = store.job(JOB).unwrap().unwrap();
+    let origin = Origin { object: 0, byte: 0, line: 1 };
+    let mut batches = Vec::new();
+    for ids in [["a", "b", "a"], ["c", "a", "b"]] {
+        let mut batch = DraftBatch::new(origin, job.created);
+        for id in ids {
+            let mut draft = Draft::default();
+            draft.channel = Some(Channel::Email);
+            draft.set_text(TextMember::Address, Some("somewhere"));
+            batch.push(&mut draft, DraftKind::Blind, id, b"", origin);
+        }
+        batches.push(batch);
+    }
+    let mut prepared = store.writer(&job).unwrap().prepare(0, batches).unwrap();
+    assert_eq!(prepared.resolve().unwrap(), []);
+    assert_eq!(prepared.repeated(), 3);
+}
+
 fn level0_files(store: &Embedded) -> u64 {
     store.engine.property("rocksdb.num-files-at-level0").unwrap()
 }

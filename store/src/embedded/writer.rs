@@ -8,7 +8,7 @@ use super::{
     engine::{Engine, to_json},
     keys::{self, Table},
     resolve::{self, Late, Lookup},
-    runs::{self, StagedFile, Target},
+    runs::{self, StagedFile, Target, Written},
 };
 use crate::{DraftBatch, JobWriter, PreparedPiece, Result, StoreError, Unresolved, boundary, lifecycle};
 
@@ -27,9 +27,9 @@ impl JobWriter for Writer {
     fn prepare(&self, piece: u64, batches: Vec<DraftBatch>) -> Result<Box<dyn PreparedPiece>> {
         let late = Late::find(&batches, &self.target);
         let rows = runs::early_rows(&batches, &late, &self.target);
-        let files = runs::write(&self.engine, &self.target, &rows)?;
+        let written = runs::write(&self.engine, &self.target, &rows)?;
         let waiting = (!late.is_empty()).then_some((batches, late));
-        Ok(Box::new(Prepared { writer: self.clone(), piece, files, waiting }))
+        Ok(Box::new(Prepared { writer: self.clone(), piece, written, waiting }))
     }
 }
 
@@ -37,7 +37,7 @@ struct Prepared {
     writer: Writer,
     piece: u64,
     /// The runs that are written; what was waiting is behind the rest, and so the newer.
-    files: Vec<StagedFile>,
+    written: Written,
     /// The piece, while some of its records depend on what the store holds at its turn.
     waiting: Option<(Vec<DraftBatch>, Late)>,
 }
@@ -48,8 +48,14 @@ impl PreparedPiece for Prepared {
         let Writer { engine, target, .. } = &self.writer;
         let lookup = Lookup::make(engine, target, &batches)?;
         let (rows, unresolved) = resolve::judge(&lookup, target, &batches, &late)?;
-        self.files.extend(runs::write(engine, target, &rows)?);
+        let late = runs::write(engine, target, &rows)?;
+        self.written.files.extend(late.files);
+        self.written.repeated += late.repeated;
         Ok(unresolved)
+    }
+
+    fn repeated(&self) -> u64 {
+        self.written.repeated
     }
 
     fn commit(self: Box<Self>, record: &PieceRecord) -> Result<()> {
@@ -72,7 +78,7 @@ impl PreparedPiece for Prepared {
             None => last_piece_number(engine, *job)?,
         };
         lifecycle::check_piece(last, self.piece)?;
-        engine.ingest(self.files.iter().chain([&own]).map(StagedFile::path).collect())?;
+        engine.ingest(self.written.files.iter().chain([&own]).map(StagedFile::path).collect())?;
         control.last_pieces.insert(*job, self.piece);
         Ok(())
     }
