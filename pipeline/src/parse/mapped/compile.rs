@@ -1,10 +1,13 @@
 //! Makes a [`Map`] of what a caller wrote, or says what is wrong with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use pinport_model::{Channel, EndpointStatus, Mapping, OptOut, failure::quoted, limits, mapping::DropRule};
 
-use super::{Drop, Join, Map, Part, Role, Source, normal};
+use super::{Drop, Join, Map, Part, Role, Source, Spot, normal};
 use crate::parse::names;
 
 /// What is wrong with a mapping.
@@ -82,8 +85,16 @@ pub(super) fn compile(mapping: &Mapping) -> Result<Map, WrongMapping> {
         default_country: default_country.transpose()?,
         drops,
         opened: Vec::new(),
+        spots: HashMap::new(),
     };
     map.opened = opened(&map);
+    let renamed = map.sources.iter().filter_map(|source| match &source.role {
+        Role::Renamed(member) => Some(member),
+        _ => None,
+    });
+    let fixed = map.constants.iter().chain(&map.defaults).map(|(member, _)| member);
+    let made = renamed.chain(map.joins.iter().map(|join| &join.member)).chain(fixed);
+    map.spots = made.map(|member| (member.clone(), Arc::new(Spot::made(member)))).collect();
     Ok(map)
 }
 

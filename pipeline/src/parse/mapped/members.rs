@@ -38,18 +38,21 @@ pub(in super::super) struct Room {
     pub(in super::super) text: Vec<u8>,
     map: Option<Arc<Map>>,
     strict: bool,
-    spots: HashMap<String, Arc<Spot>>,
+    spots: HashMap<String, Arc<Spot>, foldhash::fast::RandomState>,
 }
 
 /// What becomes of the members of one name.
-#[derive(Debug)]
-struct Spot {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Spot {
     holder: Holder,
-    name: String,
     /// The member's dotted name, as it is known.
     member: String,
+    /// The member's name in its holder as JSON, with a colon.
+    name: String,
     source: Option<usize>,
     fate: Fate,
+    /// Whether the name is nearly that of the member.
+    is_near: bool,
     /// What is noted if a record has it.
     notice: Option<(NoticeKind, String)>,
 }
@@ -99,15 +102,80 @@ impl Holder {
 
 /// A member of the record that is written.
 struct Leaf<'a> {
-    holder: Holder,
-    name: Cow<'a, str>,
-    member: Cow<'a, str>,
-    /// JSON text. Only attributes have several.
-    values: Vec<Cow<'a, str>>,
+    spot: Arc<Spot>,
+    value: Value<'a>,
+}
+
+impl<'a> Leaf<'a> {
+    /// Its value, which is to be put back.
+    fn take(&mut self) -> Value<'a> {
+        std::mem::replace(&mut self.value, Value::List(Vec::new()))
+    }
+}
+
+/// JSON text.
+enum Value<'a> {
+    One(Cow<'a, str>),
+    /// Values of an attribute.
+    List(Vec<Cow<'a, str>>),
+}
+
+impl<'a> Value<'a> {
+    fn of(mut values: Vec<Cow<'a, str>>) -> Self {
+        match values.len() {
+            1 => Self::One(values.remove(0)),
+            _ => Self::List(values),
+        }
+    }
+
+    /// The values one by one, also those of a list that stands as it is.
+    fn into_list(self) -> Vec<Cow<'a, str>> {
+        match self {
+            Self::One(value) => elements(value),
+            Self::List(values) => values,
+        }
+    }
+
+    fn first(&self) -> Option<&str> {
+        match self {
+            Self::One(value) => Some(value),
+            Self::List(values) => values.first().map(|value| &**value),
+        }
+    }
+
+    /// Whether it says nothing.
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::One(value) if matches!(&**value, "null" | "\"\""))
+    }
 }
 
 /// The members of an object, in order.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct Members<'a>(Vec<(Key<'a>, &'a RawValue)>);
+
+/// A member's name, without its escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reads;
+        impl<'de> Visitor<'de> for Reads {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Reads)
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -120,7 +188,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
+                let mut members = Vec::with_capacity(16);
                 while let Some(member) = access.next_entry()? {
                     members.push(member);
                 }
@@ -152,8 +220,9 @@ impl Room {
             *self = Self { map: Some(Arc::clone(map)), strict, ..Self::default() };
         }
         let Ok(members) = serde_json::from_slice::<Members<'_>>(line) else { return Ok(Mapped::Unread) };
-        let mut record = Record { map, leaves: Vec::new(), sources: vec![None; map.sources.len()] };
-        self.take(members, "", &mut record, notices);
+        let mut record =
+            Record { map, leaves: Vec::with_capacity(32), sources: vec![None; map.sources.len()] };
+        self.take(members, "", &mut record, notices)?;
         if let Some(rule) = map.dropped(|source| record.source(source)) {
             map.note_dropped(rule, notices);
             return Ok(Mapped::Dropped);
@@ -172,10 +241,10 @@ impl Room {
         prefix: &str,
         record: &mut Record<'a>,
         notices: &mut Notices,
-    ) {
-        for (key, value) in members.0 {
-            let full = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
-            let spot = self.spot(record.map, full, prefix);
+    ) -> Judged {
+        for (Key(key), value) in members.0 {
+            let full = if prefix.is_empty() { key } else { Cow::Owned(format!("{prefix}.{key}")) };
+            let spot = self.spot(record.map, &full, prefix);
             let value = value.get();
             if let Some(source) = spot.source {
                 record.sources[source] = Some(value);
@@ -186,39 +255,48 @@ impl Room {
             if spot.fate == Fate::Opens
                 && let Ok(members) = serde_json::from_str(value)
             {
-                self.take(members, &spot.member, record, notices);
+                self.take(members, &spot.member, record, notices)?;
             } else if spot.fate != Fate::Goes {
-                record.own(&spot, value);
+                record.own(spot, value)?;
             }
         }
+        Ok(())
     }
 
     /// What is known of a name.
-    fn spot(&mut self, map: &Map, full: String, prefix: &str) -> Arc<Spot> {
-        if let Some(spot) = self.spots.get(&full) {
+    fn spot(&mut self, map: &Map, full: &str, prefix: &str) -> Arc<Spot> {
+        if let Some(spot) = self.spots.get(full) {
             return Arc::clone(spot);
         }
         if self.spots.len() >= MAX_SPOTS {
             self.spots.clear();
         }
-        let spot = Arc::new(Spot::of(map, &full, prefix, self.strict));
-        self.spots.insert(full, Arc::clone(&spot));
+        let spot = Arc::new(Spot::of(map, full, prefix, self.strict));
+        self.spots.insert(full.to_owned(), Arc::clone(&spot));
         spot
     }
 }
 
 impl Spot {
+    /// The place of a member that the mapping makes.
+    pub(super) fn made(member: &str) -> Self {
+        let (holder, name) = Holder::of(member);
+        Self {
+            holder,
+            member: member.to_owned(),
+            name: format!("{}:", json(name)),
+            source: None,
+            fate: Fate::Stays,
+            is_near: false,
+            notice: None,
+        }
+    }
+
     fn of(map: &Map, full: &str, prefix: &str, strict: bool) -> Self {
         let found = map.source(full, strict);
         let source = found.map(|(at, _)| at);
-        let mut spot = Self {
-            holder: Holder::Root,
-            name: full.into(),
-            member: full.into(),
-            source,
-            fate: Fate::Stays,
-            notice: None,
-        };
+        let mut spot =
+            Self { holder: Holder::Root, name: format!("{}:", json(full)), source, ..Self::made(full) };
         let role = source.map(|at| &map.sources[at].role);
         if let Some((at, false)) = found {
             spot.notice = Some((NoticeKind::NameTaken, taken(full, &map.sources[at].name)));
@@ -228,72 +306,68 @@ impl Spot {
             return spot;
         }
         let is_flat = prefix.is_empty() && full.contains('.');
-        if let Some(known) = names::known_member(full).filter(|known| !strict || known == full && !is_flat) {
-            let (holder, name) = Holder::of(&known);
-            if known != full || is_flat {
+        let known = names::known_member(full);
+        if let Some(known) = known.as_ref().filter(|known| !strict || *known == full && !is_flat) {
+            let (holder, name) = Holder::of(known);
+            spot.is_near = known != full || is_flat;
+            if spot.is_near {
                 let subject = match is_flat && known == full {
-                    true => format!(
-                        "{} is read as {name} in {}",
-                        quoted(full),
-                        &known[..known.len() - name.len() - 1]
-                    ),
+                    true => {
+                        let holder = &known[..known.len() - name.len() - 1];
+                        format!("{} is read as {name} in {holder}", quoted(full))
+                    }
                     false => format!("{} is read as {known}", quoted(full)),
                 };
                 spot.notice.get_or_insert((NoticeKind::NameTaken, subject));
             }
-            (spot.holder, spot.name, spot.member) = (holder, name.to_owned(), known);
+            (spot.holder, spot.name, spot.member) = (holder, format!("{}:", json(name)), known.clone());
         }
-        match map.is_replaced(source, &spot.member) {
+        let is_on_the_way =
+            |source: &super::Source| source.name.strip_prefix(full).is_some_and(|rest| rest.starts_with('.'));
+        spot.fate = match map.is_replaced(source, &spot.member) {
             Some(Replaced::ByConstant) => {
                 spot.notice = Some((NoticeKind::MappedOver, quoted(full)));
-                spot.fate = Fate::Goes;
+                Fate::Goes
             }
-            Some(Replaced::ByJoin) => spot.fate = Fate::Goes,
-            None if map.opened.contains(&spot.member.as_str()) => spot.fate = Fate::Opens,
-            None => {
-                let is_on_the_way = |source: &super::Source| {
-                    source.name.strip_prefix(full).is_some_and(|rest| rest.starts_with('.'))
-                };
-                if map.sources.iter().any(is_on_the_way) {
-                    spot.fate = Fate::Opens;
-                } else if role.is_some() && names::known_member(full).is_none() {
-                    // What only a join or a rule reads is not unknown.
-                    spot.fate = Fate::Goes;
-                }
+            Some(Replaced::ByJoin) => Fate::Goes,
+            None if map.opened.contains(&spot.member.as_str()) || map.sources.iter().any(is_on_the_way) => {
+                Fate::Opens
             }
-        }
+            // What only a join or a rule reads is not unknown.
+            None if role.is_some() && known.is_none() => Fate::Goes,
+            None => Fate::Stays,
+        };
         spot
     }
 }
 
 impl<'a> Record<'a> {
     /// A member that stands for itself. Of a repeated one the last counts.
-    fn own(&mut self, spot: &Spot, value: &'a str) {
-        let values = vec![Cow::Borrowed(value)];
-        match self.leaf(spot.holder, &spot.name) {
-            Some(leaf) => leaf.values = values,
-            None => self.leaves.push(Leaf {
-                holder: spot.holder,
-                name: Cow::Owned(spot.name.clone()),
-                member: Cow::Owned(spot.member.clone()),
-                values,
-            }),
+    fn own(&mut self, spot: Arc<Spot>, value: &'a str) -> Judged {
+        let value = Value::One(Cow::Borrowed(value));
+        match self.leaf(&spot) {
+            Some(leaf) if spot.is_near || leaf.spot.is_near => {
+                let message = "comes twice, under names that mean the same, and has one value";
+                return failed(spot.member.clone(), FailureCode::InvalidName, message);
+            }
+            Some(leaf) => leaf.value = value,
+            None => self.leaves.push(Leaf { spot, value }),
         }
+        Ok(())
     }
 
-    fn leaf(&mut self, holder: Holder, name: &str) -> Option<&mut Leaf<'a>> {
-        self.leaves.iter_mut().find(|leaf| leaf.holder == holder && leaf.name == name)
+    fn leaf(&mut self, spot: &Spot) -> Option<&mut Leaf<'a>> {
+        self.leaves.iter_mut().find(|leaf| leaf.spot.holder == spot.holder && leaf.spot.name == spot.name)
     }
 
-    fn member(&self, member: &str) -> Option<&Leaf<'a>> {
-        self.leaves.iter().find(|leaf| leaf.member == member)
+    /// The text of a member of one value.
+    fn text_of(&self, member: &str) -> Option<String> {
+        let leaf = self.leaves.iter().find(|leaf| leaf.spot.member == member)?;
+        leaf.value.first().map(|value| scalar(value).into_owned())
     }
 
     /// The value of a name of the mapping, as text.
-    fn source<'s>(&self, source: usize) -> Cow<'s, str>
-    where
-        'a: 's,
-    {
+    fn source(&self, source: usize) -> Cow<'a, str> {
         self.sources[source].map_or(Cow::Borrowed(""), text)
     }
 
@@ -317,21 +391,19 @@ impl<'a> Record<'a> {
         for (member, value) in &map.constants {
             self.put(member, Cow::Owned(json(value)), "[constants]")?;
         }
-        for leaf in &mut self.leaves {
-            let has_words = map.has_words(&leaf.member);
-            if has_words || map.trim {
-                leaf.values = std::mem::take(&mut leaf.values).into_iter().flat_map(elements).collect();
-                for value in &mut leaf.values {
-                    reword(map, &leaf.member, value);
-                }
+        for leaf in self.leaves.iter_mut().filter(|leaf| map.trim || map.has_words(&leaf.spot.member)) {
+            if leaf.spot.holder.has_lists() {
+                let mut values = leaf.take().into_list();
+                values.iter_mut().for_each(|value| reword(map, &leaf.spot.member, value));
+                leaf.value = Value::of(values);
+            } else if let Value::One(value) = &mut leaf.value {
+                reword(map, &leaf.spot.member, value);
             }
         }
         for (member, value) in &map.defaults {
-            let is_empty =
-                |leaf: &Leaf<'_>| leaf.values.iter().all(|value| matches!(&**value, "null" | "\"\""));
-            match self.leaves.iter_mut().find(|leaf| leaf.member == *member) {
-                Some(leaf) if is_empty(leaf) => {
-                    leaf.values = vec![number_or(leaf.holder, member, json(value))]
+            match self.leaves.iter_mut().find(|leaf| leaf.spot.member == *member) {
+                Some(leaf) if leaf.value.is_empty() => {
+                    leaf.value = Value::One(number_or(&leaf.spot, json(value)));
                 }
                 Some(_) => {}
                 None => self.put(member, Cow::Owned(json(value)), "[defaults]")?,
@@ -341,24 +413,21 @@ impl<'a> Record<'a> {
     }
 
     /// Adds a value to a member.
-    fn put(&mut self, member: &'a str, value: Cow<'a, str>, name: &str) -> Judged {
-        let (holder, own) = Holder::of(member);
-        let value = match number_or(holder, member, value) {
-            value if holder.has_lists() => elements(value),
-            value => vec![value],
-        };
-        match self.leaf(holder, own) {
-            Some(leaf) if holder.has_lists() => leaf.values.extend(value),
+    fn put(&mut self, member: &str, value: Cow<'a, str>, name: &str) -> Judged {
+        let spot = Arc::clone(&self.map.spots[member]);
+        let value = number_or(&spot, value);
+        let has_lists = spot.holder.has_lists();
+        match self.leaf(&spot) {
+            None => self.leaves.push(Leaf { spot, value: Value::One(value) }),
+            Some(leaf) if has_lists => {
+                let mut values = leaf.take().into_list();
+                values.extend(elements(value));
+                leaf.value = Value::of(values);
+            }
             Some(_) => {
                 let message = format!("{} means {member} too, which has one value", quoted(name));
                 return failed(member, FailureCode::InvalidName, message);
             }
-            None => self.leaves.push(Leaf {
-                holder,
-                name: Cow::Borrowed(own),
-                member: Cow::Borrowed(member),
-                values: value,
-            }),
         }
         Ok(())
     }
@@ -366,20 +435,20 @@ impl<'a> Record<'a> {
     /// Brings the country and the address into their forms.
     fn normalise(&mut self) -> Judged {
         let map = self.map;
-        let said = |record: &Self, member: &str| {
-            record.member(member).and_then(|leaf| leaf.values.first()).map(|value| scalar(value).into_owned())
-        };
+        if !(map.country || map.phone || map.email) {
+            return Ok(());
+        }
         if map.country
-            && let Some(country) = said(self, "Location.Country")
+            && let Some(country) = self.text_of("Location.Country")
             && let Some(code) = map.country(names::trimmed(&country))?
         {
             self.set("Location.Country", code);
         }
-        let channel = said(self, "ChannelType").and_then(|word| Channel::from_name(names::trimmed(&word)));
+        let channel = self.text_of("ChannelType").and_then(|word| Channel::from_name(names::trimmed(&word)));
         if map.changes_addresses(channel)
-            && let Some(address) = said(self, "Address")
+            && let Some(address) = self.text_of("Address")
         {
-            let country = said(self, "Location.Country").unwrap_or_default();
+            let country = self.text_of("Location.Country").unwrap_or_default();
             let address = map.address(channel, names::trimmed(&country), names::trimmed(&address))?;
             self.set("Address", &address);
         }
@@ -387,8 +456,8 @@ impl<'a> Record<'a> {
     }
 
     fn set(&mut self, member: &str, value: &str) {
-        if let Some(leaf) = self.leaves.iter_mut().find(|leaf| leaf.member == member) {
-            leaf.values = vec![Cow::Owned(json(value))];
+        if let Some(leaf) = self.leaves.iter_mut().find(|leaf| leaf.spot.member == member) {
+            leaf.value = Value::One(Cow::Owned(json(value)));
         }
     }
 
@@ -397,25 +466,22 @@ impl<'a> Record<'a> {
         out.push(b'{');
         self.write_holder(Holder::Root, out);
         for (holder, name) in [
-            (Holder::Attributes, "Attributes"),
-            (Holder::Demographic, "Demographic"),
-            (Holder::Location, "Location"),
-            (Holder::Metrics, "Metrics"),
+            (Holder::Attributes, "\"Attributes\":{"),
+            (Holder::Demographic, "\"Demographic\":{"),
+            (Holder::Location, "\"Location\":{"),
+            (Holder::Metrics, "\"Metrics\":{"),
         ] {
             if self.has(holder) {
                 begin(name, out);
-                out.push(b'{');
                 self.write_holder(holder, out);
                 out.push(b'}');
             }
         }
         if self.has(Holder::User) || self.has(Holder::UserAttributes) {
-            begin("User", out);
-            out.push(b'{');
+            begin("\"User\":{", out);
             self.write_holder(Holder::User, out);
             if self.has(Holder::UserAttributes) {
-                begin("UserAttributes", out);
-                out.push(b'{');
+                begin("\"UserAttributes\":{", out);
                 self.write_holder(Holder::UserAttributes, out);
                 out.push(b'}');
             }
@@ -425,33 +491,33 @@ impl<'a> Record<'a> {
     }
 
     fn has(&self, holder: Holder) -> bool {
-        self.leaves.iter().any(|leaf| leaf.holder == holder)
+        self.leaves.iter().any(|leaf| leaf.spot.holder == holder)
     }
 
     fn write_holder(&self, holder: Holder, out: &mut Vec<u8>) {
-        for leaf in self.leaves.iter().filter(|leaf| leaf.holder == holder) {
-            begin(&leaf.name, out);
-            match &leaf.values[..] {
-                [value] => out.extend_from_slice(value.as_bytes()),
-                values => {
+        for leaf in self.leaves.iter().filter(|leaf| leaf.spot.holder == holder) {
+            begin(&leaf.spot.name, out);
+            match &leaf.value {
+                Value::One(value) => out.extend_from_slice(value.as_bytes()),
+                Value::List(values) => {
+                    out.push(b'[');
                     for (at, value) in values.iter().enumerate() {
-                        out.push(if at == 0 { b'[' } else { b',' });
+                        out.extend_from_slice(if at == 0 { b"" } else { b"," });
                         out.extend_from_slice(value.as_bytes());
                     }
-                    out.extend_from_slice(if values.is_empty() { b"[]" } else { b"]" });
+                    out.push(b']');
                 }
             }
         }
     }
 }
 
-/// Begins a member: a comma if it is not the first, its name and a colon.
+/// Begins a member: a comma if it is not the first, and its name with what follows.
 fn begin(name: &str, out: &mut Vec<u8>) {
     if out.last() != Some(&b'{') {
         out.push(b',');
     }
-    out.extend_from_slice(json(name).as_bytes());
-    out.push(b':');
+    out.extend_from_slice(name.as_bytes());
 }
 
 fn json(text: &str) -> String {
@@ -506,9 +572,10 @@ fn reword(map: &Map, member: &str, value: &mut Cow<'_, str>) {
 }
 
 /// A text as the number that it is, where a number is expected.
-fn number_or<'a>(holder: Holder, member: &str, value: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+fn number_or<'a>(spot: &Spot, value: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     let value = value.into();
-    let is_number = holder == Holder::Metrics || matches!(member, "Location.Latitude" | "Location.Longitude");
+    let is_number =
+        spot.holder == Holder::Metrics || matches!(&*spot.member, "Location.Latitude" | "Location.Longitude");
     if is_number && value.starts_with('"') {
         let said = scalar(&value);
         let digits = names::trimmed(&said);

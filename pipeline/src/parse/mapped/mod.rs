@@ -12,7 +12,7 @@ mod normal;
 mod tests;
 mod values;
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use pinport_model::{FailureCode, Mapping, NoticeKind, Notices, failure::quoted, limits::MAX_JOINED};
 
@@ -22,6 +22,7 @@ use super::{
 };
 pub(super) use columns::{Columns, Planned};
 pub use compile::WrongMapping;
+use members::Spot;
 pub(super) use members::{Mapped, Room};
 
 /// A compiled mapping. Members are known names, as in [`Mapping`].
@@ -49,6 +50,8 @@ pub struct Map {
     drops: Vec<Drop>,
     /// The holders of JSON members into which the mapping reaches.
     opened: Vec<&'static str>,
+    /// Where the members are in JSON that the mapping makes.
+    spots: HashMap<String, Arc<Spot>>,
 }
 
 /// A name of the file.

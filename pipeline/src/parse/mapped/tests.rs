@@ -239,7 +239,10 @@ fn spaces_around_attributes_go_only_when_asked() {
     assert_eq!(csv(trim.clone(), input).of("Attributes.x"), ["v"]);
     let line =
         "{\"Id\":\"1\",\"Address\":\"a\",\"ChannelType\":\"EMAIL\",\"Attributes\":{\"x\":[\" v \",\"w\"]}}\n";
-    assert_eq!(json_lines(trim, line).of("Attributes.x"), ["v+w"]);
+    assert_eq!(json_lines(trim.clone(), line).of("Attributes.x"), ["v+w"]);
+    // A value of a wrong type is not mended by it.
+    let line = "{\"Id\":\"1\",\"Address\":[\"a\"],\"ChannelType\":\"EMAIL\"}\n";
+    assert_eq!(json_lines(trim, line).failed.len(), 1);
 }
 
 #[test]
@@ -299,6 +302,13 @@ fn near_names_of_members_keep_their_rules() {
     assert_eq!((read.of("Address"), read.of("OptOut")), (vec!["a@x.test".into()], vec!["ALL".into()]));
     assert_eq!(read.of("User.UserId"), ["u"]);
     assert_eq!(read.notices.len(), 4, "{:?}", read.notices);
+    // Two names for one member: nothing says which is right.
+    let mapping = json!({"normalise": {"email": true}});
+    let line = "{\"Address\":\"a\",\"address\":\"b\",\"ChannelType\":\"EMAIL\"}\n";
+    let read = json_lines(mapping.clone(), line);
+    assert!(read.failed[0].2.contains("comes twice"), "{:?}", read.failed);
+    let line = "{\"Address\":\"a\",\"Address\":\"b\",\"ChannelType\":\"EMAIL\"}\n";
+    assert_eq!(json_lines(mapping, line).of("Address"), ["b"]);
 }
 
 #[test]
