@@ -5,14 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use pinport_model::{Application, ApplicationId, ImportJob, JobId, Segment, Timestamp};
+use pinport_model::{Application, ApplicationId, ImportJob, JobId, Segment, Timestamp, looks_like_id};
 use pinport_pipeline::engine::files;
 use pinport_store::{
     Store,
     embedded::{Embedded, EmbeddedOptions},
 };
 
-use crate::{descriptors, explain::Usage};
+use crate::{descriptors, explain::Usage, private};
 
 /// A data folder whose store is open.
 pub(crate) struct Data {
@@ -33,6 +33,12 @@ impl Data {
 
     fn open_with(folder: &Path, options: EmbeddedOptions) -> anyhow::Result<Self> {
         let options = options.within(descriptors::raise());
+        for part in ["store", "jobs", "checks"] {
+            if let Err(error) = private::keep_folder(&folder.join(part)) {
+                // It is another user's, or the disk is read-only: whoever uses it is told if that matters.
+                tracing::warn!(%error, folder = %folder.join(part).display(), "other users may look into the folder");
+            }
+        }
         let store = Embedded::open(folder.join("store"), options)?;
         Ok(Self { folder: folder.to_owned(), store: Arc::new(store) })
     }
@@ -63,12 +69,16 @@ impl Data {
         if let Some(application) = self.find_application(name)? {
             return Ok(application);
         }
-        let application = Application {
-            id: ApplicationId::generate(),
-            name: name.to_owned(),
-            created: Timestamp::now(),
-            tags: Default::default(),
+        let id = match name.parse() {
+            Ok(id) => id,
+            Err(_) if looks_like_id(name) => {
+                let reason = format!("\"{name}\" is no name for an application: it has the form of an id");
+                return Err(Usage(reason).into());
+            }
+            Err(_) => ApplicationId::generate(),
         };
+        let application =
+            Application { id, name: name.to_owned(), created: Timestamp::now(), tags: Default::default() };
         self.store.create_application(&application)?;
         Ok(application)
     }
@@ -80,10 +90,9 @@ impl Data {
     }
 
     fn find_application(&self, name: &str) -> anyhow::Result<Option<Application>> {
-        if let Ok(id) = name.parse()
-            && let Some(found) = self.store.application(id)?
-        {
-            return Ok(Some(found));
+        // What has the form of an id is one, and no name.
+        if let Ok(id) = name.parse() {
+            return Ok(self.store.application(id)?);
         }
         let mut named = self.store.applications_by_name(name)?;
         if named.len() > 1 {

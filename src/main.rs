@@ -13,6 +13,7 @@ mod exit;
 mod explain;
 mod follow;
 mod heap;
+mod private;
 mod progress;
 mod reading;
 mod report;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     heap::bound();
+    private::keep_files();
     let code = match commands::run(cli::Cli::read()) {
         Ok(code) => code,
         Err(error) if explain::is_closed_pipe(&error) => exit::COMPLETED,

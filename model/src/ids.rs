@@ -67,6 +67,11 @@ macro_rules! id {
     };
 }
 
+/// Whether a text has the form of an id, in letters of either case. What has is no name: two things could answer to it.
+pub fn looks_like_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 id! {
     /// Names an application: the tenant that endpoints and segments belong to.
     ApplicationId

@@ -23,7 +23,7 @@ pub mod view;
 pub use draft::{Attribute, Draft, Scalar, TextMember};
 pub use endpoint::{Channel, Endpoint, EndpointStatus, OptOut};
 pub use failure::{Failure, FailureClass, FailureCode, Origin, escape_controls};
-pub use ids::{ApplicationId, JobId, SegmentId};
+pub use ids::{ApplicationId, JobId, SegmentId, looks_like_id};
 pub use job::{Format, ImportDefinition, ImportJob, JobStatus, Tally};
 pub use limits::RecordLimits;
 pub use location::SourceLocation;

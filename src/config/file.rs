@@ -16,7 +16,7 @@ use pinport_server::{
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::de::{DeTable, DeValue};
 
-use crate::explain::Usage;
+use crate::{explain::Usage, private};
 
 /// The file, as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -39,6 +39,21 @@ pub(super) struct File {
     pub(super) roles: BTreeMap<String, RoleConfig>,
     pub(super) keys_file: Option<PathBuf>,
     pub(super) keys: Vec<KeySection>,
+}
+
+impl File {
+    /// Whether it holds what only its owner should read.
+    pub(super) fn has_secrets(&self) -> bool {
+        let sources = &self.sources;
+        let of_role = |role: &RoleConfig| {
+            role.secret_access_key.is_some() || role.session_token.is_some() || !role.settings.is_empty()
+        };
+        !self.keys.is_empty()
+            || sources.secret_access_key.is_some()
+            || sources.session_token.is_some()
+            || !sources.settings.is_empty()
+            || self.roles.values().any(of_role)
+    }
 }
 
 /// What an import into an existing segment does to its members.
@@ -237,7 +252,7 @@ impl Text {
             let key = text.lines().nth(line - 1).and_then(|line| line.split_once('='));
             let key = key.map(|(key, _)| format!(" ({})", key.trim())).unwrap_or_default();
             let path = self.path.as_deref().unwrap_or(Path::new("")).display();
-            Usage(format!("{path}, line {line}{key}: {}", error.message())).into()
+            Usage(format!("{path}, line {line}{key}: {}", without_value(error.message()))).into()
         })
     }
 
@@ -282,8 +297,22 @@ impl Text {
     }
 }
 
+/// What is wrong with a value, without the value, which may be a secret: `invalid type: integer `17`, expected a string`.
+fn without_value(message: &str) -> String {
+    for begin in ["invalid type: ", "invalid value: "] {
+        if let Some(rest) = message.strip_prefix(begin)
+            && let Some(expected) = rest.rfind(", expected ")
+            && let Some(value) = rest[..expected].find(['`', '"'])
+        {
+            return format!("{begin}{}{}", rest[..value].trim_end(), &rest[expected..]);
+        }
+    }
+    message.to_owned()
+}
+
 /// Reads and parses the file of the keys.
 pub(super) fn read_keys(path: &Path) -> anyhow::Result<Vec<KeySection>> {
+    private::check_secrets(path).map_err(Usage)?;
     let file: KeysFile = Text::read(path)?.parse()?;
     Ok(file.keys)
 }

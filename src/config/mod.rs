@@ -20,7 +20,7 @@ use pinport_server::{
 
 use self::file::{File, HttpSection, read_keys};
 pub(crate) use self::file::{SegmentUpdate, Text, TlsFiles};
-use crate::cli::ServeArgs;
+use crate::{cli::ServeArgs, explain::Usage, private};
 
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "pinport.toml";
@@ -64,8 +64,15 @@ impl Config {
             None => Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)),
         };
         let text = path.as_deref().map(Text::read).transpose()?.unwrap_or_default();
-        let file = if path.is_some() { text.parse()? } else { File::default() };
-        Self::merge(args, text, file)
+        let file: File = if path.is_some() { text.parse()? } else { File::default() };
+        if let Some(path) = path.filter(|_| file.has_secrets()) {
+            private::check_secrets(&path).map_err(Usage)?;
+        }
+        let config = Self::merge(args, text, file)?;
+        if let Some(tls) = &config.tls {
+            private::check_secrets(&tls.key).map_err(Usage)?;
+        }
+        Ok(config)
     }
 
     /// What the arguments say, without a file.

@@ -74,6 +74,26 @@ fn mistakes_are_told_with_line_and_key_and_without_values() {
     }
     let error = config(&[], "[sources]\nsecret_access_key = [\"hush\"]\n").unwrap_err().to_string();
     assert!(error.contains("line 2 (secret_access_key)") && !error.contains("hush"), "{error}");
+    // A secret whose quotes were forgotten, or that stands in the wrong place.
+    for (text, place) in [
+        (
+            "[sources]\nsecret_access_key = 7418529630\n",
+            "line 2 (secret_access_key): invalid type: integer, expected a string",
+        ),
+        ("[sources]\nsession_token = 7418529630.5\n", "line 2 (session_token)"),
+        (
+            "[sources.settings]\nAZURE_STORAGE_ACCOUNT_KEY = 7418529630\n",
+            "line 2 (AZURE_STORAGE_ACCOUNT_KEY)",
+        ),
+        ("[[keys]]\nid = \"KEY\"\nsecret = 7418529630\n", "line 3 (secret)"),
+        ("[[keys]]\nid = \"KEY\"\nsecret = 0x7418529630\n", "line 3 (secret)"),
+        ("keys = \"741852, expected \\\"9630\"\n", "line 1 (keys): invalid type: string, expected"),
+        ("[sources]\nprofile = 7418529630\n", "line 2 (profile)"),
+    ] {
+        let error = config(&[], text).unwrap_err().to_string();
+        let value = ["74185", "9630", "498"].iter().any(|part| error.contains(part));
+        assert!(error.contains(place) && !value, "{error}");
+    }
 }
 
 /// The example lists every option: what it shows commented out is what a reader may write.

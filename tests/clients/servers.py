@@ -70,7 +70,9 @@ class Pinport(Process):
     def __init__(self, binary, config):
         super().__init__("serve")
         self.binary = binary
-        (self.folder / "pinport.toml").write_text(config)
+        file = self.folder / "pinport.toml"
+        file.touch(mode=0o600)
+        file.write_text(config)
 
     def __enter__(self):
         self.spawn(

@@ -8,7 +8,7 @@ use std::{
     fmt::Debug,
     fs,
     io::{BufRead, BufReader, Read as _, Write as _},
-    os::unix::process::CommandExt as _,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -47,6 +47,10 @@ impl Lab {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();
+        if path.extension().is_some_and(|suffix| suffix == "toml" || suffix == "key") {
+            // They may hold secrets, and are refused if others can read them.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
         path
     }
 
@@ -133,6 +137,18 @@ impl Run {
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// With this umask, whatever that of the test is.
+    pub(crate) fn umask(mut self, mask: libc::mode_t) -> Self {
+        // SAFETY: the call may be made between fork and exec.
+        unsafe {
+            self.command.pre_exec(move || {
+                libc::umask(mask);
+                Ok(())
+            })
+        };
         self
     }
 

@@ -10,7 +10,10 @@ use std::{
 
 use pinport_model::ApplicationId;
 
-use super::sources::{NotAllowed, is_allowed};
+/// Why a source is not read: a sentence for the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotAllowed(pub String);
 
 /// Some names, or all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,4 +128,17 @@ impl FromIterator<(String, Grant)> for Grants {
     fn from_iter<I: IntoIterator<Item = (String, Grant)>>(grants: I) -> Self {
         Self(grants.into_iter().collect())
     }
+}
+
+/// Whether an entry of an allow-list covers a key: `bucket`, `bucket/prefix`, with or without a scheme.
+pub(super) fn is_allowed(entry: &str, scheme: &str, bucket: &str, key: &str) -> bool {
+    let entry = match entry.split_once("://") {
+        Some((found, _)) if found != scheme => return false,
+        Some((_, rest)) => rest,
+        None => entry,
+    };
+    let (allowed, prefix) = entry.split_once('/').unwrap_or((entry, ""));
+    // What a key's wildcards reach begins with what stands before them, and so must the prefix that is allowed.
+    let plain = key.find(['*', '?']).map_or(key, |first| &key[..first]);
+    allowed == bucket && plain.starts_with(prefix)
 }

@@ -44,9 +44,9 @@ use crate::engine::{Engine, FileError, ids::forget_ids, log_status};
 
 pub use control::ControlError;
 pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
-pub use grants::{Grant, Grants, Reach};
+pub use grants::{Grant, Grants, NotAllowed, Reach};
 use queue::{Entry, Place, State};
-pub use sources::{Hidden, NotAllowed, Resolver, RoleConfig, SourcesConfig};
+pub use sources::{Hidden, Resolver, RoleConfig, SourcesConfig};
 pub use views::{
     ObjectCounts, Seen, Totals, ViewError, detail_of, failures_of, object_views, progress_of, stage_views,
     view_of,

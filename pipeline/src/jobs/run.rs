@@ -145,7 +145,9 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
     if let Some(last) = inner.store.last_piece(job.id)? {
         last.count_into(job);
     }
-    job.error = Some(error);
+    // Those who see the job need not learn where the server keeps its files.
+    let folder = format!("{}/", inner.options.folder.display());
+    job.error = Some(error.replace(&folder, ""));
     job.status = JobStatus::Failed;
     log_status(job.id, job.status);
     job.completed = Some(Timestamp::now());
@@ -191,6 +193,19 @@ fn is_halting(error: &JobError) -> bool {
             matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
                 || error.raw_os_error() == Some(DISK_CODE)
         })
+}
+
+/// What keeps a store from working, in words without a path.
+fn halting_reason(error: &JobError) -> String {
+    let of_system = io_causes(error).last().map(|cause| match cause.raw_os_error() {
+        Some(_) => cause.to_string(),
+        None => cause.kind().to_string(),
+    });
+    match error {
+        JobError::Store(StoreError::Full { .. }) => "no space left on the disk".into(),
+        JobError::Store(StoreError::Corrupt(_)) => "the store is damaged".into(),
+        _ => of_system.unwrap_or_else(|| "a write failed".into()),
+    }
 }
 
 /// Whether the source may answer later.
@@ -287,8 +302,11 @@ impl Inner {
         }
         let text = with_causes(error);
         tracing::error!(target: "pinport::job", error = %text, "all jobs are stopped: nothing can be stored");
+        // Everybody hears this one, so it names no path.
+        let reason = halting_reason(error);
         state.halted = Some(format!(
-            "nothing can be stored any more ({text}); mend that and start the server again: every job goes on by itself"
+            "nothing can be stored any more ({reason}; the server's log says where); mend that and start the server again: every \
+             job goes on by itself"
         ));
         for entry in state.jobs.values() {
             if let Place::Running { cancel, .. } = &entry.place {
@@ -330,6 +348,31 @@ mod tests {
 
     use super::*;
     use crate::engine::files::on;
+
+    /// L4: `/readyz` is for everybody.
+    #[test]
+    fn what_everybody_hears_of_a_failed_store_has_no_path() {
+        let path = || std::path::PathBuf::from("/secret/place/store");
+        let full =
+            StoreError::Full { path: path(), message: "While appending to /secret/place/1.sst".into() };
+        let of_system = |code| StoreError::Io {
+            action: "write",
+            path: path(),
+            source: io::Error::from_raw_os_error(code),
+        };
+        let file = on("write", &path())(io::Error::from_raw_os_error(libc::ENOSPC));
+        for (error, reason) in [
+            (JobError::Store(full), "no space left"),
+            (JobError::Store(of_system(libc::EIO)), "Input/output error"),
+            (JobError::Store(StoreError::Stopped("IO error: /secret/place".into())), "a write failed"),
+            (JobError::Store(StoreError::Corrupt("/secret/place".into())), "the store is damaged"),
+            (JobError::File(file), "No space left"),
+        ] {
+            assert!(is_halting(&error), "{error}");
+            let said = halting_reason(&error);
+            assert!(said.contains(reason) && !said.contains("secret"), "{said}");
+        }
+    }
 
     #[test]
     fn a_disk_that_takes_nothing_more_is_no_fault_of_a_job() {

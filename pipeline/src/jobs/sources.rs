@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use pinport_model::{ImportJob, SourceLocation};
 use serde::Deserialize;
 
-use super::grants::{Grant, Grants};
+use super::grants::{Grant, Grants, NotAllowed, is_allowed};
 use crate::source::{Settings, SourceOptions};
 
 /// A text that is never shown.
@@ -80,11 +80,6 @@ pub struct SourcesConfig {
     /// What each key may read; without keys everybody may read everything.
     pub grants: Grants,
 }
-
-/// Why a source is not read: a sentence for the caller.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotAllowed(pub String);
 
 /// Resolves sources by the configuration.
 #[derive(Debug, Clone)]
@@ -332,19 +327,6 @@ fn is_credential(name: &str) -> bool {
     ];
     let name = name.to_ascii_uppercase();
     WORDS.iter().any(|word| name.contains(word))
-}
-
-/// Whether an entry of an allow-list covers a key: `bucket`, `bucket/prefix`, with or without a scheme.
-pub(super) fn is_allowed(entry: &str, scheme: &str, bucket: &str, key: &str) -> bool {
-    let entry = match entry.split_once("://") {
-        Some((found, _)) if found != scheme => return false,
-        Some((_, rest)) => rest,
-        None => entry,
-    };
-    let (allowed, prefix) = entry.split_once('/').unwrap_or((entry, ""));
-    // What a key's wildcards reach begins with what stands before them, and so must the prefix that is allowed.
-    let plain = key.find(['*', '?']).map_or(key, |first| &key[..first]);
-    allowed == bucket && plain.starts_with(prefix)
 }
 
 #[cfg(test)]

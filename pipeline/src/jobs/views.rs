@@ -364,8 +364,13 @@ pub fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> J
 }
 
 /// What a job says of itself in its detail; the rest is what is kept beside it.
-pub fn detail_of(job: ImportJob, view: JobView) -> JobDetail {
+pub fn detail_of(mut job: ImportJob, view: JobView) -> JobDetail {
     let warnings = job.all_warnings();
+    if job.definition.source_text.starts_with(UPLOADED) {
+        // The file lies in a folder of the server's own, which nobody else need know.
+        job.definition.source =
+            pinport_model::SourceLocation::Path(job.definition.source_text.clone().into());
+    }
     JobDetail {
         job: view,
         definition: job.definition,

@@ -10,6 +10,7 @@ use std::{
 use parking_lot::Mutex;
 use pinport_model::ApplicationId;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     principal::{Applications, Principal},
@@ -100,14 +101,31 @@ impl Key {
         self.principal.clone()
     }
 
+    /// A key that nobody has the secret of: what is signed by a key that is not known is held against it, so that the two
+    /// cannot be told apart.
+    fn nobody() -> Self {
+        let random = || uuid::Uuid::new_v4().simple().to_string();
+        let principal = Principal::new("", Applications::Only(Arc::default()), true);
+        Self { secret: Secret::new(random() + &random()), principal, bucket: None }
+    }
+
     pub(super) fn take(&self, now: Instant) -> Result<(), Duration> {
         self.bucket.as_ref().map_or(Ok(()), |bucket| bucket.lock().take(now))
     }
 }
 
 /// All keys, by id.
-#[derive(Debug, Default)]
-pub struct KeyRing(HashMap<String, Arc<Key>>);
+#[derive(Debug)]
+pub struct KeyRing {
+    keys: HashMap<String, Arc<Key>>,
+    nobody: Arc<Key>,
+}
+
+impl Default for KeyRing {
+    fn default() -> Self {
+        Self { keys: HashMap::new(), nobody: Arc::new(Key::nobody()) }
+    }
+}
 
 impl KeyRing {
     /// Checks and collects keys.
@@ -136,15 +154,34 @@ impl KeyRing {
                 return Err(KeyError::Twice(id));
             }
         }
-        Ok(Self(ring))
+        Ok(Self { keys: ring, ..Self::default() })
     }
 
     /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.keys.is_empty()
     }
 
-    pub(super) fn get(&self, id: &str) -> Option<Arc<Key>> {
-        self.0.get(id).cloned()
+    /// The key with this id, or else one that nobody has; and whether it is known.
+    pub(super) fn find(&self, id: &str) -> (Arc<Key>, bool) {
+        let found = self.keys.get(id);
+        (Arc::clone(found.unwrap_or(&self.nobody)), found.is_some())
+    }
+
+    /// Takes the place of another ring: streams of keys that may still do all that they might go on. Returns what ends
+    /// those of the others.
+    pub(super) fn succeed(&mut self, old: &Self) -> Vec<CancellationToken> {
+        let mut ended = Vec::new();
+        for (id, old) in &old.keys {
+            let new = self.keys.get_mut(id).and_then(Arc::get_mut);
+            match new.filter(|new| new.secret.0 == old.secret.0 && new.principal.may_all(&old.principal)) {
+                Some(new) => {
+                    let principal = new.principal.clone();
+                    new.principal = principal.until(old.principal.revoked().clone());
+                }
+                None => ended.push(old.principal.revoked().clone()),
+            }
+        }
+        ended
     }
 }

@@ -20,6 +20,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use http::{header, request::Parts};
 use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
 
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use cors::Cors;
@@ -42,6 +43,8 @@ pub struct Access {
     ring: RwLock<Arc<KeyRing>>,
     clock: Arc<dyn Clock>,
     cors: Cors,
+    /// Cancelled when the gate no longer stands open.
+    anybody: CancellationToken,
 }
 
 /// Keys cannot be taken away altogether while the server runs: it would stand open.
@@ -56,6 +59,8 @@ pub struct NoKeys;
 pub(crate) struct Claim {
     presented: Presented,
     key: Arc<Key>,
+    /// Whether the key is one of ours. Another one takes the same way, up to the same refusal.
+    known: bool,
 }
 
 impl Access {
@@ -66,7 +71,13 @@ impl Access {
 
     /// A gate that asks for signatures in this region by one of these keys. An empty ring stands open.
     pub fn with_keys(region: impl Into<String>, ring: KeyRing, clock: Arc<dyn Clock>) -> Self {
-        Self { region: region.into(), ring: RwLock::new(Arc::new(ring)), clock, cors: Cors::default() }
+        Self {
+            region: region.into(),
+            ring: RwLock::new(Arc::new(ring)),
+            clock,
+            cors: Cors::default(),
+            anybody: CancellationToken::new(),
+        }
     }
 
     /// The same gate, for pages of these origins too.
@@ -85,13 +96,23 @@ impl Access {
         self.ring.read().is_empty()
     }
 
-    /// Replaces the keys for every request that comes after. Rates begin anew.
-    pub fn reload(&self, ring: KeyRing) -> Result<(), NoKeys> {
+    /// Replaces the keys for every request that comes after. Rates begin anew. Streams of keys that are gone, or may do
+    /// less than before, end; and so do those of everybody when the first keys come.
+    pub fn reload(&self, mut ring: KeyRing) -> Result<(), NoKeys> {
         let mut current = self.ring.write();
         if ring.is_empty() && !current.is_empty() {
             return Err(NoKeys);
         }
+        let ended = ring.succeed(&current);
+        let opened = current.is_empty() && !ring.is_empty();
         *current = Arc::new(ring);
+        drop(current);
+        for revoked in ended {
+            revoked.cancel();
+        }
+        if opened {
+            self.anybody.cancel();
+        }
         Ok(())
     }
 
@@ -129,13 +150,13 @@ impl Access {
         if presented.payload() == PayloadHash::Unsigned && !unhashed_allowed {
             return Err(AuthError::UnsignedPayload);
         }
-        let key = ring.get(presented.key_id()).ok_or(AuthError::Mismatch { known_key: false })?;
-        Ok(Some(Claim { presented, key }))
+        let (key, known) = ring.find(presented.key_id());
+        Ok(Some(Claim { presented, key, known }))
     }
 
     /// Who calls when the gate stands open.
     pub(crate) fn anybody(&self) -> Principal {
-        Principal::anybody()
+        Principal::anybody().until(self.anybody.clone())
     }
 }
 
@@ -147,8 +168,12 @@ impl Claim {
 
     /// Checks the signature over the head and the given hash of the body.
     pub(crate) fn verify(&self, parts: &Parts, body: PayloadHash) -> Result<Principal, AuthError> {
-        self.presented.verify(parts, self.key.secret(), body)?;
-        Ok(self.key.principal())
+        let judged = self.presented.verify(parts, self.key.secret(), body);
+        match judged {
+            Ok(()) if self.known => Ok(self.key.principal()),
+            Ok(()) | Err(AuthError::Mismatch { .. }) => Err(AuthError::Mismatch { known_key: self.known }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes one request from the key's rate.

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use pinport_model::ApplicationId;
+use tokio_util::sync::CancellationToken;
 
 use crate::ApiError;
 
@@ -17,22 +18,45 @@ pub enum Applications {
 }
 
 /// A caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Principal {
     key_id: Option<Arc<str>>,
     applications: Applications,
     read_only: bool,
+    revoked: CancellationToken,
 }
 
 impl Principal {
     /// A caller with this key.
     pub fn new(key_id: &str, applications: Applications, read_only: bool) -> Self {
-        Self { key_id: Some(key_id.into()), applications, read_only }
+        Self { key_id: Some(key_id.into()), applications, read_only, revoked: CancellationToken::new() }
     }
 
     /// Anybody, when no keys are configured: everything is allowed.
     pub fn anybody() -> Self {
-        Self { key_id: None, applications: Applications::All, read_only: false }
+        let revoked = CancellationToken::new();
+        Self { key_id: None, applications: Applications::All, read_only: false, revoked }
+    }
+
+    /// The same, until this is cancelled.
+    #[must_use]
+    pub(super) fn until(self, revoked: CancellationToken) -> Self {
+        Self { revoked, ..self }
+    }
+
+    /// Cancelled when the key is removed or may do less than before: what is still sent to it, or read from it, ends.
+    pub fn revoked(&self) -> &CancellationToken {
+        &self.revoked
+    }
+
+    /// Whether it may do all that another may.
+    pub(super) fn may_all(&self, other: &Self) -> bool {
+        let sees = match (&self.applications, &other.applications) {
+            (Applications::All, _) => true,
+            (Applications::Only(_), Applications::All) => false,
+            (Applications::Only(mine), Applications::Only(theirs)) => mine.is_superset(theirs),
+        };
+        sees && (!self.read_only || other.read_only)
     }
 
     /// The id of its key; none when no keys are configured.

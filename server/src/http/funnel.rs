@@ -126,7 +126,8 @@ async fn process(
         received: started,
         shutdown: peer.shutdown.clone(),
     };
-    (call.operation)(request).await
+    let revoked = request.principal.revoked().clone();
+    (call.operation)(request).await.map(|response| response.until(&revoked))
 }
 
 /// Finds out who asks, and reads the body as the route wants it. What can be refused without the body is.

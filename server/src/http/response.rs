@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tokio_stream::Stream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::RequestId;
 use crate::ApiError;
@@ -39,6 +40,26 @@ impl Payload {
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Self::Stream(stream) => stream.as_mut().poll_next(cx),
+        }
+    }
+}
+
+/// A stream that breaks off when the caller may have it no longer.
+struct Until {
+    stream: Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>,
+    revoked: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Stream for Until {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        match this.revoked.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                Poll::Ready(Some(Err("the key was removed, or may do less than before".into())))
+            }
+            Poll::Pending => this.stream.as_mut().poll_next(cx),
         }
     }
 }
@@ -99,6 +120,15 @@ impl Response {
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// The same, broken off when this is cancelled, if it is a stream.
+    pub(super) fn until(mut self, revoked: &CancellationToken) -> Self {
+        if let Payload::Stream(stream) = self.payload {
+            let revoked = Box::pin(revoked.clone().cancelled_owned());
+            self.payload = Payload::Stream(Box::pin(Until { stream, revoked }));
+        }
         self
     }
 

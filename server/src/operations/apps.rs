@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
-use pinport_model::{Application, ApplicationId, Timestamp};
+use pinport_model::{Application, ApplicationId, Timestamp, looks_like_id};
 use serde::{Deserialize, Serialize};
 
 use super::{Api, Routes, stored, token};
@@ -69,12 +69,24 @@ impl Api {
     }
 }
 
-fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
-    request.principal().check_create()?;
-    let CreateApplicationRequest { name, tags } = request.json()?;
+/// An error unless an application may have this name.
+pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
     if name.is_empty() || name.chars().count() > MAX_NAME {
         return Err(ApiError::bad_request(format!("Name must have 1 to {MAX_NAME} characters.")));
     }
+    // It would catch what is meant for the application with this id.
+    if looks_like_id(name) {
+        return Err(ApiError::bad_request(
+            "Name has the form of an application's id, 32 hexadecimal digits. Choose another name.",
+        ));
+    }
+    Ok(())
+}
+
+fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    request.principal().check_create()?;
+    let CreateApplicationRequest { name, tags } = request.json()?;
+    check_name(&name)?;
     let tags = tags.unwrap_or_default();
     super::tags::check(&tags)?;
     let application = Application { id: ApplicationId::generate(), name, created: Timestamp::now(), tags };

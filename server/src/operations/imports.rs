@@ -214,9 +214,17 @@ fn fingerprint(request: &Request, application: ApplicationId) -> Option<String> 
     let invocation = request.header("amz-sdk-invocation-id").filter(|id| !id.is_empty())?;
     let mut hash = Sha256::new();
     let key = request.principal().key_id().unwrap_or("");
-    for part in [invocation.as_bytes(), application.as_bytes(), key.as_bytes(), request.bytes()] {
+    let mut add = |part: &[u8]| {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
+    };
+    for part in [invocation.as_bytes(), application.as_bytes(), key.as_bytes(), request.bytes()] {
+        add(part);
+    }
+    // Ours says there how to read. A presigned URL's signature is another one at each try.
+    for (name, value) in request.query().pairs().iter().filter(|(name, _)| !name.starts_with("X-Amz-")) {
+        add(name.as_bytes());
+        add(value.as_bytes());
     }
     Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -25,7 +25,7 @@ mod uploads;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pinport_model::{Application, ApplicationId, RecordLimits, Timestamp};
+use pinport_model::{Application, ApplicationId, RecordLimits, Timestamp, looks_like_id};
 use pinport_pipeline::jobs::{ControlError, CreateError, Jobs, ViewError};
 use pinport_store::{Store, StoreError};
 
@@ -178,13 +178,15 @@ impl Api {
         }
     }
 
-    /// An application by id or name, if the caller may see it. A name that several have is a 409 that lists them.
+    /// An application by id or name, if the caller may see it. A name that several have is a 409 that lists them. What has
+    /// the form of an id is one: it is not looked up among the names.
     fn find_named(&self, principal: &Principal, text: &str) -> Result<Option<Application>, ApiError> {
-        if let Ok(id) = text.parse::<ApplicationId>()
-            && principal.may_read(&id)
-            && let Some(found) = self.store().application(id).map_err(stored)?
-        {
-            return Ok(Some(found));
+        if let Ok(id) = text.parse::<ApplicationId>() {
+            let id = Some(id).filter(|id| principal.may_read(id));
+            return id
+                .map(|id| self.store().application(id).map_err(stored))
+                .transpose()
+                .map(Option::flatten);
         }
         let mut named = self.store().applications_by_name(text).map_err(stored)?;
         named.retain(|application| principal.may_read(&application.id));
@@ -206,14 +208,22 @@ impl Api {
                 principal.writable(name)?;
                 id
             }
-            Err(_) if principal.may_create() => ApplicationId::generate(),
+            Err(_) if principal.may_create() => {
+                apps::check_name(name)?;
+                ApplicationId::generate()
+            }
             Err(_) => return Err(no_such_application(name)),
         };
         if !self.options.auto_create_apps {
             return Err(no_such_application(name));
         }
         let application = new_application(id, name.to_owned());
-        match self.store().create_named_application(&application) {
+        let made = match looks_like_id(name) {
+            // Whoever has its name has it by mistake.
+            true => self.store().create_application(&application),
+            false => self.store().create_named_application(&application),
+        };
+        match made {
             Ok(()) => Ok(application),
             // Another request was faster.
             Err(StoreError::Conflict(_)) => {

@@ -25,6 +25,7 @@ pub(super) fn add(routes: &mut Routes) {
     let route = Route::new("POST", "/pinport/v1/apps/{application-id}/uploads", "UploadFile");
     routes.waiting(route.body(BodyMode::Stream), |api, mut request| async move {
         let body = request.take_stream();
+        let revoked = request.principal().revoked().clone();
         let wanted = {
             let api = std::sync::Arc::clone(&api);
             blocking(move || wanted(&api, &request)).await?
@@ -34,7 +35,12 @@ pub(super) fn add(routes: &mut Routes) {
             blocking(move || api.jobs.begin_upload(format).map_err(ApiError::internal)).await?
         };
         let Some(body) = body else { return Err(ApiError::bad_request("The request has no body.")) };
-        receive(body, &upload).await?;
+        let received = revoked.run_until_cancelled(receive(body, &upload)).await;
+        received.unwrap_or_else(|| {
+            Err(ApiError::forbidden(
+                "The key was removed, or may do less than before, while the upload came.",
+            ))
+        })?;
         blocking(move || {
             sync_upload(&upload).map_err(ApiError::internal)?;
             let new = NewJob { upload: Some(upload), ..wanted };

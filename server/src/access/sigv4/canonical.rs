@@ -16,15 +16,15 @@ pub(super) fn request(parts: &Parts, presented: &Presented, body: PayloadHash) -
     query(parts.uri.query().unwrap_or(""), &mut text)?;
     text.push(b'\n');
     for name in &presented.signed_headers {
-        let mut values = parts.headers.get_all(name.as_str()).iter();
-        let value = values.next().ok_or_else(|| AuthError::NoSuchHeader(name.clone()))?;
-        // Joining repeated headers would let their order be changed on the way; no client sends them.
-        if values.next().is_some() {
-            return Err(AuthError::RepeatedHeader(name.clone()));
+        if !parts.headers.contains_key(name.as_str()) {
+            return Err(AuthError::NoSuchHeader(name.clone()));
         }
         text.extend_from_slice(name.as_bytes());
-        text.push(b':');
-        trim_into(value.as_bytes(), &mut text);
+        // A header that is repeated has its values in the order they came, as AWS's published test suite has it.
+        for (at, value) in parts.headers.get_all(name.as_str()).iter().enumerate() {
+            text.push(if at == 0 { b':' } else { b',' });
+            trim_into(value.as_bytes(), &mut text);
+        }
         text.push(b'\n');
     }
     text.push(b'\n');

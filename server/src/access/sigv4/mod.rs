@@ -3,9 +3,10 @@
 //!
 //! What it insists on beyond a matching signature:
 //! - one form of authorisation, once: the header, or the query of a presigned URL;
-//! - `host` signed, and `x-amz-date` (the header, or in the query); every signed header present, once;
+//! - `host` signed, and `x-amz-date` (the header, or in the query); every signed header present, and those that say
+//!   when and what was signed once;
 //! - region, service and terminator of the scope, and its date equal to the request's;
-//! - fifteen minutes either way, for presigned URLs too, whatever `X-Amz-Expires` says beyond that;
+//! - fifteen minutes either way; a presigned URL holds as long as its `X-Amz-Expires` says, up to seven days;
 //! - a hashed body. boto3, aws-cli and the Rust SDK send no `x-amz-content-sha256`: the hash is then the body's
 //!   own. `STREAMING-…` is refused everywhere. `UNSIGNED-PAYLOAD` is refused except where a route streams
 //!   its body (uploads) over TLS or loopback, where nobody can change it on its way.
@@ -164,16 +165,14 @@ impl Presented {
             return Err(AuthError::Malformed("the dates of the scope and of the request differ"));
         }
         let age = now.saturating_sub(self.time);
-        if age > WINDOW_SECONDS {
-            return Err(AuthError::Stale(age));
-        }
         if age < -WINDOW_SECONDS {
             return Err(AuthError::Future(-age));
         }
-        if self.expires.is_some_and(|expires| age > expires) {
-            return Err(AuthError::Expired);
+        match self.expires {
+            Some(expires) if age > expires => Err(AuthError::Expired),
+            None if age > WINDOW_SECONDS => Err(AuthError::Stale(age)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Checks the signature over the head and the hash of the body. The comparison takes the same time wherever

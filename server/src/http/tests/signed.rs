@@ -135,6 +135,126 @@ async fn keys_are_replaced_while_the_server_runs() {
     assert_eq!((status(&server, &old).await, status(&server, &new).await), (403, 200));
 }
 
+/// M11: what is being sent to a key ends when the key is removed, gets another secret, or may do less than before.
+#[tokio::test]
+async fn streams_of_keys_that_lost_something_end_at_reload() {
+    use crate::access::KeyConfig;
+
+    let apps = |numbers: &[u8]| {
+        Some(numbers.iter().map(|number| pinport_model::ApplicationId::from_bytes([*number; 16])).collect())
+    };
+    let of = |id: &str, numbers: &[u8]| KeyConfig { applications: apps(numbers), ..key(id, SECRET) };
+    let before = [
+        key("KEPT", SECRET),
+        of("WIDENED", &[1]),
+        key("REMOVED", SECRET),
+        key("NARROWED", SECRET),
+        of("LESS", &[1, 2]),
+        key("READS", SECRET),
+        key("ROTATED", SECRET),
+    ];
+    let ring = KeyRing::new(before).unwrap();
+    let access = Access::with_keys(REGION, ring, Arc::new(FixedClock::at(NOW)));
+    let server = TestServer::start_with(Limits::default(), access, None).await;
+    let open = async |id: &'static str| {
+        let mut socket = server.connect().await;
+        let sent = Signer { key: id, ..Signer::default() }.sign("GET", "/zeros", b"");
+        socket.write_all(&sent.bytes()).await.unwrap();
+        let mut head = [0; 12];
+        socket.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200", "{id}");
+        socket
+    };
+    let mut kept = [open("KEPT").await, open("WIDENED").await];
+    let mut ended = Vec::new();
+    for id in ["REMOVED", "NARROWED", "LESS", "READS", "ROTATED"] {
+        ended.push((id, open(id).await));
+    }
+    let after = [
+        key("KEPT", SECRET),
+        of("WIDENED", &[1, 2]),
+        of("NARROWED", &[1]),
+        of("LESS", &[2, 3]),
+        KeyConfig { read_only: true, ..key("READS", SECRET) },
+        key("ROTATED", "another secret of this key"),
+    ];
+    server.access.reload(KeyRing::new(after).unwrap()).unwrap();
+    for (id, socket) in &mut ended {
+        let mut block = vec![0; 1 << 20];
+        let end = async {
+            let mut last = Vec::new();
+            while let Ok(read @ 1..) = socket.read(&mut block).await {
+                last = block[..read].to_vec();
+            }
+            last
+        };
+        let last = tokio::time::timeout(Duration::from_secs(20), end).await;
+        let last = last.unwrap_or_else(|_| panic!("the stream of {id} goes on"));
+        assert!(!last.ends_with(b"\r\n0\r\n\r\n"), "the stream of {id} looks whole");
+    }
+    // More than the buffers between held at the reload.
+    let mut much = vec![0; 32 << 20];
+    for socket in &mut kept {
+        tokio::time::timeout(Duration::from_secs(20), socket.read_exact(&mut much)).await.unwrap().unwrap();
+    }
+}
+
+/// L1, L7: whatever is wrong beside the key, a key that is not known hears what a known one hears whose secret is wrong.
+#[tokio::test]
+async fn unknown_and_known_keys_answer_alike() {
+    let limits = Limits { body_bytes: 16 << 10, body: Duration::from_millis(300), ..Limits::default() };
+    let ring = KeyRing::new([key(KEY, SECRET)]).unwrap();
+    let access = Access::with_keys(REGION, ring, Arc::new(FixedClock::at(NOW)));
+    let server = TestServer::start_with(limits, access, None).await;
+    let large = vec![b'x'; 32 << 10];
+    type Change = fn(&mut Sent);
+    let table: [(&str, &str, &[u8], Change); 8] = [
+        ("GET", "/v1/apps/a", b"", |_| ()),
+        ("POST", "/v1/apps", b"body", |_| ()),
+        ("POST", "/v1/apps", &large, |_| ()),
+        ("POST", "/v1/apps", b"body", |sent| {
+            sent.headers.push(("x-amz-content-sha256".into(), "0".repeat(64)))
+        }),
+        ("POST", "/uploads", b"body", |_| ()),
+        ("POST", "/uploads", b"body", |sent| {
+            sent.headers.push(("x-amz-content-sha256".into(), "UNSIGNED-PAYLOAD".into()));
+        }),
+        ("GET", "/v1/apps/a", b"", |sent| sent.headers.retain(|(name, _)| name != "x-a")),
+        ("GET", "/nothing", b"", |_| ()),
+    ];
+    for (method, target, body, change) in table {
+        let mut answers = Vec::new();
+        for key in ["NOBODY", KEY] {
+            let signer = Signer { key, secret: "something else entirely", ..Signer::default() };
+            let mut sent = signer.sign(method, target, body);
+            change(&mut sent);
+            let answer = server.exchange(sent.bytes()).await;
+            // But for what differs between any two answers.
+            let lines = answer
+                .lines()
+                .filter(|line| !line.starts_with("x-amzn-requestid") && !line.starts_with("date"));
+            let mut answer: Vec<_> = lines.map(str::to_owned).collect();
+            if let Some(body) = answer.last_mut() {
+                *body =
+                    body.split_once("\"Message\"").map_or(body.clone(), |(_, message)| message.to_owned());
+            }
+            answers.push(answer);
+        }
+        assert!(answers[0][0].starts_with("HTTP/1.1 4"), "{answers:?}");
+        assert_eq!(answers[0], answers[1], "{method} {target}");
+    }
+    // A body that does not come is waited for as long.
+    for key in ["NOBODY", KEY] {
+        let sent = Signer { key, secret: "something else entirely", ..Signer::default() }
+            .sign("POST", "/v1/apps", b"body");
+        let mut socket = server.connect().await;
+        let bytes = sent.bytes();
+        socket.write_all(&bytes[..bytes.len() - 1]).await.unwrap();
+        let answer = read_all(&mut socket).await;
+        assert!(answer.starts_with("HTTP/1.1 408"), "{key}: {answer}");
+    }
+}
+
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
 

@@ -2,6 +2,7 @@
 //! against the shapes of the service model.
 
 mod document;
+mod identity;
 mod rules;
 mod shapes;
 
@@ -367,6 +368,15 @@ async fn a_retried_post_makes_one_job() {
     }
     assert_eq!(ids[0], ids[1]);
     assert_ne!(ids[0], ids[2]);
+    // L9: what is asked for in the query belongs to the request.
+    let asking = format!("{path}?max-failures=1");
+    for (path, same) in [(&asking, false), (&asking, true), (&format!("{path}?max-failures=2"), false)] {
+        ids.push(
+            house.send("POST", path, "amz-sdk-invocation-id: one\r\n", &body).await.json()["Id"].clone(),
+        );
+        let (last, before) = ids.split_last().unwrap();
+        assert_eq!(before.contains(last), same, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -456,6 +466,8 @@ async fn our_own_view_of_jobs() {
     let detail = house.get(&format!("/pinport/v1/jobs/{id}")).await.json();
     assert_eq!(detail["job"]["progress"]["registered"], 2);
     assert_eq!(detail["objects"][0]["name"], "upload:mine.json");
+    // L4: where the server keeps it is nobody's business.
+    assert!(!detail.to_string().contains(house.folder.path().to_str().unwrap()), "{detail}");
     assert_eq!(detail["failures"][0]["line"], 3);
     let failures = house.get(&format!("/pinport/v1/jobs/{id}/failures")).await;
     assert_eq!(failures.json()["code"], "unknown_value");
@@ -633,31 +645,4 @@ async fn metrics_are_for_keys_that_see_every_application() {
             );
         }
     }
-}
-
-#[tokio::test]
-async fn a_key_with_applications_sees_no_others() {
-    let only: ApplicationId = APP.parse().unwrap();
-    let config = KeyConfig {
-        id: "KEY".into(),
-        secret: crate::access::Secret::new("0123456789abcdef"),
-        applications: Some([only].into()),
-        read_only: false,
-        rate: None,
-    };
-    assert!(KeyRing::new([config]).is_ok());
-    let principal = Principal::new("KEY", crate::access::Applications::Only(Arc::new([only].into())), false);
-    let house = House::new(0).await;
-    let api = Api {
-        jobs: house.jobs.clone(),
-        options: ApiOptions::default(),
-        metrics: Arc::new(Metrics::new("test")),
-        tagging: Mutex::new(()),
-    };
-    house.call("CreateApp", "POST", "/v1/apps", &json!({ "Name": "foreign" })).await;
-    // Foreign and absent look the same, by name and by id.
-    let foreign = api.named_or_new(&principal, "foreign").unwrap_err().to_string();
-    let absent = api.named_or_new(&principal, "absent").unwrap_err().to_string();
-    assert_eq!(foreign.replace("foreign", "absent"), absent);
-    assert_eq!(api.named_or_new(&principal, APP).unwrap().id, only);
 }
