@@ -34,7 +34,10 @@ impl Application {
     }
 }
 
-/// A segment made by imports. Each import adds a *layer* of members; a version is a list of layers.
+/// Versions of a segment that are kept, the current one among them. An older one is forgotten when a new one is made.
+pub const VERSIONS_KEPT: u32 = 32;
+
+/// A segment made by imports. Each import adds a *layer* of members; a version is a range of layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
     /// Its id.
@@ -50,15 +53,9 @@ pub struct Segment {
     /// Tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
-    /// Its versions, oldest first; the last is current. Empty until the first import has ended.
+    /// Its current version. None until the first import has ended.
     #[serde(default)]
-    pub versions: Vec<SegmentVersion>,
-    /// The number the next layer gets.
-    #[serde(default)]
-    pub next_layer: u32,
-    /// Layers of jobs that have not ended: they are in no version yet.
-    #[serde(default)]
-    pub open_layers: Vec<SegmentLayer>,
+    pub current: Option<SegmentVersion>,
 }
 
 /// The members that one import added.
@@ -79,15 +76,17 @@ pub struct SegmentVersion {
     pub version: u32,
     /// When the import that made it ended.
     pub created: Timestamp,
-    /// The layers whose members it has.
-    pub layers: Vec<SegmentLayer>,
+    /// The first layer whose members it has. Layers are counted from 0, in the order in which their imports ended.
+    pub first_layer: u32,
+    /// The last layer whose members it has: that of its own import.
+    pub last_layer: u32,
     /// The job that made it.
     pub job: JobId,
     /// What the job read.
     pub source: String,
     /// Its format.
     pub format: Format,
-    /// Records that were imported into the layers of this version.
+    /// Its members.
     pub size: u64,
     /// Those by channel, by the order of [`Channel::ALL`].
     pub channels: [u64; Channel::ALL.len()],
@@ -98,6 +97,6 @@ pub struct SegmentVersion {
 impl Segment {
     /// The current version, once an import has ended.
     pub fn current(&self) -> Option<&SegmentVersion> {
-        self.versions.last()
+        self.current.as_ref()
     }
 }

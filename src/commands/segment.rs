@@ -75,19 +75,21 @@ fn members(name: &str, version: Option<u32>, args: &AppArgs) -> anyhow::Result<(
     let segment = data.find_segment(application.id, name)?;
     let segment = segment.ok_or_else(|| Usage(format!("application \"{app}\" has no segment \"{name}\"")))?;
     let version = match version {
-        Some(number) => segment.versions.iter().find(|version| version.version == number),
-        None => segment.current(),
+        Some(number) => data.store.segment_version(&segment, number)?,
+        None => segment.current().cloned(),
     };
     let Some(version) = version else {
         return Err(Usage(format!(
-            "segment \"{name}\" has no such version; `pinport segment ls` shows the current one"
+            "segment \"{name}\" has no such version; `pinport segment ls` shows the current one, and the {} \
+             newest are kept",
+            pinport_model::segment::VERSIONS_KEPT
         ))
         .into());
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let mut after: Option<String> = None;
     loop {
-        let page = data.store.members(&segment, version, after.as_deref(), PAGE)?;
+        let page = data.store.members(&segment, &version, after.as_deref(), PAGE)?;
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
         for endpoint in &page {

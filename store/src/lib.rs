@@ -62,6 +62,7 @@ pub trait Store: Send + Sync {
     /// Replaces a job by its ended form and, in the same moment, closes its layer: the segment gets a new
     /// version that has the layers of the current one and this (or this alone, with `replace`); `partial`
     /// unless the job is COMPLETED. A layer without members of a job that is not COMPLETED makes no version.
+    /// Of the versions the newest [`VERSIONS_KEPT`](pinport_model::segment::VERSIONS_KEPT) are kept.
     fn finish_job(&self, job: &ImportJob, replace: bool) -> Result<()>;
     /// The job with this id.
     fn job(&self, id: JobId) -> Result<Option<ImportJob>>;
@@ -105,13 +106,31 @@ pub trait Store: Send + Sync {
         before: Option<SegmentId>,
         limit: usize,
     ) -> Result<Vec<Segment>>;
+    /// A version of a segment, if it is kept.
+    fn segment_version(&self, segment: &Segment, version: u32) -> Result<Option<SegmentVersion>>;
+    /// Up to `limit` versions of a segment, newest first, older than `before`.
+    fn segment_versions(
+        &self,
+        segment: &Segment,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<SegmentVersion>>;
+    /// The jobs that a version has its members from, oldest first: `None` if there are more than `limit`, or if
+    /// not all of them are known any more.
+    fn version_jobs(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+        limit: usize,
+    ) -> Result<Option<Vec<JobId>>>;
     /// Replaces a segment's name and tags ([`StoreError::NotFound`]).
     fn save_segment(&self, segment: &Segment) -> Result<()>;
     /// Deletes a segment and its members, not the endpoints; whether there was one. Refused while a job
     /// writes to it ([`StoreError::Conflict`]).
     fn delete_segment(&self, application: ApplicationId, id: SegmentId) -> Result<bool>;
     /// Up to `limit` members of a version in order of id, behind `after`. Members whose endpoint was
-    /// deleted since are left out; a short page therefore does not mean the end, an empty one does.
+    /// deleted since are left out; a short page therefore does not mean the end, an empty one does. A version that is
+    /// not kept any more is not found ([`StoreError::NotFound`]).
     fn members(
         &self,
         segment: &Segment,

@@ -5,8 +5,9 @@ use pinport_model::{
     Application, ImportJob, Segment, SegmentId, SegmentVersion, Timestamp,
     failure::{FailureCode, FailureReason, quoted},
     job::JobStatus,
-    segment::SegmentLayer,
+    segment::{SegmentLayer, VERSIONS_KEPT},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{Result, StoreError};
 
@@ -19,77 +20,103 @@ pub(crate) fn application_exists(application: &Application) -> StoreError {
     StoreError::Conflict(format!("there is already an application named \"{}\"", application.name))
 }
 
-/// The segment of `job` with a layer for it: the one that is there, or a new one, which has the job's id.
-pub(crate) fn open_layer(found: Option<Segment>, id: SegmentId, job: &ImportJob) -> Result<Segment> {
+/// A segment with what its engine keeps for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SegmentState {
+    #[serde(flatten)]
+    pub(crate) segment: Segment,
+    /// The number the next layer gets.
+    pub(crate) next_layer: u32,
+    /// How many layers were closed: the place of the next one.
+    pub(crate) closed: u32,
+}
+
+/// The segment of `job` and a layer for the job: the segment that is there, or a new one, which has the job's id.
+pub(crate) fn open_layer(
+    found: Option<SegmentState>,
+    id: SegmentId,
+    job: &ImportJob,
+) -> Result<(SegmentState, SegmentLayer)> {
     let definition = &job.definition;
-    let mut segment = match found {
-        Some(segment) => segment,
-        None if id == SegmentId::from(job.id) => Segment {
-            id,
-            application: definition.application,
-            name: definition.segment_name.clone().unwrap_or_else(|| id.to_string()),
-            created: job.created,
-            modified: job.created,
-            tags: Default::default(),
-            versions: Vec::new(),
+    let mut state = match found {
+        Some(state) => state,
+        None if id == SegmentId::from(job.id) => SegmentState {
+            segment: Segment {
+                id,
+                application: definition.application,
+                name: definition.segment_name.clone().unwrap_or_else(|| id.to_string()),
+                created: job.created,
+                modified: job.created,
+                tags: Default::default(),
+                current: None,
+            },
             next_layer: 0,
-            open_layers: Vec::new(),
+            closed: 0,
         },
         None => return Err(not_found("segment", id)),
     };
     let layer =
-        SegmentLayer { number: segment.next_layer, job: job.id, copies: !definition.register_endpoints };
-    segment.next_layer += 1;
-    segment.open_layers.push(layer);
-    Ok(segment)
+        SegmentLayer { number: state.next_layer, job: job.id, copies: !definition.register_endpoints };
+    state.next_layer += 1;
+    Ok((state, layer))
 }
 
-/// The layer that `job` writes to.
-pub(crate) fn layer_of(segment: &Segment, job: &ImportJob) -> Result<SegmentLayer> {
-    let layer = segment.open_layers.iter().find(|layer| layer.job == job.id);
-    layer.copied().ok_or_else(|| StoreError::Conflict(format!("job {} writes to no segment", job.id)))
+/// What a job says that has no open layer.
+pub(crate) fn no_layer(job: &ImportJob) -> StoreError {
+    StoreError::Conflict(format!("job {} writes to no segment", job.id))
+}
+
+/// What is said of a version that is not kept.
+pub(crate) fn no_version(segment: &Segment, version: u32) -> StoreError {
+    not_found("version", format!("{version} of segment {}", segment.id))
 }
 
 /// Closes the layer of an ended job and makes the version it leads to, if it leads to one: `has_members` says so
-/// unless the job is completed. `count` counts the members of layers: not asked if the job knows how many there are.
+/// unless the job is completed. `count_new` counts the members of the layer that are not members of the version it adds to,
+/// if it adds to one: not asked if the job knows how many members there are in all.
 pub(crate) fn close_layer(
-    segment: &mut Segment,
+    state: &mut SegmentState,
     job: &ImportJob,
     replace: bool,
     has_members: bool,
-    count: impl FnOnce(&[SegmentLayer]) -> Result<u64>,
-) -> Result<()> {
-    let layer = layer_of(segment, job)?;
-    segment.open_layers.retain(|open| open.job != job.id);
+    count_new: impl FnOnce(Option<&SegmentVersion>) -> Result<u64>,
+) -> Result<Option<SegmentVersion>> {
     let completed = job.status == JobStatus::Completed;
     if !completed && !has_members {
-        return Ok(());
+        return Ok(None);
     }
-    let now = job.completed.unwrap_or_else(Timestamp::now);
-    let base = segment.current().filter(|_| !replace);
+    let current = state.segment.current();
+    let base = current.filter(|_| !replace);
+    let place = state.closed;
     let mut version = SegmentVersion {
-        version: segment.current().map_or(1, |current| current.version + 1),
-        created: now,
-        layers: base.map_or_else(Vec::new, |base| base.layers.clone()),
+        version: current.map_or(1, |current| current.version + 1),
+        created: job.completed.unwrap_or_else(Timestamp::now),
+        first_layer: base.map_or(place, |base| base.first_layer),
+        last_layer: place,
         job: job.id,
         source: job.definition.source_text.clone(),
         format: job.definition.format,
-        size: 0,
+        size: base.map_or(0, |base| base.size),
         channels: job.tally.channels,
         partial: !completed,
     };
     if let Some(base) = base {
         version.channels.iter_mut().zip(base.channels).for_each(|(sum, count)| *sum += count);
     }
-    version.layers.push(layer);
     version.size = match job.segment_members {
         Some(known) if known.version == version.version => known.count,
         // Another job made a version since this one counted, or it could not.
-        _ => count(&version.layers)?,
+        _ => version.size + count_new(base)?,
     };
-    segment.versions.push(version);
-    segment.modified = now;
-    Ok(())
+    state.closed += 1;
+    state.segment.modified = version.created;
+    state.segment.current = Some(version.clone());
+    Ok(Some(version))
+}
+
+/// The newest version that is forgotten when `version` is made.
+pub(crate) fn forgotten(version: u32) -> Option<u32> {
+    version.checked_sub(VERSIONS_KEPT).filter(|version| *version > 0)
 }
 
 /// Whether `next` may replace `stored` while the job lives.

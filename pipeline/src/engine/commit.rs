@@ -22,6 +22,9 @@ use super::{
     progress::{Counter, Stage},
 };
 
+/// Jobs before this one whose ids are counted together with its own; the store counts where more added to the segment.
+const MAX_COUNTED_JOBS: usize = 8;
+
 /// How late a committer that waits for a piece notices that the run was stopped.
 const NOTICE: Duration = Duration::from_millis(20);
 
@@ -218,9 +221,14 @@ fn segment_ids(life: &Life<'_>, folder: &Path) -> Result<Option<(u32, Vec<Ids>)>
     let segment = store.segment(definition.application, segment)?;
     let Some(current) = segment.as_ref().and_then(Segment::current) else { return Ok(Some((1, Vec::new()))) };
     let mut others = Vec::new();
-    for layer in current.layers.iter().filter(|_| !life.replace) {
-        let ids = Ids::open(&jobs.join(layer.job.to_string()));
-        let is_whole = store.job(layer.job)?.is_some_and(|job| job.segment_members.is_some());
+    let before = match &segment {
+        Some(segment) if !life.replace => store.version_jobs(segment, current, MAX_COUNTED_JOBS)?,
+        _ => Some(Vec::new()),
+    };
+    let Some(before) = before else { return Ok(None) };
+    for job in before {
+        let ids = Ids::open(&jobs.join(job.to_string()));
+        let is_whole = store.job(job)?.is_some_and(|job| job.segment_members.is_some());
         if !is_whole || !ids.exist() {
             return Ok(None);
         }

@@ -116,13 +116,10 @@ impl Reader {
         let segment = api.segment_named(application, text)?.ok_or_else(|| no_such_segment(text))?;
         let wanted = request.query().get("version")?;
         let version = match wanted {
-            None => segment.current(),
-            Some(text) => {
-                let number: Option<u32> = text.parse().ok();
-                segment.versions.iter().find(|version| Some(version.version) == number)
-            }
+            None => segment.current().cloned(),
+            Some(text) => api.segment_version(&segment, text)?,
         };
-        let version = version.cloned().ok_or_else(|| match wanted {
+        let version = version.ok_or_else(|| match wanted {
             Some(text) => {
                 ApiError::not_found(format!("Segment \"{}\" has no version \"{}\".", segment.id, shown(text)))
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pinport_model::{Channel, Format, Segment, SegmentId, SegmentVersion};
+use pinport_model::{Channel, Format, JobId, Segment, SegmentId, SegmentVersion};
 use serde::Serialize;
 
 use super::{Api, Routes, no_such_segment, stored, token};
@@ -26,17 +26,16 @@ pub(super) fn add(routes: &mut Routes) {
     routes.blocking(Route::new("GET", VERSION, "GetSegmentVersion"), |api, request| {
         let segment = api.segment(request)?;
         let text = request.param("version");
-        let number: Option<u32> = text.parse().ok();
-        let found = segment.versions.iter().find(|version| Some(version.version) == number);
+        let found = api.segment_version(&segment, text)?;
         // A segment whose first import has not ended has a version that holds nothing yet.
-        if found.is_none() && !(segment.versions.is_empty() && number == Some(1)) {
+        if found.is_none() && !(segment.current.is_none() && text.parse() == Ok(1)) {
             let text = super::shown(text);
             return Err(ApiError::not_found(format!(
                 "Segment \"{}\" has no version \"{text}\".",
                 segment.id
             )));
         }
-        Response::ok(&api.segment_response(&segment, found)?)
+        Response::ok(&api.segment_response(&segment, found.as_ref())?)
     });
 }
 
@@ -86,6 +85,16 @@ impl Api {
         found.ok_or_else(|| no_such_segment(text))
     }
 
+    /// The version of a segment that a text is the number of, if it is kept.
+    pub(super) fn segment_version(
+        &self,
+        segment: &Segment,
+        number: &str,
+    ) -> Result<Option<SegmentVersion>, ApiError> {
+        let Ok(number) = number.parse() else { return Ok(None) };
+        self.store().segment_version(segment, number).map_err(stored)
+    }
+
     pub(super) fn segment_arn(&self, segment: &Segment) -> String {
         format!("{}/segments/{}", self.application_arn(segment.application), segment.id)
     }
@@ -96,8 +105,9 @@ impl Api {
         segment: &Segment,
         version: Option<&SegmentVersion>,
     ) -> Result<SegmentResponse, ApiError> {
-        let job = version.map(|version| version.job).or(segment.open_layers.first().map(|layer| layer.job));
-        let job = job.map(|job| self.store().job(job)).transpose().map_err(stored)?.flatten();
+        // A new segment has the id of the job that makes it.
+        let job = version.map_or(JobId::from_bytes(*segment.id.as_bytes()), |version| version.job);
+        let job = self.store().job(job).map_err(stored)?;
         let definition = job.map(|job| job.definition);
         let counts = version.map(|version| version.channels).unwrap_or_default();
         let counted = Channel::ALL.iter().zip(counts).filter(|(_, count)| *count > 0);
@@ -156,20 +166,19 @@ fn versions(api: &Api, request: &Request) -> Result<Response, ApiError> {
     let limit = request.query().page_size()? as usize;
     let segment = api.segment(request)?;
     let before = match request.query().token()? {
-        Some(text) => u32::from_be_bytes(token::read(LIST, segment.id.as_bytes(), text)?),
-        None => u32::MAX,
+        Some(text) => Some(u32::from_be_bytes(token::read(LIST, segment.id.as_bytes(), text)?)),
+        None => None,
     };
-    let behind = segment.versions.iter().rev().filter(|version| version.version < before);
-    let mut found: Vec<_> = behind.take(limit + 1).collect();
+    let mut found = api.store().segment_versions(&segment, before, limit + 1).map_err(stored)?;
     let more = found.len() > limit;
     found.truncate(limit);
     let last = found.last().map(|version| version.version.to_be_bytes());
     let next_token = last.filter(|_| more).map(|last| token::write(LIST, segment.id.as_bytes(), &last));
     let mut item = Vec::new();
-    for version in found {
+    for version in &found {
         item.push(api.segment_response(&segment, Some(version))?);
     }
-    if segment.versions.is_empty() && before == u32::MAX {
+    if segment.current.is_none() && before.is_none() {
         item.push(api.segment_response(&segment, None)?);
     }
     Response::ok(&SegmentsResponse { item, next_token })

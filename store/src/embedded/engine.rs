@@ -13,7 +13,8 @@ use parking_lot::{Mutex, MutexGuard};
 use pinport_model::JobId;
 use rocksdb::{
     BottommostLevelCompaction, ColumnFamilyDescriptor, CompactOptions, DB, DBPinnableSlice, DBRawIterator,
-    IngestExternalFileOptions, Options, ReadOptions, WaitForCompactOptions, WriteBatch, WriteOptions,
+    IngestExternalFileOptions, Options, ReadOptions, Snapshot, WaitForCompactOptions, WriteBatch,
+    WriteOptions,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -26,6 +27,9 @@ use crate::{Result, StoreError, boundary, record::LAYOUT};
 
 const COLUMN_FAMILY: &str = "default";
 
+/// The layout of a store that is being brought to the newest one.
+const UPGRADING: &str = "upgrading to 3";
+
 pub(super) struct Engine {
     pub(super) db: DB,
     path: PathBuf,
@@ -34,6 +38,8 @@ pub(super) struct Engine {
     level0_trigger: u32,
     max_level0_files: u64,
     runs: RunOptions,
+    /// Whether what it holds has an older layout.
+    pub(super) is_older: bool,
     /// Why the store stopped, if it did.
     pub(super) stopped: Mutex<Option<String>>,
     /// Held around whatever reads before it writes.
@@ -61,7 +67,7 @@ impl Engine {
         create_folder(path)?;
         let lock = Lock::take(path)?;
         boundary("store.locked");
-        check_layout(path)?;
+        let is_older = check_layout(path)?;
         let staging = path.join("staging");
         // What lies there was never acknowledged.
         match fs::remove_dir_all(&staging) {
@@ -87,11 +93,17 @@ impl Engine {
             level0_trigger: options.level0_trigger.max(1),
             max_level0_files: options.hold(),
             runs: RunOptions { by_key: run_options(Access::ByKey), in_order: run_options(Access::InOrder) },
+            is_older,
             stopped: Mutex::new(None),
             control: Mutex::default(),
             settling: Mutex::new(()),
             _lock: lock,
         })
+    }
+
+    /// Notes that all there is has the newest layout by now.
+    pub(super) fn note_upgrade(&self) -> Result<()> {
+        write_layout(&self.path, &LAYOUT.to_string())
     }
 
     /// Keeps others from changing what the caller reads before it writes.
@@ -141,10 +153,12 @@ impl Engine {
 
     /// The entries whose keys begin with `prefix`.
     pub(super) fn scan(&self, prefix: &[u8]) -> Scan<'_> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(prefix);
-        options.set_iterate_upper_bound(behind(prefix));
-        Scan { engine: self, entries: self.db.raw_iterator_opt(options), prefix: prefix.len() }
+        Scan { engine: self, entries: self.db.raw_iterator_opt(within(prefix)), prefix: prefix.len() }
+    }
+
+    /// The same, as they were when the snapshot was made.
+    pub(super) fn scan_in<'a>(&'a self, snapshot: &'a Snapshot<'_>, prefix: &[u8]) -> Scan<'a> {
+        Scan { engine: self, entries: snapshot.raw_iterator_opt(within(prefix)), prefix: prefix.len() }
     }
 
     /// Writes a batch through the log, durable when this returns.
@@ -206,6 +220,14 @@ impl Engine {
         let value = self.db.property_int_value(name).map_err(|error| self.read_error(error))?;
         value.ok_or_else(|| StoreError::Engine(format!("there is no property {name}")))
     }
+}
+
+/// The options of a scan that stays within a prefix.
+fn within(prefix: &[u8]) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(prefix);
+    options.set_iterate_upper_bound(behind(prefix));
+    options
 }
 
 /// Entries of one prefix, in order of their keys.
@@ -286,14 +308,16 @@ fn engine_error(path: &Path, error: rocksdb::Error) -> StoreError {
     }
 }
 
-/// Refuses a newer layout, before the engine sees (and perhaps compacts) anything of it.
-fn check_layout(folder: &Path) -> Result<()> {
+/// Refuses a newer layout, before the engine sees (and perhaps compacts) anything of it. Whether it is an older one.
+fn check_layout(folder: &Path) -> Result<bool> {
     let path = folder.join("layout");
     let error = |action| {
         let path = path.clone();
         move |source| StoreError::Io { action, path, source }
     };
     match fs::read_to_string(&path) {
+        // An earlier opening was ended before it had brought everything to this layout.
+        Ok(text) if text.trim() == UPGRADING => Ok(true),
         Ok(text) => {
             let found: u32 = text.trim().parse().map_err(|_| {
                 StoreError::Corrupt(format!("{} does not hold the number of a layout", path.display()))
@@ -301,20 +325,25 @@ fn check_layout(folder: &Path) -> Result<()> {
             if found > LAYOUT {
                 return Err(StoreError::NewerLayout { path: folder.into(), found, known: LAYOUT });
             }
-            // All that an older layout has is read as it is; what is written from now on is the newer one's.
-            if found < LAYOUT { write_layout(folder) } else { Ok(()) }
+            if found < LAYOUT {
+                // Older programs refuse this text: they must not open what is half of one layout and half of another.
+                write_layout(folder, UPGRADING)?;
+            }
+            Ok(found < LAYOUT)
         }
-        Err(source) if source.kind() == io::ErrorKind::NotFound => write_layout(folder),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            write_layout(folder, &LAYOUT.to_string()).map(|()| false)
+        }
         Err(source) => Err(error("read")(source)),
     }
 }
 
 /// Notes the layout, durably.
-fn write_layout(folder: &Path) -> Result<()> {
+fn write_layout(folder: &Path, layout: &str) -> Result<()> {
     let path = folder.join("layout");
     let temporary = folder.join("layout.new");
     let error = |source| StoreError::Io { action: "write", path: path.clone(), source };
-    fs::write(&temporary, format!("{LAYOUT}\n")).map_err(error)?;
+    fs::write(&temporary, format!("{layout}\n")).map_err(error)?;
     File::open(&temporary).and_then(|file| file.sync_all()).map_err(error)?;
     boundary("layout.written");
     fs::rename(&temporary, &path).map_err(error)?;

@@ -9,6 +9,9 @@
 //! | copy links | segment, layer, user id with its length, endpoint id | none; as links, for the copies of a layer |
 //! | pieces | job, number | JSON |
 //! | applications, jobs, segments | their ids | JSON |
+//! | open layers | segment, job | JSON; layers of jobs that have not ended |
+//! | layers | segment, place | JSON; closed layers by the order in which they were closed, or several in one |
+//! | versions | segment, version | JSON; the newest ones |
 //! | addresses | application, address with its length, endpoint id | none; of endpoints that came one by one |
 //! | names | an application's name | the ids of those that have it |
 //! | job index, open jobs | application, job; job | none |
@@ -28,13 +31,16 @@ pub(super) enum Table {
     Endpoints = b'e',
     JobIndex = b'i',
     Jobs = b'j',
+    OpenLayers = b'l',
     Members = b'm',
     Names = b'n',
     OpenJobs = b'o',
     Pieces = b'p',
     Segments = b's',
     Users = b'u',
+    Versions = b'v',
     Links = b'x',
+    Layers = b'y',
 }
 
 pub(super) type Key = Vec<u8>;
@@ -85,6 +91,23 @@ pub(super) fn user(application: ApplicationId, user: &[u8]) -> Key {
 /// What the keys of a layer's members begin with.
 pub(super) fn layer(segment: SegmentId, layer: u32) -> Key {
     key(Table::Members, &[segment.as_bytes(), &layer.to_be_bytes()])
+}
+
+/// What the keys of a segment's members begin with.
+pub(super) fn members(segment: SegmentId) -> Key {
+    key(Table::Members, &[segment.as_bytes()])
+}
+
+pub(super) fn open_layer(segment: SegmentId, job: JobId) -> Key {
+    key(Table::OpenLayers, &[segment.as_bytes(), job.as_bytes()])
+}
+
+pub(super) fn closed_layer(segment: SegmentId, place: u32) -> Key {
+    key(Table::Layers, &[segment.as_bytes(), &place.to_be_bytes()])
+}
+
+pub(super) fn version(segment: SegmentId, version: u32) -> Key {
+    key(Table::Versions, &[segment.as_bytes(), &version.to_be_bytes()])
 }
 
 /// What the keys of an application's addresses begin with; [`links_of`] adds the address.

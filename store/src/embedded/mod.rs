@@ -11,10 +11,12 @@
 mod engine;
 mod keys;
 mod lock;
+mod merged;
 mod options;
 mod read;
 mod resolve;
 mod runs;
+mod segments;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -22,8 +24,8 @@ mod writer;
 use std::{fmt, path::Path, sync::Arc};
 
 use pinport_model::{
-    Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, JobStatus, PieceRecord, Segment,
-    SegmentId, SegmentVersion, Timestamp, segment::SegmentLayer,
+    Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
+    SegmentVersion, Timestamp,
 };
 use rocksdb::WriteBatch;
 
@@ -56,11 +58,12 @@ impl fmt::Debug for Embedded {
 impl Embedded {
     /// Opens the store in the folder `path`, which is created if it is not there.
     pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self> {
-        Ok(Self { engine: Arc::new(Engine::open(path.as_ref(), &options)?) })
-    }
-
-    fn stored_segment(&self, application: ApplicationId, id: SegmentId) -> Result<Segment> {
-        self.segment(application, id)?.ok_or_else(|| not_found("segment", id))
+        let engine = Engine::open(path.as_ref(), &options)?;
+        if engine.is_older {
+            segments::upgrade(&engine)?;
+            engine.note_upgrade()?;
+        }
+        Ok(Self { engine: Arc::new(engine) })
     }
 
     fn needs_application(&self, id: ApplicationId) -> Result<()> {
@@ -69,23 +72,10 @@ impl Embedded {
             None => Err(not_found("application", id)),
         }
     }
-
-    fn layer_has_members(&self, segment: SegmentId, layer: u32) -> Result<bool> {
-        let mut members = self.engine.scan(&keys::layer(segment, layer));
-        members.seek_first();
-        Ok(members.entry()?.is_some())
-    }
 }
 
 fn delete_prefix(batch: &mut WriteBatch, prefix: &[u8]) {
     batch.delete_range(prefix, &behind(prefix));
-}
-
-/// Deletes the members of a segment.
-fn delete_members(batch: &mut WriteBatch, segment: SegmentId) {
-    for table in [Table::Members, Table::CopyLinks] {
-        delete_prefix(batch, &key(table, &[segment.as_bytes()]));
-    }
 }
 
 /// The ids of the applications with one name, as they are stored.
@@ -222,7 +212,7 @@ impl Store for Embedded {
         let mut segments = self.engine.scan(&key(Table::Segments, &[id.as_bytes()]));
         segments.seek_first();
         while let Some((_, json)) = segments.entry()? {
-            delete_members(&mut batch, from_json::<Segment>(json)?.id);
+            segments::delete(&mut batch, id, from_json::<Segment>(json)?.id);
             segments.forward();
         }
         for table in
@@ -249,8 +239,10 @@ impl Store for Embedded {
         }
         let mut batch = WriteBatch::default();
         if let Some(id) = job.definition.segment {
-            let segment = lifecycle::open_layer(self.segment(application, id)?, id, job)?;
-            batch.put(keys::segment(application, id), to_json(&segment)?);
+            let found = segments::state(&self.engine, application, id)?;
+            let (state, layer) = lifecycle::open_layer(found, id, job)?;
+            segments::put_state(&mut batch, &state)?;
+            batch.put(keys::open_layer(id, job.id), to_json(&layer)?);
         }
         batch.put(keys::job(job.id), to_json(job)?);
         batch.put(keys::open_job(job.id), []);
@@ -271,14 +263,7 @@ impl Store for Embedded {
         lifecycle::check_finish(self.job(job.id)?.as_ref(), job)?;
         let mut batch = WriteBatch::default();
         if let Some(id) = job.definition.segment {
-            let mut segment = self.stored_segment(job.definition.application, id)?;
-            let layer = lifecycle::layer_of(&segment, job)?;
-            // A completed job makes a version anyway, and to look would open every file of level 0.
-            let has_members =
-                job.status != JobStatus::Completed && self.layer_has_members(id, layer.number)?;
-            let count = |layers: &[SegmentLayer]| read::count(&self.engine, id, layers);
-            lifecycle::close_layer(&mut segment, job, replace, has_members, count)?;
-            batch.put(keys::segment(job.definition.application, id), to_json(&segment)?);
+            segments::close_layer(&self.engine, &mut batch, job, id, replace)?;
         }
         batch.put(keys::job(job.id), to_json(job)?);
         batch.delete(keys::open_job(job.id));
@@ -355,7 +340,7 @@ impl Store for Embedded {
         let application = job.definition.application;
         let layer = match job.definition.segment {
             None => None,
-            Some(id) => Some((id, lifecycle::layer_of(&self.stored_segment(application, id)?, job)?)),
+            Some(id) => Some((id, segments::layer_of(&self.engine, id, job)?)),
         };
         Ok(writer::writer(Arc::clone(&self.engine), job, Target { application, layer }))
     }
@@ -457,25 +442,48 @@ impl Store for Embedded {
         Ok(found)
     }
 
+    fn segment_version(&self, segment: &Segment, version: u32) -> Result<Option<SegmentVersion>> {
+        segments::version(&self.engine, segment.id, version)
+    }
+
+    fn segment_versions(
+        &self,
+        segment: &Segment,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<SegmentVersion>> {
+        segments::versions(&self.engine, segment.id, before, limit)
+    }
+
+    fn version_jobs(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+        limit: usize,
+    ) -> Result<Option<Vec<JobId>>> {
+        segments::jobs(&self.engine, segment, version, limit)
+    }
+
     fn save_segment(&self, segment: &Segment) -> Result<()> {
         let _control = self.engine.control();
-        let mut stored = self.stored_segment(segment.application, segment.id)?;
-        stored.name = segment.name.clone();
-        stored.tags = segment.tags.clone();
+        let mut state = segments::needed(&self.engine, segment.application, segment.id)?;
+        state.segment.name = segment.name.clone();
+        state.segment.tags = segment.tags.clone();
         let mut batch = WriteBatch::default();
-        batch.put(keys::segment(stored.application, stored.id), to_json(&stored)?);
+        segments::put_state(&mut batch, &state)?;
         self.engine.write(batch)
     }
 
     fn delete_segment(&self, application: ApplicationId, id: SegmentId) -> Result<bool> {
         let _control = self.engine.control();
-        let Some(segment) = self.segment(application, id)? else { return Ok(false) };
-        if let Some(layer) = segment.open_layers.first() {
-            return Err(StoreError::Conflict(format!("job {} still writes to the segment", layer.job)));
+        if self.segment(application, id)?.is_none() {
+            return Ok(false);
+        }
+        if let Some(job) = segments::writing_job(&self.engine, id)? {
+            return Err(StoreError::Conflict(format!("job {job} still writes to the segment")));
         }
         let mut batch = WriteBatch::default();
-        delete_members(&mut batch, id);
-        batch.delete(keys::segment(application, id));
+        segments::delete(&mut batch, application, id);
         self.engine.write(batch)?;
         Ok(true)
     }

@@ -1,10 +1,12 @@
 //! Reading endpoints, users and members.
 
-use pinport_model::{ApplicationId, Endpoint, Segment, SegmentId, SegmentVersion, segment::SegmentLayer};
+use pinport_model::{ApplicationId, Endpoint, Segment, SegmentVersion};
 
 use super::{
     engine::{Engine, Scan},
     keys::{self, Key},
+    merged::{Member, Merged},
+    segments,
 };
 use crate::{
     Result,
@@ -22,9 +24,6 @@ const FEW: usize = 64;
 
 /// Endpoints that a scan goes over before it seeks the next one that is wanted.
 const STEPS: usize = 8;
-
-/// A member: its id, and its own record if it is a copy.
-type Member = (Vec<u8>, Option<Vec<u8>>);
 
 pub(super) fn endpoint(engine: &Engine, application: ApplicationId, id: &[u8]) -> Result<Option<Endpoint>> {
     let Some(record) = engine.get(&keys::endpoint(application, id))? else { return Ok(None) };
@@ -93,26 +92,18 @@ pub(super) fn members(
     after: Option<&[u8]>,
     limit: usize,
 ) -> Result<Vec<Endpoint>> {
-    let mut layers: Vec<_> = version
-        .layers
-        .iter()
-        .map(|layer| {
-            let prefix = keys::layer(segment.id, layer.number);
-            let mut members = engine.scan(&prefix);
-            match after {
-                None => members.seek_first(),
-                Some(after) => members.seek_behind(&[&prefix[..], after].concat()),
-            }
-            (members, layer.copies)
-        })
-        .collect();
+    // Another thread may fold the layers meanwhile.
+    let snapshot = engine.db.snapshot();
+    let layers = segments::layers(engine, &snapshot, segment, version)?;
+    let layers = layers.iter().map(|layer| (layer.number, layer.copies));
+    let mut members = Merged::new(engine, &snapshot, segment.id, layers, after)?;
     let mut endpoints = (limit > FEW).then(|| engine.scan(&keys::endpoint(segment.application, b"")));
     let mut found = Vec::new();
     while found.len() < limit {
         let wanted = READ_AT_ONCE.min(limit - found.len());
         let mut batch = Vec::new();
         while batch.len() < wanted
-            && let Some(member) = next_member(&mut layers)?
+            && let Some(member) = members.next()?
         {
             batch.push(member);
         }
@@ -122,58 +113,6 @@ pub(super) fn members(
         found.extend(resolve(engine, segment.application, &batch, endpoints.as_mut())?);
     }
     Ok(found)
-}
-
-/// How many members these layers have together.
-pub(super) fn count(engine: &Engine, segment: SegmentId, layers: &[SegmentLayer]) -> Result<u64> {
-    let mut layers: Vec<_> =
-        layers.iter().map(|layer| engine.scan(&keys::layer(segment, layer.number))).collect();
-    layers.iter_mut().for_each(Scan::seek_first);
-    let (mut count, mut least) = (0, Vec::new());
-    loop {
-        let mut any = false;
-        for members in &layers {
-            if let Some((id, _)) = members.entry()?
-                && (!any || id < &least[..])
-            {
-                any = true;
-                least.clear();
-                least.extend_from_slice(id);
-            }
-        }
-        if !any {
-            return Ok(count);
-        }
-        count += 1;
-        for members in &mut layers {
-            if members.entry()?.is_some_and(|(id, _)| id == least) {
-                members.forward();
-            }
-        }
-    }
-}
-
-/// The member with the least id over all layers; the last layer that has it says what it is.
-fn next_member(layers: &mut [(Scan<'_>, bool)]) -> Result<Option<Member>> {
-    let mut least: Option<&[u8]> = None;
-    for (members, _) in &*layers {
-        if let Some((id, _)) = members.entry()?
-            && least.is_none_or(|least| id < least)
-        {
-            least = Some(id);
-        }
-    }
-    let Some(least) = least.map(<[u8]>::to_vec) else { return Ok(None) };
-    let mut copy = None;
-    for (members, copies) in layers {
-        if let Some((id, record)) = members.entry()?
-            && id == least
-        {
-            copy = copies.then(|| record.to_vec());
-            members.forward();
-        }
-    }
-    Ok(Some((least, copy)))
 }
 
 /// The records of ids that ascend, found by going over all the endpoints between them.

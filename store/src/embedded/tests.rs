@@ -4,7 +4,9 @@
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use pinport_model::{Channel, Draft, Format, ImportDefinition, Origin, SourceLocation, TextMember};
+use pinport_model::{
+    Channel, Draft, Format, ImportDefinition, JobStatus, Origin, SourceLocation, TextMember,
+};
 
 use super::*;
 use crate::{DraftBatch, DraftKind};
@@ -180,4 +182,190 @@ fn settling_joins_small_files_that_lie_next_to_each_other() {
     store.settle().unwrap();
     // Each of these in one, and what was in the log.
     assert!(files() <= 2 * 4, "{} files", files());
+}
+
+/// Imports a record into the segment of `JOB` with a job of its own.
+fn import_one(store: &Embedded, number: u64) {
+    let mut id = [7; 16];
+    id[..8].copy_from_slice(&number.to_be_bytes());
+    let definition = ImportDefinition {
+        segment: Some(SegmentId::from(JOB)),
+        ..ImportDefinition::new(APPLICATION, SourceLocation::Stdin, Format::Json, 1)
+    };
+    let mut job = ImportJob::new(JobId::from_bytes(id), definition, Timestamp::from_millis(2));
+    store.create_job(&job).unwrap();
+    let origin = Origin { object: 0, byte: 0, line: 1 };
+    let mut batch = DraftBatch::new(origin, job.created);
+    let mut draft = Draft::default();
+    draft.channel = Some(Channel::Email);
+    draft.set_text(TextMember::Address, Some("somewhere"));
+    batch.push(&mut draft, DraftKind::Blind, &format!("{:05}", number), b"", origin);
+    let mut prepared = store.writer(&job).unwrap().prepare(0, vec![batch]).unwrap();
+    prepared.resolve().unwrap();
+    prepared.commit(&PieceRecord::default()).unwrap();
+    job.status = JobStatus::Completed;
+    job.tally.registered = 1;
+    store.finish_job(&job, false).unwrap();
+}
+
+/// The bytes that were written to the log, if it was not cut meanwhile.
+fn logged(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder.join("db")).unwrap().map(|file| file.unwrap());
+    let logs = files.filter(|file| file.path().extension().is_some_and(|kind| kind == "log"));
+    logs.map(|file| file.metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn an_import_into_a_segment_costs_the_same_whatever_came_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 4800, true);
+    let mut most = [0; 2];
+    for number in 0..500 {
+        let before = logged(folder.path());
+        import_one(&store, number);
+        let written = logged(folder.path()).saturating_sub(before);
+        // The rounds of folding differ; both spans have some.
+        let span = match number {
+            10..110 => 0,
+            400.. => 1,
+            _ => continue,
+        };
+        most[span] = most[span].max(written);
+    }
+    // A fold writes the ids of what it folds, at most as many as were imported.
+    assert!(most[1] < most[0] + 40 * 500, "an early import wrote {} bytes, a late one {}", most[0], most[1]);
+    let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
+    let current = segment.current().unwrap();
+    assert_eq!(current.size, 500);
+    let layers = segments::layers(&store.engine, &store.engine.db.snapshot(), &segment, current).unwrap();
+    // Those of the versions that are kept, those that wait to be folded, and a few folded ones.
+    assert!(layers.len() <= 32 + 16 + 6, "{} rows", layers.len());
+    assert_eq!(store.members(&segment, current, None, usize::MAX).unwrap().len(), 500);
+}
+
+/// A segment as layouts 1 and 2 stored it.
+fn old_segment(versions: &str) -> String {
+    let [segment, application] = [SegmentId::from(JOB).to_string(), APPLICATION.to_string()];
+    format!(
+        r#"{{"id":"{segment}","application":"{application}","name":"old","created":"1970-01-01T00:00:00.001Z","modified":"1970-01-01T00:00:00.002Z","tags":{{"a":"b"}},"versions":[{versions}],"next_layer":5,"open_layers":[{{"number":4,"job":"{}","copies":false}}]}}"#,
+        JobId::from_bytes([9; 16])
+    )
+}
+
+#[test]
+fn a_store_of_layout_2_is_upgraded_when_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    // The members were stored then as they are now.
+    let store = begin(folder.path(), 4800, true);
+    for number in 0..4 {
+        import_one(&store, number);
+    }
+    let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
+    let current = segment.current().unwrap();
+    let snapshot = store.engine.db.snapshot();
+    let rows = segments::layers(&store.engine, &snapshot, &segment, current).unwrap();
+    let numbers: Vec<_> = rows.iter().map(|layer| layer.number).collect();
+    drop(snapshot);
+    // The third version replaced what was there.
+    let version = |number: u32, layers: &[u32]| {
+        let job = JobId::from_bytes([number as u8; 16]);
+        let layers: Vec<_> = layers
+            .iter()
+            .map(|layer| {
+                let number = numbers[*layer as usize];
+                format!(r#"{{"number":{number},"job":"{job}","copies":false}}"#)
+            })
+            .collect();
+        format!(
+            r#"{{"version":{number},"created":"1970-01-01T00:00:00.002Z","layers":[{}],"job":"{job}","source":"s","format":"JSON","size":{},"channels":{:?},"partial":false}}"#,
+            layers.join(","),
+            layers.len(),
+            [0; Channel::ALL.len()]
+        )
+    };
+    let versions = [version(1, &[0]), version(2, &[0, 1]), version(3, &[2]), version(4, &[2, 3])].join(",");
+    let mut batch = WriteBatch::default();
+    for table in [Table::Layers, Table::OpenLayers, Table::Versions] {
+        delete_prefix(&mut batch, &key(table, &[]));
+    }
+    batch.put(keys::segment(APPLICATION, segment.id), old_segment(&versions));
+    store.engine.write(batch).unwrap();
+    drop(store);
+    std::fs::write(
+        folder.path().join("layout"),
+        "2
+",
+    )
+    .unwrap();
+
+    for _ in 0..2 {
+        let store = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(folder.path().join("layout")).unwrap(),
+            "3
+"
+        );
+        let segment = store.segment(APPLICATION, segment.id).unwrap().unwrap();
+        assert_eq!((&segment.name[..], &segment.tags["a"][..]), ("old", "b"));
+        let members = |version: &SegmentVersion| {
+            let found = store.members(&segment, version, None, 9).unwrap();
+            found.into_iter().map(|member| member.id).collect::<Vec<_>>().join(" ")
+        };
+        let versions = store.segment_versions(&segment, None, 9).unwrap();
+        assert_eq!(segment.current(), versions.first());
+        assert_eq!(
+            versions.iter().map(members).collect::<Vec<_>>(),
+            ["00002 00003", "00002", "00000 00001", "00000"]
+        );
+        let busy = store.delete_segment(APPLICATION, segment.id);
+        assert!(matches!(busy, Err(StoreError::Conflict(_))), "a job of before still writes to it");
+    }
+    let store = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
+    import_one(&store, 90);
+    let segment = store.segment(APPLICATION, segment.id).unwrap().unwrap();
+    assert_eq!((segment.current().unwrap().version, segment.current().unwrap().size), (5, 3));
+}
+
+#[test]
+fn an_upgrade_keeps_the_newest_versions_and_what_they_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 4800, true);
+    let mut batch = WriteBatch::default();
+    let version = |number: u32| {
+        // Version 20 replaced all before it.
+        let layers: Vec<_> = (if number < 20 { 0 } else { 19 }..number)
+            .map(|layer| {
+                format!(r#"{{"number":{layer},"job":"{}","copies":false}}"#, JobId::from_bytes([1; 16]))
+            })
+            .collect();
+        format!(
+            r#"{{"version":{number},"created":"1970-01-01T00:00:00.002Z","layers":[{}],"job":"{}","source":"s","format":"JSON","size":1,"channels":{:?},"partial":false}}"#,
+            layers.join(","),
+            JobId::from_bytes([1; 16]),
+            [0; Channel::ALL.len()]
+        )
+    };
+    let versions: Vec<_> = (1..=60).map(version).collect();
+    for layer in 0..60 {
+        batch.put([&keys::layer(SegmentId::from(JOB), layer)[..], b"a"].concat(), []);
+    }
+    batch.put(keys::segment(APPLICATION, SegmentId::from(JOB)), old_segment(&versions.join(",")));
+    store.engine.write(batch).unwrap();
+    drop(store);
+    // As a crash in an upgrade leaves it.
+    std::fs::write(folder.path().join("layout"), "upgrading to 3\n").unwrap();
+    let store = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
+    let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
+    let versions = store.segment_versions(&segment, None, 99).unwrap();
+    assert_eq!(
+        versions.iter().map(|version| version.version).collect::<Vec<_>>(),
+        (29..=60).rev().collect::<Vec<_>>()
+    );
+    let oldest = versions.last().unwrap();
+    assert_eq!((oldest.first_layer, oldest.last_layer), (19, 28));
+    let has = |layer| segments::has_members(&store.engine, segment.id, layer).unwrap();
+    assert_eq!((has(18), has(19), has(59)), (false, true, true));
+    for version in &versions {
+        assert!(store.members(&segment, version, None, 9).is_ok(), "{version:?}");
+    }
 }

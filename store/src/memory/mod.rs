@@ -19,7 +19,7 @@ use pinport_model::{
 
 use crate::{
     JobWriter, Result, Store, StoreError,
-    lifecycle::{self, not_found},
+    lifecycle::{self, SegmentState, no_version, not_found},
     record::{
         self, FIRST_NAMED, Tag,
         read::{Members, decode},
@@ -35,7 +35,11 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct State {
     applications: BTreeMap<ApplicationId, Application>,
-    segments: BTreeMap<(ApplicationId, SegmentId), Segment>,
+    segments: BTreeMap<(ApplicationId, SegmentId), SegmentState>,
+    open_layers: BTreeMap<(SegmentId, JobId), SegmentLayer>,
+    /// Closed layers, by the order in which they were closed.
+    closed_layers: BTreeMap<(SegmentId, u32), SegmentLayer>,
+    versions: BTreeMap<(SegmentId, u32), SegmentVersion>,
     jobs: BTreeMap<JobId, ImportJob>,
     pieces: BTreeMap<(JobId, u64), PieceRecord>,
     endpoints: BTreeMap<(ApplicationId, Vec<u8>), MemberMap>,
@@ -183,8 +187,28 @@ impl State {
         Ok(())
     }
 
-    fn segment_mut(&mut self, application: ApplicationId, id: SegmentId) -> Result<&mut Segment> {
+    fn segment_mut(&mut self, application: ApplicationId, id: SegmentId) -> Result<&mut SegmentState> {
         self.segments.get_mut(&(application, id)).ok_or_else(|| not_found("segment", id))
+    }
+
+    /// The layers of a version, oldest first.
+    fn layers_of(&self, segment: SegmentId, version: &SegmentVersion) -> Vec<SegmentLayer> {
+        let range = (segment, version.first_layer)..=(segment, version.last_layer);
+        self.closed_layers.range(range).map(|(_, layer)| *layer).collect()
+    }
+
+    /// How many members of a layer are not members of a version.
+    fn count_new(&self, segment: SegmentId, layer: SegmentLayer, base: Option<&SegmentVersion>) -> u64 {
+        let ids = |layer: SegmentLayer| self.layers.get(&(segment, layer.number)).into_iter().flatten();
+        let base = base.map_or_else(Vec::new, |base| self.layers_of(segment, base));
+        let known: BTreeSet<_> = base.into_iter().flat_map(ids).map(|(id, _)| id).collect();
+        ids(layer).filter(|(id, _)| !known.contains(id)).count() as u64
+    }
+
+    fn delete_segment(&mut self, id: SegmentId) {
+        self.layers.retain(|(segment, _), _| *segment != id);
+        self.closed_layers.retain(|(segment, _), _| *segment != id);
+        self.versions.retain(|(segment, _), _| *segment != id);
     }
 }
 
@@ -244,7 +268,7 @@ impl Store for Memory {
         state.jobs.retain(|job, _| !jobs.contains(job));
         state.pieces.retain(|(job, _), _| !jobs.contains(job));
         state.segments.retain(|(app, _), _| *app != id);
-        state.layers.retain(|(segment, _), _| !segments.contains(segment));
+        segments.into_iter().for_each(|segment| state.delete_segment(segment));
         state.endpoints.retain(|(app, _), _| *app != id);
         state.addresses.retain(|(app, ..)| *app != id);
         state.users.retain(|(app, _), _| *app != id);
@@ -260,8 +284,9 @@ impl Store for Memory {
         }
         if let Some(id) = job.definition.segment {
             let found = state.segments.get(&(application, id)).cloned();
-            let segment = lifecycle::open_layer(found, id, job)?;
+            let (segment, layer) = lifecycle::open_layer(found, id, job)?;
             state.segments.insert((application, id), segment);
+            state.open_layers.insert((id, job.id), layer);
         }
         state.jobs.insert(job.id, job.clone());
         Ok(())
@@ -279,14 +304,20 @@ impl Store for Memory {
         lifecycle::check_finish(state.jobs.get(&job.id), job)?;
         if let Some(id) = job.definition.segment {
             let mut segment = state.segment_mut(job.definition.application, id)?.clone();
-            let layer = lifecycle::layer_of(&segment, job)?;
+            let layer = state.open_layers.get(&(id, job.id)).copied();
+            let layer = layer.ok_or_else(|| lifecycle::no_layer(job))?;
             let has_members =
                 state.layers.get(&(id, layer.number)).is_some_and(|members| !members.is_empty());
-            let count = |layers: &[SegmentLayer]| {
-                let layers = layers.iter().filter_map(|layer| state.layers.get(&(id, layer.number)));
-                Ok(layers.flat_map(BTreeMap::keys).collect::<BTreeSet<_>>().len() as u64)
-            };
-            lifecycle::close_layer(&mut segment, job, replace, has_members, count)?;
+            let count_new = |base: Option<&SegmentVersion>| Ok(state.count_new(id, layer, base));
+            let made = lifecycle::close_layer(&mut segment, job, replace, has_members, count_new)?;
+            state.open_layers.remove(&(id, job.id));
+            if let Some(made) = made {
+                state.closed_layers.insert((id, made.last_layer), layer);
+                if let Some(forgotten) = lifecycle::forgotten(made.version) {
+                    state.versions.remove(&(id, forgotten));
+                }
+                state.versions.insert((id, made.version), made);
+            }
             *state.segment_mut(job.definition.application, id)? = segment;
         }
         state.jobs.insert(job.id, job.clone());
@@ -332,13 +363,11 @@ impl Store for Memory {
     fn writer(&self, job: &ImportJob) -> Result<Arc<dyn JobWriter>> {
         let state = self.state.lock();
         lifecycle::check_open(state.jobs.get(&job.id), job)?;
-        let application = job.definition.application;
         let layer = match job.definition.segment {
             None => None,
             Some(id) => {
-                let segment =
-                    state.segments.get(&(application, id)).ok_or_else(|| not_found("segment", id))?;
-                Some((id, lifecycle::layer_of(segment, job)?))
+                let layer = state.open_layers.get(&(id, job.id)).copied();
+                Some((id, layer.ok_or_else(|| lifecycle::no_layer(job))?))
             }
         };
         Ok(writer::writer(Arc::clone(&self.state), job, layer))
@@ -392,7 +421,7 @@ impl Store for Memory {
     }
 
     fn segment(&self, application: ApplicationId, id: SegmentId) -> Result<Option<Segment>> {
-        Ok(self.state.lock().segments.get(&(application, id)).cloned())
+        Ok(self.state.lock().segments.get(&(application, id)).map(|state| state.segment.clone()))
     }
 
     fn segments(
@@ -404,12 +433,37 @@ impl Store for Memory {
         let state = self.state.lock();
         let own = state.segments.iter().rev().filter(|((app, _), _)| *app == application);
         let older = own.filter(|((_, id), _)| before.is_none_or(|before| *id < before));
-        Ok(older.take(limit).map(|(_, segment)| segment.clone()).collect())
+        Ok(older.take(limit).map(|(_, state)| state.segment.clone()).collect())
+    }
+
+    fn segment_version(&self, segment: &Segment, version: u32) -> Result<Option<SegmentVersion>> {
+        Ok(self.state.lock().versions.get(&(segment.id, version)).cloned())
+    }
+
+    fn segment_versions(
+        &self,
+        segment: &Segment,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<SegmentVersion>> {
+        let state = self.state.lock();
+        let range = state.versions.range((segment.id, 0)..(segment.id, before.unwrap_or(u32::MAX)));
+        Ok(range.rev().take(limit).map(|(_, version)| version.clone()).collect())
+    }
+
+    fn version_jobs(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+        limit: usize,
+    ) -> Result<Option<Vec<JobId>>> {
+        let layers = self.state.lock().layers_of(segment.id, version);
+        Ok((layers.len() <= limit).then(|| layers.into_iter().map(|layer| layer.job).collect()))
     }
 
     fn save_segment(&self, segment: &Segment) -> Result<()> {
         let mut state = self.state.lock();
-        let stored = state.segment_mut(segment.application, segment.id)?;
+        let stored = &mut state.segment_mut(segment.application, segment.id)?.segment;
         stored.name = segment.name.clone();
         stored.tags = segment.tags.clone();
         Ok(())
@@ -417,12 +471,14 @@ impl Store for Memory {
 
     fn delete_segment(&self, application: ApplicationId, id: SegmentId) -> Result<bool> {
         let mut state = self.state.lock();
-        let Some(segment) = state.segments.get(&(application, id)) else { return Ok(false) };
-        if let Some(layer) = segment.open_layers.first() {
-            return Err(StoreError::Conflict(format!("job {} still writes to the segment", layer.job)));
+        if !state.segments.contains_key(&(application, id)) {
+            return Ok(false);
+        }
+        if let Some((_, job)) = state.open_layers.keys().find(|(segment, _)| *segment == id) {
+            return Err(StoreError::Conflict(format!("job {job} still writes to the segment")));
         }
         state.segments.remove(&(application, id));
-        state.layers.retain(|(segment, _), _| *segment != id);
+        state.delete_segment(id);
         Ok(true)
     }
 
@@ -435,7 +491,11 @@ impl Store for Memory {
     ) -> Result<Vec<Endpoint>> {
         let state = self.state.lock();
         let mut last_layer = BTreeMap::new();
-        for layer in &version.layers {
+        let is_kept = state.versions.contains_key(&(segment.id, version.version));
+        if !is_kept && state.segments.contains_key(&(segment.application, segment.id)) {
+            return Err(no_version(segment, version.version));
+        }
+        for layer in state.layers_of(segment.id, version) {
             let members = state.layers.get(&(segment.id, layer.number));
             for (id, copy) in members.into_iter().flatten() {
                 last_layer.insert(id, layer.copies.then_some(copy));

@@ -35,8 +35,9 @@ use pinport_model::{Attribute, Draft, EndpointStatus, OptOut, Scalar, TextMember
 
 /// The version of everything the store writes: this layout and the embedded engine's keys. Layout 1 had no cohorts, no
 /// endpoints without Address or ChannelType, no two applications of one name and no table of addresses; a store that has
-/// it is one of layout 2 too.
-pub const LAYOUT: u32 = 2;
+/// it is one of layout 2 too. Layouts 1 and 2 kept all versions of a segment in one row; opening a store changes
+/// these rows.
+pub const LAYOUT: u32 = 3;
 
 /// What a member is. The numbers are stored; never change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

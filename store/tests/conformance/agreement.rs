@@ -138,8 +138,8 @@ fn play(mut bench: Bench, application: ApplicationId, steps: &[Step]) -> Vec<Str
         seen.push(format!("{user}: {:#?}", bench.store().user_endpoints(application, user, 9).unwrap()));
     }
     for segment in bench.store().segments(application, None, 99).unwrap() {
-        for version in &segment.versions {
-            let members = bench.store().members(&segment, version, None, 99).unwrap();
+        for version in bench.store().segment_versions(&segment, None, 99).unwrap() {
+            let members = bench.store().members(&segment, &version, None, 99).unwrap();
             seen.push(format!("{} {version:?}: {members:#?}", segment.id));
         }
         seen.push(format!("{segment:?}"));

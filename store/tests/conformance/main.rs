@@ -11,14 +11,19 @@
 mod agreement;
 mod cases;
 mod support;
+mod versions;
+
+mod all {
+    pub(crate) use crate::{cases::*, versions::*};
+}
 
 macro_rules! conformance {
     ($($case:ident),+ $(,)?) => {
         mod memory {
-            $(#[test] fn $case() { crate::cases::$case(crate::support::Bench::memory()); })+
+            $(#[test] fn $case() { crate::all::$case(crate::support::Bench::memory()); })+
         }
         mod embedded {
-            $(#[test] fn $case() { crate::cases::$case(crate::support::Bench::embedded()); })+
+            $(#[test] fn $case() { crate::all::$case(crate::support::Bench::embedded()); })+
         }
     };
 }
@@ -52,4 +57,8 @@ conformance! {
     single_endpoints_are_put_and_deleted,
     endpoints_may_lack_address_and_channel,
     an_update_makes_an_endpoint_active_and_others_of_its_address_inactive,
+    many_imports_into_a_segment_are_read_as_one,
+    many_imports_of_copies_are_read_as_one,
+    a_version_that_is_not_kept_is_not_found,
+    the_size_of_a_segment_counts_what_is_new,
 }

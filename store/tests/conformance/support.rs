@@ -90,6 +90,12 @@ impl Bench {
         self.store().segment(job.definition.application, id).unwrap().unwrap()
     }
 
+    /// The numbers of the versions that a job's segment has, in the order of their list.
+    pub(crate) fn versions(&self, job: &ImportJob) -> Vec<u32> {
+        let found = self.store().segment_versions(&self.segment(job), None, usize::MAX).unwrap();
+        found.into_iter().map(|version| version.version).collect()
+    }
+
     /// All members of the current version, read in pages of 2 and at once: one looks each endpoint up, the other goes
     /// over all of them.
     pub(crate) fn members(&self, segment: &Segment) -> Vec<Endpoint> {

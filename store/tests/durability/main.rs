@@ -56,6 +56,18 @@ fn open(folder: &Path) -> Embedded {
     Embedded::open(folder, EmbeddedOptions::default()).unwrap()
 }
 
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
+        let place = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &place);
+        } else {
+            std::fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}
+
 /// Checks a store whose child had acknowledged piece `acknowledged`; the last piece that is there.
 pub(crate) fn check(folder: &Path, acknowledged: Option<u64>) -> Option<u64> {
     let store = open(folder);
@@ -84,25 +96,21 @@ pub(crate) fn check(folder: &Path, acknowledged: Option<u64>) -> Option<u64> {
         let user = store.user_endpoints(APPLICATION, &format!("user {last}"), usize::MAX).unwrap();
         assert_eq!(user.len(), RECORDS as usize);
     }
-    // The layer is still open; its members are read as those of a version that it would make.
-    let mut ended = store.job(job).unwrap().unwrap();
-    ended.status = pinport_model::JobStatus::Completed;
-    let version = pinport_model::SegmentVersion {
-        version: 1,
-        created: ended.created,
-        layers: segment.open_layers.clone(),
-        job,
-        source: String::new(),
-        format: ended.definition.format,
-        size: 0,
-        channels: Default::default(),
-        partial: true,
-    };
-    let members = store.members(&segment, &version, None, usize::MAX).unwrap();
-    let expected = last.map_or(0, |last| (last + 1) * RECORDS + 1);
-    assert_eq!(members.len() as u64, expected);
     let staged = std::fs::read_dir(folder.join("staging")).unwrap().count();
     assert_eq!(staged, 0, "what was never acknowledged is swept away");
+    // The layer is still open; its members are read in a copy in which the job has ended.
+    drop(store);
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(folder, copy.path());
+    let store = open(copy.path());
+    let mut ended = store.job(job).unwrap().unwrap();
+    ended.status = pinport_model::JobStatus::Completed;
+    store.finish_job(&ended, false).unwrap();
+    let segment = store.segment(APPLICATION, segment.id).unwrap().unwrap();
+    let version = segment.current().unwrap();
+    let members = store.members(&segment, version, None, usize::MAX).unwrap();
+    let expected = last.map_or(0, |last| (last + 1) * RECORDS + 1);
+    assert_eq!(members.len() as u64, expected);
     last
 }
 
@@ -173,15 +181,15 @@ fn a_second_process_learns_who_holds_the_store() {
 fn a_newer_layout_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
-    std::fs::write(folder.path().join("layout"), "3\n").unwrap();
+    std::fs::write(folder.path().join("layout"), "4\n").unwrap();
     let refused = Embedded::open(folder.path(), EmbeddedOptions::default());
-    assert!(matches!(refused, Err(StoreError::NewerLayout { found: 3, known: 2, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::NewerLayout { found: 4, known: 3, .. })), "{refused:?}");
     std::fs::write(folder.path().join("layout"), "one\n").unwrap();
     let refused = Embedded::open(folder.path(), EmbeddedOptions::default());
     assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
 }
 
-/// What an older layout has is read as it is; from then on older versions refuse the store.
+/// From then on older versions refuse the store.
 #[test]
 fn an_older_layout_becomes_the_newer_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,7 +197,7 @@ fn an_older_layout_becomes_the_newer_one() {
     let layout = folder.path().join("layout");
     std::fs::write(&layout, "1\n").unwrap();
     drop(open(folder.path()));
-    assert_eq!(std::fs::read_to_string(layout).unwrap(), "2\n");
+    assert_eq!(std::fs::read_to_string(layout).unwrap(), "3\n");
 }
 
 #[test]

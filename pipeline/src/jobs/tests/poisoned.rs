@@ -79,6 +79,9 @@ impl Store for Poisoned {
         fn user_endpoints(application: ApplicationId, user: &str, limit: usize) -> Vec<Endpoint>;
         fn segment(application: ApplicationId, id: SegmentId) -> Option<Segment>;
         fn segments(application: ApplicationId, before: Option<SegmentId>, limit: usize) -> Vec<Segment>;
+        fn segment_version(segment: &Segment, version: u32) -> Option<SegmentVersion>;
+        fn segment_versions(segment: &Segment, before: Option<u32>, limit: usize) -> Vec<SegmentVersion>;
+        fn version_jobs(segment: &Segment, version: &SegmentVersion, limit: usize) -> Option<Vec<JobId>>;
         fn save_segment(segment: &Segment) -> ();
         fn delete_segment(application: ApplicationId, id: SegmentId) -> bool;
         fn members(segment: &Segment, version: &SegmentVersion, after: Option<&str>, limit: usize) -> Vec<Endpoint>;

@@ -134,16 +134,15 @@ const OBJECTS: &[(&str, &str)] = &[
          history: [HistoryPoint]",
     ),
     ("Application", "id: string, name: string, created: time, tags: {string}"),
-    ("SegmentLayer", "number: count, job: string, copies: boolean"),
     (
         "SegmentVersion",
-        "version: count, created: time, layers: [SegmentLayer], job: string, source: string, format: Format, \
+        "version: count, created: time, first_layer: count, last_layer: count, job: string, source: string, format: Format, \
          size: count, channels: [count], partial: boolean",
     ),
     (
         "Segment",
         "id: string, application: string, name: string, created: time, modified: time, tags: {string}, \
-         versions: [SegmentVersion], next_layer: count, open_layers: [SegmentLayer]",
+         current: SegmentVersion|null",
     ),
     ("Segments", "segments: [Segment], next_token?: string"),
     ("Happening", "time: time, job?: string, text: string"),

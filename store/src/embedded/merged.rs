@@ -1,0 +1,121 @@
+//! The members of several layers as one list in order of id, in bounded memory however many layers there are.
+//!
+//! One scan serves all layers: each has some of its next members at hand and the scan goes back to it for more. A scan of
+//! its own for each layer would open every file of level 0 as many times.
+
+use std::collections::VecDeque;
+
+use pinport_model::SegmentId;
+use rocksdb::Snapshot;
+
+use super::{
+    engine::{Engine, Scan},
+    keys::{self, Key},
+};
+use crate::Result;
+
+/// A member: its id, and its own record if it is a copy.
+pub(super) type Member = (Vec<u8>, Option<Vec<u8>>);
+
+/// Bytes of members that are at hand, over all layers; each layer has at least one member.
+const AT_HAND: usize = 1 << 20;
+
+/// The members of some layers.
+pub(super) struct Merged<'a> {
+    members: Scan<'a>,
+    layers: Vec<Layer>,
+    room: usize,
+}
+
+struct Layer {
+    /// What its keys begin with, from the layer's number on.
+    prefix: Key,
+    start: Key,
+    copies: bool,
+    at_hand: VecDeque<Member>,
+    /// Nothing lies behind what is at hand.
+    is_read: bool,
+}
+
+impl<'a> Merged<'a> {
+    /// The members of layers, given by their number and whether they hold copies, that lie behind `after`.
+    pub(super) fn new(
+        engine: &'a Engine,
+        snapshot: &'a Snapshot<'_>,
+        segment: SegmentId,
+        layers: impl IntoIterator<Item = (u32, bool)>,
+        after: Option<&[u8]>,
+    ) -> Result<Self> {
+        let layers: Vec<_> = layers
+            .into_iter()
+            .map(|(number, copies)| {
+                let start = keys::layer(segment, number);
+                let prefix = number.to_be_bytes().to_vec();
+                Layer { prefix, start, copies, at_hand: VecDeque::new(), is_read: false }
+            })
+            .collect();
+        let room = AT_HAND / layers.len().max(1);
+        let mut merged = Self { members: engine.scan_in(snapshot, &keys::members(segment)), layers, room };
+        for layer in &mut merged.layers {
+            layer.read(&mut merged.members, after.unwrap_or_default(), after.is_some(), room)?;
+        }
+        Ok(merged)
+    }
+
+    /// The member with the least id; the last layer that has it says what it is.
+    pub(super) fn next(&mut self) -> Result<Option<Member>> {
+        let heads = self.layers.iter().filter_map(|layer| layer.at_hand.front());
+        let Some(least) = heads.map(|(id, _)| id).min() else { return Ok(None) };
+        let least = least.clone();
+        let mut found = None;
+        for layer in &mut self.layers {
+            if let Some(member) = layer.at_hand.pop_front_if(|(id, _)| *id == least) {
+                if layer.at_hand.is_empty() && !layer.is_read {
+                    layer.read(&mut self.members, &least, true, self.room)?;
+                }
+                found = Some(member);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a layer has a member with this id. Ids that are asked for ascend.
+    pub(super) fn has(&mut self, id: &[u8]) -> Result<bool> {
+        for layer in self.layers.iter_mut().rev() {
+            while layer.at_hand.pop_front_if(|(other, _)| &other[..] < id).is_some() {}
+            if layer.at_hand.is_empty() && !layer.is_read {
+                layer.read(&mut self.members, id, false, self.room)?;
+            }
+            if layer.at_hand.front().is_some_and(|(other, _)| other == id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Layer {
+    /// Reads some members from `from` on, or behind it.
+    fn read(&mut self, members: &mut Scan<'_>, from: &[u8], behind: bool, room: usize) -> Result<()> {
+        let key = [&self.start[..], from].concat();
+        if behind {
+            members.seek_behind(&key);
+        } else {
+            members.seek(&key);
+        }
+        let mut bytes = 0;
+        while let Some((key, record)) = members.entry()?
+            && let Some(id) = key.strip_prefix(&self.prefix[..])
+        {
+            let copy = self.copies.then(|| record.to_vec());
+            bytes += id.len() + copy.as_ref().map_or(0, Vec::len) + size_of::<Member>();
+            self.at_hand.push_back((id.to_vec(), copy));
+            if bytes >= room {
+                return Ok(());
+            }
+            members.forward();
+        }
+        self.is_read = true;
+        Ok(())
+    }
+}

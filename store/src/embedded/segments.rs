@@ -1,0 +1,393 @@
+//! The rows of segments: the segment itself, its versions and its layers.
+//!
+//! A version names a range of layers by their *places*, the order in which they were closed. Each closed layer is a row,
+//! so what an import writes does not grow with the imports before it. A row may stand for several layers that lie next
+//! to each other: when no kept version ends between them, small ones are folded into one ([`fold`]). A segment that
+//! many small imports add to therefore is read from few rows.
+
+use pinport_model::{
+    ApplicationId, ImportJob, JobId, Segment, SegmentId, SegmentVersion, segment::SegmentLayer,
+};
+use rocksdb::{Snapshot, WriteBatch};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    delete_prefix,
+    engine::{Engine, from_json, to_json},
+    keys::{self, Table, key},
+    merged::Merged,
+};
+use crate::{
+    Result,
+    lifecycle::{self, SegmentState, no_version, not_found},
+};
+
+/// Rows that wait to be folded: to begin a scan opens every file of level 0.
+const FOLD_AT: usize = 16;
+/// Members that are folded in one write, and copies, which have a record each.
+const FOLD_MEMBERS: u64 = 16_384;
+const FOLD_COPIES: u64 = 256;
+/// Numbers of folded layers begin here; those of jobs stay below.
+const FIRST_FOLDED: u32 = 1 << 31;
+
+/// A closed layer, or several in one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Layer {
+    /// What its members' keys have.
+    pub(super) number: u32,
+    pub(super) copies: bool,
+    /// The job that made it, if it was one.
+    job: Option<JobId>,
+    /// The places of the layers it stands for, from the first to the last.
+    first: u32,
+    last: u32,
+    /// About how many members it has.
+    records: u64,
+}
+
+pub(super) fn state(
+    engine: &Engine,
+    application: ApplicationId,
+    id: SegmentId,
+) -> Result<Option<SegmentState>> {
+    engine.get_json(&keys::segment(application, id))
+}
+
+pub(super) fn needed(engine: &Engine, application: ApplicationId, id: SegmentId) -> Result<SegmentState> {
+    state(engine, application, id)?.ok_or_else(|| not_found("segment", id))
+}
+
+pub(super) fn put_state(batch: &mut WriteBatch, state: &SegmentState) -> Result<()> {
+    batch.put(keys::segment(state.segment.application, state.segment.id), to_json(state)?);
+    Ok(())
+}
+
+/// The layer that a job writes to.
+pub(super) fn layer_of(engine: &Engine, segment: SegmentId, job: &ImportJob) -> Result<SegmentLayer> {
+    engine.get_json(&keys::open_layer(segment, job.id))?.ok_or_else(|| lifecycle::no_layer(job))
+}
+
+/// A job whose layer is open, if there is one.
+pub(super) fn writing_job(engine: &Engine, segment: SegmentId) -> Result<Option<JobId>> {
+    let mut open = engine.scan(&key(Table::OpenLayers, &[segment.as_bytes()]));
+    open.seek_first();
+    Ok(open.entry()?.map(|(_, json)| from_json::<SegmentLayer>(json)).transpose()?.map(|layer| layer.job))
+}
+
+pub(super) fn has_members(engine: &Engine, segment: SegmentId, layer: u32) -> Result<bool> {
+    let mut members = engine.scan(&keys::layer(segment, layer));
+    members.seek_first();
+    Ok(members.entry()?.is_some())
+}
+
+pub(super) fn version(engine: &Engine, segment: SegmentId, version: u32) -> Result<Option<SegmentVersion>> {
+    engine.get_json(&keys::version(segment, version))
+}
+
+/// Versions, newest first.
+pub(super) fn versions(
+    engine: &Engine,
+    segment: SegmentId,
+    before: Option<u32>,
+    limit: usize,
+) -> Result<Vec<SegmentVersion>> {
+    let mut entries = engine.scan(&key(Table::Versions, &[segment.as_bytes()]));
+    match before {
+        None => entries.seek_last(),
+        Some(before) => entries.seek_before(&keys::version(segment, before)),
+    }
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some((_, json)) = entries.entry()?
+    {
+        found.push(from_json(json)?);
+        entries.back();
+    }
+    Ok(found)
+}
+
+/// The rows of the layers of a version, oldest first. Nothing, if the segment is gone.
+pub(super) fn layers(
+    engine: &Engine,
+    snapshot: &Snapshot<'_>,
+    segment: &Segment,
+    version: &SegmentVersion,
+) -> Result<Vec<Layer>> {
+    let mut rows = engine.scan_in(snapshot, &key(Table::Layers, &[segment.id.as_bytes()]));
+    rows.seek(&keys::closed_layer(segment.id, version.first_layer));
+    let mut found: Vec<Layer> = Vec::new();
+    while let Some((_, json)) = rows.entry()? {
+        let layer: Layer = from_json(json)?;
+        if layer.first > version.last_layer {
+            break;
+        }
+        found.push(layer);
+        rows.forward();
+    }
+    let is = (found.first().map(|layer| layer.first), found.last().map(|layer| layer.last));
+    if is == (Some(version.first_layer), Some(version.last_layer)) {
+        return Ok(found);
+    }
+    match state(engine, segment.application, segment.id)? {
+        Some(_) => Err(no_version(segment, version.version)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The jobs that made the layers of a version.
+pub(super) fn jobs(
+    engine: &Engine,
+    segment: &Segment,
+    version: &SegmentVersion,
+    limit: usize,
+) -> Result<Option<Vec<JobId>>> {
+    if version.last_layer - version.first_layer >= u32::try_from(limit).unwrap_or(u32::MAX) {
+        return Ok(None);
+    }
+    Ok(layers(engine, &engine.db.snapshot(), segment, version)?.into_iter().map(|layer| layer.job).collect())
+}
+
+/// Writes what closing the layer of an ended job changes.
+pub(super) fn close_layer(
+    engine: &Engine,
+    batch: &mut WriteBatch,
+    job: &ImportJob,
+    id: SegmentId,
+    replace: bool,
+) -> Result<()> {
+    let mut state = needed(engine, job.definition.application, id)?;
+    let layer = layer_of(engine, id, job)?;
+    batch.delete(keys::open_layer(id, job.id));
+    // A completed job makes a version anyway, and to look would open every file of level 0.
+    let has_members =
+        job.status != pinport_model::JobStatus::Completed && has_members(engine, id, layer.number)?;
+    let segment = state.segment.clone();
+    let count_new = |base: Option<&SegmentVersion>| {
+        let snapshot = engine.db.snapshot();
+        let base = base.map_or_else(|| Ok(Vec::new()), |base| layers(engine, &snapshot, &segment, base))?;
+        count_new(engine, &snapshot, id, layer.number, &base)
+    };
+    let Some(made) = lifecycle::close_layer(&mut state, job, replace, has_members, count_new)? else {
+        delete_layer(batch, id, layer.number);
+        return Ok(());
+    };
+    let row = Layer {
+        number: layer.number,
+        copies: layer.copies,
+        job: Some(job.id),
+        first: made.last_layer,
+        last: made.last_layer,
+        records: job.tally.registered,
+    };
+    put_layer(batch, id, &row)?;
+    batch.put(keys::version(id, made.version), to_json(&made)?);
+    if let Some(forgotten) = lifecycle::forgotten(made.version) {
+        batch.delete(keys::version(id, forgotten));
+        if let Some(oldest) = version(engine, id, forgotten + 1)? {
+            forget_layers(engine, batch, id, oldest.first_layer)?;
+            fold(engine, batch, id, &oldest)?;
+        }
+    }
+    put_state(batch, &state)
+}
+
+fn put_layer(batch: &mut WriteBatch, segment: SegmentId, layer: &Layer) -> Result<()> {
+    batch.put(keys::closed_layer(segment, layer.first), to_json(layer)?);
+    Ok(())
+}
+
+/// Deletes the members of a layer.
+fn delete_layer(batch: &mut WriteBatch, segment: SegmentId, number: u32) {
+    delete_prefix(batch, &keys::layer(segment, number));
+    delete_prefix(batch, &keys::copy_links(segment, number));
+}
+
+/// Deletes a segment and all that is its own.
+pub(super) fn delete(batch: &mut WriteBatch, application: ApplicationId, segment: SegmentId) {
+    for table in [Table::Members, Table::CopyLinks, Table::OpenLayers, Table::Layers, Table::Versions] {
+        delete_prefix(batch, &key(table, &[segment.as_bytes()]));
+    }
+    batch.delete(keys::segment(application, segment));
+}
+
+/// How many members of a layer are in none of the others.
+fn count_new(
+    engine: &Engine,
+    snapshot: &Snapshot<'_>,
+    segment: SegmentId,
+    layer: u32,
+    others: &[Layer],
+) -> Result<u64> {
+    let mut own = Merged::new(engine, snapshot, segment, [(layer, false)], None)?;
+    let others = others.iter().map(|other| (other.number, false));
+    let mut others = Merged::new(engine, snapshot, segment, others, None)?;
+    let mut count = 0;
+    while let Some((id, _)) = own.next()? {
+        count += u64::from(!others.has(&id)?);
+    }
+    Ok(count)
+}
+
+/// Deletes the layers before a place: no kept version has them.
+fn forget_layers(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, before: u32) -> Result<()> {
+    let mut rows = engine.scan(&key(Table::Layers, &[segment.as_bytes()]));
+    rows.seek_first();
+    while let Some((_, json)) = rows.entry()? {
+        let layer: Layer = from_json(json)?;
+        if layer.first >= before {
+            break;
+        }
+        delete_layer(batch, segment, layer.number);
+        batch.delete(keys::closed_layer(segment, layer.first));
+        rows.forward();
+    }
+    Ok(())
+}
+
+/// Folds the last rows of the oldest version that is kept into one, if enough of them are small: no kept version ends
+/// between them. A row is taken along while it is at most twice what lies behind it, so a member is folded again
+/// only when its row has about doubled.
+fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &SegmentVersion) -> Result<()> {
+    let mut rows = engine.scan(&key(Table::Layers, &[segment.as_bytes()]));
+    rows.seek_before(&keys::closed_layer(segment, oldest.last_layer.saturating_add(1)));
+    let mut layers: Vec<Layer> = Vec::new();
+    let (mut records, mut waiting, mut most) = (0, 0, 0);
+    while let Some((_, json)) = rows.entry()? {
+        let layer: Layer = from_json(json)?;
+        let copies = layers.first().map_or(layer.copies, |last| last.copies);
+        most = if copies { FOLD_COPIES } else { FOLD_MEMBERS };
+        let small = records == 0 || layer.records <= records * 2;
+        if layer.first < oldest.first_layer
+            || layer.copies != copies
+            || !small
+            || records.saturating_add(layer.records) > most
+        {
+            break;
+        }
+        records += layer.records.max(1);
+        waiting += usize::from(layer.job.is_some());
+        layers.push(layer);
+        rows.back();
+    }
+    if waiting < FOLD_AT {
+        return Ok(());
+    }
+    layers.reverse();
+    let (Some(first), Some(last)) = (layers.first(), layers.last()) else { return Ok(()) };
+    // The last layer that is folded is another each time.
+    let number = FIRST_FOLDED | last.last;
+    let prefix = keys::layer(segment, number);
+    let parts = layers.iter().map(|layer| (layer.number, layer.copies));
+    let snapshot = engine.db.snapshot();
+    let mut members = Merged::new(engine, &snapshot, segment, parts, None)?;
+    let mut folded =
+        Layer { number, copies: first.copies, job: None, first: first.first, last: last.last, records: 0 };
+    let mut entries = Vec::new();
+    while let Some((id, copy)) = members.next()? {
+        if entries.len() as u64 == 2 * most {
+            // A record that names a user alone may bring many members. It is not tried again.
+            let last = Layer { records: u64::MAX / 2, ..last.clone() };
+            return put_layer(batch, segment, &last);
+        }
+        entries.push(([&prefix[..], &id].concat(), copy.unwrap_or_default()));
+    }
+    folded.records = entries.len() as u64;
+    entries.into_iter().for_each(|(key, value)| batch.put(key, value));
+    for layer in &layers {
+        delete_layer(batch, segment, layer.number);
+        batch.delete(keys::closed_layer(segment, layer.first));
+    }
+    put_layer(batch, segment, &folded)
+}
+
+/// Brings the segments of a store of an older layout to this one: there a segment was one row with all its versions, each
+/// with a list of its layers. The members stay as they are.
+pub(super) fn upgrade(engine: &Engine) -> Result<()> {
+    let mut rows = engine.scan(&key(Table::Segments, &[]));
+    rows.seek_first();
+    while let Some((_, json)) = rows.entry()? {
+        let row: serde_json::Value = from_json(json)?;
+        // One that has none was brought here before a crash.
+        if row.get("versions").is_some() {
+            let mut batch = WriteBatch::default();
+            from_layout_2(engine, &mut batch, from_json(json)?)?;
+            engine.write(batch)?;
+        }
+        rows.forward();
+    }
+    Ok(())
+}
+
+/// A segment as layouts 1 and 2 had it.
+#[derive(Deserialize)]
+struct OldSegment {
+    #[serde(flatten)]
+    segment: Segment,
+    versions: Vec<OldVersion>,
+    #[serde(default)]
+    next_layer: u32,
+    #[serde(default)]
+    open_layers: Vec<SegmentLayer>,
+}
+
+#[derive(Deserialize)]
+struct OldVersion {
+    version: u32,
+    created: pinport_model::Timestamp,
+    layers: Vec<SegmentLayer>,
+    job: JobId,
+    source: String,
+    format: pinport_model::Format,
+    size: u64,
+    channels: [u64; pinport_model::Channel::ALL.len()],
+    partial: bool,
+}
+
+fn from_layout_2(engine: &Engine, batch: &mut WriteBatch, old: OldSegment) -> Result<()> {
+    let OldSegment { mut segment, versions, next_layer, open_layers } = old;
+    let id = segment.id;
+    let closed = u32::try_from(versions.len()).unwrap_or(u32::MAX);
+    // Each version had the layers of the one before and one of its own, or that alone: so its layers are neighbours.
+    let mut first_kept = 0;
+    let forgotten = versions.last().and_then(|version| lifecycle::forgotten(version.version));
+    for (place, version) in (0..).zip(&versions) {
+        let first_layer = (place + 1_u32).saturating_sub(version.layers.len() as u32);
+        let made = SegmentVersion {
+            version: version.version,
+            created: version.created,
+            first_layer,
+            last_layer: place,
+            job: version.job,
+            source: version.source.clone(),
+            format: version.format,
+            size: version.size,
+            channels: version.channels,
+            partial: version.partial,
+        };
+        if forgotten.is_some_and(|forgotten| version.version <= forgotten) {
+            first_kept = first_layer;
+        } else {
+            if Some(version.version) == forgotten.map(|forgotten| forgotten + 1) {
+                first_kept = first_layer;
+            }
+            batch.put(keys::version(id, made.version), to_json(&made)?);
+        }
+        segment.current = Some(made);
+    }
+    for (place, version) in (0..).zip(&versions) {
+        let Some(layer) = version.layers.last() else { continue };
+        if place < first_kept {
+            delete_layer(batch, id, layer.number);
+            continue;
+        }
+        let job: Option<ImportJob> = engine.get_json(&keys::job(layer.job))?;
+        let records = job.map_or(FOLD_MEMBERS, |job| job.tally.registered);
+        let SegmentLayer { number, job, copies } = *layer;
+        let row = Layer { number, copies, job: Some(job), first: place, last: place, records };
+        put_layer(batch, id, &row)?;
+    }
+    for layer in &open_layers {
+        batch.put(keys::open_layer(id, layer.job), to_json(layer)?);
+    }
+    put_state(batch, &SegmentState { segment, next_layer, closed })
+}
