@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use pinport_model::failure::FailureReason;
+
 /// An error of a store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,6 +55,14 @@ pub enum StoreError {
     /// The change contradicts what is there.
     #[error("{0}")]
     Conflict(String),
+    /// An update would make an endpoint or a user larger than it may be.
+    #[error("endpoint {id}: {}", reason.message)]
+    TooLarge {
+        /// The endpoint.
+        id: String,
+        /// What is too large.
+        reason: FailureReason,
+    },
     /// What was read is not what was once written.
     #[error("the store is damaged: {0}")]
     Corrupt(String),

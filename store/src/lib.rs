@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use pinport_model::{
     Application, ApplicationId, Channel, Draft, Endpoint, ImportJob, JobId, Origin, PieceRecord, Segment,
-    SegmentId, SegmentVersion, Timestamp, failure::FailureReason,
+    SegmentId, SegmentVersion, Timestamp, failure::FailureReason, limits::RecordLimits,
 };
 
 pub use batch::{DraftBatch, DraftKind};
@@ -91,9 +91,23 @@ pub trait Store: Send + Sync {
         id: &str,
         draft: &mut Draft<'_>,
         now: Timestamp,
+    ) -> Result<()> {
+        self.put_endpoints(application, &[EndpointUpdate::new(id, draft, now)], &RecordLimits::default())
+    }
+    /// Merges updates into endpoints, one after the other; those that are not there are created. All in one write: a
+    /// crash leaves all of them or none. An update that makes its endpoint or user larger than `limits` allow refuses
+    /// all ([`StoreError::TooLarge`]).
+    fn put_endpoints(
+        &self,
+        application: ApplicationId,
+        updates: &[EndpointUpdate],
+        limits: &RecordLimits,
     ) -> Result<()>;
     /// Removes an endpoint; whether there was one.
     fn delete_endpoint(&self, application: ApplicationId, id: &str) -> Result<bool>;
+    /// Removes all endpoints of a user and the user's attributes; how many endpoints there were. Many take some writes: a
+    /// crash may leave some of them.
+    fn delete_user_endpoints(&self, application: ApplicationId, user: &str) -> Result<u64>;
     /// The endpoints of a user in order of id, at most `limit`.
     fn user_endpoints(&self, application: ApplicationId, user: &str, limit: usize) -> Result<Vec<Endpoint>>;
 
@@ -141,6 +155,25 @@ pub trait Store: Send + Sync {
 
     /// Lets the store sort what imports left behind, so that reads are fast again. Blocks until done.
     fn settle(&self) -> Result<()>;
+}
+
+/// An update of an endpoint, as it is merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointUpdate {
+    pub(crate) id: String,
+    pub(crate) record: Vec<u8>,
+    pub(crate) user_record: Vec<u8>,
+}
+
+impl EndpointUpdate {
+    /// What `draft` says of the endpoint with this id. `now` dates it. The draft's attributes and metrics are sorted on the
+    /// way.
+    pub fn new(id: &str, draft: &mut Draft<'_>, now: Timestamp) -> Self {
+        let (mut record, mut user_record) = (Vec::new(), Vec::new());
+        record::encode_endpoint(draft, Some(now), now, &mut record);
+        record::encode_user(draft, &mut user_record);
+        Self { id: id.to_owned(), record, user_record }
+    }
 }
 
 /// Commits the pieces of one job. Shared by the threads that build pieces.

@@ -186,3 +186,48 @@ fn a_server_survives_an_abort_at_every_boundary() {
     }
     eprintln!("{aborts} aborts");
 }
+
+/// The ids of a batch that are there.
+fn ids_there(server: &Server, ids: &[String]) -> usize {
+    let found = |id: &&String| {
+        let (status, answer) = server.ask("GET", &format!("/v1/apps/shop/endpoints/{id}"), b"").unwrap();
+        assert!(status == 200 || status == 404, "{status} {answer}");
+        status == 200
+    };
+    ids.iter().filter(found).count()
+}
+
+#[test]
+fn a_batch_of_endpoints_is_there_whole_or_not_at_all() {
+    let lab = Lab::new();
+    let ids: Vec<String> = (0..100).map(|number| format!("e{number}")).collect();
+    let item = |id: &String| {
+        format!(r#"{{"Id":"{id}","Address":"x","ChannelType":"EMAIL","User":{{"UserId":"u"}}}}"#)
+    };
+    let batch = format!(r#"{{"Item":[{}]}}"#, ids.iter().map(item).collect::<Vec<_>>().join(","));
+    let path = "/v1/apps/shop/endpoints";
+    // Makes the application, so that the batch is the only write of its request.
+    let first =
+        |server: &Server| server.ask("PUT", &format!("{path}/first"), item(&ids[0]).as_bytes()).unwrap();
+
+    let server = Server::start(&lab, "whole", "", Some("batch.trail")).unwrap();
+    assert_eq!(first(&server).0, 202);
+    let trail = lab.path("batch.trail");
+    let writes = |name: &str| passed(&trail).get(name).copied().unwrap_or_default();
+    let before = writes("write.durable");
+    assert_eq!(server.ask("PUT", path, batch.as_bytes()).unwrap().0, 202);
+    assert_eq!(writes("write.durable"), before + 1, "a batch is one write");
+    assert_eq!(ids_there(&server, &ids), 100);
+    server.0.stop();
+
+    for (name, there) in [("write.begun", 0), ("write.durable", 100)] {
+        let data = format!("torn-{name}");
+        let server = Server::start(&lab, &data, &abort_at(name, before), None).unwrap();
+        assert_eq!(first(&server).0, 202);
+        assert_eq!(server.ask("PUT", path, batch.as_bytes()), None, "{name}: it did not abort");
+        drop(server);
+        let server = Server::start(&lab, &data, "", None).unwrap();
+        assert_eq!(ids_there(&server, &ids), there, "{name}");
+        server.0.stop();
+    }
+}

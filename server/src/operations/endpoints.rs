@@ -3,7 +3,7 @@
 use http::StatusCode;
 use pinport_model::{Draft, Endpoint, TextMember, Timestamp, failure::FailureReason};
 use pinport_pipeline::parse::with_endpoint;
-use pinport_store::StoreError;
+use pinport_store::{EndpointUpdate, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::{Api, Routes, shown, stored};
@@ -15,7 +15,7 @@ use crate::{
 
 /// Endpoints in one batch, as in the service.
 const MAX_BATCH: usize = 100;
-/// Endpoints of one user that are answered; the service allows fifteen.
+/// Endpoints of one user that are answered, as they are found or were deleted; the service allows fifteen.
 const MAX_OF_USER: usize = 1000;
 
 pub(super) fn add(routes: &mut Routes) {
@@ -47,10 +47,9 @@ pub(super) fn add(routes: &mut Routes) {
     });
     routes.blocking(Route::new("DELETE", USER, "DeleteUserEndpoints"), |api, request| {
         let application = api.writable(request)?.id;
+        // The answer shows the first ones; all are deleted.
         let item = of_user(api, request, application)?;
-        for endpoint in &item {
-            api.store().delete_endpoint(application, &endpoint.id).map_err(stored)?;
-        }
+        api.store().delete_user_endpoints(application, request.param("user-id")).map_err(stored)?;
         Response::json(StatusCode::ACCEPTED, &EndpointsResponse { item })
     });
 }
@@ -106,21 +105,28 @@ fn refused(which: &str, reason: &FailureReason) -> ApiError {
     ApiError::bad_request(if text.ends_with('.') { text } else { format!("{text}.") })
 }
 
-/// Stores an update. The endpoint's RequestId is that of its last update, so it is this request's unless the body
-/// has one.
-fn put_endpoint(
-    api: &Api,
-    request: &Request,
-    application: pinport_model::ApplicationId,
-    id: &str,
-    draft: &mut Draft<'_>,
-) -> Result<(), StoreError> {
+/// An update as it is stored. The endpoint's RequestId is that of its last update, so it is this request's unless the
+/// body has one.
+fn endpoint_update(request: &Request, id: &str, draft: &mut Draft<'_>, now: Timestamp) -> EndpointUpdate {
     let own = request.id().to_string();
     let mut draft: Draft<'_> = std::mem::take(draft);
     if draft.text(TextMember::RequestId).is_none() {
         draft.set_text(TextMember::RequestId, Some(&own));
     }
-    api.store().put_endpoint(application, id, &mut draft, Timestamp::now())
+    EndpointUpdate::new(id, &mut draft, now)
+}
+
+/// Stores updates, all of them or none.
+fn put_all(api: &Api, request: &Request, updates: &[EndpointUpdate], which: &str) -> Result<(), ApiError> {
+    let application = api.writable_or_new(request)?.id;
+    api.store().put_endpoints(application, updates, &api.options.limits).map_err(|error| match error {
+        StoreError::TooLarge { id, reason } => {
+            let which =
+                if which.is_empty() { String::new() } else { format!("{which} \"{}\": ", shown(&id)) };
+            refused(&which, &reason)
+        }
+        other => stored(other),
+    })
 }
 
 fn update(api: &Api, request: &Request) -> Result<Response, ApiError> {
@@ -130,16 +136,14 @@ fn update(api: &Api, request: &Request) -> Result<Response, ApiError> {
     }
     // What is wrong with the request is told before an application is made for it.
     request.principal().writable(request.param("application-id"))?;
-    with_endpoint(request.bytes(), id, limits, |_| ()).map_err(|reason| refused("", &reason))?;
-    let application = api.writable_or_new(request)?.id;
-    let put_it = |draft: &mut Draft<'_>| put_endpoint(api, request, application, id, draft);
-    with_endpoint(request.bytes(), id, limits, put_it)
-        .map_err(|reason| refused("", &reason))?
-        .map_err(stored)?;
+    let now = Timestamp::now();
+    let update = with_endpoint(request.bytes(), id, limits, |draft| endpoint_update(request, id, draft, now))
+        .map_err(|reason| refused("", &reason))?;
+    put_all(api, request, &[update], "")?;
     accepted(request)
 }
 
-/// Judges all items before the first is stored: one that fails refuses the batch.
+/// Stores all items in one write: one that fails refuses the batch.
 fn update_batch(api: &Api, request: &Request) -> Result<Response, ApiError> {
     request.principal().writable(request.param("application-id"))?;
     let EndpointBatchRequest { item } = request.json()?;
@@ -150,7 +154,8 @@ fn update_batch(api: &Api, request: &Request) -> Result<Response, ApiError> {
             items.len()
         )));
     }
-    let mut judged = Vec::with_capacity(items.len());
+    let now = Timestamp::now();
+    let mut updates = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let which = format!("Item[{index}]: ");
         let id = match item.get("Id") {
@@ -158,16 +163,10 @@ fn update_batch(api: &Api, request: &Request) -> Result<Response, ApiError> {
             _ => return Err(ApiError::bad_request(format!("{which}Id is missing or empty."))),
         };
         let body = serde_json::to_vec(&item).map_err(ApiError::internal)?;
-        let good = with_endpoint(&body, &id, &api.options.limits, |_| ());
-        good.map_err(|reason| refused(&which, &reason))?;
-        judged.push((which, id, body));
+        let update =
+            with_endpoint(&body, &id, &api.options.limits, |draft| endpoint_update(request, &id, draft, now));
+        updates.push(update.map_err(|reason| refused(&which, &reason))?);
     }
-    let application = api.writable_or_new(request)?.id;
-    for (which, id, body) in &judged {
-        let put_it = |draft: &mut Draft<'_>| put_endpoint(api, request, application, id, draft);
-        with_endpoint(body, id, &api.options.limits, put_it)
-            .map_err(|reason| refused(which, &reason))?
-            .map_err(stored)?;
-    }
+    put_all(api, request, &updates, "endpoint")?;
     accepted(request)
 }

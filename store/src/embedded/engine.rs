@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use pinport_model::JobId;
+use pinport_model::{ApplicationId, JobId};
 use rocksdb::{
     BottommostLevelCompaction, ColumnFamilyDescriptor, CompactOptions, DB, DBPinnableSlice, DBRawIterator,
     IngestExternalFileOptions, Options, ReadOptions, Snapshot, WaitForCompactOptions, WriteBatch,
@@ -42,8 +42,11 @@ pub(super) struct Engine {
     pub(super) is_older: bool,
     /// Why the store stopped, if it did.
     pub(super) stopped: Mutex<Option<String>>,
-    /// Held around whatever reads before it writes.
+    /// Held around whatever reads before it writes, but for endpoints.
     control: Mutex<Control>,
+    /// Held around whatever changes the endpoints of an application, behind `control` where both are: an application's
+    /// place is told by its id, so few others share it.
+    endpoints: [Mutex<()>; 64],
     settling: Mutex<()>,
     /// Last, so that it is released when the database is closed.
     _lock: Lock,
@@ -96,6 +99,7 @@ impl Engine {
             is_older,
             stopped: Mutex::new(None),
             control: Mutex::default(),
+            endpoints: std::array::from_fn(|_| Mutex::default()),
             settling: Mutex::new(()),
             _lock: lock,
         })
@@ -109,6 +113,13 @@ impl Engine {
     /// Keeps others from changing what the caller reads before it writes.
     pub(super) fn control(&self) -> MutexGuard<'_, Control> {
         self.control.lock()
+    }
+
+    /// Keeps others from changing the endpoints of an application. Whoever needs `control` too takes that first.
+    pub(super) fn endpoints_of(&self, application: ApplicationId) -> MutexGuard<'_, ()> {
+        let mixed =
+            application.as_bytes().iter().fold(0_usize, |mixed, byte| mixed * 31 + usize::from(*byte));
+        self.endpoints[mixed % self.endpoints.len()].lock()
     }
 
     /// An error if an earlier write failed.

@@ -8,6 +8,7 @@
 //! A store is a folder: `db` (RocksDB's), `staging` (runs that are no part of it yet), `layout` (a number) and
 //! `pinport.lock`.
 
+mod endpoints;
 mod engine;
 mod keys;
 mod lock;
@@ -24,8 +25,8 @@ mod writer;
 use std::{fmt, path::Path, sync::Arc};
 
 use pinport_model::{
-    Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
-    SegmentVersion, Timestamp,
+    Application, ApplicationId, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId, SegmentVersion,
+    limits::RecordLimits,
 };
 use rocksdb::WriteBatch;
 
@@ -36,12 +37,8 @@ use self::{
     runs::Target,
 };
 use crate::{
-    JobWriter, Result, Store, StoreError,
+    EndpointUpdate, JobWriter, Result, Store, StoreError,
     lifecycle::{self, not_found},
-    record::{
-        self, Tag,
-        read::{find, is_endpoint, user_of},
-    },
 };
 
 /// A durable store in a folder.
@@ -92,40 +89,6 @@ impl Embedded {
             return Err(StoreError::Corrupt("an application's id is not 16 bytes".into()));
         }
         Ok(ids.iter().map(|id| ApplicationId::from_bytes(*id)).collect())
-    }
-
-    /// What an update that comes by itself does to others with its address, as the service does: they become inactive.
-    /// Imports neither ask for addresses nor note them: that would be a read, and one more row, for each record.
-    fn note_address(
-        &self,
-        batch: &mut WriteBatch,
-        application: ApplicationId,
-        id: &[u8],
-        stored: &[u8],
-        record: &[u8],
-    ) -> Result<()> {
-        let given = find(record, Tag::Address)?;
-        let Some(address) = given.or(find(stored, Tag::Address)?) else { return Ok(()) };
-        let prefix = keys::links_of(&keys::addresses(application), address);
-        if given.is_some() {
-            let mut others = self.engine.scan(&prefix);
-            others.seek_first();
-            while let Some((other, _)) = others.entry()? {
-                if other != id {
-                    // Inactive ones need not be found again; another may have its address by now.
-                    batch.delete([&prefix[..], other].concat());
-                    let key = keys::endpoint(application, other);
-                    if let Some(found) = self.engine.get(&key)?
-                        && find(&found, Tag::Address)? == given
-                    {
-                        batch.merge(key, record::INACTIVE);
-                    }
-                }
-                others.forward();
-            }
-        }
-        batch.put([&prefix[..], id].concat(), []);
-        Ok(())
     }
 
     /// Adds an application to those of its name.
@@ -195,6 +158,7 @@ impl Store for Embedded {
 
     fn delete_application(&self, id: ApplicationId) -> Result<()> {
         let _control = self.engine.control();
+        let _endpoints = self.engine.endpoints_of(id);
         let application = self.application(id)?.ok_or_else(|| not_found("application", id))?;
         let mut batch = WriteBatch::default();
         let mut jobs = self.engine.scan(&key(Table::JobIndex, &[id.as_bytes()]));
@@ -349,67 +313,33 @@ impl Store for Embedded {
         read::endpoint(&self.engine, application, id.as_bytes())
     }
 
-    fn put_endpoint(
+    fn put_endpoints(
         &self,
         application: ApplicationId,
-        id: &str,
-        draft: &mut Draft<'_>,
-        now: Timestamp,
+        updates: &[EndpointUpdate],
+        limits: &RecordLimits,
     ) -> Result<()> {
-        let (mut record, mut user_record) = (Vec::new(), Vec::new());
-        record::encode_endpoint(draft, Some(now), now, &mut record);
-        record::encode_user(draft, &mut user_record);
-
-        let _control = self.engine.control();
+        let _endpoints = self.engine.endpoints_of(application);
         self.needs_application(application)?;
-        let key = keys::endpoint(application, id.as_bytes());
-        let stored = self.engine.get(&key)?;
-        let stored = stored.as_deref().unwrap_or_default();
-        if !is_endpoint(&record)? && !is_endpoint(stored)? {
-            record = record::merge::fold([record::INCOMPLETE, &record], true)?;
-        }
-        let mut batch = WriteBatch::default();
-        self.note_address(&mut batch, application, id.as_bytes(), stored, &record)?;
-        let named = user_of(&record)?;
-        let user = named.or(user_of(stored)?).filter(|user| !user.is_empty());
-        if let Some(user) = named.filter(|user| !user.is_empty()) {
-            let link = keys::links_of(&keys::links(application), user);
-            batch.put([&link[..], id.as_bytes()].concat(), []);
-        }
-        match user {
-            Some(user) => {
-                if !user_record.is_empty() {
-                    batch.merge(keys::user(application, user), &user_record);
-                }
-                batch.merge(key, &record);
-            }
-            None => batch.merge(key, [record, user_record].concat()),
-        }
-        self.engine.write(batch)
+        endpoints::put(&self.engine, application, updates, limits)
     }
 
     fn delete_endpoint(&self, application: ApplicationId, id: &str) -> Result<bool> {
-        let _control = self.engine.control();
-        let id = id.as_bytes();
-        let key = keys::endpoint(application, id);
-        let Some(record) = self.engine.get(&key)? else { return Ok(false) };
-        let mut batch = WriteBatch::default();
-        batch.delete(&key);
-        if let Some(user) = user_of(&record)?.filter(|user| !user.is_empty()) {
-            let link = keys::links_of(&keys::links(application), user);
-            batch.delete([&link[..], id].concat());
-            // A user without endpoints is no user any more.
-            if !read::has_other_endpoint(&self.engine, application, user, id)? {
-                batch.delete(keys::user(application, user));
+        let _endpoints = self.engine.endpoints_of(application);
+        endpoints::delete(&self.engine, application, id.as_bytes())
+    }
+
+    fn delete_user_endpoints(&self, application: ApplicationId, user: &str) -> Result<u64> {
+        let mut removed = 0;
+        loop {
+            // Others have their turn in between.
+            let _endpoints = self.engine.endpoints_of(application);
+            let (some, is_last) = endpoints::delete_some_of_user(&self.engine, application, user.as_bytes())?;
+            removed += some;
+            if is_last {
+                return Ok(removed);
             }
         }
-        if let Some(address) = find(&record, Tag::Address)? {
-            let prefix = keys::links_of(&keys::addresses(application), address);
-            batch.delete([&prefix[..], id].concat());
-        }
-        let existed = is_endpoint(&record)?;
-        self.engine.write(batch)?;
-        Ok(existed)
     }
 
     fn user_endpoints(&self, application: ApplicationId, user: &str, limit: usize) -> Result<Vec<Endpoint>> {

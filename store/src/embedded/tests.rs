@@ -8,6 +8,8 @@ use pinport_model::{
     Channel, Draft, Format, ImportDefinition, JobStatus, Origin, SourceLocation, TextMember,
 };
 
+use pinport_model::Timestamp;
+
 use super::*;
 use crate::{DraftBatch, DraftKind};
 

@@ -78,6 +78,7 @@ impl PreparedPiece for Prepared {
             None => last_piece_number(engine, *job)?,
         };
         lifecycle::check_piece(last, self.piece)?;
+        let _endpoints = engine.endpoints_of(self.writer.target.application);
         engine.ingest(self.written.files.iter().chain([&own]).map(StagedFile::path).collect())?;
         control.last_pieces.insert(*job, self.piece);
         Ok(())

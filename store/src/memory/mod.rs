@@ -13,12 +13,12 @@ use std::{
 
 use parking_lot::Mutex;
 use pinport_model::{
-    Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
-    SegmentVersion, Timestamp, segment::SegmentLayer,
+    Application, ApplicationId, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId, SegmentVersion,
+    limits::RecordLimits, segment::SegmentLayer,
 };
 
 use crate::{
-    JobWriter, Result, Store, StoreError,
+    EndpointUpdate, JobWriter, Result, Store, StoreError,
     lifecycle::{self, SegmentState, no_version, not_found},
     record::{
         self, FIRST_NAMED, Tag,
@@ -162,6 +162,14 @@ impl State {
             Some(user) => self.users.entry((application, user)).or_default().apply(user_record),
             None => whole.apply(user_record),
         }
+    }
+
+    /// The records whose size an update changes: the user's that the endpoint has with it, and the endpoint's.
+    fn sizes(&self, application: ApplicationId, id: &[u8], update: &MemberMap) -> [Vec<u8>; 2] {
+        let endpoint = self.endpoints.get(&(application, id.to_vec()));
+        let named = update.user().or_else(|| endpoint.and_then(MemberMap::user));
+        let user = named.and_then(|user| self.users.get(&(application, user.clone())));
+        [user, endpoint].map(|record| record.map(MemberMap::bytes).unwrap_or_default())
     }
 
     /// What an update that comes by itself does to others with its address: they become inactive.
@@ -377,24 +385,32 @@ impl Store for Memory {
         self.state.lock().endpoint(application, id.as_bytes())
     }
 
-    fn put_endpoint(
+    fn put_endpoints(
         &self,
         application: ApplicationId,
-        id: &str,
-        draft: &mut Draft<'_>,
-        now: Timestamp,
+        updates: &[EndpointUpdate],
+        limits: &RecordLimits,
     ) -> Result<()> {
-        let (mut record, mut user_record) = (Vec::new(), Vec::new());
-        record::encode_endpoint(draft, Some(now), now, &mut record);
-        record::encode_user(draft, &mut user_record);
         let mut state = self.state.lock();
         state.application(application)?;
-        let mut record = MemberMap::of(&record)?;
-        if !record.is_endpoint() && state.registered(application, id.as_bytes()).is_none() {
-            record = MemberMap::incomplete(&record)?;
+        // All or none: what it comes to is made beside what there is.
+        let mut trial = State { addresses: state.addresses.clone(), ..state.clone_data() };
+        for update in updates {
+            let id = update.id.as_bytes();
+            let mut record = MemberMap::of(&update.record)?;
+            if !record.is_endpoint() && trial.registered(application, id).is_none() {
+                record = MemberMap::incomplete(&record)?;
+            }
+            trial.note_address(application, id, &record)?;
+            let before = trial.sizes(application, id, &record);
+            trial.put(application, id, &record, &MemberMap::of(&update.user_record)?);
+            let after = trial.sizes(application, id, &record);
+            for (before, after) in before.iter().zip(&after) {
+                lifecycle::check_size(update, before, after, limits)?;
+            }
         }
-        state.note_address(application, id.as_bytes(), &record)?;
-        state.put(application, id.as_bytes(), &record, &MemberMap::of(&user_record)?);
+        let State { endpoints, users, addresses, .. } = trial;
+        (state.endpoints, state.users, state.addresses) = (endpoints, users, addresses);
         Ok(())
     }
 
@@ -412,6 +428,14 @@ impl Store for Memory {
             state.users.remove(&(application, user.clone()));
         }
         Ok(record.is_endpoint())
+    }
+
+    fn delete_user_endpoints(&self, application: ApplicationId, user: &str) -> Result<u64> {
+        let ids = self.state.lock().endpoints_of(application, user.as_bytes());
+        for id in &ids {
+            self.delete_endpoint(application, &String::from_utf8_lossy(id))?;
+        }
+        Ok(ids.len() as u64)
     }
 
     fn user_endpoints(&self, application: ApplicationId, user: &str, limit: usize) -> Result<Vec<Endpoint>> {

@@ -164,7 +164,7 @@ impl Writer {
 }
 
 impl State {
-    fn clone_data(&self) -> Self {
+    pub(super) fn clone_data(&self) -> Self {
         Self {
             endpoints: self.endpoints.clone(),
             users: self.users.clone(),

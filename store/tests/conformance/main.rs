@@ -10,11 +10,12 @@
 
 mod agreement;
 mod cases;
+mod endpoints;
 mod support;
 mod versions;
 
 mod all {
-    pub(crate) use crate::{cases::*, versions::*};
+    pub(crate) use crate::{cases::*, endpoints::*, versions::*};
 }
 
 macro_rules! conformance {
@@ -61,4 +62,8 @@ conformance! {
     many_imports_of_copies_are_read_as_one,
     a_version_that_is_not_kept_is_not_found,
     the_size_of_a_segment_counts_what_is_new,
+    updates_come_in_one_write_and_see_each_other,
+    an_update_that_is_refused_refuses_all_of_its_write,
+    merged_endpoints_and_users_have_limits,
+    all_endpoints_of_a_user_are_deleted,
 }

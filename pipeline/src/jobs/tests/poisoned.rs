@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 use pinport_model::{
-    Application, ApplicationId, Draft, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
-    SegmentVersion, Timestamp,
+    Application, ApplicationId, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId, SegmentVersion,
+    limits::RecordLimits,
 };
-use pinport_store::{DraftBatch, JobWriter, PreparedPiece, Result, Store, memory::Memory};
+use pinport_store::{DraftBatch, EndpointUpdate, JobWriter, PreparedPiece, Result, Store, memory::Memory};
 
 #[derive(Default)]
 pub(super) struct Poisoned {
@@ -74,7 +74,8 @@ impl Store for Poisoned {
         fn last_piece(job: JobId) -> Option<PieceRecord>;
         fn pieces(job: JobId, from: u64, limit: usize) -> Vec<PieceRecord>;
         fn endpoint(application: ApplicationId, id: &str) -> Option<Endpoint>;
-        fn put_endpoint(application: ApplicationId, id: &str, draft: &mut Draft<'_>, now: Timestamp) -> ();
+        fn put_endpoints(application: ApplicationId, updates: &[EndpointUpdate], limits: &RecordLimits) -> ();
+        fn delete_user_endpoints(application: ApplicationId, user: &str) -> u64;
         fn delete_endpoint(application: ApplicationId, id: &str) -> bool;
         fn user_endpoints(application: ApplicationId, user: &str, limit: usize) -> Vec<Endpoint>;
         fn segment(application: ApplicationId, id: SegmentId) -> Option<Segment>;

@@ -1,0 +1,206 @@
+//! Updates and removals of endpoints that come by themselves, some at a time in one write.
+//!
+//! Unlike an import, these read what they change. What an update of the same write said before is seen by the next one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use pinport_model::{ApplicationId, limits::RecordLimits};
+use rocksdb::WriteBatch;
+
+use super::{
+    engine::Engine,
+    keys::{self, Key},
+    read,
+};
+use crate::{
+    EndpointUpdate, Result, lifecycle,
+    record::{
+        self, Tag,
+        merge::fold,
+        read::{find, is_endpoint, user_of},
+    },
+};
+
+/// Endpoints of a user that are removed in one write.
+const REMOVED_AT_ONCE: usize = 1000;
+
+/// What one write will change, over what is stored.
+struct Changes<'a> {
+    engine: &'a Engine,
+    application: ApplicationId,
+    batch: WriteBatch,
+    /// Endpoints and users as they will be, by their keys.
+    records: HashMap<Key, Vec<u8>>,
+    /// Addresses of endpoints that are noted, or no more.
+    addresses: BTreeMap<Key, bool>,
+}
+
+impl<'a> Changes<'a> {
+    fn new(engine: &'a Engine, application: ApplicationId) -> Self {
+        let (batch, records, addresses) = Default::default();
+        Self { engine, application, batch, records, addresses }
+    }
+
+    fn record(&self, key: &[u8]) -> Result<Vec<u8>> {
+        if let Some(record) = self.records.get(key) {
+            return Ok(record.clone());
+        }
+        Ok(self.engine.get(key)?.map_or_else(Vec::new, |record| record.to_vec()))
+    }
+
+    /// Merges an update into a record, which is `stored` by now.
+    fn merge(&mut self, key: Key, stored: &[u8], update: &[u8], keep_removals: bool) -> Result<()> {
+        self.batch.merge(&key, update);
+        self.records.insert(key, fold([stored, update], keep_removals)?);
+        Ok(())
+    }
+
+    fn put(&mut self, update: &EndpointUpdate, limits: &RecordLimits) -> Result<()> {
+        let id = update.id.as_bytes();
+        let key = keys::endpoint(self.application, id);
+        let stored = self.record(&key)?;
+        let mut record = update.record.clone();
+        if !is_endpoint(&record)? && !is_endpoint(&stored)? {
+            record = fold([record::INCOMPLETE, &record], true)?;
+        }
+        self.note_address(id, &stored, &record)?;
+        let named = user_of(&record)?;
+        let user = named.or(user_of(&stored)?).filter(|user| !user.is_empty()).map(<[u8]>::to_vec);
+        if let Some(user) = named.filter(|user| !user.is_empty()) {
+            let link = keys::links_of(&keys::links(self.application), user);
+            self.batch.put([&link[..], id].concat(), []);
+        }
+        match user {
+            Some(user) if !update.user_record.is_empty() => {
+                let key = keys::user(self.application, &user);
+                let before = self.record(&key)?;
+                self.merge(key.clone(), &before, &update.user_record, true)?;
+                lifecycle::check_size(update, &before, &self.records[&key], limits)?;
+            }
+            Some(_) => {}
+            None => record.extend_from_slice(&update.user_record),
+        }
+        self.merge(key.clone(), &stored, &record, false)?;
+        lifecycle::check_size(update, &stored, &self.records[&key], limits)
+    }
+
+    /// What an update that comes by itself does to others with its address, as the service does: they become inactive.
+    /// Imports neither ask for addresses nor note them: that would be a read, and one more row, for each record.
+    fn note_address(&mut self, id: &[u8], stored: &[u8], record: &[u8]) -> Result<()> {
+        let given = find(record, Tag::Address)?;
+        let Some(address) = given.or(find(stored, Tag::Address)?) else { return Ok(()) };
+        let prefix = keys::links_of(&keys::addresses(self.application), address);
+        if given.is_some() {
+            for other in self.others_with(&prefix, id)? {
+                // Inactive ones need not be found again; another may have its address by now.
+                let link = [&prefix[..], &other].concat();
+                self.batch.delete(&link);
+                self.addresses.insert(link, false);
+                let key = keys::endpoint(self.application, &other);
+                let found = self.record(&key)?;
+                if find(&found, Tag::Address)? == given {
+                    self.merge(key, &found, record::INACTIVE, false)?;
+                }
+            }
+        }
+        let link = [&prefix[..], id].concat();
+        self.batch.put(&link, []);
+        self.addresses.insert(link, true);
+        Ok(())
+    }
+
+    /// The endpoints that are noted under an address, but for one.
+    fn others_with(&self, prefix: &[u8], except: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let mut found = Vec::new();
+        let mut noted = self.engine.scan(prefix);
+        noted.seek_first();
+        while let Some((id, _)) = noted.entry()? {
+            let is_known = self.addresses.contains_key(&[prefix, id].concat());
+            if id != except && !is_known {
+                found.push(id.to_vec());
+            }
+            noted.forward();
+        }
+        let changed = self.addresses.range(prefix.to_vec()..keys::behind(prefix));
+        let changed = changed.filter(|(_, is_noted)| **is_noted).map(|(link, _)| &link[prefix.len()..]);
+        found.extend(changed.filter(|id| *id != except).map(<[u8]>::to_vec));
+        Ok(found)
+    }
+
+    /// Removes an endpoint, but not its user and the user's link to it.
+    fn remove(&mut self, id: &[u8], record: &[u8]) -> Result<()> {
+        self.batch.delete(keys::endpoint(self.application, id));
+        if let Some(address) = find(record, Tag::Address)? {
+            let prefix = keys::links_of(&keys::addresses(self.application), address);
+            self.batch.delete([&prefix[..], id].concat());
+        }
+        Ok(())
+    }
+}
+
+/// Merges updates into endpoints in one write.
+pub(super) fn put(
+    engine: &Engine,
+    application: ApplicationId,
+    updates: &[EndpointUpdate],
+    limits: &RecordLimits,
+) -> Result<()> {
+    let mut changes = Changes::new(engine, application);
+    for update in updates {
+        changes.put(update, limits)?;
+    }
+    engine.write(changes.batch)
+}
+
+/// Removes an endpoint; whether there was one.
+pub(super) fn delete(engine: &Engine, application: ApplicationId, id: &[u8]) -> Result<bool> {
+    let Some(record) = engine.get(&keys::endpoint(application, id))? else { return Ok(false) };
+    let mut changes = Changes::new(engine, application);
+    changes.remove(id, &record)?;
+    if let Some(user) = user_of(&record)?.filter(|user| !user.is_empty()) {
+        let link = keys::links_of(&keys::links(application), user);
+        changes.batch.delete([&link[..], id].concat());
+        // A user without endpoints is no user any more.
+        if !read::has_other_endpoint(engine, application, user, id)? {
+            changes.batch.delete(keys::user(application, user));
+        }
+    }
+    engine.write(changes.batch)?;
+    Ok(is_endpoint(&record)?)
+}
+
+/// Removes some endpoints of a user in one write, and the user with the last: how many, and whether they were the last.
+pub(super) fn delete_some_of_user(
+    engine: &Engine,
+    application: ApplicationId,
+    user: &[u8],
+) -> Result<(u64, bool)> {
+    let prefix = keys::links_of(&keys::links(application), user);
+    let mut ids = Vec::new();
+    let mut links = engine.scan(&prefix);
+    links.seek_first();
+    while ids.len() < REMOVED_AT_ONCE
+        && let Some((id, _)) = links.entry()?
+    {
+        ids.push(id.to_vec());
+        links.forward();
+    }
+    let is_last = links.entry()?.is_none();
+    let mut changes = Changes::new(engine, application);
+    let mut removed = 0;
+    for id in &ids {
+        // Also the link of an endpoint that has changed its user since.
+        changes.batch.delete([&prefix[..], id].concat());
+        if let Some(record) = engine.get(&keys::endpoint(application, id))?
+            && user_of(&record)? == Some(user)
+        {
+            changes.remove(id, &record)?;
+            removed += u64::from(is_endpoint(&record)?);
+        }
+    }
+    if is_last {
+        changes.batch.delete(keys::user(application, user));
+    }
+    engine.write(changes.batch)?;
+    Ok((removed, is_last))
+}

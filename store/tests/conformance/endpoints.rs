@@ -1,0 +1,136 @@
+//! What every engine must do with endpoints that come by themselves, some at a time.
+
+use pinport_model::{EndpointStatus, FailureCode, JobStatus, Timestamp, limits::RecordLimits};
+use pinport_store::{EndpointUpdate, StoreError};
+
+use crate::support::{Bench, Record, job, new, update};
+
+fn updates(records: &[Record]) -> Vec<EndpointUpdate> {
+    let now = Timestamp::from_millis(3000);
+    let id = |record: &Record| record.id.clone().unwrap();
+    records.iter().map(|record| EndpointUpdate::new(&id(record), &mut record.draft(), now)).collect()
+}
+
+fn put(
+    bench: &Bench,
+    application: pinport_model::ApplicationId,
+    records: &[Record],
+    limits: &RecordLimits,
+) -> Result<(), StoreError> {
+    bench.store().put_endpoints(application, &updates(records), limits)
+}
+
+pub(crate) fn updates_come_in_one_write_and_see_each_other(mut bench: Bench) {
+    let app = bench.application("a");
+    let limits = RecordLimits::default();
+    put(&bench, app, &[new("old", "x")], &limits).unwrap();
+    let records = [
+        update("bare").city("Ulm"),
+        new("bare", "y"),
+        new("one", "x").user("u"),
+        // Without a user's name these are the user's that the update before named.
+        update("one").user_attribute("plan", "gold"),
+        new("two", "x").user("v"),
+        new("three", "x").city("Bonn"),
+        update("three").attribute("a", "1"),
+        update("two").status(EndpointStatus::Active),
+    ];
+    put(&bench, app, &records, &limits).unwrap();
+    bench.reopen();
+    let get = |id: &str| bench.endpoint(app, id).unwrap();
+    let status = |id: &str| get(id).endpoint_status;
+    // The last one with the address took it from those before it; one was made active behind that.
+    assert_eq!(status("old"), EndpointStatus::Inactive);
+    assert_eq!(status("one"), EndpointStatus::Inactive);
+    assert_eq!(status("two"), EndpointStatus::Active);
+    assert_eq!(status("three"), EndpointStatus::Active);
+    assert_eq!(get("bare").location.city.as_deref(), Some("Ulm"));
+    assert_eq!(get("bare").address.as_deref(), Some("y"));
+    assert_eq!(get("three").attributes["a"], ["1"]);
+    assert_eq!(get("one").user.user_attributes["plan"], ["gold"]);
+    let found = bench.store().user_endpoints(app, "u", 9).unwrap();
+    assert_eq!(found.len(), 1);
+}
+
+pub(crate) fn an_update_that_is_refused_refuses_all_of_its_write(bench: Bench) {
+    let app = bench.application("a");
+    let limits = RecordLimits { max_attributes: 3, ..RecordLimits::default() };
+    put(&bench, app, &[new("a", "1").attribute("a", "1").attribute("b", "1")], &limits).unwrap();
+    let records =
+        [new("before", "1"), update("a").attribute("c", "1").attribute("d", "1"), new("behind", "2")];
+    let refused = put(&bench, app, &records, &limits);
+    let Err(StoreError::TooLarge { id, reason }) = refused else { panic!("{refused:?}") };
+    assert_eq!((&id[..], reason.code), ("a", FailureCode::TooManyAttributes));
+    assert_eq!(reason.message, "has 4 names with those it had, the limit is 3");
+    assert_eq!((bench.endpoint(app, "before"), bench.endpoint(app, "behind")), (None, None));
+    assert_eq!(bench.endpoint(app, "a").unwrap().attributes.len(), 2);
+    // One may go while another comes.
+    put(&bench, app, &[update("a").attribute("c", "1")], &limits).unwrap();
+    put(&bench, app, &[update("a").attribute("d", "1").without("a")], &limits).unwrap();
+    let names: Vec<_> = bench.endpoint(app, "a").unwrap().attributes.into_keys().collect();
+    assert_eq!(names, ["b", "c", "d"]);
+}
+
+pub(crate) fn merged_endpoints_and_users_have_limits(bench: Bench) {
+    let app = bench.application("a");
+    let limits = RecordLimits { max_attributes: 20, max_endpoint: 1500, ..RecordLimits::default() };
+    let code = |result: Result<(), StoreError>| match result {
+        Ok(()) => None,
+        Err(StoreError::TooLarge { reason, .. }) => Some(reason.code),
+        Err(other) => panic!("{other:?}"),
+    };
+    let many = |user: bool, batch: usize, value: &str| {
+        (0..10).fold(new("e", "1").user("u"), |record, number| {
+            let name = format!("{batch}-{number}");
+            if user { record.user_attribute(&name, value) } else { record.attribute(&name, value) }
+        })
+    };
+    for user in [false, true] {
+        assert_eq!(code(put(&bench, app, &[many(user, 0, "x")], &limits)), None);
+        assert_eq!(code(put(&bench, app, &[many(user, 1, "x")], &limits)), None);
+        let more = put(&bench, app, &[many(user, 2, "x")], &limits);
+        assert_eq!(code(more), Some(FailureCode::TooManyAttributes));
+        // In one write they are as many.
+        let long = "v".repeat(90);
+        assert_eq!(code(put(&bench, app, &[many(user, 0, &long)], &limits)), None);
+        let more = put(&bench, app, &[many(user, 1, &long)], &limits);
+        assert_eq!(code(more), Some(FailureCode::EndpointTooLarge));
+    }
+    let one_write: Vec<_> = (0..3).map(|batch| many(false, batch, "x")).collect();
+    assert_eq!(code(put(&bench, app, &one_write, &limits)), Some(FailureCode::TooManyAttributes));
+    // What an import made larger may be changed, not enlarged.
+    let imported = job(app);
+    bench.import(&imported, &[many(false, 7, "x"), many(false, 8, "x")]);
+    assert_eq!(code(put(&bench, app, &[many(false, 8, "y")], &limits)), None);
+    let more = put(&bench, app, &[update("e").attribute("new", "1")], &limits);
+    assert_eq!(code(more), Some(FailureCode::TooManyAttributes));
+}
+
+pub(crate) fn all_endpoints_of_a_user_are_deleted(mut bench: Bench) {
+    const MANY: usize = 2500;
+    let app = bench.application("a");
+    let first = job(app);
+    let mut records: Vec<_> = (0..MANY)
+        .map(|number| new(&format!("{number:04}"), "x").user("u").user_attribute("plan", "gold"))
+        .collect();
+    records.push(new("other", "x").user("v").user_attribute("plan", "free"));
+    records.push(new("moved", "x").user("u"));
+    bench.import(&first, &records);
+    let second = job(app);
+    bench.store().create_job(&second).unwrap();
+    bench.commit(&second, 0, &[update("moved").user("v")]);
+    bench.finish(&second, JobStatus::Completed, 1, false);
+    assert_eq!(bench.store().delete_user_endpoints(app, "u").unwrap(), MANY as u64);
+    bench.reopen();
+    assert!(bench.store().user_endpoints(app, "u", usize::MAX).unwrap().is_empty());
+    for number in [0, 999, 1000, 1001, MANY - 1] {
+        assert_eq!(bench.endpoint(app, &format!("{number:04}")), None);
+    }
+    let others = bench.store().user_endpoints(app, "v", 9).unwrap();
+    assert_eq!(others.iter().map(|other| &other.id[..]).collect::<Vec<_>>(), ["moved", "other"]);
+    assert_eq!(others[0].user.user_attributes["plan"], ["free"]);
+    assert_eq!(bench.store().delete_user_endpoints(app, "u").unwrap(), 0);
+    // The user's attributes went with the last endpoint.
+    put(&bench, app, &[new("again", "1").user("u")], &RecordLimits::default()).unwrap();
+    assert!(bench.endpoint(app, "again").unwrap().user.user_attributes.is_empty());
+}
