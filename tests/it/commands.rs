@@ -23,9 +23,8 @@ fn segments_and_their_versions() {
     let segments = lines(&lab.pinport(&["segment", "ls", "--json"]).expect(0).out);
     assert_eq!(segments.len(), 1, "another application's segments are its own");
     let registered = counts(&one).1;
-    let sizes: Vec<_> =
-        segments[0]["versions"].as_array().unwrap().iter().map(|version| version["size"].clone()).collect();
-    assert_eq!(sizes, [registered, registered + 500]);
+    let current = &segments[0]["current"];
+    assert_eq!((&current["version"], &current["size"]), (&2.into(), &(registered + 500).into()));
     let table = String::from_utf8(lab.pinport(&["segment", "ls"]).expect(0).out).unwrap();
     assert!(
         table.lines().count() == 2 && table.contains("NAME") && table.trim_end().ends_with(" s"),

@@ -319,7 +319,7 @@ fn records_of_one_id_are_counted_and_are_one_member() {
     assert_eq!(members(&lab).len(), 1);
     let size = |lab: &Lab| {
         let list = lab.pinport(&["segment", "ls", "--json"]).expect(0);
-        lines(&list.out)[0]["versions"].as_array().unwrap().last().unwrap()["size"].clone()
+        lines(&list.out)[0]["current"]["size"].clone()
     };
     assert_eq!(size(&lab), 1);
     // Of two imports into one segment those of both count once.

@@ -86,7 +86,7 @@ fn torture(format: &str, rows: u64, piece: u64) {
         same_lines(&masked(&lab.members(&data, "s"), &json), &members, "the members");
         assert_eq!(job_folders(&lab.path(&data)).len(), 2, "the first row's, and one that all went on with");
         let segment = lines(&lab.pinport_with(&data, &["segment", "ls", "--json"]).expect(0).out);
-        assert_eq!(segment[0]["versions"][0]["size"], expected["endpoints"]);
+        assert_eq!(segment[0]["current"]["size"], expected["endpoints"]);
         std::fs::remove_dir_all(lab.path(&data)).unwrap();
     }
     eprintln!(

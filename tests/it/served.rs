@@ -41,10 +41,7 @@ fn an_uploaded_file_gives_what_an_import_gives() {
     let listed = lab.pinport(&at(&server, &["segment", "ls", "--app", "shop", "--json"])).expect(0);
     let listed = lines(&listed.out);
     assert_eq!(listed.len(), 1);
-    assert_eq!(
-        (&listed[0]["name"], &listed[0]["versions"][0]["size"]),
-        (&"all".into(), &served["Registered"])
-    );
+    assert_eq!((&listed[0]["name"], &listed[0]["current"]["size"]), (&"all".into(), &served["Registered"]));
 
     // Every failed record, and its bytes, which fail again.
     let failures = lab.pinport(&at(&server, &["jobs", "failures", "last"])).expect(0);
@@ -90,7 +87,7 @@ fn a_server_reads_what_a_url_names_and_budgets_hold() {
     }
     let listed = lab.pinport(&at(&server, &["segment", "ls", "--app", "shop", "--json"])).expect(0);
     let listed = lines(&listed.out);
-    assert_eq!((listed.len(), listed[0]["versions"].as_array().unwrap().len()), (1, 2));
+    assert_eq!((listed.len(), &listed[0]["current"]["version"]), (1, &2.into()));
     import(&lab, &server, &url, &["--max-failures", "1"]).expect(2).says(&["its own budget"]);
     import(&lab, &server, "file:///nowhere", &[]).expect(1).says(&["refused (400)", "/nowhere"]);
     let over = import(&lab, &server, "in/rows.json", &["--max-failures", "1%"]).expect(4).json();
