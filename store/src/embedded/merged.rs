@@ -64,16 +64,15 @@ impl<'a> Merged<'a> {
 
     /// The member with the least id; the last layer that has it says what it is.
     pub(super) fn next(&mut self) -> Result<Option<Member>> {
-        let heads = self.layers.iter().filter_map(|layer| layer.at_hand.front());
-        let Some(least) = heads.map(|(id, _)| id).min() else { return Ok(None) };
-        let least = least.clone();
+        let Some(least) = self.layers.iter().filter_map(Layer::head).min() else { return Ok(None) };
+        let least = least.to_vec();
         let mut found = None;
         for layer in &mut self.layers {
-            if let Some(member) = layer.at_hand.pop_front_if(|(id, _)| *id == least) {
+            if layer.head().is_some_and(|id| id == least) {
+                found = layer.at_hand.pop_front();
                 if layer.at_hand.is_empty() && !layer.is_read {
                     layer.read(&mut self.members, &least, true, self.room)?;
                 }
-                found = Some(member);
             }
         }
         Ok(found)
@@ -82,11 +81,13 @@ impl<'a> Merged<'a> {
     /// Whether a layer has a member with this id. Ids that are asked for ascend.
     pub(super) fn has(&mut self, id: &[u8]) -> Result<bool> {
         for layer in self.layers.iter_mut().rev() {
-            while layer.at_hand.pop_front_if(|(other, _)| &other[..] < id).is_some() {}
+            while layer.head().is_some_and(|other| other < id) {
+                layer.at_hand.pop_front();
+            }
             if layer.at_hand.is_empty() && !layer.is_read {
                 layer.read(&mut self.members, id, false, self.room)?;
             }
-            if layer.at_hand.front().is_some_and(|(other, _)| other == id) {
+            if layer.head() == Some(id) {
                 return Ok(true);
             }
         }
@@ -95,6 +96,11 @@ impl<'a> Merged<'a> {
 }
 
 impl Layer {
+    /// The id of the next member.
+    fn head(&self) -> Option<&[u8]> {
+        self.at_hand.front().map(|(id, _)| &id[..])
+    }
+
     /// Reads some members from `from` on, or behind it.
     fn read(&mut self, members: &mut Scan<'_>, from: &[u8], behind: bool, room: usize) -> Result<()> {
         let key = [&self.start[..], from].concat();
