@@ -254,6 +254,12 @@ pub(crate) struct ServeArgs {
     /// MiB of failures and rejects that a job keeps: behind them a sample [default: 1024, or 1/50 of the disk]
     #[arg(long, env = "PINPORT_KEPT_FAILURES", value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=1 << 20))]
     pub(crate) kept_failures: Option<u64>,
+    /// MiB that are kept free on the disk: below them no job begins and running ones wait [default: 1024, or 1/20 of it]
+    #[arg(long, env = "PINPORT_DISK_RESERVE", value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=1 << 30))]
+    pub(crate) disk_reserve: Option<u64>,
+    /// End with an error when the store has stopped, so that the service manager starts the server again
+    #[arg(long, env = "PINPORT_EXIT_WHEN_STOPPED")]
+    pub(crate) exit_when_stopped: bool,
     /// Seconds that running jobs get to rest when the server stops [default: 20]
     #[arg(long, env = "PINPORT_DRAIN_SECONDS", value_name = "N")]
     pub(crate) drain_seconds: Option<u64>,

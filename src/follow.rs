@@ -19,7 +19,7 @@ use crate::{
     client::{Client, ClientError, not_there},
     commands::write_line,
     exit,
-    progress::Display,
+    progress::{Display, Moment},
     report::{self, Place, RunFigures},
 };
 
@@ -33,7 +33,7 @@ pub(crate) async fn follow(client: &Client, job: JobId) -> anyhow::Result<JobDet
     if detail.job.progress.status.is_terminal() {
         return Ok(detail);
     }
-    let shown = Arc::new(Mutex::new(detail.job.progress.clone()));
+    let shown = Arc::new(Mutex::new(Moment::from(&detail.job)));
     let display = {
         let shown = Arc::clone(&shown);
         Display::start(move || shown.lock().clone())?
@@ -41,14 +41,14 @@ pub(crate) async fn follow(client: &Client, job: JobId) -> anyhow::Result<JobDet
     while !detail.job.progress.status.is_terminal() {
         watch(client, job, &shown).await?;
         detail = patiently(async || client.detail(job).await).await.map_err(not_there)?;
-        *shown.lock() = detail.job.progress.clone();
+        *shown.lock() = Moment::from(&detail.job);
     }
     display.finish();
     Ok(detail)
 }
 
 /// Takes over what the server tells of the job, until it has ended or the stream has.
-async fn watch(client: &Client, job: JobId, shown: &Mutex<Progress>) -> Result<(), ClientError> {
+async fn watch(client: &Client, job: JobId, shown: &Mutex<Moment>) -> Result<(), ClientError> {
     let mut samples = patiently(async || client.samples().await).await?;
     loop {
         let sample = match samples.next().await {
@@ -62,7 +62,7 @@ async fn watch(client: &Client, job: JobId, shown: &Mutex<Progress>) -> Result<(
             return Ok(());
         };
         let ended = view.progress.status.is_terminal();
-        *shown.lock() = view.progress;
+        *shown.lock() = Moment::from(&view);
         if ended {
             return Ok(());
         }
@@ -121,7 +121,9 @@ pub(crate) fn text(client: &Client, detail: &JobDetail) -> String {
     let source = escape_controls(&job.definition.source_text);
     let paused = if detail.job.paused { ", paused" } else { "" };
     let mut text = format!("job       {} of {}\n", job.id, job.created);
-    text.push_str(&format!("status    {}{paused}\nsource    {source}\n", job.status));
+    let why = detail.job.waits_for.as_deref().map(|why| format!(": {}", escape_controls(why)));
+    let why = why.unwrap_or_default();
+    text.push_str(&format!("status    {}{paused}{why}\nsource    {source}\n", job.status));
     text.push_str(&report::body(&job, None, Place::Server(client.server())));
     text
 }

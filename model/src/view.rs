@@ -31,6 +31,9 @@ pub struct JobView {
     pub completed: Option<Timestamp>,
     /// Whether it was paused: it waits as PENDING_JOB until it is resumed.
     pub paused: bool,
+    /// Why it waits, if it waits for more than its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// Counters and status.
     pub progress: Progress,
     /// Why it failed.
@@ -190,6 +193,9 @@ pub struct Sample {
     pub bytes_in_flight: u64,
     /// The budget.
     pub bytes_in_flight_limit: u64,
+    /// Why no job runs or begins: the store stopped, or its disk has too little room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// What happened since the sample before.
     #[serde(default)]
     pub happenings: Vec<Happening>,

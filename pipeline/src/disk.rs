@@ -31,14 +31,25 @@ impl Disk {
 
 /// The part of a disk that the failures and rejects of one job may take, if nothing else is said: a fiftieth.
 const KEPT_SHARE: u64 = 50;
+/// What it may take of the smallest disk: a share of that would keep too few to see what is wrong.
+const KEPT_LEAST: u64 = 16 << 20;
 
 /// Bytes of failures and rejects that a job keeps in this folder, if nothing else is said.
 pub fn kept_failure_bytes(folder: &Path) -> u64 {
     // A disk that says nothing of itself, or has no size, is taken for a large one.
     match Disk::of(folder) {
-        Ok(disk) if disk.total > 0 => KEPT_FAILURE_BYTES.min(disk.total / KEPT_SHARE),
+        Ok(disk) if disk.total > 0 => (disk.total / KEPT_SHARE).clamp(KEPT_LEAST, KEPT_FAILURE_BYTES),
         _ => KEPT_FAILURE_BYTES,
     }
+}
+
+/// The part of a disk that is kept free, if nothing else is said: a twentieth, and no more than a GiB.
+const RESERVE_SHARE: u64 = 20;
+const RESERVE_BYTES: u64 = 1 << 30;
+
+/// Bytes of a disk of this size below which no job begins, if nothing else is said.
+pub fn reserve(total: u64) -> u64 {
+    RESERVE_BYTES.min(total / RESERVE_SHARE)
 }
 
 #[cfg(test)]
@@ -52,6 +63,6 @@ mod tests {
         assert!(disk.total > 0 && disk.free <= disk.total);
         assert_eq!(Disk::of(&folder.path().join("a/b")).unwrap().total, disk.total);
         assert!(Disk::of(Path::new("not-there")).unwrap().total > 0);
-        assert!(kept_failure_bytes(folder.path()) <= disk.total / 50);
+        assert!((16 << 20..=1 << 30).contains(&kept_failure_bytes(folder.path())));
     }
 }

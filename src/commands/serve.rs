@@ -121,9 +121,24 @@ async fn work(args: &ServeArgs, config: &Config, checked: Checked) -> anyhow::Re
     let (access, tls, shutdown) = (Arc::clone(access), tls.clone(), shutdown.clone());
     let jobs = serving.jobs.clone();
     let signals = tokio::spawn(signals(heard, args.clone(), access, jobs, tls, shutdown));
+    let stopped = serving.jobs.store_stopped();
+    let exit = config.exit_when_stopped.then(|| {
+        let (stopped, shutdown) = (stopped.clone(), serving.shutdown.clone());
+        tokio::spawn(async move {
+            stopped.cancelled().await;
+            shutdown.cancel();
+        })
+    });
+    let jobs = serving.jobs.clone();
     serving.run().await;
     signals.abort();
-    Ok(())
+    match exit {
+        Some(_) if stopped.is_cancelled() => {
+            let reason = jobs.health().err().unwrap_or_default();
+            Err(anyhow::anyhow!("the store has stopped: {reason}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A server that is ready to answer.
@@ -249,6 +264,9 @@ fn start_jobs(config: &Config, resolver: Resolver) -> anyhow::Result<Jobs> {
         limits: config.limits,
         max_failures: config.max_failures,
         kept_failure_bytes: config.kept_failure_bytes,
+        disk_reserve: config.disk_reserve,
+        uploads: config.uploads,
+        uploads_of_key: config.uploads_of_key,
         ..JobsOptions::new(data.jobs_folder()?)
     };
     let io = tokio::runtime::Handle::current();

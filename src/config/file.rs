@@ -103,6 +103,10 @@ pub(super) struct JobsSection {
     pub(super) drain_seconds: Option<u64>,
     pub(super) max_failures: Option<toml::Value>,
     pub(super) kept_failures_mib: Option<u64>,
+    pub(super) disk_reserve_mib: Option<u64>,
+    pub(super) uploads_mib: Option<u64>,
+    pub(super) uploads_of_key_mib: Option<u64>,
+    pub(super) exit_when_stopped: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -156,6 +160,10 @@ pub(super) struct KeySection {
     pub(super) sources: Option<Vec<String>>,
     #[serde(default)]
     pub(super) local_root: Option<LocalFiles>,
+    #[serde(default)]
+    pub(super) max_running_jobs: Option<std::num::NonZeroUsize>,
+    #[serde(default)]
+    pub(super) uploads_mib: Option<u64>,
 }
 
 /// What a key may read of the local root.
@@ -181,6 +189,8 @@ impl KeySection {
         roles: &BTreeMap<String, RoleConfig>,
     ) -> Result<Grant, (&'static str, String)> {
         let mut grant = Grant::of(self.applications.clone(), self.read_only);
+        grant.max_running = self.max_running_jobs.map(std::num::NonZero::get);
+        grant.uploads = self.uploads_mib.map(|mib| mib.saturating_mul(1 << 20));
         if let Some(names) = &self.roles {
             if let Some(name) = names.iter().find(|name| *name != "*" && !roles.contains_key(*name)) {
                 let reason =

@@ -44,6 +44,10 @@ pub(crate) struct Config {
     pub(crate) drain: Duration,
     pub(crate) max_failures: Option<pinport_model::job::FailureBudget>,
     pub(crate) kept_failure_bytes: Option<u64>,
+    pub(crate) disk_reserve: Option<u64>,
+    pub(crate) uploads: Option<u64>,
+    pub(crate) uploads_of_key: Option<u64>,
+    pub(crate) exit_when_stopped: bool,
     pub(crate) threads: Option<usize>,
     pub(crate) memory: u64,
     pub(crate) limits: RecordLimits,
@@ -122,10 +126,14 @@ impl Config {
         let piece_kib = args.engine.piece.or(jobs.piece_kib).unwrap_or(32 << 10);
         let memory_mib = args.engine.memory.or(engine.memory_mib).unwrap_or(256);
         let kept_failures_mib = args.kept_failures.or(jobs.kept_failures_mib);
+        let disk_reserve_mib = args.disk_reserve.or(jobs.disk_reserve_mib);
         for (section, key, value, from, to) in [
             ("jobs", "max_running", u64::from(max_running), 1, 64),
             ("jobs", "piece_kib", piece_kib, 1, 1 << 20),
             ("jobs", "kept_failures_mib", kept_failures_mib.unwrap_or(0), 0, 1 << 20),
+            ("jobs", "uploads_mib", jobs.uploads_mib.unwrap_or(0), 0, 1 << 30),
+            ("jobs", "uploads_of_key_mib", jobs.uploads_of_key_mib.unwrap_or(0), 0, 1 << 30),
+            ("jobs", "disk_reserve_mib", disk_reserve_mib.unwrap_or(0), 0, 1 << 30),
             ("engine", "memory_mib", memory_mib, 64, 1 << 20),
             ("engine", "threads", u64::from(engine.threads.unwrap_or(1)), 1, 1024),
         ] {
@@ -183,6 +191,10 @@ impl Config {
             drain,
             max_failures,
             kept_failure_bytes: kept_failures_mib.map(|mib| mib << 20),
+            disk_reserve: disk_reserve_mib.map(|mib| mib << 20),
+            uploads: jobs.uploads_mib.map(|mib| mib << 20),
+            uploads_of_key: jobs.uploads_of_key_mib.map(|mib| mib << 20),
+            exit_when_stopped: args.exit_when_stopped || jobs.exit_when_stopped,
             threads: args.engine.threads.or(engine.threads).map(usize::from),
             memory: memory_mib << 20,
             limits: file.limits,

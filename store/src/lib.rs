@@ -153,6 +153,11 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Endpoint>>;
 
+    /// An error if the store stopped: an earlier write failed, and it does no more until it is opened again.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Lets the store sort what imports left behind, so that reads are fast again. Blocks until done.
     fn settle(&self) -> Result<()>;
 }

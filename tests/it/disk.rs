@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::support::*;
 
 /// A small file system in memory, unmounted when dropped.
-struct Disk(PathBuf);
+pub(crate) struct Disk(PathBuf);
 
 impl Disk {
-    fn mount(path: PathBuf, size: &str) -> Result<Self, String> {
+    pub(crate) fn mount(path: PathBuf, size: &str) -> Result<Self, String> {
         fs::create_dir_all(&path).unwrap();
         if !is_root() {
             return Err("mounting a small disk needs root".into());
@@ -25,7 +25,7 @@ impl Disk {
         }
     }
 
-    fn remount(&self, options: &str) {
+    pub(crate) fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
         assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
     }

@@ -7,6 +7,7 @@ mod commands;
 mod compat;
 mod dashboard;
 mod disk;
+mod disk_serve;
 mod errors;
 mod exits;
 mod fault_store;

@@ -113,7 +113,7 @@ fn place() -> PathBuf {
     if free_bytes(memory) > ROOMY { memory.into() } else { std::env::temp_dir() }
 }
 
-fn free_bytes(folder: &Path) -> u64 {
+pub(crate) fn free_bytes(folder: &Path) -> u64 {
     let path = std::ffi::CString::new(folder.as_os_str().as_encoded_bytes()).unwrap();
     // SAFETY: zeroes are a value of this plain structure, which the call fills; the path ends with a zero.
     let (done, found) = unsafe {

@@ -41,6 +41,7 @@ fn main() -> std::io::Result<()> {
                 jobs_total: jobs,
                 bytes_in_flight: 96 << 20,
                 bytes_in_flight_limit: 256 << 20,
+                trouble: None,
                 happenings: Vec::new(),
             };
             // Drop samples that a stopped dashboard does not take.

@@ -37,6 +37,9 @@ fn sentence(job: &JobView, rate: Option<(f64, f64)>, left_ms: Option<i64>) -> St
     if let Some(left) = left_ms.filter(|_| !progress.status.is_terminal()) {
         append!(text, ", {} left", span(left));
     }
+    if let Some(why) = &job.waits_for {
+        append!(text, ", {}", clean(why));
+    }
     if let Some(error) = &job.error {
         append!(text, ", error: {}", clean(error));
     }
@@ -91,6 +94,9 @@ pub fn snapshot(sample: &Sample) -> String {
         append!(text, ", {now} of {most} in flight");
     }
     text.push('\n');
+    if let Some(trouble) = &sample.trouble {
+        append!(text, "no job runs: {}\n", clean(trouble));
+    }
     for job in &sample.jobs {
         append!(text, "{} {} {}\n", job.id, clean(&job.application_name), clean(&job.source));
         append!(text, "  {}\n", sentence(job, None, None));

@@ -160,6 +160,7 @@ impl Jobs {
         let mut state = self.inner.state.lock();
         state.ended.retain(|view| view.application != application);
         state.counted = state.counted.saturating_sub(jobs.len() as u64);
+        state.forget_turn(application);
         state.changes += 1;
         drop(state);
         for job in jobs {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Inner, Jobs,
+    ledger::{Ledger, TooMuch, UploadLimits},
     queue::{Entry, Place},
 };
 use crate::{
@@ -105,12 +106,24 @@ pub struct Upload {
     folder: PathBuf,
     file: PathBuf,
     kept: bool,
+    /// The key that sends it; empty if none is needed.
+    key: String,
+    limits: UploadLimits,
+    ledger: Arc<Ledger>,
 }
 
 impl Upload {
     /// Where the bytes go. Whoever writes them syncs the file.
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// Takes room for so many more bytes, before they are written.
+    ///
+    /// # Errors
+    /// If its key, or all keys together, hold too many.
+    pub fn take(&self, bytes: u64) -> Result<(), TooMuch> {
+        self.ledger.take(self.id, &self.key, bytes, self.limits)
     }
 
     /// The job that it will be.
@@ -123,6 +136,7 @@ impl Drop for Upload {
     fn drop(&mut self) {
         if !self.kept {
             let _ = std::fs::remove_dir_all(&self.folder);
+            self.ledger.release(self.id);
         }
     }
 }
@@ -161,20 +175,23 @@ impl Requests {
 
 impl Jobs {
     /// Makes a place for an uploaded file, and the id of its job.
-    pub fn begin_upload(&self, format: Format) -> Result<Upload, FileError> {
+    pub fn begin_upload(&self, format: Format, key: Option<&str>) -> Result<Upload, FileError> {
         let id = JobId::generate();
         let folder = self.folder(id);
         let upload = folder.join(UPLOAD);
         create_folder(&upload)?;
         boundary("upload.begun");
         let file = upload.join(format!("body.{}", format.suffix()));
-        Ok(Upload { id, folder, file, kept: false })
+        let limits = self.inner.upload_limits(key);
+        let (key, ledger) = (key.unwrap_or_default().to_owned(), Arc::clone(&self.inner.ledger));
+        Ok(Upload { id, folder, file, kept: false, key, limits, ledger })
     }
 
     /// Creates a job. When this returns, the job is durable and will run; if the request is one that created
     /// a job before, it returns that job.
     pub fn create(&self, new: NewJob) -> Result<Created, CreateError> {
         self.health().map_err(CreateError::Unavailable)?;
+        self.room().map_err(CreateError::Unavailable)?;
         let Some(request) = new.request.clone() else {
             return Ok(Created { job: self.inner.create(new)?, new: true });
         };

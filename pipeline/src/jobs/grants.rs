@@ -56,6 +56,10 @@ pub struct Grant {
     pub sources: Reach,
     /// The folder below the local root that it may read; empty for all of it.
     pub local_root: Option<PathBuf>,
+    /// How many of its jobs may run at a time; as many as of all if absent.
+    pub max_running: Option<usize>,
+    /// Bytes of uploads that its jobs may hold; what the server gives each key if absent.
+    pub uploads: Option<u64>,
 }
 
 impl Grant {
@@ -64,7 +68,7 @@ impl Grant {
         let reach = || if applications.is_some() { Reach::nothing() } else { Reach::All };
         let (roles, sources) = (reach(), reach());
         let local_root = applications.is_none().then(PathBuf::new);
-        Self { applications, read_only, roles, sources, local_root }
+        Self { applications, read_only, roles, sources, local_root, max_running: None, uploads: None }
     }
 
     /// Everything: for a server without keys.
@@ -100,6 +104,11 @@ impl Grant {
 pub struct Grants(BTreeMap<String, Grant>);
 
 impl Grants {
+    /// The grant of a key.
+    pub(super) fn of_key(&self, key: &str) -> Option<&Grant> {
+        self.0.get(key)
+    }
+
     /// What a job's maker may read for this application. Jobs without a maker were made while nobody needed a key.
     pub(super) fn for_job(
         &self,

@@ -3,8 +3,10 @@
 //! ```text
 //! create.rs   a request -> a durable job, looked at beforehand
 //! queue.rs    which jobs wait, run, rest; the one place that moves them
+//! room.rs     whether the store and its disk let jobs run
 //! run.rs      one job on its thread: source, engine, and what became of it
 //! control.rs  cancel, pause, resume, stop
+//! ledger.rs   how much of the disk uploads take
 //! marks.rs    what was asked of a job, durably, beside the store
 //! sources.rs  what may be read, with whose credentials;  grants.rs  what each key may read
 //! views.rs    jobs as clients see them;  sampler.rs  all of them, four times a second
@@ -16,8 +18,10 @@
 mod control;
 mod create;
 mod grants;
+mod ledger;
 mod marks;
 mod queue;
+mod room;
 mod run;
 mod sampler;
 mod sources;
@@ -27,24 +31,28 @@ mod views;
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
 use pinport_model::{
-    Application, ApplicationId, ImportJob, JobId, JobStatus, RecordLimits, Timestamp, history::History,
-    job::FailureBudget, view::Sample,
+    Application, ApplicationId, ImportJob, JobId, JobStatus, RecordLimits, SourceLocation, Timestamp,
+    history::History, job::FailureBudget, view::Sample,
 };
 use pinport_store::{Store, StoreError, boundary};
 use tokio::{runtime::Handle, sync::broadcast};
+use tokio_util::sync::CancellationToken;
 
+use crate::disk::Disk;
 use crate::engine::{Engine, FileError, ids::forget_ids, log_status};
 
 pub use control::ControlError;
 pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
 pub use grants::{Grant, Grants, NotAllowed, Reach};
+use ledger::Ledger;
+pub use ledger::TooMuch;
 use queue::{Entry, Place, State};
 pub use sources::{Hidden, Resolver, RoleConfig, SourcesConfig};
 pub use views::{
@@ -73,6 +81,14 @@ pub struct JobsOptions {
     pub max_failures: Option<FailureBudget>,
     /// Bytes of failures and rejects that a new job keeps; by the disk, if nothing is said.
     pub kept_failure_bytes: Option<u64>,
+    /// Bytes of the disk below which no job begins and running ones wait; by the disk, if nothing is said.
+    pub disk_reserve: Option<u64>,
+    /// Bytes of uploads that may lie on the disk in all, and of one key; by the disk, if nothing is said.
+    pub uploads: Option<u64>,
+    /// See `uploads`.
+    pub uploads_of_key: Option<u64>,
+    /// How the room on the disk is asked for.
+    pub disk: fn(&Path) -> std::io::Result<Disk>,
     /// How long the same request finds the job it created.
     pub retry_window: Duration,
 }
@@ -90,6 +106,10 @@ impl JobsOptions {
             limits: RecordLimits::default(),
             max_failures: None,
             kept_failure_bytes: None,
+            disk_reserve: None,
+            uploads: None,
+            uploads_of_key: None,
+            disk: Disk::of,
             retry_window: Duration::from_secs(15 * 60),
         }
     }
@@ -130,6 +150,8 @@ struct Inner {
     options: JobsOptions,
     io: Handle,
     state: Mutex<State>,
+    /// Cancelled when the store stops.
+    stopped: CancellationToken,
     /// Rung when a job begins, ends or is asked for.
     changed: Condvar,
     samples: broadcast::Sender<Arc<Sample>>,
@@ -137,6 +159,7 @@ struct Inner {
     requests: Mutex<create::Requests>,
     tallies: Mutex<views::ObjectTallies>,
     totals: Mutex<Totals>,
+    ledger: Arc<Ledger>,
 }
 
 impl Jobs {
@@ -156,15 +179,18 @@ impl Jobs {
             options,
             io,
             state: Mutex::default(),
+            stopped: CancellationToken::new(),
             changed: Condvar::new(),
             samples: broadcast::channel(sampler::KEPT).0,
             names: Mutex::default(),
             requests: Mutex::default(),
             tallies: Mutex::default(),
             totals: Mutex::default(),
+            ledger: Arc::default(),
         });
         inner.take_up()?;
         inner.remember_requests()?;
+        inner.watch();
         sampler::start(&inner).map_err(StartError::Thread)?;
         inner.dispatch();
         Ok(Self { inner })
@@ -222,6 +248,7 @@ impl Inner {
             if !marks.paused {
                 tracing::info!(target: "pinport::job", job = %job.id, status = %job.status, "taken up again");
             }
+            self.find_upload(&job);
             let last = self.store.last_piece(job.id)?;
             job.status = JobStatus::PendingJob;
             log_status(job.id, job.status);
@@ -235,6 +262,16 @@ impl Inner {
         self.sweep_uploads(&state);
         *self.state.lock() = state;
         Ok(())
+    }
+
+    /// Notes what the uploaded file of a job takes, if it has one.
+    fn find_upload(&self, job: &ImportJob) {
+        let SourceLocation::Path(file) = &job.definition.source else { return };
+        if file.starts_with(self.folder(job.id).join(create::UPLOAD))
+            && let Ok(found) = file.metadata()
+        {
+            self.ledger.found(job.id, job.principal.as_deref().unwrap_or_default(), found.len());
+        }
     }
 
     /// Removes the folders of uploads that were never whole, of which no job was made, and the files of jobs that had
@@ -298,6 +335,8 @@ impl Inner {
             && let Err(error) = std::fs::remove_dir_all(&upload)
         {
             tracing::warn!(target: "pinport::job", job = %job.id, %error, "the uploaded file stays");
+            return;
         }
+        self.ledger.release(job.id);
     }
 }

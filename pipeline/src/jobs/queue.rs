@@ -1,13 +1,13 @@
 //! Which jobs wait, run and rest. Jobs are kept in order of creation, which is the order of their ids.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
 
 use pinport_model::{
-    ImportJob, JobId, JobStatus, PieceRecord, Timestamp,
+    ApplicationId, ImportJob, JobId, JobStatus, PieceRecord, Timestamp,
     history::{History, HistoryPoint},
     progress::Progress,
     view::{Happening, JobView},
@@ -19,6 +19,13 @@ use crate::engine::{JobProgress, log_status};
 
 /// Happenings that wait for the next sample; more are dropped, oldest first.
 const HAPPENINGS: usize = 256;
+
+/// What everybody may hear of a store that stopped.
+pub(super) const STOPPED: &str =
+    "the server's store has stopped and nothing can be stored; its operator has to mend that";
+/// And of a disk that has too little room.
+pub(super) const SHORT: &str =
+    "the server's disk has too little room; the job goes on by itself when there is more";
 
 #[derive(Default)]
 pub(super) struct State {
@@ -37,6 +44,11 @@ pub(super) struct State {
     pub(super) stopping: bool,
     /// Why no job can run any more.
     pub(super) halted: Option<String>,
+    /// Why no job may run until there is room on the disk.
+    pub(super) short: Option<String>,
+    /// When a job of each application began last, as a count of the jobs that began.
+    turns: HashMap<ApplicationId, u64>,
+    begun: u64,
     /// The store is being sorted.
     pub(super) settling: bool,
 }
@@ -50,6 +62,8 @@ pub(super) struct Entry {
     pub(super) wish: Option<Wish>,
     /// When it may begin again, if its source could not be reached.
     pub(super) not_before: Option<Instant>,
+    /// Why it waits until then.
+    pub(super) why: Option<String>,
     /// The last committed piece when it rested last.
     pub(super) last: Option<PieceRecord>,
     /// Its counters over its life.
@@ -83,6 +97,7 @@ impl Entry {
             place,
             wish: None,
             not_before: None,
+            why: None,
             last: None,
             history: History::default(),
         }
@@ -119,6 +134,11 @@ impl Entry {
         });
     }
 
+    /// Whether it may begin now, as far as it goes by itself.
+    fn may_begin(&self, now: Instant) -> bool {
+        matches!(self.place, Place::Waiting { not_before, .. } if not_before.is_none_or(|then| then <= now))
+    }
+
     pub(super) fn is_paused(&self) -> bool {
         matches!(self.place, Place::Paused) || self.wish == Some(Wish::Pause)
     }
@@ -133,10 +153,15 @@ impl State {
     pub(super) fn happened(&mut self, job: JobId, text: impl Into<String>) {
         let text = text.into();
         tracing::info!(target: "pinport::job", %job, "{text}");
+        self.note(Some(job), text);
+    }
+
+    /// Notes what happened to a job, or to all of them, for the next sample.
+    pub(super) fn note(&mut self, job: Option<JobId>, text: String) {
         if self.happenings.len() == HAPPENINGS {
             self.happenings.pop_front();
         }
-        self.happenings.push_back(Happening { time: Timestamp::now(), job: Some(job), text });
+        self.happenings.push_back(Happening { time: Timestamp::now(), job, text });
         self.changes += 1;
     }
 
@@ -148,10 +173,50 @@ impl State {
         self.ended.push_back(view);
     }
 
-    /// The first job that may begin now.
-    fn next(&self, now: Instant) -> Option<JobId> {
-        let may = |entry: &&Entry| matches!(entry.place, Place::Waiting { not_before, .. } if not_before.is_none_or(|then| then <= now));
-        self.jobs.values().find(may).map(|entry| entry.job.id)
+    /// Why no job runs, if none may: for those who run the server.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.halted.as_deref().or(self.short.as_deref())
+    }
+
+    /// Why a job waits, if it waits for more than its turn: for everybody, so without the names of files.
+    pub(super) fn waits_for(&self, entry: &Entry) -> Option<String> {
+        match &entry.place {
+            Place::Waiting { .. } if self.halted.is_some() => Some(STOPPED.into()),
+            Place::Waiting { .. } if self.short.is_some() => Some(SHORT.into()),
+            Place::Waiting { not_before: Some(_), .. } => entry.why.clone(),
+            _ => None,
+        }
+    }
+
+    /// The job whose turn it is: the first that may begin of the application of which the fewest jobs run, and of
+    /// those the one whose last turn was the longest ago. `most` tells how many jobs of a key may run at a time.
+    fn next(&self, now: Instant, most: impl Fn(&str) -> Option<usize>) -> Option<JobId> {
+        let mut of_application: HashMap<ApplicationId, usize> = HashMap::new();
+        let mut of_key: HashMap<&str, usize> = HashMap::new();
+        for entry in self.jobs.values().filter(|entry| matches!(entry.place, Place::Running { .. })) {
+            *of_application.entry(entry.job.definition.application).or_default() += 1;
+            if let Some(key) = &entry.job.principal {
+                *of_key.entry(key).or_default() += 1;
+            }
+        }
+        let is_full =
+            |key: &str| most(key).is_some_and(|most| of_key.get(key).is_some_and(|now| *now >= most));
+        let mut first = HashSet::new();
+        let waiting = self.jobs.values().filter(|entry| entry.may_begin(now));
+        waiting
+            .filter(|entry| !entry.job.principal.as_deref().is_some_and(is_full))
+            .filter(|entry| first.insert(entry.job.definition.application))
+            .min_by_key(|entry| {
+                let application = &entry.job.definition.application;
+                let running = of_application.get(application).copied().unwrap_or(0);
+                (running, self.turns.get(application).copied().unwrap_or(0), entry.job.id)
+            })
+            .map(|entry| entry.job.id)
+    }
+
+    /// Forgets when an application had its turn.
+    pub(super) fn forget_turn(&mut self, application: ApplicationId) {
+        self.turns.remove(&application);
     }
 }
 
@@ -160,15 +225,20 @@ impl Inner {
     pub(super) fn dispatch(&self) {
         let Some(this) = self.this.upgrade() else { return };
         let mut state = self.state.lock();
-        while !state.stopping && state.halted.is_none() && state.running() < self.options.max_running {
-            let Some(id) = state.next(Instant::now()) else { break };
+        while !state.stopping && state.trouble().is_none() && state.running() < self.options.max_running {
+            let most = |key: &str| self.resolver.most_running(key);
+            let Some(id) = state.next(Instant::now(), most) else { break };
             let Some(entry) = state.jobs.get_mut(&id) else { break };
             let Place::Waiting { tries, .. } = entry.place else { break };
             let cancel = CancellationToken::new();
             let progress = Arc::new(JobProgress::new(id));
             entry.place = Place::Running { cancel: cancel.clone(), progress: Arc::clone(&progress), tries };
+            entry.why = None;
             entry.become_(JobStatus::PreparingForInitialization);
             let job = entry.job.clone();
+            state.begun += 1;
+            let turn = state.begun;
+            state.turns.insert(job.definition.application, turn);
             let inner = Arc::clone(&this);
             let thread = std::thread::Builder::new().name(format!("job-{:.8}", id.to_string()));
             let began = thread.spawn(move || run::run(&inner, job, cancel, progress));
@@ -183,8 +253,8 @@ impl Inner {
             }
             state.changes += 1;
         }
-        // Whoever finds no room waits, visibly.
-        if state.running() >= self.options.max_running {
+        // Whoever cannot begin waits, visibly.
+        if state.running() >= self.options.max_running || state.trouble().is_some() {
             for entry in state.jobs.values_mut() {
                 if matches!(entry.place, Place::Waiting { .. }) && entry.job.status == JobStatus::Created {
                     entry.become_(JobStatus::PendingJob);

@@ -111,12 +111,20 @@ fn conclude(
         });
         (entry.and_then(|entry| entry.wish), tries)
     };
+    let may_wait = tries < inner.options.list_retries;
+    let wait = inner.options.list_wait * 2_u32.pow(tries.min(6));
+    if lacks_room(&error) && wish != Some(Wish::Cancel) && inner.store.check().is_ok() {
+        tracing::warn!(target: "pinport::job", job = %job.id, error = %with_causes(&error), "the disk is full");
+        let text = format!("the server's disk is full, trying again in {} s", wait.as_secs());
+        inner.wait_again(job, Instant::now() + wait, tries + 1, text);
+        // It rests where its last committed piece ended. That is not saved: the store is not to be tried now.
+        job.status = JobStatus::PendingJob;
+        return Ok(());
+    }
     if is_halting(&error) {
         job.status = JobStatus::PendingJob;
         return Err(error);
     }
-    let may_wait = tries < inner.options.list_retries;
-    let wait = inner.options.list_wait * 2_u32.pow(tries.min(6));
     match (&error, wish) {
         (_, Some(Wish::Cancel)) => return Ok(inner.end_cancelled(job)?),
         (JobError::Cancelled | JobError::Source(SourceError::Cancelled), _) => {}
@@ -134,6 +142,10 @@ fn conclude(
     }
     // It rests where its last committed piece ended.
     job.status = JobStatus::PendingJob;
+    if inner.state.lock().short.is_some() {
+        // Not saved, for the store is not to be tried on a disk without room. A restart begins as PENDING_JOB too.
+        return Ok(());
+    }
     Ok(inner.store.save_job(job)?)
 }
 
@@ -170,6 +182,13 @@ fn io_causes(error: &JobError) -> impl Iterator<Item = &std::io::Error> {
 /// Whether the process or the machine had no descriptor left. Connections give theirs back, so the job may go on later.
 fn lacks_descriptors(error: &JobError) -> bool {
     io_causes(error).any(|error| error.raw_os_error().is_some_and(|code| DESCRIPTOR_CODES.contains(&code)))
+}
+
+/// Whether the disk was full for what a job wrote. The store can go on if it could write what is its own.
+fn lacks_room(error: &JobError) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error, JobError::Store(StoreError::Full { .. }))
+        || io_causes(error).any(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
 }
 
 /// Whether an error says that nothing can be stored any more: then no job is to blame.
@@ -227,8 +246,9 @@ impl Inner {
 
     fn wait_again(&self, job: &ImportJob, then: Instant, tries: u32, text: String) {
         let mut state = self.state.lock();
-        state.happened(job.id, text);
+        state.happened(job.id, text.clone());
         if let Some(entry) = state.jobs.get_mut(&job.id) {
+            entry.why = Some(text);
             // The thread still holds the job until it says that it left.
             if let Place::Running { tries: found, .. } = &mut entry.place {
                 *found = tries;
@@ -303,11 +323,14 @@ impl Inner {
         let text = with_causes(error);
         tracing::error!(target: "pinport::job", error = %text, "all jobs are stopped: nothing can be stored");
         // Everybody hears this one, so it names no path.
-        let reason = halting_reason(error);
-        state.halted = Some(format!(
-            "nothing can be stored any more ({reason}; the server's log says where); mend that and start the server again: every \
-             job goes on by itself"
-        ));
+        let reason = format!(
+            "nothing can be stored any more ({}; the server's log says where); mend that and start the server again: every \
+             job goes on by itself",
+            halting_reason(error)
+        );
+        state.note(None, reason.clone());
+        state.halted = Some(reason);
+        self.stopped.cancel();
         for entry in state.jobs.values() {
             if let Place::Running { cancel, .. } = &entry.place {
                 cancel.cancel();

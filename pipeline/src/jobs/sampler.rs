@@ -53,6 +53,7 @@ fn sample(this: &Weak<Inner>) {
     let mut shown = 0;
     loop {
         let Some(inner) = this.upgrade() else { return };
+        inner.watch();
         let mut state = inner.state.lock();
         let waits = |place: &Place| matches!(place, Place::Waiting { not_before: Some(_), .. });
         let pending = state.jobs.values().any(|entry| waits(&entry.place));
@@ -95,7 +96,7 @@ impl Inner {
                 }
             }
         }
-        let open = state.jobs.values().take(OPEN).map(|entry| self.open_view(entry));
+        let open = state.jobs.values().take(OPEN).map(|entry| self.open_view(&state, entry));
         let mut jobs: Vec<_> = open.chain(state.ended.iter().cloned()).collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
         state.sequence += u64::from(next);
@@ -107,6 +108,7 @@ impl Inner {
             jobs_total: state.counted,
             bytes_in_flight,
             bytes_in_flight_limit,
+            trouble: state.trouble().map(str::to_owned),
             happenings,
         }
     }

@@ -133,6 +133,16 @@ impl Resolver {
     }
 
     /// Replaces what each key may read, for every source that is opened from now on.
+    /// How many jobs of a key may run at a time, if that is bounded.
+    pub(super) fn most_running(&self, key: &str) -> Option<usize> {
+        self.grants.read().of_key(key)?.max_running
+    }
+
+    /// Bytes of uploads that a key may hold, if its configuration says.
+    pub(super) fn uploads(&self, key: &str) -> Option<u64> {
+        self.grants.read().of_key(key)?.uploads
+    }
+
     pub(super) fn grant(&self, grants: Grants) {
         *self.grants.write() = grants;
     }

@@ -15,7 +15,7 @@ use pinport_store::{Store, StoreError};
 
 use super::{
     Inner, Jobs, marks,
-    queue::{Entry, Place},
+    queue::{Entry, Place, State},
 };
 use crate::engine::{BUILT_PIECES, Engine, FileError, Queues, files};
 
@@ -187,13 +187,13 @@ impl Inner {
         if let Some(last) = &last {
             last.count_into(&mut job);
         }
-        let mut view = self.open_view(entry);
+        let mut view = self.open_view(&state, entry);
         view.progress.status = job.status;
         Some(Seen { job, last, view })
     }
 
     /// A job that has not ended.
-    pub(super) fn open_view(&self, entry: &Entry) -> JobView {
+    pub(super) fn open_view(&self, state: &State, entry: &Entry) -> JobView {
         let progress = match &entry.place {
             Place::Running { progress, .. } => Progress { status: entry.status(), ..progress.snapshot() },
             _ => {
@@ -204,7 +204,8 @@ impl Inner {
                 progress_of(&job, None)
             }
         };
-        JobView { paused: entry.is_paused(), ..view_of(&entry.job, &entry.application_name, progress) }
+        let (paused, waits_for) = (entry.is_paused(), state.waits_for(entry));
+        JobView { paused, waits_for, ..view_of(&entry.job, &entry.application_name, progress) }
     }
 
     /// A job that has ended (or that nobody knows any more).
@@ -358,6 +359,7 @@ pub fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> J
         created: job.created,
         completed: job.completed,
         paused: false,
+        waits_for: None,
         progress,
         error: job.error.clone(),
     }

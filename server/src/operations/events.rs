@@ -42,7 +42,7 @@ async fn feed(api: &Arc<Api>, principal: &Principal, send: mpsc::Sender<Bytes>) 
     let mut samples = BroadcastStream::new(api.jobs.subscribe()).filter_map(Result::ok);
     // A listener sees at once how things stand.
     let mut next = Arc::new(api.jobs.sample());
-    while send.send(event(&next, principal)).await.is_ok() {
+    while send.send(event(api, &next, principal)).await.is_ok() {
         next = match tokio::time::timeout(SILENCE, samples.next()).await {
             Ok(Some(sample)) => sample,
             Ok(None) => return,
@@ -52,7 +52,7 @@ async fn feed(api: &Arc<Api>, principal: &Principal, send: mpsc::Sender<Bytes>) 
 }
 
 /// A sample as an event, with the jobs that the listener may see.
-fn event(sample: &Sample, principal: &Principal) -> Bytes {
+fn event(api: &Api, sample: &Sample, principal: &Principal) -> Bytes {
     let json = match principal.applications() {
         Applications::All => serde_json::to_string(sample),
         Applications::Only(only) => {
@@ -61,6 +61,8 @@ fn event(sample: &Sample, principal: &Principal) -> Bytes {
             let known: Vec<_> = sample.jobs.iter().map(|job| job.id).collect();
             sample.happenings.retain(|happening| happening.job.is_some_and(|job| known.contains(&job)));
             sample.jobs_total = sample.jobs.len() as u64;
+            // Not the server's files.
+            sample.trouble = sample.trouble.and(api.jobs.trouble().map(str::to_owned));
             serde_json::to_string(&sample)
         }
     };

@@ -80,6 +80,20 @@ impl Collector for JobMetrics {
         };
         gauge("jobs_running", "Jobs that run", totals.running as i64)?;
         gauge("jobs_waiting", "Jobs that wait or are paused", totals.waiting as i64)?;
+        let stopped = self.0.store_stopped().is_cancelled();
+        gauge(
+            "store_stopped",
+            "Whether a write failed, so that nothing can be stored until the next start",
+            stopped.into(),
+        )?;
+        if let Some((disk, reserve)) = self.0.disk() {
+            gauge("disk_free_bytes", "Bytes that are free on the disk of the data", disk.free as i64)?;
+            gauge(
+                "disk_reserve_bytes",
+                "Bytes below which no job begins and running ones wait",
+                reserve as i64,
+            )?;
+        }
         let sample = self.0.sample();
         gauge("bytes_in_flight", "Bytes of the budget that are taken", sample.bytes_in_flight as i64)?;
         gauge("bytes_in_flight_limit", "The budget", sample.bytes_in_flight_limit as i64)?;

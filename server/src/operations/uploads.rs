@@ -1,15 +1,17 @@
 //! A file in a request's body becomes a job. The body goes to the job's own folder first, in bounded memory:
 //! when it is answered it is durable, and the job can go on after a crash without its client.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use pinport_model::Format;
-use pinport_pipeline::jobs::{NewJob, Upload, sync_upload};
+use pinport_pipeline::jobs::{Jobs, NewJob, TooMuch, Upload, sync_upload};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 use super::{
     Api, Routes, blocking, created,
     imports::{budget, read_options},
-    viewed,
+    sentence, viewed,
 };
 use crate::{
     ApiError,
@@ -18,6 +20,8 @@ use crate::{
 
 /// Bytes that are gathered for one write.
 const BUFFER: usize = 1 << 20;
+/// Bytes that are written between two looks at the room on the disk.
+const LOOK_EVERY: usize = 16 << 20;
 /// Characters of the name of a file.
 const MAX_NAME: usize = 200;
 
@@ -31,11 +35,15 @@ pub(super) fn add(routes: &mut Routes) {
             blocking(move || wanted(&api, &request)).await?
         };
         let upload = {
-            let (api, format) = (std::sync::Arc::clone(&api), wanted.format);
-            blocking(move || api.jobs.begin_upload(format).map_err(ApiError::internal)).await?
+            let (api, format, key) = (std::sync::Arc::clone(&api), wanted.format, wanted.principal.clone());
+            blocking(move || {
+                api.jobs.room().map_err(no_room)?;
+                api.jobs.begin_upload(format, key.as_deref()).map_err(ApiError::internal)
+            })
+            .await?
         };
         let Some(body) = body else { return Err(ApiError::bad_request("The request has no body.")) };
-        let received = revoked.run_until_cancelled(receive(body, &upload)).await;
+        let received = revoked.run_until_cancelled(receive(body, &upload, &api.jobs)).await;
         received.unwrap_or_else(|| {
             Err(ApiError::forbidden(
                 "The key was removed, or may do less than before, while the upload came.",
@@ -98,22 +106,44 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
     })
 }
 
-async fn receive(mut body: BodyStream, upload: &Upload) -> Result<(), ApiError> {
+async fn receive(mut body: BodyStream, upload: &Upload, jobs: &Jobs) -> Result<(), ApiError> {
+    let mut unseen = 0;
     let file = tokio::fs::File::create(upload.file()).await.map_err(not_written)?;
     let mut file = BufWriter::with_capacity(BUFFER, file);
     while let Some(bytes) = body.next().await? {
+        upload.take(bytes.len() as u64).map_err(too_much)?;
+        unseen += bytes.len();
+        if unseen >= LOOK_EVERY {
+            unseen = 0;
+            // Asking takes microseconds.
+            jobs.room().map_err(no_room)?;
+        }
         file.write_all(&bytes).await.map_err(not_written)?;
     }
     file.flush().await.map_err(not_written)?;
     file.get_ref().sync_all().await.map_err(not_written)
 }
 
+/// How long a client waits before it tries again: jobs and operators make room, not the next second.
+const WAIT: Duration = Duration::from_secs(30);
+
+fn no_room(reason: String) -> ApiError {
+    ApiError::unavailable(sentence(&reason), WAIT)
+}
+
+fn too_much(error: TooMuch) -> ApiError {
+    let text = sentence(&error.to_string());
+    match error {
+        TooMuch::Ever(_) => ApiError::too_large(text),
+        TooMuch::OfKey(_) | TooMuch::InAll => ApiError::unavailable(text, WAIT),
+    }
+}
+
 fn not_written(error: std::io::Error) -> ApiError {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     match error.kind() {
         StorageFull | QuotaExceeded => {
-            let wait = std::time::Duration::from_secs(30);
-            ApiError::unavailable("There is no room for the upload on the server's disk.", wait)
+            ApiError::unavailable("There is no room for the upload on the server's disk.", WAIT)
                 .because(error)
         }
         _ => ApiError::internal(error),

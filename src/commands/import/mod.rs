@@ -282,7 +282,7 @@ fn execute(
         };
         live::run(&live, || work(run))?
     } else {
-        let display = Display::start(move || progress.snapshot())?;
+        let display = Display::start(move || progress.snapshot().into())?;
         let outcome = work(run);
         display.finish();
         outcome

@@ -93,7 +93,7 @@ pub(in crate::commands) fn run(
             true => None,
             false => Some({
                 let progress = Arc::clone(&live.progress);
-                Display::lines(move || progress.snapshot())?
+                Display::lines(move || progress.snapshot().into())?
             }),
         };
         let outcome = running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -170,6 +170,7 @@ impl Feeder<'_> {
             jobs_total: 1,
             bytes_in_flight,
             bytes_in_flight_limit,
+            trouble: None,
             happenings: Vec::new(),
         })));
     }

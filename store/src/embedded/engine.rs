@@ -134,11 +134,24 @@ impl Engine {
     /// succeed without having written what the first could not.
     pub(super) fn stop(&self, error: rocksdb::Error) -> StoreError {
         let error = engine_error(&self.path, error);
-        let mut stopped = self.stopped.lock();
-        stopped.get_or_insert_with(|| match &error {
+        self.stop_for(&error);
+        error
+    }
+
+    fn stop_for(&self, error: &StoreError) {
+        self.stopped.lock().get_or_insert_with(|| match error {
             StoreError::Full { message, .. } => message.clone(),
             other => other.to_string(),
         });
+    }
+
+    /// The error of a run that could not be written. It is no part of the store yet and is thrown away: a full disk
+    /// costs its piece alone, while the store itself can write.
+    pub(super) fn unstaged(&self, error: rocksdb::Error) -> StoreError {
+        let error = engine_error(&self.path, error);
+        if !matches!(error, StoreError::Full { .. }) {
+            self.stop_for(&error);
+        }
         error
     }
 

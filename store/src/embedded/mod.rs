@@ -428,6 +428,10 @@ impl Store for Embedded {
         read::members(&self.engine, segment, version, after.map(str::as_bytes), limit)
     }
 
+    fn check(&self) -> Result<()> {
+        self.engine.check()
+    }
+
     fn settle(&self) -> Result<()> {
         engine::settle(&self.engine)
     }

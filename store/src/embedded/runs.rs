@@ -391,7 +391,7 @@ impl<'a> Run<'a> {
             let (options, path) = self.engine.stage(self.access);
             let writer = SstFileWriter::create(options);
             let file = StagedFile { path };
-            writer.open(file.path()).map_err(|error| self.engine.stop(error))?;
+            writer.open(file.path()).map_err(|error| self.engine.unstaged(error))?;
             boundary("run.begun");
             self.writer = Some((writer, file));
         }
@@ -401,19 +401,19 @@ impl<'a> Run<'a> {
     fn put(&mut self, value: &[u8]) -> Result<()> {
         self.open()?;
         let (writer, _) = self.writer.as_mut().expect("opened above");
-        writer.put(&self.key, value).map_err(|error| self.engine.stop(error))
+        writer.put(&self.key, value).map_err(|error| self.engine.unstaged(error))
     }
 
     fn merge(&mut self, record: &[u8]) -> Result<()> {
         self.open()?;
         let (writer, _) = self.writer.as_mut().expect("opened above");
-        writer.merge(&self.key, record).map_err(|error| self.engine.stop(error))
+        writer.merge(&self.key, record).map_err(|error| self.engine.unstaged(error))
     }
 
     /// Ends and syncs the file. A run without entries leaves no file.
     fn finish(self) -> Result<Option<StagedFile>> {
         let Some((mut writer, file)) = self.writer else { return Ok(None) };
-        writer.finish().map_err(|error| self.engine.stop(error))?;
+        writer.finish().map_err(|error| self.engine.unstaged(error))?;
         boundary("run.synced");
         Ok(Some(file))
     }

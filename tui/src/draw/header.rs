@@ -2,13 +2,13 @@
 
 use ratatui::layout::Rect;
 
-use super::brush::{Brush, after, row};
+use super::brush::{Brush, after, below, row};
 use crate::{
     keys,
     look::Role,
     message::Connection,
     state::{Dashboard, STALE_MS, Screen},
-    text::{count, span, width},
+    text::{count, harmless, span, width, wrap},
     words::short_id,
 };
 
@@ -72,6 +72,19 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
     if !server.is_empty() && used + width(server) + 2 <= room {
         brush.right(after(area, used + 2), server, Role::Dim);
     }
+}
+
+/// Why no job runs, above everything else; gives what is left below.
+pub(super) fn banner(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) -> Rect {
+    let Some(trouble) = &dashboard.trouble else { return area };
+    let symbols = brush.look.symbols;
+    let text = format!("{} NO JOB RUNS: {}", symbols.choose("✗", "x"), harmless(trouble, symbols));
+    // Half of a small screen still shows the jobs.
+    let lines = wrap(&text, area.width.into(), usize::from(area.height / 2).min(3));
+    for (line, text) in lines.iter().enumerate() {
+        brush.text(row(area, line), text, Role::Bad);
+    }
+    below(area, lines.len())
 }
 
 /// The name of the current screen.

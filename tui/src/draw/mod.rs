@@ -30,12 +30,13 @@ impl Dashboard {
         let borders = layout::has_borders(area);
         let brush = &mut Brush::new(frame.buffer_mut(), self.options.look);
         header::draw(self, brush, parts.header);
+        let body = header::banner(self, brush, parts.body);
         match self.screen() {
-            Screen::Overview => overview::draw(self, brush, parts.body, borders),
-            Screen::Job(id) => job::draw(self, brush, parts.body, borders, id),
-            Screen::Classes(id) => failures::classes(self, brush, parts.body, borders, id),
-            Screen::Entries(id) => failures::entries(self, brush, parts.body, borders, id),
-            Screen::Events => events::draw(self, brush, parts.body, borders),
+            Screen::Overview => overview::draw(self, brush, body, borders),
+            Screen::Job(id) => job::draw(self, brush, body, borders, id),
+            Screen::Classes(id) => failures::classes(self, brush, body, borders, id),
+            Screen::Entries(id) => failures::entries(self, brush, body, borders, id),
+            Screen::Events => events::draw(self, brush, body, borders),
         }
         header::footer(self, brush, parts.footer);
         overlay::draw(self, brush, area, parts);

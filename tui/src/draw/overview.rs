@@ -58,6 +58,11 @@ fn selected(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: b
         format!("{} {}{note}{separator}{}{segment}", status.symbol, status.word, job.application_name),
         status.role,
     ));
+    if let Some(why) = &job.waits_for {
+        let room = usize::from(inner.height).saturating_sub(3).max(1);
+        let why = harmless(why, symbols);
+        lines.extend(wrap(&why, inner.width.into(), room).into_iter().map(|line| (line, Role::Warn)));
+    }
     if let Some(error) = &job.error {
         let room = usize::from(inner.height).saturating_sub(3).max(1);
         let error = harmless(error, symbols);

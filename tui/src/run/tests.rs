@@ -33,6 +33,7 @@ fn sample(sequence: u64) -> Message {
         jobs_total: 0,
         bytes_in_flight: 0,
         bytes_in_flight_limit: 0,
+        trouble: None,
         happenings: Vec::new(),
     }))
 }

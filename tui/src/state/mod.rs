@@ -127,6 +127,8 @@ pub struct Dashboard {
     /// When the next attempt to connect is.
     pub(crate) retry_at: Timestamp,
     pub(crate) server: Option<Server>,
+    /// Why no job runs, if none does.
+    pub(crate) trouble: Option<String>,
     /// When the newest sample came, by our clock.
     pub(crate) arrived: Timestamp,
     sequence: Option<u64>,
@@ -159,6 +161,7 @@ impl Dashboard {
             connection: Connection::Connecting,
             retry_at: start,
             server: None,
+            trouble: None,
             arrived: start,
             sequence: None,
             lost: 0,
@@ -257,6 +260,7 @@ impl Dashboard {
             bytes_in_flight: sample.bytes_in_flight,
             bytes_in_flight_limit: sample.bytes_in_flight_limit,
         });
+        self.trouble = sample.trouble;
         self.jobs.replace(sample.jobs, &self.meters);
     }
 

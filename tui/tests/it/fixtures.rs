@@ -51,6 +51,7 @@ pub(crate) fn job(number: u64, status: JobStatus, seconds: u64) -> JobView {
         created: at(-(number as i64 % 900) * 1000),
         completed: ended.then(|| at(seconds as i64 * 1000)),
         paused: false,
+        waits_for: None,
         progress: Progress {
             job: id(number),
             status,
@@ -89,6 +90,7 @@ pub(crate) fn sample(second: u64, jobs: Vec<JobView>) -> Sample {
         jobs,
         bytes_in_flight: 96 << 20,
         bytes_in_flight_limit: 256 << 20,
+        trouble: None,
         happenings: Vec::new(),
     }
 }

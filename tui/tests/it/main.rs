@@ -7,4 +7,5 @@ mod panes;
 mod plain;
 mod screens;
 mod sweep;
+mod trouble;
 mod updates;

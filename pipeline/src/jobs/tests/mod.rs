@@ -2,6 +2,7 @@
 //! wants them; a second one over the same store is the restart.
 
 mod poisoned;
+mod room;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -26,6 +27,7 @@ struct House {
     store: Arc<dyn Store>,
     poisoned: Arc<Poisoned>,
     look: Duration,
+    disk: fn(&Path) -> std::io::Result<Disk>,
     io: tokio::runtime::Runtime,
 }
 
@@ -44,7 +46,7 @@ impl House {
         std::fs::create_dir(folder.path().join("root")).unwrap();
         let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let look = JobsOptions::new("").look;
-        Self { folder, store, poisoned, look, io }
+        Self { folder, store, poisoned, look, disk: Disk::of, io }
     }
 
     fn root(&self) -> PathBuf {
@@ -72,6 +74,8 @@ impl House {
             list_retries: 1,
             list_wait: Duration::from_millis(1),
             piece_bytes: 64,
+            disk_reserve: Some(1000),
+            disk: self.disk,
             ..JobsOptions::new(self.folder.path().join("jobs"))
         };
         Jobs::start(
@@ -454,13 +458,13 @@ fn mistakes_of_the_caller_make_no_job() {
 fn an_upload_is_a_job_or_nothing() {
     let house = House::new();
     let jobs = house.jobs(2);
-    let dropped = jobs.begin_upload(Format::Json).unwrap();
+    let dropped = jobs.begin_upload(Format::Json, None).unwrap();
     std::fs::write(dropped.file(), "{").unwrap();
     let folder = jobs.folder(dropped.job());
     drop(dropped);
     assert!(!folder.exists());
 
-    let upload = jobs.begin_upload(Format::Json).unwrap();
+    let upload = jobs.begin_upload(Format::Json, None).unwrap();
     let line = r#"{"Id":"e","Address":"a","ChannelType":"SMS"}"#;
     std::fs::write(upload.file(), format!("{line}\nnothing\n")).unwrap();
     sync_upload(&upload).unwrap();
@@ -475,7 +479,7 @@ fn an_upload_is_a_job_or_nothing() {
     assert!(!file.exists(), "the file is not kept when the job has ended");
 
     // A crash during an upload leaves a folder without a job.
-    let left = jobs.begin_upload(Format::Json).unwrap();
+    let left = jobs.begin_upload(Format::Json, None).unwrap();
     let folder = jobs.folder(left.job());
     std::mem::forget(left);
     drop(house.jobs(0));

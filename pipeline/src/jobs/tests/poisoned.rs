@@ -1,14 +1,22 @@
-//! A store like the in-memory one whose writers panic for jobs that read a file named `poison`, and that tells when it
-//! was asked to settle.
+//! A store like the in-memory one whose writers panic for jobs that read a file named `poison`, which has no room for
+//! those that read one named `large` and stops when it is told to, and that tells when it was asked to settle.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::{Condvar, Mutex};
 use pinport_model::{
     Application, ApplicationId, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId, SegmentVersion,
     limits::RecordLimits,
 };
-use pinport_store::{DraftBatch, EndpointUpdate, JobWriter, PreparedPiece, Result, Store, memory::Memory};
+use pinport_store::{
+    DraftBatch, EndpointUpdate, JobWriter, PreparedPiece, Result, Store, StoreError, memory::Memory,
+};
 
 #[derive(Default)]
 pub(super) struct Poisoned {
@@ -16,6 +24,9 @@ pub(super) struct Poisoned {
     /// How many jobs had not ended whenever it was asked to settle.
     settled: Mutex<Vec<usize>>,
     settles: Condvar,
+    /// Whether its disk is full for large jobs.
+    pub(super) full: Arc<AtomicBool>,
+    pub(super) stopped: AtomicBool,
 }
 
 impl Poisoned {
@@ -35,6 +46,21 @@ impl JobWriter for PoisonedWriter {
     }
 }
 
+/// Fails while the disk is full.
+struct LargeWriter(Arc<dyn JobWriter>, Arc<AtomicBool>);
+
+impl JobWriter for LargeWriter {
+    fn prepare(&self, piece: u64, batches: Vec<DraftBatch>) -> Result<Box<dyn PreparedPiece>> {
+        if self.1.load(Ordering::SeqCst) {
+            return Err(StoreError::Full {
+                path: "/secret".into(),
+                message: "No space left on device".into(),
+            });
+        }
+        self.0.prepare(piece, batches)
+    }
+}
+
 macro_rules! as_in_memory {
     ($(fn $name:ident($($argument:ident: $kind:ty),*) -> $out:ty;)*) => {
         $(fn $name(&self, $($argument: $kind),*) -> Result<$out> {
@@ -48,7 +74,18 @@ impl Store for Poisoned {
         if job.definition.source_text.contains("poison") {
             return Ok(Arc::new(PoisonedWriter));
         }
-        self.memory.writer(job)
+        let writer = self.memory.writer(job)?;
+        if job.definition.source_text.contains("large") {
+            return Ok(Arc::new(LargeWriter(writer, Arc::clone(&self.full))));
+        }
+        Ok(writer)
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.stopped.load(Ordering::SeqCst) {
+            true => Err(StoreError::Stopped("a write failed".into())),
+            false => Ok(()),
+        }
     }
 
     fn settle(&self) -> Result<()> {

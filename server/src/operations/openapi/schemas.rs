@@ -84,7 +84,7 @@ const OBJECTS: &[(&str, &str)] = &[
     (
         "Job",
         "id: string, application: string, application_name: string, source: string, format: Format, \
-         segment_name?: string, created: time, completed?: time, paused: boolean, progress: Progress, error?: string",
+         segment_name?: string, created: time, completed?: time, paused: boolean, waits_for?: string, progress: Progress, error?: string",
     ),
     ("Jobs", "jobs: [Job], next_token?: string"),
     (
@@ -149,7 +149,7 @@ const OBJECTS: &[(&str, &str)] = &[
     (
         "Sample",
         "sequence: count, time: time, jobs: [Job], jobs_total: count, bytes_in_flight: count, \
-         bytes_in_flight_limit: count, happenings: [Happening]",
+         bytes_in_flight_limit: count, trouble?: string, happenings: [Happening]",
     ),
 ];
 
