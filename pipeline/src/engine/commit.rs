@@ -135,8 +135,8 @@ impl<'a, 'b> Committer<'a, 'b> {
             self.files.push(&reason.locate(&lost.object, origin), None, None)?;
         }
         let first = self.last.is_none();
-        counts.ids.extend(counts.updates.drain(..).map(|(_, id)| id));
-        self.ids.add(&counts.ids)?;
+        counts.ids.push(counts.updates.drain(..).map(|(_, id)| id).collect());
+        let with_id = self.ids.add(&counts.ids)?;
         let before = self.last.take().unwrap_or_default();
         let done = if first { 0 } else { before.completed_pieces() };
         let mut total = before.total;
@@ -155,7 +155,7 @@ impl<'a, 'b> Committer<'a, 'b> {
             failed_pieces: before.failed_pieces + end.lost.len() as u64,
             error: end.lost.first().map(|(_, lost)| lost.reason.clone()),
             lost: before.lost,
-            with_id: before.with_id + counts.ids.len() as u64,
+            with_id: before.with_id + with_id,
             repeated_ids: before.repeated_ids + prepared.as_ref().map_or(0, |prepared| prepared.repeated()),
             total_notices,
             ..PieceRecord::default()

@@ -6,9 +6,7 @@
 //! A piece that is read twice adds its numbers twice, which changes nothing.
 
 use std::{
-    collections::HashSet,
     fs::{self, File, OpenOptions},
-    hash::{BuildHasherDefault, Hasher},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -34,24 +32,23 @@ impl Ids {
         Self { folder: job.join("ids"), files: (0..=PARTS).map(|_| None).collect() }
     }
 
-    /// Adds the ids of a piece.
-    pub(super) fn add(&mut self, ids: &[u64]) -> Result<(), FileError> {
-        if ids.is_empty() {
-            return Ok(());
+    /// Adds the ids of a piece, which come in several lists. Returns how many they are.
+    pub(super) fn add(&mut self, lists: &[Vec<u64>]) -> Result<u64, FileError> {
+        let ids = lists.iter().flatten().copied();
+        let count = lists.iter().map(Vec::len).sum();
+        if (1..FEW).contains(&count) {
+            self.append(PARTS, ids.map(u64::to_le_bytes).collect::<Vec<_>>().as_flattened())?;
+        } else if count > 0 {
+            let parts = Parted::new(ids);
+            for part in 0..PARTS {
+                self.append(part, parts.part(part))?;
+            }
         }
-        if ids.len() < FEW {
-            return self.append(PARTS, ids);
-        }
-        for (part, ids) in by_part(ids).iter().enumerate() {
-            self.append(part, ids)?;
-        }
-        Ok(())
+        Ok(count as u64)
     }
 
-    fn append(&mut self, part: usize, ids: &[u64]) -> Result<(), FileError> {
+    fn append(&mut self, part: usize, ids: &[u8]) -> Result<(), FileError> {
         let path = self.path(part);
-        let mut bytes = Vec::with_capacity(ids.len() * 8);
-        ids.iter().for_each(|id| bytes.extend_from_slice(&id.to_le_bytes()));
         let file = match &mut self.files[part] {
             Some(file) => file,
             place => {
@@ -60,22 +57,19 @@ impl Ids {
                 place.insert(file.map_err(on("open", &path))?)
             }
         };
-        file.write_all(&bytes).map_err(on("write", &path))
+        file.write_all(ids).map_err(on("write", &path))
     }
 
     fn path(&self, part: usize) -> PathBuf {
         self.folder.join(part.to_string())
     }
 
-    fn read(&self, part: usize) -> Result<Vec<u64>, FileError> {
+    /// The numbers of a part, as its file has them.
+    fn read(&self, part: usize) -> Result<Vec<u8>, FileError> {
         let path = self.path(part);
         match fs::read(&path) {
-            // What a crash cut off in the middle of a number is no number.
-            Ok(bytes) => {
-                Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
-            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(on("read", &path)(error)),
+            read => read.map_err(on("read", &path)),
         }
     }
 
@@ -87,22 +81,16 @@ impl Ids {
     /// Counts the different ids of this job, and those of it and the others together.
     pub(super) fn count(&self, others: &[Self]) -> Result<(u64, u64), FileError> {
         let few = self.read(PARTS)?;
-        let mut others_few = Vec::new();
-        for other in others {
-            others_few.extend(other.read(PARTS)?);
+        let others_few = read_all(others, PARTS)?;
+        let mut jobs = others.iter().chain([self]);
+        if jobs.all(|ids| (0..PARTS).all(|part| !ids.path(part).exists())) {
+            return Ok(distinct([&few, &[]], [&others_few, &[]]));
         }
-        let jobs = || others.iter().chain([self]);
-        if jobs().all(|ids| (0..PARTS).all(|part| !ids.path(part).exists())) {
-            return Ok(distinct(few, others_few));
-        }
-        let (few, others_few) = (by_part(&few), by_part(&others_few));
+        let (few, others_few) = (Parted::new(numbers(&few)), Parted::new(numbers(&others_few)));
         let (mut own, mut all) = (0, 0);
-        for (part, (mut ids, mut others_ids)) in few.into_iter().zip(others_few).enumerate() {
-            ids.extend(self.read(part)?);
-            for other in others {
-                others_ids.extend(other.read(part)?);
-            }
-            let counts = distinct(ids, others_ids);
+        for part in 0..PARTS {
+            let (ids, others_ids) = (self.read(part)?, read_all(others, part)?);
+            let counts = distinct([few.part(part), &ids], [others_few.part(part), &others_ids]);
             own += counts.0;
             all += counts.1;
         }
@@ -110,48 +98,107 @@ impl Ids {
     }
 }
 
+/// The numbers of a part of several jobs.
+fn read_all(jobs: &[Ids], part: usize) -> Result<Vec<u8>, FileError> {
+    let mut all = Vec::new();
+    for ids in jobs {
+        let mut read = ids.read(part)?;
+        read.truncate(read.len() / 8 * 8);
+        all.append(&mut read);
+    }
+    Ok(all)
+}
+
+/// What a file says. What a crash cut off in the middle of a number is no number.
+fn numbers(bytes: &[u8]) -> impl Iterator<Item = u64> + Clone {
+    bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
 /// Removes the ids of a job. If they stay, nobody reads them.
 pub(crate) fn forget_ids(job: &Path) {
     let _ = fs::remove_dir_all(Ids::open(job).folder);
 }
 
-fn by_part(ids: &[u64]) -> Vec<Vec<u64>> {
-    let mut parts = vec![Vec::new(); PARTS];
-    ids.iter().for_each(|id| parts[part(*id)].push(*id));
-    parts
+/// Numbers in the order of their parts, in the form that files have.
+struct Parted {
+    bytes: Vec<[u8; 8]>,
+    /// Where each part ends.
+    ends: [usize; PARTS],
 }
 
-/// The bits that a hash table does not look at first.
+impl Parted {
+    fn new(ids: impl Iterator<Item = u64> + Clone) -> Self {
+        let mut ends = [0; PARTS];
+        ids.clone().for_each(|id| ends[part(id)] += 1);
+        let mut sum = 0;
+        for end in &mut ends {
+            sum += std::mem::replace(end, sum);
+        }
+        // Each end begins as the start of its part and moves on with every number.
+        let mut bytes = vec![[0; 8]; sum];
+        for id in ids {
+            let end = &mut ends[part(id)];
+            bytes[*end] = id.to_le_bytes();
+            *end += 1;
+        }
+        Self { bytes, ends }
+    }
+
+    fn part(&self, part: usize) -> &[u8] {
+        let start = part.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.bytes[start..self.ends[part]].as_flattened()
+    }
+}
+
+/// Bits that say little about where a number lies in [`Seen`].
 fn part(id: u64) -> usize {
-    (id >> 32) as usize % PARTS
+    id as usize % PARTS
 }
 
-/// How many different numbers there are in the first list, and in both.
-fn distinct(ids: Vec<u64>, others: Vec<u64>) -> (u64, u64) {
-    let mut seen = HashSet::with_capacity_and_hasher(ids.len() + others.len(), AsIs::default());
-    seen.extend(ids);
-    let own = seen.len() as u64;
-    seen.extend(others);
-    (own, seen.len() as u64)
+/// How many different numbers there are in the first lists, and in both.
+fn distinct(ids: [&[u8]; 2], others: [&[u8]; 2]) -> (u64, u64) {
+    let len = ids.iter().chain(&others).map(|list| list.len() / 8).sum();
+    let mut seen = Seen::with_room(len);
+    ids.into_iter().flat_map(numbers).for_each(|id| seen.add(id));
+    let own = seen.count;
+    others.into_iter().flat_map(numbers).for_each(|id| seen.add(id));
+    (own, seen.count)
 }
 
-/// A number from a hash is its own hash.
-#[derive(Debug, Default, Clone, Copy)]
-struct IsHash(u64);
+/// A set of numbers that come from a hash. It is less than half full, so that nearly every number is at its place.
+struct Seen {
+    /// The numbers; zero is none.
+    slots: Vec<u64>,
+    has_zero: bool,
+    count: u64,
+}
 
-type AsIs = BuildHasherDefault<IsHash>;
-
-impl Hasher for IsHash {
-    fn finish(&self) -> u64 {
-        self.0
+impl Seen {
+    fn with_room(numbers: usize) -> Self {
+        Self { slots: vec![0; 2 * numbers + 1], has_zero: false, count: 0 }
     }
 
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only numbers of 64 bits are hashed");
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
+    #[inline(always)]
+    fn add(&mut self, id: u64) {
+        if id == 0 {
+            self.count += u64::from(!self.has_zero);
+            self.has_zero = true;
+            return;
+        }
+        // The high bits say where: a number's place is its share of all slots.
+        let mut at = ((u128::from(id) * self.slots.len() as u128) >> 64) as usize;
+        loop {
+            let slot = &mut self.slots[at];
+            if *slot == id {
+                return;
+            }
+            if *slot == 0 {
+                *slot = id;
+                self.count += 1;
+                return;
+            }
+            at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
+        }
     }
 }
 
@@ -166,22 +213,32 @@ mod tests {
         let many: Vec<_> = (0..FEW as u64 * 2).map(spread).collect();
         let mut ids = Ids::open(folder.path());
         assert_eq!((ids.count(&[]).unwrap(), ids.exist()), ((0, 0), false));
-        ids.add(&many).unwrap();
-        ids.add(&many[..100]).unwrap();
-        ids.add(&[spread(1 << 40), spread(1 << 40), spread(7)]).unwrap();
+        assert_eq!(ids.add(&[many[..10].to_vec(), many[10..].to_vec()]).unwrap(), many.len() as u64);
+        ids.add(&[many[..100].to_vec()]).unwrap();
+        assert_eq!(ids.add(&[vec![spread(1 << 40), spread(1 << 40)], vec![spread(7)]]).unwrap(), 3);
         drop(ids);
         let mut ids = Ids::open(folder.path());
-        ids.add(&many).unwrap();
-        ids.add(&[]).unwrap();
+        ids.add(std::slice::from_ref(&many)).unwrap();
+        assert_eq!(ids.add(&[Vec::new()]).unwrap(), 0);
         let own = many.len() as u64 + 1;
         assert_eq!(ids.count(&[]).unwrap(), (own, own));
         let other = tempfile::tempdir().unwrap();
-        Ids::open(other.path()).add(&[spread(3), spread(1 << 41)]).unwrap();
+        Ids::open(other.path()).add(&[vec![spread(3), spread(1 << 41)]]).unwrap();
         let others = [Ids::open(other.path())];
         assert_eq!(ids.count(&others).unwrap(), (own, own + 1));
         assert_eq!(others[0].count(&[Ids::open(folder.path())]).unwrap(), (2, own + 1));
         forget_ids(folder.path());
         assert!(!ids.exist());
         forget_ids(folder.path());
+    }
+
+    #[test]
+    fn numbers_are_told_apart_wherever_they_lie() {
+        let bytes = |ids: &[u64]| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>();
+        let own = bytes(&[0, u64::MAX, 1, 0, u64::MAX - 1, 1, u64::MAX]);
+        let others = bytes(&[0, 2, u64::MAX, u64::MAX - 2, 1 << 63]);
+        assert_eq!(distinct([&own, &[]], [&[], &others]), (4, 7));
+        assert_eq!(distinct([&own[..4], &own[8..]], [&[], &[]]), (4, 4));
+        assert_eq!(distinct([&[], &[]], [&[], &[]]), (0, 0));
     }
 }

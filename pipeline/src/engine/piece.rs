@@ -123,8 +123,8 @@ pub(super) struct Counts {
     pub(super) objects: Vec<ObjectTally>,
     pub(super) rejects: Vec<Reject>,
     pub(super) notices: Notices,
-    /// The ids of the records, and those of records that may fail yet.
-    pub(super) ids: Vec<u64>,
+    /// The ids of the records, a list for each block, and those of records that may fail yet.
+    pub(super) ids: Vec<Vec<u64>>,
     pub(super) updates: Vec<(Origin, u64)>,
     /// Names of the objects whose records may still fail when the piece is committed.
     names: Vec<(u64, ObjectName, Option<Arc<CsvHeader>>)>,
@@ -149,7 +149,7 @@ impl WholePiece {
         for CollectedBlock { parsed, name } in self.blocks {
             counts.count(&parsed, &name);
             let ParsedBlock { drafts, failed, header, ids, updates, .. } = parsed;
-            counts.ids.extend(ids);
+            counts.ids.push(ids);
             counts.updates.extend(updates);
             counts.rejects.reserve(failed.len());
             for FailedRecord { origin, reason, raw } in failed {

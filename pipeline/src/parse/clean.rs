@@ -81,6 +81,20 @@ fn is_odd(cell: &[u8]) -> bool {
     begins || AROUND[cell[cell.len() - 1] as usize] & 2 != 0 && unseen(&cell[start..])
 }
 
+/// The value of a cell without the white space around it, if it is a number. Nearly none has any.
+#[inline(always)]
+pub(super) fn bare(cell: &str) -> &str {
+    match cell.as_bytes() {
+        [b'!'..=b'~', .., b'!'..=b'~'] | [b'!'..=b'~'] => cell,
+        _ => trimmed(cell),
+    }
+}
+
+#[cold]
+fn trimmed(cell: &str) -> &str {
+    cell.trim()
+}
+
 /// The value of a cell without what is around it.
 #[cold]
 pub(super) fn cleaned<'a>(cell: &'a str, done: &mut Done) -> &'a str {
@@ -104,17 +118,62 @@ pub(super) fn value(cell: &str) -> &str {
     if is_suspect(cell) { cleaned(cell, &mut Done::default()) } else { cell }
 }
 
-/// Why a value cannot be a key, if it was spoilt on its way.
+/// Bytes of the longest value that [`spoilt`] finds anything in.
+const SPOILT: usize = 24;
+
+/// First bytes of keys that may be spoilt: of a number (1), or of what stands for no value (2).
+const SPOILT_BY: [u8; 256] = {
+    let mut by = [0; 256];
+    let (numbers, others) = (b"0123456789+-.", b"#\\Nnu(<");
+    let mut at = 0;
+    while at < numbers.len() {
+        by[numbers[at] as usize] = 1;
+        at += 1;
+    }
+    at = 0;
+    while at < others.len() {
+        by[others[at] as usize] = 2;
+        at += 1;
+    }
+    by
+};
+
+/// Whether a key is empty or may be spoilt. Nearly all are neither, by their lengths and first bytes.
 #[inline(always)]
+pub(super) fn is_odd_key(key: &str) -> bool {
+    if key.len() > SPOILT {
+        return false;
+    }
+    match key.as_bytes() {
+        [first, ..] => match SPOILT_BY[*first as usize] {
+            0 => false,
+            1 => may_have_exponent(key),
+            _ => true,
+        },
+        [] => true,
+    }
+}
+
+/// Whether there may be an `e` among the last eight bytes: all of them are looked at together.
+#[inline(always)]
+fn may_have_exponent(key: &str) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    key.as_bytes().last_chunk::<8>().is_none_or(|end| {
+        let zeros = (u64::from_le_bytes(*end) | (0x20 * ONES)) ^ (b'e' as u64 * ONES);
+        zeros.wrapping_sub(ONES) & !zeros & (0x80 * ONES) != 0
+    })
+}
+
+/// Why a value cannot be a key, if it was spoilt on its way.
 pub(super) fn spoilt(value: &str, numbers: bool) -> Option<&'static str> {
-    if value.len() > 24 {
+    if value.len() > SPOILT {
         return None;
     }
-    match value.as_bytes().first() {
-        Some(b'0'..=b'9' | b'+' | b'-' | b'.') if numbers && has_exponent(value) => is_scientific(value).then_some(
+    match value.bytes().next().map_or(0, |first| SPOILT_BY[first as usize]) {
+        1 if numbers && has_exponent(value) => is_scientific(value).then_some(
             "is a number that a spreadsheet has rounded; format the column as text in the spreadsheet and export it again",
         ),
-        Some(b'#' | b'\\' | b'N' | b'n' | b'u' | b'(' | b'<') => is_placeholder(value).then_some(
+        2 => is_placeholder(value).then_some(
             "stands for a missing value or an error of a spreadsheet or a database; leave the cell empty or correct it",
         ),
         _ => None,
@@ -122,7 +181,6 @@ pub(super) fn spoilt(value: &str, numbers: bool) -> Option<&'static str> {
 }
 
 /// Whether a number may have an exponent: it has three digits at most.
-#[inline(always)]
 fn has_exponent(value: &str) -> bool {
     let bytes = value.as_bytes();
     bytes[bytes.len().saturating_sub(5)..].iter().any(|byte| byte | 0x20 == b'e')
@@ -199,7 +257,7 @@ mod tests {
         for value in
             ["4.47701E+11", "4,47701E+11", "1E+11", "-1.5e12", "#N/A", "#ref!", "NULL", "\\N", "####", "nan"]
         {
-            assert!(spoilt(value, true).is_some(), "{value}");
+            assert!(spoilt(value, true).is_some() && is_odd_key(value), "{value}");
         }
         for value in [
             "12e5",

@@ -376,8 +376,15 @@ fn fill<'a>(
         &cell,
     )?;
     for group in &header.metrics {
-        let texts = group.columns.iter().map(|&column| cell(column).trim());
-        if let Some(text) = texts.filter(|text| !text.is_empty()).last() {
+        // Of a repeated column the last value counts.
+        let mut text = "";
+        for &column in &group.columns {
+            let cell = cell(column);
+            if !cell.is_empty() {
+                text = Some(clean::bare(cell)).filter(|bare| !bare.is_empty()).unwrap_or(text);
+            }
+        }
+        if !text.is_empty() {
             validate::name(limits, "Metrics", &group.name)?;
             draft.metrics.push((&group.name, validate::number("Metrics", Some(&group.name), text)?));
         }

@@ -12,79 +12,79 @@ const DAYS: std::ops::Range<f64> = 20_000.0..80_000.0;
 /// The day number of 1970-01-01.
 const EPOCH: f64 = 25_569.0;
 
-/// Eight bytes of the usual form, `0` for any digit, as masks.
+/// Sixteen bytes of the usual form. They are looked at together: the compiler makes vectors of them.
 #[derive(Clone, Copy)]
-struct Shape {
-    mask: u64,
-    expected: u64,
-    /// A one in the byte of every digit.
-    digits: u64,
+struct Form {
+    /// The byte, or `0` where digits are.
+    bytes: [u8; 16],
+    /// How much more a byte may be.
+    more: [u8; 16],
 }
 
-impl Shape {
-    const fn new(form: &[u8; 8]) -> Self {
-        let (mut mask, mut expected, mut digits, mut at) = (0, 0, 0, 0);
-        while at < 8 {
-            let is_digit = form[at] == b'0';
-            mask |= (if is_digit { 0xf0 } else { 0xff }) << (8 * at);
-            expected |= (if is_digit { 0x30 } else { form[at] as u64 }) << (8 * at);
-            digits |= (is_digit as u64) << (8 * at);
+impl Form {
+    /// The form with the highest digit of each place.
+    const fn new(highest: &[u8; 16]) -> Self {
+        let (mut bytes, mut more, mut at) = (*highest, [0; 16], 0);
+        while at < 16 {
+            if highest[at].is_ascii_digit() {
+                bytes[at] = b'0';
+                more[at] = highest[at] - b'0';
+            }
             at += 1;
         }
-        Self { mask, expected, digits }
+        Self { bytes, more }
     }
 
     #[inline(always)]
-    const fn fits(self, word: u64) -> bool {
-        word & self.mask == self.expected
-            && ((word & (self.digits * 0x0f)) + self.digits * 0x06) & (self.digits * 0x10) == 0
+    fn fits(&self, text: &[u8; 16]) -> bool {
+        let mut others = 0;
+        for ((byte, form), more) in text.iter().zip(&self.bytes).zip(&self.more) {
+            others |= u8::from(byte ^ form > *more);
+        }
+        others == 0
     }
 }
 
-const DAY: Shape = Shape::new(b"0000-00-");
-const TIME: Shape = Shape::new(b"00T00:00");
-const MILLIS: Shape = Shape::new(b":00.000Z");
-/// What is left of a date without milliseconds, behind four bytes that were looked at before.
-const SECONDS: Shape = Shape::new(b"0:00:00Z");
-
-/// The days of the months, as bits. Leap days are left to a closer look.
-const DAYS_OF: [u32; 13] = {
-    let mut days = [0; 13];
-    let mut month = 1;
-    while month <= 12 {
-        let last = match month {
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        };
-        days[month] = (u32::MAX >> (31 - last)) & !1;
-        month += 1;
-    }
-    days
-};
+/// The first and the last bytes of a date with milliseconds, and of one without.
+static MILLIS: [Form; 2] = [Form::new(b"9999-19-39T29:59"), Form::new(b"39T29:59:59.999Z")];
+static SECONDS: [Form; 2] = [Form::new(b"9999-19-39T29:59"), Form::new(b"-19-39T29:59:59Z")];
 
 /// Whether a date has the form already. What is rare, such as leap days, is left to a closer look.
 #[inline]
 pub(super) fn is_usual(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let (Some(start), Some(end)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<8>()) else { return false };
-    let start = u128::from_le_bytes(*start);
-    let (day, time, end) = (start as u64, (start >> 64) as u64, u64::from_le_bytes(*end));
-    // The tens of the seconds are the second or the sixth of the last eight bytes.
-    let (ends, tens) = match bytes.len() {
-        24 => (MILLIS.fits(end), end >> 8),
-        20 => (SECONDS.fits(end), end >> 40),
+    let (Some(start), Some(end)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) else {
+        return false;
+    };
+    let forms = match bytes.len() {
+        24 => &MILLIS,
+        20 => &SECONDS,
         _ => return false,
     };
-    if !(ends && DAY.fits(day) && TIME.fits(time)) {
+    if !(forms[0].fits(start) && forms[1].fits(end)) {
         return false;
     }
-    let two = |word: u64, at: u32| (word >> (8 * at) & 0x0f) * 10 + (word >> (8 * at + 8) & 0x0f);
-    let days = DAYS_OF.get(two(day, 5) as usize).copied().unwrap_or_default();
-    u64::from(days) >> two(time, 0).min(63) & 1 == 1
-        && two(time, 3) < 24
-        && time >> 48 & 0x0f < 6
-        && tens & 0x0f < 6
+    let two = |at: usize| u16::from_be_bytes([start[at], start[at + 1]]);
+    let (month, day, hour) = (two(5), two(8), two(11));
+    matches!(month, JANUARY..=DECEMBER)
+        && matches!(day, FIRST..=LAST)
+        && hour <= u16::from_be_bytes(*b"23")
+        && (day <= u16::from_be_bytes(*b"28") || has_day(month, day))
+}
+
+const JANUARY: u16 = u16::from_be_bytes(*b"01");
+const DECEMBER: u16 = u16::from_be_bytes(*b"12");
+const FIRST: u16 = u16::from_be_bytes(*b"01");
+const LAST: u16 = u16::from_be_bytes(*b"31");
+
+/// Whether the month has the 29th, 30th or 31st in every year.
+#[inline(never)]
+fn has_day(month: u16, day: u16) -> bool {
+    match &month.to_be_bytes() {
+        b"02" => false,
+        b"04" | b"06" | b"09" | b"11" => day < LAST,
+        _ => true,
+    }
 }
 
 /// The date in the usual form.

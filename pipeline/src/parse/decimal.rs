@@ -22,11 +22,16 @@ pub(super) fn first_digits(word: u64) -> (u64, usize) {
     let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
     let count = others.trailing_zeros() as usize / 8;
     // The digits move to the end, behind zeros; then pairs, fours and all eight are joined.
-    let word = word.wrapping_shl(64 - 8 * count as u32);
+    (joined(word.wrapping_shl(64 - 8 * count as u32)), count)
+}
+
+/// The number that eight digits of one byte each say.
+#[inline(always)]
+fn joined(word: u64) -> u64 {
     let pairs = word.wrapping_mul(10).wrapping_add(word >> 8);
     let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
     let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
-    (low.wrapping_add(high) >> 32, count)
+    low.wrapping_add(high) >> 32
 }
 
 /// Appends the digits at `at` to `number`, which may wrap. Returns it and where they end.
@@ -60,6 +65,9 @@ pub(super) fn float(text: &str) -> Option<f64> {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
+    if let Some(number) = short_float(digits) {
+        return Some(if negative { -number } else { number });
+    }
     // With a point, so that the digits fit 64 bits.
     if digits.len() > DIGITS + 1 {
         return None;
@@ -86,11 +94,63 @@ pub(super) fn float(text: &str) -> Option<f64> {
     Some(if negative { -number } else { number })
 }
 
+/// The same for at most eight bytes without a sign, which are read together. `None`: they are to be looked at one by one.
+#[inline(always)]
+fn short_float(digits: &[u8]) -> Option<f64> {
+    let len = digits.len();
+    let digit = |byte: u8, place: u32| u64::from(byte ^ b'0') << (8 * place);
+    // The last byte is the highest of the word, and zeros stand before the first.
+    let mut word = match digits {
+        [a] => digit(*a, 7),
+        [a, b] => digit(*a, 6) | digit(*b, 7),
+        [a, b, c] => digit(*a, 5) | digit(*b, 6) | digit(*c, 7),
+        _ => match (digits.first_chunk::<4>(), digits.last_chunk::<4>()) {
+            // Between five and seven bytes some are in both halves.
+            (Some(first), Some(last)) if len <= 8 => {
+                let four = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes) ^ 0x3030_3030);
+                four(first) << (64 - 8 * len) | four(last) << 32
+            }
+            _ => return None,
+        },
+    };
+    let others = (((word & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
+    let mut fraction = 0;
+    if others != 0 {
+        // One may be the point, but not the first: it is taken out.
+        let point = others.trailing_zeros() & !7;
+        let is_point = word >> point & 0xff == u64::from(b'.' ^ b'0');
+        if !is_point || others & (others - 1) != 0 || point as usize == 64 - 8 * len {
+            return None;
+        }
+        fraction = 7 - point as usize / 8;
+        let behind = !0xff << point;
+        let before = (1 << point) - 1;
+        word = word & behind | (word & before) << 8;
+    }
+    Some(joined(word) as f64 / POWERS[fraction])
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn short_numbers_are_read_as_long_ones_are() {
+        for text in [
+            "0", "7", "10", "169", "1234", "12345", "123456", "1234567", "12345678", "1.", "1.5", "12.50",
+            "0.125", "42.8323", "147.3461", "1234567.", "00000001",
+        ] {
+            assert_eq!(short_float(text.as_bytes()), text.parse().ok(), "{text}");
+        }
+        for text in
+            ["", ".", ".5", "1.2.3", "-1", "1e5", "12 ", "1,5", "+1", "1234567é", "0\u{b0}", "123456789"]
+        {
+            assert_eq!(short_float(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!((float("-0.5"), float("-"), float("1..5"), float("-.5")), (Some(-0.5), None, None, None));
+    }
 
     proptest! {
         #[test]

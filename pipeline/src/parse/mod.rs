@@ -199,10 +199,13 @@ impl<'c> Sink<'c> {
             self.keep(draft, kind, id, raw, origin)?;
         }
         self.registered += 1;
-        match kind {
-            DraftKind::UserOnly => {}
-            DraftKind::Update if self.keeps => self.updates.push((origin, id_number(id))),
-            _ => self.ids.push(id_number(id)),
+        if kind != DraftKind::UserOnly {
+            let number = id_number(id);
+            if kind == DraftKind::Update && self.keeps {
+                self.updates.push((origin, number));
+            } else {
+                self.ids.push(number);
+            }
         }
         if let Some(channel) = draft.channel {
             self.channels[channel as usize] += 1;

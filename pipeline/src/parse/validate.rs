@@ -95,6 +95,28 @@ fn too_many_names(limits: &RecordLimits, prefix: &str, count: usize) -> Judged {
     failed(prefix, FailureCode::TooManyAttributes, message)
 }
 
+/// Whether a key needs a closer look. Nearly none does.
+#[inline(always)]
+fn is_odd_key(limits: &RecordLimits, key: Option<&str>) -> bool {
+    key.is_some_and(|key| key.len() > limits.max_id || clean::is_odd_key(key))
+}
+
+/// Judges an id, an address and a user's id.
+#[inline(never)]
+fn keys(limits: &RecordLimits, rules: &ReadRules, draft: &Draft<'_>) -> Judged {
+    let (address, user) = (draft.text(TextMember::Address), draft.text(TextMember::UserId));
+    id(limits, "Id", draft.id)?;
+    id(limits, "Address", address)?;
+    id(limits, "User.UserId", user)?;
+    if rules.allow_suspicious {
+        return Ok(());
+    }
+    let phone = matches!(draft.channel, Some(Channel::Sms | Channel::Voice));
+    unspoilt("Id", draft.id, true)?;
+    unspoilt("Address", address, phone)?;
+    unspoilt("User.UserId", user, true)
+}
+
 /// Judges an id, an address or a user's id.
 fn id(limits: &RecordLimits, member: &str, value: Option<&str>) -> Judged {
     match value {
@@ -108,7 +130,6 @@ fn id(limits: &RecordLimits, member: &str, value: Option<&str>) -> Judged {
 }
 
 /// Judges whether a key came through spreadsheets and databases as it was.
-#[inline(always)]
 fn unspoilt(member: &str, value: Option<&str>, numbers: bool) -> Judged {
     match value.and_then(|value| clean::spoilt(value, numbers).map(|why| (value, why))) {
         Some((value, why)) => {
@@ -165,14 +186,8 @@ words! {
 /// The last judgement: what the draft is, if it has all that it needs.
 pub(super) fn kind(limits: &RecordLimits, rules: &ReadRules, draft: &Draft<'_>) -> Judged<DraftKind> {
     let (address, user) = (draft.text(TextMember::Address), draft.text(TextMember::UserId));
-    id(limits, "Id", draft.id)?;
-    id(limits, "Address", address)?;
-    id(limits, "User.UserId", user)?;
-    if !rules.allow_suspicious {
-        let phone = matches!(draft.channel, Some(Channel::Sms | Channel::Voice));
-        unspoilt("Id", draft.id, true)?;
-        unspoilt("Address", address, phone)?;
-        unspoilt("User.UserId", user, true)?;
+    if is_odd_key(limits, draft.id) || is_odd_key(limits, address) || is_odd_key(limits, user) {
+        keys(limits, rules, draft)?;
     }
     let missing = |member, message| failed(member, FailureCode::MissingMember, message);
     if user.is_none() && !draft.user_attributes.is_empty() {

@@ -225,7 +225,10 @@ impl Feed for LocalFeed {
     fn fill(&mut self) -> Result<&[u8], SourceError> {
         if self.filled.is_empty() {
             let mut buffer = std::mem::take(&mut self.buffer);
-            buffer.resize(BUFFER, 0);
+            if buffer.len() != BUFFER {
+                // It comes from the system, full of zeros.
+                buffer = vec![0; BUFFER];
+            }
             let result = self.read(&mut buffer);
             self.buffer = buffer;
             self.filled = 0..result?;

@@ -159,9 +159,9 @@ impl Window {
         let stop = self.index(at);
         let rest = self.filled - stop;
         let mut next = self.pool.pop().unwrap_or_default();
-        // Recycled buffers keep their length, so this writes zeros only once a buffer.
+        // Recycled buffers keep their length. A new one comes from the system, full of zeros.
         if next.len() < rest || next.len() < self.block_bytes {
-            next.resize(self.block_bytes.max(rest), 0);
+            next = vec![0; self.block_bytes.max(rest)];
         }
         next[..rest].copy_from_slice(&self.buffer[stop..self.filled]);
         let range = self.start..stop;
