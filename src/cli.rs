@@ -141,7 +141,7 @@ pub(crate) struct ImportArgs {
     /// Hold objects of a bucket against the sizes of the listing alone, for a store that lists other tags than it sends
     #[arg(long, value_name = "size", value_parser = ["size"], env = "PINPORT_TRUST_LISTING")]
     pub(crate) trust_listing: Option<String>,
-    /// The role by which a server reads a URL (with --server), as its [roles] name it
+    /// The role by which a server reads a URL (with --server), as its `[roles]` name it
     #[arg(long, value_name = "ARN", env = "PINPORT_ROLE_ARN")]
     pub(crate) role_arn: Option<String>,
     /// Watch it on the dashboard, if this is a terminal
