@@ -5,9 +5,19 @@ use std::time::Duration;
 /// Bounds on connections, heads, bodies and shutdown. [`Limits::default`] is what is served; tests shorten it.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections open at a time. Above it new ones wait in the kernel's queue: each costs a descriptor and
-    /// about 20 KiB.
+    /// Connections open at a time: each costs a descriptor and about 20 KiB. Above it probes alone are answered.
     pub connections: usize,
+    /// Connections of one client (an address, or an IPv6 network of 64 bits). Above it its probes alone are answered,
+    /// and others find room.
+    pub connections_per_peer: usize,
+    /// Connections beyond those, on which probes alone are answered. A new one takes the place of the oldest.
+    pub spare_connections: usize,
+    /// How long one of those may take for the head of a request, and rest.
+    pub spare_wait: Duration,
+    /// Bytes that bodies and answers hold at a time; a quarter of it for one key, or one address without a key.
+    pub memory: usize,
+    /// How long a request waits for memory that others hold.
+    pub memory_wait: Duration,
     /// How long the TLS handshake may take.
     pub handshake: Duration,
     /// From the first byte of a head (or the accept) to its end. Slower ones are an attack or a dead peer.
@@ -21,7 +31,7 @@ pub struct Limits {
     /// Header lines in a head.
     pub headers: usize,
     /// Bytes of a body that is held in memory, unless its route says otherwise. Job and application requests are
-    /// a few KiB; with every connection sending one, this times `connections` is the most memory they can hold.
+    /// a few KiB. Together they are bounded by `memory`.
     pub body_bytes: usize,
     /// How long a body held in memory may take, and the window in which a streamed one is measured.
     pub body: Duration,
@@ -39,6 +49,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            connections_per_peer: 3072,
+            spare_connections: 64,
+            spare_wait: Duration::from_secs(1),
+            memory: 256 << 20,
+            memory_wait: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(60),
@@ -60,12 +75,36 @@ impl Limits {
     /// up to half, and jobs need the rest.
     pub fn within(self, descriptors: u64) -> Self {
         let most = usize::try_from(descriptors / 4).unwrap_or(usize::MAX).max(1);
-        Self { connections: self.connections.min(most), ..self }
+        let connections = self.connections.min(most);
+        let spare_connections = self.spare_connections.min(connections.div_ceil(4));
+        // In the same proportion as before.
+        let of_peer =
+            self.connections_per_peer as u128 * connections as u128 / self.connections.max(1) as u128;
+        let connections_per_peer = usize::try_from(of_peer).unwrap_or(connections).max(1);
+        Self { connections, connections_per_peer, spare_connections, ..self }
     }
 }
 
+/// The part of `memory` that one holder may have: one over this.
+pub const HOLDER_PART: usize = 4;
+
+/// Bytes of a body or an answer that are not counted: they are no more than what a connection costs anyway.
+pub const FREE_BYTES: usize = 16 << 10;
+
+/// Bytes that an answer may hold in front of a socket that takes no more, beyond the part it was given last.
+pub const ANSWER_BUFFER: usize = 64 << 10;
+
+/// Bytes of the items of a page. A page that would have more ends before, with a token for the rest.
+pub const PAGE_BYTES: usize = 1 << 20;
+
+/// Bytes of a part of a streamed answer, unless one item of it is larger.
+pub const PART_BYTES: usize = 64 << 10;
+
+/// Bytes that are taken from `memory` while a page or a part of a stream is read from the store.
+pub const READ_BYTES: usize = 2 << 20;
+
 /// Bytes of the body of UpdateEndpointsBatch: 100 endpoints of 15 KiB as they are stored, each of which may take twice
-/// that as JSON. With every connection sending one, this times `connections` is the most memory they can hold.
+/// that as JSON. Together they are bounded by `memory`.
 pub const BATCH_BODY: usize = 3 << 20;
 
 /// How long the accept loop rests after an error that is the machine's (out of descriptors or memory):
@@ -95,5 +134,8 @@ mod tests {
         assert_eq!(connections(1 << 20), Limits::default().connections);
         assert_eq!(connections(1024), 256);
         assert_eq!(connections(0), 1);
+        let small = Limits::default().within(1024);
+        assert_eq!((small.connections_per_peer, small.spare_connections), (192, 64));
+        assert_eq!(Limits::default().within(128).spare_connections, 8);
     }
 }

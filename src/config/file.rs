@@ -80,6 +80,8 @@ pub(crate) struct TlsFiles {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HttpSection {
     pub(super) connections: Option<u64>,
+    pub(super) connections_per_peer: Option<u64>,
+    pub(super) memory: Option<u64>,
     pub(super) handshake_seconds: Option<u64>,
     pub(super) head_seconds: Option<u64>,
     pub(super) head_kib: Option<u64>,

@@ -231,8 +231,13 @@ fn http_limits(text: &Text, http: &HttpSection) -> anyhow::Result<Limits> {
         // The bounds are far below what a usize holds.
         get(key, written, default as u64, from, to).map(|value| value as usize)
     };
+    let connections = number("connections", http.connections, default.connections, 1, 1 << 20)?;
+    // What one client leaves to the others.
+    let of_peer = connections - connections / 4;
     Ok(Limits {
-        connections: number("connections", http.connections, default.connections, 1, 1 << 20)?,
+        connections,
+        connections_per_peer: number("connections_per_peer", http.connections_per_peer, of_peer, 1, 1 << 20)?,
+        memory: number("memory", http.memory, default.memory >> 20, 16, 1 << 20)? << 20,
         handshake: seconds("handshake_seconds", http.handshake_seconds, default.handshake)?,
         head: seconds("head_seconds", http.head_seconds, default.head)?,
         head_bytes: number("head_kib", http.head_kib, default.head_bytes >> 10, 4, 1024)? << 10,

@@ -108,8 +108,14 @@ pub trait Store: Send + Sync {
     /// Removes all endpoints of a user and the user's attributes; how many endpoints there were. Many take some writes: a
     /// crash may leave some of them.
     fn delete_user_endpoints(&self, application: ApplicationId, user: &str) -> Result<u64>;
-    /// The endpoints of a user in order of id, at most `limit`.
-    fn user_endpoints(&self, application: ApplicationId, user: &str, limit: usize) -> Result<Vec<Endpoint>>;
+    /// Up to `limit` endpoints of a user in order of id, behind `after`.
+    fn user_endpoints(
+        &self,
+        application: ApplicationId,
+        user: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>>;
 
     /// The segment with this id.
     fn segment(&self, application: ApplicationId, id: SegmentId) -> Result<Option<Segment>>;

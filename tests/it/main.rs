@@ -45,4 +45,5 @@ mod support;
     reason = "the fuzz targets are a crate of their own"
 )]
 mod targets;
+mod tenants;
 mod top;

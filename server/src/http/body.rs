@@ -11,7 +11,8 @@ use hyper::body::Incoming;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 
-use crate::{ApiError, ErrorStatus, Limits};
+use super::{Purse, Share};
+use crate::{ApiError, ErrorStatus, Limits, limits::FREE_BYTES};
 
 /// Why a body could not be read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -122,37 +123,48 @@ impl BodyStream {
     }
 }
 
-/// Reads a whole body of at most `limit` bytes within `time`.
+/// Reads a whole body of at most `limit` bytes within `time`. Beyond its first bytes it takes from the budget what it
+/// said it has, or else the limit, before more of it is read: who sent it is not known yet.
 pub(super) async fn read_whole(
     mut incoming: Incoming,
     limit: usize,
     time: Duration,
-) -> Result<Bytes, BodyError> {
+    purse: &Purse,
+) -> Result<(Bytes, Option<Share>), ApiError> {
     // What announces itself as too large is refused before a byte of it is read.
     if incoming.size_hint().lower() > limit as u64 {
-        return Err(BodyError::TooLarge(limit));
+        return Err(BodyError::TooLarge(limit).into());
     }
+    let announced = incoming.size_hint().exact().and_then(|len| usize::try_from(len).ok());
     let read = async {
+        let mut share = None;
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
         while let Some(frame) = incoming.frame().await {
             let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else { continue };
             if first.len() + rest.len() + data.len() > limit {
-                return Err(BodyError::TooLarge(limit));
+                return Err(BodyError::TooLarge(limit).into());
             }
-            if first.is_empty() {
+            if share.is_none() && first.len() + rest.len() + data.len() > FREE_BYTES {
+                share = Some(purse.take(announced.unwrap_or(limit)).await?);
+            }
+            if first.is_empty() && rest.is_empty() {
                 first = data;
-            } else {
-                rest.extend_from_slice(&data);
+                continue;
             }
+            if rest.is_empty() {
+                rest.reserve(announced.unwrap_or(0));
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+        if let Some(share) = &mut share {
+            share.keep(first.len() + rest.len());
         }
         if rest.is_empty() {
-            return Ok(first);
+            return Ok((first, share));
         }
-        let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-        whole.extend_from_slice(&first);
-        whole.extend_from_slice(&rest);
-        Ok(whole.freeze())
+        Ok((rest.freeze(), share))
     };
-    timeout(time, read).await.unwrap_or(Err(BodyError::Slow))
+    timeout(time, read).await.unwrap_or(Err(BodyError::Slow.into()))
 }

@@ -16,7 +16,7 @@ use super::{
     guard::{Exchange, Guard},
     serve::Running,
 };
-use crate::tls::Tls;
+use crate::{limits::ANSWER_BUFFER, tls::Tls};
 
 /// Serves a socket until it ends, or the server does.
 pub(super) async fn run(
@@ -24,33 +24,44 @@ pub(super) async fn run(
     socket: TcpStream,
     address: SocketAddr,
     tls: Option<Arc<Tls>>,
+    spare: bool,
 ) {
     let _open = running.server.metrics.connection();
     // Without it, small answers wait for acknowledgements.
     let _ = socket.set_nodelay(true);
     let Ok(local) = socket.local_addr() else { return };
     match tls {
-        None => drive(running, socket, address, local, false).await,
+        None => drive(running, socket, Ends { address, local }, false, spare).await,
         Some(tls) => match timeout(running.limits.handshake, tls.acceptor().accept(socket)).await {
-            Ok(Ok(socket)) => drive(running, socket, address, local, true).await,
+            Ok(Ok(socket)) => drive(running, socket, Ends { address, local }, true, spare).await,
             Ok(Err(error)) => debug!(peer = %address, %error, "TLS handshake failed"),
             Err(_) => debug!(peer = %address, "TLS handshake timed out"),
         },
     }
 }
 
-async fn drive<S>(running: Arc<Running>, socket: S, address: SocketAddr, local: SocketAddr, tls: bool)
+/// The addresses of a connection.
+struct Ends {
+    address: SocketAddr,
+    local: SocketAddr,
+}
+
+async fn drive<S>(running: Arc<Running>, socket: S, ends: Ends, tls: bool, spare: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let exchange = Arc::new(Exchange::default());
-    let guard = Guard::new(socket, Arc::clone(&exchange), Arc::clone(&running.limits));
+    let Ends { address, local } = ends;
+    let limits = if spare { &running.spare_limits } else { &running.limits };
+    let guard = Guard::new(socket, Arc::clone(&exchange), Arc::clone(limits));
     let peer = Arc::new(Peer {
         server: Arc::clone(&running.server),
         exchange: Arc::clone(&exchange),
         address,
         local,
         tls,
+        spare,
+        memory: running.memory.clone(),
         shutdown: running.shutdown.clone(),
     });
     let service = service_fn(|request| {
@@ -66,6 +77,8 @@ where
         // A client that ends its side after its request still gets the answer.
         .half_close(true)
         .max_headers(running.limits.headers)
+        // What a reader that does not read can make hyper hold. A head is whole before hyper sees it.
+        .max_buf_size(ANSWER_BUFFER.max(running.limits.head_bytes + (8 << 10)))
         .serve_connection(TokioIo::new(guard), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {

@@ -12,7 +12,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BodyMode, BoxError, Gate, Request, RequestId, Response, Server,
+    BodyMode, BoxError, Gate, Holder, Memory, Request, RequestId, Response, Server,
     body::{BodyStream, read_whole},
     guard::{Exchange, HeadNote},
     query::Query,
@@ -36,6 +36,7 @@ use crate::{
         Principal,
         sigv4::{AuthError, PayloadHash},
     },
+    limits::FREE_BYTES,
     log::RequestLine,
 };
 
@@ -47,6 +48,9 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) tls: bool,
+    /// Whether probes alone are answered on it.
+    pub(super) spare: bool,
+    pub(super) memory: Memory,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -80,7 +84,7 @@ pub(super) async fn handle(
     line.error = outcome.as_ref().err().map(|error| (error.status().type_name(), error.to_string()));
     line.cause = outcome.as_ref().err().and_then(ApiError::cause);
     let mut response = render(outcome, id);
-    if unread {
+    if unread || peer.spare {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     peer.server.access.cors().mark(origin.as_ref(), response.headers_mut());
@@ -110,9 +114,17 @@ async fn process(
     };
     line.route = call.route.name;
     line.pattern = call.route.pattern;
+    if peer.spare && call.route.gate != Gate::Public {
+        return Err(ApiError::unavailable(
+            "This client, or all together, have as many connections as they may ([http] connections, \
+             connections_per_peer). Close some, or try again.",
+            Duration::from_secs(1),
+        ));
+    }
     let (principal, body) = admit(peer, &call, &parts, body).await?;
     *unread = false;
     line.key_id = principal.key_id().map(str::to_owned);
+    let purse = peer.memory.purse(holder(&principal, peer.address));
     let request = Request {
         id,
         route: call.route,
@@ -121,13 +133,26 @@ async fn process(
         method: parts.method,
         headers: parts.headers,
         body,
+        purse: purse.clone(),
         principal,
         peer: peer.address,
         received: started,
         shutdown: peer.shutdown.clone(),
     };
     let revoked = request.principal.revoked().clone();
-    (call.operation)(request).await.map(|response| response.until(&revoked))
+    let share = match call.route.memory {
+        0 => None,
+        bytes => Some(purse.take(bytes).await?),
+    };
+    let response = (call.operation)(request).await?.until(&revoked);
+    match share {
+        Some(share) => Ok(response.charged(share)),
+        None if response.held() > FREE_BYTES => {
+            let share = purse.take(response.held()).await?;
+            Ok(response.charged(share))
+        }
+        None => Ok(response),
+    }
 }
 
 /// Finds out who asks, and reads the body as the route wants it. What can be refused without the body is.
@@ -168,13 +193,23 @@ async fn admit(
             return Ok((principal, RequestBody::Stream(BodyStream::new(incoming, hash, limits))));
         }
     };
-    let body = read_whole(incoming, limit, limits.body).await?;
+    // Whose body it is shows when it is whole.
+    let purse = peer.memory.purse(Holder::Address(peer.address.ip().to_canonical()));
+    let (body, share) = read_whole(incoming, limit, limits.body, &purse).await?;
     let principal = match &claim {
         None => server.access.anybody(),
         Some(claim) => claim.verify(parts, PayloadHash::of(&body)).map_err(|error| refused(server, error))?,
     };
     take(server, claim.as_ref())?;
-    Ok((principal, RequestBody::Whole(body)))
+    Ok((principal, RequestBody::Whole(body, share)))
+}
+
+/// Who holds what an answer takes.
+fn holder(principal: &Principal, address: SocketAddr) -> Holder {
+    match principal.key_id() {
+        Some(key) => Holder::Key(key.into()),
+        None => Holder::Address(address.ip().to_canonical()),
+    }
 }
 
 fn take(server: &Server, claim: Option<&crate::access::Claim>) -> Result<(), ApiError> {

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! serve       accepts, counts and ends connections
+//! places      who may have a connection
+//! memory      what bodies and answers may hold
 //! guard       one connection's bytes: heads whole, well formed and in time   (framing: where they end)
 //! connection  hyper on top of it
 //! funnel      one request: route, access, body, call, answer, log line
@@ -17,6 +19,8 @@ mod framing;
 mod funnel;
 pub(crate) mod fuzzing;
 mod guard;
+mod memory;
+mod places;
 mod query;
 mod request;
 mod response;
@@ -26,6 +30,7 @@ mod serve;
 mod tests;
 
 pub use body::{BodyError, BodyStream};
+pub use memory::{Budget, Holder, Memory, Permits, Purse, Share};
 pub use query::{Query, decode_segment};
 pub use request::{Request, RequestId};
 pub use response::{BoxError, Response};

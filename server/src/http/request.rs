@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use super::{BodyStream, Query, Route};
+use super::{BodyStream, Purse, Query, Route, Share};
 use crate::{ApiError, access::Principal};
 
 /// The id of a request, as its answer and its log line carry it: a dashed UUID.
@@ -30,7 +30,8 @@ impl fmt::Display for RequestId {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one a request, and moved once")]
 pub(super) enum RequestBody {
-    Whole(Bytes),
+    /// With what it holds of the budget.
+    Whole(Bytes, #[expect(dead_code, reason = "held as long as the bytes")] Option<Share>),
     Stream(BodyStream),
     Taken,
 }
@@ -45,6 +46,7 @@ pub struct Request {
     pub(super) query: Query,
     pub(super) headers: HeaderMap,
     pub(super) body: RequestBody,
+    pub(super) purse: Purse,
     pub(super) principal: Principal,
     pub(super) peer: SocketAddr,
     pub(super) received: Instant,
@@ -97,6 +99,11 @@ impl Request {
         &self.principal
     }
 
+    /// Where what the answer holds is taken from.
+    pub fn purse(&self) -> &Purse {
+        &self.purse
+    }
+
     /// Where the connection came from.
     pub fn peer(&self) -> SocketAddr {
         self.peer
@@ -116,7 +123,7 @@ impl Request {
     pub fn bytes(&self) -> &Bytes {
         static EMPTY: Bytes = Bytes::new();
         match &self.body {
-            RequestBody::Whole(bytes) => bytes,
+            RequestBody::Whole(bytes, _) => bytes,
             _ => &EMPTY,
         }
     }

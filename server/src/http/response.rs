@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::RequestId;
+use super::{RequestId, Share};
 use crate::ApiError;
 
 /// Any error, as streams of answers end with it.
@@ -97,6 +97,11 @@ impl Response {
         Self::new(status, None, Payload::Full(Bytes::new()))
     }
 
+    /// A 2xx status with JSON that is written already.
+    pub fn written(status: StatusCode, json: Vec<u8>) -> Self {
+        Self::new(status, Some(JSON), Payload::Full(json.into()))
+    }
+
     /// 200 with bytes of the given type.
     pub fn bytes(content_type: &'static str, bytes: impl Into<Bytes>) -> Self {
         Self::new(StatusCode::OK, Some(HeaderValue::from_static(content_type)), Payload::Full(bytes.into()))
@@ -128,6 +133,22 @@ impl Response {
         if let Payload::Stream(stream) = self.payload {
             let revoked = Box::pin(revoked.clone().cancelled_owned());
             self.payload = Payload::Stream(Box::pin(Until { stream, revoked }));
+        }
+        self
+    }
+
+    /// Bytes that are held in memory.
+    pub(super) fn held(&self) -> usize {
+        match &self.payload {
+            Payload::Full(bytes) => bytes.len(),
+            Payload::Stream(_) => 0,
+        }
+    }
+
+    /// Fixes a share of the budget to bytes that are held in memory.
+    pub(super) fn charged(mut self, share: Share) -> Self {
+        if let Payload::Full(bytes) = &mut self.payload {
+            *bytes = share.fix(std::mem::take(bytes));
         }
         self
     }

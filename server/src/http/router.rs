@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt, future::Future, pin::Pin, sync::Arc};
 use http::Method;
 
 use super::{Request, Response, decode_segment};
-use crate::ApiError;
+use crate::{ApiError, limits::READ_BYTES};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,18 +42,27 @@ pub struct Route {
     pub gate: Gate,
     /// How it takes its body.
     pub body: BodyMode,
+    /// Bytes that it takes from the budget while it makes its answer.
+    pub memory: usize,
 }
 
 impl Route {
     /// A signed route with a small body.
     pub const fn new(method: &'static str, pattern: &'static str, name: &'static str) -> Self {
-        Self { method, pattern, name, gate: Gate::Signed, body: BodyMode::Whole }
+        Self { method, pattern, name, gate: Gate::Signed, body: BodyMode::Whole, memory: 0 }
     }
 
     /// The same for anybody.
     #[must_use]
     pub const fn public(mut self) -> Self {
         self.gate = Gate::Public;
+        self
+    }
+
+    /// The same for one that reads a page or more from the store.
+    #[must_use]
+    pub const fn reading(mut self) -> Self {
+        self.memory = READ_BYTES;
         self
     }
 

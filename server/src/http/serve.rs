@@ -4,14 +4,13 @@ use std::{future::Future, io, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{Router, connection};
+use super::{Memory, Router, connection, places::Places};
 use crate::{Limits, access::Access, limits::ACCEPT_BACKOFF, metrics::Metrics, tls::Tls};
 
 /// What all connections share.
@@ -52,13 +51,17 @@ pub struct Drained {
 pub(super) struct Running {
     pub(super) server: Arc<Server>,
     pub(super) limits: Arc<Limits>,
+    /// The bounds of spare connections.
+    pub(super) spare_limits: Arc<Limits>,
     /// No new requests.
     pub(super) shutdown: CancellationToken,
     /// No more of anything.
     pub(super) kill: CancellationToken,
     /// Connections and requests.
     pub(super) tasks: TaskTracker,
-    slots: Arc<Semaphore>,
+    /// The budget of bodies and answers.
+    pub(super) memory: Memory,
+    places: Arc<Places>,
 }
 
 /// How long cut-off tasks may take to notice.
@@ -73,7 +76,13 @@ pub async fn serve(
 ) -> Drained {
     let limits = Arc::new(server.limits.clone());
     let running = Arc::new(Running {
-        slots: Arc::new(Semaphore::new(limits.connections)),
+        places: Places::new(&limits),
+        memory: Memory::new(limits.memory, limits.memory_wait),
+        spare_limits: Arc::new(Limits {
+            head: limits.spare_wait,
+            idle: limits.spare_wait,
+            ..(*limits).clone()
+        }),
         limits,
         server,
         shutdown,
@@ -101,18 +110,27 @@ pub async fn serve(
 async fn accept(running: Arc<Running>, listener: Listener) {
     let mut failing = false;
     loop {
-        let slot = Arc::clone(&running.slots).acquire_owned();
-        let Some(Ok(slot)) = until(&running.shutdown, slot).await else { return };
         let Some(accepted) = until(&running.shutdown, listener.tcp.accept()).await else { return };
         match accepted {
             Ok((socket, address)) => {
                 if std::mem::take(&mut failing) {
                     info!("connections are accepted again");
                 }
-                let work = connection::run(Arc::clone(&running), socket, address, listener.tls.clone());
+                let place = running.places.enter(address.ip());
+                let spare = place.spare().cloned();
+                let work = connection::run(
+                    Arc::clone(&running),
+                    socket,
+                    address,
+                    listener.tls.clone(),
+                    spare.is_some(),
+                );
                 running.tasks.spawn(async move {
-                    work.await;
-                    drop(slot);
+                    match spare {
+                        None => work.await,
+                        Some(end) => _ = end.run_until_cancelled(work).await,
+                    }
+                    drop(place);
                 });
             }
             Err(error) if is_the_clients(&error) => {}

@@ -6,7 +6,7 @@ use http::StatusCode;
 use pinport_model::{Application, ApplicationId, Timestamp, looks_like_id};
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Routes, stored, token};
+use super::{Api, Routes, page::Page, stored, token};
 use crate::{
     ApiError,
     access::Applications,
@@ -20,7 +20,7 @@ const JOBS: usize = 1000;
 
 pub(super) fn add(routes: &mut Routes) {
     routes.blocking(Route::new("POST", "/v1/apps", "CreateApp"), create);
-    routes.blocking(Route::new("GET", "/v1/apps", "GetApps"), list);
+    routes.blocking(Route::new("GET", "/v1/apps", "GetApps").reading(), list);
     routes.blocking(Route::new("GET", "/v1/apps/{application-id}", "GetApp"), |api, request| {
         Response::ok(&response(api, api.application(request)?))
     });
@@ -44,13 +44,6 @@ struct ApplicationResponse {
     name: String,
     #[serde(rename = "tags")]
     tags: BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ApplicationsResponse {
-    item: Vec<ApplicationResponse>,
-    next_token: Option<String>,
 }
 
 fn response(api: &Api, application: Application) -> ApplicationResponse {
@@ -96,26 +89,21 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
 
 fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
     const LIST: &str = "apps";
-    let limit = request.query().page_size()? as usize;
+    let mut page = Page::new("Item", request.query().page_size()? as usize);
     let after = match request.query().token()? {
         Some(text) => Some(ApplicationId::from_bytes(token::read(LIST, b"", text)?)),
         None => None,
     };
-    // One more than is shown tells whether there is a next page.
-    let mut found = match request.principal().applications() {
-        Applications::All => api.store().applications(after, limit + 1).map_err(stored)?,
+    let read = |after: Option<ApplicationId>, step: usize| match request.principal().applications() {
+        Applications::All => api.store().applications(after, step),
         Applications::Only(only) => {
             let behind = only.iter().filter(|id| after.is_none_or(|after| **id > after));
-            let stored_ones = behind.filter_map(|id| api.store().application(*id).transpose());
-            stored_ones.take(limit + 1).collect::<Result<_, _>>().map_err(stored)?
+            behind.filter_map(|id| api.store().application(*id).transpose()).take(step).collect()
         }
     };
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let last = found.last().map(|application| application.id);
-    let next_token = last.filter(|_| more).map(|last| token::write(LIST, b"", last.as_bytes()));
-    let item = found.into_iter().map(|application| response(api, application)).collect();
-    Response::ok(&ApplicationsResponse { item, next_token })
+    let id = |application: &Application| application.id;
+    page.fill(after, id, read, |application| Ok(Some(response(api, application))))?;
+    page.of_service(|last| token::write(LIST, b"", last.as_bytes()))
 }
 
 fn delete(api: &Api, request: &Request) -> Result<Response, ApiError> {

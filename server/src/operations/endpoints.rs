@@ -1,22 +1,28 @@
 //! Endpoints and the endpoints of users.
 
+use std::sync::Arc;
+
 use http::StatusCode;
-use pinport_model::{Draft, Endpoint, TextMember, Timestamp, failure::FailureReason};
+use pinport_model::{ApplicationId, Draft, TextMember, Timestamp, failure::FailureReason};
 use pinport_pipeline::parse::with_endpoint;
 use pinport_store::{EndpointUpdate, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Routes, shown, stored};
+use super::{
+    Api, Routes, blocking,
+    page::{Page, STEP},
+    parts::{BlockingParts, stream_blocking},
+    shown, stored,
+};
 use crate::{
     ApiError,
+    access::no_such_application,
     http::{BodyMode, Request, Response, Route},
     limits::BATCH_BODY,
 };
 
 /// Endpoints in one batch, as in the service.
 const MAX_BATCH: usize = 100;
-/// Endpoints of one user that are answered, as they are found or were deleted; the service allows fifteen.
-const MAX_OF_USER: usize = 1000;
 
 pub(super) fn add(routes: &mut Routes) {
     const ENDPOINT: &str = "/v1/apps/{application-id}/endpoints/{endpoint-id}";
@@ -41,23 +47,16 @@ pub(super) fn add(routes: &mut Routes) {
             .body(BodyMode::WholeUpTo(BATCH_BODY)),
         update_batch,
     );
-    routes.blocking(Route::new("GET", USER, "GetUserEndpoints"), |api, request| {
-        let application = api.application(request)?.id;
-        Response::ok(&EndpointsResponse { item: of_user(api, request, application)? })
+    routes.waiting(Route::new("GET", USER, "GetUserEndpoints"), |api, request| async move {
+        let purse = request.purse().clone();
+        let parts = blocking(move || {
+            let application = api.application(&request)?.id;
+            let user = request.param("user-id").to_owned();
+            Ok(OfUser { api, application, user, after: None, written: 0, ended: false })
+        });
+        Ok(Response::stream("application/json", stream_blocking(purse, parts.await?).await?))
     });
-    routes.blocking(Route::new("DELETE", USER, "DeleteUserEndpoints"), |api, request| {
-        let application = api.writable(request)?.id;
-        // The answer shows the first ones; all are deleted.
-        let item = of_user(api, request, application)?;
-        api.store().delete_user_endpoints(application, request.param("user-id")).map_err(stored)?;
-        Response::json(StatusCode::ACCEPTED, &EndpointsResponse { item })
-    });
-}
-
-#[derive(Serialize)]
-struct EndpointsResponse {
-    #[serde(rename = "Item")]
-    item: Vec<Endpoint>,
+    routes.blocking(Route::new("DELETE", USER, "DeleteUserEndpoints").reading(), delete_of_user);
 }
 
 #[derive(Serialize)]
@@ -78,17 +77,77 @@ fn no_such_endpoint(id: &str) -> ApiError {
     ApiError::not_found(format!("There is no endpoint \"{}\".", shown(id)))
 }
 
-fn of_user(
-    api: &Api,
-    request: &Request,
-    application: pinport_model::ApplicationId,
-) -> Result<Vec<Endpoint>, ApiError> {
-    let user = request.param("user-id");
-    let found = api.store().user_endpoints(application, user, MAX_OF_USER).map_err(stored)?;
-    if found.is_empty() {
-        return Err(ApiError::not_found(format!("There is no user \"{}\" with an endpoint.", shown(user))));
+fn no_such_user(user: &str) -> ApiError {
+    ApiError::not_found(format!("There is no user \"{}\" with an endpoint.", shown(user)))
+}
+
+/// The endpoints of a user as an answer of the service, however many.
+struct OfUser {
+    api: Arc<Api>,
+    application: ApplicationId,
+    user: String,
+    after: Option<String>,
+    written: usize,
+    ended: bool,
+}
+
+impl BlockingParts for OfUser {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let (store, first) = (self.api.store(), self.after.is_none());
+        let found = store.user_endpoints(self.application, &self.user, self.after.as_deref(), STEP);
+        let found = found.map_err(stored)?;
+        if first && found.is_empty() {
+            return Err(no_such_user(&self.user));
+        }
+        if store.application(self.application).map_err(stored)?.is_none() {
+            return Err(no_such_application(&self.application.to_string()));
+        }
+        let mut part = Vec::new();
+        if first {
+            part.extend_from_slice(b"{\"Item\":[");
+        }
+        for endpoint in &found {
+            if self.written > 0 {
+                part.push(b',');
+            }
+            serde_json::to_writer(&mut part, endpoint).map_err(ApiError::internal)?;
+            self.written += 1;
+        }
+        match found.last() {
+            Some(last) if found.len() == STEP => self.after = Some(last.id.clone()),
+            _ => {
+                self.ended = true;
+                part.extend_from_slice(b"]}");
+            }
+        }
+        Ok(Some(part))
     }
-    Ok(found)
+}
+
+/// Deletes all endpoints of a user, and answers with as many of them as fit into a page.
+fn delete_of_user(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    let application = api.writable(request)?.id;
+    let user = request.param("user-id");
+    let mut page = Page::new("Item", usize::MAX);
+    let mut after: Option<String> = None;
+    'pages: loop {
+        let found = api.store().user_endpoints(application, user, after.as_deref(), STEP).map_err(stored)?;
+        let Some(last) = found.last() else { break };
+        after = Some(last.id.clone());
+        for endpoint in found {
+            if !page.push((), || Ok(endpoint))? {
+                break 'pages;
+            }
+        }
+    }
+    if after.is_none() {
+        return Err(no_such_user(user));
+    }
+    api.store().delete_user_endpoints(application, user).map_err(stored)?;
+    page.whole(StatusCode::ACCEPTED)
 }
 
 fn accepted(request: &Request) -> Result<Response, ApiError> {

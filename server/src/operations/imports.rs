@@ -9,25 +9,22 @@ use pinport_pipeline::{
     jobs::{Created, NewJob, Seen},
     parse::Map,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Api, Routes, created, no_such_job, no_such_segment, stored, token, viewed};
+use super::{Api, Routes, created, no_such_job, no_such_segment, page::Page, token, viewed};
 use crate::{
     ApiError,
     http::{Request, Response, Route},
     wire::{ImportJobResponse, MAX_FAILURES, import_job_response},
 };
 
-/// Jobs that are read at a time when those of one segment are looked for.
-const SCAN: usize = 500;
-
 pub(super) fn add(routes: &mut Routes) {
     const JOBS: &str = "/v1/apps/{application-id}/jobs/import";
     routes.blocking(Route::new("POST", JOBS, "CreateImportJob"), create);
-    routes.blocking(Route::new("GET", JOBS, "GetImportJobs"), list);
+    routes.blocking(Route::new("GET", JOBS, "GetImportJobs").reading(), list);
     routes.blocking(
-        Route::new("GET", "/v1/apps/{application-id}/jobs/import/{job-id}", "GetImportJob"),
+        Route::new("GET", "/v1/apps/{application-id}/jobs/import/{job-id}", "GetImportJob").reading(),
         |api, request| {
             let id = api.application(request)?.id;
             let seen = api.job_of(id, request.param("job-id"))?;
@@ -39,7 +36,8 @@ pub(super) fn add(routes: &mut Routes) {
             "GET",
             "/v1/apps/{application-id}/segments/{segment-id}/jobs/import",
             "GetSegmentImportJobs",
-        ),
+        )
+        .reading(),
         list_of_segment,
     );
 }
@@ -60,13 +58,6 @@ struct ImportJobRequest {
     segment_name: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ImportJobsResponse {
-    item: Vec<ImportJobResponse>,
-    next_token: Option<String>,
-}
-
 impl Api {
     /// A job of an application, as it stands.
     pub(super) fn job_of(&self, application: ApplicationId, text: &str) -> Result<Seen, ApiError> {
@@ -84,19 +75,30 @@ impl Api {
         Ok(import_job_response(&seen.job, failures, &self.options.account))
     }
 
+    /// A page of an application's jobs, newest first: those that `is_shown`.
     fn page_of_jobs(
         &self,
-        mut jobs: Vec<ImportJob>,
-        limit: usize,
+        request: &Request,
+        application: ApplicationId,
         list: &str,
         owner: &[u8],
+        is_shown: impl Fn(&ImportJob) -> bool,
     ) -> Result<Response, ApiError> {
-        let more = jobs.len() > limit;
-        jobs.truncate(limit);
-        let last = jobs.last().map(|job| job.id);
-        let next_token = last.filter(|_| more).map(|last| token::write(list, owner, last.as_bytes()));
-        let item = jobs.into_iter().map(|job| self.import_job(self.jobs.see(job).map_err(viewed)?));
-        Response::ok(&ImportJobsResponse { item: item.collect::<Result<_, _>>()?, next_token })
+        let mut page = Page::new("Item", request.query().page_size()? as usize);
+        let before = match request.query().token()? {
+            Some(text) => Some(JobId::from_bytes(token::read(list, owner, text)?)),
+            None => None,
+        };
+        page.fill(
+            before,
+            |job: &ImportJob| job.id,
+            |before, step| self.store().jobs(Some(application), before, step),
+            |job| match is_shown(&job) {
+                true => self.import_job(self.jobs.see(job).map_err(viewed)?).map(Some),
+                false => Ok(None),
+            },
+        )?;
+        page.of_service(|last| token::write(list, owner, last.as_bytes()))
     }
 }
 
@@ -230,36 +232,12 @@ fn fingerprint(request: &Request, application: ApplicationId) -> Option<String> 
 }
 
 fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
-    const LIST: &str = "import jobs";
-    let limit = request.query().page_size()? as usize;
     let application = api.application(request)?.id;
-    let before = match request.query().token()? {
-        Some(text) => Some(JobId::from_bytes(token::read(LIST, application.as_bytes(), text)?)),
-        None => None,
-    };
-    // One more than is shown tells whether there is a next page.
-    let jobs = api.store().jobs(Some(application), before, limit + 1).map_err(stored)?;
-    api.page_of_jobs(jobs, limit, LIST, application.as_bytes())
+    api.page_of_jobs(request, application, "import jobs", application.as_bytes(), |_| true)
 }
 
 fn list_of_segment(api: &Api, request: &Request) -> Result<Response, ApiError> {
-    const LIST: &str = "import jobs of a segment";
-    let limit = request.query().page_size()? as usize;
-    let segment = api.segment(request)?;
-    let mut before = match request.query().token()? {
-        Some(text) => Some(JobId::from_bytes(token::read(LIST, segment.id.as_bytes(), text)?)),
-        None => None,
-    };
-    let mut jobs = Vec::new();
-    while jobs.len() <= limit {
-        let page = api.store().jobs(Some(segment.application), before, SCAN).map_err(stored)?;
-        let whole = page.len() == SCAN;
-        before = page.last().map(|job| job.id);
-        jobs.extend(page.into_iter().filter(|job| job.definition.segment == Some(segment.id)));
-        if !whole {
-            break;
-        }
-    }
-    jobs.truncate(limit + 1);
-    api.page_of_jobs(jobs, limit, LIST, segment.id.as_bytes())
+    let (application, id) = api.segment_id(request)?;
+    let is_shown = |job: &ImportJob| job.definition.segment == Some(id);
+    api.page_of_jobs(request, application, "import jobs of a segment", id.as_bytes(), is_shown)
 }

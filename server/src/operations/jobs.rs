@@ -2,29 +2,29 @@
 
 use std::{io, path::PathBuf};
 
-use bytes::Bytes;
 use http::HeaderName;
-use pinport_model::{ApplicationId, JobId, JobStatus, view::JobView};
+use pinport_model::{ApplicationId, ImportJob, JobId, JobStatus};
 use pinport_pipeline::{engine::files, jobs::Seen};
-use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio_stream::{Stream, StreamExt as _};
-use tokio_util::io::ReaderStream;
+use tokio::io::AsyncReadExt as _;
 
-use super::{Api, Routes, blocking, no_such_job, stored, token, viewed};
+use super::{
+    Api, Routes, blocking, no_such_job,
+    page::Page,
+    parts::{Parts, stream},
+    token, viewed,
+};
 use crate::{
     ApiError,
-    http::{BoxError, Request, Response, Route},
+    http::{Request, Response, Route},
+    limits::PART_BYTES,
 };
 
-/// Jobs that are read at a time while a filter is looked through.
-const SCAN: usize = 500;
 /// How many rejects files a job has.
 const PARTS: HeaderName = HeaderName::from_static("x-pinport-parts");
 
 pub(super) fn add(routes: &mut Routes) {
-    routes.blocking(Route::new("GET", "/pinport/v1/jobs", "ListJobs"), list);
-    routes.blocking(Route::new("GET", "/pinport/v1/jobs/{job-id}", "GetJob"), |api, request| {
+    routes.blocking(Route::new("GET", "/pinport/v1/jobs", "ListJobs").reading(), list);
+    routes.blocking(Route::new("GET", "/pinport/v1/jobs/{job-id}", "GetJob").reading(), |api, request| {
         let seen = api.any_job(request)?;
         let mut detail = api.jobs.detail(seen).map_err(viewed)?;
         let maker = detail.principal.take();
@@ -34,30 +34,25 @@ pub(super) fn add(routes: &mut Routes) {
     routes.waiting(
         Route::new("GET", "/pinport/v1/jobs/{job-id}/failures", "GetJobFailures"),
         |api, request| async move {
+            let purse = request.purse().clone();
             let (path, len) = blocking(move || {
                 let seen = api.any_job(&request)?;
                 let len = seen.last.as_ref().map_or(0, |last| last.failures_len);
                 Ok((files::failures_path(&api.jobs.folder(seen.job.id)), len))
             })
             .await?;
-            Ok(Response::stream("application/x-ndjson", file(path, len).await?))
+            Ok(Response::stream("application/x-ndjson", stream(purse, file(path, len).await?)))
         },
     );
     routes.waiting(
         Route::new("GET", "/pinport/v1/jobs/{job-id}/rejects", "GetJobRejects"),
         |api, request| async move {
+            let purse = request.purse().clone();
             let found = blocking(move || rejects(&api, &request)).await?;
-            let stream = file(found.path, found.len).await?;
-            Ok(Response::stream(found.content_type, stream).with_header(PARTS, found.parts.into()))
+            let parts = stream(purse, file(found.path, found.len).await?);
+            Ok(Response::stream(found.content_type, parts).with_header(PARTS, found.parts.into()))
         },
     );
-}
-
-#[derive(Serialize)]
-struct JobsAnswer {
-    jobs: Vec<JobView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_token: Option<String>,
 }
 
 impl Api {
@@ -110,42 +105,26 @@ fn filter(api: &Api, request: &Request) -> Result<Filter, ApiError> {
 /// Newest first.
 fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
     const LIST: &str = "all jobs";
-    let limit = request.query().page_size()? as usize;
+    let mut page = Page::new("jobs", request.query().page_size()? as usize);
     let filter = filter(api, request)?;
     let owner: &[u8] = filter.application.as_ref().map_or(b"", |id| id.as_bytes());
-    let mut before = match request.query().token()? {
+    let before = match request.query().token()? {
         Some(text) => Some(JobId::from_bytes(token::read(LIST, owner, text)?)),
         None => None,
     };
-    let mut jobs = Vec::new();
-    'pages: loop {
-        let page = api.store().jobs(filter.application, before, SCAN).map_err(stored)?;
-        let whole = page.len() == SCAN;
-        before = page.last().map(|job| job.id);
-        for job in page {
-            if !request.principal().may_read(&job.definition.application) {
-                continue;
-            }
-            let seen = api.jobs.see(job).map_err(viewed)?;
-            let status = seen.job.status;
-            if filter.ended.is_none_or(|ended| ended == status.is_terminal())
-                && (filter.statuses.is_empty() || filter.statuses.contains(&status))
-            {
-                jobs.push(seen.view);
-                if jobs.len() > limit {
-                    break 'pages;
-                }
-            }
+    let shown = |job: ImportJob| {
+        if !request.principal().may_read(&job.definition.application) {
+            return Ok(None);
         }
-        if !whole {
-            break;
-        }
-    }
-    let more = jobs.len() > limit;
-    jobs.truncate(limit);
-    let last = jobs.last().map(|job| job.id);
-    let next_token = last.filter(|_| more).map(|last| token::write(LIST, owner, last.as_bytes()));
-    Response::ok(&JobsAnswer { jobs, next_token })
+        let seen = api.jobs.see(job).map_err(viewed)?;
+        let status = seen.job.status;
+        let fits = filter.ended.is_none_or(|ended| ended == status.is_terminal())
+            && (filter.statuses.is_empty() || filter.statuses.contains(&status));
+        Ok(fits.then_some(seen.view))
+    };
+    let read = |before, step| api.store().jobs(filter.application, before, step);
+    page.fill(before, |job: &ImportJob| job.id, read, shown)?;
+    page.of_ours(|last| token::write(LIST, owner, last.as_bytes()))
 }
 
 struct Rejects {
@@ -184,20 +163,31 @@ fn rejects(api: &Api, request: &Request) -> Result<Rejects, ApiError> {
     Ok(Rejects { path, len, parts, content_type })
 }
 
-/// The first `len` bytes of a file as they are read.
-async fn file(
-    path: PathBuf,
-    len: u64,
-) -> Result<impl Stream<Item = Result<Bytes, BoxError>> + Send, ApiError> {
-    let bytes: Box<dyn AsyncRead + Send + Unpin> = match len {
-        // There may be no file.
-        0 => Box::new(tokio::io::empty()),
-        _ => {
-            let file = tokio::fs::File::open(&path).await.map_err(|error| {
-                ApiError::internal(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-            })?;
-            Box::new(file.take(len))
-        }
+/// The first bytes of a file as they are read.
+struct FileParts {
+    /// There may be no file.
+    file: Option<tokio::fs::File>,
+    left: u64,
+}
+
+/// The first `len` bytes of a file.
+async fn file(path: PathBuf, len: u64) -> Result<FileParts, ApiError> {
+    let file = match len {
+        0 => None,
+        _ => Some(tokio::fs::File::open(&path).await.map_err(|error| {
+            ApiError::internal(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        })?),
     };
-    Ok(ReaderStream::with_capacity(bytes, 256 << 10).map(|read| read.map_err(Into::into)))
+    Ok(FileParts { file, left: len })
+}
+
+impl Parts for FileParts {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
+        let Some(file) = &mut self.file else { return Ok(None) };
+        let mut part = Vec::with_capacity(PART_BYTES);
+        let mut next = file.take(self.left.min(PART_BYTES as u64));
+        next.read_to_end(&mut part).await.map_err(ApiError::internal)?;
+        self.left -= part.len() as u64;
+        Ok((!part.is_empty()).then_some(part))
+    }
 }

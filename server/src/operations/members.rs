@@ -2,29 +2,36 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use pinport_model::{Application, ApplicationId, Segment, SegmentId, SegmentVersion};
-use serde::Serialize;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Api, Routes, blocking, no_such_segment, shown, stored, token};
+use super::{
+    Api, Routes, blocking, no_such_segment,
+    page::Page,
+    parts::{BlockingParts, stream_blocking},
+    shown, stored, token,
+};
 use crate::{
     ApiError,
     access::no_such_application,
-    http::{BoxError, Request, Response, Route},
+    http::{Request, Response, Route},
+    limits::PART_BYTES,
 };
 
-/// Members that are read at a time: with two such parts on their way, what a slow reader holds.
-const PAGE: usize = 2048;
+/// Members that are read at a time, by the size of those before.
+const LEAST: usize = 16;
+/// See `LEAST`.
+const MOST: usize = 512;
 /// Segments that are read at a time while a name is looked for.
-const SEGMENTS: usize = 500;
+const SEGMENTS: usize = 64;
 
 pub(super) fn add(routes: &mut Routes) {
     routes.blocking(Route::new("GET", "/pinport/v1/apps/{application-id}", "FindApp"), |api, request| {
         Response::ok(&api.named(request)?)
     });
-    routes.blocking(Route::new("GET", "/pinport/v1/apps/{application-id}/segments", "ListSegments"), list);
+    routes.blocking(
+        Route::new("GET", "/pinport/v1/apps/{application-id}/segments", "ListSegments").reading(),
+        list,
+    );
     routes.waiting(
         Route::new(
             "GET",
@@ -32,25 +39,11 @@ pub(super) fn add(routes: &mut Routes) {
             "GetSegmentMembers",
         ),
         |api, request| async move {
-            let (reader, first) = blocking(move || {
-                let mut reader = Reader::open(api, &request)?;
-                // An error of the store is still an answer now; later it can only break the stream off.
-                let first = reader.next()?;
-                Ok((reader, first))
-            })
-            .await?;
-            let (send, receive) = mpsc::channel(1);
-            tokio::spawn(feed(reader, first, send));
-            Ok(Response::stream("application/x-ndjson", ReceiverStream::new(receive)))
+            let purse = request.purse().clone();
+            let reader = blocking(move || Reader::open(api, &request)).await?;
+            Ok(Response::stream("application/x-ndjson", stream_blocking(purse, reader).await?))
         },
     );
-}
-
-#[derive(Serialize)]
-struct SegmentsAnswer {
-    segments: Vec<Segment>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_token: Option<String>,
 }
 
 impl Api {
@@ -87,18 +80,15 @@ impl Api {
 /// Newest first.
 fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
     const LIST: &str = "whole segments";
-    let limit = request.query().page_size()? as usize;
+    let mut page = Page::new("segments", request.query().page_size()? as usize);
     let application = api.named(request)?.id;
     let before = match request.query().token()? {
         Some(text) => Some(SegmentId::from_bytes(token::read(LIST, application.as_bytes(), text)?)),
         None => None,
     };
-    let mut segments = api.store().segments(application, before, limit + 1).map_err(stored)?;
-    let more = segments.len() > limit;
-    segments.truncate(limit);
-    let last = segments.last().filter(|_| more);
-    let next_token = last.map(|last| token::write(LIST, application.as_bytes(), last.id.as_bytes()));
-    Response::ok(&SegmentsAnswer { segments, next_token })
+    let read = |before, step| api.store().segments(application, before, step);
+    page.fill(before, |segment: &Segment| segment.id, read, |segment| Ok(Some(segment)))?;
+    page.of_ours(|last| token::write(LIST, application.as_bytes(), last.as_bytes()))
 }
 
 /// The members of a version, part by part.
@@ -107,6 +97,8 @@ struct Reader {
     segment: Segment,
     version: SegmentVersion,
     after: Option<String>,
+    /// Members that are read next.
+    page: usize,
 }
 
 impl Reader {
@@ -128,14 +120,22 @@ impl Reader {
                 segment.id
             )),
         })?;
-        Ok(Self { api, segment, version, after: None })
+        Ok(Self { api, segment, version, after: None, page: LEAST * 4 })
     }
+}
 
-    /// The next members as lines of JSON; nothing at the end.
-    fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+impl BlockingParts for Reader {
+    /// The next members as lines of JSON. A version of a segment or an application that is deleted while it is read is
+    /// no end: the error cuts the answer off.
+    fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
         let store = self.api.store();
-        let page = store.members(&self.segment, &self.version, self.after.as_deref(), PAGE);
+        let page = store.members(&self.segment, &self.version, self.after.as_deref(), self.page);
         let page = page.map_err(stored)?;
+        // Asked behind the page: what was there then has not been taken from it.
+        let Segment { application, id, .. } = self.segment;
+        if store.segment(application, id).map_err(stored)?.is_none() {
+            return Err(no_such_segment(&id.to_string()));
+        }
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.id.clone());
         let mut lines = Vec::new();
@@ -143,26 +143,9 @@ impl Reader {
             serde_json::to_writer(&mut lines, endpoint).map_err(ApiError::internal)?;
             lines.push(b'\n');
         }
-        Ok(Some(lines.into()))
-    }
-}
-
-/// Reads on as the listener takes; no thread waits for it.
-async fn feed(mut reader: Reader, mut part: Option<Bytes>, send: mpsc::Sender<Result<Bytes, BoxError>>) {
-    while let Some(bytes) = part {
-        if send.send(Ok(bytes)).await.is_err() {
-            return;
-        }
-        let read = blocking(move || {
-            let next = reader.next()?;
-            Ok((reader, next))
-        });
-        match read.await {
-            Ok((back, next)) => (reader, part) = (back, next),
-            Err(error) => {
-                let _ = send.send(Err(error.into())).await;
-                return;
-            }
-        }
+        // The next part has as many members as would make one of these.
+        let fitting = page.len() * PART_BYTES / lines.len();
+        self.page = fitting.clamp(LEAST, MOST).min(self.page * 2);
+        Ok(Some(lines))
     }
 }

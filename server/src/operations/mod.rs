@@ -14,6 +14,8 @@ mod imports;
 mod jobs;
 mod members;
 mod openapi;
+mod page;
+mod parts;
 mod probes;
 mod segments;
 mod tags;

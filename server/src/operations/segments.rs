@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use pinport_model::{Channel, Format, JobId, Segment, SegmentId, SegmentVersion};
+use pinport_model::{ApplicationId, Channel, Format, JobId, Segment, SegmentId, SegmentVersion};
 use serde::Serialize;
 
-use super::{Api, Routes, no_such_segment, stored, token};
+use super::{Api, Routes, no_such_segment, page::{Page, STEP}, stored, token};
 use crate::{
     ApiError,
     http::{Request, Response, Route},
@@ -16,13 +16,13 @@ pub(super) fn add(routes: &mut Routes) {
     const SEGMENT: &str = "/v1/apps/{application-id}/segments/{segment-id}";
     const VERSIONS: &str = "/v1/apps/{application-id}/segments/{segment-id}/versions";
     const VERSION: &str = "/v1/apps/{application-id}/segments/{segment-id}/versions/{version}";
-    routes.blocking(Route::new("GET", "/v1/apps/{application-id}/segments", "GetSegments"), list);
+    routes.blocking(Route::new("GET", "/v1/apps/{application-id}/segments", "GetSegments").reading(), list);
     routes.blocking(Route::new("GET", SEGMENT, "GetSegment"), |api, request| {
         let segment = api.segment(request)?;
         Response::ok(&api.segment_response(&segment, segment.current())?)
     });
     routes.blocking(Route::new("DELETE", SEGMENT, "DeleteSegment"), delete);
-    routes.blocking(Route::new("GET", VERSIONS, "GetSegmentVersions"), versions);
+    routes.blocking(Route::new("GET", VERSIONS, "GetSegmentVersions").reading(), versions);
     routes.blocking(Route::new("GET", VERSION, "GetSegmentVersion"), |api, request| {
         let segment = api.segment(request)?;
         let text = request.param("version");
@@ -68,14 +68,13 @@ struct SegmentImportResource {
     size: i32,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct SegmentsResponse {
-    item: Vec<SegmentResponse>,
-    next_token: Option<String>,
-}
-
 impl Api {
+    /// The application and the id of a segment that the caller may see.
+    pub(super) fn segment_id(&self, request: &Request) -> Result<(ApplicationId, SegmentId), ApiError> {
+        let segment = self.segment(request)?;
+        Ok((segment.application, segment.id))
+    }
+
     /// A segment that the caller may see.
     pub(super) fn segment(&self, request: &Request) -> Result<Segment, ApiError> {
         let application = self.application(request)?.id;
@@ -144,44 +143,48 @@ impl Api {
 /// Newest first.
 fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
     const LIST: &str = "segments";
-    let limit = request.query().page_size()? as usize;
+    let mut page = Page::new("Item", request.query().page_size()? as usize);
     let application = api.application(request)?.id;
     let before = match request.query().token()? {
         Some(text) => Some(SegmentId::from_bytes(token::read(LIST, application.as_bytes(), text)?)),
         None => None,
     };
-    let mut found = api.store().segments(application, before, limit + 1).map_err(stored)?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let last = found.last().map(|segment| segment.id);
-    let next_token =
-        last.filter(|_| more).map(|last| token::write(LIST, application.as_bytes(), last.as_bytes()));
-    let item = found.iter().map(|segment| api.segment_response(segment, segment.current()));
-    Response::ok(&SegmentsResponse { item: item.collect::<Result<_, _>>()?, next_token })
+    page.fill(
+        before,
+        |segment: &Segment| segment.id,
+        |before, step| api.store().segments(application, before, step),
+        |segment| api.segment_response(&segment, segment.current()).map(Some),
+    )?;
+    page.of_service(|last| token::write(LIST, application.as_bytes(), last.as_bytes()))
 }
 
 /// Newest first.
 fn versions(api: &Api, request: &Request) -> Result<Response, ApiError> {
     const LIST: &str = "segment versions";
-    let limit = request.query().page_size()? as usize;
+    let mut page = Page::new("Item", request.query().page_size()? as usize);
     let segment = api.segment(request)?;
     let before = match request.query().token()? {
         Some(text) => Some(u32::from_be_bytes(token::read(LIST, segment.id.as_bytes(), text)?)),
         None => None,
     };
-    let mut found = api.store().segment_versions(&segment, before, limit + 1).map_err(stored)?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let last = found.last().map(|version| version.version.to_be_bytes());
-    let next_token = last.filter(|_| more).map(|last| token::write(LIST, segment.id.as_bytes(), &last));
-    let mut item = Vec::new();
-    for version in &found {
-        item.push(api.segment_response(&segment, Some(version))?);
+    let mut behind = before;
+    'pages: loop {
+        let found = api.store().segment_versions(&segment, behind, STEP).map_err(stored)?;
+        let whole = found.len() == STEP;
+        for version in &found {
+            behind = Some(version.version);
+            if !page.push(version.version, || api.segment_response(&segment, Some(version)))? {
+                break 'pages;
+            }
+        }
+        if !whole {
+            break;
+        }
     }
     if segment.current.is_none() && before.is_none() {
-        item.push(api.segment_response(&segment, None)?);
+        page.push(1, || api.segment_response(&segment, None))?;
     }
-    Response::ok(&SegmentsResponse { item, next_token })
+    page.of_service(|last| token::write(LIST, segment.id.as_bytes(), &last.to_be_bytes()))
 }
 
 fn delete(api: &Api, request: &Request) -> Result<Response, ApiError> {

@@ -342,8 +342,14 @@ impl Store for Embedded {
         }
     }
 
-    fn user_endpoints(&self, application: ApplicationId, user: &str, limit: usize) -> Result<Vec<Endpoint>> {
-        read::user_endpoints(&self.engine, application, user.as_bytes(), limit)
+    fn user_endpoints(
+        &self,
+        application: ApplicationId,
+        user: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>> {
+        read::user_endpoints(&self.engine, application, user.as_bytes(), after.map(str::as_bytes), limit)
     }
 
     fn segment(&self, application: ApplicationId, id: SegmentId) -> Result<Option<Segment>> {

@@ -39,10 +39,15 @@ pub(super) fn user_endpoints(
     engine: &Engine,
     application: ApplicationId,
     user: &[u8],
+    after: Option<&[u8]>,
     limit: usize,
 ) -> Result<Vec<Endpoint>> {
-    let mut links = engine.scan(&keys::links_of(&keys::links(application), user));
-    links.seek_first();
+    let prefix = keys::links_of(&keys::links(application), user);
+    let mut links = engine.scan(&prefix);
+    match after {
+        None => links.seek_first(),
+        Some(after) => links.seek_behind(&[&prefix[..], after].concat()),
+    }
     let mut found = Vec::new();
     while found.len() < limit {
         let mut batch: Vec<Member> = Vec::new();

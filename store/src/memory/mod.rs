@@ -438,10 +438,17 @@ impl Store for Memory {
         Ok(ids.len() as u64)
     }
 
-    fn user_endpoints(&self, application: ApplicationId, user: &str, limit: usize) -> Result<Vec<Endpoint>> {
+    fn user_endpoints(
+        &self,
+        application: ApplicationId,
+        user: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>> {
         let state = self.state.lock();
         let ids = state.endpoints_of(application, user.as_bytes());
-        ids.iter().take(limit).filter_map(|id| state.endpoint(application, id).transpose()).collect()
+        let behind = ids.iter().filter(|id| after.is_none_or(|after| id.as_slice() > after.as_bytes()));
+        behind.take(limit).filter_map(|id| state.endpoint(application, id).transpose()).collect()
     }
 
     fn segment(&self, application: ApplicationId, id: SegmentId) -> Result<Option<Segment>> {

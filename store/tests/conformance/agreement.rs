@@ -135,7 +135,10 @@ fn play(mut bench: Bench, application: ApplicationId, steps: &[Step]) -> Vec<Str
         seen.push(format!("{id}: {:#?}", bench.endpoint(application, id)));
     }
     for user in USERS.into_iter().filter(|user| !user.is_empty()) {
-        seen.push(format!("{user}: {:#?}", bench.store().user_endpoints(application, user, 9).unwrap()));
+        seen.push(format!(
+            "{user}: {:#?}",
+            bench.store().user_endpoints(application, user, None, 9).unwrap()
+        ));
     }
     for segment in bench.store().segments(application, None, 99).unwrap() {
         for version in bench.store().segment_versions(&segment, None, 99).unwrap() {

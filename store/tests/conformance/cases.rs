@@ -246,13 +246,15 @@ pub(crate) fn a_user_shares_attributes_over_endpoints(bench: Bench) {
     assert_eq!(plan("a"), Some(vec!["silver".into()]));
 
     let ids = |user: &str, limit| {
-        let found = bench.store().user_endpoints(app, user, limit).unwrap();
+        let found = bench.store().user_endpoints(app, user, None, limit).unwrap();
         found.into_iter().map(|endpoint| endpoint.id).collect::<Vec<_>>()
     };
     assert_eq!(ids("u", 9), ["a", "b"]);
     assert_eq!(ids("u", 1), ["a"]);
     assert_eq!(ids("uu", 9), ["c"]);
     assert_eq!(ids("none", 9), [""; 0]);
+    let behind = |id| bench.store().user_endpoints(app, "u", Some(id), 9).unwrap().len();
+    assert_eq!((behind(""), behind("a"), behind("b")), (2, 1, 0));
 }
 
 pub(crate) fn user_attributes_without_a_user_find_it(bench: Bench) {
@@ -285,14 +287,14 @@ pub(crate) fn an_endpoint_may_change_its_user(bench: Bench) {
     bench.import(&job(app), &first);
     bench.import(&job(app), &[update("a").user("v")]);
     assert_eq!(bench.endpoint(app, "a").unwrap().user.user_attributes["plan"], ["tin"]);
-    assert!(bench.store().user_endpoints(app, "u", 9).unwrap().is_empty());
-    assert_eq!(bench.store().user_endpoints(app, "v", 9).unwrap().len(), 2);
+    assert!(bench.store().user_endpoints(app, "u", None, 9).unwrap().is_empty());
+    assert_eq!(bench.store().user_endpoints(app, "v", None, 9).unwrap().len(), 2);
     let failed = bench.import(&job(app), &[user_only("u")]);
     assert_eq!(failed[0].reason.code, FailureCode::UnknownUser, "a user without endpoints is none");
     // And to no user at all.
     bench.import(&job(app), &[update("b").user("")]);
     assert!(bench.endpoint(app, "b").unwrap().user.is_empty());
-    assert_eq!(bench.store().user_endpoints(app, "v", 9).unwrap().len(), 1);
+    assert_eq!(bench.store().user_endpoints(app, "v", None, 9).unwrap().len(), 1);
 }
 
 pub(crate) fn updates_need_an_endpoint(bench: Bench) {
@@ -372,7 +374,7 @@ pub(crate) fn copies_do_not_register(mut bench: Bench) {
     assert_eq!(members[1].address.as_deref(), Some("1"), "the rest is the registered endpoint's");
     assert_eq!(members[1].user.user_attributes["plan"], ["gold"]);
     assert!(members[1].attributes.is_empty(), "a copy may remove what the registered endpoint has");
-    assert!(bench.store().user_endpoints(app, "w", 9).unwrap().is_empty());
+    assert!(bench.store().user_endpoints(app, "w", None, 9).unwrap().is_empty());
     // A later piece of the same job sees the copies of earlier ones; another job does not.
     let next = copies_job(app);
     bench.store().create_job(&next).unwrap();
@@ -556,7 +558,7 @@ pub(crate) fn deleting_an_application_takes_what_is_in_it(mut bench: Bench) {
         assert_eq!(store.application(app).unwrap(), None);
         assert!(store.applications_by_name("a").unwrap().is_empty());
         assert_eq!(bench.endpoint(app, "e"), None);
-        assert!(store.user_endpoints(app, "u", 9).unwrap().is_empty());
+        assert!(store.user_endpoints(app, "u", None, 9).unwrap().is_empty());
         assert!(store.segments(app, None, 9).unwrap().is_empty());
         assert!(bench.members(&segment).is_empty());
         assert_eq!(store.job(jobs[0].id).unwrap(), None);
@@ -596,7 +598,7 @@ pub(crate) fn single_endpoints_are_put_and_deleted(mut bench: Bench) {
     assert!(bench.store().delete_endpoint(app, "a").unwrap());
     assert!(!bench.store().delete_endpoint(app, "a").unwrap());
     assert_eq!(bench.endpoint(app, "a"), None);
-    assert_eq!(bench.store().user_endpoints(app, "u", 9).unwrap().len(), 1);
+    assert_eq!(bench.store().user_endpoints(app, "u", None, 9).unwrap().len(), 1);
     assert_eq!(bench.endpoint(app, "b").unwrap().user.user_attributes["x"], ["1"]);
     bench.store().delete_endpoint(app, "b").unwrap();
     bench.import(&job(app), &[new("c", "1").user("u")]);
@@ -626,7 +628,7 @@ pub(crate) fn endpoints_may_lack_address_and_channel(mut bench: Bench) {
         let put = bench.endpoint(app, "put").unwrap();
         assert_eq!((put.address, put.opt_out), (None, OptOut::All));
         assert_eq!(bench.endpoint(app, "e2").unwrap().cohort_id, "42");
-        assert_eq!(bench.store().user_endpoints(app, "u", 9).unwrap().len(), 2);
+        assert_eq!(bench.store().user_endpoints(app, "u", None, 9).unwrap().len(), 2);
         bench.store().settle().unwrap();
     }
     // It can be updated, and stays opted out when it gets an address: nobody has said otherwise.

@@ -93,7 +93,7 @@ pub(crate) fn check(folder: &Path, acknowledged: Option<u64>) -> Option<u64> {
     if let Some(last) = last {
         let shared = store.endpoint(APPLICATION, "shared").unwrap().unwrap();
         assert_eq!(shared.address, Some(address_of(last)), "the last piece that is there wins");
-        let user = store.user_endpoints(APPLICATION, &format!("user {last}"), usize::MAX).unwrap();
+        let user = store.user_endpoints(APPLICATION, &format!("user {last}"), None, usize::MAX).unwrap();
         assert_eq!(user.len(), RECORDS as usize);
     }
     let staged = std::fs::read_dir(folder.join("staging")).unwrap().count();

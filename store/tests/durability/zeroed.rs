@@ -90,7 +90,7 @@ fn read(folder: &Path, reads: &mut Reads) {
     for all in [
         store.pieces(job, 0, usize::MAX).map(|pieces| pieces.len() as u64 == PIECES),
         store.last_piece(job).map(|last| last.map(|piece| piece.piece) == Some(PIECES - 1)),
-        store.user_endpoints(APPLICATION, "user 3", usize::MAX).map(|all| all.len() as u64 == RECORDS),
+        store.user_endpoints(APPLICATION, "user 3", None, usize::MAX).map(|all| all.len() as u64 == RECORDS),
         store.segment(APPLICATION, SegmentId::from(job)).map(|segment| segment.is_some()),
     ] {
         match all {

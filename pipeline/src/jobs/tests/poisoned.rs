@@ -114,7 +114,7 @@ impl Store for Poisoned {
         fn put_endpoints(application: ApplicationId, updates: &[EndpointUpdate], limits: &RecordLimits) -> ();
         fn delete_user_endpoints(application: ApplicationId, user: &str) -> u64;
         fn delete_endpoint(application: ApplicationId, id: &str) -> bool;
-        fn user_endpoints(application: ApplicationId, user: &str, limit: usize) -> Vec<Endpoint>;
+        fn user_endpoints(application: ApplicationId, user: &str, after: Option<&str>, limit: usize) -> Vec<Endpoint>;
         fn segment(application: ApplicationId, id: SegmentId) -> Option<Segment>;
         fn segments(application: ApplicationId, before: Option<SegmentId>, limit: usize) -> Vec<Segment>;
         fn segment_version(segment: &Segment, version: u32) -> Option<SegmentVersion>;

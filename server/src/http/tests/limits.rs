@@ -174,16 +174,83 @@ async fn a_thousand_resting_or_slow_connections_do_not_stop_a_probe() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_wait_for_a_free_slot() {
+async fn connections_over_the_limit_are_told_so_and_probes_are_answered() {
     let server = TestServer::start(Limits { connections: 2, ..Limits::default() }).await;
     let first = server.connect().await;
     let mut second = server.connect().await;
     second.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     read_answer(&mut second).await;
-    let mut third = server.connect().await;
-    third.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    let early = tokio::time::timeout(Duration::from_millis(200), third.readable()).await;
-    assert!(early.is_err(), "the third waits");
+    let answer = server.exchange("GET /v1/apps/a HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("connections_per_peer"), "{answer}");
+    assert!(answer.to_lowercase().contains("retry-after: 1\r\n"), "{answer}");
+    let probe = server.exchange("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(probe.ends_with("ok") && probe.to_lowercase().contains("connection: close"), "{probe}");
     drop(first);
-    assert!(read_answer(&mut third).await.ends_with("ok"));
+    let again = async {
+        let request = "GET /v1/apps/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        while !server.exchange(request).await.starts_with("HTTP/1.1 200") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again).await.expect("the first one's place is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_of_one_client_leave_probes_and_other_clients_alone() {
+    let limits = Limits { connections: 512, connections_per_peer: 384, ..Limits::default() };
+    let server = TestServer::start(Limits { shutdown: Duration::from_secs(5), ..limits }).await;
+    let mut idle = Vec::new();
+    for _ in 0..600 {
+        idle.push(server.connect().await);
+    }
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let started = Instant::now();
+        let probe = server.exchange("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert!(probe.ends_with("ok"), "{probe}");
+        times.push(started.elapsed());
+    }
+    times.sort();
+    assert!(times[98] < Duration::from_millis(100), "p99 {:?}", times[98]);
+    // On Linux the whole of 127/8 is this machine.
+    if cfg!(target_os = "linux") {
+        let other = tokio::net::TcpSocket::new_v4().unwrap();
+        other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut other = other.connect(server.address).await.unwrap();
+        other.write_all(b"GET /v1/apps/a HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        assert!(read_answer(&mut other).await.starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
+async fn bodies_share_one_budget_before_anybody_knows_whose_they_are() {
+    // A quarter of it for one address.
+    let limits = Limits { memory: 1 << 20, memory_wait: SHORT, ..Limits::default() };
+    let server = TestServer::start(limits).await;
+    let head = format!("POST /v1/apps HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", 200 << 10);
+    let begin = async || {
+        let mut socket = server.connect().await;
+        socket.write_all(head.as_bytes()).await.unwrap();
+        socket.write_all(&[b'x'; 100 << 10]).await.unwrap();
+        socket
+    };
+    let mut first = begin().await;
+    let held = async {
+        // Until the first holds its share, one more may get it.
+        loop {
+            let mut second = begin().await;
+            let answer = tokio::time::timeout(SHORT * 3, read_answer(&mut second)).await;
+            if let Ok(answer) = answer {
+                return answer;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(10), held).await.expect("a body is refused");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("[http] memory"), "{answer}");
+    // Small ones pass, and the first goes on.
+    let small =
+        "POST /v1/apps HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
+    assert!(server.exchange(small).await.ends_with("hi"));
+    first.write_all(&[b'x'; 100 << 10]).await.unwrap();
+    assert!(read_answer(&mut first).await.starts_with("HTTP/1.1 200"));
 }

@@ -1,6 +1,7 @@
 //! The operations over a real server on port 0, spoken to as a client would; every answer of `/v1` is held
 //! against the shapes of the service model.
 
+mod bounds;
 mod document;
 mod identity;
 mod rules;
