@@ -5,6 +5,8 @@ use std::{error::Error, fmt, time::Duration};
 
 use http::StatusCode;
 
+use crate::limits::{MAX_MESSAGE, MAX_SHOWN};
+
 /// The errors clients of the service know. There is no way to write a success with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorStatus {
@@ -77,7 +79,7 @@ pub struct ApiError {
 impl ApiError {
     /// An error whose message the caller may read: a sentence that says what, where and what to do.
     pub fn new(status: ErrorStatus, external: impl Into<String>) -> Self {
-        Self { status, external: external.into(), internal: None, allow: None, retry_after: None }
+        Self { status, external: cut(external.into()), internal: None, allow: None, retry_after: None }
     }
 
     /// 400.
@@ -171,8 +173,30 @@ impl ApiError {
             text.push_str(&error.to_string());
             next = error.source();
         }
-        Some(text)
+        Some(cut(text))
     }
+}
+
+/// Cuts what a request may have brought: words to [`MAX_SHOWN`] characters, and the whole to [`MAX_MESSAGE`].
+fn cut(text: String) -> String {
+    if text.len() <= MAX_SHOWN {
+        return text;
+    }
+    let mut short = String::new();
+    for (at, word) in text.split(' ').enumerate() {
+        if at > 0 {
+            short.push(' ');
+        }
+        match word.char_indices().nth(MAX_SHOWN) {
+            Some((end, _)) => short.extend([&word[..end], "…"]),
+            None => short.push_str(word),
+        }
+    }
+    if let Some((end, _)) = short.char_indices().nth(MAX_MESSAGE) {
+        short.truncate(end);
+        short.push('…');
+    }
+    short
 }
 
 impl fmt::Display for ApiError {
@@ -197,6 +221,18 @@ mod tests {
         assert_eq!(seconds(Duration::ZERO), 1);
         assert_eq!(seconds(Duration::from_millis(1001)), 2);
         assert_eq!(seconds(Duration::from_secs(3)), 3);
+    }
+
+    #[test]
+    fn what_a_request_brings_is_cut() {
+        let long = format!("There is no \"{}\" here.", "ü".repeat(MAX_SHOWN * 2));
+        let said = ApiError::not_found(long).to_string();
+        assert_eq!(said, format!("There is no \"{}… here.", "ü".repeat(MAX_SHOWN - 1)));
+        let words = "word ".repeat(MAX_MESSAGE);
+        assert_eq!(ApiError::bad_request(&*words).message().chars().count(), MAX_MESSAGE + 1);
+        assert_eq!(ApiError::internal(words).cause().unwrap().chars().count(), MAX_MESSAGE + 1);
+        let sentence = "a sentence of the server's own ".repeat(20);
+        assert_eq!(ApiError::bad_request(&*sentence).message(), sentence);
     }
 
     #[test]

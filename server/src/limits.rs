@@ -107,6 +107,39 @@ pub const READ_BYTES: usize = 2 << 20;
 /// that as JSON. Together they are bounded by `memory`.
 pub const BATCH_BODY: usize = 3 << 20;
 
+/// Requests that make jobs, each with a look at its data, that are worked on at a time.
+pub const CREATES: usize = 32;
+
+/// The same of one key, or one address without a key.
+pub const CREATES_OF_KEY: usize = 8;
+
+/// Requests of one key that make jobs and wait for their turn.
+pub const CREATES_WAITING: usize = 256;
+
+/// How long they wait.
+pub const CREATE_WAIT: Duration = Duration::from_secs(20);
+
+/// After which time those that found no turn may come again.
+pub const CREATE_RETRY: Duration = Duration::from_secs(1);
+
+/// Characters of a segment's name, as in the service.
+pub const MAX_SEGMENT_NAME: usize = 64;
+
+/// Characters of a `RoleArn`, as in AWS.
+pub const MAX_ROLE_ARN: usize = 2048;
+
+/// Characters of an `ExternalId`, as in AWS.
+pub const MAX_EXTERNAL_ID: usize = 1224;
+
+/// Characters of an `S3Url`: a key has 1,024 bytes, which may be percent-encoded.
+pub const MAX_S3_URL: usize = 2048;
+
+/// Characters of one word of a message or a line of the log; a request may bring any.
+pub const MAX_SHOWN: usize = 256;
+
+/// Characters of a whole message, and of each member of a line of the log.
+pub const MAX_MESSAGE: usize = 2048;
+
 /// How long the accept loop rests after an error that is the machine's (out of descriptors or memory):
 /// trying at once would only burn a CPU.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);

@@ -73,3 +73,15 @@ pub enum StoreError {
     #[error("the store's engine failed: {0}")]
     Engine(String),
 }
+
+/// ENFILE and EMFILE.
+const DESCRIPTOR_CODES: [i32; 2] = [23, 24];
+
+impl StoreError {
+    /// Whether the process or the machine had no descriptor left: nothing is wrong with the store, and it may go on when
+    /// others have given theirs back.
+    pub fn lacks_descriptors(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        source.raw_os_error().is_some_and(|code| DESCRIPTOR_CODES.contains(&code))
+    }
+}

@@ -350,3 +350,30 @@ fn what_is_lost_while_a_job_runs_is_lost_loudly() {
     assert!(elsewhere.accept().is_err(), "a redirect was followed");
     no_secret(&house);
 }
+
+#[test]
+fn a_listing_that_never_ends_is_refused() {
+    let house = House::new();
+    let page = |objects: &str| {
+        format!(
+            "<ListBucketResult><IsTruncated>true</IsTruncated>{objects}\
+             <NextContinuationToken>again</NextContinuationToken></ListBucketResult>"
+        )
+    };
+    house.store.script(move |ask| match () {
+        () if !ask.is_list() => Answer::Right,
+        () if ask.is_next_page() => Answer::Body(page("")),
+        () => Answer::Body(page("<Contents><Key>a.json</Key><Size>10</Size></Contents>")),
+    });
+    // The look may see it, or else the job.
+    let reply = house.create();
+    let said = match reply.status {
+        201 => {
+            let job = reply.json()["Id"].as_str().unwrap().to_owned();
+            assert_eq!(house.ended(&job)["JobStatus"], "FAILED");
+            house.error(&job)
+        }
+        _ => reply.json()["Message"].as_str().unwrap().to_owned(),
+    };
+    assert!(said.contains("leads back"), "{said}");
+}

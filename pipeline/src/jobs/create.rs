@@ -32,6 +32,9 @@ use crate::{
 
 /// The folder within a job's that holds an uploaded file until the job has ended.
 pub(super) const UPLOAD: &str = "upload";
+/// Threads that look at the data of new jobs, those included that were given up and have not noticed. While there are
+/// more, jobs are made unseen.
+const LOOKING: usize = 64;
 /// Requests that are remembered.
 const REQUESTS: usize = 10_000;
 
@@ -319,12 +322,18 @@ impl Inner {
         let (format, limits) = (job.definition.format, job.definition.limits);
         let read = job.definition.read.clone();
         let (answer, answered) = mpsc::sync_channel(1);
+        // Some may still hang in a source that was given up.
+        let thread = Arc::clone(&self.looking);
+        if Arc::strong_count(&thread) > LOOKING {
+            return Ok(());
+        }
         let looking = std::thread::Builder::new().name("look".into()).spawn(move || {
             let looked = Source::open(&location, options, io)
                 .map(|source| source.reading(format, &read))
                 .and_then(|source| look(&source, format, limits, &read));
             // Nobody waits any more when it took too long.
             let _ = answer.send(looked);
+            drop(thread);
         });
         if looking.is_err() {
             return Ok(());

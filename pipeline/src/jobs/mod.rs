@@ -33,7 +33,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -155,6 +155,10 @@ struct Inner {
     /// Rung when a job begins, ends or is asked for.
     changed: Condvar,
     samples: broadcast::Sender<Arc<Sample>>,
+    /// The last sample that was asked for, when, and how much had changed.
+    latest: Mutex<Option<(Instant, u64, Arc<Sample>)>>,
+    /// Shared by the threads that look at the data of new jobs.
+    looking: Arc<()>,
     names: Mutex<HashMap<ApplicationId, String>>,
     requests: Mutex<create::Requests>,
     tallies: Mutex<views::ObjectTallies>,
@@ -182,6 +186,8 @@ impl Jobs {
             stopped: CancellationToken::new(),
             changed: Condvar::new(),
             samples: broadcast::channel(sampler::KEPT).0,
+            latest: Mutex::default(),
+            looking: Arc::default(),
             names: Mutex::default(),
             requests: Mutex::default(),
             tallies: Mutex::default(),

@@ -57,8 +57,16 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
     };
     marks::save_history(&inner.folder(job.id), &history);
     inner.totals.lock().add(&snapshot, before.as_ref());
-    if let Err(error) = conclude(inner, &mut job, stopped, &progress) {
-        inner.halt(&error);
+    match conclude(inner, &mut job, stopped, &progress) {
+        Ok(()) => {}
+        Err(error) if lacks_descriptors(&error) => {
+            // What it came to could not be written: it comes to it again.
+            (job.status, job.completed) = (JobStatus::PendingJob, None);
+            let wait = inner.options.list_wait;
+            let text = format!("too many files are open, trying again in {} s", wait.as_secs());
+            inner.wait_again(&job, Instant::now() + wait, 0, text);
+        }
+        Err(error) => inner.halt(&error),
     }
     inner.left(&job, begun.elapsed());
 }

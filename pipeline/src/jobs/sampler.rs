@@ -18,7 +18,7 @@ pub(super) const KEPT: usize = 16;
 pub(super) const ENDED: usize = 50;
 /// Jobs that have not ended in a sample; the newest are left out, for they wait.
 const OPEN: usize = 500;
-const EVERY: Duration = Duration::from_millis(250);
+pub(super) const EVERY: Duration = Duration::from_millis(250);
 /// Jobs that are counted at a time.
 const COUNTED: usize = 1000;
 

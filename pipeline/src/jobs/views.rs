@@ -3,6 +3,8 @@
 use std::{
     collections::{HashMap, VecDeque},
     path::Path,
+    sync::Arc,
+    time::Instant,
 };
 
 use pinport_model::{
@@ -16,6 +18,7 @@ use pinport_store::{Store, StoreError};
 use super::{
     Inner, Jobs, marks,
     queue::{Entry, Place, State},
+    sampler::EVERY,
 };
 use crate::engine::{BUILT_PIECES, Engine, FileError, Queues, files};
 
@@ -148,9 +151,26 @@ impl Jobs {
         Ok(JobDetail { pieces, failures, objects, stages, history, ..of_job })
     }
 
-    /// All jobs at this moment, as the first sample of a listener that has subscribed.
-    pub fn sample(&self) -> Sample {
-        self.inner.sample(false)
+    /// All jobs at this moment, as the first sample of a listener that has subscribed. Listeners that come at the same
+    /// time share it.
+    pub fn sample(&self) -> Arc<Sample> {
+        let mut latest = self.inner.latest.lock();
+        let (changes, sequence) = {
+            let state = self.inner.state.lock();
+            (state.changes, state.sequence)
+        };
+        match &*latest {
+            Some((made, then, sample))
+                if made.elapsed() < EVERY && (*then, sample.sequence) == (changes, sequence) =>
+            {
+                Arc::clone(sample)
+            }
+            _ => {
+                let sample = Arc::new(self.inner.sample(false));
+                *latest = Some((Instant::now(), changes, Arc::clone(&sample)));
+                sample
+            }
+        }
     }
 
     /// What all jobs did since the process began, the running ones included.

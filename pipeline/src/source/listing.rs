@@ -1,6 +1,10 @@
 //! Which objects a bucket's source means: the exact key or the prefix, in key order, judged one by one.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque, hash_map::DefaultHasher},
+    hash::{Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use pinport_model::{Format, PlannedObject};
 use tokio::runtime::Handle;
@@ -15,6 +19,10 @@ use super::{
 /// Objects held back while it is not known whether the listing is in key order: ten pages. A listing that
 /// ends before, or shows its disorder before, is sorted.
 const HELD: usize = 10_000;
+/// Pages without an object, one after the other, after which a listing is taken for one that never ends.
+const EMPTY_PAGES: usize = 1000;
+/// Objects of a listing. One that has more is taken for one that never ends.
+const LISTED: u64 = 1_000_000_000;
 /// Looks at content in flight.
 const LOOKS: usize = 32;
 /// Bytes of a look. Enough for the first block of all but bzip2, which is looked at again by reading.
@@ -45,6 +53,7 @@ impl Lister<'_> {
         let (mut sorted, mut streaming) = (true, false);
         let mut last: Option<String> = None;
         let mut task = self.page(prefix, None);
+        let mut endless = Endless::default();
         loop {
             let page = match self.wait(task) {
                 Err(SourceError::AccessDenied { credentials, .. }) if may_be_key && last.is_none() => {
@@ -60,6 +69,9 @@ impl Lister<'_> {
                 page => page?,
             };
             let next = page.next;
+            if let Some(reason) = endless.judge(page.objects.len(), next.as_ref()) {
+                return Err(self.other(reason));
+            }
             // The next page is asked for while this one is worked on.
             let ahead = next.map(|next| self.page(prefix, Some(next)));
             for object in page.objects {
@@ -129,6 +141,39 @@ impl Lister<'_> {
     }
 }
 
+/// Tells a listing that never ends from a long one.
+#[derive(Default)]
+struct Endless {
+    /// Hashes of the tokens so far.
+    tokens: HashSet<u64>,
+    /// Pages without an object, up to this one.
+    empty: usize,
+    listed: u64,
+}
+
+impl Endless {
+    /// Why the page behind one with so many objects is not asked for.
+    fn judge(&mut self, objects: usize, next: Option<&Next>) -> Option<&'static str> {
+        let next = next?;
+        let mut hash = DefaultHasher::new();
+        next.hash(&mut hash);
+        self.listed += objects as u64;
+        self.empty = if objects == 0 { self.empty + 1 } else { 0 };
+        match () {
+            () if !self.tokens.insert(hash.finish()) => Some(
+                "the store's listing leads back to a page that it has given before, so it would never end",
+            ),
+            () if self.empty >= EMPTY_PAGES => Some(
+                "the store's listing has had 1,000 pages without an object, so it is taken for one that never ends",
+            ),
+            () if self.listed > LISTED => Some(
+                "the store's listing has more than 1,000,000,000 objects, so it is taken for one that never ends",
+            ),
+            () => None,
+        }
+    }
+}
+
 /// Hands objects on in order while the contents of those before are still being looked at.
 pub(super) struct Looks<'a> {
     lister: Lister<'a>,
@@ -181,5 +226,27 @@ impl<'a> Looks<'a> {
             (self.each)(object)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_that_never_ends_is_told_from_a_long_one() {
+        let token = |number: usize| Next::Token(number.to_string());
+        let mut long = Endless::default();
+        for page in 0..10_000 {
+            assert_eq!(long.judge(page % 999, Some(&token(page))), None);
+        }
+        assert_eq!(long.judge(0, None), None, "the last page");
+        assert!(long.judge(1, Some(&token(7))).unwrap().contains("leads back"));
+
+        let mut empty = Endless::default();
+        let found = (0..).find_map(|page| Some(page).zip(empty.judge(0, Some(&token(page)))));
+        assert_eq!(found.map(|(page, _)| page), Some(EMPTY_PAGES - 1));
+        let mut large = Endless { listed: LISTED, ..Endless::default() };
+        assert!(large.judge(1, Some(&token(1))).is_some());
     }
 }

@@ -12,16 +12,25 @@ use pinport_pipeline::{
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Api, Routes, created, no_such_job, no_such_segment, page::Page, token, viewed};
+use super::{Api, Routes, blocking, created, no_such_job, no_such_segment, page::Page, token, viewed};
 use crate::{
     ApiError,
     http::{Request, Response, Route},
+    limits::{MAX_EXTERNAL_ID, MAX_ROLE_ARN, MAX_S3_URL, MAX_SEGMENT_NAME},
     wire::{ImportJobResponse, MAX_FAILURES, import_job_response},
 };
 
 pub(super) fn add(routes: &mut Routes) {
     const JOBS: &str = "/v1/apps/{application-id}/jobs/import";
-    routes.blocking(Route::new("POST", JOBS, "CreateImportJob"), create);
+    routes.waiting(Route::new("POST", JOBS, "CreateImportJob"), |api, request| async move {
+        let turn = api.creates.turn(request.purse().holder()).await?;
+        blocking(move || {
+            // It lasts as long as the work, also when nobody waits for that any more.
+            let _turn = turn;
+            create(&api, &request)
+        })
+        .await
+    });
     routes.blocking(Route::new("GET", JOBS, "GetImportJobs").reading(), list);
     routes.blocking(
         Route::new("GET", "/v1/apps/{application-id}/jobs/import/{job-id}", "GetImportJob").reading(),
@@ -108,6 +117,16 @@ fn required(value: Option<String>, member: &str) -> Result<String, ApiError> {
         .ok_or_else(|| ApiError::bad_request(format!("{member} is missing or empty.")))
 }
 
+/// An error if a text of the caller's has more characters than it may.
+pub(super) fn bounded(member: &str, text: &str, most: usize) -> Result<(), ApiError> {
+    // No text has more characters than bytes.
+    if text.len() <= most || text.chars().count() <= most {
+        return Ok(());
+    }
+    let count = text.chars().count();
+    Err(ApiError::bad_request(format!("{member} has {count} characters, the limit is {most}.")))
+}
+
 /// Ours beside Pinpoint's members: the failed records before the job is given up.
 pub(super) fn budget(request: &Request) -> Result<Option<FailureBudget>, ApiError> {
     let text = request.query().get("max-failures")?;
@@ -171,6 +190,10 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
     };
     let source_text = required(body.s3_url, "S3Url")?;
     let role_arn = required(body.role_arn, "RoleArn")?;
+    bounded("S3Url", &source_text, MAX_S3_URL)?;
+    bounded("RoleArn", &role_arn, MAX_ROLE_ARN)?;
+    bounded("ExternalId", body.external_id.as_deref().unwrap_or(""), MAX_EXTERNAL_ID)?;
+    bounded("SegmentName", body.segment_name.as_deref().unwrap_or(""), MAX_SEGMENT_NAME)?;
     let register_endpoints = body.register_endpoints.unwrap_or(true);
     let segment = body.segment_id.filter(|id| !id.is_empty());
     let define_segment = body.define_segment.unwrap_or(false) || segment.is_some();

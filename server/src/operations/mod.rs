@@ -8,6 +8,7 @@
 mod absent;
 mod apps;
 mod control;
+mod creates;
 mod endpoints;
 mod events;
 mod imports;
@@ -73,12 +74,13 @@ pub(crate) struct Api {
     pub(crate) metrics: Arc<Metrics>,
     /// Held while tags are read, changed and written back.
     pub(crate) tagging: Mutex<()>,
+    creates: creates::Creates,
 }
 
 /// The table of all operations.
 pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router {
     probes::register(&metrics, &jobs);
-    let api = Arc::new(Api { jobs, options, metrics, tagging: Mutex::new(()) });
+    let api = Arc::new(Api { jobs, options, metrics, tagging: Mutex::new(()), creates: Default::default() });
     let mut routes = Routes { router: Router::new(COVERED), api };
     apps::add(&mut routes);
     imports::add(&mut routes);
@@ -219,6 +221,7 @@ impl Api {
         if !self.options.auto_create_apps {
             return Err(no_such_application(name));
         }
+        apps::check_name(name)?;
         let application = new_application(id, name.to_owned());
         let made = match looks_like_id(name) {
             // Whoever has its name has it by mistake.
@@ -243,6 +246,10 @@ fn new_application(id: ApplicationId, name: String) -> Application {
 /// What a caller hears of an error of the store.
 fn stored(error: StoreError) -> ApiError {
     match error {
+        error if error.lacks_descriptors() => {
+            let wait = std::time::Duration::from_secs(1);
+            ApiError::unavailable("The server has too many files and connections open.", wait).because(error)
+        }
         StoreError::Full { .. } | StoreError::Stopped(_) => {
             let wait = std::time::Duration::from_secs(30);
             ApiError::unavailable("Nothing can be stored at the moment; the server's log says why.", wait)

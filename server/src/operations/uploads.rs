@@ -10,16 +10,17 @@ use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 use super::{
     Api, Routes, blocking, created,
-    imports::{budget, read_options},
+    imports::{bounded, budget, read_options},
     sentence, viewed,
 };
 use crate::{
     ApiError,
     http::{BodyMode, BodyStream, Request, Response, Route},
+    limits::MAX_SEGMENT_NAME,
 };
 
 /// Bytes that are gathered for one write.
-const BUFFER: usize = 1 << 20;
+const BUFFER: usize = 256 << 10;
 /// Bytes that are written between two looks at the room on the disk.
 const LOOK_EVERY: usize = 16 << 20;
 /// Characters of the name of a file.
@@ -28,7 +29,7 @@ const MAX_NAME: usize = 200;
 pub(super) fn add(routes: &mut Routes) {
     let route = Route::new("POST", "/pinport/v1/apps/{application-id}/uploads", "UploadFile");
     routes.waiting(route.body(BodyMode::Stream), |api, mut request| async move {
-        let body = request.take_stream();
+        let (body, purse) = (request.take_stream(), request.purse().clone());
         let revoked = request.principal().revoked().clone();
         let wanted = {
             let api = std::sync::Arc::clone(&api);
@@ -43,12 +44,14 @@ pub(super) fn add(routes: &mut Routes) {
             .await?
         };
         let Some(body) = body else { return Err(ApiError::bad_request("The request has no body.")) };
+        let gathered = purse.take(BUFFER).await?;
         let received = revoked.run_until_cancelled(receive(body, &upload, &api.jobs)).await;
         received.unwrap_or_else(|| {
             Err(ApiError::forbidden(
                 "The key was removed, or may do less than before, while the upload came.",
             ))
         })?;
+        drop(gathered);
         blocking(move || {
             sync_upload(&upload).map_err(ApiError::internal)?;
             let new = NewJob { upload: Some(upload), ..wanted };
@@ -82,6 +85,7 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
     let max_failures = budget(request)?;
     let read = read_options(request)?;
     let segment_name = query.get("segment")?.filter(|name| !name.is_empty()).map(str::to_owned);
+    bounded("The parameter segment", segment_name.as_deref().unwrap_or(""), MAX_SEGMENT_NAME)?;
     let application = api.named_or_new(request.principal(), request.param("application-id"))?;
     let segment = match &segment_name {
         Some(name) => api.segment_named(application.id, name)?.map(|segment| segment.id),

@@ -139,6 +139,12 @@ impl Engine {
     }
 
     fn stop_for(&self, error: &StoreError) {
+        // A file that could not be opened was not written to. Only if the engine itself goes on, so does the store.
+        if error.lacks_descriptors()
+            && self.property("rocksdb.background-errors").is_ok_and(|errors| errors == 0)
+        {
+            return;
+        }
         self.stopped.lock().get_or_insert_with(|| match error {
             StoreError::Full { message, .. } => message.clone(),
             other => other.to_string(),
@@ -319,12 +325,19 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| StoreError::Engine(format!("cannot write JSON: {error}")))
 }
 
+/// The code of "Too many open files", which the engine tells in words only.
+const EMFILE: i32 = 24;
+
 /// The error of the engine in our words.
 fn engine_error(path: &Path, error: rocksdb::Error) -> StoreError {
     let kind = error.kind();
     let message = error.into_string();
     if message.contains("No space left") {
         return StoreError::Full { path: path.into(), message };
+    }
+    if message.contains("Too many open files") {
+        let source = io::Error::from_raw_os_error(EMFILE);
+        return StoreError::Io { action: "open a file of", path: path.into(), source };
     }
     match kind {
         rocksdb::ErrorKind::Corruption => StoreError::Corrupt(message),

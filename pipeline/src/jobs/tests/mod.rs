@@ -196,7 +196,7 @@ fn jobs_wait_in_order_and_go_on_by_themselves_after_a_restart() {
         assert!(jobs.wait(job.id, LONG));
         assert_eq!(house.status(job.id), JobStatus::Completed);
     }
-    let ended = jobs.sample().jobs;
+    let ended = jobs.sample().jobs.clone();
     let first_end = ended.iter().find(|view| view.id == first.id).unwrap().completed;
     assert!(first_end <= ended.iter().find(|view| view.id == second.id).unwrap().completed);
 }

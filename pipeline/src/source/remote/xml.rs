@@ -12,7 +12,7 @@ pub(in crate::source) struct Page {
 }
 
 /// What a page says of the one behind it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::source) enum Next {
     /// A token of the store's.
     Token(String),

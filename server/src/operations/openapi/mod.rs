@@ -10,7 +10,10 @@ use std::{
 use serde_json::{Value, json};
 
 use super::Routes;
-use crate::http::{Gate, Response, Route};
+use crate::{
+    http::{Gate, Response, Route},
+    limits::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SEGMENT_NAME, MAX_TOKEN_BYTES},
+};
 
 pub(super) fn add(routes: &mut Routes) {
     let document: Arc<OnceLock<String>> = Arc::default();
@@ -158,6 +161,24 @@ fn told(name: &str) -> Option<Told> {
     })
 }
 
+/// Whether a parameter of a query has to be there, and what it may be.
+fn parameter(operation: &str, name: &str) -> (bool, Value) {
+    let schema = match name {
+        "page-size" => json!({
+            "type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE,
+        }),
+        "token" => json!({ "type": "string", "maxLength": MAX_TOKEN_BYTES }),
+        "segment" => json!({ "type": "string", "maxLength": MAX_SEGMENT_NAME }),
+        "part" | "version" => json!({ "type": "integer", "minimum": 1 }),
+        "format" => json!({ "type": "string", "enum": ["csv", "json"] }),
+        "ended" | "segment-only" | "strict-names" | "allow-suspicious" | "allow-incomplete" => {
+            json!({ "type": "boolean" })
+        }
+        _ => json!({ "type": "string" }),
+    };
+    (matches!((operation, name), ("UploadFile", "format") | ("UntagResource", "tagKeys")), schema)
+}
+
 pub(super) fn build(routes: impl Iterator<Item = Route>) -> Value {
     let mut paths: BTreeMap<&str, serde_json::Map<String, Value>> = BTreeMap::new();
     for route in routes {
@@ -169,7 +190,8 @@ pub(super) fn build(routes: impl Iterator<Item = Route>) -> Value {
             |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
         );
         let in_query = told.query.iter().map(|(name, help)| {
-            json!({ "name": name, "in": "query", "description": help, "schema": { "type": "string" } })
+            let (required, schema) = parameter(route.name, name);
+            json!({ "name": name, "in": "query", "description": help, "required": required, "schema": schema })
         });
         let mut success = json!({ "description": told.summary });
         let (answer, body) = schemas::of(route.name);
@@ -230,6 +252,39 @@ pub(super) fn build(routes: impl Iterator<Item = Route>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_required_and_its_bounds_are_told() {
+        let upload = Route::new("POST", "/pinport/v1/apps/{application-id}/uploads", "UploadFile");
+        let list = Route::new("GET", "/v1/apps", "GetApps");
+        let document = build([upload, list].into_iter());
+        let parameter = |pattern: &str, method: &str, name: &str| {
+            let all = document["paths"][pattern][method]["parameters"].as_array().unwrap();
+            all.iter().find(|parameter| parameter["name"] == name).unwrap().clone()
+        };
+        let format = parameter(upload.pattern, "post", "format");
+        assert_eq!((&format["required"], &format["schema"]["enum"]), (&json!(true), &json!(["csv", "json"])));
+        let size = parameter(list.pattern, "get", "page-size");
+        assert_eq!((&size["required"], &size["schema"]["maximum"]), (&json!(false), &json!(1000)));
+
+        let schemas = &document["components"]["schemas"];
+        let request = &schemas["ImportJobRequest"];
+        assert_eq!(request["required"], json!(["Format", "RoleArn", "S3Url"]));
+        let bounds = |schema: &str, member: &str, bound: &str| {
+            schemas[schema]["properties"][member][bound].as_u64().unwrap()
+        };
+        assert_eq!(bounds("ImportJobRequest", "SegmentName", "maxLength"), 64);
+        assert_eq!(bounds("ImportJobRequest", "RoleArn", "minLength"), 1);
+        assert_eq!(bounds("ImportJobRequest", "RoleArn", "maxLength"), crate::limits::MAX_ROLE_ARN as u64);
+        assert_eq!(bounds("ImportJobRequest", "S3Url", "maxLength"), crate::limits::MAX_S3_URL as u64);
+        assert_eq!(
+            bounds("ImportJobRequest", "ExternalId", "maxLength"),
+            crate::limits::MAX_EXTERNAL_ID as u64
+        );
+        assert_eq!(bounds("CreateApplicationRequest", "Name", "maxLength"), 64);
+        assert_eq!(bounds("EndpointBatchRequest", "Item", "maxItems"), 100);
+        assert_eq!(bounds("TagsModel", "tags", "maxProperties"), 50);
+    }
 
     #[test]
     fn path_parameters_are_told() {

@@ -5,17 +5,17 @@ use pinport_model::{Channel, EndpointStatus, FailureCode, Format, JobStatus, Opt
 use serde_json::{Map, Value, json};
 
 /// `name: type` of each member, `name?` of one that may be absent. A type is a name, `[type]`, `{type}` for a map by
-/// names, `type|null`.
+/// names, `type|null`. `type(a..b)` bounds the characters of a string, the items of a list and the members of a map.
 const OBJECTS: &[(&str, &str)] = &[
     // The service model's.
     ("MessageBody", "RequestID: string, Message: string"),
-    ("CreateApplicationRequest", "Name: string, tags?: {string}"),
+    ("CreateApplicationRequest", "Name: string(1..64), tags?: {string}(0..50)"),
     ("ApplicationResponse", "Arn: string, CreationDate: time, Id: string, Name: string, tags: {string}"),
     ("ApplicationsResponse", "Item: [ApplicationResponse], NextToken: string|null"),
     (
         "ImportJobRequest",
-        "DefineSegment?: boolean, ExternalId?: string, Format: string, RegisterEndpoints?: boolean, RoleArn: string, \
-         S3Url: string, SegmentId?: string, SegmentName?: string",
+        "DefineSegment?: boolean, ExternalId?: string(0..1224), Format: Format, RegisterEndpoints?: boolean, \
+         RoleArn: string(1..2048), S3Url: string(1..2048), SegmentId?: string, SegmentName?: string(0..64)",
     ),
     (
         "ImportJobResource",
@@ -62,7 +62,7 @@ const OBJECTS: &[(&str, &str)] = &[
          Demographic?: EndpointDemographic, EffectiveDate?: string, EndpointStatus?: string, \
          Location?: EndpointLocation, Metrics?: {number}, OptOut?: string, RequestId?: string, User?: EndpointUser",
     ),
-    ("EndpointBatchRequest", "Item: [EndpointBatchItem]"),
+    ("EndpointBatchRequest", "Item: [EndpointBatchItem](0..100)"),
     (
         "EndpointResponse",
         "Address?: string, ApplicationId: string, Attributes: {[string]}, ChannelType?: ChannelType, \
@@ -71,7 +71,7 @@ const OBJECTS: &[(&str, &str)] = &[
          RequestId?: string, User?: EndpointUserResponse",
     ),
     ("EndpointsResponse", "Item: [EndpointResponse]"),
-    ("TagsModel", "tags: {string}"),
+    ("TagsModel", "tags: {string}(0..50)"),
     // pinport's own.
     (
         "Progress",
@@ -218,8 +218,25 @@ pub(super) fn named(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
+/// `type(a..b)` in its parts.
+fn bounds(kind: &str) -> Option<(&str, u32, u32)> {
+    let (kind, range) = kind.strip_suffix(')')?.rsplit_once('(')?;
+    let (least, most) = range.split_once("..")?;
+    Some((kind, least.parse().ok()?, most.parse().ok()?))
+}
+
 fn schema(kind: &str) -> Value {
     let within = |open, close| kind.strip_prefix(open).and_then(|kind| kind.strip_suffix(close));
+    if let Some((kind, least, most)) = bounds(kind) {
+        let mut schema = schema(kind);
+        let (min, max) = match schema["type"].as_str() {
+            Some("array") => ("minItems", "maxItems"),
+            Some("object") => ("minProperties", "maxProperties"),
+            _ => ("minLength", "maxLength"),
+        };
+        (schema[min], schema[max]) = (json!(least), json!(most));
+        return schema;
+    }
     if let Some(kind) = kind.strip_suffix("|null") {
         return json!({ "anyOf": [schema(kind), { "type": "null" }] });
     }

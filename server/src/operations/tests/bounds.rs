@@ -93,3 +93,33 @@ async fn the_members_of_a_segment_that_goes_away_are_cut_off() {
     let part = rest(cut).await;
     assert!(!part.ends_with(b"\r\n0\r\n\r\n"), "it ends as if these {} bytes were all", part.len());
 }
+
+#[tokio::test]
+async fn names_have_bounds_and_messages_cut_what_a_request_brings() {
+    let house = House::new(1).await;
+    let url = house.file("a.json", "{\"Id\":\"a\",\"Address\":\"a\",\"ChannelType\":\"SMS\"}\n");
+    let path = format!("/v1/apps/{APP}/jobs/import");
+    let whole =
+        json!({ "Format": "JSON", "S3Url": url, "RoleArn": "r", "ExternalId": "e", "DefineSegment": true });
+    for (member, most) in [("SegmentName", 64), ("RoleArn", 2048), ("ExternalId", 1224), ("S3Url", 2048)] {
+        let mut body = whole.clone();
+        body[member] = json!("ü".repeat(most + 1));
+        let message = house.fails("POST", &path, &body, 400, "BadRequestException").await;
+        assert_eq!(message, format!("{member} has {} characters, the limit is {most}.", most + 1));
+        if member != "S3Url" {
+            body[member] = json!("ü".repeat(most));
+            house.import(&body).await;
+        }
+    }
+    let mut missing = whole.clone();
+    missing["S3Url"] = json!(format!("{url}{}", "x".repeat(1500)));
+    let message = house.fails("POST", &path, &missing, 400, "BadRequestException").await;
+    assert!(message.chars().count() < 1000 && message.contains("…"), "{message}");
+
+    let upload = |app: &str, query: &str| format!("/pinport/v1/apps/{app}/uploads?format=json&{query}");
+    let long = "n".repeat(65);
+    for path in [upload(&long, ""), upload("shop", &format!("segment={long}"))] {
+        let message = house.fails("POST", &path, &json!({}), 400, "BadRequestException").await;
+        assert!(message.contains("64"), "{message}");
+    }
+}
