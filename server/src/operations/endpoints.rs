@@ -18,7 +18,7 @@ use crate::{
     ApiError,
     access::no_such_application,
     http::{BodyMode, Request, Response, Route},
-    limits::BATCH_BODY,
+    limits::{BATCH_BODY, PART_BYTES},
 };
 
 /// Endpoints in one batch, as in the service.
@@ -52,7 +52,7 @@ pub(super) fn add(routes: &mut Routes) {
         let parts = blocking(move || {
             let application = api.application(&request)?.id;
             let user = request.param("user-id").to_owned();
-            Ok(OfUser { api, application, user, after: None, written: 0, ended: false })
+            Ok(OfUser { api, application, user, after: None, written: 0, step: FEWEST, ended: false })
         });
         Ok(Response::stream("application/json", stream_blocking(purse, parts.await?).await?))
     });
@@ -81,6 +81,9 @@ fn no_such_user(user: &str) -> ApiError {
     ApiError::not_found(format!("There is no user \"{}\" with an endpoint.", shown(user)))
 }
 
+/// Endpoints of a user that are read at a time, if they are large.
+const FEWEST: usize = 4;
+
 /// The endpoints of a user as an answer of the service, however many.
 struct OfUser {
     api: Arc<Api>,
@@ -88,6 +91,8 @@ struct OfUser {
     user: String,
     after: Option<String>,
     written: usize,
+    /// Endpoints that are read next.
+    step: usize,
     ended: bool,
 }
 
@@ -97,7 +102,7 @@ impl BlockingParts for OfUser {
             return Ok(None);
         }
         let (store, first) = (self.api.store(), self.after.is_none());
-        let found = store.user_endpoints(self.application, &self.user, self.after.as_deref(), STEP);
+        let found = store.user_endpoints(self.application, &self.user, self.after.as_deref(), self.step);
         let found = found.map_err(stored)?;
         if first && found.is_empty() {
             return Err(no_such_user(&self.user));
@@ -117,7 +122,12 @@ impl BlockingParts for OfUser {
             self.written += 1;
         }
         match found.last() {
-            Some(last) if found.len() == STEP => self.after = Some(last.id.clone()),
+            Some(last) if found.len() == self.step => {
+                self.after = Some(last.id.clone());
+                // The next part has as many as would make one of these.
+                let fitting = found.len() * PART_BYTES / part.len();
+                self.step = fitting.clamp(FEWEST, STEP);
+            }
             _ => {
                 self.ended = true;
                 part.extend_from_slice(b"]}");

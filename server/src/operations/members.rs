@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Members that are read at a time, by the size of those before.
-const LEAST: usize = 16;
+const LEAST: usize = 4;
 /// See `LEAST`.
 const MOST: usize = 512;
 /// Segments that are read at a time while a name is looked for.
