@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use pinport_model::{ApplicationId, Channel, Format, JobId, Segment, SegmentId, SegmentVersion};
 use serde::Serialize;
 
-use super::{Api, Routes, no_such_segment, page::{Page, STEP}, stored, token};
+use super::{
+    Api, Routes, no_such_segment,
+    page::{Page, STEP},
+    stored, token,
+};
 use crate::{
     ApiError,
     http::{Request, Response, Route},

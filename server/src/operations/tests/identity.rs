@@ -10,6 +10,7 @@ fn api(house: &House) -> Api {
         options: ApiOptions::default(),
         metrics: Arc::new(Metrics::new("test")),
         tagging: Mutex::new(()),
+        creates: Default::default(),
     }
 }
 
