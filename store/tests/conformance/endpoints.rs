@@ -48,7 +48,7 @@ pub(crate) fn updates_come_in_one_write_and_see_each_other(mut bench: Bench) {
     assert_eq!(get("bare").address.as_deref(), Some("y"));
     assert_eq!(get("three").attributes["a"], ["1"]);
     assert_eq!(get("one").user.user_attributes["plan"], ["gold"]);
-    let found = bench.store().user_endpoints(app, "u", 9).unwrap();
+    let found = bench.store().user_endpoints(app, "u", None, 9).unwrap();
     assert_eq!(found.len(), 1);
 }
 
@@ -122,11 +122,11 @@ pub(crate) fn all_endpoints_of_a_user_are_deleted(mut bench: Bench) {
     bench.finish(&second, JobStatus::Completed, 1, false);
     assert_eq!(bench.store().delete_user_endpoints(app, "u").unwrap(), MANY as u64);
     bench.reopen();
-    assert!(bench.store().user_endpoints(app, "u", usize::MAX).unwrap().is_empty());
+    assert!(bench.store().user_endpoints(app, "u", None, usize::MAX).unwrap().is_empty());
     for number in [0, 999, 1000, 1001, MANY - 1] {
         assert_eq!(bench.endpoint(app, &format!("{number:04}")), None);
     }
-    let others = bench.store().user_endpoints(app, "v", 9).unwrap();
+    let others = bench.store().user_endpoints(app, "v", None, 9).unwrap();
     assert_eq!(others.iter().map(|other| &other.id[..]).collect::<Vec<_>>(), ["moved", "other"]);
     assert_eq!(others[0].user.user_attributes["plan"], ["free"]);
     assert_eq!(bench.store().delete_user_endpoints(app, "u").unwrap(), 0);
