@@ -59,7 +59,8 @@ async fn feed(
     let mut next = api.jobs.sample();
     while let Ok(room) = send.reserve().await {
         // Without memory for it, the sample is lost as if the listener were too slow.
-        if let Some(event) = latest.event(&next, principal, purse, &|| api.jobs.trouble().map(str::to_owned)) {
+        if let Some(event) = latest.event(&next, principal, purse, &|| api.jobs.trouble().map(str::to_owned))
+        {
             room.send(event);
         }
         next = match tokio::time::timeout(SILENCE, samples.next()).await {

@@ -22,7 +22,7 @@ impl House {
     }
 
     /// The first sample of which something is true.
-    fn until(&self, jobs: &Jobs, is: impl Fn(&Sample) -> bool) -> Sample {
+    fn until(&self, jobs: &Jobs, is: impl Fn(&Sample) -> bool) -> Arc<Sample> {
         let mut samples = jobs.subscribe();
         let mut sample = jobs.sample();
         let until = std::time::Instant::now() + LONG;
@@ -30,7 +30,7 @@ impl House {
             assert!(std::time::Instant::now() < until, "it does not come: {sample:?}");
             let next = async { tokio::time::timeout(Duration::from_millis(5), samples.recv()).await };
             sample = match self.io.block_on(next) {
-                Ok(Ok(next)) => (*next).clone(),
+                Ok(Ok(next)) => next,
                 _ => jobs.sample(),
             };
         }
@@ -50,7 +50,7 @@ fn below_the_reserve_nothing_begins_and_what_runs_waits_until_there_is_room() {
     let sample = house.until(&jobs, |sample| {
         sample.trouble.is_some() && sample.jobs[0].progress.status == JobStatus::PendingJob
     });
-    assert!(sample.trouble.unwrap().contains("0 MiB free"));
+    assert!(sample.trouble.as_ref().unwrap().contains("0 MiB free"));
     assert_eq!(sample.jobs[0].waits_for.as_deref(), Some(SHORT));
     assert_eq!(jobs.trouble(), Some(SHORT));
     assert!(jobs.health().is_ok(), "what is stored can be read");
@@ -102,7 +102,7 @@ fn a_store_that_stops_shows_everywhere_also_while_no_job_runs() {
     let waiting = house.jobs(0).create(new_job(house.file("a.json", 3))).unwrap().job.id;
     house.poisoned.stopped.store(true, Ordering::SeqCst);
     let sample = house.until(&jobs, |sample| sample.trouble.is_some());
-    assert!(sample.trouble.unwrap().contains("nothing can be stored any more (a write failed"));
+    assert!(sample.trouble.as_ref().unwrap().contains("nothing can be stored any more (a write failed"));
     assert!(jobs.health().is_err() && jobs.store_stopped().is_cancelled());
     assert_eq!(jobs.trouble(), Some(STOPPED));
     drop(jobs);
