@@ -33,7 +33,7 @@ const DEFINITION: [&str; 8] = [
 ];
 
 /// The members that are pinport's own.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "Registered",
     "Failed",
     "Objects",
@@ -46,6 +46,7 @@ const OURS: [&str; 12] = [
     "Notices",
     "Resumed",
     "Run",
+    "UnkeptFailures",
 ];
 
 #[test]

@@ -28,7 +28,6 @@ impl fmt::Display for RequestId {
 
 /// The body, as the route asked for it.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one a request, and moved once")]
 pub(super) enum RequestBody {
     /// With what it holds of the budget.
     Whole(Bytes, #[expect(dead_code, reason = "held as long as the bytes")] Option<Share>),

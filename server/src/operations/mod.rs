@@ -221,7 +221,6 @@ impl Api {
         if !self.options.auto_create_apps {
             return Err(no_such_application(name));
         }
-        apps::check_name(name)?;
         let application = new_application(id, name.to_owned());
         let made = match looks_like_id(name) {
             // Whoever has its name has it by mistake.
