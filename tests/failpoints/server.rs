@@ -187,10 +187,13 @@ fn a_server_survives_an_abort_at_every_boundary() {
     eprintln!("{aborts} aborts");
 }
 
+/// The endpoints of an application that is made on its first use.
+const ENDPOINTS: &str = "/v1/apps/0123456789abcdef0123456789abcdef/endpoints";
+
 /// The ids of a batch that are there.
 fn ids_there(server: &Server, ids: &[String]) -> usize {
     let found = |id: &&String| {
-        let (status, answer) = server.ask("GET", &format!("/v1/apps/shop/endpoints/{id}"), b"").unwrap();
+        let (status, answer) = server.ask("GET", &format!("{ENDPOINTS}/{id}"), b"").unwrap();
         assert!(status == 200 || status == 404, "{status} {answer}");
         status == 200
     };
@@ -205,7 +208,7 @@ fn a_batch_of_endpoints_is_there_whole_or_not_at_all() {
         format!(r#"{{"Id":"{id}","Address":"x","ChannelType":"EMAIL","User":{{"UserId":"u"}}}}"#)
     };
     let batch = format!(r#"{{"Item":[{}]}}"#, ids.iter().map(item).collect::<Vec<_>>().join(","));
-    let path = "/v1/apps/shop/endpoints";
+    let path = ENDPOINTS;
     // Makes the application, so that the batch is the only write of its request.
     let first =
         |server: &Server| server.ask("PUT", &format!("{path}/first"), item(&ids[0]).as_bytes()).unwrap();
