@@ -37,7 +37,7 @@ pub(crate) struct ReadingArgs {
 }
 
 /// Reads a mapping from its file, and judges it.
-pub(crate) fn mapping(path: &str) -> Result<Box<Mapping>, String> {
+fn mapping(path: &str) -> Result<Box<Mapping>, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("failed to read it: {error}"))?;
     let mapping: Mapping = toml::from_str(&text).map_err(|error| format!("it is no mapping:\n{error}"))?;
     Map::new(&mapping).map_err(|wrong| wrong.to_string())?;

@@ -49,20 +49,20 @@ pub struct Mapping {
 #[serde(default, deny_unknown_fields)]
 pub struct Normalise {
     /// White space around every value goes, also around those of attributes.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trim: bool,
     /// Addresses of the channel EMAIL become lower case.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub email: bool,
     /// Addresses of the channels SMS and VOICE become E.164: `+447700900123`.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub phone: bool,
     /// The country of phone numbers without a country code, where the record has no Location.Country: ISO 3166,
     /// `GB` or `GBR`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_country: Option<String>,
     /// Location.Country becomes ISO 3166 alpha-3: `GBR` for `GB` and `United Kingdom`.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub country: bool,
 }
 
@@ -71,11 +71,6 @@ impl Normalise {
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 /// Skips the records whose value is one of some, none of some, or empty. A record without the name has an empty value.
@@ -91,6 +86,6 @@ pub struct DropRule {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub is_not: Vec<String>,
     /// An empty value skips the record.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,
 }

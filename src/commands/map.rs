@@ -9,8 +9,9 @@ use std::{
 use anyhow::Context as _;
 use pinport_model::{Format, Mapping, ReadOptions, SourceLocation, escape_controls};
 use pinport_pipeline::{
-    mapping::{self, HEAD_BYTES, Outcome, Proposal, Record},
-    source::{Source, SourceError, SourceOptions, format_of_name},
+    engine::first_data,
+    mapping::{self, HEAD_BYTES, Outcome, Proposal, Shown},
+    source::{Source, SourceOptions, format_of_name},
 };
 
 use crate::{cli::MapArgs, explain::Usage};
@@ -29,10 +30,10 @@ pub(super) fn run(args: &MapArgs) -> anyhow::Result<()> {
     let head = head(&location, format, &read)?;
     let whole = head.len() < HEAD_BYTES;
     let wrong = |reason: String| anyhow::anyhow!("{}: {reason}", args.source);
-    let sample = mapping::sample(&head, whole, format, &read, GUESSED_FROM).map_err(wrong)?;
     let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let is_proposed = read.map.is_none();
     if is_proposed {
+        let sample = mapping::sample(&head, whole, format, &read, GUESSED_FROM).map_err(wrong)?;
         let Proposal { mapping, notes } = mapping::propose(&sample);
         out.write_all(written(&args.source, &mapping, &notes).as_bytes())?;
         out.flush()?;
@@ -40,15 +41,13 @@ pub(super) fn run(args: &MapArgs) -> anyhow::Result<()> {
     }
     let mut text = String::new();
     match mapping::preview(&head, whole, format, &read, args.rows) {
-        Ok(outcomes) => {
-            for (at, (line, outcome)) in outcomes.iter().enumerate() {
-                show(&mut text, *line, sample.records.get(at), outcome);
-            }
-            let failed = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_))).count();
-            let dropped = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Dropped).count();
-            let good = outcomes.len() - failed - dropped;
-            let records = if outcomes.len() == 1 { "record" } else { "records" };
-            writeln!(text, "{} {records}: {good} good, {failed} failed, {dropped} dropped", outcomes.len())?;
+        Ok(shown) => {
+            shown.iter().for_each(|shown| show(&mut text, shown));
+            let failed = shown.iter().filter(|shown| matches!(shown.outcome, Outcome::Failed(_))).count();
+            let dropped = shown.iter().filter(|shown| shown.outcome == Outcome::Dropped).count();
+            let good = shown.len() - failed - dropped;
+            let records = if shown.len() == 1 { "record" } else { "records" };
+            writeln!(text, "{} {records}: {good} good, {failed} failed, {dropped} dropped", shown.len())?;
         }
         Err(reason) => writeln!(text, "no record can be read by it: {reason}")?,
     }
@@ -61,7 +60,7 @@ pub(super) fn run(args: &MapArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first decoded bytes of the source's first object.
+/// The first decoded bytes of the source's first object that may hold records.
 fn head(location: &SourceLocation, format: Format, read: &ReadOptions) -> anyhow::Result<Vec<u8>> {
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -70,26 +69,17 @@ fn head(location: &SourceLocation, format: Format, read: &ReadOptions) -> anyhow
         .build()
         .context("failed to start the threads")?;
     let source = Source::open(location, SourceOptions::default(), io.handle().clone())?.reading(format, read);
-    let mut first = None;
-    let listed = source.list(format, &mut |object| match object.skipped {
-        Some(_) => Ok(()),
-        None => {
-            first = Some(object);
-            Err(SourceError::Cancelled)
-        }
-    });
-    let Some(object) = first else { return Err(listed.err().unwrap_or(SourceError::Cancelled).into()) };
-    Ok(source.head(&object, HEAD_BYTES)?)
+    Ok(first_data(&source, format, HEAD_BYTES)?.1)
 }
 
 /// A record as it is, and what came of it.
-fn show(text: &mut String, line: u64, before: Option<&Record>, outcome: &Outcome) {
+fn show(text: &mut String, Shown { line, before, outcome }: &Shown) {
     let after = match outcome {
         Outcome::Members(members) => listed(members),
         Outcome::Failed(why) => format!("FAILS: {why}"),
         Outcome::Dropped => "dropped by a rule".into(),
     };
-    let before = before.map_or_else(String::new, |before| listed(before));
+    let before = listed(before);
     let _ = write!(text, "line {line}\n  before  {before}\n  after   {after}\n");
 }
 

@@ -77,11 +77,15 @@ pub enum StoreError {
 /// ENFILE and EMFILE.
 const DESCRIPTOR_CODES: [i32; 2] = [23, 24];
 
+/// Whether the process or the machine had no descriptor left.
+pub fn lacks_descriptors(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| DESCRIPTOR_CODES.contains(&code))
+}
+
 impl StoreError {
     /// Whether the process or the machine had no descriptor left: nothing is wrong with the store, and it may go on when
     /// others have given theirs back.
     pub fn lacks_descriptors(&self) -> bool {
-        let Self::Io { source, .. } = self else { return false };
-        source.raw_os_error().is_some_and(|code| DESCRIPTOR_CODES.contains(&code))
+        matches!(self, Self::Io { source, .. } if lacks_descriptors(source))
     }
 }

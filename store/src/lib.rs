@@ -28,7 +28,7 @@ use pinport_model::{
 
 pub use batch::{DraftBatch, DraftKind};
 pub use boundary::boundary;
-pub use error::StoreError;
+pub use error::{StoreError, lacks_descriptors};
 
 /// The result of asking a store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -12,11 +11,10 @@ use crate::{disk::Disk, serving::Serving, support::*};
 
 /// Asks until the answer is what is waited for.
 fn until(what: &str, mut ask: impl FnMut() -> Result<(), String>) {
-    let (_keep, never) = mpsc::sync_channel::<()>(1);
     let begun = Instant::now();
     while let Err(answer) = ask() {
         assert!(begun.elapsed() < PATIENCE, "{what} does not come: {answer}");
-        let _ = never.recv_timeout(Duration::from_millis(20));
+        pause(Duration::from_millis(20));
     }
 }
 

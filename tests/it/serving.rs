@@ -201,7 +201,6 @@ impl Serving {
     /// A job when it has ended.
     #[track_caller]
     pub(crate) fn ended(&self, app: &str, job: &str) -> Value {
-        let (_keep, never) = mpsc::sync_channel::<()>(1);
         let begun = Instant::now();
         loop {
             let found = self.get(&format!("/v1/apps/{app}/jobs/import/{job}")).json();
@@ -209,7 +208,7 @@ impl Serving {
                 return found;
             }
             assert!(begun.elapsed() < PATIENCE, "it does not end: {found}\n{}", self.log());
-            let _ = never.recv_timeout(Duration::from_millis(5));
+            pause(Duration::from_millis(5));
         }
     }
 

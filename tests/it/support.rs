@@ -113,14 +113,14 @@ fn place() -> PathBuf {
     if free_bytes(memory) > ROOMY { memory.into() } else { std::env::temp_dir() }
 }
 
+/// Lets a moment pass between two questions. It proves nothing: whoever waits asks again, up to a deadline.
+pub(crate) fn pause(time: Duration) {
+    let (_keep, never) = mpsc::sync_channel::<()>(1);
+    let _ = never.recv_timeout(time);
+}
+
 pub(crate) fn free_bytes(folder: &Path) -> u64 {
-    let path = std::ffi::CString::new(folder.as_os_str().as_encoded_bytes()).unwrap();
-    // SAFETY: zeroes are a value of this plain structure, which the call fills; the path ends with a zero.
-    let (done, found) = unsafe {
-        let mut found: libc::statvfs = std::mem::zeroed();
-        (libc::statvfs(path.as_ptr(), &mut found), found)
-    };
-    if done == 0 { found.f_bavail * found.f_frsize } else { 0 }
+    pinport_pipeline::disk::Disk::of(folder).unwrap().free
 }
 
 /// A command that has not begun.

@@ -228,7 +228,7 @@ fn imported(server: &Serving, lab: &Lab, rows: u64) -> (Duration, Duration) {
     let job = server.import(lab, "victim.json");
     let detail = server.get(&format!("/pinport/v1/jobs/{job}")).json();
     let app = detail["job"]["application"].as_str().unwrap().to_owned();
-    let (mut polls, (_keep, never)) = (Vec::new(), std::sync::mpsc::sync_channel::<()>(1));
+    let mut polls = Vec::new();
     loop {
         let asked = Instant::now();
         let found = server.get(&format!("/v1/apps/{app}/jobs/import/{job}")).json();
@@ -239,7 +239,7 @@ fn imported(server: &Serving, lab: &Lab, rows: u64) -> (Duration, Duration) {
         }
         assert_ne!(found["JobStatus"], "FAILED", "{found}");
         assert!(begun.elapsed() < PATIENCE * 5, "it does not end: {found}");
-        let _ = never.recv_timeout(Duration::from_millis(10));
+        pause(Duration::from_millis(10));
     }
     polls.sort();
     (begun.elapsed(), polls[polls.len() * 99 / 100])
@@ -254,8 +254,7 @@ fn refusing_slowly() -> std::net::SocketAddr {
         for mut socket in listener.incoming().map_while(Result::ok) {
             std::thread::spawn(move || {
                 let _ = socket.read(&mut [0; 4096]);
-                let (_keep, never) = std::sync::mpsc::sync_channel::<()>(1);
-                let _ = never.recv_timeout(Duration::from_secs(1));
+                pause(Duration::from_secs(1));
                 let _ = socket
                     .write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             });

@@ -8,7 +8,7 @@ use std::{
 };
 
 use pinport_model::{
-    FailureCode, ImportDefinition, ImportJob, JobStatus, MAX_LOST, Origin, PieceRecord, Segment, Tally,
+    FailureCode, ImportDefinition, ImportJob, JobStatus, MAX_LOST, Origin, PieceRecord, Tally,
     failure::FailureReason, job::SegmentMembers,
 };
 use pinport_store::boundary;
@@ -219,13 +219,15 @@ fn segment_ids(life: &Life<'_>, folder: &Path) -> Result<Option<(u32, Vec<Ids>)>
         return Ok(None);
     };
     let segment = store.segment(definition.application, segment)?;
-    let Some(current) = segment.as_ref().and_then(Segment::current) else { return Ok(Some((1, Vec::new()))) };
-    let mut others = Vec::new();
-    let before = match &segment {
-        Some(segment) if !life.replace => store.version_jobs(segment, current, MAX_COUNTED_JOBS)?,
-        _ => Some(Vec::new()),
+    let Some((segment, current)) = segment.as_ref().and_then(|segment| Some((segment, segment.current()?)))
+    else {
+        return Ok(Some((1, Vec::new())));
     };
-    let Some(before) = before else { return Ok(None) };
+    if life.replace {
+        return Ok(Some((current.version + 1, Vec::new())));
+    }
+    let Some(before) = store.version_jobs(segment, current, MAX_COUNTED_JOBS)? else { return Ok(None) };
+    let mut others = Vec::new();
     for job in before {
         let ids = Ids::open(&jobs.join(job.to_string()));
         let is_whole = store.job(job)?.is_some_and(|job| job.segment_members.is_some());

@@ -3,9 +3,9 @@
 use pinport_model::{FailureCode, Format, PlannedObject, ReadOptions, RecordLimits, Timestamp};
 
 use crate::{
-    parse::{ParseContext, Parser, compiled},
+    parse::{ParseContext, Parser},
     source::{Source, SourceError},
-    split::{Split, SplitOptions, Splitter},
+    split::Splitter,
 };
 
 /// Decoded bytes of the first object that are looked at.
@@ -22,6 +22,21 @@ pub fn look(
     limits: RecordLimits,
     read: &ReadOptions,
 ) -> Result<PlannedObject, SourceError> {
+    let (object, head) = first_data(source, format, LOOK_BYTES)?;
+    let name = source.url(&object.key);
+    look_at(&head, format, limits, read).map_err(|reason| SourceError::Refused { url: name, reason })?;
+    Ok(object)
+}
+
+/// The first matching object that may hold records, and its first decoded bytes.
+///
+/// # Errors
+/// What listing and opening say; [`SourceError::NoMatch`] when no object would be read.
+pub fn first_data(
+    source: &Source,
+    format: Format,
+    bytes: usize,
+) -> Result<(PlannedObject, Vec<u8>), SourceError> {
     let mut first = None;
     // Objects of a folder that hold no records are lost one by one; they do not keep the others from being read.
     let mut no_data = None;
@@ -29,7 +44,7 @@ pub fn look(
         if object.skipped.is_some() {
             return Ok(());
         }
-        match source.head(&object, LOOK_BYTES) {
+        match source.head(&object, bytes) {
             Err(error @ SourceError::NotData { .. }) => {
                 no_data.get_or_insert(error);
                 return Ok(());
@@ -38,13 +53,10 @@ pub fn look(
         }
         Err(SourceError::Cancelled)
     });
-    let Some((object, head)) = first else {
-        return Err(no_data.or(listed.err()).unwrap_or(SourceError::Cancelled));
-    };
-    let head = head?;
-    let name = source.url(&object.key);
-    look_at(&head, format, limits, read).map_err(|reason| SourceError::Refused { url: name, reason })?;
-    Ok(object)
+    match first {
+        Some((object, head)) => Ok((object, head?)),
+        None => Err(no_data.or(listed.err()).unwrap_or(SourceError::Cancelled)),
+    }
 }
 
 /// The reason why these first bytes are not of `format`.
@@ -58,29 +70,20 @@ fn look_at(head: &[u8], format: Format, limits: RecordLimits, read: &ReadOptions
     if whole == 0 {
         return Ok(());
     }
-    let map = compiled(read).map_err(|wrong| wrong.to_string())?;
-    let options = SplitOptions { block_bytes: LOOK_BYTES, limits, rules: read.rules, map: map.clone() };
-    let mut splitter = Splitter::new(format, options, 0);
+    let context = ParseContext::new(read, limits, Timestamp::now()).map_err(|wrong| wrong.to_string())?;
+    let mut splitter = Splitter::new(format, context.split_options(LOOK_BYTES), 0);
     let mut parser = Parser::new();
-    let context = ParseContext { limits, rules: read.rules, map, now: Timestamp::now() };
     let mut rest = &head[..whole];
     let mut first_mismatch = None;
-    loop {
-        match splitter.next(None).map_err(|refused| refused.to_string())? {
-            Split::NeedInput if rest.is_empty() => splitter.finish(),
-            Split::NeedInput => rest = &rest[splitter.push(rest)..],
-            Split::End => break,
-            Split::Block(block) => {
-                let (parsed, _) = parser.parse(block, &context);
-                // A record that fails for another reason is of the right format all the same.
-                let mismatch = |code| matches!(code, FailureCode::InvalidJson | FailureCode::NotAnObject);
-                if parsed.registered > 0 || parsed.failed.iter().any(|failed| !mismatch(failed.reason.code)) {
-                    return Ok(());
-                }
-                if first_mismatch.is_none() {
-                    first_mismatch = parsed.failed.into_iter().next();
-                }
-            }
+    while let Some(block) = splitter.next_of(&mut rest, None).map_err(|refused| refused.to_string())? {
+        let (parsed, _) = parser.parse(block, &context);
+        // A record that fails for another reason is of the right format all the same.
+        let mismatch = |code| matches!(code, FailureCode::InvalidJson | FailureCode::NotAnObject);
+        if parsed.registered > 0 || parsed.failed.iter().any(|failed| !mismatch(failed.reason.code)) {
+            return Ok(());
+        }
+        if first_mismatch.is_none() {
+            first_mismatch = parsed.failed.into_iter().next();
         }
     }
     match first_mismatch {

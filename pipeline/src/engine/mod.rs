@@ -41,11 +41,11 @@ pub(crate) use self::progress::log_status;
 use self::{budget::ByteBudget, commit::Committer, piece::BuiltPiece, reader::Reader, workers::Workers};
 pub use self::{
     files::FileError,
-    look::look,
+    look::{first_data, look},
     progress::{JobProgress, Queues},
 };
 use crate::{
-    parse::{ParseContext, WrongMapping, compiled},
+    parse::{ParseContext, WrongMapping},
     source::{Source, SourceError},
 };
 
@@ -228,12 +228,10 @@ impl Engine {
         let reader = Reader {
             source: Arc::clone(source),
             folder: folder.clone(),
-            context: Arc::new(ParseContext {
-                limits: definition.limits,
-                rules: definition.read.rules,
-                map: compiled(&definition.read).map_err(JobError::Mapping)?,
-                now: life.job.created,
-            }),
+            context: Arc::new(
+                ParseContext::new(&definition.read, definition.limits, life.job.created)
+                    .map_err(JobError::Mapping)?,
+            ),
             definition,
             stores: store.is_some(),
             options: self.options,

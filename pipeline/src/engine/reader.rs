@@ -26,7 +26,7 @@ use crate::{
     block::Block,
     parse::{ParseContext, Parser},
     source::{ObjectReader, ObjectStream, Source, SourceError},
-    split::{Cut, Head, ObjectRefused, SNIFF_BYTES, Split, SplitOptions, Splitter, is_blank},
+    split::{Cut, Head, ObjectRefused, SNIFF_BYTES, Split, Splitter, is_blank},
 };
 
 /// Lines after which a piece is cut although it has not its bytes: very short records would otherwise
@@ -140,12 +140,7 @@ impl Reader {
         source_before: u64,
     ) -> Result<Result<(), SourceError>, JobError> {
         let name: ObjectName = self.source.url(&object.object().key).into();
-        let options = SplitOptions {
-            block_bytes: self.options.block_bytes,
-            limits: self.context.limits,
-            rules: self.context.rules,
-            map: self.context.map.clone(),
-        };
+        let options = self.context.split_options(self.options.block_bytes);
         let mut splitter = if position.byte == 0 {
             Splitter::new(self.definition.format, options, position.object)
         } else {
@@ -226,21 +221,9 @@ impl Reader {
         // A header has one record's bound, after what the splitter looks at to tell the dialect.
         let head = self.source.head(object, SNIFF_BYTES + self.definition.limits.max_line + 2)?;
         let name = self.source.url(&object.key);
-        let options = SplitOptions {
-            block_bytes: head.len(),
-            limits: self.context.limits,
-            rules: self.context.rules,
-            map: self.context.map.clone(),
-        };
+        let options = self.context.split_options(head.len());
         let mut splitter = Splitter::new(self.definition.format, options, 0);
-        let mut rest = &head[..];
-        while splitter.head().is_none() {
-            match splitter.next(None).map_err(|refused| refuse(&name, &refused))? {
-                Split::NeedInput if rest.is_empty() => splitter.finish(),
-                Split::NeedInput => rest = &rest[splitter.push(rest)..],
-                Split::Block(_) | Split::End => break,
-            }
-        }
+        splitter.next_of(&mut &head[..], None).map_err(|refused| refuse(&name, &refused))?;
         Ok(splitter.head())
     }
 

@@ -125,11 +125,7 @@ impl Jobs {
         let mut state = self.inner.state.lock();
         state.stopping = true;
         state.changes += 1;
-        for entry in state.jobs.values() {
-            if let Place::Running { cancel, .. } = &entry.place {
-                cancel.cancel();
-            }
-        }
+        state.let_running_rest();
         while state.running() > 0 {
             if self.inner.changed.wait_until(&mut state, until).timed_out() {
                 break;

@@ -173,6 +173,15 @@ impl State {
         self.ended.push_back(view);
     }
 
+    /// Lets the jobs that run rest behind their last committed pieces.
+    pub(super) fn let_running_rest(&self) {
+        for entry in self.jobs.values() {
+            if let Place::Running { cancel, .. } = &entry.place {
+                cancel.cancel();
+            }
+        }
+    }
+
     /// Why no job runs, if none may: for those who run the server.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.halted.as_deref().or(self.short.as_deref())

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Inner, Jobs,
     ledger::UploadLimits,
-    queue::{Place, SHORT, STOPPED},
+    queue::{SHORT, STOPPED},
 };
 use crate::disk::{self, Disk};
 
@@ -86,11 +86,7 @@ impl Inner {
             (false, Some(reason)) => {
                 tracing::warn!(target: "pinport::job", "{reason}");
                 state.note(None, reason);
-                for entry in state.jobs.values() {
-                    if let Place::Running { cancel, .. } = &entry.place {
-                        cancel.cancel();
-                    }
-                }
+                state.let_running_rest();
             }
             (true, None) => {
                 tracing::info!(target: "pinport::job", "the disk has room again");

@@ -178,9 +178,6 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
 /// EIO, which has no kind of its own.
 const DISK_CODE: i32 = 5;
 
-/// ENFILE and EMFILE.
-const DESCRIPTOR_CODES: [i32; 2] = [23, 24];
-
 /// The I/O errors among an error's causes.
 fn io_causes(error: &JobError) -> impl Iterator<Item = &std::io::Error> {
     std::iter::successors(std::error::Error::source(error), |error| error.source())
@@ -189,7 +186,7 @@ fn io_causes(error: &JobError) -> impl Iterator<Item = &std::io::Error> {
 
 /// Whether the process or the machine had no descriptor left. Connections give theirs back, so the job may go on later.
 fn lacks_descriptors(error: &JobError) -> bool {
-    io_causes(error).any(|error| error.raw_os_error().is_some_and(|code| DESCRIPTOR_CODES.contains(&code)))
+    io_causes(error).any(pinport_store::lacks_descriptors)
 }
 
 /// Whether the disk was full for what a job wrote. The store can go on if it could write what is its own.
@@ -339,11 +336,7 @@ impl Inner {
         state.note(None, reason.clone());
         state.halted = Some(reason);
         self.stopped.cancel();
-        for entry in state.jobs.values() {
-            if let Place::Running { cancel, .. } = &entry.place {
-                cancel.cancel();
-            }
-        }
+        state.let_running_rest();
         state.changes += 1;
         drop(state);
         self.changed.notify_all();

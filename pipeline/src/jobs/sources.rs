@@ -132,7 +132,6 @@ impl Resolver {
         url.parse().map_err(|error| NotAllowed(format!("S3Url: {error}")))
     }
 
-    /// Replaces what each key may read, for every source that is opened from now on.
     /// How many jobs of a key may run at a time, if that is bounded.
     pub(super) fn most_running(&self, key: &str) -> Option<usize> {
         self.grants.read().of_key(key)?.max_running
@@ -143,6 +142,7 @@ impl Resolver {
         self.grants.read().of_key(key)?.uploads
     }
 
+    /// Replaces what each key may read, for every source that is opened from now on.
     pub(super) fn grant(&self, grants: Grants) {
         *self.grants.write() = grants;
     }

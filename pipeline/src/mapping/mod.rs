@@ -6,13 +6,13 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
-use pinport_model::{Format, NoticeKind, Origin, ReadOptions, RecordLimits, Timestamp, escape_controls};
+use pinport_model::{Format, NoticeKind, ReadOptions, RecordLimits, Timestamp, escape_controls};
 use serde_json::Value;
 
 use crate::{
     block::FailedRecord,
-    parse::{ParseContext, Parser, compiled},
-    split::{Cut, Head, Split, SplitOptions, Splitter},
+    parse::{ParseContext, Parser},
+    split::{Cut, ObjectRefused, Splitter},
 };
 pub use propose::{Proposal, propose};
 pub use sample::{Record, Sample, sample};
@@ -31,6 +31,17 @@ pub enum Outcome {
     Dropped,
 }
 
+/// A record before and after.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    /// Where it begins.
+    pub line: u64,
+    /// Its values as they are; none if it cannot be taken apart.
+    pub before: Record,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
 /// Reads the first records of an object that begins with `head` as an import would. `whole`: it ends with it.
 ///
 /// # Errors
@@ -41,62 +52,45 @@ pub fn preview(
     format: Format,
     read: &ReadOptions,
     records: usize,
-) -> Result<Vec<(u64, Outcome)>, String> {
-    let limits = RecordLimits::default();
-    let map = compiled(read).map_err(|wrong| wrong.to_string())?;
-    let context =
-        ParseContext { now: Timestamp::from_millis(0), limits, rules: read.rules, map: map.clone() };
-    let options = SplitOptions { block_bytes: HEAD_BYTES, limits, rules: read.rules, map };
+) -> Result<Vec<Shown>, String> {
+    let context = ParseContext::new(read, RecordLimits::default(), Timestamp::from_millis(0));
+    let context = context.map_err(|wrong| wrong.to_string())?;
+    let options = context.split_options(HEAD_BYTES);
+    let refused = |refused: ObjectRefused| refused.to_string();
     let bytes = if whole { head } else { whole_records(head) };
-    let Some((begin, start)) = first_record(bytes, format, &options)? else { return Ok(Vec::new()) };
-    let mut splitter = Splitter::resume(format, options, begin, start);
-    let (mut parser, mut outcomes, mut at) = (Parser::new(), Vec::new(), begin);
-    let mut rest = &bytes[begin.byte as usize..];
-    while outcomes.len() < records {
+    // Where the first record begins, and what the start of the object told.
+    let mut splitter = Splitter::new(format, options.clone(), 0);
+    let Some(first) = splitter.next_of(&mut &bytes[..], None).map_err(refused)? else {
+        return Ok(Vec::new());
+    };
+    let mut at = first.origin;
+    let mut splitter = Splitter::resume(format, options, at, splitter.head());
+    let (mut parser, mut shown) = (Parser::new(), Vec::new());
+    let mut rest = &bytes[at.byte as usize..];
+    while shown.len() < records {
         // One record a block, so that each is known by itself.
         let cut = Cut { byte: at.byte + 1, line: at.line + 1, records: 1 };
-        match splitter.next(Some(cut)).map_err(|refused| refused.to_string())? {
-            Split::NeedInput if rest.is_empty() => splitter.finish(),
-            Split::NeedInput => rest = &rest[splitter.push(rest)..],
-            Split::End => break,
-            Split::Block(block) => {
-                let (parsed, _) = parser.parse(block, &context);
-                at = parsed.end;
-                for FailedRecord { origin, reason, .. } in parsed.failed {
-                    let member = reason.member.map(|member| format!("{member}: ")).unwrap_or_default();
-                    let why = escape_controls(&format!("{member}{}", reason.message)).into_owned();
-                    outcomes.push((origin.line, Outcome::Failed(why)));
-                }
-                for index in 0..parsed.drafts.len() {
-                    let endpoint = parsed.drafts.endpoint(index).map_err(|error| error.to_string())?;
-                    let value = serde_json::to_value(endpoint).unwrap_or_default();
-                    outcomes.push((parsed.origin.line, Outcome::Members(members(&value))));
-                }
-                if parsed.notices.count(NoticeKind::RecordDropped) > 0 {
-                    outcomes.push((parsed.origin.line, Outcome::Dropped));
-                }
-            }
+        let Some(block) = splitter.next_of(&mut rest, Some(cut)).map_err(refused)? else { break };
+        let before = sample::record_of(&block);
+        let (parsed, _) = parser.parse(block, &context);
+        at = parsed.end;
+        let mut show = |line, outcome| shown.push(Shown { line, before: before.clone(), outcome });
+        for FailedRecord { origin, reason, .. } in parsed.failed {
+            let member = reason.member.map(|member| format!("{member}: ")).unwrap_or_default();
+            let why = escape_controls(&format!("{member}{}", reason.message)).into_owned();
+            show(origin.line, Outcome::Failed(why));
+        }
+        for index in 0..parsed.drafts.len() {
+            let endpoint = parsed.drafts.endpoint(index).map_err(|error| error.to_string())?;
+            let value = serde_json::to_value(endpoint).unwrap_or_default();
+            show(parsed.origin.line, Outcome::Members(members(&value)));
+        }
+        if parsed.notices.count(NoticeKind::RecordDropped) > 0 {
+            show(parsed.origin.line, Outcome::Dropped);
         }
     }
-    outcomes.truncate(records);
-    Ok(outcomes)
-}
-
-/// Where the first record begins, and what the start of the object told. Nothing: there is no record.
-fn first_record(
-    mut bytes: &[u8],
-    format: Format,
-    options: &SplitOptions,
-) -> Result<Option<(Origin, Option<Head>)>, String> {
-    let mut splitter = Splitter::new(format, options.clone(), 0);
-    loop {
-        match splitter.next(None).map_err(|refused| refused.to_string())? {
-            Split::NeedInput if bytes.is_empty() => splitter.finish(),
-            Split::NeedInput => bytes = &bytes[splitter.push(bytes)..],
-            Split::End => return Ok(None),
-            Split::Block(block) => return Ok(Some((block.origin, splitter.head()))),
-        }
-    }
+    shown.truncate(records);
+    Ok(shown)
 }
 
 /// What precedes the last line break: a record behind it may be cut off.

@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::flatten;
 use crate::{
+    block::Block,
     parse::{names, structure},
-    split::{Dialect, SEPARATORS, SNIFF_BYTES, Split, SplitOptions, Splitter, told},
+    split::{Dialect, SEPARATORS, SplitOptions, Splitter, told},
 };
 
 /// Objects in objects of which names are made.
@@ -46,7 +47,7 @@ pub fn sample(
 ) -> Result<Sample, String> {
     let sample = match format {
         Format::Csv => of_csv(head, whole, read, records)?,
-        Format::Json => of_json(head, whole, read, records)?,
+        Format::Json => of_json(head, read, records)?,
     };
     if sample.names.is_empty() {
         return Err("it has no record".into());
@@ -58,7 +59,7 @@ fn of_csv(head: &[u8], whole: bool, read: &ReadOptions, records: usize) -> Resul
     let head = if whole { head } else { super::whole_records(head) };
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let options = SplitOptions { rules: read.rules, ..SplitOptions::default() };
-    let (mut dialect, skip, is_found) = told(head, whole || head.len() > SNIFF_BYTES, &options);
+    let (mut dialect, skip, is_found) = told(head, whole, &options);
     let text = String::from_utf8_lossy(&head[skip..]);
     // Where carriage returns end lines, they are no part of what lies between.
     let text =
@@ -67,14 +68,9 @@ fn of_csv(head: &[u8], whole: bool, read: &ReadOptions, records: usize) -> Resul
         dialect.delimiter = likely_separator(&text, dialect);
     }
     let mut rows = structure::rows_of(&text, dialect).into_iter();
-    let header = rows.next().unwrap_or_default();
-    let header: Vec<_> = header.iter().map(|name| names::trimmed(name).to_owned()).collect();
+    let header = trimmed(rows.next().unwrap_or_default());
     let is_row = |row: &Vec<String>| row.iter().any(|cell| !cell.trim().is_empty());
-    let records = rows
-        .filter(is_row)
-        .take(records)
-        .map(|row| header.iter().cloned().zip(row).filter(|(name, _)| !name.is_empty()).collect());
-    let records = records.collect();
+    let records = rows.filter(is_row).take(records).map(|row| of_row(&header, row)).collect();
     let mut names = Vec::new();
     for name in header {
         if !name.is_empty() && !names.contains(&name) {
@@ -82,6 +78,36 @@ fn of_csv(head: &[u8], whole: bool, read: &ReadOptions, records: usize) -> Resul
         }
     }
     Ok(Sample { names, records })
+}
+
+fn trimmed(header: Vec<String>) -> Vec<String> {
+    header.iter().map(|name| names::trimmed(name).to_owned()).collect()
+}
+
+/// The cells of a row by their names. What has no name is left out.
+fn of_row(header: &[String], row: Vec<String>) -> Record {
+    header.iter().cloned().zip(row).filter(|(name, _)| !name.is_empty()).collect()
+}
+
+/// The members of an object by their dotted names.
+fn of_object(record: &[u8]) -> Option<Record> {
+    let value = serde_json::from_slice(record).ok().filter(|value| depth(value) <= MAX_DEPTH)?;
+    let mut found = Vec::new();
+    if matches!(value, Value::Object(_)) {
+        flatten("", &value, &mut found);
+    }
+    Some(found)
+}
+
+/// The first record of a block as it is; nothing, if it cannot be taken apart.
+pub(super) fn record_of(block: &Block) -> Record {
+    let Some(header) = &block.header else {
+        let first = block.records.as_ref().and_then(|records| block.bytes().get(records.first()?.clone()));
+        return of_object(first.unwrap_or(block.bytes())).unwrap_or_default();
+    };
+    let rows = |bytes: &[u8]| structure::rows_of(&String::from_utf8_lossy(bytes), header.dialect());
+    let first = |bytes: &[u8]| rows(bytes).into_iter().next().unwrap_or_default();
+    of_row(&trimmed(first(header.raw())), first(block.bytes()))
 }
 
 /// The separator by which the most rows have as many cells as the first.
@@ -96,18 +122,15 @@ fn likely_separator(text: &str, dialect: Dialect) -> u8 {
     SEPARATORS.into_iter().rev().max_by_key(|&delimiter| fits(delimiter)).unwrap_or(b',')
 }
 
-fn of_json(head: &[u8], whole: bool, read: &ReadOptions, records: usize) -> Result<Sample, String> {
+fn of_json(head: &[u8], read: &ReadOptions, records: usize) -> Result<Sample, String> {
     let limits = RecordLimits::default();
     let options = SplitOptions { block_bytes: head.len().max(1), limits, rules: read.rules, map: None };
     let mut splitter = Splitter::new(Format::Json, options, 0);
     let (mut rest, mut sample) = (head, Sample::default());
     let mut add = |record: &[u8]| {
-        if let Ok(value @ Value::Object(_)) = serde_json::from_slice::<Value>(record)
-            && sample.records.len() < records
-            && depth(&value) <= MAX_DEPTH
+        if sample.records.len() < records
+            && let Some(found) = of_object(record).filter(|found| !found.is_empty())
         {
-            let mut found = Vec::new();
-            flatten("", &value, &mut found);
             for (name, _) in &found {
                 if !sample.names.contains(name) {
                     sample.names.push(name.clone());
@@ -116,20 +139,14 @@ fn of_json(head: &[u8], whole: bool, read: &ReadOptions, records: usize) -> Resu
             sample.records.push(found);
         }
     };
-    loop {
-        match splitter.next(None).map_err(|refused| refused.to_string())? {
-            // What is cut off is no record.
-            Split::NeedInput if rest.is_empty() && !whole => break,
-            Split::NeedInput if rest.is_empty() => splitter.finish(),
-            Split::NeedInput => rest = &rest[splitter.push(rest)..],
-            Split::End => break,
-            Split::Block(block) => match &block.records {
-                Some(records) => {
-                    let bytes = block.bytes();
-                    records.iter().filter_map(|record| bytes.get(record.clone())).for_each(&mut add);
-                }
-                None => block.bytes().split(|byte| *byte == b'\n').for_each(&mut add),
-            },
+    // What is cut off at the end is no whole object, and so no record.
+    while let Some(block) = splitter.next_of(&mut rest, None).map_err(|refused| refused.to_string())? {
+        match &block.records {
+            Some(records) => {
+                let bytes = block.bytes();
+                records.iter().filter_map(|record| bytes.get(record.clone())).for_each(&mut add);
+            }
+            None => block.bytes().split(|byte| *byte == b'\n').for_each(&mut add),
         }
     }
     Ok(sample)

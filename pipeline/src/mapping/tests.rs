@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn proposed(format: Format, text: &str) -> (Proposal, Vec<(u64, Outcome)>) {
+fn proposed(format: Format, text: &str) -> (Proposal, Vec<Shown>) {
     let read = ReadOptions::default();
     let proposal = propose(&sample(text.as_bytes(), true, format, &read, 100).unwrap());
     let read = ReadOptions { map: Some(Box::new(proposal.mapping.clone())), ..read };
@@ -43,7 +43,8 @@ fn a_list_of_a_crm_becomes_endpoints() {
     );
     assert!(proposal.mapping.normalise.email && proposal.mapping.normalise.country);
     assert!(proposal.mapping.normalise.trim);
-    let lines: Vec<_> = outcomes.iter().map(|(line, outcome)| format!("{line} {}", said(outcome))).collect();
+    let lines: Vec<_> =
+        outcomes.iter().map(|shown| format!("{} {}", shown.line, said(&shown.outcome))).collect();
     assert!(lines[0].starts_with("2 Address=ann@x.test Attributes.Tier=gold ChannelType=EMAIL"), "{lines:?}");
     assert!(lines[0].contains("OptOut=NONE") && lines[0].contains("Location.Country=DEU"), "{lines:?}");
     assert!(lines[1].contains("OptOut=ALL") && lines[1].contains("Attributes.Tier=free"), "{lines:?}");
@@ -57,10 +58,10 @@ fn phone_lists_and_json_are_understood() {
     assert_eq!(rename(&proposal), [("City", "Location.City"), ("Mobile", "Address")]);
     assert!(proposal.notes.iter().any(|note| note.contains("default_country")), "{:?}", proposal.notes);
     assert!(
-        said(&outcomes[0].1).contains("failed: Address: \"07700 900123\" has no country code"),
+        said(&outcomes[0].outcome).contains("failed: Address: \"07700 900123\" has no country code"),
         "{outcomes:?}"
     );
-    assert!(said(&outcomes[1].1).contains("Address=+41446681800"), "{outcomes:?}");
+    assert!(said(&outcomes[1].outcome).contains("Address=+41446681800"), "{outcomes:?}");
 
     let line =
         r#"{"id":"c1","contact":{"email":"a@x.test","phone":"1"},"tags":["a","b"],"unsubscribed":false}"#;
@@ -75,7 +76,7 @@ fn phone_lists_and_json_are_understood() {
         ]
     );
     assert_eq!(
-        said(&outcomes[0].1),
+        said(&outcomes[0].outcome),
         "Address=a@x.test Attributes.contact.phone=1 Attributes.tags=a, b ChannelType=EMAIL Id=c1 OptOut=NONE"
     );
 }
@@ -85,9 +86,11 @@ fn a_file_that_needs_no_mapping_gets_an_empty_one() {
     let (proposal, outcomes) =
         proposed(Format::Csv, "Id,Address,ChannelType\n1,a,EMAIL\n2,b,PIGEON\n\n3,c,SMS\n");
     assert_eq!(proposal, Proposal::default());
-    let lines: Vec<_> = outcomes.iter().map(|(line, _)| *line).collect();
+    let lines: Vec<_> = outcomes.iter().map(|shown| shown.line).collect();
     assert_eq!(lines, [2, 3, 5]);
-    assert!(matches!(&outcomes[1].1, Outcome::Failed(why) if why.starts_with("ChannelType: \"PIGEON\"")));
+    assert!(
+        matches!(&outcomes[1].outcome, Outcome::Failed(why) if why.starts_with("ChannelType: \"PIGEON\""))
+    );
 }
 
 #[test]
@@ -119,5 +122,19 @@ fn drop_rules_show() {
     let outcomes =
         preview(b"Id,Address,ChannelType\n1,a,SMS\n2,b,SMS\n3,c,SMS\n", true, Format::Csv, &read, 10)
             .unwrap();
-    assert_eq!((outcomes[1].0, &outcomes[1].1), (3, &Outcome::Dropped));
+    assert_eq!((outcomes[1].line, &outcomes[1].outcome), (3, &Outcome::Dropped));
+}
+
+#[test]
+fn each_record_stands_beside_what_came_of_it() {
+    let text = "My list\nId,Address,ChannelType\n1,\"a\"x,SMS\n2,b,SMS\n,,\n3,c,PIGEON\n";
+    let shown = preview(text.as_bytes(), true, Format::Csv, &ReadOptions::default(), 10).unwrap();
+    let ids = |shown: &[Shown]| -> Vec<(u64, Option<String>)> {
+        let id = |record: &Record| record.iter().find(|(name, _)| name == "Id").map(|(_, id)| id.clone());
+        shown.iter().map(|shown| (shown.line, id(&shown.before))).collect()
+    };
+    assert_eq!(ids(&shown), [(3, None), (4, Some("2".into())), (6, Some("3".into()))]);
+    let text = "{\"Id\":\n{\"Id\":\"2\",\"Address\":\"b\",\"ChannelType\":\"SMS\"}\n{\"Id\":\"3\"}\n";
+    let shown = preview(text.as_bytes(), true, Format::Json, &ReadOptions::default(), 10).unwrap();
+    assert_eq!(ids(&shown), [(1, None), (2, Some("2".into())), (3, Some("3".into()))]);
 }

@@ -2,7 +2,7 @@
 //! judged here, and only here can a line fail: simd-json writes its tape into buffers that are kept, and a walk
 //! over the tape takes what it knows. Of a repeated member the last counts, but a wrong type fails wherever it is.
 
-use std::{fmt, mem, ops::Range, sync::Arc};
+use std::{fmt, mem, ops::Range};
 
 use bumpalo::Bump;
 use pinport_model::{Draft, FailureCode, NoticeKind, Origin, failure::FailureReason};
@@ -15,7 +15,7 @@ use super::{
     json_fault,
     json_members::Orders,
     json_walk::{File, Walk},
-    mapped::{Map, Mapped, Room},
+    mapped::{Mapped, Room},
 };
 use crate::{
     block::{Block, Fault},
@@ -281,25 +281,9 @@ impl JsonReader {
         scratch: &Bump,
         origin: Origin,
     ) -> Judged {
-        match &sink.context.map {
-            None => self.judge(content, content, sink, slot, unknown, scratch, origin),
-            Some(map) => self.read_mapped(map, content, sink, slot, unknown, scratch, origin),
-        }
-    }
-
-    /// Maps a record before it is judged.
-    #[cold]
-    #[expect(clippy::too_many_arguments, reason = "they are the loop's state")]
-    fn read_mapped(
-        &mut self,
-        map: &Arc<Map>,
-        content: &[u8],
-        sink: &mut Sink<'_>,
-        slot: &mut Draft<'static>,
-        unknown: &mut Unknown,
-        scratch: &Bump,
-        origin: Origin,
-    ) -> Judged {
+        let Some(map) = &sink.context.map else {
+            return self.judge(content, content, sink, slot, unknown, scratch, origin);
+        };
         let strict = sink.context.rules.strict_names;
         match self.room.map(map, strict, content, &mut sink.notices)? {
             Mapped::Unread => self.judge(content, content, sink, slot, unknown, scratch, origin),

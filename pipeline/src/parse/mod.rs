@@ -36,7 +36,7 @@ use pinport_store::{DraftBatch, DraftKind};
 
 use crate::{
     block::{Block, FailedRecord, ParsedBlock},
-    split::{content_len, too_long},
+    split::{SplitOptions, content_len, too_long},
 };
 pub use mapped::{Map, WrongMapping};
 pub use plan::CsvHeader;
@@ -60,6 +60,26 @@ pub struct ParseContext {
     pub rules: ReadRules,
     /// What the members of JSON records become. The columns of CSV are mapped by their header.
     pub map: Option<Arc<Map>>,
+}
+
+impl ParseContext {
+    /// What a caller said about how to read. Dates of records that bring none are `now`.
+    ///
+    /// # Errors
+    /// What is wrong with the mapping.
+    pub(crate) fn new(
+        read: &ReadOptions,
+        limits: RecordLimits,
+        now: Timestamp,
+    ) -> Result<Self, WrongMapping> {
+        let map = read.map.as_deref().map(|mapping| Map::new(mapping).map(Arc::new)).transpose()?;
+        Ok(Self { now, limits, rules: read.rules, map })
+    }
+
+    /// How to split what is parsed by it.
+    pub(crate) fn split_options(&self, block_bytes: usize) -> SplitOptions {
+        SplitOptions { block_bytes, limits: self.limits, rules: self.rules, map: self.map.clone() }
+    }
 }
 
 /// Parses blocks, one after the other. Blocks with a header are CSV, the others JSON.
@@ -124,14 +144,6 @@ impl Parser {
         };
         (parsed, block.into_buffer())
     }
-}
-
-/// The compiled mapping of how a file is to be read, if it has one.
-///
-/// # Errors
-/// What is wrong with it.
-pub(crate) fn compiled(read: &ReadOptions) -> Result<Option<Arc<Map>>, WrongMapping> {
-    read.map.as_deref().map(|mapping| Map::new(mapping).map(Arc::new)).transpose()
 }
 
 /// The number that stands for an endpoint's id where ids are counted: the same in every process.

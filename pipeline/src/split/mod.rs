@@ -213,6 +213,21 @@ impl Splitter {
         self.out.header.as_ref()
     }
 
+    /// The next block of an object in memory, of which `rest` was not pushed yet; nothing at its end.
+    ///
+    /// # Errors
+    /// As [`Splitter::next`].
+    pub fn next_of(&mut self, rest: &mut &[u8], cut: Option<Cut>) -> Result<Option<Block>, ObjectRefused> {
+        loop {
+            match self.next(cut)? {
+                Split::NeedInput if rest.is_empty() => self.finish(),
+                Split::NeedInput => *rest = &rest[self.push(rest)..],
+                Split::Block(block) => return Ok(Some(block)),
+                Split::End => return Ok(None),
+            }
+        }
+    }
+
     /// The next block, if there is one. No border at or after `cut` lies within a block.
     pub fn next(&mut self, cut: Option<Cut>) -> Result<Split, ObjectRefused> {
         let cut = self.out.stop(cut);
@@ -428,7 +443,8 @@ impl Outlet {
 
 /// How a CSV object that begins with `head` is written, where its header begins, and whether that is sure.
 pub(crate) fn told(head: &[u8], whole: bool, options: &SplitOptions) -> (Dialect, usize, bool) {
-    let sniffed = sniff::sniff(&head[..head.len().min(SNIFF_BYTES)], whole, options);
+    let most = head.len().min(SNIFF_BYTES);
+    let sniffed = sniff::sniff(&head[..most], whole && most == head.len(), options);
     (sniffed.dialect, sniffed.skip, sniffed.is_found)
 }
 

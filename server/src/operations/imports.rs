@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use pinport_model::{
-    ApplicationId, Escape, Format, ImportJob, JobId, Mapping, ReadOptions, ReadRules, SegmentId,
+    ApplicationId, Escape, Format, ImportJob, JobId, Mapping, ReadOptions, ReadRules, Segment, SegmentId,
     job::FailureBudget,
 };
 use pinport_pipeline::{
@@ -260,7 +260,7 @@ fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
 }
 
 fn list_of_segment(api: &Api, request: &Request) -> Result<Response, ApiError> {
-    let (application, id) = api.segment_id(request)?;
+    let Segment { application, id, .. } = api.segment(request)?;
     let is_shown = |job: &ImportJob| job.definition.segment == Some(id);
     api.page_of_jobs(request, application, "import jobs of a segment", id.as_bytes(), is_shown)
 }

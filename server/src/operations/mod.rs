@@ -28,7 +28,7 @@ mod uploads;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pinport_model::{Application, ApplicationId, RecordLimits, Timestamp, looks_like_id};
+use pinport_model::{Application, ApplicationId, RecordLimits, Timestamp};
 use pinport_pipeline::jobs::{ControlError, CreateError, Jobs, ViewError};
 use pinport_store::{Store, StoreError};
 
@@ -186,11 +186,10 @@ impl Api {
     /// the form of an id is one: it is not looked up among the names.
     fn find_named(&self, principal: &Principal, text: &str) -> Result<Option<Application>, ApiError> {
         if let Ok(id) = text.parse::<ApplicationId>() {
-            let id = Some(id).filter(|id| principal.may_read(id));
-            return id
-                .map(|id| self.store().application(id).map_err(stored))
-                .transpose()
-                .map(Option::flatten);
+            return match principal.may_read(&id) {
+                true => self.store().application(id).map_err(stored),
+                false => Ok(None),
+            };
         }
         let mut named = self.store().applications_by_name(text).map_err(stored)?;
         named.retain(|application| principal.may_read(&application.id));
@@ -207,14 +206,14 @@ impl Api {
             principal.writable(&application.id.to_string())?;
             return Ok(application);
         }
-        let id = match name.parse::<ApplicationId>() {
+        let (id, is_named) = match name.parse::<ApplicationId>() {
             Ok(id) => {
                 principal.writable(name)?;
-                id
+                (id, false)
             }
             Err(_) if principal.may_create() => {
                 apps::check_name(name)?;
-                ApplicationId::generate()
+                (ApplicationId::generate(), true)
             }
             Err(_) => return Err(no_such_application(name)),
         };
@@ -222,10 +221,10 @@ impl Api {
             return Err(no_such_application(name));
         }
         let application = new_application(id, name.to_owned());
-        let made = match looks_like_id(name) {
-            // Whoever has its name has it by mistake.
-            true => self.store().create_application(&application),
-            false => self.store().create_named_application(&application),
+        let made = match is_named {
+            true => self.store().create_named_application(&application),
+            // Whoever has the id for a name has it by mistake.
+            false => self.store().create_application(&application),
         };
         match made {
             Ok(()) => Ok(application),

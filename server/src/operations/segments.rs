@@ -2,14 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use pinport_model::{ApplicationId, Channel, Format, JobId, Segment, SegmentId, SegmentVersion};
+use pinport_model::{Channel, Format, JobId, Segment, SegmentId, SegmentVersion};
 use serde::Serialize;
 
-use super::{
-    Api, Routes, no_such_segment,
-    page::{Page, STEP},
-    stored, token,
-};
+use super::{Api, Routes, no_such_segment, page::Page, stored, token};
 use crate::{
     ApiError,
     http::{Request, Response, Route},
@@ -73,12 +69,6 @@ struct SegmentImportResource {
 }
 
 impl Api {
-    /// The application and the id of a segment that the caller may see.
-    pub(super) fn segment_id(&self, request: &Request) -> Result<(ApplicationId, SegmentId), ApiError> {
-        let segment = self.segment(request)?;
-        Ok((segment.application, segment.id))
-    }
-
     /// A segment that the caller may see.
     pub(super) fn segment(&self, request: &Request) -> Result<Segment, ApiError> {
         let application = self.application(request)?.id;
@@ -171,20 +161,12 @@ fn versions(api: &Api, request: &Request) -> Result<Response, ApiError> {
         Some(text) => Some(u32::from_be_bytes(token::read(LIST, segment.id.as_bytes(), text)?)),
         None => None,
     };
-    let mut behind = before;
-    'pages: loop {
-        let found = api.store().segment_versions(&segment, behind, STEP).map_err(stored)?;
-        let whole = found.len() == STEP;
-        for version in &found {
-            behind = Some(version.version);
-            if !page.push(version.version, || api.segment_response(&segment, Some(version)))? {
-                break 'pages;
-            }
-        }
-        if !whole {
-            break;
-        }
-    }
+    page.fill(
+        before,
+        |version: &SegmentVersion| version.version,
+        |before, step| api.store().segment_versions(&segment, before, step),
+        |version| api.segment_response(&segment, Some(&version)).map(Some),
+    )?;
     if segment.current.is_none() && before.is_none() {
         page.push(1, || api.segment_response(&segment, None))?;
     }

@@ -19,7 +19,7 @@ use rocksdb::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    keys::behind,
+    keys::{Key, behind},
     lock::Lock,
     options::{Access, EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
 };
@@ -189,6 +189,28 @@ impl Engine {
     /// The same, as they were when the snapshot was made.
     pub(super) fn scan_in<'a>(&'a self, snapshot: &'a Snapshot<'_>, prefix: &[u8]) -> Scan<'a> {
         Scan { engine: self, entries: snapshot.raw_iterator_opt(within(prefix)), prefix: prefix.len() }
+    }
+
+    /// The rows below `prefix`, from the last key on, or from the last before `before`.
+    pub(super) fn newest<T: DeserializeOwned>(
+        &self,
+        prefix: &[u8],
+        before: Option<Key>,
+        limit: usize,
+    ) -> Result<Vec<T>> {
+        let mut entries = self.scan(prefix);
+        match before {
+            None => entries.seek_last(),
+            Some(before) => entries.seek_before(&before),
+        }
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some((_, json)) = entries.entry()?
+        {
+            found.push(from_json(json)?);
+            entries.back();
+        }
+        Ok(found)
     }
 
     /// Writes a batch through the log, durable when this returns.

@@ -363,19 +363,8 @@ impl Store for Embedded {
         limit: usize,
     ) -> Result<Vec<Segment>> {
         // A segment has the id of the job that made it, which begins with the time.
-        let mut entries = self.engine.scan(&key(Table::Segments, &[application.as_bytes()]));
-        match before {
-            None => entries.seek_last(),
-            Some(before) => entries.seek_before(&keys::segment(application, before)),
-        }
-        let mut found = Vec::new();
-        while found.len() < limit
-            && let Some((_, json)) = entries.entry()?
-        {
-            found.push(from_json(json)?);
-            entries.back();
-        }
-        Ok(found)
+        let before = before.map(|before| keys::segment(application, before));
+        self.engine.newest(&key(Table::Segments, &[application.as_bytes()]), before, limit)
     }
 
     fn segment_version(&self, segment: &Segment, version: u32) -> Result<Option<SegmentVersion>> {

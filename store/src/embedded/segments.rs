@@ -91,19 +91,8 @@ pub(super) fn versions(
     before: Option<u32>,
     limit: usize,
 ) -> Result<Vec<SegmentVersion>> {
-    let mut entries = engine.scan(&key(Table::Versions, &[segment.as_bytes()]));
-    match before {
-        None => entries.seek_last(),
-        Some(before) => entries.seek_before(&keys::version(segment, before)),
-    }
-    let mut found = Vec::new();
-    while found.len() < limit
-        && let Some((_, json)) = entries.entry()?
-    {
-        found.push(from_json(json)?);
-        entries.back();
-    }
-    Ok(found)
+    let before = before.map(|before| keys::version(segment, before));
+    engine.newest(&key(Table::Versions, &[segment.as_bytes()]), before, limit)
 }
 
 /// The rows of the layers of a version, oldest first. Nothing, if the segment is gone.
@@ -350,6 +339,7 @@ fn from_layout_2(engine: &Engine, batch: &mut WriteBatch, old: OldSegment) -> Re
     // Each version had the layers of the one before and one of its own, or that alone: so its layers are neighbours.
     let mut first_kept = 0;
     let forgotten = versions.last().and_then(|version| lifecycle::forgotten(version.version));
+    let oldest_kept = forgotten.map_or(0, |forgotten| forgotten + 1);
     for (place, version) in (0..).zip(&versions) {
         let first_layer = (place + 1_u32).saturating_sub(version.layers.len() as u32);
         let made = SegmentVersion {
@@ -364,12 +354,10 @@ fn from_layout_2(engine: &Engine, batch: &mut WriteBatch, old: OldSegment) -> Re
             channels: version.channels,
             partial: version.partial,
         };
-        if forgotten.is_some_and(|forgotten| version.version <= forgotten) {
+        if version.version <= oldest_kept {
             first_kept = first_layer;
-        } else {
-            if Some(version.version) == forgotten.map(|forgotten| forgotten + 1) {
-                first_kept = first_layer;
-            }
+        }
+        if version.version >= oldest_kept {
             batch.put(keys::version(id, made.version), to_json(&made)?);
         }
         segment.current = Some(made);

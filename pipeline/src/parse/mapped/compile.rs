@@ -5,10 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use pinport_model::{Channel, EndpointStatus, Mapping, OptOut, failure::quoted, limits, mapping::DropRule};
+use pinport_model::{Mapping, failure::quoted, limits, mapping::DropRule};
 
 use super::{Drop, Join, Map, Part, Role, Source, Spot, normal};
-use crate::parse::names;
+use crate::parse::{names, validate};
 
 /// What is wrong with a mapping.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -165,27 +165,24 @@ fn fixed(table: &str, values: &BTreeMap<String, String>) -> Result<Vec<(String, 
     let judged = values.iter().map(|(member, value)| {
         let place = format!("[{table}] {}", quoted(member));
         check_member(&place, member)?;
-        check_word(&place, member, value)?;
         if value.is_empty() {
             return Err(wrong(place, "the value is empty; leave it out"));
         }
+        check_word(&place, member, value)?;
         Ok((member.clone(), value.clone()))
     });
     judged.collect()
 }
 
-/// Judges a value of the members that have but some words.
+/// Judges a value of the members that have but some words, by the rule of records.
 fn check_word(place: &str, member: &str, value: &str) -> Result<(), WrongMapping> {
-    let allowed: Vec<_> = match member {
-        "ChannelType" => Channel::ALL.iter().map(|word| word.as_str()).collect(),
-        "OptOut" => OptOut::ALL.iter().map(|word| word.as_str()).collect(),
-        "EndpointStatus" => EndpointStatus::ALL.iter().map(|word| word.as_str()).collect(),
-        _ => return Ok(()),
+    let judged = match member {
+        "ChannelType" => validate::channel(value).map(drop),
+        "OptOut" => validate::opt_out(value).map(drop),
+        "EndpointStatus" => validate::status(value).map(drop),
+        _ => Ok(()),
     };
-    if allowed.iter().any(|word| word.eq_ignore_ascii_case(value)) || value.is_empty() {
-        return Ok(());
-    }
-    Err(wrong(place, format!("{} is not one of {}", quoted(value), allowed.join(", "))))
+    judged.map_err(|reason| wrong(place, reason.message))
 }
 
 /// What the values of a member mean, in lower case.
@@ -198,7 +195,10 @@ fn words_of(member: &str, words: &BTreeMap<String, String>) -> Result<HashMap<St
         if word.is_empty() {
             return Err(wrong(place, "an empty value is given its meaning in [defaults]"));
         }
-        check_word(&format!("{place} {}", quoted(word)), member, meaning)?;
+        // A word may mean nothing.
+        if !meaning.is_empty() {
+            check_word(&format!("{place} {}", quoted(word)), member, meaning)?;
+        }
         if lower.insert(word.to_lowercase(), meaning.clone()).is_some_and(|before| before != *meaning) {
             return Err(wrong(place, format!("{} has two meanings; case does not matter", quoted(word))));
         }
