@@ -17,7 +17,7 @@ mod json_walk;
 mod mapped;
 pub(crate) mod names;
 mod plan;
-pub(crate) mod scan;
+mod scan;
 mod single;
 pub(crate) mod structure;
 #[cfg(any(test, feature = "portable", not(target_arch = "x86_64")))]

@@ -4,7 +4,7 @@
 
 /// Where the first quote, backslash or control character is.
 #[inline(always)]
-pub(crate) fn stop(bytes: &[u8]) -> Option<usize> {
+pub(super) fn stop(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     while let Some((chunk, behind)) = rest.split_first_chunk() {
         let found = stops(chunk);

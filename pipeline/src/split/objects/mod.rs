@@ -6,6 +6,7 @@
 //! strings, and a grammar that is just good enough to see early that an object is broken, so that one broken object
 //! does not take those behind it along.
 
+mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -13,8 +14,8 @@ use std::ops::Range;
 
 use pinport_model::{FailureCode, Origin, failure::FailureReason};
 
+use self::scan::{Scan, Scanned};
 use super::{Cut, FailedRecord, Outlet, Split, too_long};
-use crate::parse::scan;
 
 /// Names whose value holds records, in an answer of the service as an SDK or a person saves it.
 const HOLDERS: [&str; 5] =
@@ -29,9 +30,6 @@ const NAME_BYTES: usize = 256;
 /// An object that is nested deeper when it breaks is passed over as far as it was read. Others are looked through
 /// again from their start, so this bounds how often a byte is looked at.
 const DEPTH: u32 = 32;
-
-/// Levels of which it is known whether they are objects or arrays.
-const KINDS: u32 = 120;
 
 /// Records of a block.
 const BLOCK_RECORDS: u64 = 16 << 10;
@@ -73,99 +71,6 @@ struct Finder {
     scan: Scan,
     /// The object at hand is passed over.
     skips: bool,
-}
-
-/// How far one object was read.
-#[derive(Debug, Clone, Copy, Default)]
-struct Scan {
-    at: usize,
-    depth: u32,
-    /// By level, innermost first: a set bit is an object, the others are arrays.
-    kinds: u128,
-    in_string: bool,
-    /// The last byte that says something; one stands for all of a string, one for all of a number or word.
-    last: u8,
-}
-
-impl Scan {
-    /// Reads on until the object or array at the start of `bytes` ends.
-    fn go_on(&mut self, bytes: &[u8]) -> Scanned {
-        // In variables of its own the state lives in registers.
-        let mut state = *self;
-        let scanned = state.read(bytes);
-        *self = state;
-        scanned
-    }
-
-    #[inline(always)]
-    fn read(&mut self, bytes: &[u8]) -> Scanned {
-        loop {
-            if self.in_string {
-                let Some(found) = scan::stop(&bytes[self.at..]) else {
-                    self.at = bytes.len();
-                    return Scanned::NeedInput;
-                };
-                self.at += found;
-                match bytes[self.at] {
-                    b'"' => {
-                        self.in_string = false;
-                        self.last = b'"';
-                        self.at += 1;
-                    }
-                    b'\\' if self.at + 1 >= bytes.len() => return Scanned::NeedInput,
-                    b'\\' => self.at += 2,
-                    b'\n' => return Scanned::Broken(self.at, "a string does not end on its line"),
-                    // The record fails where it is parsed.
-                    _ => self.at += 1,
-                }
-                continue;
-            }
-            let Some(&byte) = bytes.get(self.at) else { return Scanned::NeedInput };
-            match byte {
-                b'"' => self.in_string = true,
-                b',' | b':' => self.last = byte,
-                b' ' | b'\t' | b'\r' | b'\n' => {}
-                b'0'..=b'9' | b'+' | b'-' | b'.' | b'E' => self.last = b'0',
-                b't' | b'r' | b'u' | b'e' | b'f' | b'a' | b'l' | b's' | b'n' => self.last = b'0',
-                b'{' | b'[' => {
-                    let expected = match self.depth {
-                        0 => true,
-                        _ if self.kinds & 1 == 1 => self.last == b':',
-                        _ => matches!(self.last, b',' | b'['),
-                    };
-                    if !expected && self.depth <= KINDS {
-                        return Scanned::Broken(self.at, "an object or a list begins where none can");
-                    }
-                    self.depth += 1;
-                    if self.depth <= KINDS {
-                        self.kinds = self.kinds << 1 | u128::from(byte == b'{');
-                    }
-                    self.last = byte;
-                }
-                b'}' | b']' => {
-                    if self.depth <= KINDS {
-                        if (self.kinds & 1 == 1) != (byte == b'}') {
-                            return Scanned::Broken(self.at, "a bracket closes what is not open");
-                        }
-                        self.kinds >>= 1;
-                    }
-                    self.depth -= 1;
-                    self.last = byte;
-                    if self.depth == 0 {
-                        return Scanned::Ends(self.at + 1);
-                    }
-                }
-                _ => return Scanned::Broken(self.at, "text stands outside quotes"),
-            }
-            self.at += 1;
-        }
-    }
-}
-
-enum Scanned {
-    NeedInput,
-    Ends(usize),
-    Broken(usize, &'static str),
 }
 
 /// The first byte that is not white space, and where it is.
