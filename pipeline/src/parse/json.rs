@@ -149,8 +149,11 @@ impl JsonReader {
         let mut strangers = Strangers::default();
         let (mut origin, mut at) = (block.first, 0);
         let mut faults = block.faults.iter().peekable();
+        let is_one_line = block.end.line == block.first.line;
         let mut move_to = |to: usize| {
-            origin.line += bytecount::count(&bytes[at..to], b'\n') as u64;
+            if !is_one_line {
+                origin.line += bytecount::count(&bytes[at..to], b'\n') as u64;
+            }
             origin.byte += (to - at) as u64;
             at = to;
             origin

@@ -46,6 +46,10 @@ pub(crate) fn trimmed(name: &str) -> &str {
 
 /// The form in which names are compared.
 pub(super) fn folded(name: &str) -> String {
+    if name.is_ascii() {
+        let kept = name.chars().filter(|kept| !is_invisible(*kept) && !matches!(kept, '_' | '-'));
+        return kept.map(|kept| kept.to_ascii_lowercase()).collect();
+    }
     let kept = name.chars().filter(|character| !is_invisible(*character) && !matches!(character, '_' | '-'));
     kept.flat_map(char::to_lowercase).collect()
 }
@@ -59,6 +63,10 @@ pub(crate) fn known(name: &str) -> Option<String> {
         dotless.chain(scalars().map(|name| (name.to_lowercase(), name))).collect()
     });
     let name = trimmed(name);
+    // Nearly all names are right, and a header is looked up more than once.
+    if is_exact(name) {
+        return Some(name.to_owned());
+    }
     if let Some(scalar) = FOLDED.get(&folded(name)) {
         return Some((*scalar).to_owned());
     }
@@ -71,6 +79,15 @@ pub(crate) fn known(name: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// Whether a name is that of a member as it should be written.
+fn is_exact(name: &str) -> bool {
+    let is_member = |prefix: &str| {
+        let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
+        rest.is_some_and(|rest| !rest.is_empty() && trimmed(rest).len() == rest.len())
+    };
+    PREFIXES.into_iter().any(is_member) || scalars().any(|scalar| scalar == name)
 }
 
 /// Members of JSON that hold others.

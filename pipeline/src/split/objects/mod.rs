@@ -53,8 +53,8 @@ enum Step {
     NeedInput,
     /// So many bytes are no part of a record.
     Between(usize),
-    /// A record of so many bytes.
-    Record(usize),
+    /// A record of so many bytes, with so many newlines in it.
+    Record(usize, u64),
     /// An object that breaks after so many bytes, at this depth.
     Broken { at: usize, depth: u32, why: &'static str },
     /// Nothing follows.
@@ -196,7 +196,7 @@ impl Finder {
             Scanned::Ends(end) if self.skips => Step::Between(end),
             Scanned::Ends(end) => {
                 self.closed = false;
-                Step::Record(end)
+                Step::Record(end, self.scan.newlines)
             }
             Scanned::Broken(at, why) => Step::Broken { at, depth, why },
         };
@@ -272,7 +272,7 @@ pub(super) fn form_of(head: &[u8], whole: bool) -> JsonForm {
                 let spans = enclosed || finder.scan.at > 0 && memchr::memchr(b'\n', rest).is_some();
                 return if spans { JsonForm::Objects { enclosed } } else { JsonForm::Lines };
             }
-            Step::Record(len) => {
+            Step::Record(len, _) => {
                 // On a line of its own, or before what is no JSON either way.
                 let alone =
                     |from: usize| first(rest, from).is_none_or(|(next, _)| rest[from..next].contains(&b'\n'));
@@ -299,7 +299,7 @@ pub(crate) fn objects_of(line: &[u8]) -> Option<Vec<Range<usize>>> {
     loop {
         match finder.step(&line[at..], true) {
             Step::Between(len) => at += len,
-            Step::Record(len) => {
+            Step::Record(len, _) => {
                 found.push(at..at + len);
                 at += len;
             }
@@ -408,7 +408,7 @@ impl Objects {
         match self.finder.step(bytes, out.window.is_finished()) {
             Step::NeedInput if !is_long(bytes.len()) => Ended::NeedInput,
             Step::NeedInput => self.fail(out, too_long(out.max_line), max_line + 1),
-            Step::Record(len) | Step::Broken { at: len, .. } if is_long(len) => {
+            Step::Record(len, _) | Step::Broken { at: len, .. } if is_long(len) => {
                 self.fail(out, too_long(out.max_line), max_line + 1)
             }
             Step::Broken { at, depth, why } => {
@@ -426,9 +426,10 @@ impl Objects {
                 self.move_by(out, len);
                 Ended::Between
             }
-            Step::Record(len) => {
+            Step::Record(len, newlines) => {
                 let start = self.pos;
-                self.move_by(out, len);
+                self.pos += len as u64;
+                self.line += newlines;
                 out.records.push(start..self.pos);
                 Ended::Record
             }

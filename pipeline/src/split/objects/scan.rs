@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "vector instructions")]
 
 /// Levels of which it is known whether they are objects or arrays.
-const KINDS: u32 = 120;
+const KINDS: u32 = 60;
 
 /// How far one object was read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,10 +13,12 @@ pub(super) struct Scan {
     pub(super) at: usize,
     pub(super) depth: u32,
     /// By level, innermost first: a set bit is an object, the others are arrays.
-    kinds: u128,
+    kinds: u64,
     in_string: bool,
     /// A backslash stands before the next byte.
     escaped: bool,
+    /// Newlines that were read.
+    pub(super) newlines: u64,
 }
 
 /// What was found.
@@ -36,6 +38,7 @@ impl Scan {
         #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         if is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("popcnt")
             && is_x86_feature_detected!("pclmulqdq")
         {
             // SAFETY: the processor has what the function needs.
@@ -45,7 +48,7 @@ impl Scan {
     }
 
     #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
-    #[target_feature(enable = "avx2,bmi1,pclmulqdq")]
+    #[target_feature(enable = "avx2,bmi1,popcnt,pclmulqdq")]
     fn read_avx2(&mut self, bytes: &[u8]) -> Scanned {
         // Closures have the features of the function around them.
         self.read(bytes, |chunk| masks_avx2(chunk), |bits| prefix_xor_clmul(bits))
@@ -90,8 +93,11 @@ impl Scan {
                 places &= places - 1;
             }
             if scanned != Scanned::NeedInput {
+                let read = places & places.wrapping_neg();
+                state.newlines += u64::from((found.newlines & (read - 1)).count_ones());
                 break;
             }
+            state.newlines += u64::from(found.newlines.count_ones());
             state.in_string = in_strings >> 63 == 1;
             state.at += len;
         }
@@ -124,12 +130,12 @@ impl Scan {
     fn bracket(&mut self, bytes: &[u8], at: usize) -> Option<Scanned> {
         let byte = bytes[at];
         if matches!(byte, b'{' | b'[') {
-            if self.depth > 0 && self.depth <= KINDS && !self.may_begin(&bytes[..at]) {
+            if self.depth > 0 && self.depth <= KINDS && !may_begin(&bytes[..at], self.kinds & 1 == 1) {
                 return Some(Scanned::Broken(at, "an object or a list begins where none can"));
             }
             self.depth += 1;
             if self.depth <= KINDS {
-                self.kinds = self.kinds << 1 | u128::from(byte == b'{');
+                self.kinds = self.kinds << 1 | u64::from(byte == b'{');
             }
             return None;
         }
@@ -142,17 +148,25 @@ impl Scan {
         self.depth -= 1;
         (self.depth == 0).then_some(Scanned::Ends(at + 1))
     }
+}
 
-    /// Whether a value may follow these bytes of the object or array that is open.
-    #[inline(always)]
-    fn may_begin(&self, before: &[u8]) -> bool {
-        let last = before.iter().rev().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
-        match last {
-            Some(b':') => self.kinds & 1 == 1,
-            Some(b',' | b'[') => self.kinds & 1 == 0,
-            _ => false,
-        }
+/// Whether a value may follow these bytes of the object or array that is open.
+#[inline(always)]
+fn may_begin(before: &[u8], in_object: bool) -> bool {
+    let last = match before.last() {
+        Some(b' ' | b'\t' | b'\r' | b'\n') => last_but_white(before),
+        last => last.copied(),
+    };
+    match last {
+        Some(b':') => in_object,
+        Some(b',' | b'[') => !in_object,
+        _ => false,
     }
+}
+
+#[inline(never)]
+fn last_but_white(bytes: &[u8]) -> Option<u8> {
+    bytes.iter().rev().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
 #[cold]
@@ -248,7 +262,8 @@ static KNOWN: [[u8; 16]; 2] = {
 };
 
 #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
-#[inline]
+// Inlined, the compiler takes the masks apart and makes vectors of their bits again.
+#[inline(never)]
 #[target_feature(enable = "avx2")]
 fn masks_avx2(chunk: &[u8; 64]) -> Masks {
     use std::arch::x86_64::{
@@ -296,7 +311,10 @@ mod tests {
                     b'"' => (in_string, last) = (false, b'"'),
                     b'\\' => at += 1,
                     b'\n' => {
-                        return (Scanned::Broken(at, "a string does not end on its line"), kinds.len() as u32);
+                        return (
+                            Scanned::Broken(at, "a string does not end on its line"),
+                            kinds.len() as u32,
+                        );
                     }
                     _ => {}
                 }
@@ -361,6 +379,10 @@ mod tests {
                 }
             }
             prop_assert_eq!((found, scan.depth), expected);
+            if let Scanned::Ends(end) | Scanned::Broken(end, _) = found {
+                let newlines = bytes[..end].iter().filter(|byte| **byte == b'\n').count();
+                prop_assert_eq!(scan.newlines, newlines as u64);
+            }
         }
     }
 
