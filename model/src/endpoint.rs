@@ -189,10 +189,15 @@ impl User {
 
 /// The cohort of an endpoint: "0" to "99", the same for the same id on every machine (FNV-1a of the id).
 pub fn cohort(endpoint: &str) -> String {
-    let hash = endpoint.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    cohort_of(endpoint.as_bytes()).to_string()
+}
+
+/// The same, as a number.
+pub fn cohort_of(endpoint: &[u8]) -> u64 {
+    let hash = endpoint.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    (hash % 100).to_string()
+    hash % 100
 }
 
 #[cfg(test)]

@@ -1,8 +1,15 @@
 //! `pinport segment`: reads segments and their members.
 
-use std::io::{self, BufWriter, Write as _};
+use std::{
+    io::{self, BufWriter, Write as _},
+    ops::ControlFlow,
+};
 
 use pinport_model::{Segment, escape_controls};
+use pinport_store::{
+    Scope,
+    record::write::json::{JsonWriter, Order},
+};
 
 use super::write_line;
 use crate::{
@@ -13,8 +20,10 @@ use crate::{
     follow::block_on,
 };
 
-/// Members that are read at a time, some 20 MB of them.
-const PAGE: usize = 16_384;
+/// Bytes of endpoints that are held at a time while they are read out.
+pub(super) const BATCH: usize = 48 << 20;
+/// Bytes that are written at a time.
+const PART: usize = 256 << 10;
 
 pub(super) fn run(command: SegmentCommand) -> anyhow::Result<()> {
     match command {
@@ -86,15 +95,25 @@ fn members(name: &str, version: Option<u32>, args: &AppArgs) -> anyhow::Result<(
         ))
         .into());
     };
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut after: Option<String> = None;
-    loop {
-        let page = data.store.members(&segment, &version, after.as_deref(), PAGE)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id.clone());
-        for endpoint in &page {
-            write_line(&mut out, endpoint)?;
+    let mut writer = JsonWriter::new(application.id, Order::Model);
+    let mut out = io::stdout().lock();
+    let mut failed = None;
+    let mut lines = Vec::with_capacity(2 * PART);
+    data.store.read_out(Scope::Version(&segment, &version), None, BATCH, &mut |stored| {
+        writer.write(&stored, &mut lines)?;
+        lines.push(b'\n');
+        if lines.len() >= PART {
+            if let Err(error) = out.write_all(&lines) {
+                failed = Some(error);
+                return Ok(ControlFlow::Break(()));
+            }
+            lines.clear();
         }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if let Some(error) = failed {
+        return Err(error.into());
     }
+    out.write_all(&lines)?;
     Ok(out.flush()?)
 }

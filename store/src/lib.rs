@@ -19,7 +19,7 @@ pub mod memory;
 mod pool;
 pub mod record;
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use pinport_model::{
     Application, ApplicationId, Channel, Draft, Endpoint, ImportJob, JobId, Origin, PieceRecord, Segment,
@@ -159,6 +159,17 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Endpoint>>;
 
+    /// Hands every endpoint that `scope` has to `each`, in order of id, behind `after`, as it lies in the store. All are of
+    /// one moment. `batch` bounds the bytes of the endpoints that are held at a time. Members whose endpoint was deleted
+    /// since are left out. A version that is not kept any more is not found ([`StoreError::NotFound`]).
+    fn read_out(
+        &self,
+        scope: Scope<'_>,
+        after: Option<&str>,
+        batch: usize,
+        each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()>;
+
     /// An error if the store stopped: an earlier write failed, and it does no more until it is opened again.
     fn check(&self) -> Result<()> {
         Ok(())
@@ -166,6 +177,31 @@ pub trait Store: Send + Sync {
 
     /// Lets the store sort what imports left behind, so that reads are fast again. Blocks until done.
     fn settle(&self) -> Result<()>;
+}
+
+/// Whose endpoints are read out.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope<'a> {
+    /// All endpoints of an application.
+    Application(ApplicationId),
+    /// The members of a version of a segment.
+    Version(&'a Segment, &'a SegmentVersion),
+}
+
+/// An endpoint as it lies in the store: what [`record::write`] makes JSON and CSV of.
+#[derive(Debug, Clone, Copy)]
+pub struct Stored<'a> {
+    pub(crate) id: &'a [u8],
+    pub(crate) record: &'a [u8],
+    /// What the user's own record says, if it has one.
+    pub(crate) user_record: &'a [u8],
+}
+
+impl Stored<'_> {
+    /// The endpoint's id.
+    pub fn id(&self) -> Result<&str> {
+        str::from_utf8(self.id).map_err(|_| StoreError::Corrupt("an endpoint's id is no UTF-8".into()))
+    }
 }
 
 /// An update of an endpoint, as it is merged.

@@ -1,8 +1,12 @@
 //! pinport's own view of applications and segments: found by name or id, shown whole, members as a stream.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use pinport_model::{Application, ApplicationId, Segment, SegmentId, SegmentVersion};
+use pinport_store::{
+    Scope,
+    record::write::json::{JsonWriter, Order},
+};
 
 use super::{
     Api, Routes, blocking, no_such_segment,
@@ -14,13 +18,9 @@ use crate::{
     ApiError,
     access::no_such_application,
     http::{Request, Response, Route},
-    limits::PART_BYTES,
+    limits::{PART_BYTES, READ_BYTES},
 };
 
-/// Members that are read at a time, by the size of those before.
-const LEAST: usize = 4;
-/// See `LEAST`.
-const MOST: usize = 512;
 /// Segments that are read at a time while a name is looked for.
 const SEGMENTS: usize = 64;
 
@@ -97,8 +97,6 @@ struct Reader {
     segment: Segment,
     version: SegmentVersion,
     after: Option<String>,
-    /// Members that are read next.
-    page: usize,
 }
 
 impl Reader {
@@ -120,7 +118,7 @@ impl Reader {
                 segment.id
             )),
         })?;
-        Ok(Self { api, segment, version, after: None, page: LEAST * 4 })
+        Ok(Self { api, segment, version, after: None })
     }
 }
 
@@ -129,23 +127,33 @@ impl BlockingParts for Reader {
     /// no end: the error cuts the answer off.
     fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
         let store = self.api.store();
-        let page = store.members(&self.segment, &self.version, self.after.as_deref(), self.page);
-        let page = page.map_err(stored)?;
-        // Asked behind the page: what was there then has not been taken from it.
         let Segment { application, id, .. } = self.segment;
+        let mut lines = Vec::with_capacity(PART_BYTES + PART_BYTES / 8);
+        let mut writer = JsonWriter::new(application, Order::Model);
+        let mut last = None;
+        let scope = Scope::Version(&self.segment, &self.version);
+        store
+            .read_out(scope, self.after.as_deref(), READ_BYTES / 4, &mut |stored| {
+                let before = lines.len();
+                writer.write(&stored, &mut lines)?;
+                lines.push(b'\n');
+                // One that does not fit is the first of the next part.
+                if before > 0 && lines.len() > PART_BYTES {
+                    lines.truncate(before);
+                    return Ok(ControlFlow::Break(()));
+                }
+                let last: &mut String = last.get_or_insert_default();
+                last.clear();
+                last.push_str(stored.id()?);
+                Ok(ControlFlow::Continue(()))
+            })
+            .map_err(stored)?;
+        // Asked behind the part: what was there then has not been taken from it.
         if store.segment(application, id).map_err(stored)?.is_none() {
             return Err(no_such_segment(&id.to_string()));
         }
-        let Some(last) = page.last() else { return Ok(None) };
-        self.after = Some(last.id.clone());
-        let mut lines = Vec::new();
-        for endpoint in &page {
-            serde_json::to_writer(&mut lines, endpoint).map_err(ApiError::internal)?;
-            lines.push(b'\n');
-        }
-        // The next part has as many members as would make one of these.
-        let fitting = page.len() * PART_BYTES / lines.len();
-        self.page = fitting.clamp(LEAST, MOST).min(self.page * 2);
+        let Some(last) = last else { return Ok(None) };
+        self.after = Some(last);
         Ok(Some(lines))
     }
 }

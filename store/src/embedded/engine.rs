@@ -27,6 +27,9 @@ use crate::{Result, StoreError, boundary, record::LAYOUT};
 
 const COLUMN_FAMILY: &str = "default";
 
+/// Bytes that are read ahead of a long scan, of each file it is in.
+const READ_AHEAD: usize = 1 << 20;
+
 /// The layout of a store that is being brought to the newest one.
 const UPGRADING: &str = "upgrading to 3";
 
@@ -189,6 +192,14 @@ impl Engine {
     /// The same, as they were when the snapshot was made.
     pub(super) fn scan_in<'a>(&'a self, snapshot: &'a Snapshot<'_>, prefix: &[u8]) -> Scan<'a> {
         Scan { engine: self, entries: snapshot.raw_iterator_opt(within(prefix)), prefix: prefix.len() }
+    }
+
+    /// The same for a long way: what is read is not kept in the cache, where it would drive out what others need.
+    pub(super) fn stream_in<'a>(&'a self, snapshot: &'a Snapshot<'_>, prefix: &[u8]) -> Scan<'a> {
+        let mut options = within(prefix);
+        options.fill_cache(false);
+        options.set_readahead_size(READ_AHEAD);
+        Scan { engine: self, entries: snapshot.raw_iterator_opt(options), prefix: prefix.len() }
     }
 
     /// The rows below `prefix`, from the last key on, or from the last before `before`.

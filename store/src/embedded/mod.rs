@@ -15,6 +15,7 @@ mod lock;
 mod merged;
 mod options;
 mod read;
+mod read_out;
 mod resolve;
 mod runs;
 mod segments;
@@ -22,7 +23,7 @@ mod segments;
 mod tests;
 mod writer;
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, ops::ControlFlow, path::Path, sync::Arc};
 
 use pinport_model::{
     Application, ApplicationId, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId, SegmentVersion,
@@ -37,7 +38,7 @@ use self::{
     runs::Target,
 };
 use crate::{
-    EndpointUpdate, JobWriter, Result, Store, StoreError,
+    EndpointUpdate, JobWriter, Result, Scope, Store, StoreError, Stored,
     lifecycle::{self, not_found},
 };
 
@@ -421,6 +422,16 @@ impl Store for Embedded {
         limit: usize,
     ) -> Result<Vec<Endpoint>> {
         read::members(&self.engine, segment, version, after.map(str::as_bytes), limit)
+    }
+
+    fn read_out(
+        &self,
+        scope: Scope<'_>,
+        after: Option<&str>,
+        batch: usize,
+        each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        read_out::read_out(&self.engine, scope, after.map(str::as_bytes), batch, each)
     }
 
     fn check(&self) -> Result<()> {

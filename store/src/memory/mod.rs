@@ -7,7 +7,7 @@ mod writer;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
+    ops::{Bound, ControlFlow},
     sync::Arc,
 };
 
@@ -18,7 +18,7 @@ use pinport_model::{
 };
 
 use crate::{
-    EndpointUpdate, JobWriter, Result, Store, StoreError,
+    EndpointUpdate, JobWriter, Result, Scope, Store, StoreError, Stored,
     lifecycle::{self, SegmentState, no_version, not_found},
     record::{
         self, FIRST_NAMED, Tag,
@@ -203,6 +203,26 @@ impl State {
     fn layers_of(&self, segment: SegmentId, version: &SegmentVersion) -> Vec<SegmentLayer> {
         let range = (segment, version.first_layer)..=(segment, version.last_layer);
         self.closed_layers.range(range).map(|(_, layer)| *layer).collect()
+    }
+
+    /// The members of a version in order of id, each with its copy if the last layer that has it holds one.
+    fn members_of(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+    ) -> Result<BTreeMap<&Vec<u8>, Option<&MemberMap>>> {
+        let mut last_layer = BTreeMap::new();
+        let is_kept = self.versions.contains_key(&(segment.id, version.version));
+        if !is_kept && self.segments.contains_key(&(segment.application, segment.id)) {
+            return Err(no_version(segment, version.version));
+        }
+        for layer in self.layers_of(segment.id, version) {
+            let members = self.layers.get(&(segment.id, layer.number));
+            for (id, copy) in members.into_iter().flatten() {
+                last_layer.insert(id, layer.copies.then_some(copy));
+            }
+        }
+        Ok(last_layer)
     }
 
     /// How many members of a layer are not members of a version.
@@ -521,17 +541,7 @@ impl Store for Memory {
         limit: usize,
     ) -> Result<Vec<Endpoint>> {
         let state = self.state.lock();
-        let mut last_layer = BTreeMap::new();
-        let is_kept = state.versions.contains_key(&(segment.id, version.version));
-        if !is_kept && state.segments.contains_key(&(segment.application, segment.id)) {
-            return Err(no_version(segment, version.version));
-        }
-        for layer in state.layers_of(segment.id, version) {
-            let members = state.layers.get(&(segment.id, layer.number));
-            for (id, copy) in members.into_iter().flatten() {
-                last_layer.insert(id, layer.copies.then_some(copy));
-            }
-        }
+        let last_layer = state.members_of(segment, version)?;
         let mut members = Vec::new();
         for (id, copy) in last_layer {
             if members.len() == limit {
@@ -547,6 +557,47 @@ impl Store for Memory {
             });
         }
         Ok(members)
+    }
+
+    fn read_out(
+        &self,
+        scope: Scope<'_>,
+        after: Option<&str>,
+        _batch: usize,
+        each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        // `each` may ask the store.
+        let state = self.state.lock();
+        let (application, members) = match scope {
+            Scope::Application(application) => {
+                let own = state.endpoints.keys().filter(|(of, _)| *of == application);
+                (application, own.map(|(_, id)| (id, None)).collect())
+            }
+            Scope::Version(segment, version) => (segment.application, state.members_of(segment, version)?),
+        };
+        let mut found = Vec::new();
+        for (id, copy) in members {
+            if after.is_some_and(|after| id.as_slice() <= after.as_bytes()) {
+                continue;
+            }
+            let (record, user) = match copy {
+                Some(copy) => (state.whole_copy(application, id, copy), MemberMap::default()),
+                None => match state.registered(application, id) {
+                    Some(record) => (record.clone(), state.user_record(application, record)),
+                    None => continue,
+                },
+            };
+            if record.is_endpoint() {
+                found.push((id.clone(), record.bytes(), user.bytes()));
+            }
+        }
+        drop(state);
+        for (id, record, user_record) in &found {
+            if each(Stored { id, record, user_record })?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn settle(&self) -> Result<()> {

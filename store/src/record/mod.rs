@@ -27,6 +27,7 @@ pub(crate) mod merge;
 pub(crate) mod read;
 #[cfg(test)]
 mod tests;
+pub mod write;
 
 use std::ops::Range;
 

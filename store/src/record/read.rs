@@ -16,6 +16,28 @@ use crate::StoreError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Damaged(&'static str);
 
+impl Damaged {
+    pub(crate) const fn text() -> Self {
+        Self("has text that is no UTF-8")
+    }
+
+    pub(crate) const fn word() -> Self {
+        Self("has an unknown word")
+    }
+
+    pub(crate) const fn number() -> Self {
+        Self("has a number that is not 8 bytes long")
+    }
+
+    pub(crate) const fn date() -> Self {
+        Self("has a date of an unknown kind or length")
+    }
+
+    pub(crate) const fn unknown_member() -> Self {
+        Self("has an unknown member")
+    }
+}
+
 impl From<Damaged> for StoreError {
     fn from(damaged: Damaged) -> Self {
         Self::Corrupt(format!("a stored endpoint {}", damaged.0))
@@ -51,6 +73,12 @@ impl<'a> Members<'a> {
         Self { rest: record }
     }
 
+    /// What lies behind the members that were read.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// The next member, or `None` behind the last.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Member<'a>>, Damaged> {
@@ -68,7 +96,7 @@ impl<'a> Members<'a> {
 
 /// Takes a length and that many bytes.
 #[inline]
-fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Damaged> {
+pub(crate) fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Damaged> {
     let length = take_varint(rest)?;
     let (bytes, behind) = rest.split_at_checked(length).ok_or(Damaged("ends inside a value"))?;
     *rest = behind;
@@ -170,7 +198,7 @@ pub(crate) fn endpoint(
 
 fn apply(endpoint: &mut Endpoint, member: Member<'_>) -> Result<(), Damaged> {
     let Member { tag, name, value, .. } = member;
-    let tag = Tag::from_byte(tag).ok_or(Damaged("has an unknown member"))?;
+    let tag = Tag::from_byte(tag).ok_or(Damaged::unknown_member())?;
     let demographic = &mut endpoint.demographic;
     let location = &mut endpoint.location;
     match tag {
@@ -228,19 +256,19 @@ fn set_attribute(
 fn text(value: &[u8]) -> Result<String, Damaged> {
     match str::from_utf8(value) {
         Ok(text) => Ok(text.to_owned()),
-        Err(_) => Err(Damaged("has text that is no UTF-8")),
+        Err(_) => Err(Damaged::text()),
     }
 }
 
 fn word<T: Copy>(value: &[u8], words: &[T]) -> Result<T, Damaged> {
     match value {
-        [index] => words.get(usize::from(*index)).copied().ok_or(Damaged("has an unknown word")),
-        _ => Err(Damaged("has an unknown word")),
+        [index] => words.get(usize::from(*index)).copied().ok_or(Damaged::word()),
+        _ => Err(Damaged::word()),
     }
 }
 
 fn number(value: &[u8]) -> Result<f64, Damaged> {
-    let bytes = value.try_into().map_err(|_| Damaged("has a number that is not 8 bytes long"))?;
+    let bytes = value.try_into().map_err(|_| Damaged::number())?;
     Ok(f64::from_bits(u64::from_be_bytes(bytes)))
 }
 
@@ -248,9 +276,9 @@ fn date(value: &[u8]) -> Result<String, Damaged> {
     match value.split_first() {
         Some((&DATE_TEXT, rest)) => text(rest),
         Some((&DATE_MILLIS, rest)) => {
-            let bytes = rest.try_into().map_err(|_| Damaged("has a date that is not 8 bytes long"))?;
+            let bytes = rest.try_into().map_err(|_| Damaged::date())?;
             Ok(Timestamp::from_millis(i64::from_be_bytes(bytes)).to_string())
         }
-        _ => Err(Damaged("has a date of an unknown kind")),
+        _ => Err(Damaged::date()),
     }
 }

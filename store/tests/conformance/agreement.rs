@@ -1,6 +1,7 @@
 //! Random imports, on every engine: the same failures, endpoints, users and members as the oracle's.
 
 use pinport_model::{ApplicationId, Channel, EndpointStatus, ImportJob, JobId, JobStatus, SegmentId};
+use pinport_store::Scope;
 use proptest::{collection::vec, prelude::*};
 
 use crate::support::{Bench, Record, copies_job, job, segment_job};
@@ -134,6 +135,8 @@ fn play(mut bench: Bench, application: ApplicationId, steps: &[Step]) -> Vec<Str
     for id in IDS {
         seen.push(format!("{id}: {:#?}", bench.endpoint(application, id)));
     }
+    let all: Vec<_> = sorted(&IDS).iter().filter_map(|id| bench.endpoint(application, id)).collect();
+    bench.check_read_out(Scope::Application(application), application, &all);
     for user in USERS.into_iter().filter(|user| !user.is_empty()) {
         seen.push(format!(
             "{user}: {:#?}",
@@ -143,11 +146,19 @@ fn play(mut bench: Bench, application: ApplicationId, steps: &[Step]) -> Vec<Str
     for segment in bench.store().segments(application, None, 99).unwrap() {
         for version in bench.store().segment_versions(&segment, None, 99).unwrap() {
             let members = bench.store().members(&segment, &version, None, 99).unwrap();
+            bench.check_read_out(Scope::Version(&segment, &version), application, &members);
             seen.push(format!("{} {version:?}: {members:#?}", segment.id));
         }
         seen.push(format!("{segment:?}"));
     }
     seen
+}
+
+fn sorted<'a>(ids: &[&'a str]) -> Vec<&'a str> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! What the cases are written with: stores to run on, jobs, and records in few words.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::ControlFlow, sync::Arc};
 
 use pinport_model::{
     Application, ApplicationId, Attribute, Channel, Draft, Endpoint, EndpointStatus, Format,
@@ -8,9 +8,10 @@ use pinport_model::{
     SourceLocation, TextMember, Timestamp,
 };
 use pinport_store::{
-    DraftBatch, DraftKind, Store, Unresolved,
+    DraftBatch, DraftKind, Scope, Store, Unresolved,
     embedded::{Embedded, EmbeddedOptions},
     memory::Memory,
+    record::write::json::{JsonWriter, Order},
 };
 
 /// An engine under test, with the folder it lives in.
@@ -52,6 +53,32 @@ impl Bench {
         let application = Application { id, name: name.into(), created, tags: Default::default() };
         self.store().create_application(&application).unwrap();
         id
+    }
+
+    /// Holds what is read out, in batches of any size and from any place on, against the endpoints.
+    pub(crate) fn check_read_out(
+        &self,
+        scope: Scope<'_>,
+        application: ApplicationId,
+        endpoints: &[Endpoint],
+    ) {
+        let expected: Vec<_> =
+            endpoints.iter().map(|endpoint| serde_json::to_string(endpoint).unwrap()).collect();
+        for (batch, from) in [(1, 0), (100, 0), (64 << 20, 0), (1, 1), (64 << 20, endpoints.len() / 2)] {
+            let after = from.checked_sub(1).and_then(|last| endpoints.get(last)).map(|last| &*last.id);
+            let from = if after.is_some() { from } else { 0 };
+            let mut writer = JsonWriter::new(application, Order::Model);
+            let mut found = Vec::new();
+            self.store()
+                .read_out(scope, after, batch, &mut |stored| {
+                    let mut line = Vec::new();
+                    writer.write(&stored, &mut line)?;
+                    found.push(String::from_utf8(line).unwrap());
+                    Ok(ControlFlow::Continue(()))
+                })
+                .unwrap();
+            assert_eq!(found, expected[from..], "batches of {batch} bytes, behind {after:?}");
+        }
     }
 
     /// Commits records as piece number `piece`; the records that failed.

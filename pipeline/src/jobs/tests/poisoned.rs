@@ -2,6 +2,7 @@
 //! those that read one named `large` and stops when it is told to, and that tells when it was asked to settle.
 
 use std::{
+    ops::ControlFlow,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,7 +16,8 @@ use pinport_model::{
     limits::RecordLimits,
 };
 use pinport_store::{
-    DraftBatch, EndpointUpdate, JobWriter, PreparedPiece, Result, Store, StoreError, memory::Memory,
+    DraftBatch, EndpointUpdate, JobWriter, PreparedPiece, Result, Scope, Store, StoreError, Stored,
+    memory::Memory,
 };
 
 #[derive(Default)]
@@ -123,5 +125,6 @@ impl Store for Poisoned {
         fn save_segment(segment: &Segment) -> ();
         fn delete_segment(application: ApplicationId, id: SegmentId) -> bool;
         fn members(segment: &Segment, version: &SegmentVersion, after: Option<&str>, limit: usize) -> Vec<Endpoint>;
+        fn read_out(scope: Scope<'_>, after: Option<&str>, batch: usize, each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>) -> ();
     }
 }

@@ -1,0 +1,199 @@
+//! Where the members of a record lie: slices by tag, and the runs of its attributes and metrics.
+
+use pinport_model::{Channel, EndpointStatus, OptOut};
+
+use super::super::{
+    DATE_MILLIS, DATE_TEXT, FIRST_NAMED, Tag,
+    read::{Damaged, Member, Members, take_bytes},
+};
+
+/// A date as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Date<'a> {
+    /// As the record gave it.
+    Text(&'a str),
+    /// Milliseconds since 1970.
+    Millis(i64),
+}
+
+/// The members of an endpoint, found in its record and its user's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    pub(crate) id: &'a str,
+    unnamed: [Option<&'a [u8]>; FIRST_NAMED as usize],
+    attributes: &'a [u8],
+    metrics: &'a [u8],
+    /// What the endpoint itself knows of its user, and what the user's own record says: the newer.
+    user_attributes: [&'a [u8]; 2],
+}
+
+impl<'a> Parts<'a> {
+    pub(crate) fn find(id: &'a [u8], record: &'a [u8], user_record: &'a [u8]) -> Result<Self, Damaged> {
+        let mut parts = Self {
+            id: utf8(id)?,
+            unnamed: [None; FIRST_NAMED as usize],
+            attributes: &[],
+            metrics: &[],
+            user_attributes: [&[], user_record],
+        };
+        let mut members = Members::new(record);
+        let mut rest = record;
+        // Members ascend by tag: those without a name come first.
+        while let Some(member) = members.next()? {
+            if member.tag >= FIRST_NAMED {
+                break;
+            }
+            parts.unnamed[usize::from(member.tag)] = Some(member.value);
+            rest = members.rest();
+        }
+        // Then the three kinds of named ones, each a run of its own.
+        parts.attributes = run(&mut rest, Tag::Attribute)?;
+        parts.metrics = run(&mut rest, Tag::Metric)?;
+        parts.user_attributes[0] = run(&mut rest, Tag::UserAttribute)?;
+        if !rest.is_empty() || run(&mut { user_record }, Tag::UserAttribute)?.len() != user_record.len() {
+            return Err(Damaged::unknown_member());
+        }
+        Ok(parts)
+    }
+
+    pub(crate) fn raw(&self, tag: Tag) -> Option<&'a [u8]> {
+        self.unnamed[tag as usize]
+    }
+
+    pub(crate) fn text(&self, tag: Tag) -> Result<Option<&'a str>, Damaged> {
+        self.raw(tag).map(utf8).transpose()
+    }
+
+    pub(crate) fn channel(&self) -> Result<Option<Channel>, Damaged> {
+        self.raw(Tag::Channel).map(|value| word(value, Channel::ALL)).transpose()
+    }
+
+    pub(crate) fn opt_out(&self) -> Result<OptOut, Damaged> {
+        self.raw(Tag::OptOut).map_or(Ok(OptOut::None), |value| word(value, OptOut::ALL))
+    }
+
+    pub(crate) fn status(&self) -> Result<EndpointStatus, Damaged> {
+        self.raw(Tag::Status).map_or(Ok(EndpointStatus::Active), |value| word(value, EndpointStatus::ALL))
+    }
+
+    /// A date; an empty text if there is none.
+    pub(crate) fn date(&self, tag: Tag) -> Result<Date<'a>, Damaged> {
+        match self.raw(tag).map(<[u8]>::split_first) {
+            None => Ok(Date::Text("")),
+            Some(Some((&DATE_TEXT, rest))) => Ok(Date::Text(utf8(rest)?)),
+            Some(Some((&DATE_MILLIS, rest))) => {
+                let bytes = rest.try_into().map_err(|_| Damaged::date())?;
+                Ok(Date::Millis(i64::from_be_bytes(bytes)))
+            }
+            _ => Err(Damaged::date()),
+        }
+    }
+
+    pub(crate) fn number(&self, tag: Tag) -> Result<Option<f64>, Damaged> {
+        self.raw(tag).map(number).transpose()
+    }
+
+    /// The user's id, if the endpoint has a user.
+    pub(crate) fn user_id(&self) -> Result<Option<&'a str>, Damaged> {
+        Ok(self.text(Tag::UserId)?.filter(|id| !id.is_empty()))
+    }
+
+    pub(crate) fn attributes(&self) -> Named<'a> {
+        Named { runs: [self.attributes, &[]] }
+    }
+
+    pub(crate) fn metrics(&self) -> Named<'a> {
+        Named { runs: [self.metrics, &[]] }
+    }
+
+    pub(crate) fn user_attributes(&self) -> Named<'a> {
+        Named { runs: self.user_attributes }
+    }
+}
+
+/// Takes the members of one tag from the front of a record.
+fn run<'a>(rest: &mut &'a [u8], tag: Tag) -> Result<&'a [u8], Damaged> {
+    let begin = *rest;
+    while rest.first() == Some(&(tag as u8)) {
+        let mut members = Members::new(rest);
+        members.next()?;
+        *rest = members.rest();
+    }
+    Ok(&begin[..begin.len() - rest.len()])
+}
+
+/// Named members in order of their names; of a name that both runs have, the second run's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named<'a> {
+    runs: [&'a [u8]; 2],
+}
+
+impl<'a> Named<'a> {
+    /// The next member that has a value: its name and the value.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<(&'a str, &'a [u8])>, Damaged> {
+        loop {
+            let Some(member) = self.next_member()? else { return Ok(None) };
+            if !member.is_removal() {
+                return Ok(Some((utf8(member.name)?, member.value)));
+            }
+        }
+    }
+
+    fn next_member(&mut self) -> Result<Option<Member<'a>>, Damaged> {
+        let mut runs = self.runs.map(Members::new);
+        let taken = match self.runs {
+            [_, []] => {
+                let taken = runs[0].next()?;
+                self.runs[0] = runs[0].rest();
+                return Ok(taken);
+            }
+            [[], _] => {
+                let taken = runs[1].next()?;
+                self.runs[1] = runs[1].rest();
+                return Ok(taken);
+            }
+            _ => (runs[0].next()?, runs[1].next()?),
+        };
+        let (Some(older), Some(newer)) = taken else { return Ok(None) };
+        if older.name <= newer.name {
+            self.runs[0] = runs[0].rest();
+        }
+        if newer.name <= older.name {
+            self.runs[1] = runs[1].rest();
+            return Ok(Some(newer));
+        }
+        Ok(Some(older))
+    }
+}
+
+/// The values of an attribute.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct List<'a>(pub(crate) &'a [u8]);
+
+impl<'a> List<'a> {
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<&'a str>, Damaged> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        utf8(take_bytes(&mut self.0)?).map(Some)
+    }
+}
+
+#[inline]
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Damaged> {
+    str::from_utf8(bytes).map_err(|_| Damaged::text())
+}
+
+pub(crate) fn number(value: &[u8]) -> Result<f64, Damaged> {
+    let bytes = value.try_into().map_err(|_| Damaged::number())?;
+    Ok(f64::from_bits(u64::from_be_bytes(bytes)))
+}
+
+fn word<T: Copy>(value: &[u8], words: &[T]) -> Result<T, Damaged> {
+    match value {
+        [index] => words.get(usize::from(*index)).copied().ok_or(Damaged::word()),
+        _ => Err(Damaged::word()),
+    }
+}
