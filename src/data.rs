@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use pinport_model::{Application, ApplicationId, ImportJob, JobId, Segment, Timestamp, looks_like_id};
+use pinport_model::{
+    Application, ApplicationId, ImportJob, JobId, RecordLimits, Segment, Timestamp, looks_like_id,
+};
 use pinport_pipeline::engine::files;
 use pinport_store::{
     Store,
@@ -21,14 +23,14 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    /// Opens the folder, which is made on first use.
-    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
-        Self::open_with(folder, EmbeddedOptions::default())
+    /// Opens the folder, which is made on first use, to import records within limits.
+    pub(crate) fn open(folder: &Path, limits: RecordLimits) -> anyhow::Result<Self> {
+        Self::open_with(folder, EmbeddedOptions { limits, ..EmbeddedOptions::default() })
     }
 
     /// The same for a server, which reads all the time.
-    pub(crate) fn open_to_serve(folder: &Path) -> anyhow::Result<Self> {
-        Self::open_with(folder, EmbeddedOptions::serving())
+    pub(crate) fn open_to_serve(folder: &Path, limits: RecordLimits) -> anyhow::Result<Self> {
+        Self::open_with(folder, EmbeddedOptions { limits, ..EmbeddedOptions::serving() })
     }
 
     fn open_with(folder: &Path, options: EmbeddedOptions) -> anyhow::Result<Self> {

@@ -71,6 +71,8 @@ kinds! {
     JsonForm = "JSON that is not one object a line was read record by record{}",
     /// A record whose id came before in the same import.
     IdSeenAlready = "records have an id that came before in this import; the last one counts{}",
+    /// Members of records that had no room: the import has more for an endpoint or a user than one may have.
+    LeftOut = "members were left out, because the records of an endpoint or a user have more than one may have{}",
     /// Records that a drop rule of the mapping skipped. The subject: the rule.
     RecordDropped = "records were dropped by the mapping: {}",
     /// A column or member that a constant of the mapping replaced. The subject: its name.

@@ -248,7 +248,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn start_jobs(config: &Config, resolver: Resolver) -> anyhow::Result<Jobs> {
-    let data = Data::open_to_serve(&config.data)?;
+    let data = Data::open_to_serve(&config.data, config.limits)?;
     let defaults = EngineOptions::default();
     let engine = Engine::start(EngineOptions {
         threads: config.threads.unwrap_or(defaults.threads),

@@ -10,5 +10,9 @@ pub(super) fn run(args: &DataArgs) -> anyhow::Result<()> {
     let data = Data::open_existing(&args.data)?;
     data.store.settle()?;
     eprintln!("{} is settled after {:.1} s", args.data.display(), begun.elapsed().as_secs_f64());
+    let left_out = data.store.left_out();
+    if left_out > 0 {
+        eprintln!("{left_out} members of records were left out: their endpoint or user has no room for them");
+    }
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(crate) struct Entry {
     pub(crate) user_record: Span,
     /// The user's id; empty if the record names none.
     pub(crate) user: Span,
-    /// The original bytes; empty for [`DraftKind::Blind`].
+    /// The original bytes, if they are kept.
     pub(crate) raw: Span,
     pub(crate) kind: DraftKind,
     pub(crate) channel: Option<Channel>,
@@ -60,6 +60,8 @@ pub struct DraftBatch {
     origin: Origin,
     /// Dates of records that bring none.
     now: Timestamp,
+    /// Whether the bytes of all records are kept.
+    keeps_raw: bool,
     memory: Memory,
 }
 
@@ -72,7 +74,18 @@ impl Drop for DraftBatch {
 impl DraftBatch {
     /// An empty batch of records that lie at or behind `origin`. `now` dates new endpoints.
     pub fn new(origin: Origin, now: Timestamp) -> Self {
-        Self { origin, now, memory: Memory::default() }
+        Self { origin, now, keeps_raw: false, memory: Memory::default() }
+    }
+
+    /// Keeps the original bytes of all records, so that any of them may fail at its piece's turn: a store judges the
+    /// records of a small piece by what their endpoints have already.
+    pub fn keep_raw(&mut self) {
+        self.keeps_raw = true;
+    }
+
+    /// Whether it does.
+    pub fn keeps_raw(&self) -> bool {
+        self.keeps_raw
     }
 
     /// A bound on what [`DraftBatch::push`] would return for a draft that was read from `raw` bytes, with names of at most
@@ -93,7 +106,7 @@ impl DraftBatch {
 
     /// Adds a draft and returns the bytes its endpoint takes as stored. `id` is the draft's own id or a
     /// derived one (ignored for [`DraftKind::UserOnly`]); `raw` the record's original bytes, of which a copy
-    /// is kept unless the draft is [`DraftKind::Blind`]; `origin` where the record begins.
+    /// is kept unless the draft is [`DraftKind::Blind`] (but see [`DraftBatch::keep_raw`]); `origin` where the record begins.
     ///
     /// # Panics
     /// If the batch grows over 4 GiB or `origin` lies before the batch's: blocks are far smaller.
@@ -116,7 +129,8 @@ impl DraftBatch {
         let end = self.memory.arena.len();
         let user = user.map_or(Span::default(), |range| span(range.start, range.end));
         debug_assert_eq!(user.is_empty(), draft.text(TextMember::UserId).is_none_or(str::is_empty));
-        let raw = if kind == DraftKind::Blind { Span::default() } else { self.append(raw) };
+        let is_kept = kind != DraftKind::Blind || self.keeps_raw;
+        let raw = if is_kept { self.append(raw) } else { Span::default() };
         self.memory.entries.push(Entry {
             id,
             record: span(start, middle),

@@ -175,6 +175,12 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
+    /// Members of records that were left out of what is stored since the store was opened: their endpoint or user was
+    /// full. Those of imports may be found, and counted, long after their job has ended.
+    fn left_out(&self) -> u64 {
+        0
+    }
+
     /// Lets the store sort what imports left behind, so that reads are fast again. Blocks until done.
     fn settle(&self) -> Result<()>;
 }
@@ -238,6 +244,11 @@ pub trait PreparedPiece: Send {
     fn resolve(&mut self) -> Result<Vec<Unresolved>>;
     /// Records of the piece whose endpoint an earlier record of the piece names. A store that does not know says 0.
     fn repeated(&self) -> u64 {
+        0
+    }
+    /// Members of the piece's records that were left out, because its records of one endpoint or user have more than one
+    /// may have. What has no room beside what was stored before is not among them.
+    fn left_out(&self) -> u64 {
         0
     }
     /// Makes the piece and its record durable in one step.

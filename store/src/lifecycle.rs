@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     EndpointUpdate, Result, StoreError,
-    record::{Tag, read::Members},
+    record::bounds::{Bounds, Size},
 };
 
 pub(crate) fn not_found(what: &'static str, id: impl ToString) -> StoreError {
@@ -160,60 +160,35 @@ pub(crate) fn check_piece(last: Option<u64>, piece: u64) -> Result<()> {
     Err(StoreError::Conflict(format!("piece {piece} cannot be committed: piece {due} is due")))
 }
 
-/// Whether an update may make `before` into `after`. One that is over a limit already, because imports made it so, may
-/// change but not grow.
+/// Why a record may not make `before` into `after`, if it may not. What is over a limit already may change but not grow.
+pub(crate) fn too_large(before: &[u8], after: &[u8], bounds: &Bounds) -> Result<Option<FailureReason>> {
+    let (old, new) = (Size::of(before, false)?, Size::of(after, false)?);
+    let kinds = ["Attributes", "Metrics", "User.UserAttributes"];
+    for ((member, old), new) in kinds.into_iter().zip(old.names).zip(new.names) {
+        let most = bounds.names;
+        if new > most && new > old {
+            let message = format!("has {new} names with those it had, the limit is {most}");
+            return Ok(Some(FailureReason::of(member, FailureCode::TooManyAttributes, message)));
+        }
+    }
+    let most = bounds.bytes;
+    if new.bytes > most && new.bytes > old.bytes {
+        let message = format!("takes {} bytes with what it had, the limit is {most}", new.bytes);
+        return Ok(Some(FailureReason::of("", FailureCode::EndpointTooLarge, message)));
+    }
+    Ok(None)
+}
+
+/// An error if an update may not make `before` into `after`.
 pub(crate) fn check_size(
     update: &EndpointUpdate,
     before: &[u8],
     after: &[u8],
     limits: &RecordLimits,
 ) -> Result<()> {
-    let refused = |member: &str, code, message| {
-        let reason = FailureReason::of(member, code, message);
-        Err(StoreError::TooLarge { id: update.id.clone(), reason })
-    };
-    let (old, new) = (Size::of(before)?, Size::of(after)?);
-    let kinds = ["Attributes", "Metrics", "User.UserAttributes"];
-    for ((member, old), new) in kinds.into_iter().zip(old.names).zip(new.names) {
-        let most = limits.max_attributes;
-        if new > most && new > old {
-            let message = format!("has {new} names with those it had, the limit is {most}");
-            return refused(member, FailureCode::TooManyAttributes, message);
-        }
-    }
-    let most = limits.max_endpoint;
-    if new.bytes > most && new.bytes > old.bytes {
-        let message = format!("takes {} bytes with what it had, the limit is {most}", new.bytes);
-        return refused("", FailureCode::EndpointTooLarge, message);
-    }
-    Ok(())
-}
-
-/// What a record takes.
-struct Size {
-    /// Names of attributes, metrics and user attributes.
-    names: [usize; 3],
-    bytes: usize,
-}
-
-impl Size {
-    /// A removed attribute counts for nothing; a user remembers what was removed, so its bytes count.
-    fn of(record: &[u8]) -> Result<Self> {
-        let mut size = Self { names: [0; 3], bytes: 0 };
-        let mut members = Members::new(record);
-        while let Some(member) = members.next()? {
-            if member.is_removal() {
-                let is_kept = member.tag == Tag::UserAttribute as u8;
-                size.bytes += if is_kept { member.whole.len() } else { 0 };
-                continue;
-            }
-            size.bytes += member.whole.len();
-            let kinds = [Tag::Attribute, Tag::Metric, Tag::UserAttribute];
-            if let Some(kind) = kinds.iter().position(|tag| *tag as u8 == member.tag) {
-                size.names[kind] += 1;
-            }
-        }
-        Ok(size)
+    match too_large(before, after, &Bounds::from(limits))? {
+        None => Ok(()),
+        Some(reason) => Err(StoreError::TooLarge { id: update.id.clone(), reason }),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use pinport_model::{
-    FailureCode, ImportDefinition, ImportJob, JobStatus, MAX_LOST, Origin, PieceRecord, Tally,
+    FailureCode, ImportDefinition, ImportJob, JobStatus, MAX_LOST, NoticeKind, Origin, PieceRecord, Tally,
     failure::FailureReason, job::SegmentMembers,
 };
 use pinport_store::boundary;
@@ -144,6 +144,8 @@ impl<'a, 'b> Committer<'a, 'b> {
         assert!(balances(&counts, &total), "piece {number} does not balance: {:?}", counts.tally);
         let mut total_notices = before.total_notices;
         total_notices.merge(&counts.notices);
+        let left_out = prepared.as_ref().map_or(0, |prepared| prepared.left_out());
+        total_notices.add(NoticeKind::LeftOut, "", left_out);
         let brought = end.lost.is_empty() || counts.tally.read > 0 || !end.complete.is_empty();
         let mut record = PieceRecord {
             piece: number,

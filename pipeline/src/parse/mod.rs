@@ -152,11 +152,16 @@ pub fn id_number(id: &str) -> u64 {
     STATE.hash_one(id.as_bytes())
 }
 
+/// Bytes of a block up to which its records may be judged by what their endpoints have: imports of a few records.
+const SMALL_BLOCK: usize = 64 << 10;
+
 /// Where drafts and failures of a block go.
 struct Sink<'c> {
     context: &'c ParseContext,
     /// Whether drafts are kept.
     keeps: bool,
+    /// Whether any of them may fail yet, by what is stored when its piece is committed.
+    small: bool,
     registered: u64,
     drafts: DraftBatch,
     channels: [u64; Channel::ALL.len()],
@@ -174,9 +179,13 @@ struct Sink<'c> {
 impl<'c> Sink<'c> {
     fn new(block: &Block, context: &'c ParseContext, keeps: bool) -> Self {
         let mut drafts = DraftBatch::new(block.origin, context.now);
+        let bytes = block.bytes().len();
+        let small = keeps && bytes <= SMALL_BLOCK;
         if keeps {
-            let bytes = block.bytes().len();
             drafts.reserve(bytes / 256, bytes);
+            if small {
+                drafts.keep_raw();
+            }
         }
         let failed = block.lost.iter().cloned().collect();
         let channels = [0; Channel::ALL.len()];
@@ -184,11 +193,12 @@ impl<'c> Sink<'c> {
         Self {
             context,
             keeps,
+            small,
             registered: 0,
             drafts,
             channels,
             failed,
-            ids: Vec::with_capacity(block.bytes().len() / 256),
+            ids: Vec::with_capacity(bytes / 256),
             updates: Vec::new(),
             notices,
             done: clean::Done::default(),
@@ -213,7 +223,7 @@ impl<'c> Sink<'c> {
         self.registered += 1;
         if kind != DraftKind::UserOnly {
             let number = id_number(id);
-            if kind == DraftKind::Update && self.keeps {
+            if self.keeps && (kind == DraftKind::Update || self.small) {
                 self.updates.push((origin, number));
             } else {
                 self.ids.push(number);
@@ -240,7 +250,7 @@ impl<'c> Sink<'c> {
         origin: Origin,
     ) -> Judged {
         let limits = &self.context.limits;
-        let kept_raw = if kind == DraftKind::Blind { &[] } else { &raw[..content_len(raw)] };
+        let kept_raw = if kind == DraftKind::Blind && !self.small { &[] } else { &raw[..content_len(raw)] };
         let stored = self.drafts.push(draft, kind, id, kept_raw, origin);
         #[cfg(test)]
         assert!(stored <= self.stored_at_most(draft, raw));

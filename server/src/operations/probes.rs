@@ -103,6 +103,8 @@ impl Collector for JobMetrics {
             counter.encode(metric)
         };
         count("records", "Records parsed", None, totals.records as f64)?;
+        let help = "Members of records that were left out because their endpoint or user is full";
+        count("store_left_out_members", help, None, self.0.store().left_out() as f64)?;
         count("decoded", "Decoded bytes read", Some(&Unit::Bytes), totals.bytes as f64)?;
         let by = |metric: &mut MetricEncoder<'_>, label: (&str, &str), value: f64| {
             ConstCounter::new(value).encode(metric.encode_family(&[label])?)

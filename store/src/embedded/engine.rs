@@ -19,6 +19,7 @@ use rocksdb::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    folding::{self, Folding},
     keys::{Key, behind},
     lock::Lock,
     options::{Access, EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
@@ -41,6 +42,7 @@ pub(super) struct Engine {
     level0_trigger: u32,
     max_level0_files: u64,
     runs: RunOptions,
+    pub(super) folding: Folding,
     /// Whether what it holds has an older layout.
     pub(super) is_older: bool,
     /// Why the store stopped, if it did.
@@ -86,7 +88,8 @@ impl Engine {
         let folder = path.join("db");
         create_folder(&folder)?;
         let failed = |error| engine_error(path, error);
-        let store = store_options(options).map_err(failed)?;
+        let folding = Folding::of(path, &options.limits)?;
+        let store = store_options(options, &folding).map_err(failed)?;
         // `open_cf` would ignore the options.
         let family = ColumnFamilyDescriptor::new(COLUMN_FAMILY, store.clone());
         let db = DB::open_cf_descriptors(&store, &folder, [family]).map_err(failed)?;
@@ -98,7 +101,11 @@ impl Engine {
             next_file: AtomicU64::new(0),
             level0_trigger: options.level0_trigger.max(1),
             max_level0_files: options.hold(),
-            runs: RunOptions { by_key: run_options(Access::ByKey), in_order: run_options(Access::InOrder) },
+            runs: RunOptions {
+                by_key: run_options(Access::ByKey, &folding),
+                in_order: run_options(Access::InOrder, &folding),
+            },
+            folding,
             is_older,
             stopped: Mutex::new(None),
             control: Mutex::default(),
@@ -169,6 +176,7 @@ impl Engine {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>> {
+        folding::reads(true);
         self.db.get_pinned(key).map_err(|error| self.read_error(error))
     }
 
@@ -180,6 +188,7 @@ impl Engine {
     pub(super) fn get_sorted(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<DBPinnableSlice<'_>>>> {
         debug_assert!(keys.is_sorted());
         let family = self.db.cf_handle(COLUMN_FAMILY).expect("the store was opened with it");
+        folding::reads(true);
         let values = self.db.batched_multi_get_cf(family, keys, true);
         values.into_iter().map(|value| value.map_err(|error| self.read_error(error))).collect()
     }
@@ -230,6 +239,7 @@ impl Engine {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         boundary("write.begun");
+        folding::reads(false);
         self.db.write_opt(batch, &options).map_err(|error| self.stop(error))?;
         boundary("write.durable");
         Ok(())
@@ -302,21 +312,24 @@ pub(super) struct Scan<'a> {
 
 impl Scan<'_> {
     pub(super) fn seek_first(&mut self) {
+        folding::reads(true);
         self.entries.seek_to_first();
     }
 
     pub(super) fn seek_last(&mut self) {
+        folding::reads(true);
         self.entries.seek_to_last();
     }
 
     /// To the first key at or behind `key`.
     pub(super) fn seek(&mut self, key: &[u8]) {
+        folding::reads(true);
         self.entries.seek(key);
     }
 
     /// To the first key behind `key`.
     pub(super) fn seek_behind(&mut self, key: &[u8]) {
-        self.entries.seek(key);
+        self.seek(key);
         if self.entries.key() == Some(key) {
             self.entries.next();
         }
@@ -324,6 +337,7 @@ impl Scan<'_> {
 
     /// To the last key before `key`.
     pub(super) fn seek_before(&mut self, key: &[u8]) {
+        folding::reads(true);
         self.entries.seek_for_prev(key);
         if self.entries.key() == Some(key) {
             self.entries.prev();
@@ -331,10 +345,12 @@ impl Scan<'_> {
     }
 
     pub(super) fn forward(&mut self) {
+        folding::reads(true);
         self.entries.next();
     }
 
     pub(super) fn back(&mut self) {
+        folding::reads(true);
         self.entries.prev();
     }
 

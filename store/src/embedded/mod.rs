@@ -5,11 +5,12 @@
 //! all. Endpoints are merge operands: an import never reads what it updates. [`engine`] keeps the promise
 //! that what is acknowledged is durable, [`options`] holds the settings with their reasons.
 //!
-//! A store is a folder: `db` (RocksDB's), `staging` (runs that are no part of it yet), `layout` (a number) and
-//! `pinport.lock`.
+//! A store is a folder: `db` (RocksDB's), `staging` (runs that are no part of it yet), `layout` (a number), `bounds`
+//! (of endpoints, if they are not the usual ones) and `pinport.lock`.
 
 mod endpoints;
 mod engine;
+mod folding;
 mod keys;
 mod lock;
 mod merged;
@@ -436,6 +437,10 @@ impl Store for Embedded {
 
     fn check(&self) -> Result<()> {
         self.engine.check()
+    }
+
+    fn left_out(&self) -> u64 {
+        self.engine.folding.left_out()
     }
 
     fn settle(&self) -> Result<()> {

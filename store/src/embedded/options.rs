@@ -1,12 +1,12 @@
 //! How RocksDB is set up, and what each setting was measured to bring.
 
+use pinport_model::limits::RecordLimits;
 use rocksdb::{
     BlockBasedOptions, Cache, ChecksumType, DBCompressionType, DataBlockIndexType, Env, LogLevel,
     LruCacheOptions, Options,
 };
 
-use super::keys::Table;
-use crate::record::merge::fold;
+use super::folding::Folding;
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]
@@ -22,6 +22,10 @@ pub struct EmbeddedOptions {
     pub level0_trigger: u32,
     /// Files in level 0 at which commits wait for compaction to catch up (more than the trigger, whatever is said here).
     pub max_level0_files: u32,
+    /// What an endpoint and a user may have in all: `max_attributes` and `max_endpoint`, if they are more than the defaults
+    /// and than those that the store was opened with before. Imports do not read what they update; what has no room
+    /// is left out when records are merged.
+    pub limits: RecordLimits,
 }
 
 impl Default for EmbeddedOptions {
@@ -32,7 +36,13 @@ impl Default for EmbeddedOptions {
     /// small, so that 10 M rows took 12% more memory than 1 M. With 2 MiB it is 5%. Partial updates of a store whose
     /// filters had room (up to a million endpoints) take 8% more CPU time; those of a larger one had none before.
     fn default() -> Self {
-        Self { block_cache: 2 << 20, max_open_files: 64, level0_trigger: 3600, max_level0_files: 4800 }
+        Self {
+            block_cache: 2 << 20,
+            max_open_files: 64,
+            level0_trigger: 3600,
+            max_level0_files: 4800,
+            limits: RecordLimits::default(),
+        }
     }
 }
 
@@ -45,7 +55,13 @@ impl EmbeddedOptions {
     /// For a process that reads while it imports: the filters of the files before a compaction and the index blocks
     /// of some million endpoints have room in the cache.
     pub fn serving() -> Self {
-        Self { block_cache: 32 << 20, max_open_files: 512, level0_trigger: 1200, max_level0_files: 4000 }
+        Self {
+            block_cache: 32 << 20,
+            max_open_files: 512,
+            level0_trigger: 1200,
+            max_level0_files: 4000,
+            ..Self::default()
+        }
     }
 
     /// The same for a process that may have so many files open: a scan opens all of level 0 at once.
@@ -73,10 +89,13 @@ pub(super) const TRIGGER_SETTLING: u32 = 2;
 const MIB: usize = 1 << 20;
 
 /// The options of the store itself.
-pub(super) fn store_options(choice: &EmbeddedOptions) -> Result<Options, rocksdb::Error> {
+pub(super) fn store_options(choice: &EmbeddedOptions, folding: &Folding) -> Result<Options, rocksdb::Error> {
     let mut options = Options::default();
     options.create_if_missing(true);
-    options.set_merge_operator("pinport.record.1", full_merge, partial_merge);
+    folding.install(&mut options);
+    // Updates of one endpoint that come by themselves: more of them in the write buffer are folded as they are written.
+    // What they fold with was read just before.
+    options.set_max_successive_merges(32);
 
     // Sorted runs are ingested and wait in level 0; few, large compactions then cost the least.
     options.set_level_zero_file_num_compaction_trigger(choice.level0_trigger.max(1).cast_signed());
@@ -142,9 +161,9 @@ pub(super) enum Access {
 /// Nothing is compressed before it settles: LZ4 made of endpoints 70% of their bytes, all that an import writes 78%, for
 /// a fifth of its CPU time (paired, 1 M rows of 572 bytes: 3.30 against 2.73 CPU µs a row); accelerated 8 times
 /// it made 85% for a tenth. Settling compresses what it rewrites anyway.
-pub(super) fn run_options(access: Access) -> Options {
+pub(super) fn run_options(access: Access, folding: &Folding) -> Options {
     let mut options = Options::default();
-    options.set_merge_operator("pinport.record.1", full_merge, partial_merge);
+    folding.install(&mut options);
     options.set_block_based_table_factory(&block_options(access == Access::ByKey));
     options.set_bytes_per_sync(1 << 20);
     options.set_compression_type(DBCompressionType::None);
@@ -165,20 +184,6 @@ fn block_options(filter: bool) -> BlockBasedOptions {
     blocks.set_cache_index_and_filter_blocks(true);
     blocks.set_cache_index_and_filter_blocks_with_high_priority(true);
     blocks
-}
-
-/// Folds all there is of a key. Copies in a segment's layer and users keep their removals: they apply to the
-/// registered endpoint, and to what an endpoint kept from before it had a user, when these are read.
-fn full_merge(key: &[u8], base: Option<&[u8]>, operands: &rocksdb::MergeOperands) -> Option<Vec<u8>> {
-    let keep_removals =
-        [Table::Members, Table::Users].iter().any(|table| key.first() == Some(&(*table as u8)));
-    // `None` makes the engine report corruption.
-    fold(base.into_iter().chain(operands), keep_removals).ok()
-}
-
-/// Folds neighbours of which there may be older ones.
-fn partial_merge(_key: &[u8], _base: Option<&[u8]>, operands: &rocksdb::MergeOperands) -> Option<Vec<u8>> {
-    fold(operands, true).ok()
 }
 
 #[cfg(test)]

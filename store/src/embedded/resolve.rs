@@ -8,9 +8,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use pinport_model::{ApplicationId, failure::FailureReason};
+
 use super::{
     engine::Engine,
-    keys,
+    keys::{self, Key},
     runs::{Row, Rows, Target, is_blind, whole},
 };
 use crate::{
@@ -19,9 +21,21 @@ use crate::{
     lifecycle,
     record::{
         INCOMPLETE, Tag,
+        merge::fold,
         read::{find, is_endpoint, user_of},
     },
 };
+
+/// Records of a piece up to which all of them are judged by what their endpoints and users have: a record that has no
+/// room fails. In larger pieces that would be a read for each record; there the members that have no room are left out when
+/// they are folded ([`crate::record::bounds`]).
+const SMALL_PIECE: usize = 256;
+
+/// Whether all records of a piece are judged by what is there. A copy only has what its job says.
+fn is_judged(batches: &[DraftBatch], target: &Target) -> bool {
+    let count = batches.iter().map(DraftBatch::len).sum::<usize>();
+    count <= SMALL_PIECE && batches.iter().all(DraftBatch::keeps_raw) && target.copies().is_none()
+}
 
 /// Keys read at once: bounds what a piece of many updates holds in memory.
 const READ_AT_ONCE: usize = 1024;
@@ -38,6 +52,9 @@ impl Late {
     pub(super) fn find(batches: &[DraftBatch], target: &Target) -> Self {
         let entries =
             || batches.iter().flat_map(|batch| batch.entries().iter().map(move |entry| (batch, entry)));
+        if is_judged(batches, target) {
+            return Self { places: entries().map(|_| true).collect() };
+        }
         let mut ids = HashSet::new();
         let mut any = false;
         for (batch, entry) in entries().filter(|(_, entry)| !is_blind(entry, target)) {
@@ -257,6 +274,7 @@ impl<'a> Walk<'a> {
 /// A user's attributes may come from early and from late entries. The late ones are written behind the early
 /// ones, so from the first late one on they bring along what early entries say of the user later.
 pub(super) fn judge<'a>(
+    engine: &Engine,
     lookup: &'a Lookup,
     target: &Target,
     batches: &'a [DraftBatch],
@@ -264,6 +282,11 @@ pub(super) fn judge<'a>(
 ) -> Result<(Rows<'a>, Vec<Unresolved>)> {
     let copies = target.copies().is_some();
     let mut walk = Walk { lookup, copies, said: HashMap::new(), named: HashMap::new() };
+    let mut room = is_judged(batches, target).then(|| Room {
+        engine,
+        application: target.application,
+        records: HashMap::new(),
+    });
     let mut rows = Rows::default();
     let mut unresolved = Vec::new();
     let (mut late_users, mut noted) = (HashSet::new(), 0);
@@ -298,6 +321,10 @@ pub(super) fn judge<'a>(
                     let ids = walk.endpoints_of(user);
                     if ids.is_empty() {
                         fail(lifecycle::unknown_user(user));
+                    } else if let Some(room) = &mut room
+                        && let Some(reason) = room.take(None, (user, user_record))?
+                    {
+                        fail(reason);
                     } else if copies {
                         rows.endpoints.extend(ids.into_iter().map(|id| Row {
                             id,
@@ -313,6 +340,18 @@ pub(super) fn judge<'a>(
                 }
                 DraftKind::Update if !walk.exists(id) => fail(lifecycle::unknown_endpoint(id)),
                 DraftKind::Blind | DraftKind::Update | DraftKind::Upsert => {
+                    if let Some(room) = &mut room {
+                        let owner =
+                            if user.is_empty() && !user_record.is_empty() { walk.user(id) } else { user };
+                        let record = match owner {
+                            [] => whole(batch, entry),
+                            _ => batch.bytes(entry.record),
+                        };
+                        if let Some(reason) = room.take(Some((id, record)), (owner, user_record))? {
+                            fail(reason);
+                            continue;
+                        }
+                    }
                     if entry.kind == DraftKind::Upsert && !walk.exists(id) {
                         rows.endpoints.push(Row { id, record: INCOMPLETE, user: &[] });
                         walk.said.entry(id).or_default().incomplete = true;
@@ -338,4 +377,43 @@ pub(super) fn judge<'a>(
         }
     }
     Ok((rows, unresolved))
+}
+
+/// What the endpoints and users of a small piece have by now, each read when it is first asked for.
+struct Room<'a> {
+    engine: &'a Engine,
+    application: ApplicationId,
+    records: HashMap<Key, Vec<u8>>,
+}
+
+impl Room<'_> {
+    /// Merges what a record says of an endpoint and of a user (of nobody, if it has no id), or says why they have no room
+    /// for it.
+    fn take(
+        &mut self,
+        endpoint: Option<(&[u8], &[u8])>,
+        (user, user_record): (&[u8], &[u8]),
+    ) -> Result<Option<FailureReason>> {
+        let endpoint = endpoint.map(|(id, record)| (keys::endpoint(self.application, id), record, false));
+        let is_named = !user.is_empty() && !user_record.is_empty();
+        let user = is_named.then(|| (keys::user(self.application, user), user_record, true));
+        let mut changed = Vec::new();
+        for (key, record, keep_removals) in [user, endpoint].into_iter().flatten() {
+            let stored;
+            let before = match self.records.get(&key) {
+                Some(record) => record,
+                None => {
+                    stored = self.engine.get(&key)?.map_or_else(Vec::new, |record| record.to_vec());
+                    &stored
+                }
+            };
+            let after = fold([before, record], keep_removals)?;
+            if let Some(reason) = lifecycle::too_large(before, &after, &self.engine.folding.bounds)? {
+                return Ok(Some(reason));
+            }
+            changed.push((key, after));
+        }
+        self.records.extend(changed);
+        Ok(None)
+    }
 }

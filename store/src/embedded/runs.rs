@@ -21,7 +21,7 @@ use crate::{
     DraftBatch, DraftKind, Result,
     batch::{Entry, Span},
     boundary,
-    record::merge::merge,
+    record::bounds::Fold,
 };
 
 /// Where the rows of a job go.
@@ -122,24 +122,24 @@ pub(super) struct Written {
     pub(super) files: Vec<StagedFile>,
     /// Rows of endpoints that were merged with an earlier row of the piece.
     pub(super) repeated: u64,
+    /// Members of rows that had no room beside earlier rows of the piece.
+    pub(super) left_out: u64,
 }
 
 /// Writes the runs of a piece. They are synced, but no part of the store yet.
 pub(super) fn write(engine: &Engine, target: &Target, rows: &Rows<'_>) -> Result<Written> {
     let application = target.application.as_bytes();
     let mut links = Links::new(&rows.endpoints);
-    let mut files = Vec::new();
     if let Some((segment, layer)) = target.copies() {
         let run = Run::create(engine, Access::ByKey, &keys::layer(segment, layer))?;
-        let (file, repeated) = write_merged(run, &rows.endpoints, |row| links.push(row))?;
-        files.extend(file);
+        let mut written = write_merged(run, &rows.endpoints, |row| links.push(row))?;
         let run = Run::create(engine, Access::InOrder, &keys::copy_links(segment, layer))?;
-        files.extend(links.write(run)?);
-        return Ok(Written { files, repeated });
+        written.files.extend(links.write(run)?);
+        return Ok(written);
     }
     let run = Run::create(engine, Access::ByKey, &keys::key(Table::Endpoints, &[application]))?;
-    let (file, repeated) = write_merged(run, &rows.endpoints, |row| links.push(row))?;
-    files.extend(file);
+    let mut written = write_merged(run, &rows.endpoints, |row| links.push(row))?;
+    let files = &mut written.files;
     if let Some((segment, layer)) = target.layer {
         let run = Run::create(engine, Access::InOrder, &keys::layer(segment, layer.number))?;
         files.extend(write_members(run, &links.ids, &rows.members)?);
@@ -147,8 +147,10 @@ pub(super) fn write(engine: &Engine, target: &Target, rows: &Rows<'_>) -> Result
     let run = Run::create(engine, Access::InOrder, &keys::links(target.application))?;
     files.extend(links.write(run)?);
     let run = Run::create(engine, Access::ByKey, &keys::key(Table::Users, &[application]))?;
-    files.extend(write_merged(run, &rows.users, |_| {})?.0);
-    Ok(Written { files, repeated })
+    let users = write_merged(run, &rows.users, |_| {})?;
+    files.extend(users.files);
+    written.left_out += users.left_out;
+    Ok(written)
 }
 
 /// Writes a run with one entry.
@@ -159,14 +161,11 @@ pub(super) fn write_one(engine: &Engine, key: &[u8], value: &[u8]) -> Result<Sta
 }
 
 /// Writes what the rows say in order of their ids, rows of one id merged in source order. `visit` sees every
-/// row in that order, while its bytes are at hand. Also gives how many rows were merged with an earlier one.
-fn write_merged<'a>(
-    mut run: Run<'_>,
-    rows: &[Row<'a>],
-    mut visit: impl FnMut(&Row<'a>),
-) -> Result<(Option<StagedFile>, u64)> {
+/// row in that order, while its bytes are at hand.
+fn write_merged<'a>(mut run: Run<'_>, rows: &[Row<'a>], mut visit: impl FnMut(&Row<'a>)) -> Result<Written> {
     let order = sort(rows.len(), |index| rows[index].id);
-    let (mut whole, mut spare) = (Vec::new(), Vec::new());
+    // However many rows there are of one id: what is merged is read whole.
+    let mut fold = Fold::new(run.engine.folding.bounds, true);
     let (mut at, mut repeated) = (0, 0);
     while at < order.len() {
         if at % AHEAD == 0 {
@@ -183,20 +182,17 @@ fn write_merged<'a>(
             run.merge(row.record)?;
             continue;
         }
-        whole.clear();
-        whole.extend_from_slice(row.record);
+        fold.begin(row.record);
         while let Some((_, index)) = order.get(at).filter(|next| rows[next.1 as usize].id == row.id) {
             let duplicate = &rows[*index as usize];
             visit(duplicate);
-            spare.clear();
-            merge(&whole, duplicate.record, &mut spare)?;
-            std::mem::swap(&mut whole, &mut spare);
+            fold.add(duplicate.record)?;
             at += 1;
             repeated += 1;
         }
-        run.merge(&whole)?;
+        run.merge(fold.so_far())?;
     }
-    Ok((run.finish()?, repeated))
+    Ok(Written { files: run.finish()?.into_iter().collect(), repeated, left_out: fold.left_out() })
 }
 
 /// Rows whose bytes are fetched together.

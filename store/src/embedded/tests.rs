@@ -90,6 +90,57 @@ fn ids_that_come_again_in_a_piece_are_counted() {
     assert_eq!(prepared.repeated(), 3);
 }
 
+#[test]
+fn what_has_no_room_is_counted_once_it_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 40, true);
+    let job = store.job(JOB).unwrap().unwrap();
+    let origin = Origin { object: 0, byte: 0, line: 1 };
+    let names: Vec<_> = (0..1000).map(|name| format!("{name:03}")).collect();
+    let commit = |piece: u64, records: [std::ops::Range<usize>; 2]| {
+        let mut batch = DraftBatch::new(origin, job.created);
+        for names in records.into_iter().map(|range| &names[range]) {
+            let mut draft = Draft::default();
+            draft.channel = Some(Channel::Email);
+            draft.set_text(TextMember::Address, Some("somewhere"));
+            draft.metrics.extend(names.iter().map(|name| (name.as_str(), 1.0)));
+            batch.push(&mut draft, DraftKind::Blind, "a", b"", origin);
+        }
+        let mut prepared = store.writer(&job).unwrap().prepare(piece, vec![batch]).unwrap();
+        prepared.resolve().unwrap();
+        let left_out = prepared.left_out();
+        prepared.commit(&PieceRecord { piece, ..PieceRecord::default() }).unwrap();
+        left_out
+    };
+    let read = || store.endpoint(APPLICATION, "a").unwrap().unwrap().metrics.len();
+    assert_eq!(commit(0, [0..200, 100..240]), 0);
+    assert_eq!((read(), store.left_out()), (240, 0));
+    // Of the piece itself 250 are over, and of the others 240 beside what was there.
+    assert_eq!(commit(1, [300..500, 500..800]), 250);
+    assert_eq!(commit(2, [0..240, 800..1000]), 190);
+    assert_eq!((read(), read(), store.left_out()), (250, 250, 440));
+    store.settle().unwrap();
+    assert_eq!((read(), store.left_out()), (250, 440 + 240 + 10));
+    store.settle().unwrap();
+    assert_eq!((read(), store.left_out()), (250, 690));
+}
+
+#[test]
+fn updates_of_one_endpoint_are_folded_while_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 20, true);
+    for number in 0..200_u32 {
+        let mut draft = Draft::default();
+        let address = number.to_string();
+        draft.set_text(TextMember::Address, Some(&address));
+        let now = Timestamp::from_millis(i64::from(number));
+        store.put_endpoint(APPLICATION, "a", &mut draft, now).unwrap();
+    }
+    let found = store.endpoint(APPLICATION, "a").unwrap().unwrap();
+    assert_eq!(found.address.as_deref(), Some("199"));
+    assert_eq!(found.creation_date, "1970-01-01T00:00:00.000Z");
+}
+
 fn level0_files(store: &Embedded) -> u64 {
     store.engine.property("rocksdb.num-files-at-level0").unwrap()
 }

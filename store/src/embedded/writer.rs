@@ -47,15 +47,20 @@ impl PreparedPiece for Prepared {
         let Some((batches, late)) = self.waiting.take() else { return Ok(Vec::new()) };
         let Writer { engine, target, .. } = &self.writer;
         let lookup = Lookup::make(engine, target, &batches)?;
-        let (rows, unresolved) = resolve::judge(&lookup, target, &batches, &late)?;
+        let (rows, unresolved) = resolve::judge(engine, &lookup, target, &batches, &late)?;
         let late = runs::write(engine, target, &rows)?;
         self.written.files.extend(late.files);
         self.written.repeated += late.repeated;
+        self.written.left_out += late.left_out;
         Ok(unresolved)
     }
 
     fn repeated(&self) -> u64 {
         self.written.repeated
+    }
+
+    fn left_out(&self) -> u64 {
+        self.written.left_out
     }
 
     fn commit(self: Box<Self>, record: &PieceRecord) -> Result<()> {
@@ -80,6 +85,7 @@ impl PreparedPiece for Prepared {
         lifecycle::check_piece(last, self.piece)?;
         let _endpoints = engine.endpoints_of(self.writer.target.application);
         engine.ingest(self.written.files.iter().chain([&own]).map(StagedFile::path).collect())?;
+        engine.folding.count(self.written.left_out);
         control.last_pieces.insert(*job, self.piece);
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 use pinport_model::{
     Application, ApplicationId, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId, SegmentVersion,
-    limits::RecordLimits, segment::SegmentLayer,
+    failure::FailureReason, limits::RecordLimits, segment::SegmentLayer,
 };
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     lifecycle::{self, SegmentState, no_version, not_found},
     record::{
         self, FIRST_NAMED, Tag,
+        bounds::Bounds,
         read::{Members, decode},
     },
 };
@@ -111,6 +112,11 @@ impl MemberMap {
     }
 }
 
+/// What imports may make of an endpoint.
+fn bounds() -> Bounds {
+    Bounds::from(&RecordLimits::default())
+}
+
 impl State {
     fn application(&self, id: ApplicationId) -> Result<()> {
         if self.applications.contains_key(&id) { Ok(()) } else { Err(not_found("application", id)) }
@@ -162,6 +168,40 @@ impl State {
             Some(user) => self.users.entry((application, user)).or_default().apply(user_record),
             None => whole.apply(user_record),
         }
+    }
+
+    /// Why an endpoint or its user has no room for a record, if it has none.
+    fn too_large(
+        &self,
+        application: ApplicationId,
+        id: &[u8],
+        record: &MemberMap,
+        user_record: &MemberMap,
+    ) -> Result<Option<FailureReason>> {
+        let endpoint = self.endpoints.get(&(application, id.to_vec())).cloned().unwrap_or_default();
+        let mut whole = endpoint.clone();
+        whole.apply(record);
+        match whole.user() {
+            None => whole.apply(user_record),
+            Some(user) => {
+                if let Some(reason) = self.user_too_large(application, user, user_record)? {
+                    return Ok(Some(reason));
+                }
+            }
+        }
+        lifecycle::too_large(&endpoint.bytes(), &whole.bytes(), &bounds())
+    }
+
+    fn user_too_large(
+        &self,
+        application: ApplicationId,
+        user: &[u8],
+        user_record: &MemberMap,
+    ) -> Result<Option<FailureReason>> {
+        let user = self.users.get(&(application, user.to_vec())).cloned().unwrap_or_default();
+        let mut whole = user.clone();
+        whole.apply(user_record);
+        lifecycle::too_large(&user.bytes(), &whole.bytes(), &bounds())
     }
 
     /// The records whose size an update changes: the user's that the endpoint has with it, and the endpoint's.

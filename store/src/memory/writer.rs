@@ -40,9 +40,6 @@ struct Prepared {
 
 impl PreparedPiece for Prepared {
     fn resolve(&mut self) -> Result<Vec<Unresolved>> {
-        if self.batches.iter().flat_map(|batch| batch.entries()).all(|entry| entry.kind == DraftKind::Blind) {
-            return Ok(Vec::new());
-        }
         // Play the piece on a copy of everything, and note what fails.
         let mut trial = self.writer.state.lock().clone_data();
         let mut unresolved = Vec::new();
@@ -102,6 +99,11 @@ impl Writer {
                 if ids.is_empty() {
                     return Ok(Some(lifecycle::unknown_user(user)));
                 }
+                if copies.is_none()
+                    && let Some(reason) = state.user_too_large(application, user, &user_record)?
+                {
+                    return Ok(Some(reason));
+                }
                 for id in &ids {
                     self.add_member(state, id, &user_record, &MemberMap::default());
                 }
@@ -115,6 +117,11 @@ impl Writer {
             DraftKind::Blind | DraftKind::Update | DraftKind::Upsert => {
                 if entry.kind == DraftKind::Upsert && !self.exists(state, id) {
                     record = MemberMap::incomplete(&record)?;
+                }
+                if copies.is_none()
+                    && let Some(reason) = state.too_large(application, id, &record, &user_record)?
+                {
+                    return Ok(Some(reason));
                 }
                 self.add_member(state, id, &record, &user_record);
                 if copies.is_none() {

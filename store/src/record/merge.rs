@@ -1,11 +1,13 @@
 //! Merging records: what two records say together, in one linear pass over both.
 //!
-//! Merging is associative, so the engine may fold neighbours in any grouping; the order of the records counts.
+//! Merging is associative, so neighbours may be folded in any grouping; the order of the records counts. Within bounds
+//! ([`super::bounds`]) it is not: there the fold begins with the oldest record.
 
 use std::cmp::Ordering;
 
 use super::{
     Tag,
+    bounds::{Bounds, Fold},
     read::{Damaged, Member, Members, find},
 };
 
@@ -63,21 +65,28 @@ pub(crate) fn fold<'a>(
     records: impl IntoIterator<Item = &'a [u8]>,
     keep_removals: bool,
 ) -> Result<Vec<u8>, Damaged> {
-    let mut records = records.into_iter();
-    let mut whole = Vec::new();
-    if let Some(first) = records.next() {
-        whole.extend_from_slice(first);
-    }
-    let mut spare = Vec::new();
-    for record in records {
-        spare.clear();
-        merge(&whole, record, &mut spare)?;
-        std::mem::swap(&mut whole, &mut spare);
-    }
-    if keep_removals { Ok(whole) } else { without_removals(whole) }
+    Ok(fold_within(Bounds::NONE, records, keep_removals)?.0)
 }
 
-fn without_removals(record: Vec<u8>) -> Result<Vec<u8>, Damaged> {
+/// The same within bounds, and how many members were left out.
+pub(crate) fn fold_within<'a>(
+    bounds: Bounds,
+    records: impl IntoIterator<Item = &'a [u8]>,
+    keep_removals: bool,
+) -> Result<(Vec<u8>, u64), Damaged> {
+    let mut records = records.into_iter();
+    let mut fold = Fold::new(bounds, keep_removals);
+    if let Some(first) = records.next() {
+        fold.begin(first);
+    }
+    for record in records {
+        fold.add(record)?;
+    }
+    let left_out = fold.left_out();
+    Ok((fold.end()?, left_out))
+}
+
+pub(super) fn without_removals(record: Vec<u8>) -> Result<Vec<u8>, Damaged> {
     let mut members = Members::new(&record);
     let mut found = false;
     while let Some(member) = members.next()? {

@@ -23,6 +23,7 @@
 //! code that reads the old one.
 
 mod append;
+pub(crate) mod bounds;
 pub(crate) mod merge;
 pub(crate) mod read;
 #[cfg(test)]

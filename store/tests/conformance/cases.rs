@@ -121,9 +121,12 @@ pub(crate) fn pieces_are_committed_in_order(mut bench: Bench) {
     assert_eq!(bench.store().last_piece(job.id).unwrap(), None);
     let writer = bench.store().writer(&job).unwrap();
     // Prepared in any order.
-    let second = writer.prepare(1, batches(&[new("b", "2")])).unwrap();
-    let first = writer.prepare(0, batches(&[new("a", "1")])).unwrap();
-    let early = writer.prepare(1, batches(&[new("c", "3")])).unwrap();
+    let mut second = writer.prepare(1, batches(&[new("b", "2")])).unwrap();
+    let mut first = writer.prepare(0, batches(&[new("a", "1")])).unwrap();
+    let mut early = writer.prepare(1, batches(&[new("c", "3")])).unwrap();
+    for piece in [&mut early, &mut first, &mut second] {
+        assert_eq!(piece.resolve().unwrap(), []);
+    }
     assert!(matches!(early.commit(&piece_record(1)), Err(StoreError::Conflict(_))), "piece 0 is due");
     assert_eq!(bench.endpoint(job.definition.application, "c"), None);
     first.commit(&piece_record(0)).unwrap();

@@ -134,3 +134,58 @@ pub(crate) fn all_endpoints_of_a_user_are_deleted(mut bench: Bench) {
     put(&bench, app, &[new("again", "1").user("u")], &RecordLimits::default()).unwrap();
     assert!(bench.endpoint(app, "again").unwrap().user.user_attributes.is_empty());
 }
+
+pub(crate) fn imports_do_not_fill_an_endpoint_beyond_its_limits(mut bench: Bench) {
+    let app = bench.application("a");
+    bench.import(&job(app), &[new("a", "x").user("u").attribute("first", "1")]);
+    let mut failed = Vec::new();
+    for import in 0..30 {
+        let (mut record, mut of_user) = (new("a", &format!("x{import}")), update("a"));
+        for name in 0..20 {
+            record = record.attribute(&format!("a-{import:02}-{name:02}"), "1");
+            of_user = of_user.user_attribute(&format!("u-{import:02}-{name:02}"), "1");
+        }
+        failed.extend(bench.import(&job(app), &[record.clone()]));
+        // Also when the record comes again, or others beside it.
+        failed.extend(bench.import(&job(app), &[of_user, new("b", "y"), record]));
+    }
+    // 12 imports of 20 names have room beside the first one.
+    assert_eq!(failed.len(), 3 * 18);
+    assert!(failed.iter().all(|failed| failed.reason.code == FailureCode::TooManyAttributes));
+    assert_eq!(failed[0].reason.message, "has 261 names with those it had, the limit is 250");
+    let check = |bench: &Bench| {
+        let found = bench.endpoint(app, "a").unwrap();
+        assert_eq!((found.attributes.len(), found.user.user_attributes.len()), (241, 240));
+        assert_eq!(found.attributes["first"], ["1"]);
+        assert_eq!(found.address.as_deref(), Some("x11"));
+    };
+    check(&bench);
+    bench.store().settle().unwrap();
+    assert_eq!(bench.store().left_out(), 0);
+    bench.reopen();
+    check(&bench);
+    // A name that goes makes room for another.
+    let more = |count: usize| {
+        (0..count).fold(update("a"), |record, name| record.attribute(&format!("m{name}"), "1"))
+    };
+    assert_eq!(bench.import(&job(app), &[more(10), more(10).without("first"), more(11)]).len(), 2);
+    assert_eq!(bench.endpoint(app, "a").unwrap().attributes.len(), 250);
+}
+
+pub(crate) fn imports_do_not_make_an_endpoint_of_many_bytes(bench: Bench) {
+    let app = bench.application("a");
+    let long = "v".repeat(100);
+    bench.import(&job(app), &[new("a", "x")]);
+    // 250 names are no more than it may have, but with their values they take 28 KB.
+    let mut failed = Vec::new();
+    for import in 0..5 {
+        let mut record = update("a").city(&"c".repeat(100 + import));
+        for name in 0..50 {
+            record = record.attribute(&format!("a-{import}-{name:02}"), &long);
+        }
+        failed.extend(bench.import(&job(app), &[record]).into_iter().map(|failed| failed.reason.code));
+    }
+    assert_eq!(failed, [FailureCode::EndpointTooLarge; 3]);
+    let found = bench.endpoint(app, "a").unwrap();
+    assert_eq!((found.attributes.len(), found.location.city.unwrap().len()), (100, 101));
+}

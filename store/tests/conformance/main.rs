@@ -66,4 +66,6 @@ conformance! {
     an_update_that_is_refused_refuses_all_of_its_write,
     merged_endpoints_and_users_have_limits,
     all_endpoints_of_a_user_are_deleted,
+    imports_do_not_fill_an_endpoint_beyond_its_limits,
+    imports_do_not_make_an_endpoint_of_many_bytes,
 }

@@ -299,6 +299,7 @@ pub(crate) fn batches(records: &[Record]) -> Vec<DraftBatch> {
     let mut batches = Vec::new();
     for (number, chunk) in records.chunks(3).enumerate() {
         let mut batch = DraftBatch::new(origin(number * 3), Timestamp::from_millis(2000));
+        batch.keep_raw();
         for (index, record) in chunk.iter().enumerate() {
             let mut draft = record.draft();
             let id = record.id.as_deref().unwrap_or_default();

@@ -1,0 +1,151 @@
+//! The merge operator: how RocksDB folds the records of a key, and the count of what had no room.
+//!
+//! All records of a key are folded at once, oldest first, so what is left out does not depend on when the engine
+//! compacts. Records without those before them stay as they are, unless there are very many: what has no room among them
+//! is only known with the older ones.
+
+use std::{
+    cell::Cell,
+    fs::{self, File},
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use pinport_model::limits::RecordLimits;
+use rocksdb::{MergeOperands, Options};
+
+use super::keys::Table;
+use crate::{
+    Result, StoreError, boundary,
+    record::{bounds::Bounds, merge::fold_within},
+};
+
+/// Stored with the data; never change it.
+const NAME: &str = "pinport.record.1";
+
+/// Records without those before them that are folded: fewer are read at once without harm.
+const MANY: usize = 1000;
+
+/// The file of a store's folder that has its bounds.
+const FILE: &str = "bounds";
+
+thread_local! {
+    /// Whether this thread only reads what it folds. What it leaves out will be left out, and counted, when it is stored.
+    static READS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Notes what this thread folds as only read, or as stored. The engine's own threads store.
+pub(super) fn reads(only: bool) {
+    READS.set(only);
+}
+
+/// Folds within the bounds of a store.
+#[derive(Debug, Clone)]
+pub(super) struct Folding {
+    pub(super) bounds: Bounds,
+    left_out: Arc<AtomicU64>,
+}
+
+impl Folding {
+    /// With the bounds of the store in `folder`, which become at least these.
+    pub(super) fn of(folder: &Path, limits: &RecordLimits) -> Result<Self> {
+        let (asked, default) = (Bounds::from(limits), Bounds::from(&RecordLimits::default()));
+        let stored = read(folder)?;
+        let known = stored.unwrap_or(default);
+        let most = |of: fn(&Bounds) -> usize| of(&asked).max(of(&default)).max(of(&known));
+        let bounds = Bounds { names: most(|bounds| bounds.names), bytes: most(|bounds| bounds.bytes) };
+        if bounds != known {
+            write(folder, bounds)?;
+        }
+        Ok(Self { bounds, left_out: Arc::default() })
+    }
+
+    pub(super) fn install(&self, options: &mut Options) {
+        let (full, partial) = (self.clone(), self.clone());
+        options.set_merge_operator(
+            NAME,
+            move |key: &[u8], base: Option<&[u8]>, records: &MergeOperands| {
+                // Copies in a segment's layer and users keep their removals: they apply to the registered endpoint, and to
+                // what an endpoint kept from before it had a user, when these are read.
+                let keep_removals =
+                    [Table::Members, Table::Users].iter().any(|table| key.first() == Some(&(*table as u8)));
+                full.fold(base.into_iter().chain(records), keep_removals)
+            },
+            move |_: &[u8], _: Option<&[u8]>, records: &MergeOperands| {
+                if records.len() < MANY { None } else { partial.fold(records, true) }
+            },
+        );
+    }
+
+    /// `None`, if a record is damaged: the engine then reports corruption.
+    fn fold<'a>(&self, records: impl IntoIterator<Item = &'a [u8]>, keep_removals: bool) -> Option<Vec<u8>> {
+        let (whole, left_out) = fold_within(self.bounds, records, keep_removals).ok()?;
+        if left_out > 0 && !READS.get() {
+            self.count(left_out);
+        }
+        Some(whole)
+    }
+
+    /// Counts members that were left out of what is stored.
+    pub(super) fn count(&self, left_out: u64) {
+        self.left_out.fetch_add(left_out, Ordering::Relaxed);
+    }
+
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
+    }
+}
+
+/// The bounds of a store that was opened with others than the defaults.
+fn read(folder: &Path) -> Result<Option<Bounds>> {
+    let path = folder.join(FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StoreError::Io { action: "read", path, source }),
+    };
+    let mut numbers = text.split_whitespace().map(str::parse);
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(Ok(names)), Some(Ok(bytes)), None) => Ok(Some(Bounds { names, bytes })),
+        _ => Err(StoreError::Corrupt(format!("{} does not hold two numbers", path.display()))),
+    }
+}
+
+/// Notes the bounds, durably.
+fn write(folder: &Path, bounds: Bounds) -> Result<()> {
+    let path = folder.join(FILE);
+    let temporary = folder.join("bounds.new");
+    let error = |source| StoreError::Io { action: "write", path: path.clone(), source };
+    fs::write(&temporary, format!("{} {}\n", bounds.names, bounds.bytes)).map_err(error)?;
+    File::open(&temporary).and_then(|file| file.sync_all()).map_err(error)?;
+    boundary("bounds.written");
+    fs::rename(&temporary, &path).map_err(error)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bounds_of_a_store_only_grow() {
+        let folder = tempfile::tempdir().unwrap();
+        let bounds = |names, bytes| {
+            let limits =
+                RecordLimits { max_attributes: names, max_endpoint: bytes, ..RecordLimits::default() };
+            let bounds = Folding::of(folder.path(), &limits).unwrap().bounds;
+            (bounds.names, bounds.bytes)
+        };
+        assert_eq!(bounds(1, 2), (250, 15 << 10));
+        assert!(!folder.path().join(FILE).exists(), "the defaults need no file");
+        assert_eq!(bounds(300, 2), (300, 15 << 10));
+        assert_eq!(bounds(1, 20_000), (300, 20_000));
+        assert_eq!(bounds(250, 15 << 10), (300, 20_000));
+        fs::write(folder.path().join(FILE), "many").unwrap();
+        assert!(matches!(Folding::of(folder.path(), &RecordLimits::default()), Err(StoreError::Corrupt(_))));
+    }
+}

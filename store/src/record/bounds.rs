@@ -1,0 +1,362 @@
+//! What an endpoint or a user may have in all, however many records it is merged from.
+//!
+//! A large import does not read what it updates, so nobody can refuse its records when an endpoint is full. [`Fold`]
+//! therefore leaves out what has no room while it merges: *what is there stays*, and of a newer record the members that
+//! neither fit nor replace something as large are left out, one by one, and counted. A record that was accepted
+//! ([`crate::lifecycle::too_large`]) loses nothing here: both ask the same question.
+//!
+//! Records are folded oldest first. What is left out depends on what came before, so whoever folds must begin with
+//! the oldest record there is; records without those before them are only folded where that is said.
+
+use pinport_model::limits::RecordLimits;
+
+use super::{
+    Tag,
+    merge::{merge, without_removals},
+    read::{Damaged, Member, Members, find},
+};
+
+/// The kinds of members that have names, each with a limit of its own.
+const NAMED: [Tag; 3] = [Tag::Attribute, Tag::Metric, Tag::UserAttribute];
+
+/// Members that are taken however full the endpoint is: who it is, whether it may be written to, and when. They are short.
+const ALWAYS: [Tag; 10] = [
+    Tag::Address,
+    Tag::Channel,
+    Tag::OptOut,
+    Tag::Status,
+    Tag::EffectiveDate,
+    Tag::CreationDate,
+    Tag::Incomplete,
+    Tag::Latitude,
+    Tag::Longitude,
+    Tag::UserId,
+];
+
+/// What a merged record may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Names of attributes, as many of metrics, as many of user attributes.
+    pub(crate) names: usize,
+    /// Bytes as stored.
+    pub(crate) bytes: usize,
+}
+
+impl Bounds {
+    /// No bounds: what is merged was judged, or will be.
+    pub(crate) const NONE: Self = Self { names: usize::MAX, bytes: usize::MAX };
+
+    /// Bytes up to which no record can be over either bound: a name takes four of them with what is around it.
+    fn free(&self) -> usize {
+        self.bytes.min(self.names.saturating_mul(4))
+    }
+}
+
+impl From<&RecordLimits> for Bounds {
+    fn from(limits: &RecordLimits) -> Self {
+        Self { names: limits.max_attributes, bytes: limits.max_endpoint }
+    }
+}
+
+/// What a record takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Names of attributes, metrics and user attributes. A removed one counts for nothing.
+    pub(crate) names: [usize; 3],
+    pub(crate) bytes: usize,
+}
+
+impl Size {
+    /// The size of a record. `removals` says whether those of attributes are kept and so take bytes; a user's always are.
+    pub(crate) fn of(record: &[u8], removals: bool) -> Result<Self, Damaged> {
+        let mut size = Self { names: [0; 3], bytes: 0 };
+        let mut members = Members::new(record);
+        while let Some(member) = members.next()? {
+            size.bytes += bytes_of(&member, removals);
+            if let Some(kind) = kind_of(&member) {
+                size.names[kind] += 1;
+            }
+        }
+        Ok(size)
+    }
+
+    /// Whether all of it is within another size.
+    fn is_within(&self, most: &Self) -> bool {
+        let names = self.names.iter().zip(&most.names).all(|(have, most)| have <= most);
+        names && self.bytes <= most.bytes
+    }
+}
+
+/// The kind of name that a member adds.
+fn kind_of(member: &Member<'_>) -> Option<usize> {
+    let kind = NAMED.iter().position(|tag| *tag as u8 == member.tag);
+    kind.filter(|_| !member.is_removal())
+}
+
+fn bytes_of(member: &Member<'_>, removals: bool) -> usize {
+    let counts = removals || !member.is_removal() || member.tag == Tag::UserAttribute as u8;
+    if counts { member.whole.len() } else { 0 }
+}
+
+/// Merges records, oldest first, and leaves out what has no room.
+#[derive(Debug)]
+pub(crate) struct Fold {
+    bounds: Bounds,
+    keep_removals: bool,
+    whole: Vec<u8>,
+    spare: Vec<u8>,
+    left_out: u64,
+}
+
+impl Fold {
+    /// `keep_removals` unless the first record is the very first there is; then removals have nothing left to remove
+    /// and go.
+    pub(crate) fn new(bounds: Bounds, keep_removals: bool) -> Self {
+        Self { bounds, keep_removals, whole: Vec::new(), spare: Vec::new(), left_out: 0 }
+    }
+
+    /// Forgets what was merged and begins with the oldest record, which is taken as it is.
+    pub(crate) fn begin(&mut self, record: &[u8]) {
+        self.whole.clear();
+        self.whole.extend_from_slice(record);
+    }
+
+    /// Merges the next record.
+    pub(crate) fn add(&mut self, record: &[u8]) -> Result<(), Damaged> {
+        self.spare.clear();
+        merge(&self.whole, record, &mut self.spare)?;
+        if self.spare.len() > self.bounds.free() {
+            self.hold(record)?;
+        }
+        std::mem::swap(&mut self.whole, &mut self.spare);
+        Ok(())
+    }
+
+    /// What was merged so far.
+    pub(crate) fn so_far(&self) -> &[u8] {
+        &self.whole
+    }
+
+    /// Members that were left out, since this was made.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// What the records say together.
+    pub(crate) fn end(self) -> Result<Vec<u8>, Damaged> {
+        if self.keep_removals { Ok(self.whole) } else { without_removals(self.whole) }
+    }
+
+    /// Merges `record` again, without what has no room, if it is too much.
+    #[cold]
+    fn hold(&mut self, record: &[u8]) -> Result<(), Damaged> {
+        let old = Size::of(&self.whole, self.keep_removals)?;
+        // What is larger already may change, but not grow.
+        let most = Size {
+            names: old.names.map(|names| names.max(self.bounds.names)),
+            bytes: old.bytes.max(self.bounds.bytes),
+        };
+        if !Size::of(&self.spare, self.keep_removals)?.is_within(&most) {
+            let fitting = self.fitting(record, old, &most)?;
+            self.spare.clear();
+            merge(&self.whole, &fitting, &mut self.spare)?;
+        }
+        if !self.keep_removals && self.spare.len() > self.bounds.bytes {
+            // Many of them would pile up until the end.
+            self.spare = without_removals(std::mem::take(&mut self.spare))?;
+        }
+        Ok(())
+    }
+
+    /// The members of `record` that have room: first what is always taken and what makes the whole no larger, then the
+    /// others in their order.
+    fn fitting(&mut self, record: &[u8], old: Size, most: &Size) -> Result<Vec<u8>, Damaged> {
+        let mut olds = Members::new(&self.whole);
+        let mut older = olds.next()?;
+        let mut news = Members::new(record);
+        let mut steps = Vec::new();
+        while let Some(newer) = news.next()? {
+            while let Some(member) = older
+                && (member.tag, member.name) < (newer.tag, newer.name)
+            {
+                older = olds.next()?;
+            }
+            let replaced = older.filter(|old| (old.tag, old.name) == (newer.tag, newer.name));
+            steps.push(Step { newer, replaced, is_taken: false });
+        }
+        let mut size = old;
+        // It makes the endpoint active, which no status says.
+        if find(record, Tag::EffectiveDate)?.is_some()
+            && find(record, Tag::Status)?.is_none()
+            && let Some(status) = find(&self.whole, Tag::Status)?
+        {
+            size.bytes -= status.len() + 2;
+        }
+        for is_first in [true, false] {
+            for step in steps.iter_mut().filter(|step| !step.is_taken) {
+                let with = step.applied(size, self.keep_removals);
+                let is_free = step.is_always() || with.is_within(&size);
+                if is_free || !is_first && with.is_within(most) {
+                    size = with;
+                    step.is_taken = true;
+                }
+            }
+        }
+        let mut fitting = Vec::with_capacity(record.len());
+        for step in steps {
+            if step.is_taken {
+                fitting.extend_from_slice(step.newer.whole);
+            } else {
+                self.left_out += 1;
+            }
+        }
+        Ok(fitting)
+    }
+}
+
+/// A member of a newer record, and the one it replaces.
+struct Step<'a> {
+    newer: Member<'a>,
+    replaced: Option<Member<'a>>,
+    is_taken: bool,
+}
+
+impl Step<'_> {
+    fn is_always(&self) -> bool {
+        ALWAYS.iter().any(|tag| *tag as u8 == self.newer.tag)
+    }
+
+    /// What a record of this size becomes.
+    fn applied(&self, mut size: Size, removals: bool) -> Size {
+        if let Some(replaced) = &self.replaced {
+            if replaced.tag == Tag::CreationDate as u8 {
+                return size;
+            }
+            size.bytes -= bytes_of(replaced, removals);
+            if let Some(kind) = kind_of(replaced) {
+                size.names[kind] -= 1;
+            }
+        }
+        size.bytes += bytes_of(&self.newer, removals);
+        if let Some(kind) = kind_of(&self.newer) {
+            size.names[kind] += 1;
+        }
+        size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::record::{
+        merge::{fold, fold_within},
+        put, put_bytes, put_name,
+    };
+
+    const BOUNDS: Bounds = Bounds { names: 4, bytes: 90 };
+
+    /// A record with an address, an attribute of each name with its length as value (0: it is removed), and metrics.
+    fn record(address: usize, attributes: &[(String, usize)], metrics: &[String]) -> Vec<u8> {
+        let mut out = Vec::new();
+        if address > 0 {
+            put(&mut out, Tag::Address, &vec![b'a'; address]);
+            put(&mut out, Tag::EffectiveDate, b"\0now");
+        } else {
+            put(&mut out, Tag::Status, &[1]);
+        }
+        let mut seen = BTreeSet::new();
+        let mut attributes = attributes.to_vec();
+        attributes.sort();
+        for (name, length) in attributes.iter().filter(|(name, _)| seen.insert(name.clone())) {
+            put_name(&mut out, Tag::Attribute, name);
+            let mut value = Vec::new();
+            if *length > 0 {
+                put_bytes(&mut value, &vec![b'v'; *length]);
+            }
+            put_bytes(&mut out, &value);
+        }
+        for name in metrics.iter().collect::<BTreeSet<_>>() {
+            put_name(&mut out, Tag::Metric, name);
+            put_bytes(&mut out, &[0; 8]);
+        }
+        out
+    }
+
+    fn records() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let attributes = vec(("[a-h]", 0_usize..25), 0..7);
+        let parts = (0_usize..9, attributes, vec("[a-f]", 0..3));
+        vec(parts.prop_map(|(address, attributes, metrics)| record(address, &attributes, &metrics)), 1..7)
+    }
+
+    fn names(record: &[u8]) -> BTreeSet<(u8, Vec<u8>)> {
+        let mut members = Members::new(record);
+        let mut names = BTreeSet::new();
+        while let Some(member) = members.next().unwrap() {
+            if !member.is_removal() {
+                names.insert((member.tag, member.name.to_vec()));
+            }
+        }
+        names
+    }
+
+    proptest! {
+        #[test]
+        fn the_oldest_stay_within_the_bounds(records in records(), keep in any::<bool>()) {
+            let slices: Vec<_> = records.iter().map(Vec::as_slice).collect();
+            let (whole, left_out) = fold_within(BOUNDS, slices.iter().copied(), keep).unwrap();
+            let size = Size::of(&whole, keep).unwrap();
+            let first = Size::of(slices[0], keep).unwrap();
+            prop_assert!(size.names.iter().zip(first.names).all(|(have, first)| *have <= first.max(BOUNDS.names)));
+            // What is always taken may come on top.
+            prop_assert!(size.bytes <= first.bytes.max(BOUNDS.bytes) + 24, "{} bytes", size.bytes);
+
+            // What was folded before stays, whatever comes, but for what is removed.
+            let (last, before) = slices.split_last().unwrap();
+            let (before, _) = fold_within(BOUNDS, before.iter().copied(), keep).unwrap();
+            let removed: BTreeSet<_> = {
+                let mut members = Members::new(last);
+                let mut found = BTreeSet::new();
+                while let Some(member) = members.next().unwrap() {
+                    if member.is_removal() || member.tag == Tag::EffectiveDate as u8 {
+                        found.insert((member.tag, member.name.to_vec()));
+                        found.insert((Tag::Status as u8, Vec::new()));
+                    }
+                }
+                found
+            };
+            let lost: Vec<_> = names(&before).difference(&names(&whole)).cloned().collect();
+            prop_assert!(lost.iter().all(|name| removed.contains(name)), "{lost:?}");
+
+            // Nothing is left out of what has room.
+            let free = fold(slices.iter().copied(), keep).unwrap();
+            if left_out == 0 {
+                prop_assert_eq!(&free, &whole);
+            }
+
+            // Whenever the oldest were folded and stored, the result is the same.
+            for cut in 1..slices.len() {
+                let (stored, _) = fold_within(BOUNDS, slices[..cut].iter().copied(), keep).unwrap();
+                let rest = [stored.as_slice()].into_iter().chain(slices[cut..].iter().copied());
+                prop_assert_eq!(&fold_within(BOUNDS, rest, keep).unwrap().0, &whole, "cut at {}", cut);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_larger_already_may_change_but_not_grow() {
+        let name = |index: usize| format!("n{index}");
+        let old = record(3, &(0..9).map(|index| (name(index), 9)).collect::<Vec<_>>(), &[]);
+        let fold = |newer: &[u8]| {
+            let (whole, left_out) = fold_within(BOUNDS, [&old[..], newer], false).unwrap();
+            (Size::of(&whole, false).unwrap().names[0], whole.len() <= old.len(), left_out)
+        };
+        assert_eq!(fold(&record(3, &[(name(0), 9)], &[])), (9, true, 0));
+        assert_eq!(fold(&record(3, &[(name(0), 10), (name(9), 1)], &[])), (9, true, 2));
+        assert_eq!(fold(&record(3, &[(name(0), 0), (name(9), 1)], &[])), (9, true, 0));
+        assert_eq!(fold(&record(3, &[(name(0), 0)], &[])), (8, true, 0));
+    }
+}

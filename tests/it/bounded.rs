@@ -1,0 +1,96 @@
+//! Endpoints and users stay within their limits, whatever imports bring and however they are merged.
+
+use serde_json::{Value, json};
+
+use crate::{serving::Serving, support::*};
+
+/// Attributes that no other import has.
+fn attributes(import: usize, count: usize) -> String {
+    let one = |name| format!("\"a{import:03}-{name:03}\":[\"v\"]");
+    (0..count).map(one).collect::<Vec<_>>().join(",")
+}
+
+fn record(id: &str, attributes: &str) -> String {
+    format!("{{\"Id\":\"{id}\",\"Address\":\"a\",\"ChannelType\":\"SMS\",\"Attributes\":{{{attributes}}}}}\n")
+}
+
+/// One record for the endpoint `one`, among as many others that the import is not judged record by record.
+fn many(attributes: &str) -> String {
+    (0..2000).map(|other| record(&format!("other{other}"), "\"a\":[\"v\"]")).collect::<String>()
+        + &record("one", attributes)
+}
+
+/// The number that stands behind one text and before another, or 0.
+fn number_before(text: &str, before: &str, behind: &str) -> usize {
+    let found = text.split_once(before).and_then(|(_, rest)| rest.split_once(behind));
+    found.map_or(0, |(number, _)| number.trim_end_matches(".0").parse().unwrap())
+}
+
+fn endpoint(server: &Serving, app: &str) -> Value {
+    server.get(&format!("/v1/apps/{app}/endpoints/one")).json()
+}
+
+fn names(endpoint: &Value) -> usize {
+    endpoint["Attributes"].as_object().unwrap().len()
+}
+
+#[test]
+fn imports_of_other_names_do_not_make_an_endpoint_grow() {
+    const IMPORTS: usize = 300;
+    const LARGE: usize = 20;
+    let lab = Lab::new();
+    let server = Serving::start(&lab);
+    let app = server.app("shop");
+    let import = |number: usize, data: &str| {
+        lab.write(&format!("{number}.json"), data);
+        server.import(&lab, &format!("{number}.json"))
+    };
+    let jobs: Vec<_> =
+        (0..IMPORTS).map(|number| import(number, &record("one", &attributes(number, 200)))).collect();
+    let ended: Vec<_> = jobs.iter().map(|job| server.ended(&app, job)).collect();
+    // The first one has room; the others are told.
+    assert!(ended.iter().all(|job| job["JobStatus"] == "COMPLETED"));
+    let failed: Vec<_> = ended.iter().filter(|job| job["TotalFailures"] == 1).collect();
+    // Two run at a time: both may see an endpoint that has room.
+    assert!(failed.len() >= IMPORTS - 2, "{}", failed.len());
+    let reason = failed[0]["Failures"][0].as_str().unwrap();
+    assert!(reason.contains(" line 1: Attributes: has "), "{reason}");
+    assert!(reason.ends_with(" names with those it had, the limit is 250"), "{reason}");
+    assert!((200..=250).contains(&names(&endpoint(&server, &app))));
+
+    // Imports of many records read nothing of what they update: what has no room is left out when it is merged.
+    let jobs: Vec<_> =
+        (0..LARGE).map(|number| import(number, &many(&attributes(IMPORTS + number, 200)))).collect();
+    for job in jobs {
+        let ended = server.ended(&app, &job);
+        assert_eq!((&ended["JobStatus"], &ended["TotalFailures"]), (&"COMPLETED".into(), &0.into()));
+    }
+    let found = endpoint(&server, &app);
+    assert_eq!(names(&found), 250);
+    // A single update is refused.
+    let more = json!({ "Attributes": { "more": ["v"] } });
+    let (status, said) = server.ask("PUT", &format!("/v1/apps/{app}/endpoints/one"), Some(&more));
+    assert_eq!(status, 400, "{said}");
+    // Within one import it is known, and the job says so.
+    let rows: String = (0..3).map(|part| record("two", &attributes(part, 200))).collect();
+    lab.write("same.json", many("\"a\":[\"v\"]") + &rows);
+    let job = server.import(&lab, "same.json");
+    server.ended(&app, &job);
+    let detail = server.get(&format!("/pinport/v1/jobs/{job}")).json();
+    let notices = detail["notices"].as_array().unwrap();
+    let left_out = notices.iter().find(|notice| notice["kind"] == "left_out").unwrap();
+    assert_eq!(left_out["count"], 350, "{detail}");
+    let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+    let counted = number_before(&metrics, "\npinport_store_left_out_members_total ", "\n");
+    assert!(counted >= 350, "{metrics}");
+    server.stop();
+
+    // What is stored is what was read, and all that was left out was counted: one more is an attribute of `same.json`.
+    // Some of it may have been stored, and so counted, before.
+    let settled = lab.pinport(&["settle"]).expect(0).err;
+    let counted = counted + number_before(&settled, " s\n", " members of records were left out");
+    let brought = (IMPORTS - failed.len() + LARGE) * 200 + 1;
+    assert!(counted >= brought - 250 + 350, "{counted} of {brought}: {settled}");
+    let server = Serving::start(&lab);
+    assert_eq!(endpoint(&server, &app)["Attributes"], found["Attributes"]);
+}
