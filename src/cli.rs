@@ -512,7 +512,7 @@ Exit codes, as of an import: 0 completed; 3 completed, with failed records; 4 ov
 
 #[derive(Debug, Args)]
 pub(crate) struct JobArgs {
-    /// The job's id, the beginning of it, or `last`
+    /// The job's id, any part of it that no other job has, or `last`
     pub(crate) job: String,
     #[command(flatten)]
     pub(crate) data: DataArgs,
@@ -522,7 +522,7 @@ pub(crate) struct JobArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServedJobArgs {
-    /// The job's id, the beginning of it, or `last`
+    /// The job's id, any part of it that no other job has, or `last`
     pub(crate) job: String,
     #[command(flatten)]
     pub(crate) server: ServerArgs,

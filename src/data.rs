@@ -132,7 +132,7 @@ impl Data {
         }
     }
 
-    /// The job that `text` names: by its id, the beginning of it, or `last`.
+    /// The job that `text` names: by its id, a part of it, or `last`.
     pub(crate) fn job(&self, text: &str) -> anyhow::Result<ImportJob> {
         let id = if text == "last" {
             self.store.jobs(None, None, 1)?.pop().map(|job| job.id)
@@ -159,19 +159,15 @@ impl Data {
         let mut before = None;
         loop {
             let page = self.store.jobs(None, before, PAGE)?;
-            found.extend(page.iter().map(|job| job.id).filter(|id| id.to_string().starts_with(text)));
+            found.extend(page.iter().map(|job| job.id));
             match page.last() {
                 Some(last) if page.len() == PAGE => before = Some(last.id),
                 _ => break,
             }
         }
-        match found[..] {
-            [] => Ok(None),
-            [id] => Ok(Some(id)),
-            _ => {
-                Err(Usage(format!("{} jobs begin with \"{text}\"; give more of the id", found.len())).into())
-            }
-        }
+        JobId::find(found, text).map_err(|jobs| {
+            Usage(format!("{jobs} jobs have ids with \"{text}\"; give more of the id")).into()
+        })
     }
 
     /// The first `limit` failures of a job, as lines of text.

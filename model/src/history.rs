@@ -26,11 +26,17 @@ pub struct History {
     points: Vec<HistoryPoint>,
     newest: Option<HistoryPoint>,
     spacing_ms: i64,
+    /// From and to when nothing is known, in milliseconds.
+    gaps: Vec<(i64, i64)>,
 }
 
 impl History {
     /// Points that are kept: more than the columns of a wide terminal, few enough for an event.
     pub const MAX_POINTS: usize = 256;
+    /// Gaps that are kept; the oldest go first.
+    const MAX_GAPS: usize = 32;
+    /// The shortest span over which a rate is a peak: over less, it says more about the clock.
+    const PEAK_MS: i64 = 1000;
     /// A clock that was set back by more than this begins a new history; by less, the point is left out.
     const MAX_BACK_MS: i64 = 60_000;
 
@@ -39,6 +45,30 @@ impl History {
         let mut history = Self::default();
         points.iter().for_each(|point| history.push(*point));
         history
+    }
+
+    /// Adds a point of a job. What an interrupted run had parsed and not committed is parsed again: until it is made up for,
+    /// the counters stand still.
+    pub fn push_on(&mut self, point: HistoryPoint) {
+        let (records, bytes) = self.newest.map_or((0, 0), |newest| (newest.records, newest.bytes));
+        self.push(HistoryPoint {
+            records: point.records.max(records),
+            bytes: point.bytes.max(bytes),
+            ..point
+        });
+    }
+
+    /// Adds a point after an outage: what happened since the point before is not known.
+    pub fn push_after_gap(&mut self, point: HistoryPoint) {
+        if let Some(newest) = self.newest
+            && newest.time < point.time
+        {
+            if self.gaps.len() == Self::MAX_GAPS {
+                self.gaps.remove(0);
+            }
+            self.gaps.push((newest.time.as_millis(), point.time.as_millis()));
+        }
+        self.push_on(point);
     }
 
     /// Adds a point behind the others.
@@ -101,7 +131,43 @@ impl History {
         }
     }
 
-    /// The rates (a second) of a counter over the whole life, in `columns` equal spans of time. Empty while
+    /// The highest rate (a second) of a counter over a second or more, gaps left out.
+    pub fn peak(&self, counter: impl Fn(&HistoryPoint) -> u64) -> f64 {
+        let points: Vec<_> = self.points().collect();
+        let mut first = 0;
+        let mut peak: f64 = 0.0;
+        for point in &points {
+            let passed = |from: &HistoryPoint| point.time.as_millis() - from.time.as_millis();
+            // The latest point that lies far enough before.
+            while points.get(first + 1).is_some_and(|next| passed(next) >= Self::PEAK_MS) {
+                first += 1;
+            }
+            let from = points[first];
+            if passed(from) >= Self::PEAK_MS && !self.is_gap(from.time.as_millis(), point.time.as_millis()) {
+                let count = counter(point).saturating_sub(counter(from));
+                peak = peak.max(count as f64 * 1000.0 / passed(from) as f64);
+            }
+        }
+        peak
+    }
+
+    /// The rate (a second) of a counter over the last `millis`.
+    pub fn latest_rate(&self, millis: i64, counter: impl Fn(&HistoryPoint) -> u64) -> f64 {
+        let Some(newest) = self.newest else { return 0.0 };
+        let passed = |point: &&HistoryPoint| newest.time.as_millis() - point.time.as_millis();
+        let reaches = |point: &&HistoryPoint| passed(point) >= millis;
+        let Some(from) = self.points.iter().rev().find(reaches).or(self.points.first()) else { return 0.0 };
+        let passed = passed(&from);
+        let count = counter(&newest).saturating_sub(counter(from));
+        if passed > 0 { count as f64 * 1000.0 / passed as f64 } else { 0.0 }
+    }
+
+    /// Whether part of this time is a gap.
+    fn is_gap(&self, from: i64, to: i64) -> bool {
+        self.gaps.iter().any(|gap| gap.0 < to && from < gap.1)
+    }
+
+    /// The rates (a second) of a counter over the whole life, in `columns` equal spans of time; NaN in a gap. Empty while
     /// there are fewer than two points.
     pub fn rates(&self, columns: usize, counter: impl Fn(&HistoryPoint) -> u64) -> Vec<f64> {
         let points: Vec<(f64, f64)> =
@@ -122,7 +188,9 @@ impl History {
             let (from, to) = (points[segment], points[segment + 1]);
             let share = ((time - from.0) / (to.0 - from.0)).clamp(0.0, 1.0);
             let value = from.1 + (to.1 - from.1) * share;
-            rates.push(((value - before) * 1000.0 / step).max(0.0));
+            let middle = (time - step / 2.0) as i64;
+            let is_known = !self.gaps.iter().any(|gap| (gap.0..gap.1).contains(&middle));
+            rates.push(if is_known { ((value - before) * 1000.0 / step).max(0.0) } else { f64::NAN });
             before = value;
         }
         rates
@@ -176,6 +244,43 @@ mod tests {
         }
         let rates = history.rates(10, |point| point.records);
         assert_eq!(rates, [100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 100.0]);
+    }
+
+    #[test]
+    fn an_outage_is_a_gap() {
+        let mut history = History::from_points(&[at(0, 0), at(1000, 100), at(2000, 200)]);
+        history.push_after_gap(at(8000, 5000));
+        history.push(at(10_000, 5200));
+        let rates = history.rates(10, |point| point.records);
+        let is_known: Vec<_> = rates.iter().map(|rate| !rate.is_nan()).collect();
+        assert_eq!(is_known, [true, true, false, false, false, false, false, false, true, true]);
+        assert_eq!((rates[0], rates[9]), (100.0, 100.0));
+        assert_eq!(history.peak(|point| point.records), 100.0, "what came in the gap is no peak");
+    }
+
+    #[test]
+    fn a_peak_does_not_depend_on_the_width_of_a_chart() {
+        let mut history = History::default();
+        let mut records = 0;
+        for quarter in 0..400 {
+            records += if (200..208).contains(&quarter) { 250 } else { 10 };
+            history.push(at(quarter * 250, records));
+        }
+        // Half of the points are left out, but their counts are not.
+        assert_eq!(history.peak(|point| point.records), 1000.0);
+        assert_eq!(history.latest_rate(5000, |point| point.records), 40.0);
+        assert_eq!(History::default().peak(|point| point.records), 0.0);
+        assert_eq!(History::from_points(&[at(0, 0), at(3, 900)]).peak(|point| point.records), 0.0);
+    }
+
+    #[test]
+    fn what_is_parsed_again_is_no_peak() {
+        let mut history = History::from_points(&[at(0, 0), at(1000, 100)]);
+        for point in [at(2000, 20), at(3000, 90), at(4000, 110)] {
+            history.push_on(point);
+        }
+        let records: Vec<_> = history.points().map(|point| point.records).collect();
+        assert_eq!(records, [0, 100, 100, 100, 110]);
     }
 
     #[test]

@@ -85,6 +85,25 @@ id! {
     SegmentId
 }
 
+impl JobId {
+    /// Which of these jobs `text` names: any part of an id that no other has.
+    ///
+    /// # Errors
+    /// How many it may name, if they are several.
+    pub fn find(ids: impl IntoIterator<Item = Self>, text: &str) -> Result<Option<Self>, usize> {
+        let text = text.to_ascii_lowercase();
+        let has_part = |id: &Self| !text.is_empty() && id.to_string().contains(&text);
+        let found: Vec<_> = ids.into_iter().filter(has_part).collect();
+        // Lists show the ends of ids: such a part is first of all an end.
+        let mut ends = found.iter().filter(|id| id.to_string().ends_with(&text));
+        match (&found[..], ends.next(), ends.next()) {
+            ([], ..) => Ok(None),
+            ([id], ..) | (_, Some(id), None) => Ok(Some(*id)),
+            _ => Err(found.len()),
+        }
+    }
+}
+
 impl From<JobId> for SegmentId {
     fn from(job: JobId) -> Self {
         Self(job.0)
@@ -117,6 +136,31 @@ mod tests {
         let id = JobId::generate();
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.to_string().len(), 32);
+    }
+
+    #[test]
+    fn any_part_that_no_other_job_has_names_a_job() {
+        let id = |first: u8, last: u8| {
+            let mut bytes = [7; 16];
+            (bytes[0], bytes[15]) = (first, last);
+            JobId::from_bytes(bytes)
+        };
+        let ids = [id(1, 2), id(1, 3), id(4, 1)];
+        for (text, found) in [
+            ("0702", Ok(Some(ids[0]))),
+            ("0703", Ok(Some(ids[1]))),
+            ("04", Ok(Some(ids[2]))),
+            // The end of one and the beginning of two.
+            ("01", Ok(Some(ids[2]))),
+            ("0107", Err(2)),
+            ("07", Err(3)),
+            ("", Ok(None)),
+            ("ff", Ok(None)),
+        ] {
+            assert_eq!(JobId::find(ids, text), found, "{text}");
+        }
+        let letters = JobId::from_bytes([0xab; 16]);
+        assert_eq!(JobId::find([letters], "BABA"), Ok(Some(letters)));
     }
 
     #[test]

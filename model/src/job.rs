@@ -341,6 +341,9 @@ pub struct PlanSummary {
     pub pieces: u64,
     /// Whether `pieces` is exact.
     pub pieces_exact: bool,
+    /// Bytes of those objects that are compressed by their names.
+    #[serde(default)]
+    pub packed: u64,
 }
 
 /// An import job as the store keeps it.

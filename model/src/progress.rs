@@ -17,6 +17,10 @@ pub struct Progress {
     pub source_total: u64,
     /// Decoded bytes that were read.
     pub bytes: u64,
+    /// Decoded bytes of the source in all: exact when nothing in it is compressed, else an estimate that gets better
+    /// while it is read. 0 while unknown.
+    #[serde(default)]
+    pub bytes_total: u64,
     /// Records parsed so far, committed or not.
     pub parsed: u64,
     /// Records of committed pieces that were registered.
@@ -36,7 +40,7 @@ pub struct Progress {
     /// What these counters were when this run of the job began: rates are of what came since.
     #[serde(default)]
     pub before: Baseline,
-    /// Milliseconds since this run of the job began.
+    /// Milliseconds since this run of the job began, or that it took.
     pub elapsed_ms: u64,
     /// Milliseconds that each stage's threads were busy.
     pub busy_ms: StageTimes,
@@ -51,6 +55,9 @@ pub struct Baseline {
     pub bytes: u64,
     /// Records parsed.
     pub parsed: u64,
+    /// Milliseconds that earlier runs took, as far as known.
+    #[serde(default)]
+    pub elapsed_ms: u64,
 }
 
 /// Milliseconds by stage.
@@ -76,10 +83,25 @@ impl Progress {
         self.rate(self.bytes, self.before.bytes)
     }
 
+    /// Milliseconds that the job has run, without the time that it waited.
+    pub fn ran_ms(&self) -> u64 {
+        self.before.elapsed_ms.saturating_add(self.elapsed_ms)
+    }
+
+    /// Decoded bytes that are still to be read, as far as known. Compressed bytes are not counted: an object takes the time
+    /// of what comes out of it.
+    pub fn bytes_left(&self) -> Option<u64> {
+        let is_read = self.source_total > 0 && self.source_bytes >= self.source_total;
+        match self.bytes_total {
+            _ if is_read => Some(0),
+            0 => None,
+            total => Some(total.saturating_sub(self.bytes)),
+        }
+    }
+
     /// Seconds until the source is read, if it goes on as it did in this run. `None` while nothing can be said.
     pub fn seconds_left(&self) -> Option<f64> {
-        let rate = self.rate(self.source_bytes, self.before.source_bytes);
-        let left = self.source_total.saturating_sub(self.source_bytes);
+        let (left, rate) = (self.bytes_left()?, self.bytes_per_second());
         (left > 0 && rate > 0.0).then(|| left as f64 / rate)
     }
 
@@ -103,6 +125,7 @@ mod tests {
             source_bytes: 600,
             source_total: 1000,
             bytes: 5000,
+            bytes_total: 9000,
             parsed: 70,
             registered: 0,
             failed: 0,
@@ -111,7 +134,7 @@ mod tests {
             pieces_total: 0,
             objects_done: 0,
             objects_total: 0,
-            before: Baseline { source_bytes: 200, bytes: 1000, parsed: 10 },
+            before: Baseline { source_bytes: 200, bytes: 1000, parsed: 10, elapsed_ms: 5000 },
             elapsed_ms,
             busy_ms: StageTimes::default(),
         }
@@ -123,6 +146,7 @@ mod tests {
         assert_eq!(progress.records_per_second(), 30.0);
         assert_eq!(progress.bytes_per_second(), 2000.0);
         assert_eq!(progress.seconds_left(), Some(2.0));
+        assert_eq!(progress.ran_ms(), 7000);
     }
 
     #[test]
@@ -130,6 +154,8 @@ mod tests {
         assert_eq!(progress(0).records_per_second(), 0.0);
         assert_eq!(progress(0).seconds_left(), None);
         let read = Progress { source_bytes: 1000, ..progress(2000) };
-        assert_eq!(read.seconds_left(), None);
+        assert_eq!((read.seconds_left(), read.bytes_left()), (None, Some(0)));
+        let unknown = Progress { bytes_total: 0, ..progress(2000) };
+        assert_eq!((unknown.seconds_left(), unknown.bytes_left()), (None, None));
     }
 }

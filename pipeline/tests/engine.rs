@@ -393,6 +393,50 @@ fn the_pieces_of_compressed_objects_are_estimated() {
     }
 }
 
+/// How much is left is known within a quarter from a tenth of the run on, whatever is compressed, and in whichever order.
+#[test]
+fn what_compressed_objects_hold_is_known_early() {
+    let line = |row: u64| {
+        let text = format!("{:x}", (row + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).repeat(8);
+        format!("{{\"Id\":\"{row}\",\"ChannelType\":\"EMAIL\",\"Address\":\"{text}\"}}\n")
+    };
+    let lines = |rows: std::ops::Range<u64>| rows.map(line).collect::<String>().into_bytes();
+    for packed_first in [true, false] {
+        let house = House::new();
+        let (plain, packed) = if packed_first { ("b.json", "a.json.gz") } else { ("a.json", "b.json.gz") };
+        house.object(plain, &lines(0..100_000));
+        house.object(packed, &gzip(&[lines(100_000..160_000)]));
+        let job = house.job(Format::Json);
+        let job =
+            ImportJob { definition: ImportDefinition { piece_bytes: 1 << 20, ..job.definition }, ..job };
+        let progress = Arc::new(JobProgress::new(job.id));
+        let watcher = {
+            let progress = Arc::clone(&progress);
+            thread::spawn(move || {
+                let mut seen = Vec::new();
+                while !progress.snapshot().status.is_terminal() {
+                    let now = progress.snapshot();
+                    seen.push((now.bytes, now.bytes_total));
+                    thread::yield_now();
+                }
+                seen
+            })
+        };
+        let options = EngineOptions { threads: 1, ..EngineOptions::default() };
+        let RunOutcome { job, .. } = house.run_seen(job, options, None, progress);
+        let all = job.tally.bytes;
+        let seen = watcher.join().unwrap();
+        let early: Vec<_> = seen.iter().filter(|(bytes, _)| *bytes > all / 10).collect();
+        assert!(early.iter().any(|(bytes, _)| *bytes < all / 2), "nothing was seen in time");
+        for (bytes, total) in early {
+            assert!(
+                total.abs_diff(all) < (all - bytes).max(all / 10) / 4,
+                "{bytes}: {total} instead of {all}"
+            );
+        }
+    }
+}
+
 #[test]
 fn what_an_earlier_run_read_is_told_apart() {
     let house = House::new();

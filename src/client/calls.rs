@@ -60,24 +60,22 @@ impl Client {
         Ok(found)
     }
 
-    /// The job that `text` names: by its id, the beginning of it, or `last`.
+    /// The job that `text` names: by its id, a part of it, or `last`.
     pub(crate) async fn job(&self, text: &str) -> anyhow::Result<JobId> {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
-        let found: Vec<_> = if text == "last" {
-            self.jobs(1).await?.iter().map(|job| job.id).collect()
-        } else {
-            let jobs = self.jobs(usize::MAX).await?;
-            jobs.iter().map(|job| job.id).filter(|id| id.to_string().starts_with(text)).collect()
+        let found = match text {
+            "last" => Ok(self.jobs(1).await?.first().map(|job| job.id)),
+            _ => JobId::find(self.jobs(usize::MAX).await?.iter().map(|job| job.id), text),
         };
-        match found[..] {
-            [id] => Ok(id),
-            [] => Err(Usage(format!("there is no job \"{text}\"; `pinport jobs ls` lists them")).into()),
-            _ => {
-                Err(Usage(format!("{} jobs begin with \"{text}\"; give more of the id", found.len())).into())
-            }
-        }
+        let found =
+            found.map_err(|jobs| format!("{jobs} jobs have ids with \"{text}\"; give more of the id"));
+        found
+            .and_then(|found| {
+                found.ok_or_else(|| format!("there is no job \"{text}\"; `pinport jobs ls` lists them"))
+            })
+            .map_err(|why| Usage(why).into())
     }
 
     /// A job, whole.

@@ -5,6 +5,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 
 /// From here on panes have borders.
 const BORDERS_FROM: (u16, u16) = (60, 20);
+/// Cells that are left for bars and longer texts before the time that a job ran is shown.
+const BAR: u16 = 30;
 /// From here on the panes of a job stand in two columns.
 const TWO_COLUMNS_FROM: (u16, u16) = (110, 24);
 
@@ -21,11 +23,12 @@ pub(crate) enum Column {
     Bytes,
     Failures,
     Age,
+    Ran,
     Left,
 }
 
 impl Column {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Id,
         Self::Application,
         Self::Source,
@@ -36,11 +39,12 @@ impl Column {
         Self::Bytes,
         Self::Failures,
         Self::Age,
+        Self::Ran,
         Self::Left,
     ];
 
     /// From the most to the least important.
-    const BY_IMPORTANCE: [Self; 11] = [
+    const BY_IMPORTANCE: [Self; 12] = [
         Self::Status,
         Self::Progress,
         Self::Source,
@@ -52,6 +56,7 @@ impl Column {
         Self::Bytes,
         Self::Pieces,
         Self::Age,
+        Self::Ran,
     ];
 
     pub(crate) fn title(self) -> &'static str {
@@ -66,12 +71,16 @@ impl Column {
             Self::Bytes => "MB/S",
             Self::Failures => "FAILED",
             Self::Age => "AGE",
+            Self::Ran => "RAN",
             Self::Left => "LEFT",
         }
     }
 
     pub(crate) fn is_number(self) -> bool {
-        matches!(self, Self::Pieces | Self::Rows | Self::Bytes | Self::Failures | Self::Age | Self::Left)
+        matches!(
+            self,
+            Self::Pieces | Self::Rows | Self::Bytes | Self::Failures | Self::Age | Self::Ran | Self::Left
+        )
     }
 
     /// Its smallest useful width.
@@ -82,12 +91,12 @@ impl Column {
             Self::Failures => 6,
             Self::Source => 8,
             Self::Rows => 6,
-            Self::Left => 7,
+            Self::Left => 6,
             Self::Application => 10,
             Self::Id => 8,
             Self::Bytes => 6,
             Self::Pieces => 11,
-            Self::Age => 6,
+            Self::Age | Self::Ran => 6,
         }
     }
 
@@ -97,12 +106,11 @@ impl Column {
             Self::Status => 12,
             Self::Progress => 16,
             Self::Failures => 6,
-            Self::Left => 12,
             Self::Application => 18,
             Self::Pieces => 15,
             // The remaining width.
             Self::Source => u16::MAX,
-            Self::Rows | Self::Id | Self::Bytes | Self::Age => self.least(),
+            Self::Rows | Self::Id | Self::Bytes | Self::Age | Self::Ran | Self::Left => self.least(),
         }
     }
 }
@@ -113,7 +121,11 @@ pub(crate) fn columns(width: u16) -> Vec<(Column, u16)> {
     let mut used = 0_u16;
     for column in Column::BY_IMPORTANCE {
         let gap = u16::from(!chosen.is_empty());
+        // A bar says more than the time a job ran.
         let cost = column.least() + gap;
+        if column == Column::Ran && used + cost + BAR > width {
+            continue;
+        }
         if used + cost > width {
             // A source that is cut is better than none.
             if column == Column::Source && width.saturating_sub(used) >= 4 {

@@ -99,6 +99,11 @@ impl Symbols {
         self.pick("░", ".")
     }
 
+    /// What a chart shows where nothing is known.
+    pub(crate) fn unknown(self) -> &'static str {
+        self.pick("·", ":")
+    }
+
     pub(crate) fn choose(self, unicode: &'static str, ascii: &'static str) -> &'static str {
         self.pick(unicode, ascii)
     }

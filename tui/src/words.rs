@@ -149,10 +149,15 @@ pub(crate) fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// Milliseconds a job took, or has taken so far.
-pub(crate) fn took_ms(job: &JobView, now_ms: i64) -> i64 {
+/// Milliseconds a job ran, or has run so far. What it waited is left out.
+pub(crate) fn ran_ms(job: &JobView) -> i64 {
+    i64::try_from(job.progress.ran_ms()).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds it waited for its turn, or was paused.
+pub(crate) fn waited_ms(job: &JobView, now_ms: i64) -> i64 {
     let end = job.completed.map_or(now_ms, |time| time.as_millis());
-    end.saturating_sub(job.created.as_millis()).max(0)
+    end.saturating_sub(job.created.as_millis()).saturating_sub(ran_ms(job)).max(0)
 }
 
 /// Records and decoded bytes a second over the whole of this run of the job.

@@ -13,6 +13,7 @@
 
 mod budget;
 mod commit;
+mod expected;
 pub mod files;
 pub(crate) mod ids;
 mod keeping;

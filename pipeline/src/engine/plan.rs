@@ -37,8 +37,11 @@ fn list(life: &mut Life<'_>, source: &Source, folder: &Path) -> Result<PlanSumma
             None => {
                 summary.objects += 1;
                 summary.bytes += object.size;
-                // Only the estimate of pieces rests on names; reading goes by content.
-                summary.pieces_exact &= !is_compressed_name(&object.key);
+                // Only estimates rest on names; reading goes by content.
+                if is_compressed_name(&object.key) {
+                    summary.pieces_exact = false;
+                    summary.packed += object.size;
+                }
             }
         }
         // The plan file's error is kept apart: the listing only needs to know that it should stop.

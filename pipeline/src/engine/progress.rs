@@ -1,11 +1,12 @@
 //! The live counters of one run of a job. Stages add to them; every view reads the same snapshot.
 
 use std::{
+    sync::OnceLock,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use pinport_model::{
     ImportJob, JobId, JobStatus, PieceRecord,
     job::PlanSummary,
@@ -13,7 +14,7 @@ use pinport_model::{
     view::{PieceRun, PieceState},
 };
 
-use super::pieces::Pieces;
+use super::{expected::Expected, pieces::Pieces};
 
 /// A CPU or waiting stage whose busy time is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +36,16 @@ pub(crate) enum Stage {
 pub struct JobProgress {
     job: JobId,
     begun: Instant,
+    /// How long the run took, once it is over.
+    took: OnceLock<Duration>,
+    /// Milliseconds that earlier runs took.
+    ran_before: u64,
     status: Mutex<JobStatus>,
     counters: [AtomicU64; Counter::LEN],
     busy: [AtomicU64; 5],
     pieces: Mutex<Pieces>,
+    /// What the source is thought to hold.
+    expected: Mutex<Expected>,
     /// Blocks that wait for a thread that parses them.
     waiting: AtomicU64,
     /// The last committed piece: what lists and answers count.
@@ -90,13 +97,47 @@ impl JobProgress {
         Self {
             job,
             begun: Instant::now(),
+            took: OnceLock::new(),
+            ran_before: 0,
             status: Mutex::new(JobStatus::Created),
             counters: Default::default(),
             busy: Default::default(),
             pieces: Mutex::default(),
+            expected: Mutex::default(),
             waiting: AtomicU64::new(0),
             last: Mutex::default(),
         }
+    }
+
+    /// The counters of a job that goes on now and stood like this: until the engine has found its place again, it is
+    /// shown as it rested.
+    pub fn going_on(rested: &Progress) -> Self {
+        let mut progress = Self { ran_before: rested.ran_ms(), ..Self::new(rested.job) };
+        for (counter, count) in [
+            (Counter::SourceBytes, rested.source_bytes),
+            (Counter::SourceTotal, rested.source_total),
+            (Counter::SourceBytesBefore, rested.source_bytes),
+            (Counter::Bytes, rested.bytes),
+            (Counter::BytesBefore, rested.bytes),
+            (Counter::Parsed, rested.parsed),
+            (Counter::ParsedBefore, rested.parsed),
+            (Counter::Registered, rested.registered),
+            (Counter::Failed, rested.failed),
+            (Counter::PiecesDone, rested.pieces_done),
+            (Counter::PiecesFailed, rested.pieces_failed),
+            (Counter::PiecesTotal, rested.pieces_total),
+            (Counter::ObjectsDone, rested.objects_done),
+            (Counter::ObjectsTotal, rested.objects_total),
+        ] {
+            progress.set(counter, count);
+        }
+        *progress.expected.get_mut() = Expected::of_total(rested.bytes_total);
+        progress
+    }
+
+    /// Stops the clock: nothing more is done.
+    pub(crate) fn stop(&self) {
+        let _ = self.took.set(self.begun.elapsed());
     }
 
     /// Moves the shown status on; whether the job may take that step. A job that is being cancelled takes
@@ -107,6 +148,9 @@ impl JobProgress {
         if may {
             *current = status;
             log_status(self.job, status);
+        }
+        if may && status.is_terminal() {
+            self.stop();
         }
         may
     }
@@ -189,6 +233,12 @@ impl JobProgress {
         self.set(Counter::SourceTotal, plan.bytes);
         self.set(Counter::PiecesTotal, plan.pieces);
         self.set(Counter::ObjectsTotal, plan.objects);
+        *self.expected.lock() = Expected::of_plan(plan.bytes, plan.packed);
+    }
+
+    /// What the source is thought to hold.
+    pub(crate) fn expected(&self) -> MutexGuard<'_, Expected> {
+        self.expected.lock()
     }
 
     /// What an ended job says, whatever was counted on the way.
@@ -196,7 +246,9 @@ impl JobProgress {
         self.set_status(job.status);
         self.set(Counter::Registered, job.tally.registered);
         self.set(Counter::Failed, job.tally.failed);
-        self.set(Counter::PiecesTotal, job.completed_pieces + job.failed_pieces);
+        if job.status == JobStatus::Completed {
+            self.set(Counter::PiecesTotal, job.completed_pieces + job.failed_pieces);
+        }
     }
 
     pub(crate) fn add(&self, counter: Counter, count: u64) {
@@ -215,26 +267,31 @@ impl JobProgress {
     pub fn snapshot(&self) -> Progress {
         let count = |counter: Counter| self.counters[counter as usize].load(Relaxed);
         let busy = |stage: Stage| self.busy[stage as usize].load(Relaxed) / 1000;
+        let elapsed = self.took.get().copied().unwrap_or_else(|| self.begun.elapsed());
+        let ended = count(Counter::PiecesDone) + count(Counter::PiecesFailed);
         Progress {
             job: self.job,
             status: *self.status.lock(),
             source_bytes: count(Counter::SourceBytes),
             source_total: count(Counter::SourceTotal),
             bytes: count(Counter::Bytes),
+            bytes_total: self.expected.lock().bytes(),
             parsed: count(Counter::Parsed),
             registered: count(Counter::Registered),
             failed: count(Counter::Failed),
             pieces_done: count(Counter::PiecesDone),
             pieces_failed: count(Counter::PiecesFailed),
-            pieces_total: count(Counter::PiecesTotal),
+            // By the sizes of compressed objects it is only a guess.
+            pieces_total: count(Counter::PiecesTotal).max(ended),
             objects_done: count(Counter::ObjectsDone),
             objects_total: count(Counter::ObjectsTotal),
             before: Baseline {
                 source_bytes: count(Counter::SourceBytesBefore),
                 bytes: count(Counter::BytesBefore),
                 parsed: count(Counter::ParsedBefore),
+                elapsed_ms: self.ran_before,
             },
-            elapsed_ms: self.begun.elapsed().as_millis() as u64,
+            elapsed_ms: elapsed.as_millis() as u64,
             busy_ms: StageTimes {
                 fetch: busy(Stage::Fetch),
                 decode: busy(Stage::Decode),
@@ -267,6 +324,44 @@ mod tests {
         let running = progress();
         assert!(running.begin_end());
         assert_eq!(running.snapshot().status, JobStatus::Failing);
+    }
+
+    #[test]
+    fn the_clock_of_an_ended_job_stands_still() {
+        let ended = progress();
+        assert!(ended.set_status(JobStatus::Completed));
+        let now = ended.snapshot();
+        // Longer than the clock's last digit.
+        while ended.begun.elapsed() < Duration::from_millis(u64::from(now.elapsed_ms as u32) + 3) {
+            std::hint::spin_loop();
+        }
+        assert_eq!(ended.snapshot(), now);
+        let running = progress();
+        while running.snapshot().elapsed_ms < 3 {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    fn a_job_that_goes_on_is_shown_as_it_rested() {
+        let rested = Progress {
+            source_bytes: 50,
+            source_total: 100,
+            bytes: 500,
+            bytes_total: 1000,
+            parsed: 5,
+            registered: 4,
+            failed: 1,
+            pieces_done: 1,
+            pieces_total: 3,
+            before: Baseline { elapsed_ms: 40, ..Baseline::default() },
+            elapsed_ms: 60,
+            ..progress().snapshot()
+        };
+        let now = JobProgress::going_on(&rested).snapshot();
+        let before = Baseline { source_bytes: 50, bytes: 500, parsed: 5, elapsed_ms: 100 };
+        assert_eq!(now, Progress { before, elapsed_ms: now.elapsed_ms, ..rested });
+        assert_eq!((now.records_per_second(), now.bytes_left()), (0.0, Some(500)));
     }
 
     #[test]
@@ -334,15 +429,16 @@ mod tests {
             source_bytes: 101,
             source_total: 102,
             bytes: 103,
+            bytes_total: 0,
             parsed: 104,
             registered: 105,
             failed: 106,
             pieces_done: 107,
             pieces_failed: 108,
-            pieces_total: 109,
+            pieces_total: 215,
             objects_done: 110,
             objects_total: 111,
-            before: Baseline { source_bytes: 112, bytes: 113, parsed: 114 },
+            before: Baseline { source_bytes: 112, bytes: 113, parsed: 114, elapsed_ms: 0 },
             elapsed_ms: 0,
             busy_ms: StageTimes { fetch: 1, decode: 2, parse: 3, build: 4, commit: 5 },
         };

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     block::Block,
     parse::{ParseContext, Parser},
-    source::{ObjectReader, ObjectStream, Source, SourceError},
+    source::{ObjectReader, ObjectStream, Source, SourceError, is_compressed_name},
     split::{Cut, Head, ObjectRefused, SNIFF_BYTES, Split, Splitter, is_blank},
 };
 
@@ -35,6 +35,12 @@ pub(super) const PIECE_LINES: u64 = 1 << 16;
 
 /// Objects after which a piece is cut, so that its record stays small.
 const PIECE_OBJECTS: usize = 4096;
+
+/// Bytes of a source from which on it is worth a look how much comes out of its compressed objects.
+const LOOK_FROM: u64 = 16 << 20;
+
+/// Decoded bytes of that look.
+const LOOK_BYTES: usize = 256 << 10;
 
 /// What a record takes beside its bytes while its piece is in flight: its place in the batch and in the
 /// sorted run, or its failure, which is the larger: up to 390 with its text and its bytes.
@@ -84,8 +90,14 @@ impl Reader {
     /// Reads everything behind `start`, where piece `number` begins.
     pub(super) fn run(self, start: Position, number: u64) -> Result<(), JobError> {
         let mut objects = files::planned_objects(&self.folder)?;
-        let done = objects.by_ref().take(start.object as usize);
-        let mut source_bytes = done.map(|object| object.map_or(0, |object| object.size)).sum::<u64>();
+        let (mut source_bytes, mut packed) = (0, 0);
+        for object in objects.by_ref().take(start.object as usize).flatten() {
+            source_bytes += object.size;
+            packed += if is_compressed_name(&object.key) { object.size } else { 0 };
+        }
+        let made = (start.stream - start.byte).saturating_sub(source_bytes - packed);
+        self.progress.expected().pass(packed, made);
+        self.look_at_packed()?;
         let objects = objects.map(|object| {
             object.map_err(|error| SourceError::Other {
                 url: "the job's plan".into(),
@@ -109,11 +121,17 @@ impl Reader {
                 Err(error) => return Err(error.into()),
             };
             let before = source_bytes;
+            let (size, was_packed) = (object.object().size, is_compressed_name(&object.object().key));
+            let is_packed = !object.is_plain();
+            self.progress.expected().begin(size, is_packed, was_packed);
             if !std::mem::replace(&mut begun, true) {
                 self.progress.set(Counter::SourceBytesBefore, before + object.source_bytes());
             }
             let outcome = self.read_object(&mut object, &mut position, &mut current, before)?;
-            source_bytes = before + object.object().size;
+            source_bytes = before + size;
+            if is_packed {
+                self.progress.expected().end(size);
+            }
             self.progress.set(Counter::SourceBytes, source_bytes);
             match outcome {
                 Ok(()) => {
@@ -127,6 +145,22 @@ impl Reader {
         }
         if !(current.empty && current.complete.is_empty() && current.lost.is_empty()) {
             self.close(current, position);
+        }
+        Ok(())
+    }
+
+    /// Looks at the first compressed object among others that are not: how long the rest takes would else be a guess
+    /// until it is read.
+    fn look_at_packed(&self) -> Result<(), JobError> {
+        let is_large = self.progress.snapshot().source_total >= LOOK_FROM;
+        if !is_large || !self.progress.expected().is_unsure() {
+            return Ok(());
+        }
+        let mut objects = files::planned_objects(&self.folder)?.map_while(Result::ok);
+        if let Some(object) = objects.find(|object| is_compressed_name(&object.key))
+            && let Ok((read, made)) = self.source.ratio(&object, LOOK_BYTES)
+        {
+            self.progress.expected().look(read, made);
         }
         Ok(())
     }
@@ -181,6 +215,9 @@ impl Reader {
                         Err(error) => return Err(error.into()),
                     };
                     self.progress.set(Counter::SourceBytes, source_before + object.source_bytes());
+                    if !object.is_plain() {
+                        self.progress.expected().reading(object.source_bytes(), object.decoded_bytes());
+                    }
                     for (kind, subject) in object.take_notes() {
                         notices.add(kind, &subject, 1);
                     }

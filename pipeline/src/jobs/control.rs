@@ -219,13 +219,14 @@ impl super::Inner {
             return self.halt(&error.into());
         }
         let view = self.ended_view(&job);
+        let ran_ms = view.as_ref().map_or(0, |view| view.progress.ran_ms());
         let mut state = self.state.lock();
         state.jobs.remove(&id);
         if let Ok(view) = view {
             state.push_ended(view);
         }
         state.happened(id, JobStatus::Cancelled.as_str());
-        self.totals.lock().ended(&job);
+        self.totals.lock().ended(&job, ran_ms);
         drop(state);
         self.changed.notify_all();
     }

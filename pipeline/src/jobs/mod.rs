@@ -258,8 +258,10 @@ impl Inner {
             let last = self.store.last_piece(job.id)?;
             job.status = JobStatus::PendingJob;
             log_status(job.id, job.status);
-            let history = History::from_points(&marks::saved_history(&self.folder(job.id)));
-            state.jobs.insert(job.id, Entry { last, history, ..Entry::new(job, name, place) });
+            let folder = self.folder(job.id);
+            let rested = marks::saved_progress(&folder);
+            let history = History::from_points(&marks::saved_history(&folder));
+            state.jobs.insert(job.id, Entry { last, rested, history, ..Entry::new(job, name, place) });
         }
         let newest = self.store.jobs(None, None, sampler::ENDED + state.jobs.len())?;
         for job in newest.iter().filter(|job| job.status.is_terminal()).take(sampler::ENDED) {

@@ -14,7 +14,7 @@ use pinport_model::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, run, sampler::ENDED};
+use super::{Inner, run, sampler::ENDED, views::progress_of};
 use crate::engine::{JobProgress, log_status};
 
 /// Happenings that wait for the next sample; more are dropped, oldest first.
@@ -66,6 +66,8 @@ pub(super) struct Entry {
     pub(super) why: Option<String>,
     /// The last committed piece when it rested last.
     pub(super) last: Option<PieceRecord>,
+    /// Its counters when it rested last.
+    pub(super) rested: Option<Progress>,
     /// Its counters over its life.
     pub(super) history: History,
 }
@@ -99,6 +101,7 @@ impl Entry {
             not_before: None,
             why: None,
             last: None,
+            rested: None,
             history: History::default(),
         }
     }
@@ -115,6 +118,15 @@ impl Entry {
         }
     }
 
+    /// Its counters while it does not run: of the committed pieces, and of the rest what its last run left.
+    pub(super) fn at_rest(&self) -> Progress {
+        let mut job = self.job.clone();
+        if let Some(last) = &self.last {
+            last.count_into(&mut job);
+        }
+        progress_of(&job, self.rested.clone())
+    }
+
     /// Shows it with this status from now on.
     pub(super) fn become_(&mut self, status: JobStatus) {
         self.job.status = status;
@@ -123,15 +135,8 @@ impl Entry {
 
     /// Adds the counters of this moment to its history.
     pub(super) fn record(&mut self, now: &Progress, time: Timestamp) {
-        // What an interrupted run had parsed and not committed is parsed again: the counters never go back.
-        let before = self.history.newest().copied();
-        let (records, bytes) = before.map_or((0, 0), |before| (before.records, before.bytes));
-        self.history.push(HistoryPoint {
-            time,
-            records: now.parsed.max(records),
-            bytes: now.bytes.max(bytes),
-            failed: now.failed,
-        });
+        let Progress { parsed: records, bytes, failed, .. } = *now;
+        self.history.push_on(HistoryPoint { time, records, bytes, failed });
     }
 
     /// Whether it may begin now, as far as it goes by itself.
@@ -240,7 +245,7 @@ impl Inner {
             let Some(entry) = state.jobs.get_mut(&id) else { break };
             let Place::Waiting { tries, .. } = entry.place else { break };
             let cancel = CancellationToken::new();
-            let progress = Arc::new(JobProgress::new(id));
+            let progress = Arc::new(JobProgress::going_on(&entry.at_rest()));
             entry.place = Place::Running { cancel: cancel.clone(), progress: Arc::clone(&progress), tries };
             entry.why = None;
             entry.become_(JobStatus::PreparingForInitialization);

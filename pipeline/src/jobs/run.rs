@@ -44,6 +44,7 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
         let text = text.unwrap_or_else(|| "it left no message".into());
         (kept, Stopped::Error(JobError::Panicked(text)))
     });
+    progress.stop();
     let snapshot = progress.snapshot();
     marks::save_progress(&inner.folder(job.id), &snapshot);
     let (before, history) = {
@@ -51,6 +52,7 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
         let entry = state.jobs.get_mut(&job.id);
         let kept = entry.map(|entry| {
             entry.record(&snapshot, Timestamp::now());
+            entry.rested = Some(snapshot.clone());
             (entry.last.clone(), entry.history.points().copied().collect::<Vec<_>>())
         });
         kept.unwrap_or_default()
@@ -274,7 +276,9 @@ impl Inner {
         let halted = state.halted.is_some();
         if ended {
             state.jobs.remove(&job.id);
+            let mut ran_ms = took.as_millis() as u64;
             if let Some(Ok(view)) = view {
+                ran_ms = view.progress.ran_ms();
                 state.push_ended(view);
             }
             let tally = &job.tally;
@@ -285,7 +289,7 @@ impl Inner {
                 text.push_str(&pinport_model::escape_controls(error));
             }
             state.happened(job.id, text);
-            self.totals.lock().ended(job);
+            self.totals.lock().ended(job, ran_ms);
         } else if let Some(entry) = state.jobs.get_mut(&job.id) {
             entry.job = job.clone();
             // Nobody sees a job go back from CANCELLING.

@@ -73,8 +73,10 @@ pub struct Totals {
     pub failed: u64,
     /// See `completed`.
     pub cancelled: u64,
-    /// Milliseconds from creation to end of all ended jobs.
-    pub duration_ms: u64,
+    /// Milliseconds that ended jobs ran.
+    pub ran_ms: u64,
+    /// Milliseconds that they waited or were paused.
+    pub waited_ms: u64,
     /// Jobs that run now.
     pub running: u64,
     /// Jobs that wait now.
@@ -94,9 +96,10 @@ impl Totals {
         self.busy_ms.commit += run.busy_ms.commit;
     }
 
-    pub(super) fn ended(&mut self, job: &ImportJob) {
+    pub(super) fn ended(&mut self, job: &ImportJob, ran_ms: u64) {
         self.failed_records += job.tally.failed;
-        self.duration_ms += elapsed_ms(job);
+        self.ran_ms += ran_ms;
+        self.waited_ms += elapsed_ms(job).saturating_sub(ran_ms);
         match job.status {
             JobStatus::Completed => self.completed += 1,
             JobStatus::Failed => self.failed += 1,
@@ -216,13 +219,7 @@ impl Inner {
     pub(super) fn open_view(&self, state: &State, entry: &Entry) -> JobView {
         let progress = match &entry.place {
             Place::Running { progress, .. } => Progress { status: entry.status(), ..progress.snapshot() },
-            _ => {
-                let mut job = entry.job.clone();
-                if let Some(last) = &entry.last {
-                    last.count_into(&mut job);
-                }
-                progress_of(&job, None)
-            }
+            _ => entry.at_rest(),
         };
         let (paused, waits_for) = (entry.is_paused(), state.waits_for(entry));
         JobView { paused, waits_for, ..view_of(&entry.job, &entry.application_name, progress) }
@@ -458,16 +455,26 @@ pub fn progress_of(job: &ImportJob, saved: Option<Progress>) -> Progress {
         source_bytes,
         source_total: plan.bytes,
         bytes: tally.bytes,
+        bytes_total: match &saved {
+            _ if completed => tally.bytes,
+            Some(saved) => saved.bytes_total,
+            None => 0,
+        },
         parsed: tally.read,
         registered: tally.registered,
         failed: tally.failed,
         pieces_done: job.completed_pieces,
         pieces_failed: job.failed_pieces,
-        pieces_total: if job.status.is_terminal() { done } else { plan.pieces.max(done) },
+        pieces_total: if completed { done } else { plan.pieces.max(done) },
         objects_done,
         objects_total: plan.objects,
         before: saved.as_ref().map(|saved| saved.before).unwrap_or_default(),
-        elapsed_ms: saved.as_ref().map_or_else(|| elapsed_ms(job), |saved| saved.elapsed_ms),
+        elapsed_ms: match &saved {
+            Some(saved) => saved.elapsed_ms,
+            // Of an import without a server.
+            None if job.plan.is_some() => elapsed_ms(job),
+            None => 0,
+        },
         busy_ms: saved.map(|saved| saved.busy_ms).unwrap_or_default(),
     }
 }

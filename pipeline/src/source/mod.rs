@@ -164,12 +164,23 @@ impl Source {
 
     /// The first decoded bytes of an object, at most `max`. Of a pipe they stay to be read.
     pub fn head(&self, object: &PlannedObject, max: usize) -> Result<Vec<u8>, SourceError> {
+        Ok(self.start_of(object, max)?.0)
+    }
+
+    /// How many bytes of an object make so many decoded ones, by its first `max` decoded bytes.
+    pub(crate) fn ratio(&self, object: &PlannedObject, max: usize) -> Result<(u64, u64), SourceError> {
+        let (head, read) = self.start_of(object, max)?;
+        Ok((read, head.len() as u64))
+    }
+
+    /// The first `max` decoded bytes of an object, and how many of its own these are.
+    fn start_of(&self, object: &PlannedObject, max: usize) -> Result<(Vec<u8>, u64), SourceError> {
         let objects: Objects = Box::new(std::iter::once(Ok(object.clone())));
         let mut stream = self.stream(self.feed(objects, false, true), 0);
         let mut head = Vec::new();
         let mut reader = match stream.next_object() {
             Some(reader) => reader?,
-            None => return Ok(head),
+            None => return Ok((head, 0)),
         };
         let mut part = vec![0; max.min(64 << 10)];
         while head.len() < max {
@@ -179,7 +190,7 @@ impl Source {
                 bytes => head.extend_from_slice(&part[..bytes]),
             }
         }
-        Ok(head)
+        Ok((head, reader.source_bytes()))
     }
 
     /// Reads these objects one after the other, the first from decoded byte `start` on. The iterator is pulled

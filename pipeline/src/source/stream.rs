@@ -182,6 +182,11 @@ impl ObjectReader<'_> {
         self.current.decoded.decoded_bytes()
     }
 
+    /// Whether its bytes are handed out as they lie in the store.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.current.decoded.is_plain()
+    }
+
     /// How the object is compressed.
     pub fn compression(&self) -> Compression {
         self.current.decoded.compression()

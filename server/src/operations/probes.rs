@@ -59,10 +59,11 @@ impl Collector for Familiar {
             totals.failed_records as f64,
         )?;
         count("ImportJobFailure", "Import jobs that FAILED", totals.failed as f64)?;
+        count("ImportJobDuration", "Seconds that ended import jobs ran", totals.ran_ms as f64 / 1000.0)?;
         count(
-            "ImportJobDuration",
-            "Seconds from creation to end of all ended import jobs",
-            totals.duration_ms as f64 / 1000.0,
+            "ImportJobWaiting",
+            "Seconds that ended import jobs waited for their turns or were paused",
+            totals.waited_ms as f64 / 1000.0,
         )
     }
 }

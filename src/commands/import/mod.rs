@@ -18,6 +18,7 @@ use pinport_model::{
 use pinport_pipeline::{
     disk,
     engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, look, with_causes},
+    jobs::progress_of,
     source::{Source, SourceOptions},
 };
 use pinport_store::boundary;
@@ -257,11 +258,14 @@ fn execute(
         options.reader_parses = true;
     }
     let engine = Engine::start(options).context("failed to start the threads")?;
-    let progress = Arc::new(JobProgress::new(job.id));
-    let before = match data {
-        Some(data) => data.store.last_piece(job.id)?.map_or(0, |last| last.total.read),
-        None => 0,
-    };
+    let mut rested = job.clone();
+    if let Some(data) = data
+        && let Some(last) = data.store.last_piece(job.id)?
+    {
+        last.count_into(&mut rested);
+    }
+    let before = rested.tally.read;
+    let progress = Arc::new(JobProgress::going_on(&progress_of(&rested, None)));
     let seconds = OnceLock::new();
     let work = |run| {
         let begun = Instant::now();

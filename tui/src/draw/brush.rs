@@ -74,6 +74,12 @@ impl<'a> Brush<'a> {
         used
     }
 
+    /// Dims an area: what stands there may no longer be true.
+    pub(crate) fn dim(&mut self, area: Rect) {
+        let area = area.intersection(self.buffer.area);
+        self.buffer.set_style(area, self.look.style(Role::Dim));
+    }
+
     /// Marks a row as selected. It is reversed, which works with every palette.
     pub(crate) fn select(&mut self, area: Rect) {
         let area = area.intersection(self.buffer.area);
@@ -95,13 +101,19 @@ impl<'a> Brush<'a> {
         }
     }
 
-    /// Columns whose heights are shares of `most`.
+    /// Columns whose heights are shares of `most`. Of what is NaN nothing is known.
     pub(crate) fn columns(&mut self, area: Rect, values: &[f64], most: f64, role: Role) {
         let area = area.intersection(self.buffer.area);
         let parts = self.look.symbols.vertical_parts();
         let steps = parts.len() - 1;
         let full = usize::from(area.height) * steps;
         for (column, value) in values.iter().enumerate().take(area.width.into()) {
+            if value.is_nan() {
+                for line in 0..usize::from(area.height) {
+                    self.cell(area, column, line, self.look.symbols.unknown(), Role::Dim);
+                }
+                continue;
+            }
             let share = if most > 0.0 { (value / most).clamp(0.0, 1.0) } else { 0.0 };
             // A small value still shows.
             let filled = ((share * full as f64).round() as usize).max(usize::from(*value > 0.0));

@@ -87,14 +87,9 @@ fn summary(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, job: &JobVi
     let separator = symbols.separator();
     let status = overview::status_word(dashboard, job, symbols);
     let share = words::share(progress);
-    let ended = progress.status.is_terminal();
     let state = format!("{} {}", status.symbol, status.word);
-    let (note, note_role) = overview::left(dashboard, job, true);
-    let note = match (ended, note.is_empty(), note_role == Role::Plain) {
-        (_, true, _) => String::new(),
-        (false, _, true) => format!("{separator}{note} left"),
-        _ => format!("{separator}{note}"),
-    };
+    let (note, note_role) = overview::note(dashboard, job);
+    let note = if note.is_empty() { note } else { format!("{separator}{note}") };
     let rate = rate(dashboard, job);
     let percent = share.map(percent).unwrap_or_default();
     let failed = format!("{separator}{} failed", count(progress.failed));
@@ -137,7 +132,9 @@ fn rate(dashboard: &Dashboard, job: &JobView) -> String {
         Some(meter) => (meter.records().unwrap_or(0.0), meter.bytes().unwrap_or(0.0)),
         None => words::average(&job.progress),
     };
-    let took = span(words::took_ms(job, dashboard.server_now().as_millis()));
     let text = format!("{} rows/s, {} MB/s", count(records as u64), megabytes(bytes));
-    if job.progress.status.is_terminal() { text } else { format!("{text}, for {took}") }
+    match words::ran_ms(job) {
+        ran if ran > 0 && !job.progress.status.is_terminal() => format!("{text}, for {}", span(ran)),
+        _ => text,
+    }
 }

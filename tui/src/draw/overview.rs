@@ -11,10 +11,15 @@ use crate::{
     look::{Role, Symbols},
     message::Connection,
     state::{Dashboard, jobs::StatusFilter},
-    text::{append, bytes, clip_left, count, harmless, megabytes, percent, short, span, stem, width, wrap},
+    text::{
+        append, bytes, clip_left, clock, count, harmless, megabytes, percent, short, span, stem, width, wrap,
+    },
     words::{self, StatusWord, plural},
 };
 use pinport_model::{JobStatus, view::JobView};
+
+/// A wait that is worth a word.
+const SHOWN_WAIT_MS: i64 = 1_000;
 
 pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: bool) {
     let jobs = &dashboard.jobs;
@@ -48,12 +53,8 @@ fn selected(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: b
         Some(name) => format!("{separator}segment {name}"),
         None => String::new(),
     };
-    let (note, _) = left(dashboard, job, true);
-    let note = match (note.is_empty(), job.progress.status.is_terminal()) {
-        (true, _) => String::new(),
-        (false, true) => format!("{separator}{note}"),
-        (false, false) => format!("{separator}{note} left"),
-    };
+    let (note, _) = note(dashboard, job);
+    let note = if note.is_empty() { note } else { format!("{separator}{note}") };
     lines.push((
         format!("{} {}{note}{separator}{}{segment}", status.symbol, status.word, job.application_name),
         status.role,
@@ -96,7 +97,14 @@ fn totals(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
         let (now, most) = (bytes(server.bytes_in_flight), bytes(server.bytes_in_flight_limit));
         append!(text, "{separator}{now} of {most} in flight");
     }
-    brush.text(row(area, 0), &text, Role::Plain);
+    let role = match dashboard.true_at() {
+        Some(time) => {
+            text.insert_str(0, &format!("as it was at {}{separator}", clock(time)));
+            Role::Dim
+        }
+        None => Role::Plain,
+    };
+    brush.text(row(area, 0), &text, role);
 }
 
 fn table(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
@@ -143,6 +151,9 @@ fn table(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
         let Some(job) = jobs.at(first + line) else { break };
         let at = row(rows, line);
         job_row(dashboard, brush, at, job, &columns);
+        if dashboard.true_at().is_some() {
+            brush.dim(at);
+        }
         if first + line == jobs.row() {
             brush.select(at);
         }
@@ -240,8 +251,13 @@ fn job_row(
                 number(brush, &short(progress.failed), role);
             }
             Column::Age => number(brush, &span(now.saturating_sub(job.created.as_millis())), Role::Dim),
+            Column::Ran => {
+                let ran = words::ran_ms(job);
+                let text = if ran > 0 { span(ran) } else { String::new() };
+                number(brush, &text, Role::Dim);
+            }
             Column::Left => {
-                let (text, role) = left(dashboard, job, usize::from(*cells) >= 12);
+                let (text, role) = left(dashboard, job);
                 number(brush, &text, role);
             }
         }
@@ -256,19 +272,31 @@ pub(super) fn status_word(dashboard: &Dashboard, job: &JobView, symbols: Symbols
     }
 }
 
-/// The time left; for a stalled job that it stalls, for an ended job the time it took.
-pub(super) fn left(dashboard: &Dashboard, job: &JobView, wide: bool) -> (String, Role) {
-    let now = dashboard.server_now().as_millis();
-    if job.progress.status.is_terminal() {
-        let took = span(words::took_ms(job, now));
-        return (if wide { format!("took {took}") } else { took }, Role::Dim);
-    }
-    let meter = dashboard.meters.of(job.id);
+/// The time left, if it is known.
+fn left(dashboard: &Dashboard, job: &JobView) -> (String, Role) {
+    let runs = matches!(job.progress.status, JobStatus::Processing | JobStatus::Completing) && !job.paused;
+    let meter = dashboard.meters.of(job.id).filter(|_| runs && dashboard.stalled_ms(job).is_none());
+    let left = meter.and_then(|meter| meter.left_ms(job));
+    (left.map(span).unwrap_or_default(), Role::Plain)
+}
+
+/// What is to be said of a job's time: what is left, for how long it stalls, or how long it ran and waited.
+pub(super) fn note(dashboard: &Dashboard, job: &JobView) -> (String, Role) {
     if let Some(still) = dashboard.stalled_ms(job) {
-        return (if wide { format!("for {}", span(still)) } else { span(still) }, Role::Warn);
+        return (format!("for {}", span(still)), Role::Warn);
     }
-    match meter.and_then(|meter| meter.left_ms(job)) {
-        Some(left) => (span(left), Role::Plain),
-        None => (String::new(), Role::Plain),
+    let (left, role) = left(dashboard, job);
+    if !left.is_empty() {
+        return (format!("{left} left"), role);
     }
+    let (ran, waited) = (words::ran_ms(job), words::waited_ms(job, dashboard.server_now().as_millis()));
+    let runs = !job.progress.status.is_terminal() && job.progress.status != JobStatus::PendingJob;
+    let mut parts = Vec::new();
+    if !runs && ran > 0 {
+        parts.push(format!("ran {}", span(ran)));
+    }
+    if !runs && waited >= SHOWN_WAIT_MS {
+        parts.push(format!("waited {}", span(waited)));
+    }
+    (parts.join(", "), Role::Dim)
 }

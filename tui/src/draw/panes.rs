@@ -2,7 +2,7 @@
 
 use pinport_model::{
     FailureClass, JobStatus,
-    history::History,
+    history::{History, HistoryPoint},
     view::{JobDetail, PieceRun, PieceState},
 };
 use ratatui::layout::Rect;
@@ -11,7 +11,7 @@ use super::brush::{Brush, after, below, row};
 use crate::{
     layout::{Pane, first_row},
     look::Role,
-    state::{Dashboard, detail::Detail},
+    state::{Dashboard, detail::Detail, meter::RATE_MS},
     text::{bytes, clip_left, count, megabytes, percent, short, span, width},
     words::{self, PIECE_STATES},
 };
@@ -54,10 +54,14 @@ pub(super) fn chart(history: &History, average: Option<(f64, f64)>, brush: &mut 
         brush.text(row(area, 0), "two samples make a chart", Role::Dim);
         return;
     }
-    let most = rates.iter().copied().fold(0.0, f64::max);
+    let most = match history.peak(|point| point.records) {
+        // It is shorter than what a peak needs.
+        0.0 => rates.iter().copied().fold(0.0, f64::max),
+        peak => peak,
+    };
     let now = || {
-        let bytes = history.rates(area.width.into(), |point| point.bytes);
-        (rates.last().copied().unwrap_or(0.0), bytes.last().copied().unwrap_or(0.0))
+        let rate = |counter: fn(&HistoryPoint) -> u64| history.latest_rate(RATE_MS, counter);
+        (rate(|point| point.records), rate(|point| point.bytes))
     };
     let (word, (rows, bytes)) = match average {
         Some(average) => ("on average", average),

@@ -409,25 +409,18 @@ impl Dashboard {
             self.jobs.select(id, &self.meters);
             return self.open_job(id);
         }
-        let is_like = |job: &&JobView| {
-            let id = job.id.to_string();
-            !text.is_empty() && (id.ends_with(&text) || id.starts_with(&text))
-        };
-        let mut found = self.jobs.all().iter().filter(is_like).map(|job| job.id);
-        match (found.next(), found.next()) {
-            (Some(id), None) => {
+        match JobId::find(self.jobs.all().iter().map(|job| job.id), &text) {
+            Ok(Some(id)) => {
                 self.jobs.select(id, &self.meters);
                 self.open_job(id);
             }
-            (None, _) => {
+            Ok(None) => {
                 let text = format!(
                     "no job in the list has an id with \"{text}\": type all 32 digits to look further"
                 );
                 self.tell(text, false);
             }
-            (Some(_), Some(_)) => {
-                self.tell(format!("several jobs have ids with \"{text}\": type more of it"), false)
-            }
+            Err(_) => self.tell(format!("several jobs have ids with \"{text}\": type more of it"), false),
         }
     }
 }

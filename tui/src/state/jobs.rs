@@ -126,6 +126,7 @@ impl Jobs {
             Some(Column::Bytes) => shown.sort_by_cached_key(|index| Reverse(rate(index, true))),
             Some(Column::Failures) => shown.sort_by_key(|index| Reverse(job(index).progress.failed)),
             Some(Column::Age) => shown.sort_by_key(|index| Reverse(job(index).created)),
+            Some(Column::Ran) => shown.sort_by_cached_key(|index| Reverse(words::ran_ms(job(index)))),
             Some(Column::Left) => shown.sort_by_cached_key(|index| {
                 meter(index).and_then(|meter| meter.left_ms(job(index))).unwrap_or(i64::MAX)
             }),

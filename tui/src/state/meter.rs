@@ -9,7 +9,7 @@ use pinport_model::{
 };
 
 /// The window of the current rate.
-const RATE_MS: i64 = 5_000;
+pub(crate) const RATE_MS: i64 = 5_000;
 /// The window of the estimate of the time left.
 const ESTIMATE_MS: i64 = 20_000;
 /// The most samples kept for both, however fast they come.
@@ -22,8 +22,8 @@ struct Recent {
     time: i64,
     records: u64,
     bytes: u64,
-    source_bytes: u64,
-    pieces: u64,
+    /// Records that are stored or failed.
+    settled: u64,
 }
 
 /// One job's counters over time.
@@ -35,6 +35,8 @@ pub(crate) struct Meter {
     moved: i64,
     /// Whether the job's end is recorded. Later samples do not count.
     ended: bool,
+    /// Whether the connection was lost since the last sample.
+    lost: bool,
 }
 
 impl Meter {
@@ -47,13 +49,19 @@ impl Meter {
         // The job may have ended some time before this sample.
         let time = job.completed.filter(|completed| self.ended && *completed < time).unwrap_or(time);
         let failed = progress.failed;
-        self.history.push(HistoryPoint { time, records: progress.parsed, bytes: progress.bytes, failed });
+        let point = HistoryPoint { time, records: progress.parsed, bytes: progress.bytes, failed };
+        match std::mem::take(&mut self.lost) {
+            true => {
+                self.history.push_after_gap(point);
+                self.recent.clear();
+            }
+            false => self.history.push_on(point),
+        }
         let point = Recent {
             time: time.as_millis(),
             records: progress.parsed,
             bytes: progress.bytes,
-            source_bytes: progress.source_bytes,
-            pieces: progress.pieces_done,
+            settled: progress.registered.saturating_add(progress.failed),
         };
         match self.recent.back() {
             Some(last) if point.time < last.time || point.records < last.records => self.recent.clear(),
@@ -89,21 +97,18 @@ impl Meter {
         self.over(RATE_MS, |point| point.bytes)
     }
 
-    /// Milliseconds until the source is read and its last piece committed, at the rates of the last seconds:
+    /// Milliseconds until the source is read and what was read is committed, at the rates of the last seconds:
     /// whichever takes longer.
     pub(crate) fn left_ms(&self, job: &JobView) -> Option<i64> {
         let progress = &job.progress;
-        let left = |rate: f64, done: u64, total: u64| {
-            let left = total.checked_sub(done).filter(|_| total > 0)?;
-            (rate > 0.0).then(|| (left as f64 / rate * 1000.0) as i64)
+        let at = |rate: f64, left: u64| match left {
+            0 => Some(0),
+            left => (rate > 0.0).then(|| (left as f64 / rate * 1000.0) as i64),
         };
-        let bytes = self.over(ESTIMATE_MS, |point| point.source_bytes)?;
-        let bytes = match progress.source_total > 0 && progress.source_bytes >= progress.source_total {
-            true => Some(0),
-            false => left(bytes, progress.source_bytes, progress.source_total),
-        };
-        let pieces = self.over(ESTIMATE_MS, |point| point.pieces)?;
-        bytes.max(left(pieces, progress.pieces_done, progress.pieces_total))
+        let read = at(self.over(ESTIMATE_MS, |point| point.bytes)?, progress.bytes_left()?)?;
+        let open = progress.parsed.saturating_sub(progress.registered.saturating_add(progress.failed));
+        let committed = at(self.over(ESTIMATE_MS, |point| point.settled)?, open).unwrap_or(0);
+        Some(read.max(committed))
     }
 
     /// Milliseconds since a counter moved.
@@ -120,6 +125,8 @@ pub(crate) struct Meters {
     pub(crate) server: History,
     total: (u64, u64, u64),
     rate: (f64, f64),
+    /// Whether the connection was lost since the last sample.
+    lost: bool,
 }
 
 impl Meters {
@@ -149,7 +156,11 @@ impl Meters {
         }
         self.rate = rate;
         let (records, bytes, failed) = self.total;
-        self.server.push(HistoryPoint { time: sample.time, records, bytes, failed });
+        let point = HistoryPoint { time: sample.time, records, bytes, failed };
+        match std::mem::take(&mut self.lost) {
+            true => self.server.push_after_gap(point),
+            false => self.server.push(point),
+        }
         if self.jobs.len() > MAX_METERS {
             let listed: HashSet<JobId> = sample
                 .jobs
@@ -158,6 +169,14 @@ impl Meters {
                 .map(|job| job.id)
                 .collect();
             self.jobs.retain(|id, _| listed.contains(id));
+        }
+    }
+
+    /// The connection was lost: until the next sample nothing is known.
+    pub(crate) fn lose(&mut self) {
+        self.lost = true;
+        for meter in self.jobs.values_mut() {
+            meter.lost = true;
         }
     }
 
@@ -171,7 +190,7 @@ impl Meters {
             meter.history = history;
             if let Some(newest) = newest {
                 // The history ignores it unless it is the newest.
-                meter.history.push(newest);
+                meter.history.push_on(newest);
             }
         }
     }

@@ -282,6 +282,7 @@ impl Dashboard {
             let wait = i64::try_from(retry_in.as_millis()).unwrap_or(i64::MAX);
             self.retry_at = Timestamp::from_millis(self.now.as_millis().saturating_add(wait));
             if !matches!(self.connection, Connection::Disconnected { .. }) {
+                self.meters.lose();
                 let text = format!("disconnected: {reason}");
                 self.add_event(Event { time: self.server_now(), job: None, text, worked: false });
             }
@@ -294,6 +295,12 @@ impl Dashboard {
             self.sequence = None;
         }
         self.connection = connection;
+    }
+
+    /// When what is shown was true, if the connection to the server is lost.
+    pub(crate) fn true_at(&self) -> Option<Timestamp> {
+        let is_lost = matches!(self.connection, Connection::Disconnected { .. });
+        self.server.filter(|_| is_lost).map(|server| server.time)
     }
 
     fn tick(&mut self, now: Timestamp) -> bool {

@@ -58,6 +58,7 @@ pub(crate) fn job(number: u64, status: JobStatus, seconds: u64) -> JobView {
             source_bytes: bytes,
             source_total,
             bytes,
+            bytes_total: source_total,
             parsed,
             registered: parsed - failed,
             failed,

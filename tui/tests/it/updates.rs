@@ -88,7 +88,7 @@ fn filters() {
 #[test]
 fn every_order_keeps_every_job() {
     let mut dashboard = watched(mixed, 3);
-    for _ in 0..12 {
+    for _ in 0..13 {
         for keys in ["s", "r"] {
             press(&mut dashboard, keys);
             press(&mut dashboard, "g");
@@ -102,7 +102,7 @@ fn every_order_keeps_every_job() {
     }
     // Failures: the most first.
     let mut dashboard = watched(mixed, 3);
-    press(&mut dashboard, "S S S");
+    press(&mut dashboard, "S S S S");
     let text = screen(&dashboard, 120, 14);
     assert!(text.contains("FAILE▼"), "{text}");
 }
@@ -240,4 +240,32 @@ fn a_frame_with_50_jobs_is_cheap() {
     println!("{millis:.3} ms a sample and frame of 120x40 with 50 jobs");
     // A generous limit, so that a busy machine does not fail it. It guards against work for invisible rows.
     assert!(millis < 50.0, "{millis} ms");
+}
+
+/// What is not known is not drawn, and what was known says when it was true.
+#[test]
+fn an_outage_is_a_gap_and_rows_are_dim_while_it_lasts() {
+    let mut dashboard = opened(|second| vec![job(1, JobStatus::Processing, second)], 30);
+    let peak =
+        |text: &str| text.split("at most ").nth(1).and_then(|rest| rest.split(',').next()).map(str::to_owned);
+    let before = peak(&screen(&dashboard, 100, 30)).unwrap();
+    press(&mut dashboard, "esc");
+    let lost = Connection::Disconnected { reason: "timed out".into(), retry_in: Duration::from_secs(1) };
+    dashboard.update(Message::Connection(lost));
+    let text = screen(&dashboard, 100, 12);
+    assert!(text.contains("as it was at 14:13:50"), "{text}");
+    let drawn = terminal(&dashboard, 100, 12).backend().buffer().clone();
+    let (row, line) = (0..).zip(text.lines()).find(|(_, line)| line.contains("▶ run")).unwrap();
+    let at = line.chars().position(|found| found == '▶').unwrap();
+    assert!(drawn[(at as u16, row)].modifier.contains(Modifier::DIM), "{text}");
+
+    dashboard.update(Message::Connection(Connection::Connected));
+    dashboard.update(Message::Sample(Box::new(sample(60, vec![job(1, JobStatus::Processing, 90)]))));
+    let text = screen(&dashboard, 100, 12);
+    assert!(!text.contains("as it was"), "{text}");
+    press(&mut dashboard, "enter");
+    let text = screen(&dashboard, 100, 30);
+    assert!(text.contains("····"), "{text}");
+    // The records of the outage came at twice the rate, as far as anybody knows.
+    assert_eq!(peak(&text).unwrap(), before, "{text}");
 }

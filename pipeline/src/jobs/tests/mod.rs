@@ -219,6 +219,75 @@ fn a_paused_job_rests_across_a_restart_until_it_is_resumed() {
     assert!(matches!(jobs.resume(id), Err(ControlError::Conflict(_))));
 }
 
+/// A job that rests keeps what it showed, and goes on from there.
+#[test]
+fn a_paused_job_keeps_its_numbers() {
+    let house = House::new();
+    let jobs = house.jobs(1);
+    // As many pieces as lines: it takes a while.
+    let id = jobs.create(new_job(house.file("a.json", 60_000))).unwrap().job.id;
+    let see = |jobs: &Jobs| jobs.seen(id).unwrap().unwrap();
+    while see(&jobs).view.progress.registered == 0 {
+        std::thread::yield_now();
+    }
+    jobs.pause(id).unwrap();
+    while see(&jobs).job.status != JobStatus::PendingJob {
+        assert!(!see(&jobs).job.status.is_terminal(), "it was too fast to be paused");
+        std::thread::yield_now();
+    }
+    let rested = see(&jobs).view;
+    let shown = &rested.progress;
+    assert!(shown.source_bytes > 0 && shown.elapsed_ms > 0 && shown.bytes_total > shown.bytes, "{shown:?}");
+    assert!(shown.pieces_done > 0 && shown.pieces_total > shown.pieces_done, "{shown:?}");
+    let detail = jobs.detail(see(&jobs)).unwrap();
+    assert!(!detail.history.is_empty() && detail.stages.iter().any(|stage| stage.busy_ms > 0));
+    drop(jobs);
+
+    let again = house.jobs(0);
+    assert_eq!(see(&again).view, rested, "a restart changes nothing");
+    assert_eq!(again.detail(see(&again)).unwrap().history, detail.history);
+    drop(again);
+
+    let jobs = house.jobs(1);
+    jobs.resume(id).unwrap();
+    let committed = shown.parsed;
+    loop {
+        let now = see(&jobs);
+        let (progress, status) = (&now.view.progress, now.job.status);
+        assert!(progress.parsed >= committed && progress.registered >= shown.registered, "{progress:?}");
+        assert!(progress.pieces_done <= progress.pieces_total, "{progress:?}");
+        if status.is_terminal() {
+            break;
+        }
+    }
+    assert!(jobs.wait(id, LONG));
+    let ended = see(&jobs).view.progress;
+    assert_eq!((ended.status, ended.parsed), (JobStatus::Completed, 60_000));
+    assert_eq!(ended.before.elapsed_ms, shown.elapsed_ms, "the time of both runs counts");
+    assert_eq!((ended.bytes_left(), ended.seconds_left()), (Some(0), None));
+}
+
+/// Pieces that a job never came to are not among those it did.
+#[test]
+fn a_cancelled_job_does_not_count_pieces_that_it_never_read() {
+    let house = House::new();
+    let jobs = house.jobs(1);
+    let id = jobs.create(new_job(house.file("a.json", 60_000))).unwrap().job.id;
+    while jobs.seen(id).unwrap().unwrap().view.progress.registered == 0 {
+        std::thread::yield_now();
+    }
+    jobs.cancel(id).unwrap();
+    assert!(jobs.wait(id, LONG));
+    let seen = jobs.seen(id).unwrap().unwrap();
+    let progress = seen.view.progress.clone();
+    assert_eq!(progress.status, JobStatus::Cancelled);
+    assert!(progress.pieces_done < progress.pieces_total, "{progress:?}");
+    let pieces = jobs.detail(seen).unwrap().pieces;
+    assert_eq!(pieces.iter().map(|run| run.count).sum::<u64>(), progress.pieces_total);
+    let totals = jobs.totals();
+    assert_eq!((totals.cancelled, totals.ran_ms), (1, progress.ran_ms()));
+}
+
 #[test]
 fn a_waiting_job_is_cancelled_at_once_and_a_marked_one_after_a_restart() {
     let house = House::new();

@@ -75,11 +75,11 @@ const OBJECTS: &[(&str, &str)] = &[
     // pinport's own.
     (
         "Progress",
-        "job: string, status: JobStatus, source_bytes: count, source_total: count, bytes: count, parsed: count, \
-         registered: count, failed: count, pieces_done: count, pieces_failed: count, pieces_total: count, \
+        "job: string, status: JobStatus, source_bytes: count, source_total: count, bytes: count, bytes_total: count, \
+         parsed: count, registered: count, failed: count, pieces_done: count, pieces_failed: count, pieces_total: count, \
          objects_done: count, objects_total: count, before: Baseline, elapsed_ms: count, busy_ms: StageTimes",
     ),
-    ("Baseline", "source_bytes: count, bytes: count, parsed: count"),
+    ("Baseline", "source_bytes: count, bytes: count, parsed: count, elapsed_ms: count"),
     ("StageTimes", "fetch: count, decode: count, parse: count, build: count, commit: count"),
     (
         "Job",
