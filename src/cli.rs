@@ -106,7 +106,7 @@ read by the server itself. Without it, S3 is reached by the usual AWS_* variable
 A killed import goes on behind its last committed piece when the same command is run again.
 
 Exit codes: 0 completed; 3 completed, with failed records; 4 over the failure budget; 5 stopped;
-1 the job failed; 2 wrong usage.")]
+1 the job failed, or what was named is not there; 2 wrong usage.")]
 pub(crate) struct ImportArgs {
     /// s3://, gs://, az:// or file:// with a key or a prefix of keys; a file; a folder; or - for standard input
     pub(crate) source: String,

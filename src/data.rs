@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use anyhow::Context as _;
 use pinport_model::{
     Application, ApplicationId, ImportJob, JobId, RecordLimits, Segment, Timestamp, looks_like_id,
 };
@@ -87,8 +88,7 @@ impl Data {
 
     /// The application with this name or id.
     pub(crate) fn application(&self, name: &str) -> anyhow::Result<Application> {
-        self.find_application(name)?
-            .ok_or_else(|| Usage(format!("there is no application \"{name}\"")).into())
+        self.find_application(name)?.with_context(|| format!("there is no application \"{name}\""))
     }
 
     fn find_application(&self, name: &str) -> anyhow::Result<Option<Application>> {
@@ -141,7 +141,7 @@ impl Data {
         };
         let job = id.map(|id| self.store.job(id)).transpose()?.flatten();
         let mut job =
-            job.ok_or_else(|| Usage(format!("there is no job \"{text}\"; `pinport jobs ls` lists them")))?;
+            job.with_context(|| format!("there is no job \"{text}\"; `pinport jobs ls` lists them"))?;
         if !job.status.is_terminal()
             && let Some(last) = self.store.last_piece(job.id)?
         {

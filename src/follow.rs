@@ -146,6 +146,7 @@ fn job_of(detail: &JobDetail) -> ImportJob {
         skipped: detail.skipped,
         pieces: progress.pieces_total,
         pieces_exact: true,
+        packed: 0,
     };
     ImportJob {
         status: progress.status,

@@ -406,6 +406,12 @@ pub struct ImportJob {
 }
 
 impl ImportJob {
+    /// Milliseconds from its creation to its end; none while it has not ended.
+    pub fn age_ms(&self) -> u64 {
+        let end = self.completed.unwrap_or(self.created);
+        u64::try_from(end.as_millis() - self.created.as_millis()).unwrap_or(0)
+    }
+
     /// What an operator should know, that not all failures were written included.
     pub fn all_warnings(&self) -> Vec<String> {
         let unkept = (self.unkept_failures > 0).then(|| {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use anyhow::Context as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pinport_model::{
     Application, JobId, Segment,
@@ -69,13 +70,10 @@ impl Client {
             "last" => Ok(self.jobs(1).await?.first().map(|job| job.id)),
             _ => JobId::find(self.jobs(usize::MAX).await?.iter().map(|job| job.id), text),
         };
-        let found =
-            found.map_err(|jobs| format!("{jobs} jobs have ids with \"{text}\"; give more of the id"));
+        let several = |jobs| Usage(format!("{jobs} jobs have ids with \"{text}\"; give more of the id"));
         found
-            .and_then(|found| {
-                found.ok_or_else(|| format!("there is no job \"{text}\"; `pinport jobs ls` lists them"))
-            })
-            .map_err(|why| Usage(why).into())
+            .map_err(several)?
+            .with_context(|| format!("there is no job \"{text}\"; `pinport jobs ls` lists them"))
     }
 
     /// A job, whole.
@@ -112,10 +110,10 @@ impl Client {
     }
 }
 
-/// What was named and is not there is a wrong call, as it is with a data folder.
+/// The server's words for what was named and is not there.
 pub(crate) fn not_there(error: ClientError) -> anyhow::Error {
     match error {
-        ClientError::Refused { status: 404, message } => Usage(message).into(),
+        ClientError::Refused { status: 404, message } => anyhow::Error::msg(message),
         error => error.into(),
     }
 }

@@ -10,7 +10,6 @@ use crate::{
     cli::{AppArgs, EndpointCommand},
     client::{Client, encoded, not_there},
     data::Data,
-    explain::Usage,
     follow::block_on,
 };
 
@@ -29,6 +28,6 @@ pub(super) fn run(command: EndpointCommand) -> anyhow::Result<()> {
     let application = data.application(&app)?;
     match data.store.endpoint(application.id, &id)? {
         Some(endpoint) => write_line(&mut io::stdout().lock(), &endpoint),
-        None => Err(Usage(format!("application \"{app}\" has no endpoint \"{id}\"")).into()),
+        None => anyhow::bail!("application \"{app}\" has no endpoint \"{id}\""),
     }
 }

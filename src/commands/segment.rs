@@ -5,6 +5,7 @@ use std::{
     ops::ControlFlow,
 };
 
+use anyhow::Context as _;
 use pinport_model::{Segment, escape_controls};
 use pinport_store::{
     Scope,
@@ -16,7 +17,6 @@ use crate::{
     cli::{AppArgs, SegmentCommand},
     client::{Client, encoded, not_there},
     data::Data,
-    explain::Usage,
     follow::block_on,
 };
 
@@ -82,18 +82,17 @@ fn members(name: &str, version: Option<u32>, args: &AppArgs) -> anyhow::Result<(
     let data = Data::open_existing(&data.data)?;
     let application = data.application(app)?;
     let segment = data.find_segment(application.id, name)?;
-    let segment = segment.ok_or_else(|| Usage(format!("application \"{app}\" has no segment \"{name}\"")))?;
+    let segment = segment.with_context(|| format!("application \"{app}\" has no segment \"{name}\""))?;
     let version = match version {
         Some(number) => data.store.segment_version(&segment, number)?,
         None => segment.current().cloned(),
     };
     let Some(version) = version else {
-        return Err(Usage(format!(
+        anyhow::bail!(
             "segment \"{name}\" has no such version; `pinport segment ls` shows the current one, and the {} \
              newest are kept",
             pinport_model::segment::VERSIONS_KEPT
-        ))
-        .into());
+        );
     };
     let mut writer = JsonWriter::new(application.id, Order::Model);
     let mut out = io::stdout().lock();

@@ -43,7 +43,7 @@ use self::{budget::ByteBudget, commit::Committer, piece::BuiltPiece, reader::Rea
 pub use self::{
     files::FileError,
     look::{first_data, look},
-    progress::{JobProgress, Queues},
+    progress::{JobProgress, Queues, progress_of},
 };
 use crate::{
     parse::{ParseContext, WrongMapping},

@@ -303,6 +303,47 @@ impl JobProgress {
     }
 }
 
+/// The counters of a job that does not run: its own counts, and what a run left behind for the rest.
+pub fn progress_of(job: &ImportJob, saved: Option<Progress>) -> Progress {
+    let plan = job.plan.clone().unwrap_or_default();
+    let tally = &job.tally;
+    let done = job.completed_pieces + job.failed_pieces;
+    let completed = job.status == JobStatus::Completed;
+    let (mut source_bytes, mut objects_done) =
+        saved.as_ref().map_or((0, 0), |saved| (saved.source_bytes, saved.objects_done));
+    if completed {
+        (source_bytes, objects_done) = (plan.bytes, plan.objects);
+    }
+    Progress {
+        job: job.id,
+        status: job.status,
+        source_bytes,
+        source_total: plan.bytes,
+        bytes: tally.bytes,
+        bytes_total: match &saved {
+            _ if completed => tally.bytes,
+            Some(saved) => saved.bytes_total,
+            None => 0,
+        },
+        parsed: tally.read,
+        registered: tally.registered,
+        failed: tally.failed,
+        pieces_done: job.completed_pieces,
+        pieces_failed: job.failed_pieces,
+        pieces_total: if completed { done } else { plan.pieces.max(done) },
+        objects_done,
+        objects_total: plan.objects,
+        before: saved.as_ref().map(|saved| saved.before).unwrap_or_default(),
+        elapsed_ms: match &saved {
+            Some(saved) => saved.elapsed_ms,
+            // Of an import without a server.
+            None if job.plan.is_some() => job.age_ms(),
+            None => 0,
+        },
+        busy_ms: saved.map(|saved| saved.busy_ms).unwrap_or_default(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,8 +56,7 @@ pub use ledger::TooMuch;
 use queue::{Entry, Place, State};
 pub use sources::{Hidden, Resolver, RoleConfig, SourcesConfig};
 pub use views::{
-    ObjectCounts, Seen, Totals, ViewError, detail_of, failures_of, object_views, progress_of, stage_views,
-    view_of,
+    ObjectCounts, Seen, Totals, ViewError, detail_of, failures_of, object_views, stage_views, view_of,
 };
 
 /// How jobs are run.

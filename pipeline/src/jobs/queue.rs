@@ -14,8 +14,8 @@ use pinport_model::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, run, sampler::ENDED, views::progress_of};
-use crate::engine::{JobProgress, log_status};
+use super::{Inner, run, sampler::ENDED};
+use crate::engine::{JobProgress, log_status, progress_of};
 
 /// Happenings that wait for the next sample; more are dropped, oldest first.
 const HAPPENINGS: usize = 256;

@@ -20,7 +20,7 @@ use super::{
     queue::{Entry, Place, State},
     sampler::EVERY,
 };
-use crate::engine::{BUILT_PIECES, Engine, FileError, Queues, files};
+use crate::engine::{BUILT_PIECES, Engine, FileError, Queues, files, progress_of};
 
 /// Objects in a job's detail.
 const OBJECTS: usize = 1000;
@@ -99,7 +99,7 @@ impl Totals {
     pub(super) fn ended(&mut self, job: &ImportJob, ran_ms: u64) {
         self.failed_records += job.tally.failed;
         self.ran_ms += ran_ms;
-        self.waited_ms += elapsed_ms(job).saturating_sub(ran_ms);
+        self.waited_ms += job.age_ms().saturating_sub(ran_ms);
         match job.status {
             JobStatus::Completed => self.completed += 1,
             JobStatus::Failed => self.failed += 1,
@@ -436,52 +436,6 @@ pub fn stage_views(engine: &Engine, busy: StageTimes, queues: Queues) -> Vec<Sta
         stage(StageName::Build, busy.build, 0, queues.build, 0),
         stage(StageName::Commit, busy.commit, 1, queues.commit, BUILT_PIECES),
     ]
-}
-
-/// The counters of a job that does not run: its own counts, and what a run left behind for the rest.
-pub fn progress_of(job: &ImportJob, saved: Option<Progress>) -> Progress {
-    let plan = job.plan.clone().unwrap_or_default();
-    let tally = &job.tally;
-    let done = job.completed_pieces + job.failed_pieces;
-    let completed = job.status == JobStatus::Completed;
-    let (mut source_bytes, mut objects_done) =
-        saved.as_ref().map_or((0, 0), |saved| (saved.source_bytes, saved.objects_done));
-    if completed {
-        (source_bytes, objects_done) = (plan.bytes, plan.objects);
-    }
-    Progress {
-        job: job.id,
-        status: job.status,
-        source_bytes,
-        source_total: plan.bytes,
-        bytes: tally.bytes,
-        bytes_total: match &saved {
-            _ if completed => tally.bytes,
-            Some(saved) => saved.bytes_total,
-            None => 0,
-        },
-        parsed: tally.read,
-        registered: tally.registered,
-        failed: tally.failed,
-        pieces_done: job.completed_pieces,
-        pieces_failed: job.failed_pieces,
-        pieces_total: if completed { done } else { plan.pieces.max(done) },
-        objects_done,
-        objects_total: plan.objects,
-        before: saved.as_ref().map(|saved| saved.before).unwrap_or_default(),
-        elapsed_ms: match &saved {
-            Some(saved) => saved.elapsed_ms,
-            // Of an import without a server.
-            None if job.plan.is_some() => elapsed_ms(job),
-            None => 0,
-        },
-        busy_ms: saved.map(|saved| saved.busy_ms).unwrap_or_default(),
-    }
-}
-
-fn elapsed_ms(job: &ImportJob) -> u64 {
-    let end = job.completed.unwrap_or(job.created);
-    u64::try_from(end.as_millis() - job.created.as_millis()).unwrap_or(0)
 }
 
 #[cfg(test)]

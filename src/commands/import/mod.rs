@@ -17,8 +17,7 @@ use pinport_model::{
 };
 use pinport_pipeline::{
     disk,
-    engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, look, with_causes},
-    jobs::progress_of,
+    engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, look, progress_of, with_causes},
     source::{Source, SourceOptions},
 };
 use pinport_store::boundary;
