@@ -1,6 +1,6 @@
 //! What may be asked on the command line. Every option is also an environment variable `PINPORT_*`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind,
@@ -9,7 +9,7 @@ use clap::{
 use pinport_model::{Format, RecordLimits, job::FailureBudget};
 use pinport_server::log::LogFormat;
 
-use crate::{reading::ReadingArgs, sample};
+use crate::{address, reading::ReadingArgs, sample};
 
 /// The self-hosted home for Amazon Pinpoint's import jobs
 #[derive(Debug, Parser)]
@@ -113,9 +113,9 @@ pub(crate) struct ImportArgs {
     /// What a shell makes of `*`: refused with what to write
     #[arg(hide = true)]
     pub(crate) more_sources: Vec<String>,
-    /// What the objects hold
+    /// What the objects hold [default: what their names or their first bytes say]
     #[arg(long, short, value_enum, ignore_case = true, env = "PINPORT_FORMAT")]
-    pub(crate) format: FormatArg,
+    pub(crate) format: Option<FormatArg>,
     /// The application the endpoints belong to; made on first use
     #[arg(long, default_value = "default", env = "PINPORT_APP", value_name = "NAME")]
     pub(crate) app: String,
@@ -150,6 +150,9 @@ pub(crate) struct ImportArgs {
     /// Print the outcome as one JSON object: ImportJobResponse's members and ours
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show no progress, and no report unless a record failed or the import did not complete
+    #[arg(long, short, conflicts_with = "top", env = "PINPORT_QUIET")]
+    pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     #[command(flatten)]
@@ -216,7 +219,7 @@ Every option may also stand in pinport.toml; examples/pinport.toml lists them al
 SIGTERM stops in good order, SIGHUP reads keys and certificate again.")]
 pub(crate) struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:7465]
-    #[arg(long, env = "PINPORT_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "PINPORT_LISTEN", value_name = "ADDRESS", value_parser = address::listen)]
     pub(crate) listen: Option<SocketAddr>,
     /// The folder of the store and of the jobs' files [default: pinport-data]
     #[arg(long, env = "PINPORT_DATA", value_name = "DIR")]
@@ -333,7 +336,7 @@ pub(crate) struct TopArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RemoteArgs {
     /// Ask this server instead of the data folder
-    #[arg(long, env = "PINPORT_SERVER", value_name = "URL")]
+    #[arg(long, env = "PINPORT_SERVER", value_name = "URL", value_parser = |text: &str| Ok::<_, String>(address::server(text)))]
     server: Option<String>,
     /// The certificates to trust, in PEM [default: the system's]
     #[arg(long, env = "PINPORT_CA", value_name = "FILE")]
@@ -344,7 +347,12 @@ impl RemoteArgs {
     /// The server, if one is named.
     pub(crate) fn server(&self) -> Option<ServerArgs> {
         let server = self.server.clone().filter(|server| !server.is_empty())?;
-        Some(ServerArgs { server, ca: self.ca.clone() })
+        Some(self.at(server))
+    }
+
+    /// The server at this URL.
+    pub(crate) fn at(&self, server: String) -> ServerArgs {
+        ServerArgs { server, ca: self.ca.clone() }
     }
 }
 
@@ -373,7 +381,8 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
     /// The server
-    #[arg(long, env = "PINPORT_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7465")]
+    #[arg(long, env = "PINPORT_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7465",
+          value_parser = |text: &str| Ok::<_, String>(address::server(text)))]
     pub(crate) server: String,
     /// The certificates to trust, in PEM [default: the system's]
     #[arg(long, env = "PINPORT_CA", value_name = "FILE")]
@@ -497,8 +506,17 @@ Example:
   pinport jobs wait last && echo everything is in
 
 Exit codes, as of an import: 0 completed; 3 completed, with failed records; 4 over the failure budget; 5 cancelled;
-1 the job failed, or the server cannot be asked; 2 wrong usage.")]
-    Wait(ServedJobArgs),
+6 --timeout is over and the job goes on; 1 the job failed, or the server cannot be asked; 2 wrong usage.")]
+    Wait {
+        #[command(flatten)]
+        job: ServedJobArgs,
+        /// Wait at most so long: seconds, or 90s, 10m, 2h
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        timeout: Option<Duration>,
+        /// Show no progress, and no report unless a record failed or the job did not complete
+        #[arg(long, short, env = "PINPORT_QUIET")]
+        quiet: bool,
+    },
     /// Cancel a server's job; what it committed stays
     #[command(after_help = "Example:\n  pinport jobs cancel last; pinport jobs wait last")]
     Cancel(ServedJobArgs),
@@ -529,6 +547,18 @@ pub(crate) struct ServedJobArgs {
     /// One JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A time as `90`, `90s`, `10m` or `2h`.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.as_bytes().last() {
+        Some(b's') => (&text[..text.len() - 1], 1),
+        Some(b'm') => (&text[..text.len() - 1], 60),
+        Some(b'h') => (&text[..text.len() - 1], 3600),
+        _ => (text, 1),
+    };
+    let seconds = number.parse::<u32>().ok().map(|number| u64::from(number) * unit);
+    seconds.map(Duration::from_secs).ok_or_else(|| "write seconds, or 90s, 10m, 2h".into())
 }
 
 pub(crate) fn parse_budget(text: &str) -> Result<FailureBudget, String> {

@@ -176,6 +176,39 @@ impl Data {
     }
 }
 
+/// The file in a data folder that says where its server listens.
+const ADDRESS: &str = "address";
+
+/// Says in a data folder where its server listens, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Address(PathBuf);
+
+impl Address {
+    /// The server of the folder listens at `url`. Without the file, commands only have to be told the server.
+    pub(crate) fn tell(folder: &Path, url: &str) -> Self {
+        let path = folder.join(ADDRESS);
+        if let Err(error) = std::fs::write(&path, format!("process {} {url}", std::process::id())) {
+            tracing::warn!(%error, path = %path.display(), "commands will not find the server by its data folder");
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Address {
+    fn drop(&mut self) {
+        // Nobody reads it while no server has the folder open.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Where the server listens that holds the lock of a data folder, if it is one. A server that was killed leaves its
+/// address behind, so its process is compared.
+pub(crate) fn served_at(folder: &Path, holder: &str) -> Option<String> {
+    let text = std::fs::read_to_string(folder.join(ADDRESS)).ok()?;
+    let (process, url) = text.trim().rsplit_once(' ')?;
+    holder.strip_prefix(process)?.starts_with(' ').then(|| url.to_owned())
+}
+
 /// The first `limit` failures in a job's folder, as lines of text.
 pub(crate) fn first_failures(folder: &Path, limit: usize) -> anyhow::Result<Vec<String>> {
     let failures = files::first_failures(folder, u64::MAX, limit)?;

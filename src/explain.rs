@@ -23,6 +23,18 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// What was named is not there.
+#[derive(Debug)]
+pub(crate) struct NotThere(pub(crate) String);
+
+impl std::fmt::Display for NotThere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotThere {}
+
 /// Prints the error with its causes, then the hint on a line of its own.
 pub(crate) fn print(error: &(dyn std::error::Error + 'static)) {
     let mut text = format!("error: {}", with_causes(error));

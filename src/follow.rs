@@ -28,22 +28,27 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Shows the job's progress until it has ended; a server that restarts meanwhile is waited for.
-pub(crate) async fn follow(client: &Client, job: JobId) -> anyhow::Result<JobDetail> {
+pub(crate) async fn follow(client: &Client, job: JobId, quiet: bool) -> anyhow::Result<JobDetail> {
     let mut detail = client.detail(job).await.map_err(not_there)?;
     if detail.job.progress.status.is_terminal() {
         return Ok(detail);
     }
     let shown = Arc::new(Mutex::new(Moment::from(&detail.job)));
-    let display = {
-        let shown = Arc::clone(&shown);
-        Display::start(move || shown.lock().clone())?
+    let display = match quiet {
+        true => None,
+        false => Some({
+            let shown = Arc::clone(&shown);
+            Display::start(move || shown.lock().clone())?
+        }),
     };
     while !detail.job.progress.status.is_terminal() {
         watch(client, job, &shown).await?;
         detail = patiently(async || client.detail(job).await).await.map_err(not_there)?;
         *shown.lock() = Moment::from(&detail.job);
     }
-    display.finish();
+    if let Some(display) = display {
+        display.finish();
+    }
     Ok(detail)
 }
 
@@ -84,13 +89,18 @@ async fn patiently<T>(ask: impl AsyncFn() -> Result<T, ClientError>) -> Result<T
     }
 }
 
-/// Prints the report of an ended job and gives its exit code.
-pub(crate) async fn conclude(client: &Client, detail: &JobDetail, json: bool) -> anyhow::Result<u8> {
+/// Prints the report of an ended job and gives its exit code. With `quiet` there is no report of a job without failures.
+pub(crate) async fn conclude(
+    client: &Client,
+    detail: &JobDetail,
+    json: bool,
+    quiet: bool,
+) -> anyhow::Result<u8> {
     let job = job_of(detail);
     let run = figures(&detail.job.progress);
     if json {
         write_line(&mut io::stdout().lock(), &outcome(client, detail, Some(&run)).await?)?;
-    } else {
+    } else if !quiet || exit::of(&job) != exit::COMPLETED {
         let stopped = job.status == JobStatus::Cancelled;
         let head = report::head(&job, "imported", stopped, Some(&detail.job.application_name));
         let body = report::body(&job, Some(&run), Place::Server(client.server()));

@@ -3,6 +3,7 @@
 //! `cli` says what may be asked, each file of `commands` answers one command, `client` asks a server, `explain` says what went wrong
 //! and what to do. Data goes to standard output, everything else to standard error.
 
+mod address;
 mod cli;
 mod client;
 mod commands;

@@ -12,7 +12,7 @@ use reqwest::{Method, Response};
 use serde::Deserialize;
 
 use super::{Client, ClientError};
-use crate::explain::Usage;
+use crate::explain::{NotThere, Usage};
 
 /// What stands unencoded in a segment of a path, or in a query.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -113,7 +113,7 @@ impl Client {
 /// The server's words for what was named and is not there.
 pub(crate) fn not_there(error: ClientError) -> anyhow::Error {
     match error {
-        ClientError::Refused { status: 404, message } => anyhow::Error::msg(message),
+        ClientError::Refused { status: 404, message } => NotThere(message).into(),
         error => error.into(),
     }
 }

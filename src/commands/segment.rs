@@ -12,11 +12,10 @@ use pinport_store::{
     record::write::json::{JsonWriter, Order},
 };
 
-use super::write_line;
+use super::{asked::Asked, write_line};
 use crate::{
     cli::{AppArgs, SegmentCommand},
     client::{Client, encoded, not_there},
-    data::Data,
     follow::block_on,
 };
 
@@ -34,15 +33,12 @@ pub(super) fn run(command: SegmentCommand) -> anyhow::Result<()> {
 
 fn list(args: &AppArgs, json: bool) -> anyhow::Result<()> {
     let AppArgs { app, data, remote } = args;
-    let segments = match remote.server() {
-        Some(server) => {
+    let segments = match Asked::of(remote, &data.data)? {
+        Asked::Server(server) => {
             let client = Client::new(&server)?;
             block_on(async { client.segments(app).await.map_err(not_there) })?
         }
-        None => {
-            let data = Data::open_existing(&data.data)?;
-            data.segments(data.application(app)?.id)?
-        }
+        Asked::Data(data) => data.segments(data.application(app)?.id)?,
     };
     let mut out = BufWriter::new(io::stdout().lock());
     if !json {
@@ -72,14 +68,16 @@ fn row(segment: &Segment) -> String {
 
 fn members(name: &str, version: Option<u32>, args: &AppArgs) -> anyhow::Result<()> {
     let AppArgs { app, data, remote } = args;
-    if let Some(server) = remote.server() {
-        let client = Client::new(&server)?;
-        let version = version.map(|version| format!("?version={version}")).unwrap_or_default();
-        let (app, name) = (encoded(app), encoded(name));
-        let path = format!("/pinport/v1/apps/{app}/segments/{name}/members{version}");
-        return block_on(client.print(&path));
-    }
-    let data = Data::open_existing(&data.data)?;
+    let data = match Asked::of(remote, &data.data)? {
+        Asked::Server(server) => {
+            let client = Client::new(&server)?;
+            let version = version.map(|version| format!("?version={version}")).unwrap_or_default();
+            let (app, name) = (encoded(app), encoded(name));
+            let path = format!("/pinport/v1/apps/{app}/segments/{name}/members{version}");
+            return block_on(client.print(&path));
+        }
+        Asked::Data(data) => data,
+    };
     let application = data.application(app)?;
     let segment = data.find_segment(application.id, name)?;
     let segment = segment.with_context(|| format!("application \"{app}\" has no segment \"{name}\""))?;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::ServeArgs,
     config::{Config, SegmentUpdate},
-    data::Data,
+    data::{Address, Data},
     explain::Usage,
 };
 
@@ -152,6 +152,8 @@ struct Serving {
     drain: Duration,
     /// Ends it.
     shutdown: CancellationToken,
+    /// For commands that meet the lock of the data folder.
+    told: Address,
 }
 
 impl Serving {
@@ -178,7 +180,9 @@ impl Serving {
             limits: config.http.clone().within(crate::descriptors::raise()),
         });
         let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", reachable(address));
         Ok(Self {
+            told: Address::tell(&config.data, &url),
             url: format!("{scheme}://{address}"),
             access,
             listener: Listener::new(socket, tls.clone()),
@@ -192,7 +196,7 @@ impl Serving {
 
     /// Answers until it is shut down.
     async fn run(self) {
-        let Self { listener, server, jobs, drain, shutdown, .. } = self;
+        let Self { listener, server, jobs, drain, shutdown, told: _told, .. } = self;
         let resting = {
             // Jobs rest while the last requests are answered.
             let shutdown = shutdown.clone();
@@ -234,6 +238,15 @@ impl Beside {
         // It has said what went wrong; here it only has to be over.
         let _ = self.io.block_on(self.running);
         self.io.shutdown_timeout(Duration::from_secs(1));
+    }
+}
+
+/// An address at which this machine reaches a server that listens there.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        _ => address,
     }
 }
 

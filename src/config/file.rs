@@ -16,12 +16,18 @@ use pinport_server::{
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::de::{DeTable, DeValue};
 
-use crate::{explain::Usage, private};
+use crate::{address, explain::Usage, private};
+
+fn listen<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(value)?;
+    address::listen(&text).map(Some).map_err(serde::de::Error::custom)
+}
 
 /// The file, as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
+    #[serde(deserialize_with = "listen")]
     pub(super) listen: Option<SocketAddr>,
     pub(super) data: Option<PathBuf>,
     pub(super) insecure_listen: Option<bool>,

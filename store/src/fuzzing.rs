@@ -67,7 +67,7 @@ pub fn merge(older: &[u8], newer: &[u8]) -> Option<Vec<u8>> {
 
 /// What some records say together, or nothing if one is damaged.
 pub fn fold(records: &[&[u8]], keep_removals: bool) -> Option<Vec<u8>> {
-    merge::fold(records.iter().copied(), keep_removals).ok()
+    crate::record::bounds::fold(records.iter().copied(), keep_removals).ok()
 }
 
 /// Reads a record in every way there is; whether it could be shown as an endpoint.

@@ -239,3 +239,90 @@ fn an_upload_is_never_held_in_memory() {
     eprintln!("an upload of {} MiB: {} MiB at most", body.len() >> 20, peak >> 10);
     assert!(peak << 10 < body.len() / 2, "{peak} kB");
 }
+
+/// Whoever works on the server's machine need not know where it listens.
+#[test]
+fn commands_find_the_server_of_a_data_folder() {
+    let lab = Lab::new();
+    lab.write("rows.json", lab.sample("--rows 30"));
+    let server = Serving::start(&lab);
+    import(&lab, &server, "rows.json", &["--segment", "all"]).expect(0);
+    let jobs = lines(&lab.pinport(&["jobs", "ls", "--json"]).expect(0).out);
+    assert_eq!(jobs.len(), 1);
+    let id = jobs[0]["id"].as_str().unwrap();
+    lab.pinport(&["jobs", "show", &id[24..]]).expect(0);
+    let members = lab.pinport(&["segment", "members", "all", "--app", "shop"]).expect(0);
+    assert_eq!(lines(&members.out).len(), 30);
+    assert_eq!(lines(&lab.pinport(&["segment", "ls", "--app", "shop", "--json"]).expect(0).out).len(), 1);
+    let member = lines(&members.out)[0]["Id"].as_str().unwrap().to_owned();
+    lab.pinport(&["endpoint", "get", &member, "--app", "shop"]).expect(0);
+    // Who writes into the folder is told as before.
+    lab.import("rows.json", "json", &[]).expect(1).says(&["process"]);
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    for short in
+        [address.clone(), address.replace("127.0.0.1", "localhost"), address.replace("127.0.0.1", "")]
+    {
+        lab.pinport(&["jobs", "ls", "--server", &short]).expect(0);
+    }
+    // A server that was killed leaves its address, which nobody follows.
+    server.signal(libc::SIGKILL);
+    server.wait(None);
+    let jobs = lines(&lab.pinport(&["jobs", "ls", "--json"]).expect(0).out);
+    assert_eq!(jobs[0]["Id"], id);
+}
+
+#[test]
+fn a_wait_may_have_an_end_and_be_quiet() {
+    let lab = Lab::new();
+    lab.write("rows.json", lab.sample("--rows 30"));
+    let server = Serving::start(&lab);
+    let quiet = import(&lab, &server, "rows.json", &["--quiet"]).expect(0);
+    assert_eq!(quiet.err, "", "with --json there is one object, and nothing else");
+    lab.pinport(&at(&server, &["jobs", "pause", "last"])).expect(1);
+    let wait = |more: &[&str]| lab.pinport(&at(&server, &[&["jobs", "wait", "last"], more].concat()));
+    assert_eq!(wait(&["--quiet", "--timeout", "1m"]).expect(0).err, "");
+    wait(&["--timeout", "soon"]).expect(2).says(&["90s"]);
+    // A job whose source says nothing does not end.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    server.stop();
+    let server =
+        Serving::start_with(&lab, &format!("[sources]\nendpoint = \"{endpoint}\"\nunsigned = true\n"), &[]);
+    let app = server.app("quiet");
+    let body = serde_json::json!({
+        "Format": "JSON", "S3Url": "s3://bucket/key.json", "RoleArn": "arn:aws:iam::000000000000:role/x",
+        "RegisterEndpoints": true, "DefineSegment": false,
+    });
+    server.post(&format!("/v1/apps/{app}/jobs/import"), &body);
+    let wait = lab.pinport(&at(&server, &["jobs", "wait", "last", "--timeout", "1s"]));
+    wait.expect(6).says(&["has not ended after 1 s; it goes on"]);
+}
+
+#[test]
+fn the_format_is_told_by_name_or_content() {
+    let lab = Lab::new();
+    let json = lab.sample("--rows 20");
+    let csv = lab.sample("--rows 20 --format csv");
+    lab.write("a.json", &json);
+    lab.write("b.csv", &csv);
+    lab.write("plain", &json);
+    lab.write("table", &csv);
+    lab.write("folder/one.csv", &csv);
+    lab.write("folder/two.csv.gz", gzip(&[&csv]));
+    lab.write("both/one.csv", &csv);
+    lab.write("both/two.json", &json);
+    for source in ["a.json", "b.csv", "plain", "table", "folder"] {
+        let done = lab.pinport(&["import", source, "--json", "--app", source]).expect(0).json();
+        let rows = if source == "folder" { 40 } else { 20 };
+        assert_eq!(done["TotalProcessed"], rows, "{source}");
+    }
+    lab.pinport(&["import", "both"]).expect(2).says(&["side by side", "--format csv"]);
+    lab.pinport(&["import", "-"]).input(json.clone()).expect(2).says(&["standard input", "--format"]);
+    assert_eq!(lab.pinport(&["import", "a.json", "--quiet", "--app", "quiet"]).expect(0).err, "");
+    lab.write("bad.json", [&json[..], b"{}\n"].concat());
+    lab.pinport(&["import", "bad.json", "--quiet"]).expect(3).says(&["1 failed"]);
+    let server = Serving::start_in(&lab, "served", "");
+    for source in ["a.json", "plain", "table"] {
+        lab.pinport(&at(&server, &["import", source, "--json"])).expect(0);
+    }
+}

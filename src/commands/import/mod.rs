@@ -1,5 +1,6 @@
 //! `pinport import`: one import from source to report.
 
+mod format;
 mod served;
 mod untold;
 
@@ -12,8 +13,8 @@ use std::{
 
 use anyhow::Context as _;
 use pinport_model::{
-    Application, ApplicationId, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId, SourceLocation,
-    Timestamp,
+    Application, ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId,
+    SourceLocation, Timestamp,
 };
 use pinport_pipeline::{
     disk,
@@ -60,12 +61,16 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<u8> {
     if let Some(what) = &args.trust_listing {
         options.settings = options.settings.with("PINPORT_TRUST_LISTING", what);
     }
-    let source = Source::open(&location, options, io.handle().clone())?;
-    let source = Arc::new(source.reading(args.format.into(), &args.reading.options()));
-    let wanted = Wanted { args, location, limits };
+    let open = || Ok(Source::open(&location, options.clone(), io.handle().clone())?);
+    let format = match args.format {
+        Some(format) => format.into(),
+        None => format::of_source(&args.source, &location, open)?,
+    };
+    let source = Arc::new(open()?.reading(format, &args.reading.options()));
+    let wanted = Wanted { args, location, format, limits };
     // Nothing is stored before the data has been looked at. Standard input can be read but once.
     if wanted.location != SourceLocation::Stdin {
-        match look(&source, args.format.into(), limits, &args.reading.options()) {
+        match look(&source, format, limits, &args.reading.options()) {
             Err(_) if cancel.is_cancelled() => {
                 writeln!(io::stderr(), "stopped before anything was stored")?;
                 return Ok(exit::STOPPED);
@@ -81,6 +86,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<u8> {
 struct Wanted<'a> {
     args: &'a ImportArgs,
     location: SourceLocation,
+    format: Format,
     limits: pinport_model::RecordLimits,
 }
 
@@ -91,7 +97,7 @@ impl Wanted<'_> {
             application,
             source: self.location.clone(),
             source_text: args.source.clone(),
-            format: args.format.into(),
+            format: self.format,
             register_endpoints: !args.segment_only,
             segment,
             asked_to_define: None,
@@ -284,6 +290,8 @@ fn execute(
             cancel: run.cancel.clone(),
         };
         live::run(&live, || work(run))?
+    } else if wanted.args.quiet {
+        work(run)
     } else {
         let display = Display::start(move || progress.snapshot().into())?;
         let outcome = work(run);
@@ -319,7 +327,9 @@ fn conclude(
             stopped.is_some(),
             application.map(|application| application.name.as_str()),
         );
-        write!(io::stderr(), "{head}{}", report::body(job, Some(&run), Place::Folder(folder)))?;
+        if !wanted.args.quiet || stopped.is_some() || exit::of(job) != exit::COMPLETED {
+            write!(io::stderr(), "{head}{}", report::body(job, Some(&run), Place::Folder(folder)))?;
+        }
     }
     match stopped {
         Some(JobError::Cancelled) => {

@@ -13,11 +13,12 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::format;
 use crate::{
     cli::{ImportArgs, ServerArgs},
     client::{Client, Sent, encoded, not_there},
     exit,
-    explain::Usage,
+    explain::{NotThere, Usage},
     follow::{block_on, conclude, follow},
     signals::Signals,
 };
@@ -51,8 +52,10 @@ async fn import(args: &ImportArgs, client: &Client) -> anyhow::Result<u8> {
             return Ok(exit::STOPPED);
         }
     };
-    writeln!(io::stderr(), "job {made} at {}", client.server())?;
-    let mut followed = pin!(follow(client, made));
+    if !args.quiet {
+        writeln!(io::stderr(), "job {made} at {}", client.server())?;
+    }
+    let mut followed = pin!(follow(client, made, args.quiet));
     let mut stopping = false;
     let detail = loop {
         tokio::select! {
@@ -71,7 +74,7 @@ async fn import(args: &ImportArgs, client: &Client) -> anyhow::Result<u8> {
             }
         }
     };
-    conclude(client, &detail, args.json).await
+    conclude(client, &detail, args.json, args.quiet).await
 }
 
 /// Makes the job.
@@ -79,11 +82,14 @@ async fn create(args: &ImportArgs, client: &Client) -> anyhow::Result<JobId> {
     let location: SourceLocation = args.source.parse().map_err(|error| Usage(format!("{error}")))?;
     // What is wrong with the server is told before a byte is uploaded, and whether it wants signatures.
     client.jobs(1).await?;
+    let format = match args.format {
+        Some(format) => format.into(),
+        None => format::of_upload(&args.source, &location)?,
+    };
     if args.source.contains("://") {
-        return named(args, client).await;
+        return named(args, format, client).await;
     }
-    let format = Format::from(args.format).suffix();
-    let mut path = format!("/pinport/v1/apps/{}/uploads?format={format}", encoded(&args.app));
+    let mut path = format!("/pinport/v1/apps/{}/uploads?format={}", encoded(&args.app), format.suffix());
     let mut add = |name: &str, value: &str| path.push_str(&format!("&{name}={}", encoded(value)));
     if let Some(segment) = &args.segment {
         add("segment", segment);
@@ -143,7 +149,7 @@ struct Named {
 }
 
 /// Lets the server read what the URL names.
-async fn named(args: &ImportArgs, client: &Client) -> anyhow::Result<JobId> {
+async fn named(args: &ImportArgs, format: Format, client: &Client) -> anyhow::Result<JobId> {
     if args.max_failures.is_some() {
         return Err(Usage(
             "--max-failures goes with an upload or a data folder: for what a server reads itself, its own budget holds"
@@ -153,11 +159,11 @@ async fn named(args: &ImportArgs, client: &Client) -> anyhow::Result<JobId> {
     }
     let application = match client.application(&args.app).await {
         Ok(application) => application.id.to_string(),
-        Err(error) if error.is::<Usage>() => make(&args.app, client).await?,
+        Err(error) if error.is::<NotThere>() => make(&args.app, client).await?,
         Err(error) => return Err(error),
     };
     let mut body = json!({
-        "Format": Format::from(args.format),
+        "Format": format,
         "S3Url": args.source,
         "RoleArn": args.role_arn.as_deref().unwrap_or(ROLE),
         "RegisterEndpoints": !args.segment_only,

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use pinport_model::{ImportJob, JobId, Timestamp, escape_controls};
 use pinport_pipeline::engine::files;
 
-use super::write_line;
+use super::{asked::Asked, write_line};
 use crate::{
     cli::{JobArgs, JobsCommand},
     data::Data,
@@ -23,26 +23,26 @@ use crate::{
 
 pub(super) fn run(command: JobsCommand) -> anyhow::Result<u8> {
     match command {
-        JobsCommand::Ls { data, remote, limit, json } => match remote.server() {
-            Some(server) => served::list(&server, limit, json)?,
-            None => list(&Data::open_existing(&data.data)?, limit, json)?,
+        JobsCommand::Ls { data, remote, limit, json } => match Asked::of(&remote, &data.data)? {
+            Asked::Server(server) => served::list(&server, limit, json)?,
+            Asked::Data(data) => list(&data, limit, json)?,
         },
-        JobsCommand::Show { job, json } => match job.remote.server() {
-            Some(server) => served::show(&server, &job.job, json)?,
-            None => show(&job, json)?,
+        JobsCommand::Show { job, json } => match asked(&job)? {
+            Asked::Server(server) => served::show(&server, &job.job, json)?,
+            Asked::Data(data) => show(&data, &data.job(&job.job)?, json)?,
         },
-        JobsCommand::Failures { job } => match job.remote.server() {
-            Some(server) => served::failures(&server, &job.job)?,
-            None => {
-                let (data, job) = open(&job)?;
+        JobsCommand::Failures { job } => match asked(&job)? {
+            Asked::Server(server) => served::failures(&server, &job.job)?,
+            Asked::Data(data) => {
+                let job = data.job(&job.job)?;
                 copy(&files::failures_path(&data.job_folder(job.id)))?;
             }
         },
-        JobsCommand::Rejects { job, part } => match job.remote.server() {
-            Some(server) => served::rejects(&server, &job.job, part)?,
-            None => rejects(&job, part)?,
+        JobsCommand::Rejects { job, part } => match asked(&job)? {
+            Asked::Server(server) => served::rejects(&server, &job.job, part)?,
+            Asked::Data(data) => rejects(&data, &data.job(&job.job)?, part)?,
         },
-        JobsCommand::Wait(args) => return served::wait(&args),
+        JobsCommand::Wait { job, timeout, quiet } => return served::wait(&job, timeout, quiet),
         JobsCommand::Cancel(args) => served::ask(&args, "cancel")?,
         JobsCommand::Pause(args) => served::ask(&args, "pause")?,
         JobsCommand::Resume(args) => served::ask(&args, "resume")?,
@@ -50,10 +50,8 @@ pub(super) fn run(command: JobsCommand) -> anyhow::Result<u8> {
     Ok(exit::COMPLETED)
 }
 
-fn open(args: &JobArgs) -> anyhow::Result<(Data, ImportJob)> {
-    let data = Data::open_existing(&args.data.data)?;
-    let job = data.job(&args.job)?;
-    Ok((data, job))
+fn asked(args: &JobArgs) -> anyhow::Result<Asked> {
+    Asked::of(&args.remote, &args.data.data)
 }
 
 fn list(data: &Data, limit: usize, json: bool) -> anyhow::Result<()> {
@@ -91,23 +89,21 @@ fn status(job: &ImportJob) -> &'static str {
     if job.status.is_terminal() { job.status.as_str() } else { "interrupted" }
 }
 
-fn show(args: &JobArgs, json: bool) -> anyhow::Result<()> {
-    let (data, job) = open(args)?;
+fn show(data: &Data, job: &ImportJob, json: bool) -> anyhow::Result<()> {
     let failures = data.first_failures(job.id, report::MAX_FAILURES)?;
     let mut out = BufWriter::new(io::stdout().lock());
     if json {
-        write_line(&mut out, &report::response(&job, failures))?;
+        write_line(&mut out, &report::response(job, failures))?;
     } else {
         writeln!(out, "job       {} of {}", job.id, job.created)?;
-        writeln!(out, "status    {}", status(&job))?;
+        writeln!(out, "status    {}", status(job))?;
         writeln!(out, "source    {}", escape_controls(&job.definition.source_text))?;
-        write!(out, "{}", report::body(&job, None, Place::Folder(&data.job_folder(job.id))))?;
+        write!(out, "{}", report::body(job, None, Place::Folder(&data.job_folder(job.id))))?;
     }
     Ok(out.flush()?)
 }
 
-fn rejects(args: &JobArgs, part: u32) -> anyhow::Result<()> {
-    let (data, job) = open(args)?;
+fn rejects(data: &Data, job: &ImportJob, part: u32) -> anyhow::Result<()> {
     let paths = files::rejects_paths(&data.job_folder(job.id), job.definition.format);
     match (paths.get(part as usize - 1), paths.len()) {
         (Some(path), parts) => {

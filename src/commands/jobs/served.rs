@@ -1,6 +1,9 @@
 //! `pinport jobs … --server`: the same questions, asked of a server, and what can be asked of its jobs.
 
-use std::io::{self, BufWriter, Write as _};
+use std::{
+    io::{self, BufWriter, Write as _},
+    time::Duration,
+};
 
 use pinport_model::{JobId, view::JobView};
 use reqwest::Method;
@@ -9,6 +12,7 @@ use super::{head, row, tell_parts, write_line};
 use crate::{
     cli::{ServedJobArgs, ServerArgs},
     client::{Client, not_there},
+    exit,
     follow::{block_on, conclude, follow, outcome, text},
 };
 
@@ -66,13 +70,24 @@ pub(super) fn rejects(server: &ServerArgs, job: &str, part: u32) -> anyhow::Resu
     })
 }
 
-/// Follows the job to its end.
-pub(super) fn wait(args: &ServedJobArgs) -> anyhow::Result<u8> {
+/// Follows the job to its end, or until the time is over.
+pub(super) fn wait(args: &ServedJobArgs, timeout: Option<Duration>, quiet: bool) -> anyhow::Result<u8> {
     let client = Client::new(&args.server)?;
     let code = block_on(async {
         let id = client.job(&args.job).await?;
-        let detail = follow(&client, id).await?;
-        conclude(&client, &detail, args.json).await
+        let followed = follow(&client, id, quiet);
+        let detail = match timeout {
+            None => followed.await?,
+            Some(timeout) => match tokio::time::timeout(timeout, followed).await {
+                Ok(detail) => detail?,
+                Err(_) => {
+                    let waited = timeout.as_secs();
+                    writeln!(io::stderr(), "job {id} has not ended after {waited} s; it goes on")?;
+                    return Ok(exit::WAITED);
+                }
+            },
+        };
+        conclude(&client, &detail, args.json, quiet).await
     })?;
     Ok(code)
 }

@@ -16,7 +16,7 @@ use crate::{
     EndpointUpdate, Result, lifecycle,
     record::{
         self, Tag,
-        merge::fold,
+        bounds::fold,
         read::{find, is_endpoint, user_of},
     },
 };

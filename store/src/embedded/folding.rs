@@ -21,7 +21,7 @@ use rocksdb::{MergeOperands, Options};
 use super::keys::Table;
 use crate::{
     Result, StoreError, boundary,
-    record::{bounds::Bounds, merge::fold_within},
+    record::bounds::{Bounds, fold_within},
 };
 
 /// Stored with the data; never change it.

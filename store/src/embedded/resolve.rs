@@ -21,7 +21,7 @@ use crate::{
     lifecycle,
     record::{
         INCOMPLETE, Tag,
-        merge::fold,
+        bounds::fold,
         read::{find, is_endpoint, user_of},
     },
 };

@@ -245,6 +245,33 @@ impl Step<'_> {
     }
 }
 
+/// What some records, oldest first, say together. `keep_removals` unless the first is the very first there
+/// is; then removals have nothing left to remove and go.
+pub(crate) fn fold<'a>(
+    records: impl IntoIterator<Item = &'a [u8]>,
+    keep_removals: bool,
+) -> Result<Vec<u8>, Damaged> {
+    Ok(fold_within(Bounds::NONE, records, keep_removals)?.0)
+}
+
+/// The same within bounds, and how many members were left out.
+pub(crate) fn fold_within<'a>(
+    bounds: Bounds,
+    records: impl IntoIterator<Item = &'a [u8]>,
+    keep_removals: bool,
+) -> Result<(Vec<u8>, u64), Damaged> {
+    let mut records = records.into_iter();
+    let mut fold = Fold::new(bounds, keep_removals);
+    if let Some(first) = records.next() {
+        fold.begin(first);
+    }
+    for record in records {
+        fold.add(record)?;
+    }
+    let left_out = fold.left_out();
+    Ok((fold.end()?, left_out))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -252,10 +279,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::record::{
-        merge::{fold, fold_within},
-        put, put_bytes, put_name,
-    };
+    use crate::record::{put, put_bytes, put_name};
 
     const BOUNDS: Bounds = Bounds { names: 4, bytes: 90 };
 

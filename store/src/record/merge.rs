@@ -7,7 +7,6 @@ use std::cmp::Ordering;
 
 use super::{
     Tag,
-    bounds::{Bounds, Fold},
     read::{Damaged, Member, Members, find},
 };
 
@@ -59,33 +58,7 @@ fn copy_rest<'a>(member: Member<'a>, mut rest: Members<'a>, out: &mut Vec<u8>) -
     Ok(())
 }
 
-/// What some records, oldest first, say together. `keep_removals` unless the first is the very first there
-/// is; then removals have nothing left to remove and go.
-pub(crate) fn fold<'a>(
-    records: impl IntoIterator<Item = &'a [u8]>,
-    keep_removals: bool,
-) -> Result<Vec<u8>, Damaged> {
-    Ok(fold_within(Bounds::NONE, records, keep_removals)?.0)
-}
-
-/// The same within bounds, and how many members were left out.
-pub(crate) fn fold_within<'a>(
-    bounds: Bounds,
-    records: impl IntoIterator<Item = &'a [u8]>,
-    keep_removals: bool,
-) -> Result<(Vec<u8>, u64), Damaged> {
-    let mut records = records.into_iter();
-    let mut fold = Fold::new(bounds, keep_removals);
-    if let Some(first) = records.next() {
-        fold.begin(first);
-    }
-    for record in records {
-        fold.add(record)?;
-    }
-    let left_out = fold.left_out();
-    Ok((fold.end()?, left_out))
-}
-
+/// The same record without removals, which have nothing left to remove.
 pub(super) fn without_removals(record: Vec<u8>) -> Result<Vec<u8>, Damaged> {
     let mut members = Members::new(&record);
     let mut found = false;

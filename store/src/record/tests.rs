@@ -8,8 +8,10 @@ use pinport_model::{
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    Tag, encode_endpoint, encode_user,
-    merge::{fold, merge},
+    Tag,
+    bounds::fold,
+    encode_endpoint, encode_user,
+    merge::merge,
     put, put_bytes, put_name,
     read::{Members, decode, is_endpoint, user_of},
 };
