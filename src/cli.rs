@@ -54,6 +54,8 @@ fn without_server(command: clap::Command) -> clap::Command {
 pub(crate) enum Command {
     /// Import endpoints from CSV or NDJSON objects
     Import(ImportArgs),
+    /// Write endpoints to a folder, a bucket, a file or standard output
+    Export(ExportArgs),
     /// Propose a mapping for a file, and show its first records before and after
     Map(MapArgs),
     /// Serve Pinpoint's Import Jobs API
@@ -434,6 +436,48 @@ pub(crate) enum EndpointCommand {
         #[command(flatten)]
         app: AppArgs,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinport export out/ --app shop --format json
+  pinport export s3://bucket/out/ --app shop --segment customers --format json
+  pinport export customers.csv --app shop --segment customers --format csv
+  pinport export - --format json | jq .Address
+  pinport export emails.csv --format csv --columns Id,Address,User.UserId
+
+A folder and a bucket get parts and a manifest in a folder of their own, as an export job makes them; a name with a
+suffix is one file. A part or file is there whole or not at all. CSV refuses what it cannot hold.
+
+Exit codes: 0 completed; 5 stopped; 1 failed; 2 wrong usage.")]
+pub(crate) struct ExportArgs {
+    /// s3://, gs:// or az:// with a prefix of keys; a folder; a file (its name has a suffix); or - for standard output
+    pub(crate) target: String,
+    /// The form of the endpoints
+    #[arg(long, short, value_enum, ignore_case = true, env = "PINPORT_FORMAT")]
+    pub(crate) format: FormatArg,
+    /// Only the members of this segment, by name or id
+    #[arg(long, value_name = "NAME")]
+    pub(crate) segment: Option<String>,
+    /// A version of the segment [default: the current one]
+    #[arg(long, value_name = "N", requires = "segment")]
+    pub(crate) version: Option<u32>,
+    /// The columns of CSV, with commas between; an attribute's second value is in the column that names it again
+    /// [default: all that have a value]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+    /// Compress with gzip; the default for folders and buckets, and for names that end in .gz
+    #[arg(long, conflicts_with_all = ["zstd", "none"])]
+    pub(crate) gzip: bool,
+    /// Compress with zstd; the default for names that end in .zst
+    #[arg(long, conflicts_with = "none")]
+    pub(crate) zstd: bool,
+    /// Do not compress
+    #[arg(long)]
+    pub(crate) none: bool,
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApplicationId, Channel, Failure, FailureClass, JobId, LostObject, Notices, ReadOptions, RecordLimits,
-    SegmentId, SourceLocation, Timestamp,
+    ApplicationId, Channel, ExportDefinition, Failure, FailureClass, JobId, JobKind, LostObject, Notices,
+    ReadOptions, RecordLimits, SegmentId, SourceLocation, Timestamp,
 };
 
 /// How many members a version of a segment has.
@@ -91,6 +91,9 @@ pub struct ImportDefinition {
     /// What the caller said about how to read.
     #[serde(default)]
     pub read: ReadOptions,
+    /// What is written, if the job is an export: then `source` is where to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<Box<ExportDefinition>>,
 }
 
 /// Bytes of failures and rejects that a job keeps at most, if nothing else is said: seven million short records.
@@ -119,7 +122,13 @@ impl ImportDefinition {
             max_failures: None,
             kept_failure_bytes: KEPT_FAILURE_BYTES,
             read: ReadOptions::default(),
+            export: None,
         }
+    }
+
+    /// What the job does.
+    pub fn kind(&self) -> JobKind {
+        if self.export.is_some() { JobKind::Export } else { JobKind::Import }
     }
 }
 

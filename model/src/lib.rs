@@ -5,6 +5,7 @@
 
 pub mod draft;
 pub mod endpoint;
+pub mod export;
 pub mod failure;
 pub mod history;
 pub mod ids;
@@ -22,6 +23,7 @@ pub mod view;
 
 pub use draft::{Attribute, Draft, Scalar, TextMember};
 pub use endpoint::{Channel, Endpoint, EndpointStatus, OptOut};
+pub use export::{Compression, ExportDefinition, JobKind, WrittenPart};
 pub use failure::{Failure, FailureClass, FailureCode, Origin, escape_controls};
 pub use ids::{ApplicationId, JobId, SegmentId, looks_like_id};
 pub use job::{Format, ImportDefinition, ImportJob, JobStatus, Tally};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ImportJob, NoticeKind, Notices, Tally};
+use crate::{ImportJob, NoticeKind, Notices, Tally, WrittenPart};
 
 /// An object of a job's plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +125,9 @@ pub struct PieceRecord {
     /// What was merged, guessed, taken or skipped, in the job up to and with this piece.
     #[serde(default, skip_serializing_if = "Notices::is_empty")]
     pub total_notices: Notices,
+    /// The part that was written, if the job is an export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Box<WrittenPart>>,
 }
 
 impl PieceRecord {

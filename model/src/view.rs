@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApplicationId, Failure, FailureClass, Format, ImportDefinition, JobId, LostObject, Notices, ObjectTally,
-    Timestamp, history::HistoryPoint, progress::Progress,
+    ApplicationId, Failure, FailureClass, Format, ImportDefinition, JobId, JobKind, LostObject, Notices,
+    ObjectTally, Timestamp, history::HistoryPoint, progress::Progress,
 };
 
 /// One job, short: a row of a list.
@@ -13,6 +13,9 @@ use crate::{
 pub struct JobView {
     /// The job.
     pub id: JobId,
+    /// What it does.
+    #[serde(default, skip_serializing_if = "JobKind::is_import")]
+    pub kind: JobKind,
     /// Its application.
     pub application: ApplicationId,
     /// That application's name.

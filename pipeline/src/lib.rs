@@ -5,6 +5,7 @@
 //! split   bytes -> blocks of whole records
 //! parse   block -> drafts and failures
 //! engine  cuts pieces, runs the stages on their threads, commits in source order
+//! export  endpoints of the store -> parts in a folder or a bucket
 //! disk    how much room there is
 //! jobs    many jobs: queue, restart, cancel, pause, views
 //! ```
@@ -15,6 +16,7 @@
 pub mod block;
 pub mod disk;
 pub mod engine;
+pub mod export;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod jobs;

@@ -1,6 +1,6 @@
 //! The service model's JSON: members, names and bounds as Amazon Pinpoint's clients expect them.
 
-use pinport_model::{Format, ImportJob, JobStatus};
+use pinport_model::{Format, ImportJob, JobKind, JobStatus};
 use serde::Serialize;
 
 /// `ImportJobResponse`: an import job as `GetImportJob` answers it. Members without a value are omitted.
@@ -51,9 +51,6 @@ pub const MAX_FAILURES: usize = 100;
 pub fn import_job_response(job: &ImportJob, failures: Vec<String>, account: &str) -> ImportJobResponse {
     debug_assert!(failures.len() <= MAX_FAILURES);
     let definition = &job.definition;
-    let planned = job.plan.as_ref().map_or(0, |plan| plan.pieces);
-    let done = job.completed_pieces + job.failed_pieces;
-    let total_pieces = if job.status.is_terminal() { done } else { planned.max(done) };
     ImportJobResponse {
         application_id: definition.application.to_string(),
         completed_pieces: clamp(job.completed_pieces),
@@ -74,10 +71,88 @@ pub fn import_job_response(job: &ImportJob, failures: Vec<String>, account: &str
         id: job.id.to_string(),
         job_status: job.status,
         total_failures: clamp(job.tally.failed),
-        total_pieces: clamp(total_pieces),
+        total_pieces: total_pieces(job),
         total_processed: clamp(job.tally.read),
-        kind: "IMPORT",
+        kind: JobKind::Import.as_str(),
     }
+}
+
+/// A job of either kind, as lists have it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum JobResponse {
+    Import(Box<ImportJobResponse>),
+    Export(Box<ExportJobResponse>),
+}
+
+/// `ExportJobResponse`: an export job as `GetExportJob` answers it. Members without a value are omitted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(missing_docs, reason = "the members are the service model's")]
+pub struct ExportJobResponse {
+    pub application_id: String,
+    pub completed_pieces: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion_date: Option<String>,
+    pub creation_date: String,
+    pub definition: ExportJobResource,
+    pub failed_pieces: i32,
+    pub failures: Vec<String>,
+    pub id: String,
+    pub job_status: JobStatus,
+    pub total_failures: i32,
+    pub total_pieces: i32,
+    pub total_processed: i32,
+    #[serde(rename = "Type")]
+    pub kind: &'static str,
+}
+
+/// `ExportJobResource`: what the caller asked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(missing_docs, reason = "the members are the service model's")]
+pub struct ExportJobResource {
+    pub role_arn: String,
+    #[serde(rename = "S3UrlPrefix")]
+    pub s3_url_prefix: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_version: Option<u32>,
+}
+
+/// The wire form of an export job. Why it failed, if it did, is its one failure: the shape has no other place for it.
+pub fn export_job_response(job: &ImportJob) -> ExportJobResponse {
+    let definition = &job.definition;
+    let export = definition.export.as_deref();
+    let failures = job.error.as_deref().map(|error| pinport_model::escape_controls(error).into_owned());
+    ExportJobResponse {
+        application_id: definition.application.to_string(),
+        completed_pieces: clamp(job.completed_pieces),
+        completion_date: job.completed.map(|time| time.to_string()),
+        creation_date: job.created.to_string(),
+        definition: ExportJobResource {
+            role_arn: definition.role_arn.clone().unwrap_or_default(),
+            s3_url_prefix: definition.source_text.clone(),
+            segment_id: export.and_then(|export| export.segment).map(|segment| segment.to_string()),
+            segment_version: export.and_then(|export| export.asked_version),
+        },
+        failed_pieces: clamp(job.failed_pieces),
+        failures: failures.into_iter().collect(),
+        id: job.id.to_string(),
+        job_status: job.status,
+        total_failures: clamp(job.tally.failed),
+        total_pieces: total_pieces(job),
+        total_processed: clamp(job.tally.read),
+        kind: JobKind::Export.as_str(),
+    }
+}
+
+/// The pieces of a job, as far as known: what was done, once it has ended.
+fn total_pieces(job: &ImportJob) -> i32 {
+    let planned = job.plan.as_ref().map_or(0, |plan| plan.pieces);
+    let done = job.completed_pieces + job.failed_pieces;
+    clamp(if job.status.is_terminal() { done } else { planned.max(done) })
 }
 
 /// A counter on the wire: typed clients fail the whole call above 32 bits.

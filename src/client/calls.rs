@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pinport_model::{
     Application, JobId, Segment,
@@ -101,6 +102,16 @@ impl Client {
             to.write_all(&chunk)?;
         }
         Ok(to.flush()?)
+    }
+
+    /// Asks for a body.
+    pub(crate) async fn get(&self, path: &str) -> Result<Response, ClientError> {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// The next bytes of a body; an error if it breaks off.
+    pub(crate) async fn next(&self, from: &mut Response) -> Result<Option<Bytes>, ClientError> {
+        from.chunk().await.map_err(|error| self.broken(&error))
     }
 
     /// Asks for a body and copies it to standard output.

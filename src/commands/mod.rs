@@ -3,6 +3,7 @@
 mod asked;
 mod demo;
 mod endpoint;
+mod export;
 mod import;
 mod jobs;
 mod map;
@@ -25,6 +26,7 @@ use crate::{
 pub(crate) fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Import(args) => return import::run(&args),
+        Command::Export(args) => return export::run(&args),
         Command::Map(args) => map::run(&args)?,
         Command::Serve(args) => serve::run(&args)?,
         Command::Top(args) => top::run(&args)?,

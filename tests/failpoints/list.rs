@@ -13,6 +13,8 @@ pub(crate) enum In {
     Lost,
     /// A server: uploads, marks, the end of jobs.
     Server,
+    /// An export of a server.
+    Export,
 }
 
 /// All boundaries, each with the first place where a test ends the process at it.
@@ -64,6 +66,11 @@ pub(crate) const BOUNDARIES: &[(&str, In)] = &[
     ("settle.begun", In::Server),
     ("settle.compacted", In::Server),
     ("settle.joined", In::Server),
+    ("export.created", In::Export),
+    ("export.part-written", In::Export),
+    ("export.part-there", In::Export),
+    ("export.part-counted", In::Export),
+    ("export.manifest-written", In::Export),
 ];
 
 /// The boundaries of one place.

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod exports;
 #[path = "../it/http.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod http;

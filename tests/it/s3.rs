@@ -78,9 +78,12 @@ impl Server {
     }
 
     fn import_with(&self, data: &str, source: &str, format: &str, more: &[&str]) -> Run {
-        self.lab
-            .import_with(data, source, format, more)
-            .env("AWS_ENDPOINT_URL_S3", &format!("http://{}", self.address))
+        self.remote(self.lab.import_with(data, source, format, more))
+    }
+
+    /// With what finds the server.
+    fn remote(&self, run: Run) -> Run {
+        run.env("AWS_ENDPOINT_URL_S3", &format!("http://{}", self.address))
             .env("AWS_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", KEY)
             .env("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -291,4 +294,28 @@ fn a_killed_import_goes_on_by_ranges() {
     let changed = server.import("s3://bucket/in/", "json", &more).expect(1).json();
     let error = changed["Error"].as_str().unwrap();
     assert!(error.contains("s3://bucket/in/2.json changed while it was read"), "{error}");
+}
+
+/// Small files by one request, large ones in parts, each with a signature that the server checks.
+#[test]
+fn what_is_exported_to_a_bucket_is_imported_from_there() {
+    let server = Server::start();
+    let sample = server.lab.sample("--rows 20000");
+    server.put("in/rows.json", &sample);
+    server.import("s3://bucket/in/", "json", &["--segment", "s"]).expect(0);
+    let export = |prefix: &str, more: &[&str]| {
+        let target = format!("s3://bucket/{prefix}");
+        server.remote(server.lab.pinport(&["export", &target, "--format", "json"])).args(more)
+    };
+    export("ü b/out", &["--none"]).expect(0);
+    let folder = fs::read_dir(server.lab.path("s3/bucket/ü b/out")).unwrap().next().unwrap().unwrap().path();
+    let size = |name: &str| fs::metadata(folder.join(name)).unwrap().len();
+    assert!(size("part-00000.json") > 8 << 20 && size("_SUCCESS") > 0);
+    let again = server.import_with("again", "s3://bucket/ü b/out", "json", &[]).expect(0).json();
+    assert_eq!(counts(&again), (20_000, 20_000, 0));
+    // A key that may not write.
+    let refused = export("out", &[]).env("AWS_SECRET_ACCESS_KEY", "wrong").run();
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    refused.says(&["access to s3://bucket/out/"]);
+    assert!(!server.lab.path("s3/bucket/out").exists());
 }

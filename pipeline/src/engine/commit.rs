@@ -50,17 +50,7 @@ impl<'a, 'b> Committer<'a, 'b> {
         let ImportDefinition { format, kept_failure_bytes, .. } = life.job.definition;
         let files = FailureFiles::open(folder, format, kept_failure_bytes, last.as_ref())?;
         if let Some(record) = &*last {
-            let progress = life.progress;
-            progress.set(Counter::Bytes, record.total.bytes);
-            progress.set(Counter::BytesBefore, record.total.bytes);
-            progress.set(Counter::Parsed, record.total.read);
-            progress.set(Counter::ParsedBefore, record.total.read);
-            progress.set(Counter::Registered, record.total.registered);
-            progress.set(Counter::Failed, record.total.failed);
-            progress.set(Counter::PiecesDone, record.completed_pieces());
-            progress.set(Counter::PiecesFailed, record.failed_pieces);
-            progress.set(Counter::ObjectsDone, record.end.object);
-            progress.go_on_behind(record);
+            life.progress.show_before(record);
         }
         Ok(Self { life, files, ids: Ids::open(folder), last, stop })
     }

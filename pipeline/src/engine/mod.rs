@@ -38,7 +38,7 @@ use pinport_model::{ImportJob, JobStatus, PieceRecord, Position, Timestamp, view
 use pinport_store::{JobWriter, Store, StoreError, boundary};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::progress::log_status;
+pub(crate) use self::progress::{Counter, Stage, log_status};
 use self::{budget::ByteBudget, commit::Committer, piece::BuiltPiece, reader::Reader, workers::Workers};
 pub use self::{
     files::FileError,
@@ -99,6 +99,9 @@ pub enum JobError {
     /// The system gave no thread, or the plan could not be read.
     #[error("failed to run the job")]
     Threads(#[source] io::Error),
+    /// The export cannot be written as it is asked for.
+    #[error("{0}")]
+    Export(String),
     /// The job's mapping is none: another version of pinport took it.
     #[error("the job's mapping cannot be used")]
     Mapping(#[source] WrongMapping),
@@ -269,17 +272,17 @@ impl Engine {
 }
 
 /// A job with the places that must hear of its changes.
-struct Life<'a> {
-    job: &'a mut ImportJob,
-    store: Option<&'a Arc<dyn Store>>,
-    progress: &'a JobProgress,
-    replace: bool,
-    hint: Option<String>,
+pub(crate) struct Life<'a> {
+    pub(crate) job: &'a mut ImportJob,
+    pub(crate) store: Option<&'a Arc<dyn Store>>,
+    pub(crate) progress: &'a JobProgress,
+    pub(crate) replace: bool,
+    pub(crate) hint: Option<String>,
 }
 
 impl Life<'_> {
     /// Moves the job on, durably.
-    fn become_(&mut self, status: JobStatus) -> Result<(), JobError> {
+    pub(crate) fn become_(&mut self, status: JobStatus) -> Result<(), JobError> {
         debug_assert!(
             self.job.status == status || self.job.status.may_become(status) || self.store.is_none()
         );
@@ -297,7 +300,7 @@ impl Life<'_> {
     }
 
     /// Ends the job, durably, together with its segment's new version.
-    fn end(&mut self, status: JobStatus) -> Result<(), JobError> {
+    pub(crate) fn end(&mut self, status: JobStatus) -> Result<(), JobError> {
         self.job.status = status;
         self.job.completed = Some(Timestamp::now());
         boundary("job.ending");

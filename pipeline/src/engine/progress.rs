@@ -183,6 +183,20 @@ impl JobProgress {
         self.pieces.lock().set(number, state);
     }
 
+    /// Shows what an earlier run committed.
+    pub(crate) fn show_before(&self, record: &PieceRecord) {
+        self.set(Counter::Bytes, record.total.bytes);
+        self.set(Counter::BytesBefore, record.total.bytes);
+        self.set(Counter::Parsed, record.total.read);
+        self.set(Counter::ParsedBefore, record.total.read);
+        self.set(Counter::Registered, record.total.registered);
+        self.set(Counter::Failed, record.total.failed);
+        self.set(Counter::PiecesDone, record.completed_pieces());
+        self.set(Counter::PiecesFailed, record.failed_pieces);
+        self.set(Counter::ObjectsDone, record.end.object);
+        self.go_on_behind(record);
+    }
+
     /// Takes over what an earlier run committed.
     pub(crate) fn go_on_behind(&self, last: &PieceRecord) {
         *self.pieces.lock() = Pieces::behind(last.completed_pieces(), last.failed_pieces);

@@ -91,6 +91,9 @@ pub enum CreateError {
     /// The segment to add to is not there.
     #[error("there is no segment {0}")]
     NoSegment(SegmentId),
+    /// The version to export is not there, or not any more.
+    #[error("segment {0} has no version {1}")]
+    NoVersion(SegmentId, u32),
     /// No job can run: the store failed, or the process is stopping.
     #[error("{0}")]
     Unavailable(String),
@@ -193,10 +196,20 @@ impl Jobs {
     /// Creates a job. When this returns, the job is durable and will run; if the request is one that created
     /// a job before, it returns that job.
     pub fn create(&self, new: NewJob) -> Result<Created, CreateError> {
+        let request = new.request.clone();
+        self.create_once(request, || self.inner.create(new))
+    }
+
+    /// Finds the job that an earlier try of a request made, or makes it.
+    pub(super) fn create_once(
+        &self,
+        request: Option<String>,
+        create: impl FnOnce() -> Result<ImportJob, CreateError>,
+    ) -> Result<Created, CreateError> {
         self.health().map_err(CreateError::Unavailable)?;
         self.room().map_err(CreateError::Unavailable)?;
-        let Some(request) = new.request.clone() else {
-            return Ok(Created { job: self.inner.create(new)?, new: true });
+        let Some(request) = request else {
+            return Ok(Created { job: create()?, new: true });
         };
         let window = self.inner.options.retry_window;
         let place = self.inner.requests.lock().place(&request, Instant::now(), window);
@@ -204,7 +217,7 @@ impl Jobs {
         if let Some(job) = made.and_then(|id| self.inner.store.job(id).transpose()) {
             return Ok(Created { job: job?, new: false });
         }
-        let job = self.inner.create(new)?;
+        let job = create()?;
         *made = Some(job.id);
         Ok(Created { job, new: true })
     }
@@ -274,6 +287,7 @@ impl Inner {
                 .kept_failure_bytes
                 .unwrap_or_else(|| disk::kept_failure_bytes(&self.options.folder)),
             read: new.read,
+            export: None,
         };
         let mut job = ImportJob::new(id, definition, Timestamp::now());
         job.request = new.request;
@@ -298,18 +312,25 @@ impl Inner {
         if let Some(upload) = &mut upload {
             upload.kept = true;
         }
+        self.enqueue(&job)?;
+        Ok(job)
+    }
+
+    /// Queues a job that has just become durable.
+    pub(super) fn enqueue(&self, job: &ImportJob) -> Result<(), CreateError> {
+        debug_assert_eq!(job.status, JobStatus::Created);
         let name = self.application_name(job.definition.application)?;
         let mut state = self.state.lock();
         state.counted += 1;
         let place = Place::Waiting { not_before: None, tries: 0 };
         state.jobs.insert(job.id, Entry::new(job.clone(), name, place));
         let source = pinport_model::escape_controls(&job.definition.source_text);
-        let text = format!("created: {source}, {}", job.definition.format);
+        let what = if job.definition.export.is_some() { "export to " } else { "" };
+        let text = format!("created: {what}{source}, {}", job.definition.format);
         state.happened(job.id, text);
         drop(state);
         self.dispatch();
-        debug_assert_eq!(job.status, JobStatus::Created);
-        Ok(job)
+        Ok(())
     }
 
     /// Looks at the data, for a while. A mistake of the caller's is an error; a source that does not answer

@@ -4,6 +4,7 @@
 //! create.rs   a request -> a durable job, looked at beforehand
 //! queue.rs    which jobs wait, run, rest; the one place that moves them
 //! room.rs     whether the store and its disk let jobs run
+//! export.rs   jobs that write endpoints, from request to end
 //! run.rs      one job on its thread: source, engine, and what became of it
 //! control.rs  cancel, pause, resume, stop
 //! ledger.rs   how much of the disk uploads take
@@ -17,6 +18,7 @@
 
 mod control;
 mod create;
+mod export;
 mod grants;
 mod ledger;
 mod marks;
@@ -50,6 +52,7 @@ use crate::engine::{Engine, FileError, ids::forget_ids, log_status};
 
 pub use control::ControlError;
 pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
+pub use export::{NewExport, folder_name};
 pub use grants::{Grant, Grants, NotAllowed, Reach};
 use ledger::Ledger;
 pub use ledger::TooMuch;
@@ -163,6 +166,8 @@ struct Inner {
     tallies: Mutex<views::ObjectTallies>,
     totals: Mutex<Totals>,
     ledger: Arc<Ledger>,
+    /// The time that the last export was given.
+    last_export: Mutex<i64>,
 }
 
 impl Jobs {
@@ -192,6 +197,7 @@ impl Jobs {
             tallies: Mutex::default(),
             totals: Mutex::default(),
             ledger: Arc::default(),
+            last_export: Mutex::default(),
         });
         inner.take_up()?;
         inner.remember_requests()?;

@@ -11,7 +11,7 @@ use pinport_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Inner, create,
+    Inner, create, export,
     queue::{Place, Wish},
 };
 use super::{NotAllowed, marks};
@@ -90,6 +90,22 @@ fn attempt(
         Ok(options) => SourceOptions { cancel: cancel.clone(), ..options },
         Err(error) => return (job, Stopped::NotAllowed(error)),
     };
+    if job.definition.export.is_some() {
+        let store = &inner.store;
+        let running = export::Running {
+            store,
+            options: &options,
+            io: inner.io.clone(),
+            folder: &folder,
+            progress,
+            cancel,
+        };
+        let stopped = match export::run(&mut job, &running) {
+            Ok(()) => Stopped::Ended,
+            Err(error) => Stopped::Error(error),
+        };
+        return (job, stopped);
+    }
     let source = match Source::open(&job.definition.source, options, inner.io.clone()) {
         Ok(source) => Arc::new(source.reading(job.definition.format, &job.definition.read)),
         Err(error) => return (job, Stopped::Error(error.into())),
@@ -166,6 +182,10 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
     }
     if let Some(last) = inner.store.last_piece(job.id)? {
         last.count_into(job);
+    }
+    if job.definition.export.is_some() {
+        // The part that could not be written.
+        job.failed_pieces = 1;
     }
     // Those who see the job need not learn where the server keeps its files.
     let folder = format!("{}/", inner.options.folder.display());

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -132,6 +132,17 @@ impl Resolver {
         url.parse().map_err(|error| NotAllowed(format!("S3Url: {error}")))
     }
 
+    /// The location that an `S3UrlPrefix` names.
+    pub fn target(&self, url: &str) -> Result<SourceLocation, NotAllowed> {
+        if !url.contains("://") {
+            return Err(NotAllowed(format!(
+                "S3UrlPrefix {} is no URL: s3://bucket/prefix/ is expected",
+                pinport_model::failure::quoted(url)
+            )));
+        }
+        url.parse().map_err(|error| NotAllowed(format!("S3UrlPrefix: {error}")))
+    }
+
     /// How many jobs of a key may run at a time, if that is bounded.
     pub(super) fn most_running(&self, key: &str) -> Option<usize> {
         self.grants.read().of_key(key)?.max_running
@@ -152,7 +163,20 @@ impl Resolver {
         let definition = &job.definition;
         let grant = self.grants.read().for_job(job.principal.as_deref(), &definition.application)?;
         let (role, external) = (definition.role_arn.as_deref(), definition.external_id.as_deref());
-        self.resolve(&definition.source, role, external, &grant)
+        match (&definition.export, &definition.source) {
+            (None, source) => self.resolve(source, role, external, &grant),
+            (Some(_), SourceLocation::Path(path)) => self.folder_within_root(path, &grant),
+            (Some(export), SourceLocation::Bucket { service, bucket, key }) => {
+                // What is written must lie where the key may read: so below the prefix, not beside it.
+                let slash = if key.is_empty() || key.ends_with('/') { "" } else { "/" };
+                let (service, bucket, key) =
+                    (*service, bucket.clone(), format!("{key}{slash}{}/", export.folder));
+                self.resolve(&SourceLocation::Bucket { service, bucket, key }, role, external, &grant)
+            }
+            (Some(_), SourceLocation::Stdin) => {
+                Err(NotAllowed("a server does not write to its standard output".into()))
+            }
+        }
     }
 
     /// How a location is read on behalf of a role, by a key with this grant.
@@ -216,6 +240,21 @@ impl Resolver {
             // The same sentence whether it is another's or nobody's.
             _ => Err(NotAllowed(format!(
                 "RoleArn {arn} is not open to this key: list it in the key's roles in pinport.toml, and describe it in [roles]"
+            ))),
+        }
+    }
+
+    /// The same for a folder that is written to: it need not be there yet.
+    fn folder_within_root(&self, path: &Path, grant: &Grant) -> Result<SourceOptions, NotAllowed> {
+        let is_plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
+        let existing = path.ancestors().find(|above| above.is_dir());
+        match existing {
+            Some(existing) if path.components().all(is_plain) && !path.is_file() => {
+                self.within_root(existing, grant)
+            }
+            _ => Err(NotAllowed(format!(
+                "file://{} is not below the folder that is open to imports and exports",
+                path.display()
             ))),
         }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use pinport_model::{
-    Failure, ImportJob, JobId, JobStatus, ObjectTally, PieceRecord,
+    Failure, ImportJob, JobId, JobKind, JobStatus, ObjectTally, PieceRecord,
     history::HistoryPoint,
     progress::{Progress, StageTimes},
     view::{JobDetail, JobView, ObjectView, PieceRun, PieceState, Sample, StageName, StageView},
@@ -368,9 +368,13 @@ pub fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> J
     let definition = &job.definition;
     JobView {
         id: job.id,
+        kind: definition.kind(),
         application: definition.application,
         application_name: application_name.to_owned(),
-        source: definition.source_text.clone(),
+        source: match definition.kind() {
+            JobKind::Import => definition.source_text.clone(),
+            JobKind::Export => format!("to {}", definition.source_text),
+        },
         format: definition.format,
         segment_name: definition.segment_name.clone(),
         created: job.created,

@@ -19,7 +19,7 @@ mod local;
 mod matching;
 mod options;
 mod pipe;
-mod remote;
+pub(crate) mod remote;
 mod stream;
 #[cfg(test)]
 mod tests;

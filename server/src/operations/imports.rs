@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 use pinport_model::{
-    ApplicationId, Escape, Format, ImportJob, JobId, Mapping, ReadOptions, ReadRules, Segment, SegmentId,
-    job::FailureBudget,
+    ApplicationId, Escape, Format, ImportJob, JobId, JobKind, Mapping, ReadOptions, ReadRules, Segment,
+    SegmentId, job::FailureBudget,
 };
 use pinport_pipeline::{
     jobs::{Created, NewJob, Seen},
@@ -17,7 +17,7 @@ use crate::{
     ApiError,
     http::{Request, Response, Route},
     limits::{MAX_EXTERNAL_ID, MAX_ROLE_ARN, MAX_S3_URL, MAX_SEGMENT_NAME},
-    wire::{ImportJobResponse, MAX_FAILURES, import_job_response},
+    wire::{ImportJobResponse, JobResponse, MAX_FAILURES, export_job_response, import_job_response},
 };
 
 pub(super) fn add(routes: &mut Routes) {
@@ -36,7 +36,7 @@ pub(super) fn add(routes: &mut Routes) {
         Route::new("GET", "/v1/apps/{application-id}/jobs/import/{job-id}", "GetImportJob").reading(),
         |api, request| {
             let id = api.application(request)?.id;
-            let seen = api.job_of(id, request.param("job-id"))?;
+            let seen = api.job_of(id, JobKind::Import, request.param("job-id"))?;
             Response::ok(&api.import_job(seen)?)
         },
     );
@@ -69,10 +69,18 @@ struct ImportJobRequest {
 
 impl Api {
     /// A job of an application, as it stands.
-    pub(super) fn job_of(&self, application: ApplicationId, text: &str) -> Result<Seen, ApiError> {
+    pub(super) fn job_of(
+        &self,
+        application: ApplicationId,
+        kind: JobKind,
+        text: &str,
+    ) -> Result<Seen, ApiError> {
         let id: Option<JobId> = text.parse().ok();
         let seen = id.map(|id| self.jobs.seen(id)).transpose().map_err(viewed)?.flatten();
-        seen.filter(|seen| seen.job.definition.application == application).ok_or_else(|| no_such_job(text))
+        let is_own = |seen: &Seen| {
+            seen.job.definition.application == application && seen.job.definition.kind() == kind
+        };
+        seen.filter(is_own).ok_or_else(|| no_such_job(text))
     }
 
     pub(super) fn import_job(&self, seen: Seen) -> Result<ImportJobResponse, ApiError> {
@@ -84,11 +92,12 @@ impl Api {
         Ok(import_job_response(&seen.job, failures, &self.options.account))
     }
 
-    /// A page of an application's jobs, newest first: those that `is_shown`.
-    fn page_of_jobs(
+    /// A page of an application's jobs of one kind, newest first: those that `is_shown`.
+    pub(super) fn page_of_jobs(
         &self,
         request: &Request,
         application: ApplicationId,
+        kind: JobKind,
         list: &str,
         owner: &[u8],
         is_shown: impl Fn(&ImportJob) -> bool,
@@ -102,16 +111,22 @@ impl Api {
             before,
             |job: &ImportJob| job.id,
             |before, step| self.store().jobs(Some(application), before, step),
-            |job| match is_shown(&job) {
-                true => self.import_job(self.jobs.see(job).map_err(viewed)?).map(Some),
-                false => Ok(None),
+            |job| {
+                if job.definition.kind() != kind || !is_shown(&job) {
+                    return Ok(None);
+                }
+                let seen = self.jobs.see(job).map_err(viewed)?;
+                Ok(Some(match kind {
+                    JobKind::Import => JobResponse::Import(Box::new(self.import_job(seen)?)),
+                    JobKind::Export => JobResponse::Export(Box::new(export_job_response(&seen.job))),
+                }))
             },
         )?;
         page.of_service(|last| token::write(list, owner, last.as_bytes()))
     }
 }
 
-fn required(value: Option<String>, member: &str) -> Result<String, ApiError> {
+pub(super) fn required(value: Option<String>, member: &str) -> Result<String, ApiError> {
     value
         .filter(|value| !value.trim().is_empty())
         .ok_or_else(|| ApiError::bad_request(format!("{member} is missing or empty.")))
@@ -235,7 +250,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
 }
 
 /// What all tries of one call have in common: SDKs send the same invocation id with each.
-fn fingerprint(request: &Request, application: ApplicationId) -> Option<String> {
+pub(super) fn fingerprint(request: &Request, application: ApplicationId) -> Option<String> {
     let invocation = request.header("amz-sdk-invocation-id").filter(|id| !id.is_empty())?;
     let mut hash = Sha256::new();
     let key = request.principal().key_id().unwrap_or("");
@@ -256,11 +271,12 @@ fn fingerprint(request: &Request, application: ApplicationId) -> Option<String> 
 
 fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
     let application = api.application(request)?.id;
-    api.page_of_jobs(request, application, "import jobs", application.as_bytes(), |_| true)
+    api.page_of_jobs(request, application, JobKind::Import, "import jobs", application.as_bytes(), |_| true)
 }
 
 fn list_of_segment(api: &Api, request: &Request) -> Result<Response, ApiError> {
     let Segment { application, id, .. } = api.segment(request)?;
     let is_shown = |job: &ImportJob| job.definition.segment == Some(id);
-    api.page_of_jobs(request, application, "import jobs of a segment", id.as_bytes(), is_shown)
+    let list = "import jobs of a segment";
+    api.page_of_jobs(request, application, JobKind::Import, list, id.as_bytes(), is_shown)
 }

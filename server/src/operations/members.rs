@@ -2,7 +2,8 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use pinport_model::{Application, ApplicationId, Segment, SegmentId, SegmentVersion};
+use pinport_model::{Application, ApplicationId, Format, Segment, SegmentId, SegmentVersion};
+use pinport_pipeline::export::{ExportError, Rows};
 use pinport_store::{
     Scope,
     record::write::json::{JsonWriter, Order},
@@ -48,7 +49,7 @@ pub(super) fn add(routes: &mut Routes) {
 
 impl Api {
     /// The application in the path, by name or id, if the caller may see it.
-    fn named(&self, request: &Request) -> Result<Application, ApiError> {
+    pub(super) fn named(&self, request: &Request) -> Result<Application, ApiError> {
         let text = request.param("application-id");
         self.find_named(request.principal(), text)?.ok_or_else(|| no_such_application(text))
     }
@@ -91,20 +92,23 @@ fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
     page.of_ours(|last| token::write(LIST, application.as_bytes(), last.as_bytes()))
 }
 
-/// The members of a version, part by part.
-struct Reader {
-    api: Arc<Api>,
-    segment: Segment,
-    version: SegmentVersion,
-    after: Option<String>,
+/// Whose endpoints are read.
+pub(super) enum Of {
+    /// All of an application.
+    Application(ApplicationId),
+    /// The members of a version.
+    Version(Box<(Segment, SegmentVersion)>),
 }
 
-impl Reader {
-    fn open(api: Arc<Api>, request: &Request) -> Result<Self, ApiError> {
-        let application = api.named(request)?.id;
-        let text = request.param("segment-id");
-        let segment = api.segment_named(application, text)?.ok_or_else(|| no_such_segment(text))?;
-        let wanted = request.query().get("version")?;
+impl Of {
+    /// A segment, by name or id, at a version or at its current one.
+    pub(super) fn segment(
+        api: &Api,
+        application: ApplicationId,
+        name: &str,
+        wanted: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        let segment = api.segment_named(application, name)?.ok_or_else(|| no_such_segment(name))?;
         let version = match wanted {
             None => segment.current().cloned(),
             Some(text) => api.segment_version(&segment, text)?,
@@ -118,28 +122,90 @@ impl Reader {
                 segment.id
             )),
         })?;
-        Ok(Self { api, segment, version, after: None })
+        Ok(Self::Version(Box::new((segment, version))))
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        match self {
+            Self::Application(application) => Scope::Application(*application),
+            Self::Version(version) => Scope::Version(&version.0, &version.1),
+        }
+    }
+
+    /// An error if it was deleted: what was read since may not be all of it.
+    fn still_there(&self, api: &Api) -> Result<(), ApiError> {
+        match self {
+            Self::Application(id) => match api.store().application(*id).map_err(stored)? {
+                Some(_) => Ok(()),
+                None => Err(no_such_application(&id.to_string())),
+            },
+            Self::Version(version) => {
+                let Segment { application, id, .. } = version.0;
+                match api.store().segment(application, id).map_err(stored)? {
+                    Some(_) => Ok(()),
+                    None => Err(no_such_segment(&id.to_string())),
+                }
+            }
+        }
+    }
+}
+
+/// Endpoints as text, part by part.
+pub(super) struct Reader {
+    api: Arc<Api>,
+    of: Of,
+    rows: Rows,
+    /// What comes first.
+    header: Vec<u8>,
+    after: Option<String>,
+    is_read: bool,
+}
+
+impl Reader {
+    fn open(api: Arc<Api>, request: &Request) -> Result<Self, ApiError> {
+        let application = api.named(request)?.id;
+        let of =
+            Of::segment(&api, application, request.param("segment-id"), request.query().get("version")?)?;
+        let rows = Rows::Json(Box::new(JsonWriter::new(application, Order::Model)));
+        Ok(Self { api, of, rows, header: Vec::new(), after: None, is_read: false })
+    }
+
+    /// In the form of an export. CSV needs a look at all endpoints beforehand, unless the columns are named.
+    pub(super) fn exporting(
+        api: Arc<Api>,
+        of: Of,
+        format: Format,
+        columns: &[String],
+    ) -> Result<Self, ApiError> {
+        let rows = Rows::of(&**api.store(), of.scope(), format, columns).map_err(|error| match error {
+            ExportError::Store(error) => stored(error),
+            ExportError::Unfit(reason) => ApiError::bad_request(super::sentence(&reason)),
+            error => ApiError::internal(error),
+        })?;
+        let header = rows.header();
+        Ok(Self { api, of, rows, header, after: None, is_read: false })
     }
 }
 
 impl BlockingParts for Reader {
-    /// The next members as lines of JSON. A version of a segment or an application that is deleted while it is read is
-    /// no end: the error cuts the answer off.
+    /// The next lines. What is deleted while it is read is no end: the error cuts the answer off.
     fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
-        let store = self.api.store();
-        let Segment { application, id, .. } = self.segment;
-        let mut lines = Vec::with_capacity(PART_BYTES + PART_BYTES / 8);
-        let mut writer = JsonWriter::new(application, Order::Model);
+        if self.is_read {
+            return Ok(None);
+        }
+        let mut lines = std::mem::take(&mut self.header);
+        lines.reserve(PART_BYTES + PART_BYTES / 8);
         let mut last = None;
-        let scope = Scope::Version(&self.segment, &self.version);
-        store
-            .read_out(scope, self.after.as_deref(), READ_BYTES / 4, &mut |stored| {
+        let (rows, mut is_whole) = (&mut self.rows, true);
+        self.api
+            .store()
+            .read_out(self.of.scope(), self.after.as_deref(), READ_BYTES / 4, &mut |stored| {
                 let before = lines.len();
-                writer.write(&stored, &mut lines)?;
-                lines.push(b'\n');
+                rows.write(&stored, &mut lines)?;
                 // One that does not fit is the first of the next part.
                 if before > 0 && lines.len() > PART_BYTES {
                     lines.truncate(before);
+                    is_whole = false;
                     return Ok(ControlFlow::Break(()));
                 }
                 let last: &mut String = last.get_or_insert_default();
@@ -148,12 +214,9 @@ impl BlockingParts for Reader {
                 Ok(ControlFlow::Continue(()))
             })
             .map_err(stored)?;
-        // Asked behind the part: what was there then has not been taken from it.
-        if store.segment(application, id).map_err(stored)?.is_none() {
-            return Err(no_such_segment(&id.to_string()));
-        }
-        let Some(last) = last else { return Ok(None) };
-        self.after = Some(last);
-        Ok(Some(lines))
+        self.of.still_there(&self.api)?;
+        self.is_read = is_whole;
+        self.after = last.or(self.after.take());
+        Ok((!lines.is_empty()).then_some(lines))
     }
 }

@@ -11,6 +11,7 @@ mod control;
 mod creates;
 mod endpoints;
 mod events;
+mod exports;
 mod imports;
 mod jobs;
 mod members;
@@ -40,8 +41,8 @@ use crate::{
 };
 
 /// What is said of requests for something else.
-pub const COVERED: &str = "pinport covers Pinpoint's import jobs, and for what they \
-     import: apps, import segments and their versions, endpoints, users' endpoints, and tags of apps and segments.";
+pub const COVERED: &str = "pinport covers Pinpoint's import jobs and export jobs, and for what they \
+     move: apps, import segments and their versions, endpoints, users' endpoints, and tags of apps and segments.";
 
 /// How operations answer.
 #[derive(Debug, Clone)]
@@ -84,6 +85,7 @@ pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router 
     let mut routes = Routes { router: Router::new(COVERED), api };
     apps::add(&mut routes);
     imports::add(&mut routes);
+    exports::add(&mut routes);
     segments::add(&mut routes);
     endpoints::add(&mut routes);
     tags::add(&mut routes);
@@ -281,6 +283,7 @@ fn created(error: CreateError) -> ApiError {
     match error {
         CreateError::Refused(reason) => ApiError::bad_request(sentence(&reason)),
         CreateError::NoSegment(id) => no_such_segment(&id.to_string()),
+        error @ CreateError::NoVersion(..) => ApiError::not_found(sentence(&error.to_string())),
         CreateError::Unavailable(reason) => {
             let wait = std::time::Duration::from_secs(5);
             ApiError::unavailable(sentence(&reason), wait)

@@ -111,6 +111,7 @@ impl Wanted<'_> {
                 Some(mib) => mib << 20,
                 None => disk::kept_failure_bytes(&args.data.data),
             },
+            export: None,
             read: args.reading.options(),
         }
     }
@@ -221,7 +222,7 @@ pub(super) fn is_same_import(one: &ImportDefinition, other: &ImportDefinition) -
             definition.clone();
         (application, source.to_string(), format, register_endpoints, segment_name, read)
     };
-    work(one) == work(other)
+    one.kind() == other.kind() && work(one) == work(other)
 }
 
 fn resume(data: &Data, mut job: ImportJob) -> anyhow::Result<ImportJob> {
@@ -376,7 +377,10 @@ fn absolute(location: SourceLocation) -> anyhow::Result<SourceLocation> {
 }
 
 /// The first signal stops the import in good order; after it the system's own way with signals is back.
-fn stop_on_signals(io: &tokio::runtime::Runtime, cancel: &CancellationToken) -> anyhow::Result<()> {
+pub(super) fn stop_on_signals(
+    io: &tokio::runtime::Runtime,
+    cancel: &CancellationToken,
+) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let _context = io.enter();

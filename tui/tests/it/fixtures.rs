@@ -43,6 +43,7 @@ pub(crate) fn job(number: u64, status: JobStatus, seconds: u64) -> JobView {
     let failed = if number.is_multiple_of(3) { 0 } else { parsed / 10_000 };
     JobView {
         id: id(number),
+        kind: Default::default(),
         application: ApplicationId::from_bytes([number as u8; 16]),
         application_name: ["shop", "newsletter", "loyalty programme"][number as usize % 3].into(),
         source: format!("s3://contacts-{}/2026/09/part-{number:05}.json.gz", ["eu", "us"][number as usize % 2]),
@@ -194,6 +195,7 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
             max_failures: Some(FailureBudget::Percent(5.0)),
             kept_failure_bytes: 1 << 30,
             read: Default::default(),
+            export: None,
         },
         pieces: vec![
             run(PieceState::Done, done.saturating_sub(if progress.failed > 0 { 3 } else { 2 })),

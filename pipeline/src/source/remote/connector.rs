@@ -291,7 +291,7 @@ fn check_range(wanted: &Wanted, headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-fn broken(asked: &Asked, error: reqwest::Error) -> Failure {
+pub(super) fn broken(asked: &Asked, error: reqwest::Error) -> Failure {
     let reason = auth::chain(&error.without_url());
     // A certificate that is not trusted now will not be in a minute.
     let lasting = reason.contains("invalid peer certificate");
@@ -299,7 +299,7 @@ fn broken(asked: &Asked, error: reqwest::Error) -> Failure {
     if lasting { Failure::lasting(failure.error) } else { failure }
 }
 
-fn stalled(asked: &Asked, timeout: Duration) -> Failure {
+pub(super) fn stalled(asked: &Asked, timeout: Duration) -> Failure {
     Failure::passing(asked, format!("the store sent nothing for {timeout:?}"))
 }
 

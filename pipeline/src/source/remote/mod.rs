@@ -4,6 +4,7 @@
 //! fetch.rs      bytes of an object, by object_store's ranged GETs, held against the listing
 //! connector.rs  the HTTP below object_store: address, signature, time-outs, what an answer means
 //! key.rs        keys as object_store's paths
+//! write.rs      objects that are written: multipart uploads, through the same connector
 //! ```
 //!
 //! Listings and HEAD requests are made here over the same connector: object_store takes a listing that is cut off for
@@ -21,6 +22,7 @@ mod process;
 mod profile;
 mod retry;
 mod sts;
+pub(crate) mod write;
 mod xml;
 
 use std::sync::Arc;
@@ -46,7 +48,7 @@ pub(super) fn object_url(bucket: &str, key: &str, settings: &super::Settings) ->
 }
 
 /// A bucket.
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     service: Service,
     name: String,
     connector: Arc<Connector>,
@@ -56,7 +58,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn open(
+    pub(crate) fn open(
         service: Service,
         name: &str,
         options: &SourceOptions,

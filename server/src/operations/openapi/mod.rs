@@ -82,6 +82,23 @@ fn told(name: &str) -> Option<Told> {
         "GetImportJobs" => paged("Lists the import jobs of an application, newest first"),
         "GetImportJob" => plain("An import job", 200),
         "GetSegmentImportJobs" => paged("Lists the import jobs of a segment, newest first"),
+        "CreateExportJob" => plain("Creates an export job", 202),
+        "GetExportJobs" => paged("Lists the export jobs of an application, newest first"),
+        "GetExportJob" => plain("An export job", 200),
+        "GetSegmentExportJobs" => paged("Lists the export jobs of a segment, newest first"),
+        "ExportEndpoints" => Told {
+            query: &[
+                ("format", "csv or json, the default"),
+                ("segment", "A segment whose members are written, by name or id; all endpoints if absent"),
+                ("version", "A version of the segment; the current one if absent"),
+                ("columns", "The columns of CSV, with commas between; all that have a value if absent"),
+            ],
+            content: "*/*",
+            ..plain(
+                "The endpoints of an application or a segment in order of id, as an import reads them",
+                200,
+            )
+        },
         "GetSegments" => paged("Lists the segments of an application"),
         "GetSegment" => plain("A segment at its current version", 200),
         "DeleteSegment" => plain("Deletes a segment, not its endpoints", 200),
@@ -227,7 +244,7 @@ pub(super) fn build(routes: impl Iterator<Item = Route>) -> Value {
         "info": {
             "title": "pinport",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Amazon Pinpoint's import jobs (/v1, as the service model has them) and pinport's own operations (/pinport/v1).",
+            "description": "Amazon Pinpoint's import and export jobs (/v1, as the service model has them) and pinport's own operations (/pinport/v1).",
         },
         "security": [{ "sigv4": [] }],
         "paths": paths,

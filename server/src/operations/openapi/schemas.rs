@@ -28,6 +28,18 @@ const OBJECTS: &[(&str, &str)] = &[
          Definition: ImportJobResource, FailedPieces: int32, Failures: [string], Id: string, JobStatus: JobStatus, \
          TotalFailures: int32, TotalPieces: int32, TotalProcessed: int32, Type: string",
     ),
+    (
+        "ExportJobRequest",
+        "RoleArn: string(1..2048), S3UrlPrefix: string(1..2048), SegmentId?: string, SegmentVersion?: int32",
+    ),
+    ("ExportJobResource", "RoleArn: string, S3UrlPrefix: string, SegmentId?: string, SegmentVersion?: int32"),
+    (
+        "ExportJobResponse",
+        "ApplicationId: string, CompletedPieces: int32, CompletionDate?: time, CreationDate: time, \
+         Definition: ExportJobResource, FailedPieces: int32, Failures: [string], Id: string, JobStatus: JobStatus, \
+         TotalFailures: int32, TotalPieces: int32, TotalProcessed: int32, Type: string",
+    ),
+    ("ExportJobsResponse", "Item: [ExportJobResponse], NextToken: string|null"),
     ("ImportJobsResponse", "Item: [ImportJobResponse], NextToken: string|null"),
     (
         "SegmentImportResource",
@@ -83,7 +95,7 @@ const OBJECTS: &[(&str, &str)] = &[
     ("StageTimes", "fetch: count, decode: count, parse: count, build: count, commit: count"),
     (
         "Job",
-        "id: string, application: string, application_name: string, source: string, format: Format, \
+        "id: string, kind?: string, application: string, application_name: string, source: string, format: Format, \
          segment_name?: string, created: time, completed?: time, paused: boolean, waits_for?: string, progress: Progress, error?: string",
     ),
     ("Jobs", "jobs: [Job], next_token?: string"),
@@ -98,7 +110,11 @@ const OBJECTS: &[(&str, &str)] = &[
         "application: string, source: string, source_text: string, format: Format, register_endpoints: boolean, \
          segment: string|null, asked_to_define: boolean|null, segment_name: string|null, role_arn: string|null, external_id: string|null, \
          piece_bytes: count, limits: RecordLimits, max_failures: FailureBudget|null, kept_failure_bytes: count, \
-         read: ReadOptions",
+         read: ReadOptions, export?: Export",
+    ),
+    (
+        "Export",
+        "segment?: string, version?: count, asked_version?: count, compression: string, folder: string",
     ),
     ("ReadOptions", "rules: ReadRules, encoding: string|null, map?: Mapping"),
     (
@@ -163,6 +179,9 @@ pub(super) fn of(operation: &str) -> (Option<&'static str>, Option<&'static str>
         "CreateImportJob" => (Some("ImportJobResponse"), Some("ImportJobRequest")),
         "GetImportJobs" | "GetSegmentImportJobs" => (Some("ImportJobsResponse"), None),
         "GetImportJob" => (Some("ImportJobResponse"), None),
+        "CreateExportJob" => (Some("ExportJobResponse"), Some("ExportJobRequest")),
+        "GetExportJobs" | "GetSegmentExportJobs" => (Some("ExportJobsResponse"), None),
+        "GetExportJob" => (Some("ExportJobResponse"), None),
         "GetSegments" | "GetSegmentVersions" => (Some("SegmentsResponse"), None),
         "GetSegment" | "DeleteSegment" | "GetSegmentVersion" => (Some("SegmentResponse"), None),
         "GetEndpoint" | "DeleteEndpoint" => (Some("EndpointResponse"), None),

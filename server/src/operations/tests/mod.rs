@@ -3,6 +3,7 @@
 
 mod bounds;
 mod document;
+mod exports;
 mod identity;
 mod rules;
 mod shapes;
@@ -557,6 +558,9 @@ async fn answers_are_what_the_document_says() {
         &format!("{segment}/versions"),
         &format!("{segment}/versions/1"),
         &format!("{segment}/jobs/import"),
+        &format!("{segment}/jobs/export"),
+        &format!("{app}/jobs/export"),
+        "/pinport/v1/apps/shop/export?format=csv",
         &format!("{app}/endpoints/e1"),
         &format!("{app}/users/u"),
         "/pinport/v1/apps/shop",
@@ -596,6 +600,11 @@ async fn answers_are_what_the_document_says() {
     let idle = format!("/v1/apps/{}", made["Id"].as_str().unwrap());
     let created =
         house.send("POST", &format!("{app}/jobs/import"), "", job.to_string().as_bytes()).await.json();
+    let export = json!({ "RoleArn": "r", "S3UrlPrefix": format!("file://{}", house.folder.path().join("root/out").display()) });
+    let made =
+        house.send("POST", &format!("{app}/jobs/export"), "", export.to_string().as_bytes()).await.json();
+    let exported = made["Id"].as_str().unwrap();
+    house.done(exported).await;
     for (method, path, body, status) in [
         ("PUT", &format!("{app}/endpoints/whole"), whole, 202),
         ("GET", &format!("{app}/endpoints/whole"), Value::Null, 200),
@@ -607,6 +616,7 @@ async fn answers_are_what_the_document_says() {
         ("DELETE", &format!("{tags}?tagKeys=a"), Value::Null, 204),
         ("DELETE", &idle, Value::Null, 200),
         ("DELETE", segment, Value::Null, 200),
+        ("GET", &format!("{app}/jobs/export/{exported}"), Value::Null, 200),
     ] {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = house.send(method, path, "", body.as_bytes()).await;

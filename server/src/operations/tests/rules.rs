@@ -64,7 +64,7 @@ async fn empty_maps_and_the_last_token_are_there() {
 
 impl House {
     /// Imports a file into a segment of its own.
-    async fn segment(&self, app: &str, file: &str) -> String {
+    pub(super) async fn segment(&self, app: &str, file: &str) -> String {
         let body = json!({ "Format": "JSON", "RoleArn": "r", "S3Url": self.file(file, LINES), "DefineSegment": true });
         let job = self.call("CreateImportJob", "POST", &format!("{app}/jobs/import"), &body).await;
         self.done(job["Id"].as_str().unwrap()).await;

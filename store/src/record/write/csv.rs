@@ -108,9 +108,16 @@ impl CsvColumns {
     /// If it has something that no CSV file can hold, or if the columns become too many.
     pub fn collect(&mut self, stored: &Stored<'_>) -> Result<(), CsvError> {
         let parts = Parts::find(stored.id, stored.record, stored.user_record).map_err(StoreError::from)?;
-        for (place, (_, tag)) in FIXED.iter().enumerate() {
-            if parts.raw(*tag).is_some_and(|value| !value.is_empty()) {
-                self.fixed |= 1 << place;
+        if !is_kept(parts.id) {
+            return Err(unfit(parts.id, ID, "has something around it that an import takes away"));
+        }
+        for (place, (name, tag)) in FIXED.iter().enumerate() {
+            if parts.raw(*tag).is_none_or(<[u8]>::is_empty) {
+                continue;
+            }
+            self.fixed |= 1 << place;
+            if is_text(*tag) && !is_kept(parts.text(*tag).map_err(StoreError::from)?.unwrap_or_default()) {
+                return Err(unfit(parts.id, name, "has something around it that an import takes away"));
             }
         }
         for prefix in Prefix::ALL {
@@ -128,7 +135,8 @@ impl CsvColumns {
                 count = 0;
                 while let Some(value) = values.next().map_err(StoreError::from)? {
                     if value.is_empty() {
-                        return Err(unfit(parts.id, prefix, name, "has an empty value"));
+                        let why = "has an empty value";
+                        return Err(unfit(parts.id, &format!("{}{name}", prefix.text()), why));
                     }
                     count += 1;
                 }
@@ -139,7 +147,8 @@ impl CsvColumns {
                 Some(most) => most,
                 None => {
                     if !is_plain(name) {
-                        return Err(unfit(parts.id, prefix, name, "is no name that a header keeps as it is"));
+                        let why = "has a name that a header does not keep as it is";
+                        return Err(unfit(parts.id, &format!("{}{name}", prefix.text()), why));
                     }
                     self.named.entry(key).or_default()
                 }
@@ -175,20 +184,40 @@ impl CsvColumns {
     }
 }
 
-fn unfit(id: &str, prefix: Prefix, name: &str, why: &str) -> CsvError {
-    let member = pinport_model::failure::quoted(&format!("{}{name}", prefix.text())).to_string();
-    let id = pinport_model::failure::quoted(id).to_string();
+fn unfit(id: &str, member: &str, why: &str) -> CsvError {
+    let (member, id) = (pinport_model::failure::quoted(member), pinport_model::failure::quoted(id));
     CsvError::Unfit(format!("{member} of endpoint {id} {why}, which CSV cannot hold: write JSON"))
+}
+
+/// Whether a member is text.
+fn is_text(tag: Tag) -> bool {
+    use Tag::{Channel, CreationDate, EffectiveDate, Incomplete, Latitude, Longitude, OptOut, Status};
+    !matches!(
+        tag,
+        Channel | CreationDate | EffectiveDate | Incomplete | Latitude | Longitude | OptOut | Status
+    )
 }
 
 /// Whether a header keeps a name as it is.
 fn is_plain(name: &str) -> bool {
-    let is_odd = |char: char| {
-        char.is_whitespace()
-            || char.is_control()
-            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
-    };
-    !name.is_empty() && !name.starts_with(is_odd) && !name.ends_with(is_odd)
+    !name.is_empty() && name.trim_matches(is_invisible) == name
+}
+
+/// Whether the importer takes a cell as it is: it takes away what cannot be seen around a value, and what spreadsheets
+/// put there to say that it is text.
+fn is_kept(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let of_number = |byte: &u8| byte.is_ascii_digit() || b"+-=@".contains(byte);
+    let is_wrapped = value.len() > 2 && value.starts_with("=\"") && value.ends_with('"');
+    let has_apostrophe = bytes.first() == Some(&b'\'') && bytes.get(1).is_some_and(of_number);
+    !value.is_empty() && value.trim_matches(is_invisible) == value && !is_wrapped && !has_apostrophe
+}
+
+fn is_invisible(character: char) -> bool {
+    character.is_whitespace()
+        || character.is_control()
+        || matches!(character, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[derive(Debug)]

@@ -1,0 +1,194 @@
+//! The way out: endpoints of an application or a segment, written as files into a folder or a bucket.
+//!
+//! ```text
+//! store.read_out -> rows as text (rows.rs)          the thread that runs the export
+//!                -> parts: compressed, hashed        (parts.rs, a thread of its own)
+//!                -> a folder or a bucket             (target.rs)
+//! ```
+//!
+//! A part is there whole or not at all, and counts when its record is durable: an export that is interrupted goes on
+//! behind its last such part, under the same names, so that no endpoint is written twice and none is missing. The manifest,
+//! `_SUCCESS`, comes last. Nothing here decides what an endpoint looks like (that is `pinport_store::record::write`) or who
+//! may write where (that is `jobs::Resolver`). Start at [`Export::run`].
+
+mod parts;
+mod rows;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+};
+
+use pinport_model::{Compression, Format, WrittenPart};
+use pinport_store::{Scope, Store, StoreError, Stored, record::write::csv::CsvError};
+use tokio_util::sync::CancellationToken;
+
+use crate::{engine::FileError, source::SourceError};
+
+pub use parts::{Manifest, PartWriter, part_name};
+pub use rows::Rows;
+pub use target::Target;
+
+use parts::Parts;
+
+/// Bytes of rows that are handed over at a time.
+const HANDED: usize = 256 << 10;
+/// Buffers of that size that are on their way.
+const BUFFERS: usize = 4;
+/// Bytes of endpoints that are held at a time while they are read out.
+pub const BATCH: usize = 48 << 20;
+
+/// Why an export stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The bucket cannot be written to.
+    #[error(transparent)]
+    Target(#[from] SourceError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The endpoints do not fit the format.
+    #[error("{0}")]
+    Unfit(String),
+    /// A thread could not be started, or the compressor failed.
+    #[error("failed to write a part")]
+    Io(#[from] std::io::Error),
+    /// It was stopped.
+    #[error("the export was stopped")]
+    Cancelled,
+}
+
+impl From<CsvError> for ExportError {
+    fn from(error: CsvError) -> Self {
+        match error {
+            CsvError::Unfit(reason) => Self::Unfit(reason),
+            CsvError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// What is written how.
+#[derive(Debug)]
+pub struct Export<'a> {
+    /// Whose endpoints.
+    pub scope: Scope<'a>,
+    /// Their form.
+    pub format: Format,
+    /// How parts are compressed.
+    pub compression: Compression,
+    /// Bytes of rows behind which a part ends; none: everything is one part.
+    pub part_bytes: Option<u64>,
+    /// The name of the one part; by number if absent.
+    pub name: Option<String>,
+    /// The parts that an earlier run wrote.
+    pub before: Before,
+    /// Where the id of a multipart upload is noted, so that a later process can give it up.
+    pub note: Option<PathBuf>,
+    /// Ends it soon; parts that are whole stay.
+    pub cancel: CancellationToken,
+}
+
+/// What an earlier run wrote.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// Its parts.
+    pub parts: u64,
+    /// The id of the last endpoint in them.
+    pub last: Option<String>,
+}
+
+/// Rows on their way to the thread that writes them.
+enum Handed {
+    Rows {
+        text: Vec<u8>,
+        rows: u64,
+    },
+    /// The part ends behind this endpoint.
+    End {
+        last: String,
+    },
+}
+
+impl Export<'_> {
+    /// Writes all parts. `written` is called for each when it is there, in order.
+    pub fn run(
+        &self,
+        store: &dyn Store,
+        rows: Rows,
+        target: &Target,
+        written: &mut (dyn FnMut(WrittenPart) -> Result<(), ExportError> + Send),
+    ) -> Result<(), ExportError> {
+        let (send, receive) = sync_channel(BUFFERS);
+        let (give_back, spare) = sync_channel(BUFFERS + 1);
+        thread::scope(|scope| {
+            let parts = Parts::new(self, target, rows.header());
+            let thread = thread::Builder::new().name("export".into());
+            let writing = thread.spawn_scoped(scope, move || parts.run(receive, &give_back, written))?;
+            let read = self.read(store, rows, &send, &spare);
+            drop(send);
+            // The writer's error is why the reader stopped, if it did.
+            let wrote = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            wrote.and(read)
+        })
+    }
+
+    fn read(
+        &self,
+        store: &dyn Store,
+        mut rows: Rows,
+        send: &SyncSender<Handed>,
+        spare: &Receiver<Vec<u8>>,
+    ) -> Result<(), ExportError> {
+        let mut text = Vec::with_capacity(HANDED + HANDED / 8);
+        let mut last = String::new();
+        let (mut count, mut of_part) = (0, 0_u64);
+        let mut stopped = false;
+        let mut each = |stored: Stored<'_>| {
+            let before = text.len();
+            rows.write(&stored, &mut text)?;
+            count += 1;
+            of_part += (text.len() - before) as u64;
+            let is_end = self.part_bytes.is_some_and(|most| of_part >= most);
+            if text.len() >= HANDED || is_end {
+                let next = spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(HANDED + HANDED / 8));
+                let full = std::mem::replace(&mut text, next);
+                let mut sent =
+                    send.send(Handed::Rows { text: full, rows: std::mem::take(&mut count) }).is_ok();
+                if is_end {
+                    of_part = 0;
+                    sent &= send.send(Handed::End { last: stored.id()?.to_owned() }).is_ok();
+                }
+                // Asked once a buffer: a row must cost nothing here.
+                if !sent || self.cancel.is_cancelled() {
+                    stopped = true;
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            if !is_end {
+                last.clear();
+                last.push_str(stored.id()?);
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        store.read_out(self.scope, self.before.last.as_deref(), BATCH, &mut each)?;
+        if stopped || self.cancel.is_cancelled() {
+            return Err(ExportError::Cancelled);
+        }
+        if of_part > 0 {
+            let sent = send.send(Handed::Rows { text, rows: count }).is_ok()
+                && send.send(Handed::End { last }).is_ok();
+            if !sent {
+                return Err(ExportError::Cancelled);
+            }
+        }
+        Ok(())
+    }
+}

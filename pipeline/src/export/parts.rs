@@ -1,0 +1,221 @@
+//! From rows as text to parts: cut, compressed, hashed, written, and listed in a manifest.
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+    sync::mpsc::{Receiver, SyncSender},
+    time::Instant,
+};
+
+use flate2::write::GzEncoder;
+use pinport_model::{Compression, Format, WrittenPart};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Export, ExportError, Handed,
+    target::{Part, Target},
+};
+
+/// zlib's own default: a smaller file costs twice the time from here on.
+const GZIP_LEVEL: u32 = 6;
+/// The name of the manifest. Importers skip it.
+const MANIFEST: &str = "_SUCCESS";
+
+/// The name of a part.
+pub fn part_name(number: u64, format: Format, compression: Compression) -> String {
+    format!("part-{number:05}.{}{}", format.suffix(), compression.suffix())
+}
+
+/// What an export came to: the last file that is written, so that whoever finds it finds all the others.
+#[derive(Debug, Serialize)]
+pub struct Manifest<'a> {
+    /// The application's id.
+    pub application: String,
+    /// The segment's id, if it was a segment's members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment: Option<String>,
+    /// The segment's version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The form of the records.
+    pub format: Format,
+    /// Endpoints in all parts.
+    pub records: u64,
+    /// The parts, in order.
+    pub parts: &'a [WrittenPart],
+}
+
+impl Manifest<'_> {
+    /// Writes it.
+    pub fn write(&self, target: &Target) -> Result<(), ExportError> {
+        let mut json = serde_json::to_vec_pretty(self).map_err(io::Error::from)?;
+        json.push(b'\n');
+        target.put(MANIFEST, &json)
+    }
+}
+
+/// Writes parts.
+pub(super) struct Parts<'a> {
+    export: &'a Export<'a>,
+    target: &'a Target,
+    header: Vec<u8>,
+    number: u64,
+    current: Option<PartWriter<'a>>,
+}
+
+/// A part while it is written. Dropped before its end, nothing of it stays.
+pub struct PartWriter<'a> {
+    name: String,
+    part: Part<'a>,
+    packer: Packer,
+    hash: Sha256,
+    records: u64,
+    bytes: u64,
+    text_bytes: u64,
+    begun: Instant,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn new(export: &'a Export<'a>, target: &'a Target, header: Vec<u8>) -> Self {
+        Self { export, target, header, number: export.before.parts, current: None }
+    }
+
+    /// Writes what arrives until the sender is gone. A part that has no end by then is none.
+    pub(super) fn run(
+        mut self,
+        handed: Receiver<Handed>,
+        spare: &SyncSender<Vec<u8>>,
+        written: &mut dyn FnMut(WrittenPart) -> Result<(), ExportError>,
+    ) -> Result<(), ExportError> {
+        for handed in handed {
+            match handed {
+                Handed::Rows { mut text, rows } => {
+                    let mut current = match self.current.take() {
+                        Some(current) => current,
+                        None => self.begin()?,
+                    };
+                    current.records += rows;
+                    current.write(&text)?;
+                    self.current = Some(current);
+                    text.clear();
+                    let _ = spare.try_send(text);
+                }
+                Handed::End { last } => {
+                    if let Some(current) = self.current.take() {
+                        written(current.end(last)?)?;
+                        self.number += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<PartWriter<'a>, ExportError> {
+        let Export { format, compression, note, name, .. } = self.export;
+        let name = name.clone().unwrap_or_else(|| part_name(self.number, *format, *compression));
+        let mut part = PartWriter::begin(self.target, name, *compression, note.as_deref())?;
+        part.write(&self.header)?;
+        Ok(part)
+    }
+}
+
+impl<'a> PartWriter<'a> {
+    /// Begins a part. `note`: where the id of its upload is noted while it is one.
+    pub fn begin(
+        target: &'a Target,
+        name: String,
+        compression: Compression,
+        note: Option<&Path>,
+    ) -> Result<Self, ExportError> {
+        Ok(Self {
+            part: target.begin(&name, note)?,
+            name,
+            packer: Packer::new(compression)?,
+            hash: Sha256::new(),
+            records: 0,
+            bytes: 0,
+            text_bytes: 0,
+            begun: Instant::now(),
+        })
+    }
+
+    /// Adds text.
+    pub fn write(&mut self, text: &[u8]) -> Result<(), ExportError> {
+        self.text_bytes += text.len() as u64;
+        let packed = self.packer.pack(text)?;
+        self.hash.update(packed);
+        self.bytes += packed.len() as u64;
+        self.part.write(packed)
+    }
+
+    /// Makes it whole: it is there when this returns. `last` is the id of its last endpoint.
+    pub fn end(mut self, last: String) -> Result<WrittenPart, ExportError> {
+        let packed = self.packer.end()?;
+        self.hash.update(&packed);
+        self.bytes += packed.len() as u64;
+        self.part.write(&packed)?;
+        self.part.finish()?;
+        tracing::debug!(name = self.name, records = self.records, took = ?self.begun.elapsed(), "a part is written");
+        Ok(WrittenPart {
+            name: self.name,
+            records: self.records,
+            bytes: self.bytes,
+            text_bytes: self.text_bytes,
+            sha256: self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            last,
+        })
+    }
+}
+
+/// A compressor whose output is taken as it comes.
+enum Packer {
+    None,
+    Gzip(Box<GzEncoder<Vec<u8>>>),
+    Zstd(Box<zstd::stream::write::Encoder<'static, Vec<u8>>>),
+}
+
+impl Packer {
+    fn new(compression: Compression) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::None => Self::None,
+            Compression::Gzip => {
+                Self::Gzip(Box::new(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))))
+            }
+            Compression::Zstd => Self::Zstd(Box::new(zstd::stream::write::Encoder::new(Vec::new(), 0)?)),
+        })
+    }
+
+    /// What can be written now that this is added.
+    fn pack<'a>(&'a mut self, text: &'a [u8]) -> io::Result<&'a [u8]> {
+        Ok(match self {
+            Self::None => text,
+            Self::Gzip(encoder) => {
+                encoder.get_mut().clear();
+                encoder.write_all(text)?;
+                encoder.get_ref()
+            }
+            Self::Zstd(encoder) => {
+                encoder.get_mut().clear();
+                encoder.write_all(text)?;
+                encoder.get_ref()
+            }
+        })
+    }
+
+    /// What comes last.
+    fn end(&mut self) -> io::Result<Vec<u8>> {
+        match std::mem::replace(self, Self::None) {
+            Self::None => Ok(Vec::new()),
+            Self::Gzip(mut encoder) => {
+                encoder.get_mut().clear();
+                encoder.finish()
+            }
+            Self::Zstd(mut encoder) => {
+                encoder.get_mut().clear();
+                encoder.finish()
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Parts, whole or not at all.

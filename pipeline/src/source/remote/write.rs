@@ -1,0 +1,375 @@
+//! Objects that are written: whole by one request, or in parts by object_store's multipart uploads, which are there when
+//! they are completed and not before.
+//!
+//! Requests take the same way as those that read: the bucket's address and the credentials of the [`Connector`]. What a
+//! refused request means is decided by [`Failure`], as it is for reading; object_store decides what is tried again.
+
+use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body::Body as _;
+use object_store::{
+    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig,
+    aws::AmazonS3Builder,
+    azure::MicrosoftAzureBuilder,
+    client::{
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
+        HttpResponseBody, HttpService,
+    },
+    multipart::{MultipartStore, PartId},
+};
+use parking_lot::Mutex;
+use pinport_model::location::Service;
+use reqwest::Url;
+use tokio::runtime::Handle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use super::{
+    Bucket,
+    connector::{Connector, broken, stalled},
+    feed::wait,
+    key,
+    retry::{Asked, Failure},
+};
+use crate::source::SourceError;
+
+/// Bytes of a part of an upload. Stores take 10,000 parts of at least 5 MiB.
+pub(crate) const PART: usize = 8 << 20;
+/// Parts that are on their way at a time.
+const IN_FLIGHT: usize = 2;
+/// A transfer that is slower than so many bytes a second has stalled.
+const SLOWEST: usize = 64 << 10;
+/// How long an upload that is given up is cleared away for.
+const CLEARING: Duration = Duration::from_secs(10);
+
+/// A bucket that is written to.
+pub(crate) struct Writing {
+    bucket: Arc<Bucket>,
+    io: Handle,
+    cancel: CancellationToken,
+    store: Arc<dyn ObjectStore>,
+    parts: Arc<dyn MultipartStore>,
+    /// What the last request that was refused means.
+    refused: Arc<Mutex<Option<SourceError>>>,
+}
+
+impl Writing {
+    pub(crate) fn open(bucket: Arc<Bucket>, io: Handle) -> Result<Self, SourceError> {
+        let options = &bucket.options;
+        let retry = RetryConfig {
+            backoff: BackoffConfig { init_backoff: options.retry_base, ..BackoffConfig::default() },
+            max_retries: options.retries as usize,
+            retry_timeout: options.retry_budget,
+        };
+        let refused = Arc::default();
+        let sending = Sending { bucket: Arc::clone(&bucket), refused: Arc::clone(&refused) };
+        let (store, parts) = stores(bucket.service, sending, retry).map_err(|error| {
+            let (url, reason) = (bucket.url(""), super::auth::chain(&error));
+            SourceError::Other { url, reason, object: false }
+        })?;
+        let cancel = options.cancel.clone();
+        Ok(Self { bucket, io, cancel, store, parts, refused })
+    }
+
+    /// What an object is called in messages.
+    pub(crate) fn url(&self, key: &str) -> String {
+        self.bucket.url(key)
+    }
+
+    /// Waits for a request.
+    fn ask<T: Send + 'static>(
+        &self,
+        object: &str,
+        request: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let task = AbortOnDropHandle::new(self.io.spawn(request));
+        wait(&self.io, &self.cancel, task)?.map_err(|error| self.meaning(object, &error))
+    }
+
+    fn meaning(&self, object: &str, error: &object_store::Error) -> SourceError {
+        let refused = self.refused.lock().take();
+        refused.unwrap_or_else(|| SourceError::Other {
+            url: self.url(object),
+            reason: super::auth::chain(error),
+            object: true,
+        })
+    }
+
+    /// Writes a small object by one request.
+    pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), SourceError> {
+        let (store, path) = (Arc::clone(&self.store), key::to_path(name));
+        self.ask(name, async move { store.put(&path, PutPayload::from(bytes)).await.map(drop) })
+    }
+
+    /// Deletes an object, if it is there.
+    pub(crate) fn delete(&self, name: &str) -> Result<(), SourceError> {
+        let (store, path) = (Arc::clone(&self.store), key::to_path(name));
+        self.ask(name, async move {
+            match store.delete(&path).await {
+                Err(object_store::Error::NotFound { .. }) => Ok(()),
+                other => other,
+            }
+        })
+    }
+
+    /// Gives an upload up that an earlier process left behind. It may be gone.
+    pub(crate) fn abort(&self, name: &str, id: &str) {
+        let (parts, path, id) = (Arc::clone(&self.parts), key::to_path(name), id.to_owned());
+        let aborted = self.io.block_on(async move {
+            tokio::time::timeout(CLEARING, async move { parts.abort_multipart(&path, &id).await }).await
+        });
+        if !matches!(aborted, Ok(Ok(()) | Err(object_store::Error::NotFound { .. }))) {
+            tracing::warn!(url = self.url(name), "an unfinished upload may have stayed behind");
+        }
+    }
+}
+
+/// An object while it is written. Dropped before it is finished, nothing of it stays.
+pub(crate) struct Upload<'a> {
+    to: &'a Writing,
+    name: String,
+    /// The id of the multipart upload, once there is one.
+    id: Option<String>,
+    buffer: Vec<u8>,
+    next: usize,
+    sent: VecDeque<AbortOnDropHandle<object_store::Result<PartId>>>,
+    done: Vec<PartId>,
+    finished: bool,
+}
+
+impl<'a> Upload<'a> {
+    pub(crate) fn new(to: &'a Writing, name: String) -> Self {
+        let (id, buffer, sent, done) = (None, Vec::new(), VecDeque::new(), Vec::new());
+        Self { to, name, id, buffer, next: 0, sent, done, finished: false }
+    }
+
+    /// Adds bytes. `began` hears of the id of the multipart upload before anything is sent to it.
+    pub(crate) fn write<E: From<SourceError>>(
+        &mut self,
+        bytes: &[u8],
+        began: impl FnOnce(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() < PART {
+            return Ok(());
+        }
+        if self.id.is_none() {
+            let (parts, path) = (Arc::clone(&self.to.parts), key::to_path(&self.name));
+            let id = self.to.ask(&self.name, async move { parts.create_multipart(&path).await })?;
+            self.id = Some(id.clone());
+            began(&id)?;
+        }
+        self.send()?;
+        Ok(())
+    }
+
+    /// Sends what is in the buffer as the next part.
+    fn send(&mut self) -> Result<(), SourceError> {
+        let Some(id) = self.id.clone() else { return Ok(()) };
+        while self.sent.len() >= IN_FLIGHT {
+            self.receive()?;
+        }
+        let payload = PutPayload::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(PART)));
+        let (parts, path, number) = (Arc::clone(&self.to.parts), key::to_path(&self.name), self.next);
+        self.next += 1;
+        let sent = self.to.io.spawn(async move { parts.put_part(&path, &id, number, payload).await });
+        self.sent.push_back(AbortOnDropHandle::new(sent));
+        Ok(())
+    }
+
+    /// Waits for the oldest part that is on its way.
+    fn receive(&mut self) -> Result<(), SourceError> {
+        if let Some(sent) = self.sent.pop_front() {
+            let part = wait(&self.to.io, &self.to.cancel, sent)?;
+            self.done.push(part.map_err(|error| self.to.meaning(&self.name, &error))?);
+        }
+        Ok(())
+    }
+
+    /// Makes it whole: it is there when this returns.
+    pub(crate) fn finish(mut self) -> Result<(), SourceError> {
+        let Some(id) = self.id.clone() else {
+            self.to.put(&self.name, std::mem::take(&mut self.buffer))?;
+            self.finished = true;
+            return Ok(());
+        };
+        if !self.buffer.is_empty() {
+            self.send()?;
+        }
+        while !self.sent.is_empty() {
+            self.receive()?;
+        }
+        let done = std::mem::take(&mut self.done);
+        let (parts, path) = (Arc::clone(&self.to.parts), key::to_path(&self.name));
+        let completed =
+            self.to.ask(&self.name, async move { parts.complete_multipart(&path, &id, done).await });
+        completed.map_err(|error| match error {
+            // The answer to a request before may have been lost: to write it again is safe.
+            SourceError::NotFound { url, byte, reason } => {
+                SourceError::Unreachable { url, byte, reason, object: true }
+            }
+            error => error,
+        })?;
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take().filter(|_| !self.finished) {
+            self.sent.clear();
+            self.to.abort(&self.name, &id);
+        }
+    }
+}
+
+type Stores = (Arc<dyn ObjectStore>, Arc<dyn MultipartStore>);
+
+/// Stores that write through `sending`. They do not sign, and of the URLs they make only the key and the query count.
+fn stores(service: Service, sending: Sending, retry: RetryConfig) -> object_store::Result<Stores> {
+    const ENDPOINT: &str = "http://connector.invalid";
+    Ok(match service {
+        Service::Azure => {
+            let store = MicrosoftAzureBuilder::new()
+                .with_account("account")
+                .with_container_name("container")
+                .with_endpoint(ENDPOINT.into())
+                .with_allow_http(true)
+                .with_skip_signature(true)
+                .with_retry(retry)
+                .with_http_connector(sending)
+                .build()?;
+            let store = Arc::new(store);
+            (Arc::<_>::clone(&store) as Arc<dyn ObjectStore>, store)
+        }
+        // GCS speaks this protocol too.
+        Service::S3 | Service::Gcs => {
+            let store = AmazonS3Builder::new()
+                .with_bucket_name("bucket")
+                .with_region("none")
+                .with_endpoint(ENDPOINT)
+                .with_allow_http(true)
+                .with_skip_signature(true)
+                .with_retry(retry)
+                .with_http_connector(sending)
+                .build()?;
+            let store = Arc::new(store);
+            (Arc::<_>::clone(&store) as Arc<dyn ObjectStore>, store)
+        }
+    })
+}
+
+/// What sends the requests of a store that writes.
+#[derive(Clone)]
+struct Sending {
+    bucket: Arc<Bucket>,
+    refused: Arc<Mutex<Option<SourceError>>>,
+}
+
+impl std::fmt::Debug for Sending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sending")
+    }
+}
+
+impl HttpConnector for Sending {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+#[async_trait::async_trait]
+impl HttpService for Sending {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let (parts, body) = request.into_parts();
+        let unknown = || {
+            let error = std::io::Error::other("a request that pinport did not make");
+            HttpError::new(HttpErrorKind::Unknown, error)
+        };
+        let url = Url::parse(&parts.uri.to_string()).map_err(|_| unknown())?;
+        let key = key::from_url_path(url.path()).ok_or_else(unknown)?;
+        let query: Vec<_> = url.query_pairs().collect();
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let asked = self.bucket.asked(&key, true);
+        let body = whole(body).await.map_err(|_| unknown())?;
+        let connector = &self.bucket.connector;
+        let sent = connector.send(&asked, parts.method, &key, &query, parts.headers, body).await;
+        sent.map_err(|failure| {
+            // What may pass is tried again: no object is written twice by it.
+            let kind = match failure.retry {
+                Some(_) => HttpErrorKind::Request,
+                None => HttpErrorKind::Unknown,
+            };
+            *self.refused.lock() = Some(failure.error.clone());
+            HttpError::new(kind, failure)
+        })
+        .inspect(|answer| {
+            *self.refused.lock() = answer.extensions().get::<Failure>().map(|failure| failure.error.clone());
+        })
+    }
+}
+
+/// All bytes of a request.
+async fn whole(mut body: HttpRequestBody) -> Result<Bytes, HttpError> {
+    let mut bytes = Vec::new();
+    let mut only: Option<Bytes> = None;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if let Some(first) = only.take() {
+            bytes.extend_from_slice(&first);
+        } else if bytes.is_empty() {
+            only = Some(data);
+            continue;
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(only.unwrap_or_else(|| bytes.into()))
+}
+
+impl Connector {
+    /// Sends a request that writes. The answer has a [`Failure`] in its extensions if it is a refusal.
+    async fn send(
+        &self,
+        asked: &Asked,
+        method: Method,
+        key: &str,
+        query: &[(&str, &str)],
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<HttpResponse, Failure> {
+        let other = |reason: String| {
+            Failure::lasting(SourceError::Other { url: asked.url.clone(), reason, object: true })
+        };
+        let url = self.address.url(Some(key), query).map_err(other)?;
+        let patience = self.read_timeout + Duration::from_secs((body.len() / SLOWEST) as u64);
+        let request = Request::builder().method(method).uri(&*url).body(HttpRequestBody::from(body.clone()));
+        let mut request: HttpRequest = request.map_err(|_| other("its key makes no valid URL".into()))?;
+        *request.headers_mut() = headers;
+        self.auth.sign(&mut request).await.map_err(|reason| {
+            Failure::lasting(SourceError::NoCredentials { url: asked.url.clone(), reason })
+        })?;
+        let (parts, _) = request.into_parts();
+        let request =
+            self.client.request(parts.method, parts.uri.to_string()).headers(parts.headers).body(body);
+        let sent = tokio::time::timeout(patience, request.send()).await;
+        let mut response =
+            sent.map_err(|_| stalled(asked, patience))?.map_err(|error| broken(asked, error))?;
+        let document = self.document(asked, &mut response).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if status == StatusCode::INSUFFICIENT_STORAGE {
+            // Trying again does not empty it.
+            return Err(other("the store has no room for it: it answered 507".into()));
+        }
+        let is_refusal = !status.is_success();
+        let failure = is_refusal.then(|| Failure::of_answer(asked, status, &headers, &document));
+        let mut answer = HttpResponse::new(HttpResponseBody::from(document));
+        *answer.status_mut() = status;
+        *answer.headers_mut() = headers;
+        if let Some(failure) = failure {
+            answer.extensions_mut().insert(failure);
+        }
+        Ok(answer)
+    }
+}
