@@ -39,7 +39,11 @@ impl std::error::Error for NotThere {}
 pub(crate) fn print(error: &(dyn std::error::Error + 'static)) {
     let mut text = format!("error: {}", with_causes(error));
     let mut causes = std::iter::successors(Some(error), |error| error.source());
-    if let Some(hint) = causes.find_map(hint) {
+    let is_output =
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
+    if is_output {
+        text.push_str("\nhint: what standard output goes to has no room left: write it to another place");
+    } else if let Some(hint) = causes.find_map(hint) {
         text.push_str(&format!("\nhint: {hint}"));
     }
     // Each line is escaped for itself: names and messages may hold anything.

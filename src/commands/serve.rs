@@ -256,6 +256,11 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
             "{address} is in use by another program: stop it, or choose another address with --listen"
         ))
         .into(),
+        io::ErrorKind::PermissionDenied if address.port() < 1024 => Usage(format!(
+            "{address}: ports below 1024 are root's: choose another with --listen, or let the service manager hand out \
+             CAP_NET_BIND_SERVICE"
+        ))
+        .into(),
         _ => anyhow::Error::from(error).context(format!("failed to listen on {address}")),
     })
 }

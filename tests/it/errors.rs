@@ -1,6 +1,6 @@
 //! Errors that a user meets: each says what, where and what to do.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _};
 
 use crate::support::*;
 
@@ -10,7 +10,9 @@ const ROW: &str = "{\"Id\":\"a\",\"ChannelType\":\"EMAIL\",\"Address\":\"a@examp
 fn a_store_in_use_names_its_holder() {
     let lab = Lab::new();
     lab.write("rows.json", ROW);
-    let holder = lab.import("-", "json", &[]).start();
+    let mut holder = lab.import("-", "json", &[]).start();
+    // Nothing is stored before there is something to read.
+    holder.input.as_mut().unwrap().write_all(ROW.repeat(1000).as_bytes()).unwrap();
     assert!(
         holder.until(|| job_folders(&lab.path("data")).iter().any(|job| job.join("plan.ndjson").exists()))
     );

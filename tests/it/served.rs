@@ -317,7 +317,15 @@ fn the_format_is_told_by_name_or_content() {
         assert_eq!(done["TotalProcessed"], rows, "{source}");
     }
     lab.pinport(&["import", "both"]).expect(2).says(&["side by side", "--format csv"]);
-    lab.pinport(&["import", "-"]).input(json.clone()).expect(2).says(&["standard input", "--format"]);
+    for (input, app) in [(&json, "piped"), (&gzip(&[&csv]), "packed")] {
+        let done =
+            lab.pinport(&["import", "-", "--json", "--app", app]).input(input.clone()).expect(0).json();
+        assert_eq!(done["TotalProcessed"], 20, "{app}");
+    }
+    for format in [&["--format", "csv"][..], &[]] {
+        let empty = lab.pinport(&["import", "-"]).args(format).input([]).expect(1);
+        empty.says(&["standard input", "it is empty", "check whether what writes it is done"]);
+    }
     assert_eq!(lab.pinport(&["import", "a.json", "--quiet", "--app", "quiet"]).expect(0).err, "");
     lab.write("bad.json", [&json[..], b"{}\n"].concat());
     lab.pinport(&["import", "bad.json", "--quiet"]).expect(3).says(&["1 failed"]);

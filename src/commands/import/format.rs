@@ -13,21 +13,16 @@ use crate::explain::Usage;
 
 /// Bytes that are looked at of an object whose name says nothing.
 const HEAD: usize = 4 << 10;
+/// The same of standard input.
+const INPUT_HEAD: usize = 16;
 
 /// What the source holds. `open` opens it.
 ///
 /// # Errors
 /// It does not tell, or cannot be read.
-pub(super) fn of_source(
-    text: &str,
-    location: &SourceLocation,
-    open: impl Fn() -> anyhow::Result<Source>,
-) -> anyhow::Result<Format> {
+pub(super) fn of_source(text: &str, open: impl Fn() -> anyhow::Result<Source>) -> anyhow::Result<Format> {
     if let Some(format) = format_of_name(text) {
         return Ok(format);
-    }
-    if *location == SourceLocation::Stdin {
-        return Err(untold("standard input has no name that says what it holds"));
     }
     let mut first = [None, None];
     for (first, format) in first.iter_mut().zip([Format::Csv, Format::Json]) {
@@ -56,6 +51,21 @@ pub(super) fn of_source(
         }
         _ => Err(untold("CSV and JSON lie there side by side")),
     }
+}
+
+/// Looks at the beginning of standard input, which stays in it: what it holds if nobody says it.
+///
+/// # Errors
+/// It is empty, or cannot be read.
+pub(super) fn of_input(source: Source, format: Option<Format>) -> anyhow::Result<(Source, Format)> {
+    let source = source.reading(format.unwrap_or(Format::Json), &ReadOptions::default());
+    // Whoever writes it may be slow: no more is waited for than tells.
+    let (_, head) = first_data(&source, Format::Json, if format.is_some() { 1 } else { INPUT_HEAD })?;
+    if head.is_empty() {
+        let first_skipped = Some("-: it is empty".into());
+        return Err(SourceError::NoMatch { url: "standard input".into(), skipped: 1, first_skipped }.into());
+    }
+    Ok((source, format.unwrap_or_else(|| of_content(&head))))
 }
 
 /// What a file holds that is sent to a server, or objects that a server reads.

@@ -62,24 +62,31 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<u8> {
         options.settings = options.settings.with("PINPORT_TRUST_LISTING", what);
     }
     let open = || Ok(Source::open(&location, options.clone(), io.handle().clone())?);
-    let format = match args.format {
-        Some(format) => format.into(),
-        None => format::of_source(&args.source, &location, open)?,
+    let told = match (args.format, &location) {
+        (format, SourceLocation::Stdin) => format::of_input(open()?, format.map(Into::into)),
+        (Some(format), _) => Ok((open()?, format.into())),
+        (None, _) => format::of_source(&args.source, open).and_then(|format| Ok((open()?, format))),
     };
-    let source = Arc::new(open()?.reading(format, &args.reading.options()));
+    let (source, format) = match told {
+        Err(_) if cancel.is_cancelled() => return stopped(),
+        told => told?,
+    };
+    let source = Arc::new(source.reading(format, &args.reading.options()));
     let wanted = Wanted { args, location, format, limits };
     // Nothing is stored before the data has been looked at. Standard input can be read but once.
     if wanted.location != SourceLocation::Stdin {
         match look(&source, format, limits, &args.reading.options()) {
-            Err(_) if cancel.is_cancelled() => {
-                writeln!(io::stderr(), "stopped before anything was stored")?;
-                return Ok(exit::STOPPED);
-            }
+            Err(_) if cancel.is_cancelled() => return stopped(),
             looked => looked?,
         };
     }
     let outcome = if args.check { check(&wanted, source, cancel)? } else { import(&wanted, source, cancel)? };
     Ok(outcome)
+}
+
+fn stopped() -> anyhow::Result<u8> {
+    writeln!(io::stderr(), "stopped before anything was stored")?;
+    Ok(exit::STOPPED)
 }
 
 /// What the caller wants, read from the arguments.
