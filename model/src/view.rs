@@ -1,6 +1,8 @@
 //! What a server shows of its jobs: the same values feed the event stream, `/pinport/v1/`, the dashboard,
 //! `--once` and `--json`, so that no two views can disagree.
 
+use std::{collections::HashMap, sync::Arc};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -177,6 +179,9 @@ pub struct Happening {
     /// To which job, if to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
+    /// Whose job: not told to listeners, it decides who hears of it.
+    #[serde(skip)]
+    pub application: Option<ApplicationId>,
     /// What, as one line.
     pub text: String,
 }
@@ -192,6 +197,9 @@ pub struct Sample {
     pub jobs: Vec<JobView>,
     /// How many jobs the server knows in all.
     pub jobs_total: u64,
+    /// How many of them each application has: not told to listeners, who hear the sum of those they may see.
+    #[serde(skip)]
+    pub jobs_of: Arc<HashMap<ApplicationId, u64>>,
     /// Bytes of the budget that are taken.
     pub bytes_in_flight: u64,
     /// The budget.

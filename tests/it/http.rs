@@ -8,7 +8,7 @@ use std::{
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
 use serde_json::Value;
@@ -61,30 +61,39 @@ pub(crate) fn send(address: &str, method: &str, path: &str, headers: &str, body:
 
 /// Sends a request that a key of the server signs, as AWS's SDKs do.
 #[track_caller]
-pub(crate) fn signed(
+pub(crate) fn signed(address: &str, key: (&str, &str), method: &str, path: &str, body: &[u8]) -> Reply {
+    let headers = signature(address, key, method, path, SignableBody::Bytes(body));
+    send(address, method, path, &headers, body).unwrap()
+}
+
+/// The headers that sign a request.
+#[track_caller]
+pub(crate) fn signature(
     address: &str,
     (id, secret): (&str, &str),
     method: &str,
     path: &str,
-    body: &[u8],
-) -> Reply {
+    body: SignableBody<'_>,
+) -> String {
+    // What is not signed has to be said.
+    let mut settings = SigningSettings::default();
+    if matches!(body, SignableBody::UnsignedPayload) {
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    }
     let identity = Credentials::new(id, secret, None, None, "test").into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region("us-east-1")
         .name("mobiletargeting")
         .time(SystemTime::now())
-        .settings(SigningSettings::default())
+        .settings(settings)
         .build()
         .unwrap()
         .into();
     let uri = format!("http://{address}{path}");
-    let request =
-        SignableRequest::new(method, uri, [("host", address)].into_iter(), SignableBody::Bytes(body))
-            .unwrap();
+    let request = SignableRequest::new(method, uri, [("host", address)].into_iter(), body).unwrap();
     let (made, _) = sign(request, &params).unwrap().into_parts();
-    let headers: String = made.headers().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    send(address, method, path, &headers, body).unwrap()
+    made.headers().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
 }
 
 /// A chunked body, when it came whole.

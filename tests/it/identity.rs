@@ -1,12 +1,21 @@
 //! What a key of a server reaches: whose roles, sources and files its jobs read, and with whose credentials.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::{Duration, Instant},
+};
 
+use aws_sigv4::http_request::SignableBody;
 use serde_json::{Value, json};
 
 use crate::{
     fault_store::{Answer, FaultStore},
-    http::{Reply, signed},
+    http::{Reply, send, signature, signed},
     serving::Serving,
     support::*,
 };
@@ -71,6 +80,40 @@ impl House {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let address = self.server.url.strip_prefix("http://").unwrap();
         signed(address, (id, &secret(id)), method, path, body.as_bytes())
+    }
+
+    /// Begins a request of this key, of whose body no part is signed, on a connection of its own.
+    fn begin(&self, id: &str, method: &str, path: &str, length: usize) -> TcpStream {
+        let address = self.server.url.strip_prefix("http://").unwrap();
+        let (secret, body) = (secret(id), SignableBody::UnsignedPayload);
+        let headers = signature(address, (id, &secret), method, path, body);
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n{headers}\r\n"
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        socket
+    }
+
+    /// The next sample of the event stream that this key hears and that fits.
+    fn sample(&self, id: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let address = self.server.url.strip_prefix("http://").unwrap();
+        let path = "/pinport/v1/events";
+        let headers = signature(address, (id, &secret(id)), "GET", path, SignableBody::Bytes(b""));
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n").unwrap();
+        let begun = Instant::now();
+        let mut lines = BufReader::new(socket).lines().map(Result::unwrap);
+        loop {
+            let line = lines.find(|line| line.starts_with("data: ")).expect("the stream goes on");
+            let sample = serde_json::from_str(&line[6..]).unwrap();
+            if fits(&sample) {
+                return sample;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{sample}");
+        }
     }
 
     /// Makes a job and does not wait for it; gives its id.
@@ -236,6 +279,134 @@ fn a_job_carries_the_key_that_made_it() {
         assert_eq!(waited["JobStatus"], status, "{words}: {waited}");
         assert!(waited["Error"].as_str().unwrap_or("").contains(words), "{waited}");
     }
+}
+
+/// M12: what one tenant's jobs do neither shows in another's events and totals, nor pushes its own out of them.
+#[test]
+fn a_tenant_hears_of_its_own_jobs_alone() {
+    const MANY: usize = 520;
+    let mine = |number| format!("applications = [\"{}\"]\nlocal_root = true\n", app(number));
+    let keys = [key("ADMIN", ""), key("ONE", &mine(1)), key("TWO", &mine(2))];
+    let house = House::new("", &keys);
+    // The only place is taken by a job whose store says nothing.
+    house.store.script(|_| Answer::Silence);
+    let held = house.create("ADMIN", &app(3), "s3://bucket-a/in.json", ROLES[0]);
+    house.sample("ADMIN", |sample| {
+        let jobs = sample["jobs"].as_array().unwrap();
+        jobs.iter().any(|job| job["id"] == held.as_str() && job["progress"]["status"] == "INITIALIZING")
+    });
+    let url = format!("file://{}", house.lab.path("root/a/in.json").display());
+    for _ in 0..MANY {
+        house.create("TWO", &app(2), &url, "role");
+    }
+    let own = house.create("ONE", &app(1), &url, "role");
+
+    let of = |sample: &Value, number| {
+        let jobs = sample["jobs"].as_array().unwrap();
+        jobs.iter().filter(|job| job["application"] == app(number).as_str()).count()
+    };
+    // With the upload that made its application.
+    let heard = house.sample("ONE", |sample| sample["jobs_total"] == 2);
+    assert_eq!((of(&heard, 1), of(&heard, 2), of(&heard, 3)), (2, 0, 0), "{heard}");
+    assert!(heard["jobs"].as_array().unwrap().iter().any(|job| job["id"] == own.as_str()));
+    assert_eq!(heard["bytes_in_flight"], 0);
+    let heard = house.sample("TWO", |sample| sample["jobs_total"] == MANY + 1);
+    assert_eq!((of(&heard, 1), of(&heard, 3)), (0, 0));
+    // Whoever sees all sees that many, of each application its share.
+    let heard = house.sample("ADMIN", |sample| sample["jobs_total"] == MANY + 5);
+    assert_eq!((of(&heard, 1), of(&heard, 3)), (2, 2));
+    assert!((490..=500).contains(&of(&heard, 2)), "{}", of(&heard, 2));
+
+    // What happens to a job is told to those who may see it, and to nobody else.
+    let cancel =
+        |id: &str, job: &str| house.ask(id, "POST", &format!("/pinport/v1/jobs/{job}/cancel"), &Value::Null);
+    let told = |sample: &Value| {
+        let told = sample["happenings"].as_array().unwrap();
+        assert!(told.iter().all(|told| told["job"] == own.as_str()), "{sample}");
+        !told.is_empty()
+    };
+    let (heard, hears) = std::sync::mpsc::sync_channel(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Its first sample says that it listens.
+            house.sample("ONE", |sample| {
+                let _ = heard.try_send(());
+                told(sample)
+            })
+        });
+        hears.recv_timeout(PATIENCE).unwrap();
+        let next = house.create("TWO", &app(2), &url, "role");
+        for (id, job) in [("TWO", &next), ("ONE", &own)] {
+            assert_eq!(cancel(id, job).status, 200);
+        }
+    });
+}
+
+/// M11: what a key uploads is cut off when the key goes.
+#[test]
+fn the_upload_of_a_key_that_goes_is_cut_off() {
+    let keys = [key("ADMIN", ""), key("GOES", &format!("applications = [\"{}\"]\n", app(1)))];
+    let house = House::new("", &keys);
+    let path = format!("/pinport/v1/apps/{}/uploads?format=json&name=in.json", app(1));
+    let before = job_folders(&house.lab.path("data")).len();
+    let mut socket = house.begin("GOES", "POST", &path, ROW.len() * 2);
+    socket.write_all(ROW).unwrap();
+    let since = Instant::now();
+    while job_folders(&house.lab.path("data")).len() == before {
+        assert!(since.elapsed() < PATIENCE, "the upload does not begin");
+        pause(Duration::from_millis(5));
+    }
+    house.lab.write("pinport.toml", configuration(&house.store, "", &keys[..1]));
+    house.server.signal(libc::SIGHUP);
+    let mut said = String::new();
+    socket.read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("HTTP/1.1 403"), "{said}");
+    assert!(
+        said.contains("The key was removed, or may do less than before, while the upload came."),
+        "{said}"
+    );
+    // Nothing of it stays.
+    let jobs = house.ask("ADMIN", "GET", &format!("/pinport/v1/jobs?app={}", app(1)), &Value::Null);
+    assert_eq!(jobs.json()["jobs"].as_array().unwrap().len(), 1, "the one that made the application");
+}
+
+/// L1, L7: whether a key is there shows neither in the answer nor in the time it takes.
+#[test]
+fn known_and_unknown_keys_answer_alike() {
+    const ASKED: usize = 500;
+    let house = House::new("", &[key("ADMIN", "")]);
+    let address = house.server.url.strip_prefix("http://").unwrap();
+    let ask = |id: &str| {
+        let headers = signature(
+            address,
+            (id, "another-secret-0123456789"),
+            "GET",
+            "/v1/apps",
+            SignableBody::Bytes(b""),
+        );
+        let begun = Instant::now();
+        let reply = send(address, "GET", "/v1/apps", &headers, b"").unwrap();
+        let took = begun.elapsed();
+        let said = reply.json()["Message"].as_str().unwrap().replace(id, "KEY");
+        (took, (reply.status, said))
+    };
+    let mut times = [Vec::new(), Vec::new()];
+    let mut answers = [(0, String::new()), (0, String::new())];
+    for _ in 0..ASKED {
+        for (index, id) in ["ADMIN", "NOBODY"].into_iter().enumerate() {
+            let (took, said) = ask(id);
+            times[index].push(took);
+            answers[index] = said;
+        }
+    }
+    assert_eq!(answers[0], answers[1]);
+    let [known, unknown] = times.map(|mut times| {
+        times.sort();
+        times[ASKED / 2]
+    });
+    eprintln!("the median of {ASKED}: a known key {known:?}, an unknown one {unknown:?}");
+    let (least, most) = (known.min(unknown), known.max(unknown));
+    assert!(most < least * 5 / 4 + Duration::from_micros(100), "{known:?} and {unknown:?}");
 }
 
 /// H2: where a source names no credentials, object_store's builders ask the machine for its own by themselves.

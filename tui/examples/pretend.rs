@@ -39,6 +39,7 @@ fn main() -> std::io::Result<()> {
                 time: Timestamp::now(),
                 jobs: (1..=jobs).map(view).collect(),
                 jobs_total: jobs,
+                jobs_of: Default::default(),
                 bytes_in_flight: 96 << 20,
                 bytes_in_flight_limit: 256 << 20,
                 trouble: None,

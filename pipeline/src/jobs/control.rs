@@ -154,10 +154,7 @@ impl Jobs {
     pub fn forget_application(&self, application: ApplicationId, jobs: &[JobId]) {
         self.inner.names.lock().remove(&application);
         let mut state = self.inner.state.lock();
-        state.ended.retain(|view| view.application != application);
-        state.counted = state.counted.saturating_sub(jobs.len() as u64);
-        state.forget_turn(application);
-        state.changes += 1;
+        state.forget(application, jobs.len() as u64);
         drop(state);
         for job in jobs {
             let folder = self.folder(*job);

@@ -321,7 +321,7 @@ impl Inner {
         debug_assert_eq!(job.status, JobStatus::Created);
         let name = self.application_name(job.definition.application)?;
         let mut state = self.state.lock();
-        state.counted += 1;
+        state.count(job.definition.application, 1);
         let place = Place::Waiting { not_before: None, tries: 0 };
         state.jobs.insert(job.id, Entry::new(job.clone(), name, place));
         let source = pinport_model::escape_controls(&job.definition.source_text);

@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) ended: VecDeque<JobView>,
     /// How many jobs there are in all, once counted.
     pub(super) counted: u64,
+    /// How many of them each application has.
+    pub(super) counted_of: Arc<HashMap<ApplicationId, u64>>,
     pub(super) happenings: VecDeque<Happening>,
     /// The number of the last sample.
     pub(super) sequence: u64,
@@ -163,19 +165,63 @@ impl State {
 
     /// Notes what happened to a job, or to all of them, for the next sample.
     pub(super) fn note(&mut self, job: Option<JobId>, text: String) {
+        let application = job.and_then(|job| self.application_of(job));
         if self.happenings.len() == HAPPENINGS {
-            self.happenings.pop_front();
+            drop_one(&mut self.happenings, |happening| happening.application);
         }
-        self.happenings.push_back(Happening { time: Timestamp::now(), job, text });
+        self.happenings.push_back(Happening { time: Timestamp::now(), job, application, text });
         self.changes += 1;
     }
 
     /// Keeps the view of a job that has ended.
     pub(super) fn push_ended(&mut self, view: JobView) {
         if self.ended.len() == ENDED {
-            self.ended.pop_front();
+            drop_one(&mut self.ended, |view| Some(view.application));
         }
         self.ended.push_back(view);
+    }
+
+    /// The application of a job that is known here.
+    fn application_of(&self, job: JobId) -> Option<ApplicationId> {
+        let open = self.jobs.get(&job).map(|entry| entry.job.definition.application);
+        open.or_else(|| self.ended.iter().find(|view| view.id == job).map(|view| view.application))
+    }
+
+    /// Counts jobs of an application.
+    pub(super) fn count(&mut self, application: ApplicationId, jobs: u64) {
+        self.counted += jobs;
+        *Arc::make_mut(&mut self.counted_of).entry(application).or_default() += jobs;
+    }
+
+    /// Forgets the jobs of a deleted application.
+    pub(super) fn forget(&mut self, application: ApplicationId, jobs: u64) {
+        self.ended.retain(|view| view.application != application);
+        self.counted = self.counted.saturating_sub(jobs);
+        Arc::make_mut(&mut self.counted_of).remove(&application);
+        self.turns.remove(&application);
+        self.changes += 1;
+    }
+
+    /// At most so many jobs that have not ended, oldest first: of each application as many as of the others, and then
+    /// the oldest of all. One that has thousands leaves room for those of the others.
+    pub(super) fn shown(&self, most: usize) -> Vec<&Entry> {
+        if self.jobs.len() <= most {
+            return self.jobs.values().collect();
+        }
+        let application = |entry: &Entry| entry.job.definition.application;
+        let count = self.jobs.values().map(application).collect::<HashSet<_>>().len();
+        let share = (most / count).max(1);
+        let mut taken: HashMap<ApplicationId, usize> = HashMap::new();
+        let (mut shown, mut others) = (Vec::new(), Vec::new());
+        for entry in self.jobs.values() {
+            let taken = taken.entry(application(entry)).or_default();
+            *taken += 1;
+            let list = if *taken <= share && shown.len() < most { &mut shown } else { &mut others };
+            list.push(entry);
+        }
+        let room = most - shown.len();
+        shown.extend(others.into_iter().take(room));
+        shown
     }
 
     /// Lets the jobs that run rest behind their last committed pieces.
@@ -227,10 +273,15 @@ impl State {
             })
             .map(|entry| entry.job.id)
     }
+}
 
-    /// Forgets when an application had its turn.
-    pub(super) fn forget_turn(&mut self, application: ApplicationId) {
-        self.turns.remove(&application);
+/// Drops the oldest of those that belong to whoever has the most.
+fn drop_one<T>(list: &mut VecDeque<T>, owner: impl Fn(&T) -> Option<ApplicationId>) {
+    let mut counts: HashMap<Option<ApplicationId>, usize> = HashMap::new();
+    list.iter().for_each(|item| *counts.entry(owner(item)).or_default() += 1);
+    let most = counts.values().max().copied();
+    if let Some(oldest) = list.iter().position(|item| counts.get(&owner(item)).copied() == most) {
+        list.remove(oldest);
     }
 }
 

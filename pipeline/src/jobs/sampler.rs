@@ -2,13 +2,14 @@
 //! the pipeline: it reads counters, and nobody waits for whoever listens.
 
 use std::{
+    collections::HashMap,
     io,
     sync::{Arc, Weak},
     thread,
     time::{Duration, Instant},
 };
 
-use pinport_model::{Timestamp, view::Sample};
+use pinport_model::{ApplicationId, ImportJob, Timestamp, view::Sample};
 
 use super::{Inner, queue::Place};
 
@@ -16,7 +17,7 @@ use super::{Inner, queue::Place};
 pub(super) const KEPT: usize = 16;
 /// Ended jobs in a sample.
 pub(super) const ENDED: usize = 50;
-/// Jobs that have not ended in a sample; the newest are left out, for they wait.
+/// Jobs that have not ended in a sample; the newest of whoever has many are left out, for they wait.
 const OPEN: usize = 500;
 pub(super) const EVERY: Duration = Duration::from_millis(250);
 /// Jobs that are counted at a time.
@@ -31,17 +32,19 @@ pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
     // Jobs are many after years: they are counted while everything else begins.
     thread::Builder::new().name("count".into()).spawn(move || {
         let mut before = None;
-        let mut counted = 0;
+        let mut counted: HashMap<ApplicationId, u64> = HashMap::new();
         while let Some(inner) = this.upgrade() {
             let Ok(jobs) = inner.store.jobs(None, before, COUNTED) else { return };
             // Those made since the start have been counted by their makers.
-            counted += jobs
-                .iter()
-                .filter(|job| newest.is_none_or(|newest| job.id <= newest) || job.status.is_terminal())
-                .count() as u64;
+            let is_older =
+                |job: &&ImportJob| newest.is_none_or(|newest| job.id <= newest) || job.status.is_terminal();
+            for job in jobs.iter().filter(is_older) {
+                *counted.entry(job.definition.application).or_default() += 1;
+            }
             before = jobs.last().map(|job| job.id);
             if jobs.len() < COUNTED {
-                inner.state.lock().counted += counted;
+                let mut state = inner.state.lock();
+                counted.into_iter().for_each(|(application, jobs)| state.count(application, jobs));
                 return;
             }
         }
@@ -96,7 +99,7 @@ impl Inner {
                 }
             }
         }
-        let open = state.jobs.values().take(OPEN).map(|entry| self.open_view(&state, entry));
+        let open = state.shown(OPEN).into_iter().map(|entry| self.open_view(&state, entry));
         let mut jobs: Vec<_> = open.chain(state.ended.iter().cloned()).collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
         state.sequence += u64::from(next);
@@ -106,6 +109,7 @@ impl Inner {
             time,
             jobs,
             jobs_total: state.counted,
+            jobs_of: Arc::clone(&state.counted_of),
             bytes_in_flight,
             bytes_in_flight_limit,
             trouble: state.trouble().map(str::to_owned),

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use parking_lot::Mutex;
-use pinport_model::view::Sample;
+use pinport_model::{ApplicationId, view::Sample};
 use tokio::sync::mpsc;
 use tokio_stream::{
     StreamExt as _,
@@ -131,9 +131,16 @@ fn event(sample: &Sample, applications: &Applications, trouble: Trouble<'_>) -> 
         Applications::Only(only) => {
             let mut sample = sample.clone();
             sample.jobs.retain(|job| only.contains(&job.application));
-            let known: Vec<_> = sample.jobs.iter().map(|job| job.id).collect();
-            sample.happenings.retain(|happening| happening.job.is_some_and(|job| known.contains(&job)));
-            sample.jobs_total = sample.jobs.len() as u64;
+            let is_own = |application: &ApplicationId| only.contains(application);
+            sample.happenings.retain(|happening| happening.application.as_ref().is_some_and(is_own));
+            sample.jobs_total = sample
+                .jobs_of
+                .iter()
+                .filter(|(application, _)| is_own(application))
+                .map(|(_, jobs)| jobs)
+                .sum();
+            // What the jobs of all take together is nobody's own.
+            sample.bytes_in_flight = 0;
             // Not the server's files.
             sample.trouble = sample.trouble.and_then(|_| trouble());
             serde_json::to_string(&sample)
@@ -161,6 +168,7 @@ mod tests {
                 time: pinport_model::Timestamp::now(),
                 jobs: Vec::new(),
                 jobs_total: 0,
+                jobs_of: Arc::default(),
                 bytes_in_flight: 0,
                 bytes_in_flight_limit: 0,
                 happenings,
@@ -170,6 +178,7 @@ mod tests {
         let happenings = (0..1000).map(|number| pinport_model::view::Happening {
             time: pinport_model::Timestamp::now(),
             job: None,
+            application: None,
             text: format!("what happened {number}"),
         });
         let large = sample(happenings.collect());

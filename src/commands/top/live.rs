@@ -168,6 +168,7 @@ impl Feeder<'_> {
             time: Timestamp::now(),
             jobs: vec![self.view()],
             jobs_total: 1,
+            jobs_of: Default::default(),
             bytes_in_flight,
             bytes_in_flight_limit,
             trouble: None,

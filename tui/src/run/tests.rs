@@ -31,6 +31,7 @@ fn sample(sequence: u64) -> Message {
         time: Timestamp::from_millis(sequence as i64 * 100),
         jobs: Vec::new(),
         jobs_total: 0,
+        jobs_of: Default::default(),
         bytes_in_flight: 0,
         bytes_in_flight_limit: 0,
         trouble: None,

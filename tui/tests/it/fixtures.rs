@@ -89,6 +89,7 @@ pub(crate) fn sample(second: u64, jobs: Vec<JobView>) -> Sample {
         sequence: second + 1,
         time: at(second as i64 * 1000),
         jobs_total: jobs.len() as u64,
+        jobs_of: Default::default(),
         jobs,
         bytes_in_flight: 96 << 20,
         bytes_in_flight_limit: 256 << 20,
@@ -262,8 +263,18 @@ pub(crate) fn watched_with(options: Options, jobs: impl Fn(u64) -> Vec<JobView>,
         if second == 2 {
             let job = sample.jobs.first().map(|job| job.id);
             sample.happenings = vec![
-                Happening { time: at(1500), job: None, text: "the server began with 10 jobs".into() },
-                Happening { time: at(1900), job, text: "job went on behind piece 12".into() },
+                Happening {
+                    time: at(1500),
+                    job: None,
+                    application: None,
+                    text: "the server began with 10 jobs".into(),
+                },
+                Happening {
+                    time: at(1900),
+                    job,
+                    application: None,
+                    text: "job went on behind piece 12".into(),
+                },
             ];
         }
         dashboard.update(Message::Sample(Box::new(sample)));
