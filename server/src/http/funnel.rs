@@ -194,7 +194,7 @@ async fn admit(
         }
     };
     // Whose body it is shows when it is whole.
-    let purse = peer.memory.purse(Holder::Address(peer.address.ip().to_canonical()));
+    let purse = peer.memory.purse(Holder::at(peer.address.ip()));
     let (body, share) = read_whole(incoming, limit, limits.body, &purse).await?;
     let principal = match &claim {
         None => server.access.anybody(),
@@ -208,7 +208,7 @@ async fn admit(
 fn holder(principal: &Principal, address: SocketAddr) -> Holder {
     match principal.key_id() {
         Some(key) => Holder::Key(key.into()),
-        None => Holder::Address(address.ip().to_canonical()),
+        None => Holder::at(address.ip()),
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::places::client;
 use crate::{
     ApiError,
     limits::{FREE_BYTES, HOLDER_PART},
@@ -34,10 +35,17 @@ const REMEMBERED: usize = 1024;
 pub enum Holder {
     /// Callers with this key.
     Key(Arc<str>),
-    /// Callers at this address, of whom no more is known.
-    Address(IpAddr),
+    /// Callers of this client, of whom no more is known (see [`Holder::at`]).
+    Client(IpAddr),
     /// The server itself, for what many share.
     Server,
+}
+
+impl Holder {
+    /// Whoever calls from an address: with IPv6 a client has a network of 64 bits, as for connections.
+    pub fn at(address: IpAddr) -> Self {
+        Self::Client(client(address))
+    }
 }
 
 /// Permits of which one holder may have a part only. Both waits are in order.
@@ -221,6 +229,17 @@ mod tests {
 
     fn key(name: &str) -> Holder {
         Holder::Key(name.into())
+    }
+
+    #[tokio::test]
+    async fn the_addresses_of_one_network_are_one_holder() {
+        let memory = Memory::new(64 << 10, Duration::ZERO);
+        let at = |text: &str| memory.purse(Holder::at(text.parse().unwrap()));
+        let first = at("2001:db8::1").take(1 << 20).await.unwrap();
+        assert!(at("2001:db8::2").take(1).await.is_err(), "another address of the same client");
+        assert!(at("2001:db8:0:1::1").take(1).await.is_ok(), "another client");
+        assert_eq!(Holder::at("::ffff:127.0.0.1".parse().unwrap()), Holder::at("127.0.0.1".parse().unwrap()));
+        drop(first);
     }
 
     #[tokio::test]

@@ -105,7 +105,7 @@ impl Drop for Place {
 }
 
 /// Which client an address is one of: with IPv6 each has a network of its own.
-fn client(address: IpAddr) -> IpAddr {
+pub(super) fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (!0 << 64))),
         address @ IpAddr::V4(_) => address,
