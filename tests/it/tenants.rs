@@ -5,6 +5,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -133,6 +134,80 @@ fn running_out_of_descriptors_stops_no_job() {
     assert!(!server.has_said("all jobs are stopped"), "{}", server.log());
 }
 
+/// Sends a request on a connection that stays open; the answer's status.
+fn ask_again(socket: &mut TcpStream, method: &str, path: &str, body: &[u8]) -> u16 {
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
+    socket.write_all(&[head.as_bytes(), body].concat()).unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    let head = String::from_utf8(answer).unwrap().to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    socket.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
+    head[9..12].parse().unwrap()
+}
+
+/// The engine itself stops when it cannot open a file in the background: a new log, or the table it writes its buffer to.
+/// It is opened again when there are descriptors.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_engine_without_descriptors_goes_on_when_there_are_some() {
+    const BATCHES: usize = 40;
+    let lab = Lab::new();
+    let server = Serving::start(&lab);
+    let app = server.app("shop");
+    let path = format!("/v1/apps/{app}/endpoints");
+    let value = "x".repeat(95);
+    let attributes: Vec<_> = (0..120).map(|number| format!("\"a{number}\":[\"{value}\"]")).collect();
+    let attributes = attributes.join(",");
+    let batch = |batch: usize| {
+        let item = |number| {
+            format!(
+                "{{\"Id\":\"{batch}-{number}\",\"Address\":\"a{batch}-{number}\",\"ChannelType\":\"SMS\",\"Attributes\":{{{attributes}}}}}"
+            )
+        };
+        format!("{{\"Item\":[{}]}}", (0..100).map(item).collect::<Vec<_>>().join(","))
+    };
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(ask_again(&mut socket, "PUT", &path, batch(0).as_bytes()), 202);
+    allow_descriptors(server.child.id(), 3);
+    // Its buffer of 8 MiB is full after a few.
+    let mut taken = vec![0];
+    let refused = (1..BATCHES).find(|number| {
+        let status = ask_again(&mut socket, "PUT", &path, batch(*number).as_bytes());
+        if status == 202 {
+            taken.push(*number);
+        } else {
+            assert_eq!(status, 503);
+        }
+        status == 503
+    });
+    assert!(refused.is_some(), "{} batches were taken", taken.len());
+    allow_descriptors(server.child.id(), 4096);
+    let begun = Instant::now();
+    while ask_again(&mut socket, "PUT", &path, batch(BATCHES).as_bytes()) != 202 {
+        assert!(begun.elapsed() < PATIENCE / 4, "it does not go on");
+        pause(Duration::from_millis(50));
+    }
+    taken.push(BATCHES);
+    for number in taken {
+        for item in [0, 99] {
+            let found = server.get(&format!("/v1/apps/{app}/endpoints/{number}-{item}"));
+            assert_eq!(found.status, 200, "{number}-{item}");
+        }
+    }
+    assert_eq!(server.get("/readyz").status, 200);
+    lab.write("small.json", lab.sample("--rows 10"));
+    let job = server.import(&lab, "small.json");
+    assert_eq!(server.ended(&app, &job)["JobStatus"], "COMPLETED");
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn many_listeners_share_a_sample() {
@@ -186,6 +261,54 @@ fn descriptors() -> u64 {
 #[cfg(target_os = "linux")]
 fn is_torture() -> bool {
     std::env::var_os("PINPORT_TORTURE_TENANTS").is_some()
+}
+
+/// A cgroup of its own for a process, which bounds its memory.
+#[cfg(target_os = "linux")]
+struct Cage {
+    folder: PathBuf,
+    peak: &'static str,
+}
+
+#[cfg(target_os = "linux")]
+impl Cage {
+    /// Below the group of this process, if that may be done: with the second version of cgroups, or else the first.
+    fn around(process: u32, bytes: u64) -> Option<Self> {
+        let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+        let below = |prefix: &str, root: &str| {
+            let path = own.lines().find_map(|line| line.split_once(prefix))?.1;
+            let name = format!("pinport-tenants-{process}");
+            Some(Path::new(root).join(path.trim_start_matches('/')).join(name))
+        };
+        let second = below("0::", "/sys/fs/cgroup").map(|folder| (folder, "memory.max", "memory.peak"));
+        let first = below(":memory:", "/sys/fs/cgroup/memory")
+            .map(|folder| (folder, "memory.limit_in_bytes", "memory.max_usage_in_bytes"));
+        [second, first].into_iter().flatten().find_map(|(folder, limit, peak)| {
+            std::fs::create_dir(&folder).ok()?;
+            let cage = Self { folder, peak };
+            // The files are there only where the group has the controller.
+            let write = |file: &str, text: String| {
+                let file = std::fs::OpenOptions::new().write(true).open(cage.folder.join(file));
+                file.and_then(|mut file| file.write_all(text.as_bytes()))
+            };
+            write(limit, bytes.to_string()).ok()?;
+            write("cgroup.procs", process.to_string()).ok()?;
+            Some(cage)
+        })
+    }
+
+    /// The most memory that was charged to it, what the system caches of files included.
+    fn peak(&self) -> u64 {
+        let peak = std::fs::read_to_string(self.folder.join(self.peak));
+        peak.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Cage {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.folder);
+    }
 }
 
 /// Connections of another client: on Linux all of 127/8 is this machine.
@@ -285,7 +408,9 @@ fn another_tenant_goes_on_under_attack() {
     let configuration = format!(
         "[sources]\nendpoint = \"http://{source}\"\naccess_key_id = \"A\"\nsecret_access_key = \"secret\"\n"
     );
+    let cage;
     let server = Serving::start_with(&lab, &configuration, &[]);
+    cage = if is_torture() { Cage::around(server.child.id(), 1 << 30) } else { None };
     let path = "/pinport/v1/apps/attacker/uploads?format=json&name=large.json&segment=s";
     let made = server.send("POST", path, "", records.collect::<String>().as_bytes()).unwrap();
     let made = made.json();
@@ -322,6 +447,12 @@ fn another_tenant_goes_on_under_attack() {
         before >> 20,
         most >> 20
     );
+    match &cage {
+        Some(cage) => {
+            eprintln!("within a cgroup of 1 GiB: {} MiB at most, with cached files", cage.peak() >> 20)
+        }
+        None => eprintln!("by resident memory: no cgroup was made"),
+    }
     drop(held);
     assert!(most < 1 << 30, "{} MiB", most >> 20);
     let wide = if is_torture() { 1 } else { 5 };

@@ -64,7 +64,10 @@ impl Inner {
 
     /// Looks at the store and its disk, and lets jobs rest or go on as they allow.
     pub(super) fn watch(&self) {
-        if let Err(error) = self.store.check() {
+        // A store that lacked descriptors is opened again.
+        if let Err(error) = self.store.check()
+            && !error.lacks_descriptors()
+        {
             self.halt(&error.into());
         }
         let waits = self.state.lock().short.is_some();

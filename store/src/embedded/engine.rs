@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -47,6 +47,10 @@ pub(super) struct Engine {
     pub(super) is_older: bool,
     /// Why the store stopped, if it did.
     pub(super) stopped: Mutex<Option<String>>,
+    /// Whether it stopped because it could not open a file: it is to be opened again.
+    lacked_descriptors: AtomicBool,
+    #[cfg(test)]
+    has_failed: AtomicBool,
     /// Held around whatever reads before it writes, but for endpoints.
     control: Mutex<Control>,
     /// Held around whatever changes the endpoints of an application, behind `control` where both are: an application's
@@ -108,6 +112,9 @@ impl Engine {
             folding,
             is_older,
             stopped: Mutex::new(None),
+            lacked_descriptors: AtomicBool::new(false),
+            #[cfg(test)]
+            has_failed: AtomicBool::new(false),
             control: Mutex::default(),
             endpoints: std::array::from_fn(|_| Mutex::default()),
             settling: Mutex::new(()),
@@ -132,8 +139,23 @@ impl Engine {
         self.endpoints[mixed % self.endpoints.len()].lock()
     }
 
+    /// Whether it stopped because the process had no descriptor left.
+    pub(super) fn lacked_descriptors(&self) -> bool {
+        self.lacked_descriptors.load(Ordering::Relaxed)
+    }
+
+    /// As if the engine could not have opened a file in the background.
+    #[cfg(test)]
+    pub(super) fn fail_for_descriptors(&self) {
+        self.lacked_descriptors.store(true, Ordering::Relaxed);
+        self.has_failed.store(true, Ordering::Relaxed);
+    }
+
     /// An error if an earlier write failed.
     pub(super) fn check(&self) -> Result<()> {
+        if self.lacked_descriptors() {
+            return Err(no_descriptor(&self.path));
+        }
         match &*self.stopped.lock() {
             None => Ok(()),
             Some(why) => Err(StoreError::Stopped(why.clone())),
@@ -149,16 +171,36 @@ impl Engine {
     }
 
     fn stop_for(&self, error: &StoreError) {
-        // A file that could not be opened was not written to. Only if the engine itself goes on, so does the store.
-        if error.lacks_descriptors()
-            && self.property("rocksdb.background-errors").is_ok_and(|errors| errors == 0)
-        {
+        // A file that could not be opened was not written to. If the engine itself does not go on, it is opened again.
+        if error.lacks_descriptors() {
+            self.lacked_descriptors.fetch_or(!self.goes_on(), Ordering::Relaxed);
             return;
         }
         self.stopped.lock().get_or_insert_with(|| match error {
             StoreError::Full { message, .. } => message.clone(),
             other => other.to_string(),
         });
+    }
+
+    /// Whether the engine still writes: one that met an error in the background repeats it at every write. This one changes
+    /// nothing.
+    fn goes_on(&self) -> bool {
+        #[cfg(test)]
+        if self.has_failed.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.db.delete([]).is_ok()
+    }
+
+    /// Whether an engine that lacked descriptors goes on by itself now, or is to be opened again, for which there must be
+    /// some.
+    pub(super) fn is_to_be_opened(&self) -> bool {
+        if self.goes_on() {
+            self.lacked_descriptors.store(false, Ordering::Relaxed);
+            return false;
+        }
+        let some: Result<Vec<_>, _> = (0..DESCRIPTORS_TO_OPEN).map(|_| File::open(&self.path)).collect();
+        some.is_ok()
     }
 
     /// The error of a run that could not be written. It is no part of the store yet and is thrown away: a full disk
@@ -284,6 +326,14 @@ impl Engine {
         if self.property("rocksdb.background-errors")? == 0 {
             return Ok(());
         }
+        // Only a write is told what failed. This one would change nothing.
+        if let Err(error) = self.db.delete([]) {
+            let error = engine_error(&self.path, error);
+            if error.lacks_descriptors() {
+                self.stop_for(&error);
+                return Err(error);
+            }
+        }
         let why = "compaction failed; the engine's LOG file says why".to_owned();
         self.stopped.lock().get_or_insert_with(|| why.clone());
         Err(StoreError::Stopped(why))
@@ -374,8 +424,17 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| StoreError::Engine(format!("cannot write JSON: {error}")))
 }
 
+/// More descriptors than it takes to open a store.
+const DESCRIPTORS_TO_OPEN: usize = 64;
+
 /// The code of "Too many open files", which the engine tells in words only.
 const EMFILE: i32 = 24;
+
+/// The error of a process that has no descriptor left.
+fn no_descriptor(path: &Path) -> StoreError {
+    let source = io::Error::from_raw_os_error(EMFILE);
+    StoreError::Io { action: "open a file of", path: path.into(), source }
+}
 
 /// The error of the engine in our words.
 fn engine_error(path: &Path, error: rocksdb::Error) -> StoreError {
@@ -385,8 +444,7 @@ fn engine_error(path: &Path, error: rocksdb::Error) -> StoreError {
         return StoreError::Full { path: path.into(), message };
     }
     if message.contains("Too many open files") {
-        let source = io::Error::from_raw_os_error(EMFILE);
-        return StoreError::Io { action: "open a file of", path: path.into(), source };
+        return no_descriptor(path);
     }
     match kind {
         rocksdb::ErrorKind::Corruption => StoreError::Corrupt(message),

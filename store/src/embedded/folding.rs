@@ -20,7 +20,7 @@ use rocksdb::{MergeOperands, Options};
 
 use super::keys::Table;
 use crate::{
-    Result, StoreError, boundary,
+    Result, StoreError,
     record::bounds::{Bounds, fold_within},
 };
 
@@ -122,7 +122,6 @@ fn write(folder: &Path, bounds: Bounds) -> Result<()> {
     let error = |source| StoreError::Io { action: "write", path: path.clone(), source };
     fs::write(&temporary, format!("{} {}\n", bounds.names, bounds.bytes)).map_err(error)?;
     File::open(&temporary).and_then(|file| file.sync_all()).map_err(error)?;
-    boundary("bounds.written");
     fs::rename(&temporary, &path).map_err(error)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(error)
 }

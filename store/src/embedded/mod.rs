@@ -11,6 +11,7 @@
 mod endpoints;
 mod engine;
 mod folding;
+mod folds;
 mod keys;
 mod lock;
 mod merged;
@@ -24,8 +25,17 @@ mod segments;
 mod tests;
 mod writer;
 
-use std::{fmt, ops::ControlFlow, path::Path, sync::Arc};
+use std::{
+    fmt,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
+use parking_lot::RwLock;
 use pinport_model::{
     Application, ApplicationId, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId, SegmentVersion,
     limits::RecordLimits,
@@ -44,8 +54,16 @@ use crate::{
 };
 
 /// A durable store in a folder.
+///
+/// When the engine stops because it could not open a file in the background, it is opened again as soon as nobody uses it:
+/// nothing is wrong with what it wrote. Until then it answers reads.
 pub struct Embedded {
-    engine: Arc<Engine>,
+    path: PathBuf,
+    options: EmbeddedOptions,
+    /// None while it could not be opened again.
+    engine: RwLock<Option<Arc<Engine>>>,
+    /// What the engines before this one left out.
+    left_out: AtomicU64,
 }
 
 impl fmt::Debug for Embedded {
@@ -62,11 +80,37 @@ impl Embedded {
             segments::upgrade(&engine)?;
             engine.note_upgrade()?;
         }
-        Ok(Self { engine: Arc::new(engine) })
+        Ok(Self {
+            path: path.as_ref().into(),
+            options,
+            engine: RwLock::new(Some(Arc::new(engine))),
+            left_out: AtomicU64::new(0),
+        })
+    }
+
+    /// The engine. Whoever has it keeps it from being opened again.
+    fn engine(&self) -> Result<Arc<Engine>> {
+        match &*self.engine.read() {
+            Some(engine) if !engine.lacked_descriptors() => return Ok(Arc::clone(engine)),
+            _ => {}
+        }
+        let mut place = self.engine.write();
+        if let Some(engine) = &*place {
+            if !engine.lacked_descriptors() || Arc::strong_count(engine) > 1 || !engine.is_to_be_opened() {
+                return Ok(Arc::clone(engine));
+            }
+            self.left_out.fetch_add(engine.folding.left_out(), Ordering::Relaxed);
+            // Closed, and its lock released, before another is opened.
+            *place = None;
+        }
+        let engine = Arc::new(Engine::open(&self.path, &self.options)?);
+        *place = Some(Arc::clone(&engine));
+        Ok(engine)
     }
 
     fn needs_application(&self, id: ApplicationId) -> Result<()> {
-        match self.engine.get(&keys::application(id))? {
+        let engine = self.engine()?;
+        match engine.get(&keys::application(id))? {
             Some(_) => Ok(()),
             None => Err(not_found("application", id)),
         }
@@ -85,7 +129,8 @@ fn concatenated(ids: &[ApplicationId]) -> Vec<u8> {
 impl Embedded {
     /// The ids of the applications with this name, in the order in which they were made.
     fn ids_of_name(&self, name: &str) -> Result<Vec<ApplicationId>> {
-        let Some(ids) = self.engine.get(&keys::name(name))? else { return Ok(Vec::new()) };
+        let engine = self.engine()?;
+        let Some(ids) = engine.get(&keys::name(name))? else { return Ok(Vec::new()) };
         let (ids, rest) = ids.as_chunks();
         if !rest.is_empty() {
             return Err(StoreError::Corrupt("an application's id is not 16 bytes".into()));
@@ -95,26 +140,29 @@ impl Embedded {
 
     /// Adds an application to those of its name.
     fn add_application(&self, application: &Application, same_name: &[ApplicationId]) -> Result<()> {
+        let engine = self.engine()?;
         let key = keys::application(application.id);
-        if self.engine.get(&key)?.is_some() {
+        if engine.get(&key)?.is_some() {
             return Err(lifecycle::application_exists(application));
         }
         let mut batch = WriteBatch::default();
         batch.put(key, to_json(application)?);
         let ids = [same_name, &[application.id]].concat();
         batch.put(keys::name(&application.name), concatenated(&ids));
-        self.engine.write(batch)
+        engine.write(batch)
     }
 }
 
 impl Store for Embedded {
     fn create_application(&self, application: &Application) -> Result<()> {
-        let _control = self.engine.control();
+        let engine = self.engine()?;
+        let _control = engine.control();
         self.add_application(application, &self.ids_of_name(&application.name)?)
     }
 
     fn create_named_application(&self, application: &Application) -> Result<()> {
-        let _control = self.engine.control();
+        let engine = self.engine()?;
+        let _control = engine.control();
         match &self.ids_of_name(&application.name)?[..] {
             [] => self.add_application(application, &[]),
             _ => Err(lifecycle::application_exists(application)),
@@ -122,7 +170,8 @@ impl Store for Embedded {
     }
 
     fn application(&self, id: ApplicationId) -> Result<Option<Application>> {
-        self.engine.get_json(&keys::application(id))
+        let engine = self.engine()?;
+        engine.get_json(&keys::application(id))
     }
 
     fn applications_by_name(&self, name: &str) -> Result<Vec<Application>> {
@@ -133,7 +182,8 @@ impl Store for Embedded {
     }
 
     fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>> {
-        let mut entries = self.engine.scan(&key(Table::Applications, &[]));
+        let engine = self.engine()?;
+        let mut entries = engine.scan(&key(Table::Applications, &[]));
         match after {
             None => entries.seek_first(),
             Some(after) => entries.seek_behind(&keys::application(after)),
@@ -149,24 +199,26 @@ impl Store for Embedded {
     }
 
     fn save_application(&self, application: &Application) -> Result<()> {
-        let _control = self.engine.control();
+        let engine = self.engine()?;
+        let _control = engine.control();
         let stored = self.application(application.id)?;
         let mut stored = stored.ok_or_else(|| not_found("application", application.id))?;
         stored.tags = application.tags.clone();
         let mut batch = WriteBatch::default();
         batch.put(keys::application(stored.id), to_json(&stored)?);
-        self.engine.write(batch)
+        engine.write(batch)
     }
 
     fn delete_application(&self, id: ApplicationId) -> Result<()> {
-        let _control = self.engine.control();
-        let _endpoints = self.engine.endpoints_of(id);
+        let engine = self.engine()?;
+        let _control = engine.control();
+        let _endpoints = engine.endpoints_of(id);
         let application = self.application(id)?.ok_or_else(|| not_found("application", id))?;
         let mut batch = WriteBatch::default();
-        let mut jobs = self.engine.scan(&key(Table::JobIndex, &[id.as_bytes()]));
+        let mut jobs = engine.scan(&key(Table::JobIndex, &[id.as_bytes()]));
         jobs.seek_first();
         while let Some((job, _)) = jobs.entry()? {
-            if self.engine.get(&key(Table::OpenJobs, &[job]))?.is_some() {
+            if engine.get(&key(Table::OpenJobs, &[job]))?.is_some() {
                 let job: Result<[u8; 16], _> = job.try_into();
                 let job = job.map(|id| JobId::from_bytes(id).to_string()).unwrap_or_default();
                 return Err(StoreError::Conflict(format!("job {job} of the application has not ended")));
@@ -175,7 +227,7 @@ impl Store for Embedded {
             delete_prefix(&mut batch, &key(Table::Pieces, &[job]));
             jobs.forward();
         }
-        let mut segments = self.engine.scan(&key(Table::Segments, &[id.as_bytes()]));
+        let mut segments = engine.scan(&key(Table::Segments, &[id.as_bytes()]));
         segments.seek_first();
         while let Some((_, json)) = segments.entry()? {
             segments::delete(&mut batch, id, from_json::<Segment>(json)?.id);
@@ -193,19 +245,20 @@ impl Store for Embedded {
             others => batch.put(keys::name(&application.name), concatenated(others)),
         }
         batch.delete(keys::application(id));
-        self.engine.write(batch)
+        engine.write(batch)
     }
 
     fn create_job(&self, job: &ImportJob) -> Result<()> {
-        let _control = self.engine.control();
+        let engine = self.engine()?;
+        let _control = engine.control();
         let application = job.definition.application;
         self.needs_application(application)?;
-        if self.engine.get(&keys::job(job.id))?.is_some() {
+        if engine.get(&keys::job(job.id))?.is_some() {
             return Err(StoreError::Conflict(format!("there is already a job {}", job.id)));
         }
         let mut batch = WriteBatch::default();
         if let Some(id) = job.definition.segment {
-            let found = segments::state(&self.engine, application, id)?;
+            let found = segments::state(&engine, application, id)?;
             let (state, layer) = lifecycle::open_layer(found, id, job)?;
             segments::put_state(&mut batch, &state)?;
             batch.put(keys::open_layer(id, job.id), to_json(&layer)?);
@@ -213,33 +266,36 @@ impl Store for Embedded {
         batch.put(keys::job(job.id), to_json(job)?);
         batch.put(keys::open_job(job.id), []);
         batch.put(keys::indexed_job(application, job.id), []);
-        self.engine.write(batch)
+        engine.write(batch)
     }
 
     fn save_job(&self, job: &ImportJob) -> Result<()> {
-        let _control = self.engine.control();
+        let engine = self.engine()?;
+        let _control = engine.control();
         lifecycle::check_save(self.job(job.id)?.as_ref(), job)?;
         let mut batch = WriteBatch::default();
         batch.put(keys::job(job.id), to_json(job)?);
-        self.engine.write(batch)
+        engine.write(batch)
     }
 
     fn finish_job(&self, job: &ImportJob, replace: bool) -> Result<()> {
-        let mut control = self.engine.control();
+        let engine = self.engine()?;
+        let mut control = engine.control();
         lifecycle::check_finish(self.job(job.id)?.as_ref(), job)?;
         let mut batch = WriteBatch::default();
         if let Some(id) = job.definition.segment {
-            segments::close_layer(&self.engine, &mut batch, job, id, replace)?;
+            segments::close_layer(&engine, &mut batch, job, id, replace)?;
         }
         batch.put(keys::job(job.id), to_json(job)?);
         batch.delete(keys::open_job(job.id));
-        self.engine.write(batch)?;
+        engine.write(batch)?;
         control.last_pieces.remove(&job.id);
         Ok(())
     }
 
     fn job(&self, id: JobId) -> Result<Option<ImportJob>> {
-        self.engine.get_json(&keys::job(id))
+        let engine = self.engine()?;
+        engine.get_json(&keys::job(id))
     }
 
     fn jobs(
@@ -248,12 +304,13 @@ impl Store for Embedded {
         before: Option<JobId>,
         limit: usize,
     ) -> Result<Vec<ImportJob>> {
+        let engine = self.engine()?;
         // Ids of jobs begin with the time they were made, so the order of keys is the order of age.
         let prefix = match application {
             None => key(Table::Jobs, &[]),
             Some(application) => key(Table::JobIndex, &[application.as_bytes()]),
         };
-        let mut entries = self.engine.scan(&prefix);
+        let mut entries = engine.scan(&prefix);
         match before {
             None => entries.seek_last(),
             Some(before) => entries.seek_before(&[&prefix[..], before.as_bytes()].concat()),
@@ -264,7 +321,7 @@ impl Store for Embedded {
         {
             match application {
                 None => found.push(from_json(json)?),
-                Some(_) => found.extend(self.engine.get_json(&key(Table::Jobs, &[id]))?),
+                Some(_) => found.extend(engine.get_json(&key(Table::Jobs, &[id]))?),
             }
             entries.back();
         }
@@ -272,24 +329,27 @@ impl Store for Embedded {
     }
 
     fn unfinished_jobs(&self) -> Result<Vec<ImportJob>> {
-        let mut entries = self.engine.scan(&key(Table::OpenJobs, &[]));
+        let engine = self.engine()?;
+        let mut entries = engine.scan(&key(Table::OpenJobs, &[]));
         entries.seek_first();
         let mut found = Vec::new();
         while let Some((id, _)) = entries.entry()? {
-            found.extend(self.engine.get_json(&key(Table::Jobs, &[id]))?);
+            found.extend(engine.get_json(&key(Table::Jobs, &[id]))?);
             entries.forward();
         }
         Ok(found)
     }
 
     fn last_piece(&self, job: JobId) -> Result<Option<PieceRecord>> {
-        let mut entries = self.engine.scan(&key(Table::Pieces, &[job.as_bytes()]));
+        let engine = self.engine()?;
+        let mut entries = engine.scan(&key(Table::Pieces, &[job.as_bytes()]));
         entries.seek_last();
         entries.entry()?.map(|(_, json)| from_json(json)).transpose()
     }
 
     fn pieces(&self, job: JobId, from: u64, limit: usize) -> Result<Vec<PieceRecord>> {
-        let mut entries = self.engine.scan(&key(Table::Pieces, &[job.as_bytes()]));
+        let engine = self.engine()?;
+        let mut entries = engine.scan(&key(Table::Pieces, &[job.as_bytes()]));
         entries.seek(&keys::piece(job, from));
         let mut found = Vec::new();
         while found.len() < limit
@@ -302,17 +362,19 @@ impl Store for Embedded {
     }
 
     fn writer(&self, job: &ImportJob) -> Result<Arc<dyn JobWriter>> {
+        let engine = self.engine()?;
         lifecycle::check_open(self.job(job.id)?.as_ref(), job)?;
         let application = job.definition.application;
         let layer = match job.definition.segment {
             None => None,
-            Some(id) => Some((id, segments::layer_of(&self.engine, id, job)?)),
+            Some(id) => Some((id, segments::layer_of(&engine, id, job)?)),
         };
-        Ok(writer::writer(Arc::clone(&self.engine), job, Target { application, layer }))
+        Ok(writer::writer(Arc::clone(&engine), job, Target { application, layer }))
     }
 
     fn endpoint(&self, application: ApplicationId, id: &str) -> Result<Option<Endpoint>> {
-        read::endpoint(&self.engine, application, id.as_bytes())
+        let engine = self.engine()?;
+        read::endpoint(&engine, application, id.as_bytes())
     }
 
     fn put_endpoints(
@@ -321,22 +383,25 @@ impl Store for Embedded {
         updates: &[EndpointUpdate],
         limits: &RecordLimits,
     ) -> Result<()> {
-        let _endpoints = self.engine.endpoints_of(application);
+        let engine = self.engine()?;
+        let _endpoints = engine.endpoints_of(application);
         self.needs_application(application)?;
-        endpoints::put(&self.engine, application, updates, limits)
+        endpoints::put(&engine, application, updates, limits)
     }
 
     fn delete_endpoint(&self, application: ApplicationId, id: &str) -> Result<bool> {
-        let _endpoints = self.engine.endpoints_of(application);
-        endpoints::delete(&self.engine, application, id.as_bytes())
+        let engine = self.engine()?;
+        let _endpoints = engine.endpoints_of(application);
+        endpoints::delete(&engine, application, id.as_bytes())
     }
 
     fn delete_user_endpoints(&self, application: ApplicationId, user: &str) -> Result<u64> {
+        let engine = self.engine()?;
         let mut removed = 0;
         loop {
             // Others have their turn in between.
-            let _endpoints = self.engine.endpoints_of(application);
-            let (some, is_last) = endpoints::delete_some_of_user(&self.engine, application, user.as_bytes())?;
+            let _endpoints = engine.endpoints_of(application);
+            let (some, is_last) = endpoints::delete_some_of_user(&engine, application, user.as_bytes())?;
             removed += some;
             if is_last {
                 return Ok(removed);
@@ -351,11 +416,13 @@ impl Store for Embedded {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Endpoint>> {
-        read::user_endpoints(&self.engine, application, user.as_bytes(), after.map(str::as_bytes), limit)
+        let engine = self.engine()?;
+        read::user_endpoints(&engine, application, user.as_bytes(), after.map(str::as_bytes), limit)
     }
 
     fn segment(&self, application: ApplicationId, id: SegmentId) -> Result<Option<Segment>> {
-        self.engine.get_json(&keys::segment(application, id))
+        let engine = self.engine()?;
+        engine.get_json(&keys::segment(application, id))
     }
 
     fn segments(
@@ -364,13 +431,15 @@ impl Store for Embedded {
         before: Option<SegmentId>,
         limit: usize,
     ) -> Result<Vec<Segment>> {
+        let engine = self.engine()?;
         // A segment has the id of the job that made it, which begins with the time.
         let before = before.map(|before| keys::segment(application, before));
-        self.engine.newest(&key(Table::Segments, &[application.as_bytes()]), before, limit)
+        engine.newest(&key(Table::Segments, &[application.as_bytes()]), before, limit)
     }
 
     fn segment_version(&self, segment: &Segment, version: u32) -> Result<Option<SegmentVersion>> {
-        segments::version(&self.engine, segment.id, version)
+        let engine = self.engine()?;
+        segments::version(&engine, segment.id, version)
     }
 
     fn segment_versions(
@@ -379,7 +448,8 @@ impl Store for Embedded {
         before: Option<u32>,
         limit: usize,
     ) -> Result<Vec<SegmentVersion>> {
-        segments::versions(&self.engine, segment.id, before, limit)
+        let engine = self.engine()?;
+        segments::versions(&engine, segment.id, before, limit)
     }
 
     fn version_jobs(
@@ -388,30 +458,33 @@ impl Store for Embedded {
         version: &SegmentVersion,
         limit: usize,
     ) -> Result<Option<Vec<JobId>>> {
-        segments::jobs(&self.engine, segment, version, limit)
+        let engine = self.engine()?;
+        segments::jobs(&engine, segment, version, limit)
     }
 
     fn save_segment(&self, segment: &Segment) -> Result<()> {
-        let _control = self.engine.control();
-        let mut state = segments::needed(&self.engine, segment.application, segment.id)?;
+        let engine = self.engine()?;
+        let _control = engine.control();
+        let mut state = segments::needed(&engine, segment.application, segment.id)?;
         state.segment.name = segment.name.clone();
         state.segment.tags = segment.tags.clone();
         let mut batch = WriteBatch::default();
         segments::put_state(&mut batch, &state)?;
-        self.engine.write(batch)
+        engine.write(batch)
     }
 
     fn delete_segment(&self, application: ApplicationId, id: SegmentId) -> Result<bool> {
-        let _control = self.engine.control();
+        let engine = self.engine()?;
+        let _control = engine.control();
         if self.segment(application, id)?.is_none() {
             return Ok(false);
         }
-        if let Some(job) = segments::writing_job(&self.engine, id)? {
+        if let Some(job) = segments::writing_job(&engine, id)? {
             return Err(StoreError::Conflict(format!("job {job} still writes to the segment")));
         }
         let mut batch = WriteBatch::default();
         segments::delete(&mut batch, application, id);
-        self.engine.write(batch)?;
+        engine.write(batch)?;
         Ok(true)
     }
 
@@ -422,7 +495,8 @@ impl Store for Embedded {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Endpoint>> {
-        read::members(&self.engine, segment, version, after.map(str::as_bytes), limit)
+        let engine = self.engine()?;
+        read::members(&engine, segment, version, after.map(str::as_bytes), limit)
     }
 
     fn read_out(
@@ -432,18 +506,24 @@ impl Store for Embedded {
         batch: usize,
         each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        read_out::read_out(&self.engine, scope, after.map(str::as_bytes), batch, each)
+        let engine = self.engine()?;
+        read_out::read_out(&engine, scope, after.map(str::as_bytes), batch, each)
     }
 
     fn check(&self) -> Result<()> {
-        self.engine.check()
+        let engine = self.engine()?;
+        engine.check()
     }
 
     fn left_out(&self) -> u64 {
-        self.engine.folding.left_out()
+        let engine = self.engine.read();
+        let now = engine.as_ref().map_or(0, |engine| engine.folding.left_out());
+        self.left_out.load(Ordering::Relaxed) + now
     }
 
     fn settle(&self) -> Result<()> {
-        engine::settle(&self.engine)
+        let engine = self.engine()?;
+        folds::fold_all(&engine)?;
+        engine::settle(&engine)
     }
 }

@@ -14,6 +14,7 @@ use rocksdb::SstFileWriter;
 use super::{
     engine::Engine,
     keys::{self, Key, Table},
+    merged::Merged,
     options::Access,
     resolve::Late,
 };
@@ -158,6 +159,30 @@ pub(super) fn write_one(engine: &Engine, key: &[u8], value: &[u8]) -> Result<Sta
     let mut run = Run::create(engine, Access::InOrder, key)?;
     run.put(value)?;
     Ok(run.finish()?.expect("the run has an entry"))
+}
+
+/// Members in a run of a folded layer.
+const MEMBERS_OF_RUN: u64 = 1 << 20;
+
+/// Writes the members of a layer that others were folded to, and how many they are.
+pub(super) fn write_layer(
+    engine: &Engine,
+    prefix: &[u8],
+    mut members: Merged<'_>,
+) -> Result<(Vec<StagedFile>, u64)> {
+    let (mut files, mut count) = (Vec::new(), 0);
+    let mut run = Run::create(engine, Access::InOrder, prefix)?;
+    while let Some((id, copy)) = members.next()? {
+        run.set_key(&id);
+        run.put(copy.as_deref().unwrap_or_default())?;
+        count += 1;
+        if count % MEMBERS_OF_RUN == 0 {
+            let whole = std::mem::replace(&mut run, Run::create(engine, Access::InOrder, prefix)?);
+            files.extend(whole.finish()?);
+        }
+    }
+    files.extend(run.finish()?);
+    Ok((files, count))
 }
 
 /// Writes what the rows say in order of their ids, rows of one id merged in source order. `visit` sees every

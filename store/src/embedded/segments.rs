@@ -23,12 +23,13 @@ use crate::{
 };
 
 /// Rows that wait to be folded: to begin a scan opens every file of level 0.
-const FOLD_AT: usize = 16;
-/// Members that are folded in one write, and copies, which have a record each.
-const FOLD_MEMBERS: u64 = 16_384;
+pub(super) const FOLD_AT: usize = 16;
+/// Members that are folded in one write, and copies, which have a record each. Larger layers are folded while the store
+/// settles ([`super::folds`]).
+pub(super) const FOLD_MEMBERS: u64 = 16_384;
 const FOLD_COPIES: u64 = 256;
 /// Numbers of folded layers begin here; those of jobs stay below.
-const FIRST_FOLDED: u32 = 1 << 31;
+pub(super) const FIRST_FOLDED: u32 = 1 << 31;
 
 /// A closed layer, or several in one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,12 +38,12 @@ pub(super) struct Layer {
     pub(super) number: u32,
     pub(super) copies: bool,
     /// The job that made it, if it was one.
-    job: Option<JobId>,
+    pub(super) job: Option<JobId>,
     /// The places of the layers it stands for, from the first to the last.
-    first: u32,
-    last: u32,
+    pub(super) first: u32,
+    pub(super) last: u32,
     /// About how many members it has.
-    records: u64,
+    pub(super) records: u64,
 }
 
 pub(super) fn state(
@@ -180,13 +181,13 @@ pub(super) fn close_layer(
     put_state(batch, &state)
 }
 
-fn put_layer(batch: &mut WriteBatch, segment: SegmentId, layer: &Layer) -> Result<()> {
+pub(super) fn put_layer(batch: &mut WriteBatch, segment: SegmentId, layer: &Layer) -> Result<()> {
     batch.put(keys::closed_layer(segment, layer.first), to_json(layer)?);
     Ok(())
 }
 
 /// Deletes the members of a layer.
-fn delete_layer(batch: &mut WriteBatch, segment: SegmentId, number: u32) {
+pub(super) fn delete_layer(batch: &mut WriteBatch, segment: SegmentId, number: u32) {
     delete_prefix(batch, &keys::layer(segment, number));
     delete_prefix(batch, &keys::copy_links(segment, number));
 }
@@ -274,8 +275,8 @@ fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &Se
     let mut entries = Vec::new();
     while let Some((id, copy)) = members.next()? {
         if entries.len() as u64 == 2 * most {
-            // A record that names a user alone may bring many members. It is not tried again.
-            let last = Layer { records: u64::MAX / 2, ..last.clone() };
+            // A record that names a user alone may bring many members. It is not tried again here.
+            let last = Layer { records: 2 * FOLD_MEMBERS, ..last.clone() };
             return put_layer(batch, segment, &last);
         }
         entries.push(([&prefix[..], &id].concat(), copy.unwrap_or_default()));

@@ -40,7 +40,7 @@ fn begin(folder: &Path, hold: u32, compacts: bool) -> Embedded {
 
 fn compact(store: &Embedded, compacts: bool) {
     let disabled = if compacts { "false" } else { "true" };
-    store.engine.db.set_options(&[("disable_auto_compactions", disabled)]).unwrap();
+    store.engine().unwrap().db.set_options(&[("disable_auto_compactions", disabled)]).unwrap();
 }
 
 /// Ids of different pieces lie among each other, so that their files overlap.
@@ -141,8 +141,111 @@ fn updates_of_one_endpoint_are_folded_while_they_are_written() {
     assert_eq!(found.creation_date, "1970-01-01T00:00:00.000Z");
 }
 
+#[test]
+fn large_layers_are_folded_while_the_store_settles() {
+    const MEMBERS: u64 = 2 * segments::FOLD_MEMBERS + 8;
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 2000, true);
+    let (mut job, origin) = (store.job(JOB).unwrap().unwrap(), Origin { object: 0, byte: 0, line: 1 });
+    let segment = SegmentId::from(JOB);
+    let rows = || {
+        let engine = store.engine().unwrap();
+        let mut rows = engine.scan(&key(Table::Layers, &[segment.as_bytes()]));
+        rows.seek_first();
+        let mut found = 0;
+        while rows.entry().unwrap().is_some() {
+            found += 1;
+            rows.forward();
+        }
+        found
+    };
+    let import = |job: &mut ImportJob, number: u64, members: std::ops::Range<u64>| {
+        if number > 0 {
+            let mut id = [2; 16];
+            id[8..].copy_from_slice(&number.to_be_bytes());
+            job.id = JobId::from_bytes(id);
+            job.status = JobStatus::Created;
+            store.create_job(job).unwrap();
+        }
+        let mut batch = DraftBatch::new(origin, job.created);
+        let count = members.end - members.start;
+        for member in members {
+            let mut draft = Draft::default();
+            draft.channel = Some(Channel::Email);
+            draft.set_text(TextMember::Address, Some("somewhere"));
+            batch.push(&mut draft, DraftKind::Blind, &format!("{member:07}"), b"", origin);
+        }
+        let mut prepared = store.writer(job).unwrap().prepare(0, vec![batch]).unwrap();
+        prepared.resolve().unwrap();
+        prepared.commit(&PieceRecord::default()).unwrap();
+        job.status = JobStatus::Completed;
+        job.tally.registered = count;
+        store.finish_job(job, false).unwrap();
+    };
+    let kept = u64::from(pinport_model::segment::VERSIONS_KEPT);
+    // Each has half of its members from the one before.
+    for number in 0..17 {
+        import(&mut job, number, number * MEMBERS / 2..number * MEMBERS / 2 + MEMBERS);
+    }
+    for number in 17..17 + kept - 1 {
+        import(&mut job, number, 0..1);
+    }
+    let count = |limit| {
+        let segment = store.segment(APPLICATION, segment).unwrap().unwrap();
+        let version = segment.current().unwrap().clone();
+        let members = store.members(&segment, &version, None, limit).unwrap();
+        assert!(members.is_sorted_by(|one, other| one.id < other.id));
+        (version.size, members.len() as u64)
+    };
+    let all = 16 * MEMBERS / 2 + MEMBERS;
+    assert_eq!(count(usize::MAX), (all, all));
+    assert_eq!(rows(), 17 + kept - 1, "an import folds none of them");
+    store.settle().unwrap();
+    assert_eq!(rows(), kept, "17 became one");
+    assert_eq!(count(usize::MAX), (all, all));
+    store.settle().unwrap();
+    assert_eq!(rows(), kept);
+    // What is folded is read, forgotten and deleted as other layers are.
+    drop(store);
+    let store = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
+    assert!(store.delete_segment(APPLICATION, segment).unwrap());
+    let engine = store.engine().unwrap();
+    let mut left = engine.scan(&keys::members(segment));
+    left.seek_first();
+    assert_eq!(left.entry().unwrap(), None);
+}
+
+#[test]
+fn an_engine_that_lacked_descriptors_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 20, true);
+    commit(&store, 0).unwrap();
+    let job = store.job(JOB).unwrap().unwrap();
+    let writer = store.writer(&job).unwrap();
+    let first = Arc::downgrade(&store.engine().unwrap());
+    store.engine().unwrap().fail_for_descriptors();
+    // While somebody has it, it answers reads.
+    let refused = store.save_job(&job).unwrap_err();
+    assert!(refused.lacks_descriptors(), "{refused}");
+    assert!(store.check().is_err() && first.upgrade().is_some());
+    check(&store, 1);
+    drop(writer);
+    store.check().unwrap();
+    assert!(first.upgrade().is_none());
+    check(&store, 1);
+    commit(&store, 1).unwrap();
+    check(&store, 2);
+    // It cannot be opened: another has taken the folder's lock. It is tried again.
+    store.engine().unwrap().fail_for_descriptors();
+    *store.engine.write() = None;
+    let other = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
+    assert!(matches!(store.check(), Err(StoreError::InUse { .. })));
+    drop(other);
+    check(&store, 2);
+}
+
 fn level0_files(store: &Embedded) -> u64 {
-    store.engine.property("rocksdb.num-files-at-level0").unwrap()
+    store.engine().unwrap().property("rocksdb.num-files-at-level0").unwrap()
 }
 
 /// Commits pieces until so many files lie in level 0 (the first sink below it: they overlap nothing); how many.
@@ -216,7 +319,7 @@ fn a_waiting_commit_ends_with_the_store() {
     let pieces = fill(&store, 5);
     thread::scope(|scope| {
         let commits = held_commit(scope, &store, pieces);
-        *store.engine.stopped.lock() = Some("a write failed".into());
+        *store.engine().unwrap().stopped.lock() = Some("a write failed".into());
         let ended = commits.recv_timeout(AT_MOST).expect("it gives up");
         assert!(matches!(ended, Err(StoreError::Stopped(_))), "{ended:?}");
     });
@@ -230,7 +333,7 @@ fn settling_joins_small_files_that_lie_next_to_each_other() {
     for piece in 0..20 {
         commit_as(&store, piece, |piece, record| format!("{piece:02}-{record}")).unwrap();
     }
-    let files = || store.engine.db.live_files().unwrap().len();
+    let files = || store.engine().unwrap().db.live_files().unwrap().len();
     assert!(files() >= 4 * 20, "endpoints, members, links and pieces: {} files", files());
     store.settle().unwrap();
     // Each of these in one, and what was in the log.
@@ -290,7 +393,9 @@ fn an_import_into_a_segment_costs_the_same_whatever_came_before() {
     let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
     let current = segment.current().unwrap();
     assert_eq!(current.size, 500);
-    let layers = segments::layers(&store.engine, &store.engine.db.snapshot(), &segment, current).unwrap();
+    let layers =
+        segments::layers(&store.engine().unwrap(), &store.engine().unwrap().db.snapshot(), &segment, current)
+            .unwrap();
     // Those of the versions that are kept, those that wait to be folded, and a few folded ones.
     assert!(layers.len() <= 32 + 16 + 6, "{} rows", layers.len());
     assert_eq!(store.members(&segment, current, None, usize::MAX).unwrap().len(), 500);
@@ -315,10 +420,12 @@ fn a_store_of_layout_2_is_upgraded_when_it_is_opened() {
     }
     let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
     let current = segment.current().unwrap();
-    let snapshot = store.engine.db.snapshot();
-    let rows = segments::layers(&store.engine, &snapshot, &segment, current).unwrap();
+    let engine = store.engine().unwrap();
+    let snapshot = engine.db.snapshot();
+    let rows = segments::layers(&store.engine().unwrap(), &snapshot, &segment, current).unwrap();
     let numbers: Vec<_> = rows.iter().map(|layer| layer.number).collect();
     drop(snapshot);
+    drop(engine);
     // The third version replaced what was there.
     let version = |number: u32, layers: &[u32]| {
         let job = JobId::from_bytes([number as u8; 16]);
@@ -342,7 +449,7 @@ fn a_store_of_layout_2_is_upgraded_when_it_is_opened() {
         delete_prefix(&mut batch, &key(table, &[]));
     }
     batch.put(keys::segment(APPLICATION, segment.id), old_segment(&versions));
-    store.engine.write(batch).unwrap();
+    store.engine().unwrap().write(batch).unwrap();
     drop(store);
     std::fs::write(
         folder.path().join("layout"),
@@ -403,7 +510,7 @@ fn an_upgrade_keeps_the_newest_versions_and_what_they_have() {
         batch.put([&keys::layer(SegmentId::from(JOB), layer)[..], b"a"].concat(), []);
     }
     batch.put(keys::segment(APPLICATION, SegmentId::from(JOB)), old_segment(&versions.join(",")));
-    store.engine.write(batch).unwrap();
+    store.engine().unwrap().write(batch).unwrap();
     drop(store);
     // As a crash in an upgrade leaves it.
     std::fs::write(folder.path().join("layout"), "upgrading to 3\n").unwrap();
@@ -416,7 +523,7 @@ fn an_upgrade_keeps_the_newest_versions_and_what_they_have() {
     );
     let oldest = versions.last().unwrap();
     assert_eq!((oldest.first_layer, oldest.last_layer), (19, 28));
-    let has = |layer| segments::has_members(&store.engine, segment.id, layer).unwrap();
+    let has = |layer| segments::has_members(&store.engine().unwrap(), segment.id, layer).unwrap();
     assert_eq!((has(18), has(19), has(59)), (false, true, true));
     for version in &versions {
         assert!(store.members(&segment, version, None, 9).is_ok(), "{version:?}");

@@ -1,0 +1,131 @@
+//! Folds large layers of segments while the store settles: what [`super::segments`] folds with an import is small.
+//!
+//! The members are merged as a stream into sorted runs, in bounded memory and without a lock, and become part of the
+//! store under a number that no row names yet. Then, in one write, the row of the new layer takes the place of those it
+//! stands for, if they are all still there. Whatever ends this before leaves members that nobody reads; the next attempt
+//! with that number begins by deleting them.
+
+use pinport_model::{Segment, SegmentId};
+use rocksdb::WriteBatch;
+
+use super::{
+    delete_prefix,
+    engine::{Engine, from_json, to_json},
+    keys::{self, Table, key},
+    merged::Merged,
+    runs,
+    segments::{self, FIRST_FOLDED, FOLD_AT, FOLD_MEMBERS, Layer},
+};
+use crate::{Result, lifecycle, lifecycle::SegmentState};
+
+/// Numbers of layers that were folded here have this beside [`FIRST_FOLDED`].
+const FOLDED_LARGE: u32 = 1 << 30;
+
+/// Folds the layers of all segments that have many large ones.
+pub(super) fn fold_all(engine: &Engine) -> Result<()> {
+    let prefix = key(Table::Segments, &[]);
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        // Not one scan for all: it would keep what is deleted meanwhile, which may take hours.
+        let next = {
+            let mut rows = engine.scan(&prefix);
+            match &after {
+                None => rows.seek_first(),
+                Some(after) => rows.seek_behind(after),
+            }
+            match rows.entry()? {
+                None => return Ok(()),
+                Some((id, json)) => {
+                    let state: SegmentState = from_json(json)?;
+                    ([&prefix[..], id].concat(), state.segment)
+                }
+            }
+        };
+        fold(engine, &next.1)?;
+        after = Some(next.0);
+    }
+}
+
+/// Folds the layers of a segment that are due.
+fn fold(engine: &Engine, segment: &Segment) -> Result<()> {
+    let due = {
+        let _control = engine.control();
+        due(engine, segment)?
+    };
+    let (Some(first), Some(last)) = (due.first(), due.last()) else { return Ok(()) };
+    let number = FIRST_FOLDED | FOLDED_LARGE | last.last;
+    if due.iter().any(|layer| layer.number == number) {
+        return Ok(());
+    }
+    let mut batch = WriteBatch::default();
+    segments::delete_layer(&mut batch, segment.id, number);
+    engine.write(batch)?;
+    let (runs, records) = {
+        let snapshot = engine.db.snapshot();
+        let parts = due.iter().map(|layer| (layer.number, layer.copies));
+        let members = Merged::new(engine, &snapshot, segment.id, parts, None)?;
+        runs::write_layer(engine, &keys::layer(segment.id, number), members)?
+    };
+    if !runs.is_empty() {
+        engine.wait_for_room()?;
+        engine.ingest(runs.iter().map(runs::StagedFile::path).collect())?;
+    }
+    let folded =
+        Layer { number, copies: first.copies, job: None, first: first.first, last: last.last, records };
+    let _control = engine.control();
+    let mut batch = WriteBatch::default();
+    if are_there(engine, segment.id, &due)? {
+        for layer in &due {
+            segments::delete_layer(&mut batch, segment.id, layer.number);
+            batch.delete(keys::closed_layer(segment.id, layer.first));
+        }
+        segments::put_layer(&mut batch, segment.id, &folded)?;
+    } else {
+        // Its versions were forgotten, or the segment deleted.
+        delete_prefix(&mut batch, &keys::layer(segment.id, number));
+    }
+    engine.write(batch)
+}
+
+/// Whether the rows of all these layers are as they were.
+fn are_there(engine: &Engine, segment: SegmentId, layers: &[Layer]) -> Result<bool> {
+    for layer in layers {
+        let row = engine.get(&keys::closed_layer(segment, layer.first))?;
+        if row.is_none_or(|row| to_json(layer).is_ok_and(|json| json != *row)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The last rows of the oldest version that is kept, oldest first, if they are many and too large to be folded with an
+/// import. No kept version ends between them. As there, a row is taken along while it is at most twice what lies behind
+/// it, so a member is folded again only when its row has about doubled.
+fn due(engine: &Engine, segment: &Segment) -> Result<Vec<Layer>> {
+    let Some(state) = segments::state(engine, segment.application, segment.id)? else {
+        return Ok(Vec::new());
+    };
+    let current = state.segment.current().map_or(0, |current| current.version);
+    let oldest = lifecycle::forgotten(current).map_or(1, |forgotten| forgotten + 1);
+    let Some(oldest) = segments::version(engine, segment.id, oldest)? else { return Ok(Vec::new()) };
+    let mut rows = engine.scan(&key(Table::Layers, &[segment.id.as_bytes()]));
+    rows.seek_before(&keys::closed_layer(segment.id, oldest.last_layer.saturating_add(1)));
+    let mut layers: Vec<Layer> = Vec::new();
+    let mut records = 0_u64;
+    while let Some((_, json)) = rows.entry()? {
+        let layer: Layer = from_json(json)?;
+        let is_other = layers.first().is_some_and(|last| last.copies != layer.copies);
+        let is_large = !layers.is_empty() && layer.records / 2 > records.max(FOLD_MEMBERS);
+        if layer.first < oldest.first_layer || is_other || is_large {
+            break;
+        }
+        records = records.saturating_add(layer.records.max(1));
+        layers.push(layer);
+        rows.back();
+    }
+    if layers.len() < FOLD_AT {
+        return Ok(Vec::new());
+    }
+    layers.reverse();
+    Ok(layers)
+}
