@@ -40,8 +40,13 @@ struct Prepared {
 
 impl PreparedPiece for Prepared {
     fn resolve(&mut self) -> Result<Vec<Unresolved>> {
-        // Play the piece on a copy of everything, and note what fails.
-        let mut trial = self.writer.state.lock().clone_data();
+        // Play the piece on a copy, and note what fails: of everything, unless it only speaks of what it names.
+        let is_blind =
+            self.batches.iter().flat_map(|batch| batch.entries()).all(|entry| entry.kind == DraftKind::Blind);
+        let mut trial = {
+            let state = self.writer.state.lock();
+            if is_blind { self.named(&state) } else { state.clone_data() }
+        };
         let mut unresolved = Vec::new();
         let mut place = 0;
         for batch in &self.batches {
@@ -76,6 +81,30 @@ impl PreparedPiece for Prepared {
         }
         state.pieces.insert((job.id, self.piece), PieceRecord { piece: self.piece, ..record.clone() });
         Ok(())
+    }
+}
+
+impl Prepared {
+    /// The endpoints that the piece names, and their users.
+    fn named(&self, state: &State) -> State {
+        let application = self.writer.application;
+        let mut named = State::default();
+        for batch in &self.batches {
+            for entry in batch.entries() {
+                let key = (application, batch.bytes(entry.id).to_vec());
+                let mut users = vec![batch.bytes(entry.user).to_vec()];
+                if let Some(endpoint) = state.endpoints.get(&key) {
+                    users.extend(endpoint.user().cloned());
+                    named.endpoints.insert(key, endpoint.clone());
+                }
+                for user in users {
+                    if let Some(record) = state.users.get(&(application, user.clone())) {
+                        named.users.insert((application, user), record.clone());
+                    }
+                }
+            }
+        }
+        named
     }
 }
 
