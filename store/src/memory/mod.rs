@@ -265,6 +265,44 @@ impl State {
         Ok(last_layer)
     }
 
+    /// Id, record and user's record of the next endpoints behind an id: of at least one, until they have so many bytes.
+    fn batch_behind(
+        &self,
+        scope: Scope<'_>,
+        after: Option<&[u8]>,
+        bytes: usize,
+    ) -> Result<Vec<[Vec<u8>; 3]>> {
+        let (application, members) = match scope {
+            Scope::Application(application) => {
+                let own = self.endpoints.keys().filter(|(of, _)| *of == application);
+                (application, own.map(|(_, id)| (id, None)).collect())
+            }
+            Scope::Version(segment, version) => (segment.application, self.members_of(segment, version)?),
+        };
+        let (mut found, mut size) = (Vec::new(), 0);
+        for (id, copy) in members {
+            if after.is_some_and(|after| id.as_slice() <= after) {
+                continue;
+            }
+            let (record, user) = match copy {
+                Some(copy) => (self.whole_copy(application, id, copy), MemberMap::default()),
+                None => match self.registered(application, id) {
+                    Some(record) => (record.clone(), self.user_record(application, record)),
+                    None => continue,
+                },
+            };
+            if record.is_endpoint() {
+                let row = [id.clone(), record.bytes(), user.bytes()];
+                size += row.iter().map(Vec::len).sum::<usize>();
+                found.push(row);
+                if size >= bytes {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// How many members of a layer are not members of a version.
     fn count_new(&self, segment: SegmentId, layer: SegmentLayer, base: Option<&SegmentVersion>) -> u64 {
         let ids = |layer: SegmentLayer| self.layers.get(&(segment, layer.number)).into_iter().flatten();
@@ -603,41 +641,23 @@ impl Store for Memory {
         &self,
         scope: Scope<'_>,
         after: Option<&str>,
-        _batch: usize,
+        batch: usize,
         each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        // `each` may ask the store.
-        let state = self.state.lock();
-        let (application, members) = match scope {
-            Scope::Application(application) => {
-                let own = state.endpoints.keys().filter(|(of, _)| *of == application);
-                (application, own.map(|(_, id)| (id, None)).collect())
+        // Copied in batches: `each` may ask the store. What changes meanwhile is seen in later ones.
+        let mut after = after.map(|after| after.as_bytes().to_vec());
+        loop {
+            let found = self.state.lock().batch_behind(scope, after.as_deref(), batch)?;
+            for [id, record, user_record] in &found {
+                if each(Stored { id, record, user_record })?.is_break() {
+                    return Ok(());
+                }
             }
-            Scope::Version(segment, version) => (segment.application, state.members_of(segment, version)?),
-        };
-        let mut found = Vec::new();
-        for (id, copy) in members {
-            if after.is_some_and(|after| id.as_slice() <= after.as_bytes()) {
-                continue;
-            }
-            let (record, user) = match copy {
-                Some(copy) => (state.whole_copy(application, id, copy), MemberMap::default()),
-                None => match state.registered(application, id) {
-                    Some(record) => (record.clone(), state.user_record(application, record)),
-                    None => continue,
-                },
-            };
-            if record.is_endpoint() {
-                found.push((id.clone(), record.bytes(), user.bytes()));
+            match found.into_iter().next_back() {
+                Some([last, ..]) => after = Some(last),
+                None => return Ok(()),
             }
         }
-        drop(state);
-        for (id, record, user_record) in &found {
-            if each(Stored { id, record, user_record })?.is_break() {
-                break;
-            }
-        }
-        Ok(())
     }
 
     fn settle(&self) -> Result<()> {
