@@ -151,17 +151,6 @@ impl History {
         peak
     }
 
-    /// The rate (a second) of a counter over the last `millis`.
-    pub fn latest_rate(&self, millis: i64, counter: impl Fn(&HistoryPoint) -> u64) -> f64 {
-        let Some(newest) = self.newest else { return 0.0 };
-        let passed = |point: &&HistoryPoint| newest.time.as_millis() - point.time.as_millis();
-        let reaches = |point: &&HistoryPoint| passed(point) >= millis;
-        let Some(from) = self.points.iter().rev().find(reaches).or(self.points.first()) else { return 0.0 };
-        let passed = passed(&from);
-        let count = counter(&newest).saturating_sub(counter(from));
-        if passed > 0 { count as f64 * 1000.0 / passed as f64 } else { 0.0 }
-    }
-
     /// Whether part of this time is a gap.
     fn is_gap(&self, from: i64, to: i64) -> bool {
         self.gaps.iter().any(|gap| gap.0 < to && from < gap.1)
@@ -268,7 +257,6 @@ mod tests {
         }
         // Half of the points are left out, but their counts are not.
         assert_eq!(history.peak(|point| point.records), 1000.0);
-        assert_eq!(history.latest_rate(5000, |point| point.records), 40.0);
         assert_eq!(History::default().peak(|point| point.records), 0.0);
         assert_eq!(History::from_points(&[at(0, 0), at(3, 900)]).peak(|point| point.records), 0.0);
     }

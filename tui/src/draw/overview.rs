@@ -29,7 +29,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, bor
     totals(dashboard, brush, parts.totals);
     if !parts.chart.is_empty() {
         let inner = brush.pane(parts.chart, "throughput of the server", false, borders);
-        panes::chart(&dashboard.meters.server, None, brush, inner);
+        panes::chart(&dashboard.meters.server, ("now", dashboard.meters.rate()), brush, inner);
     }
     table(dashboard, brush, parts.table);
     if let Some(job) = jobs.selected().filter(|_| !parts.selected.is_empty()) {

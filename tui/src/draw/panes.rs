@@ -2,7 +2,7 @@
 
 use pinport_model::{
     FailureClass, JobStatus,
-    history::{History, HistoryPoint},
+    history::History,
     view::{JobDetail, PieceRun, PieceState},
 };
 use ratatui::layout::Rect;
@@ -11,7 +11,7 @@ use super::brush::{Brush, after, below, row};
 use crate::{
     layout::{Pane, first_row},
     look::Role,
-    state::{Dashboard, detail::Detail, meter::RATE_MS},
+    state::{Dashboard, detail::Detail},
     text::{bytes, clip_left, count, megabytes, percent, short, span, width},
     words::{self, PIECE_STATES},
 };
@@ -24,8 +24,11 @@ pub(super) fn draw(pane: Pane, dashboard: &Dashboard, detail: &Detail, brush: &m
         match meter {
             Some(meter) => {
                 let ended = dashboard.view_of(detail.job).filter(|job| job.progress.status.is_terminal());
-                let average = ended.map(|job| words::average(&job.progress));
-                chart(&meter.history, average, brush, area);
+                let figures = match ended {
+                    Some(job) => ("on average", words::average(&job.progress)),
+                    None => ("now", (meter.records().unwrap_or(0.0), meter.bytes().unwrap_or(0.0))),
+                };
+                chart(&meter.history, figures, brush, area);
             }
             None => {
                 let status = dashboard.view_of(detail.job).map(|job| job.progress.status);
@@ -47,8 +50,13 @@ pub(super) fn draw(pane: Pane, dashboard: &Dashboard, detail: &Detail, brush: &m
     }
 }
 
-/// Records a second over the whole run, with numbers on the axes, and averages for a job that has ended.
-pub(super) fn chart(history: &History, average: Option<(f64, f64)>, brush: &mut Brush<'_>, area: Rect) {
+/// Records a second over the whole run, with their peak and two `figures` that are called so: records and bytes a second.
+pub(super) fn chart(
+    history: &History,
+    (word, (rows, bytes)): (&str, (f64, f64)),
+    brush: &mut Brush<'_>,
+    area: Rect,
+) {
     let rates = history.rates(area.width.into(), |point| point.records);
     if rates.is_empty() {
         brush.text(row(area, 0), "two samples make a chart", Role::Dim);
@@ -58,14 +66,6 @@ pub(super) fn chart(history: &History, average: Option<(f64, f64)>, brush: &mut 
         // It is shorter than what a peak needs.
         0.0 => rates.iter().copied().fold(0.0, f64::max),
         peak => peak,
-    };
-    let now = || {
-        let rate = |counter: fn(&HistoryPoint) -> u64| history.latest_rate(RATE_MS, counter);
-        (rate(|point| point.records), rate(|point| point.bytes))
-    };
-    let (word, (rows, bytes)) = match average {
-        Some(average) => ("on average", average),
-        None => ("now", now()),
     };
     let text = format!(
         "rows/s over {}: at most {}, {word} {}, {} MB/s",

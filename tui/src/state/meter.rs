@@ -9,7 +9,7 @@ use pinport_model::{
 };
 
 /// The window of the current rate.
-pub(crate) const RATE_MS: i64 = 5_000;
+const RATE_MS: i64 = 5_000;
 /// The window of the estimate of the time left.
 const ESTIMATE_MS: i64 = 20_000;
 /// The most samples kept for both, however fast they come.
