@@ -124,8 +124,8 @@ mod tests {
         now.elapsed_ms = 2000;
         now.parsed = 10_000;
         now.failed = 3;
-        now.source_bytes = 1 << 20;
-        now.source_total = 2 << 20;
+        (now.source_bytes, now.source_total) = (1 << 20, 2 << 20);
+        (now.bytes, now.bytes_total) = (3 << 20, 6 << 20);
         assert_eq!(
             sentence(&now.clone().into()),
             "1.00 MiB of 2.00 MiB, 10,000 records, 5,000 rows/s, 3 failed, 2 seconds left"

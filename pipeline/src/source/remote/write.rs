@@ -113,6 +113,19 @@ impl Writing {
         })
     }
 
+    /// Why a store does not take an object whose bytes could not be sent, if it says so: some refuse a request before they
+    /// have read it and close, and the answer is lost. A request without bytes is answered.
+    fn refusal(&self, name: &str) -> Option<SourceError> {
+        let (parts, path) = (Arc::clone(&self.parts), key::to_path(name));
+        match self.ask(name, async move { parts.create_multipart(&path).await }) {
+            Ok(id) => {
+                self.abort(name, &id);
+                None
+            }
+            Err(error) => Some(error).filter(|error| matches!(error, SourceError::AccessDenied { .. })),
+        }
+    }
+
     /// Gives an upload up that an earlier process left behind. It may be gone.
     pub(crate) fn abort(&self, name: &str, id: &str) {
         let (parts, path, id) = (Arc::clone(&self.parts), key::to_path(name), id.to_owned());
@@ -190,7 +203,11 @@ impl<'a> Upload<'a> {
     /// Makes it whole: it is there when this returns.
     pub(crate) fn finish(mut self) -> Result<(), SourceError> {
         let Some(id) = self.id.clone() else {
-            self.to.put(&self.name, std::mem::take(&mut self.buffer))?;
+            let put = self.to.put(&self.name, std::mem::take(&mut self.buffer));
+            put.map_err(|error| match error {
+                SourceError::Unreachable { .. } => self.to.refusal(&self.name).unwrap_or(error),
+                error => error,
+            })?;
             self.finished = true;
             return Ok(());
         };
