@@ -3,17 +3,17 @@
 use pinport_model::{Format, ImportJob, JobKind, JobStatus};
 use serde::Serialize;
 
-/// `ImportJobResponse`: an import job as `GetImportJob` answers it. Members without a value are omitted.
+/// A job as the service answers it, with what its caller asked for. Members without a value are omitted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 #[expect(missing_docs, reason = "the members are the service model's")]
-pub struct ImportJobResponse {
+pub struct JobResponse<Definition> {
     pub application_id: String,
     pub completed_pieces: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_date: Option<String>,
     pub creation_date: String,
-    pub definition: ImportJobResource,
+    pub definition: Definition,
     pub failed_pieces: i32,
     pub failures: Vec<String>,
     pub id: String,
@@ -24,6 +24,12 @@ pub struct ImportJobResponse {
     #[serde(rename = "Type")]
     pub kind: &'static str,
 }
+
+/// `ImportJobResponse`: an import job as `GetImportJob` answers it.
+pub type ImportJobResponse = JobResponse<ImportJobResource>;
+
+/// `ExportJobResponse`: an export job as `GetExportJob` answers it.
+pub type ExportJobResponse = JobResponse<ExportJobResource>;
 
 /// `ImportJobResource`: what the caller asked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,60 +57,25 @@ pub const MAX_FAILURES: usize = 100;
 pub fn import_job_response(job: &ImportJob, failures: Vec<String>, account: &str) -> ImportJobResponse {
     debug_assert!(failures.len() <= MAX_FAILURES);
     let definition = &job.definition;
-    ImportJobResponse {
-        application_id: definition.application.to_string(),
-        completed_pieces: clamp(job.completed_pieces),
-        completion_date: job.completed.map(|time| time.to_string()),
-        creation_date: job.created.to_string(),
-        definition: ImportJobResource {
-            define_segment: definition.asked_to_define.unwrap_or(definition.segment.is_some()),
-            external_id: definition.external_id.clone().unwrap_or_else(|| account.to_owned()),
-            format: definition.format,
-            register_endpoints: definition.register_endpoints,
-            role_arn: definition.role_arn.clone().unwrap_or_default(),
-            s3_url: definition.source_text.clone(),
-            segment_id: definition.segment.map(|segment| segment.to_string()),
-            segment_name: definition.segment_name.clone(),
-        },
-        failed_pieces: clamp(job.failed_pieces),
-        failures,
-        id: job.id.to_string(),
-        job_status: job.status,
-        total_failures: clamp(job.tally.failed),
-        total_pieces: total_pieces(job),
-        total_processed: clamp(job.tally.read),
-        kind: JobKind::Import.as_str(),
-    }
+    let asked = ImportJobResource {
+        define_segment: definition.asked_to_define.unwrap_or(definition.segment.is_some()),
+        external_id: definition.external_id.clone().unwrap_or_else(|| account.to_owned()),
+        format: definition.format,
+        register_endpoints: definition.register_endpoints,
+        role_arn: definition.role_arn.clone().unwrap_or_default(),
+        s3_url: definition.source_text.clone(),
+        segment_id: definition.segment.map(|segment| segment.to_string()),
+        segment_name: definition.segment_name.clone(),
+    };
+    response(job, JobKind::Import, asked, failures)
 }
 
 /// A job of either kind, as lists have it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
-pub(crate) enum JobResponse {
+pub(crate) enum ListedJob {
     Import(Box<ImportJobResponse>),
     Export(Box<ExportJobResponse>),
-}
-
-/// `ExportJobResponse`: an export job as `GetExportJob` answers it. Members without a value are omitted.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the members are the service model's")]
-pub struct ExportJobResponse {
-    pub application_id: String,
-    pub completed_pieces: i32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub completion_date: Option<String>,
-    pub creation_date: String,
-    pub definition: ExportJobResource,
-    pub failed_pieces: i32,
-    pub failures: Vec<String>,
-    pub id: String,
-    pub job_status: JobStatus,
-    pub total_failures: i32,
-    pub total_pieces: i32,
-    pub total_processed: i32,
-    #[serde(rename = "Type")]
-    pub kind: &'static str,
 }
 
 /// `ExportJobResource`: what the caller asked for.
@@ -126,25 +97,30 @@ pub fn export_job_response(job: &ImportJob) -> ExportJobResponse {
     let definition = &job.definition;
     let export = definition.export.as_deref();
     let failures = job.error.as_deref().map(|error| pinport_model::escape_controls(error).into_owned());
-    ExportJobResponse {
-        application_id: definition.application.to_string(),
+    let asked = ExportJobResource {
+        role_arn: definition.role_arn.clone().unwrap_or_default(),
+        s3_url_prefix: definition.source_text.clone(),
+        segment_id: export.and_then(|export| export.segment).map(|segment| segment.to_string()),
+        segment_version: export.and_then(|export| export.asked_version),
+    };
+    response(job, JobKind::Export, asked, failures.into_iter().collect())
+}
+
+fn response<D>(job: &ImportJob, kind: JobKind, definition: D, failures: Vec<String>) -> JobResponse<D> {
+    JobResponse {
+        application_id: job.definition.application.to_string(),
         completed_pieces: clamp(job.completed_pieces),
         completion_date: job.completed.map(|time| time.to_string()),
         creation_date: job.created.to_string(),
-        definition: ExportJobResource {
-            role_arn: definition.role_arn.clone().unwrap_or_default(),
-            s3_url_prefix: definition.source_text.clone(),
-            segment_id: export.and_then(|export| export.segment).map(|segment| segment.to_string()),
-            segment_version: export.and_then(|export| export.asked_version),
-        },
+        definition,
         failed_pieces: clamp(job.failed_pieces),
-        failures: failures.into_iter().collect(),
+        failures,
         id: job.id.to_string(),
         job_status: job.status,
         total_failures: clamp(job.tally.failed),
         total_pieces: total_pieces(job),
         total_processed: clamp(job.tally.read),
-        kind: JobKind::Export.as_str(),
+        kind: kind.as_str(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     ApiError,
     http::{Request, Response, Route},
     limits::{MAX_EXTERNAL_ID, MAX_ROLE_ARN, MAX_S3_URL, MAX_SEGMENT_NAME},
-    wire::{ImportJobResponse, JobResponse, MAX_FAILURES, export_job_response, import_job_response},
+    wire::{ImportJobResponse, ListedJob, MAX_FAILURES, export_job_response, import_job_response},
 };
 
 pub(super) fn add(routes: &mut Routes) {
@@ -117,8 +117,8 @@ impl Api {
                 }
                 let seen = self.jobs.see(job).map_err(viewed)?;
                 Ok(Some(match kind {
-                    JobKind::Import => JobResponse::Import(Box::new(self.import_job(seen)?)),
-                    JobKind::Export => JobResponse::Export(Box::new(export_job_response(&seen.job))),
+                    JobKind::Import => ListedJob::Import(Box::new(self.import_job(seen)?)),
+                    JobKind::Export => ListedJob::Export(Box::new(export_job_response(&seen.job))),
                 }))
             },
         )?;

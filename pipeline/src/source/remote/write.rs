@@ -247,7 +247,7 @@ type Stores = (Arc<dyn ObjectStore>, Arc<dyn MultipartStore>);
 /// Stores that write through `sending`. They do not sign, and of the URLs they make only the key and the query count.
 fn stores(service: Service, sending: Sending, retry: RetryConfig) -> object_store::Result<Stores> {
     const ENDPOINT: &str = "http://connector.invalid";
-    Ok(match service {
+    match service {
         Service::Azure => {
             let store = MicrosoftAzureBuilder::new()
                 .with_account("account")
@@ -258,8 +258,7 @@ fn stores(service: Service, sending: Sending, retry: RetryConfig) -> object_stor
                 .with_retry(retry)
                 .with_http_connector(sending)
                 .build()?;
-            let store = Arc::new(store);
-            (Arc::<_>::clone(&store) as Arc<dyn ObjectStore>, store)
+            Ok(both(store))
         }
         // GCS speaks this protocol too.
         Service::S3 | Service::Gcs => {
@@ -272,10 +271,15 @@ fn stores(service: Service, sending: Sending, retry: RetryConfig) -> object_stor
                 .with_retry(retry)
                 .with_http_connector(sending)
                 .build()?;
-            let store = Arc::new(store);
-            (Arc::<_>::clone(&store) as Arc<dyn ObjectStore>, store)
+            Ok(both(store))
         }
-    })
+    }
+}
+
+/// One store, for its two sides.
+fn both(store: impl ObjectStore + MultipartStore) -> Stores {
+    let store = Arc::new(store);
+    (Arc::<_>::clone(&store) as Arc<dyn ObjectStore>, store)
 }
 
 /// What sends the requests of a store that writes.
