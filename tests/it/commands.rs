@@ -9,8 +9,8 @@ use crate::support::*;
 
 fn filled() -> (Lab, serde_json::Value) {
     let lab = Lab::new();
-    lab.write("one.json", lab.sample("--rows 4000 --bad 2%"));
-    lab.write("two.json", lab.sample("--rows 500 --start 4000"));
+    lab.write_sample("one.json", "--rows 4000 --bad 2%");
+    lab.write_sample("two.json", "--rows 500 --start 4000");
     let one = lab.import("one.json", "json", &["--segment", "s"]).expect(3).json();
     lab.import("two.json", "json", &["--segment", "s"]).expect(0);
     (lab, one)
@@ -70,7 +70,7 @@ fn an_endpoint_is_printed_as_its_segment_has_it() {
 #[test]
 fn a_segment_of_copies_registers_nothing() {
     let lab = Lab::new();
-    lab.write("rows.json", lab.sample("--rows 50"));
+    lab.write_sample("rows.json", "--rows 50");
     lab.import("rows.json", "json", &["--segment", "s", "--segment-only"]).expect(0);
     let members = lines(&lab.members("data", "s"));
     assert_eq!(members.len(), 50);

@@ -16,7 +16,7 @@ fn top(lab: &Lab, server: &Serving) -> Run {
 
 /// A server with one job that has ended with failures.
 fn served(lab: &Lab) -> (Serving, String) {
-    lab.write("in/rows.json", lab.sample("--rows 3000 --bad 2%"));
+    lab.write_sample("in/rows.json", "--rows 3000 --bad 2%");
     let server = Serving::start(lab);
     let id = server.import(lab, "in/rows.json");
     (server, id)
@@ -85,8 +85,8 @@ fn a_job_is_opened_its_failures_read_and_saved() {
 #[test]
 fn jobs_are_made_paused_and_cancelled_after_a_question() {
     let lab = Lab::new();
-    lab.write("in/few.csv", lab.sample("--rows 3000 --format csv --bad 5%"));
-    let many = lab.write("in/many.csv", lab.sample("--rows 400000 --format csv"));
+    lab.write_sample("in/few.csv", "--rows 3000 --format csv --bad 5%");
+    let many = lab.write_sample("in/many.csv", "--rows 400000 --format csv");
     let server = Serving::start_with(&lab, "", &["--threads", "1"]);
     let top_ = OnTerminal::start(top(&lab, &server), 120, 40);
     top_.wait_for("no jobs yet: n starts an import");
@@ -200,7 +200,7 @@ fn every_size_shows_something_and_colours_can_be_off() {
 #[test]
 fn a_stopped_dashboard_never_slows_an_import() {
     let lab = Lab::new();
-    lab.write("in/many.json", lab.sample("--rows 200000"));
+    lab.write_sample("in/many.json", "--rows 200000");
     let server = Serving::start(&lab);
     let took = |id: &str| {
         let run = lab.pinport(&["top", "--once", "--json", "--server", &server.url]).expect(0).json();
@@ -335,7 +335,7 @@ fn live(lab: &Lab, more: &[&str]) -> Run {
 #[test]
 fn an_import_is_watched_from_within() {
     let lab = Lab::new();
-    lab.write("in/many.json", lab.sample("--rows 20000 --bad 1%"));
+    lab.write_sample("in/many.json", "--rows 20000 --bad 1%");
     let import = OnTerminal::start(live(&lab, &["--piece", "512"]), 110, 30);
     let screen = import.wait_for("✓ completed");
     assert!(screen.contains("20,000 read = ") && screen.contains("this process"), "{screen}");
@@ -365,7 +365,7 @@ fn an_import_is_watched_from_within() {
 #[test]
 fn leaving_a_running_import_asks_what_becomes_of_it() {
     let lab = Lab::new();
-    lab.write("in/many.json", lab.sample("--rows 400000"));
+    lab.write_sample("in/many.json", "--rows 400000");
     let slow = ["--threads", "1", "--piece", "512"];
     // Stop: the same command goes on later.
     let import = OnTerminal::start(live(&lab, &slow), 100, 30);

@@ -45,8 +45,8 @@ fn a_full_disk_is_told_and_the_import_goes_on_when_there_is_room() {
         Ok(disk) => disk,
         Err(reason) => return skip("a full disk", reason),
     };
-    lab.write("rows.json", lab.sample("--rows 50000 --bad 1% --updates 2%"));
-    lab.write("one.json", lab.sample("--rows 1 --seed 99"));
+    lab.write_sample("rows.json", "--rows 50000 --bad 1% --updates 2%");
+    lab.write_sample("one.json", "--rows 1 --seed 99");
     lab.import_with("base", "one.json", "json", &[]).expect(0);
     for data in ["disk/data", "whole"] {
         copy_folder(&lab.path("base"), &lab.path(data));
@@ -86,8 +86,8 @@ const MORE: &[&str] = &["--segment", "s", "--piece", "512"];
 impl Undisturbed {
     fn import(rows: u64) -> Self {
         let lab = Lab::new();
-        lab.write("rows.json", lab.sample(&format!("--rows {rows} --bad 1% --updates 2%")));
-        lab.write("one.json", lab.sample("--rows 1 --seed 99"));
+        lab.write_sample("rows.json", &format!("--rows {rows} --bad 1% --updates 2%"));
+        lab.write_sample("one.json", "--rows 1 --seed 99");
         lab.import_with("base", "one.json", "json", &[]).expect(0);
         copy_folder(&lab.path("base"), &lab.path("whole"));
         let outcome = lab.import_with("whole", "rows.json", "json", MORE).expect(3).json();

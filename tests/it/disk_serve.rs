@@ -45,7 +45,7 @@ fn below_its_reserve_a_server_refuses_jobs_and_uploads_until_there_is_room() {
         Ok(disk) => disk,
         Err(reason) => return skip("a reserve of the disk", reason),
     };
-    lab.write("rows.json", lab.sample("--rows 1000"));
+    lab.write_sample("rows.json", "--rows 1000");
     let server = Serving::start_in(&lab, "disk/data", "[jobs]\ndisk_reserve_mib = 16\n");
     let app = server.app("shop");
     fill(&lab.path("disk"), 8 << 20);
@@ -81,8 +81,8 @@ fn a_full_disk_parks_the_job_that_filled_it_and_no_other() {
         Ok(disk) => disk,
         Err(reason) => return skip("a job that fills the disk", reason),
     };
-    lab.write("large.json", lab.sample("--rows 60000"));
-    lab.write("small.json", lab.sample("--rows 10 --seed 7"));
+    lab.write_sample("large.json", "--rows 60000");
+    lab.write_sample("small.json", "--rows 10 --seed 7");
     let server = Serving::start_in(&lab, "disk/data", "[jobs]\ndisk_reserve_mib = 0\npiece_kib = 4096\n");
     let (app, other) = (server.app("shop"), server.app("other"));
     fill(&lab.path("disk"), 6 << 20);

@@ -52,7 +52,7 @@ const OURS: [&str; 13] = [
 #[test]
 fn the_outcome_has_the_members_of_the_service_model() {
     let lab = Lab::new();
-    lab.write("rows.json", lab.sample("--rows 3000 --bad 10%"));
+    lab.write_sample("rows.json", "--rows 3000 --bad 10%");
     let outcome = lab.import("rows.json", "json", &["--segment", "s"]).expect(3);
     assert_eq!(outcome.out.iter().filter(|byte| **byte == b'\n').count(), 1, "one object on one line");
     let json = outcome.json();
@@ -91,9 +91,9 @@ fn the_outcome_has_the_members_of_the_service_model() {
 #[test]
 fn each_end_has_its_exit_code() {
     let lab = Lab::new();
-    lab.write("good.json", lab.sample("--rows 2000"));
+    lab.write_sample("good.json", "--rows 2000");
     let bad = "--rows 3000 --bad 2%";
-    lab.write("bad.json", lab.sample(bad));
+    lab.write_sample("bad.json", bad);
     let failed = lab.sample_tally(bad)["failed"].as_u64().unwrap();
     lab.import("good.json", "json", &[]).expect(0);
     lab.import("bad.json", "json", &[]).expect(3);
@@ -121,7 +121,7 @@ fn each_end_has_its_exit_code() {
 #[test]
 fn wrong_usage_is_told_apart_from_what_is_not_there() {
     let lab = Lab::new();
-    lab.write("good.json", lab.sample("--rows 10"));
+    lab.write_sample("good.json", "--rows 10");
     for (arguments, word) in [
         (&["import", "good.json", "--format", "xml"][..], "xml"),
         (&["import", "ftp://host/x", "--format", "json"], "ftp"),
@@ -174,7 +174,7 @@ fn a_check_says_the_same_and_stores_nothing() {
         assert_eq!(checked["Bytes"], imported["Bytes"]);
     }
     // Without failures nothing stays of it.
-    lab.write("good.json", lab.sample("--rows 100"));
+    lab.write_sample("good.json", "--rows 100");
     let checked = lab.import_with("clean", "good.json", "json", &["--check"]).expect(0).json();
     assert_eq!(checked["Run"].get("FailuresFile"), None, "{checked}");
     assert!(!lab.path("clean").exists());

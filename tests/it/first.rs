@@ -131,7 +131,7 @@ fn both_formats_say_the_same() {
     let lab = Lab::new();
     let mut texts = Vec::new();
     for format in ["json", "csv"] {
-        lab.write(&format!("rows.{format}"), lab.sample(&format!("--rows 3000 --format {format}")));
+        lab.write_sample(&format!("rows.{format}"), &format!("--rows 3000 --format {format}"));
         let outcome =
             lab.import_with(format, &format!("rows.{format}"), format, &["--segment", "s"]).expect(0).json();
         assert_eq!(counts(&outcome), (3000, 3000, 0));

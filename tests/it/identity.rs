@@ -490,7 +490,7 @@ fn nobody_asks_the_machine_for_its_credentials_unless_the_source_says_so() {
 #[test]
 fn what_is_kept_is_for_its_user_alone() {
     let lab = Lab::new();
-    lab.write("in/rows.json", lab.sample("--rows 200 --bad 10%"));
+    lab.write_sample("in/rows.json", "--rows 200 --bad 10%");
     let open = |run: Run| run.umask(0);
     open(lab.import("in/rows.json", "json", &["--segment", "all"])).expect(3);
     open(lab.import("in/rows.json", "json", &["--check"])).expect(3);

@@ -43,7 +43,7 @@ fn torture(format: &str, rows: u64, piece: u64) {
     write_objects(&lab, format, rows);
     let expected = lab.sample_tally(&format!("--rows {rows} --bad 1% --updates 3% --format {format}"));
     // All begin with the same application, so that its id is the same too.
-    lab.write("one.json", lab.sample("--rows 1 --seed 99"));
+    lab.write_sample("one.json", "--rows 1 --seed 99");
     lab.import_with("base", "one.json", "json", &[]).expect(0);
 
     let more = ["--segment", "s", "--piece", &piece.to_string()];
@@ -115,7 +115,7 @@ fn killed_imports_over_their_budget_of_failures_keep_and_count_the_same() {
     for part in 0..4 {
         lab.write(&format!("in/{part}.json"), bad(part * 8000..(part + 1) * 8000));
     }
-    lab.write("one.json", lab.sample("--rows 1 --seed 99"));
+    lab.write_sample("one.json", "--rows 1 --seed 99");
     lab.import_with("base", "one.json", "json", &[]).expect(0);
     copy_folder(&lab.path("base"), &lab.path("whole"));
     let more = ["--piece", "20", "--kept-failures", "1"];

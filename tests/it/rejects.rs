@@ -20,7 +20,7 @@ fn kinds(outcome: &Value) -> BTreeMap<String, usize> {
 fn fail_again(format: &str) {
     let lab = Lab::new();
     let sample = format!("--rows 6000 --bad 10% --format {format}");
-    lab.write(&format!("rows.{format}"), lab.sample(&sample));
+    lab.write_sample(&format!("rows.{format}"), &sample);
     let first = lab.import_with("one", &format!("rows.{format}"), format, &[]).expect(3).json();
     let expected = lab.sample_tally(&sample);
     assert_eq!(first["Failed"], expected["failed"]);

@@ -183,6 +183,6 @@ fn a_job_that_ended_before_it_could_say_so_is_reported_and_not_run_again() {
     owe();
     runs(&["--fresh"]);
     owe();
-    lab.write("in/4.json", lab.sample("--rows 10"));
+    lab.write_sample("in/4.json", "--rows 10");
     assert_eq!(counts(&runs(&[])).0, 24_011);
 }

@@ -88,7 +88,7 @@ fn keys_are_read_again_on_sighup() {
 #[test]
 fn foreign_and_absent_look_the_same() {
     let lab = Lab::new();
-    let file = lab.write("in/rows.json", lab.sample("--rows 50 --bad 10%"));
+    let file = lab.write_sample("in/rows.json", "--rows 50 --bad 10%");
     let (mine, theirs, absent) = ("a".repeat(32), "b".repeat(32), "c".repeat(32));
     let configuration = [
         "auto_create_apps = true\n".to_owned(),
@@ -169,7 +169,7 @@ fn no_secret_is_anywhere() {
         "canary-wrong",
     ];
     let lab = Lab::new();
-    lab.write("in/rows.json", lab.sample("--rows 50 --bad 10%"));
+    lab.write_sample("in/rows.json", "--rows 50 --bad 10%");
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let configuration = format!(
         "auto_create_apps = true\n[jobs]\nlook_seconds = 1\n[log]\nformat = \"json\"\nfilter = \"debug\"\n\
@@ -257,7 +257,7 @@ fn no_secret_is_anywhere() {
 #[test]
 fn a_stop_in_the_middle_of_a_job_loses_nothing() {
     let lab = Lab::new();
-    lab.write("in/rows.json", lab.sample("--rows 300000"));
+    lab.write_sample("in/rows.json", "--rows 300000");
     let configuration = "[jobs]\npiece_kib = 1024\n[engine]\nthreads = 1\n";
     let server = Serving::start_with(&lab, configuration, &[]);
     let job = server.import(&lab, "in/rows.json");
@@ -284,7 +284,7 @@ fn a_stop_in_the_middle_of_a_job_loses_nothing() {
 fn requests_are_answered_while_an_import_runs() {
     const REQUESTS: usize = 300;
     let lab = Lab::new();
-    let file = lab.write("in/rows.json", lab.sample("--rows 400000"));
+    let file = lab.write_sample("in/rows.json", "--rows 400000");
     let server = Serving::start(&lab);
     let app = format!("/v1/apps/{}", server.app("shop"));
     let endpoint = format!("{app}/endpoints/one");

@@ -16,7 +16,7 @@ fn import<'a>(lab: &Lab, server: &'a Serving, file: &'a str, more: &[&'a str]) -
 #[test]
 fn an_uploaded_file_gives_what_an_import_gives() {
     let lab = Lab::new();
-    lab.write("rows.json", lab.sample("--rows 3000 --bad 2%"));
+    lab.write_sample("rows.json", "--rows 3000 --bad 2%");
     let server = Serving::start(&lab);
     let served = import(&lab, &server, "rows.json", &["--segment", "all"]).expect(3).json();
     let own = ["import", "rows.json", "--format", "json", "--app", "shop", "--json", "--segment", "all"];
@@ -79,7 +79,7 @@ fn an_uploaded_file_gives_what_an_import_gives() {
 #[test]
 fn a_server_reads_what_a_url_names_and_budgets_hold() {
     let lab = Lab::new();
-    let file = lab.write("in/rows.json", lab.sample("--rows 2000 --bad 5%"));
+    let file = lab.write_sample("in/rows.json", "--rows 2000 --bad 5%");
     let server = Serving::start(&lab);
     let url = format!("file://{}", file.parent().unwrap().display());
     for _ in 0..2 {
@@ -116,7 +116,7 @@ fn a_server_reads_what_a_url_names_and_budgets_hold() {
 #[test]
 fn running_jobs_are_paused_resumed_cancelled_and_waited_for() {
     let lab = Lab::new();
-    lab.write("in/rows.json", lab.sample("--rows 400000"));
+    lab.write_sample("in/rows.json", "--rows 400000");
     let server = Serving::start_with(&lab, "[jobs]\npiece_kib = 512\n[engine]\nthreads = 1\n", &[]);
     let job = server.import(&lab, "in/rows.json");
     let ask = |what: &str| lab.pinport(&at(&server, &["jobs", what, &job, "--json"]));
@@ -139,7 +139,7 @@ fn running_jobs_are_paused_resumed_cancelled_and_waited_for() {
 #[test]
 fn a_signal_cancels_what_import_follows() {
     let lab = Lab::new();
-    lab.write("rows.json", lab.sample("--rows 400000"));
+    lab.write_sample("rows.json", "--rows 400000");
     let server = Serving::start_with(&lab, "[jobs]\npiece_kib = 512\n[engine]\nthreads = 1\n", &[]);
     let running = import(&lab, &server, "rows.json", &[]).start();
     let begun = || {
@@ -157,7 +157,7 @@ fn a_signal_cancels_what_import_follows() {
 #[test]
 fn uploads_are_signed_over_tls() {
     let lab = Lab::new();
-    lab.write("rows.json", lab.sample("--rows 300"));
+    lab.write_sample("rows.json", "--rows 300");
     let server = Serving::start_tls(
         &lab,
         "auto_create_apps = true\n[[keys]]\nid = \"ITKEY\"\nsecret = \"it-secret-0123456789\"\n",
@@ -196,7 +196,7 @@ fn uploads_are_signed_over_tls() {
 #[test]
 fn a_folder_on_the_command_line_is_meant_whatever_server_the_environment_names() {
     let lab = Lab::new();
-    lab.write("rows.json", lab.sample("--rows 10"));
+    lab.write_sample("rows.json", "--rows 10");
     lab.import("rows.json", "json", &[]).expect(0);
     // Nobody listens there.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -244,7 +244,7 @@ fn an_upload_is_never_held_in_memory() {
 #[test]
 fn commands_find_the_server_of_a_data_folder() {
     let lab = Lab::new();
-    lab.write("rows.json", lab.sample("--rows 30"));
+    lab.write_sample("rows.json", "--rows 30");
     let server = Serving::start(&lab);
     import(&lab, &server, "rows.json", &["--segment", "all"]).expect(0);
     let jobs = lines(&lab.pinport(&["jobs", "ls", "--json"]).expect(0).out);
@@ -274,7 +274,7 @@ fn commands_find_the_server_of_a_data_folder() {
 #[test]
 fn a_wait_may_have_an_end_and_be_quiet() {
     let lab = Lab::new();
-    lab.write("rows.json", lab.sample("--rows 30"));
+    lab.write_sample("rows.json", "--rows 30");
     let server = Serving::start(&lab);
     let quiet = import(&lab, &server, "rows.json", &["--quiet"]).expect(0);
     assert_eq!(quiet.err, "", "with --json there is one object, and nothing else");

@@ -36,9 +36,9 @@ fn every_step_of_every_job_is_one_that_may_be_taken() {
         PreparingForInitialization as Preparing, Processing,
     };
     let lab = Lab::new();
-    lab.write("in/large.json", lab.sample("--rows 40000"));
-    lab.write("in/small.json", lab.sample("--rows 10"));
-    lab.write("in/gone.json", lab.sample("--rows 10"));
+    lab.write_sample("in/large.json", "--rows 40000");
+    lab.write_sample("in/small.json", "--rows 10");
+    lab.write_sample("in/gone.json", "--rows 10");
     let server = Serving::start_with(&lab, CONFIGURATION, &[]);
     let app = server.app("shop");
     let create = |file: &str| {

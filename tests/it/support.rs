@@ -78,6 +78,16 @@ impl Lab {
         self.pinport(&["sample"]).args(arguments.split_whitespace()).expect(0).out
     }
 
+    /// Writes sample rows into a file of the folder. They do not pass through this process: what it ever took counts as the
+    /// memory of whatever it starts.
+    pub(crate) fn write_sample(&self, name: &str, arguments: &str) -> PathBuf {
+        let path = self.write(name, "");
+        let Run { mut command, .. } = self.pinport(&["sample"]).args(arguments.split_whitespace());
+        let done = command.stdout(fs::File::create(&path).unwrap()).status().unwrap();
+        assert!(done.success(), "pinport sample {arguments}: {done}");
+        path
+    }
+
     /// What an import of these sample rows must count.
     pub(crate) fn sample_tally(&self, arguments: &str) -> Value {
         self.pinport(&["sample", "--tally"]).args(arguments.split_whitespace()).expect(0).json()

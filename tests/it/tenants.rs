@@ -110,8 +110,8 @@ fn allow_descriptors(process: u32, most: u64) {
 fn running_out_of_descriptors_stops_no_job() {
     const ROWS: u64 = 400_000;
     let lab = Lab::new();
-    lab.write("in.json", lab.sample(&format!("--rows {ROWS}")));
-    lab.write("small.json", lab.sample("--rows 10"));
+    lab.write_sample("in.json", &format!("--rows {ROWS}"));
+    lab.write_sample("small.json", "--rows 10");
     let server = Serving::start_with(&lab, "[jobs]\npiece_kib = 256\n", &[]);
     let job = server.import(&lab, "in.json");
     let app = server.get(&format!("/pinport/v1/jobs/{job}")).json()["job"]["application"]
@@ -203,7 +203,7 @@ fn an_engine_without_descriptors_goes_on_when_there_are_some() {
         }
     }
     assert_eq!(server.get("/readyz").status, 200);
-    lab.write("small.json", lab.sample("--rows 10"));
+    lab.write_sample("small.json", "--rows 10");
     let job = server.import(&lab, "small.json");
     assert_eq!(server.ended(&app, &job)["JobStatus"], "COMPLETED");
 }
@@ -213,7 +213,7 @@ fn an_engine_without_descriptors_goes_on_when_there_are_some() {
 fn many_listeners_share_a_sample() {
     const LISTENERS: usize = 2000;
     let lab = Lab::new();
-    lab.write("in.json", lab.sample("--rows 100000"));
+    lab.write_sample("in.json", "--rows 100000");
     let own = descriptors();
     if own < LISTENERS as u64 * 3 {
         return skip("many_listeners_share_a_sample", format!("{own} descriptors are too few"));
@@ -395,7 +395,7 @@ fn another_tenant_goes_on_under_attack() {
         return skip("another_tenant_goes_on_under_attack", "too few descriptors");
     }
     let lab = Lab::new();
-    lab.write("victim.json", lab.sample(&format!("--rows {rows}")));
+    lab.write_sample("victim.json", &format!("--rows {rows}"));
     let value = "x".repeat(95);
     let attributes: Vec<_> = (0..120).map(|number| format!("\"a{number}\":[\"{value}\"]")).collect();
     let attributes = attributes.join(",");

@@ -15,7 +15,7 @@ use crate::{serving::Serving, support::*};
 #[test]
 fn once_and_json_show_the_jobs() {
     let lab = Lab::new();
-    lab.write("in/rows.json", lab.sample("--rows 300"));
+    lab.write_sample("in/rows.json", "--rows 300");
     let server = Serving::start(&lab);
     let top = |more: &[&str]| lab.pinport(&["top", "--server", &server.url]).args(more);
 
@@ -48,7 +48,7 @@ fn once_and_json_show_the_jobs() {
 #[test]
 fn without_a_terminal_lines_come_until_a_signal() {
     let lab = Lab::new();
-    lab.write("in/rows.json", lab.sample("--rows 300"));
+    lab.write_sample("in/rows.json", "--rows 300");
     let server = Serving::start(&lab);
     for signal in [libc::SIGTERM, libc::SIGINT] {
         let mut top = lab.pinport(&["top", "--json", "--server", &server.url]).command;
