@@ -7,7 +7,10 @@ use clap::{
     parser::ValueSource,
 };
 use pinport_model::{Format, RecordLimits, job::FailureBudget};
-use pinport_server::log::LogFormat;
+use pinport_server::{
+    access::{BadToken, ScrapeToken, Secret},
+    log::LogFormat,
+};
 
 use crate::{address, reading::ReadingArgs, sample};
 
@@ -274,6 +277,12 @@ pub(crate) struct ServeArgs {
     /// A level, or targets with levels: info,pinport=debug [default: info]
     #[arg(long, env = "PINPORT_LOG", value_name = "FILTER")]
     pub(crate) log_filter: Option<String>,
+    /// Where probes and metrics have a listener of their own, without TLS and signatures [default: none]
+    #[arg(long, env = "PINPORT_METRICS_LISTEN", value_name = "ADDRESS", value_parser = address::listen)]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// A token that scrapers send as `Authorization: Bearer`; arguments can be seen by every user, so best a variable
+    #[arg(long, env = "PINPORT_METRICS_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = parse_token)]
+    pub(crate) metrics_token: Option<ScrapeToken>,
     #[command(flatten)]
     pub(crate) engine: ServeEngineArgs,
 }
@@ -603,6 +612,10 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     };
     let seconds = number.parse::<u32>().ok().map(|number| u64::from(number) * unit);
     seconds.map(Duration::from_secs).ok_or_else(|| "write seconds, or 90s, 10m, 2h".into())
+}
+
+fn parse_token(text: &str) -> Result<ScrapeToken, BadToken> {
+    Secret::new(text).try_into()
 }
 
 pub(crate) fn parse_budget(text: &str) -> Result<FailureBudget, String> {

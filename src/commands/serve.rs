@@ -15,11 +15,12 @@ use pinport_pipeline::{
     source::{Settings, SourceOptions},
 };
 use pinport_server::{
-    access::{Access, KeyRing, SystemClock, check_listen},
+    Limits,
+    access::{Access, KeyRing, SystemClock, check_listen, check_scrape_listen},
     http::{Listener, Server, serve},
     log::subscriber,
     metrics::Metrics,
-    operations::{ApiOptions, router},
+    operations::{ApiOptions, probes_router, router},
     tls::Tls,
 };
 use tokio::{
@@ -34,6 +35,10 @@ use crate::{
     data::{Address, Data},
     explain::Usage,
 };
+
+/// Connections of the listener of probes and metrics, and bytes of its answers: a few scrapers, and no more.
+const SCRAPE_CONNECTIONS: usize = 64;
+const SCRAPE_MEMORY: usize = 16 << 20;
 
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::load(args)?;
@@ -97,6 +102,10 @@ impl Checked {
         };
         check_listen(config.listen, tls.is_some(), !ring.is_empty(), config.insecure_listen)
             .map_err(|error| text.wrong(&["listen"], error))?;
+        if let Some(address) = config.metrics_listen {
+            check_scrape_listen(address, config.metrics_token.is_some(), config.insecure_listen)
+                .map_err(|error| text.wrong(&["metrics", "listen"], error))?;
+        }
         let options = SourceOptions { settings: Settings::empty(), ..SourceOptions::default() };
         let resolver = Resolver::new(config.sources.clone(), options).map_err(|error| {
             let role = config.sources.roles.keys().find(|role| error.0.starts_with(&format!("{role}: ")));
@@ -114,13 +123,16 @@ impl Checked {
 
 async fn work(args: &ServeArgs, config: &Config, checked: Checked) -> anyhow::Result<()> {
     let serving = Serving::open(config, checked).await?;
-    let Serving { access, tls, shutdown, .. } = &serving;
     // Before anybody can know that there is a server to signal.
     let heard = Signals::new()?;
-    announce(&serving.url, access.is_open(), &config.data)?;
-    let (access, tls, shutdown) = (Arc::clone(access), tls.clone(), shutdown.clone());
-    let jobs = serving.jobs.clone();
-    let signals = tokio::spawn(signals(heard, args.clone(), access, jobs, tls, shutdown));
+    announce(&serving, &config.data)?;
+    let live = Live {
+        access: Arc::clone(&serving.access),
+        scrape_access: serving.scraping.as_ref().map(|scraping| Arc::clone(&scraping.server.access)),
+        jobs: serving.jobs.clone(),
+        tls: serving.tls.clone(),
+    };
+    let signals = tokio::spawn(signals(heard, args.clone(), live, serving.shutdown.clone()));
     let stopped = serving.jobs.store_stopped();
     let exit = config.exit_when_stopped.then(|| {
         let (stopped, shutdown) = (stopped.clone(), serving.shutdown.clone());
@@ -141,9 +153,41 @@ async fn work(args: &ServeArgs, config: &Config, checked: Checked) -> anyhow::Re
     }
 }
 
+/// The listener of probes and metrics.
+struct Scraping {
+    url: String,
+    listener: Listener,
+    server: Arc<Server>,
+}
+
+impl Scraping {
+    async fn open(
+        address: SocketAddr,
+        config: &Config,
+        jobs: &Jobs,
+        metrics: &Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
+        let socket = bind(address, "--metrics-listen").await?;
+        let url = format!("http://{}", socket.local_addr()?);
+        let server = Server {
+            router: probes_router(jobs.clone(), Arc::clone(metrics)),
+            access: Arc::new(Access::for_scrapers(config.metrics_token.clone())),
+            metrics: Arc::clone(metrics),
+            limits: Limits {
+                connections: SCRAPE_CONNECTIONS,
+                connections_per_peer: SCRAPE_CONNECTIONS,
+                memory: SCRAPE_MEMORY,
+                ..config.http.clone()
+            },
+        };
+        Ok(Self { url, listener: Listener::new(socket, None), server: Arc::new(server) })
+    }
+}
+
 /// A server that is ready to answer.
 struct Serving {
     url: String,
+    scraping: Option<Scraping>,
     access: Arc<Access>,
     tls: Option<Arc<Tls>>,
     listener: Listener,
@@ -160,12 +204,13 @@ impl Serving {
     async fn open(config: &Config, checked: Checked) -> anyhow::Result<Self> {
         let Checked { ring, tls, resolver } = checked;
         // The port first: a second server says so before it waits for the store.
-        let socket = bind(config.listen).await?;
+        let socket = bind(config.listen, "--listen").await?;
         let address = socket.local_addr()?;
         let jobs = start_jobs(config, resolver)?;
         let access = Arc::new(
             Access::with_keys(&config.region, ring, Arc::new(SystemClock)).with_cors(config.cors.clone()),
         );
+        access.set_scrape_token(config.metrics_token.clone());
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let options = ApiOptions {
             region: config.region.clone(),
@@ -176,14 +221,19 @@ impl Serving {
         let server = Arc::new(Server {
             router: router(jobs.clone(), options, Arc::clone(&metrics)),
             access: Arc::clone(&access),
-            metrics,
+            metrics: Arc::clone(&metrics),
             limits: config.http.clone().within(crate::descriptors::raise()),
         });
+        let scraping = match config.metrics_listen {
+            Some(address) => Some(Scraping::open(address, config, &jobs, &metrics).await?),
+            None => None,
+        };
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", reachable(address));
         Ok(Self {
             told: Address::tell(&config.data, &url),
             url: format!("{scheme}://{address}"),
+            scraping,
             access,
             listener: Listener::new(socket, tls.clone()),
             tls,
@@ -196,7 +246,11 @@ impl Serving {
 
     /// Answers until it is shut down.
     async fn run(self) {
-        let Self { listener, server, jobs, drain, shutdown, told: _told, .. } = self;
+        let Self { listener, server, jobs, drain, shutdown, scraping, told: _told, .. } = self;
+        // Probes are answered until everything has come to rest.
+        let rested = CancellationToken::new();
+        let probes = scraping
+            .map(|scraping| tokio::spawn(serve([scraping.listener], scraping.server, rested.clone())));
         let resting = {
             // Jobs rest while the last requests are answered.
             let shutdown = shutdown.clone();
@@ -207,6 +261,10 @@ impl Serving {
         };
         let drained = serve([listener], server, shutdown).await;
         let left = resting.await.ok().and_then(Result::ok).unwrap_or(0);
+        rested.cancel();
+        if let Some(probes) = probes {
+            let _ = probes.await;
+        }
         tracing::info!(requests_cut_off = drained.cut_off, jobs_still_running = left, "stopped");
     }
 }
@@ -250,14 +308,14 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => Usage(format!(
-            "{address} is in use by another program: stop it, or choose another address with --listen"
+            "{address} is in use by another program: stop it, or choose another address with {flag}"
         ))
         .into(),
         io::ErrorKind::PermissionDenied if address.port() < 1024 => Usage(format!(
-            "{address}: ports below 1024 are root's: choose another with --listen, or let the service manager hand out \
+            "{address}: ports below 1024 are root's: choose another with {flag}, or let the service manager hand out \
              CAP_NET_BIND_SERVICE"
         ))
         .into(),
@@ -292,11 +350,15 @@ fn start_jobs(config: &Config, resolver: Resolver) -> anyhow::Result<Jobs> {
 }
 
 /// The first lines that a user reads.
-fn announce(url: &str, open: bool, data: &Path) -> io::Result<()> {
+fn announce(serving: &Serving, data: &Path) -> io::Result<()> {
+    let (url, open) = (&serving.url, serving.access.is_open());
     let mut err = io::stderr().lock();
     writeln!(err, "pinport {} listens on {url}, data in {}", env!("CARGO_PKG_VERSION"), data.display())?;
     if open {
         writeln!(err, "access is open: no keys are configured, everybody on this machine may do everything")?;
+    }
+    if let Some(scraping) = &serving.scraping {
+        writeln!(err, "probes and metrics: {}/metrics", scraping.url)?;
     }
     writeln!(err, "for SDKs: export AWS_ENDPOINT_URL_PINPOINT={url}")?;
     tracing::info!(url, open, "listening");
@@ -322,14 +384,7 @@ impl Signals {
 }
 
 /// The first SIGTERM or SIGINT stops in good order, a second at once. SIGHUP reads keys and certificate again.
-async fn signals(
-    mut heard: Signals,
-    args: ServeArgs,
-    access: Arc<Access>,
-    jobs: Jobs,
-    tls: Option<Arc<Tls>>,
-    shutdown: CancellationToken,
-) {
+async fn signals(mut heard: Signals, args: ServeArgs, live: Live, shutdown: CancellationToken) {
     loop {
         let stop = tokio::select! {
             _ = heard.interrupt.recv() => true,
@@ -337,7 +392,7 @@ async fn signals(
             _ = heard.hangup.recv() => false,
         };
         if !stop {
-            reload(&args, &access, &jobs, tls.as_deref());
+            reload(&args, &live);
         } else if shutdown.is_cancelled() {
             // Nobody waits for a second one: what is committed is safe.
             std::process::abort();
@@ -348,11 +403,24 @@ async fn signals(
     }
 }
 
-fn reload(args: &ServeArgs, access: &Access, jobs: &Jobs, tls: Option<&Tls>) {
+/// What of a running server a signal changes.
+struct Live {
+    access: Arc<Access>,
+    /// Of the listener of probes and metrics.
+    scrape_access: Option<Arc<Access>>,
+    jobs: Jobs,
+    tls: Option<Arc<Tls>>,
+}
+
+fn reload(args: &ServeArgs, live: &Live) {
+    let Live { access, scrape_access, jobs, tls } = live;
     let keys = || -> anyhow::Result<usize> {
         let config = Config::load(args)?;
         let count = config.keys.len();
         access.reload(KeyRing::new(config.keys)?)?;
+        for access in scrape_access.iter().chain([access]) {
+            access.set_scrape_token(config.metrics_token.clone());
+        }
         // A key that is new may be asked for sources a moment too early, which it hears; none reads too much.
         jobs.grant(config.sources.grants);
         Ok(count)

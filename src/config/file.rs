@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use pinport_model::{ApplicationId, RecordLimits};
 use pinport_pipeline::jobs::{Grant, Hidden, Reach, RoleConfig};
 use pinport_server::{
-    access::{KeyConfig, Rate, Secret},
+    access::{KeyConfig, Rate, ScrapeToken, Secret},
     log::LogFormat,
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -41,6 +41,7 @@ pub(super) struct File {
     pub(super) engine: EngineSection,
     pub(super) limits: RecordLimits,
     pub(super) log: LogSection,
+    pub(super) metrics: MetricsSection,
     pub(super) sources: SourcesSection,
     pub(super) roles: BTreeMap<String, RoleConfig>,
     pub(super) keys_file: Option<PathBuf>,
@@ -55,6 +56,7 @@ impl File {
             role.secret_access_key.is_some() || role.session_token.is_some() || !role.settings.is_empty()
         };
         !self.keys.is_empty()
+            || self.metrics.token.is_some()
             || sources.secret_access_key.is_some()
             || sources.session_token.is_some()
             || !sources.settings.is_empty()
@@ -129,6 +131,15 @@ pub(super) struct EngineSection {
 pub(super) struct LogSection {
     pub(super) format: Option<LogFormat>,
     pub(super) filter: Option<String>,
+}
+
+/// How scrapers read the metrics.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct MetricsSection {
+    #[serde(deserialize_with = "listen")]
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) token: Option<ScrapeToken>,
 }
 
 /// The members of [`RoleConfig`] and those of the whole. (`flatten` would accept unknown members.)

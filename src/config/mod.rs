@@ -14,7 +14,7 @@ use pinport_model::RecordLimits;
 use pinport_pipeline::jobs::{RoleConfig, SourcesConfig};
 use pinport_server::{
     Limits,
-    access::{Cors, KeyConfig},
+    access::{Cors, KeyConfig, ScrapeToken},
     log::LogFormat,
 };
 
@@ -55,6 +55,9 @@ pub(crate) struct Config {
     pub(crate) cors: Cors,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
+    /// Where probes and metrics have a listener of their own.
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    pub(crate) metrics_token: Option<ScrapeToken>,
     pub(crate) sources: SourcesConfig,
     pub(crate) keys: Vec<KeyConfig>,
 }
@@ -202,6 +205,8 @@ impl Config {
             cors,
             log_format: args.log_format.map_or(log.format.unwrap_or_default(), LogFormat::from),
             log_filter: args.log_filter.clone().or(log.filter).unwrap_or_else(|| "info".into()),
+            metrics_listen: args.metrics_listen.or(file.metrics.listen),
+            metrics_token: args.metrics_token.clone().or(file.metrics.token),
             sources,
             keys,
             text,

@@ -181,8 +181,30 @@ pub trait Store: Send + Sync {
         0
     }
 
+    /// What its files and its work come to; nothing if it has none, or cannot say now.
+    fn figures(&self) -> Option<Figures> {
+        None
+    }
+
     /// Lets the store sort what imports left behind, so that reads are fast again. Blocks until done.
     fn settle(&self) -> Result<()>;
+}
+
+/// What a store is made of, for those who watch it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Bytes of its files of data.
+    pub bytes: u64,
+    /// These files.
+    pub files: u64,
+    /// Those of them that imports left and nothing has compacted.
+    pub unsettled_files: u64,
+    /// Bytes that compaction has yet to write, by its own estimate.
+    pub pending_bytes: u64,
+    /// Compactions that run.
+    pub compactions: u64,
+    /// Bytes of memory that its tables and its cache have.
+    pub memory_bytes: u64,
 }
 
 /// Whose endpoints are read out.

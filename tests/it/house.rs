@@ -316,6 +316,7 @@ fn scripts_can_be_run() {
         "scripts/s3-server",
         "scripts/torture",
         "scripts/try-emulators",
+        "scripts/try-prometheus",
         "scripts/try-seaweedfs",
         "scripts/try-server",
         "tests/clients/run",

@@ -32,6 +32,7 @@ mod pty;
 mod rejects;
 mod resume;
 mod s3;
+mod scraping;
 mod serve;
 mod serve_faults;
 mod served;

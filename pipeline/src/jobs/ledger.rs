@@ -82,6 +82,11 @@ impl Ledger {
         self.0.lock().add(job, key, bytes);
     }
 
+    /// Bytes of all uploads.
+    pub(super) fn in_all(&self) -> u64 {
+        self.0.lock().in_all
+    }
+
     /// Gives back what an upload took.
     pub(super) fn release(&self, job: JobId) {
         let mut held = self.0.lock();

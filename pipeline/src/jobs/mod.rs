@@ -56,6 +56,7 @@ pub use export::{NewExport, folder_name};
 pub use grants::{Grant, Grants, NotAllowed, Reach};
 use ledger::Ledger;
 pub use ledger::TooMuch;
+pub use queue::Settling;
 use queue::{Entry, Place, State};
 pub use sources::{Hidden, Resolver, RoleConfig, SourcesConfig};
 pub use views::{

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use pinport_model::{
@@ -26,6 +26,17 @@ pub(super) const STOPPED: &str =
 /// And of a disk that has too little room.
 pub(super) const SHORT: &str =
     "the server's disk has too little room; the job goes on by itself when there is more";
+
+/// How often the store was settled since the process began.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settling {
+    /// Whether it is being settled.
+    pub now: bool,
+    /// How many times it was.
+    pub times: u64,
+    /// How long that took.
+    pub took: Duration,
+}
 
 #[derive(Default)]
 pub(super) struct State {
@@ -53,6 +64,8 @@ pub(super) struct State {
     begun: u64,
     /// The store is being sorted.
     pub(super) settling: bool,
+    /// How often it was, and how long that took.
+    pub(super) settled: Settling,
 }
 
 /// A job that has not ended.

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Inner, Jobs,
     ledger::UploadLimits,
-    queue::{SHORT, STOPPED},
+    queue::{SHORT, STOPPED, Settling},
 };
 use crate::disk::{self, Disk};
 
@@ -25,6 +25,17 @@ impl Jobs {
     /// The disk that jobs are on, and its reserve; nothing if the system does not tell.
     pub fn disk(&self) -> Option<(Disk, u64)> {
         self.inner.disk()
+    }
+
+    /// Bytes of uploads whose jobs have not ended.
+    pub fn uploaded(&self) -> u64 {
+        self.inner.ledger.in_all()
+    }
+
+    /// How the settling of the store goes.
+    pub fn settling(&self) -> Settling {
+        let state = self.inner.state.lock();
+        Settling { now: state.settling, ..state.settled }
     }
 
     /// Cancelled when the store stops: then nothing can be stored until the process begins again.

@@ -379,10 +379,19 @@ impl Inner {
             return;
         }
         let settle = move || {
-            if let Err(error) = this.store.settle() {
-                tracing::warn!(target: "pinport::job", %error, "the store could not be settled");
+            let begun = Instant::now();
+            let settled = this.store.settle();
+            let mut state = this.state.lock();
+            state.settling = false;
+            match settled {
+                Ok(()) => {
+                    state.settled.times += 1;
+                    state.settled.took += begun.elapsed();
+                }
+                Err(error) => {
+                    tracing::warn!(target: "pinport::job", %error, "the store could not be settled");
+                }
             }
-            this.state.lock().settling = false;
         };
         if std::thread::Builder::new().name("settle".into()).spawn(settle).is_err() {
             self.state.lock().settling = false;

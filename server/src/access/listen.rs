@@ -31,6 +31,24 @@ pub fn check_listen(address: SocketAddr, tls: bool, keys: bool, insecure: bool) 
     }
 }
 
+/// A listener of probes and metrics that everybody can read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0} can be reached from other machines, and anybody could read the metrics. Set a token in [metrics], listen on \
+     127.0.0.1, or say --insecure-listen if something else guards this address"
+)]
+pub struct ScrapeListenRefused(SocketAddr);
+
+/// Whether probes and metrics may have a listener at `address`. It has no TLS: what it tells are counts.
+pub fn check_scrape_listen(
+    address: SocketAddr,
+    token: bool,
+    insecure: bool,
+) -> Result<(), ScrapeListenRefused> {
+    let guarded = insecure || token || address.ip().to_canonical().is_loopback();
+    if guarded { Ok(()) } else { Err(ScrapeListenRefused(address)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

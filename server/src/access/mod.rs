@@ -12,6 +12,7 @@ mod keys;
 mod listen;
 mod principal;
 mod rate;
+mod scrape;
 pub mod sigv4;
 #[cfg(test)]
 mod tests;
@@ -25,9 +26,10 @@ use tokio_util::sync::CancellationToken;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use cors::Cors;
 pub use keys::{KeyConfig, KeyError, KeyRing, Secret};
-pub use listen::{ListenRefused, check_listen};
+pub use listen::{ListenRefused, ScrapeListenRefused, check_listen, check_scrape_listen};
 pub use principal::{Applications, Principal, no_such_application};
 pub use rate::Rate;
+pub use scrape::{BadToken, ScrapeToken};
 use sigv4::{AuthError, PayloadHash, Presented};
 
 use self::keys::Key;
@@ -43,6 +45,10 @@ pub struct Access {
     ring: RwLock<Arc<KeyRing>>,
     clock: Arc<dyn Clock>,
     cors: Cors,
+    /// With which the metrics are read, beside signatures.
+    scrape: RwLock<Option<ScrapeToken>>,
+    /// Whether nothing but the token lets anybody read them.
+    token_only: bool,
     /// Cancelled when the gate no longer stands open.
     anybody: CancellationToken,
 }
@@ -69,6 +75,11 @@ impl Access {
         Self::with_keys(String::new(), KeyRing::default(), Arc::new(SystemClock))
     }
 
+    /// A gate for the listener of probes and metrics: it stands open, but for the token if there is one.
+    pub fn for_scrapers(token: Option<ScrapeToken>) -> Self {
+        Self { scrape: RwLock::new(token), token_only: true, ..Self::open() }
+    }
+
     /// A gate that asks for signatures in this region by one of these keys. An empty ring stands open.
     pub fn with_keys(region: impl Into<String>, ring: KeyRing, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -76,6 +87,8 @@ impl Access {
             ring: RwLock::new(Arc::new(ring)),
             clock,
             cors: Cors::default(),
+            scrape: RwLock::default(),
+            token_only: false,
             anybody: CancellationToken::new(),
         }
     }
@@ -84,6 +97,26 @@ impl Access {
     #[must_use]
     pub fn with_cors(self, cors: Cors) -> Self {
         Self { cors, ..self }
+    }
+
+    /// Replaces the token for metrics.
+    pub fn set_scrape_token(&self, token: Option<ScrapeToken>) {
+        *self.scrape.write() = token;
+    }
+
+    /// Whether a request has the token for metrics. One without any may have a signature; a wrong one is refused.
+    pub(crate) fn admits_scraper(&self, parts: &Parts) -> Result<bool, ApiError> {
+        let token = self.scrape.read();
+        let Some(token) = &*token else { return Ok(false) };
+        let given = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        match given.and_then(scrape::bearer) {
+            Some(given) if token.is(given) => Ok(true),
+            None if !self.token_only => Ok(false),
+            _ => Err(ApiError::forbidden(
+                "Metrics are read with the header \"Authorization: Bearer\" and the token in [metrics] of the \
+                 configuration.",
+            )),
+        }
     }
 
     /// Which pages in a browser may call.

@@ -166,7 +166,12 @@ async fn admit(
     let streams = call.route.body == BodyMode::Stream;
     let claim = match call.route.gate {
         Gate::Public => None,
-        Gate::Signed => {
+        Gate::Scraped
+            if server.access.admits_scraper(parts).map_err(|error| not_scraped(server, error))? =>
+        {
+            None
+        }
+        Gate::Signed | Gate::Scraped => {
             server.access.admit_browserless(parts, peer.local.ip())?;
             let private = peer.tls || peer.address.ip().to_canonical().is_loopback();
             let claim = server.access.claim(parts, streams && private);
@@ -219,6 +224,11 @@ fn take(server: &Server, claim: Option<&crate::access::Claim>) -> Result<(), Api
 fn refused(server: &Server, error: AuthError) -> ApiError {
     server.metrics.auth_failure(error.reason());
     ApiError::forbidden(error.to_string()).because(error.reason())
+}
+
+fn not_scraped(server: &Server, error: ApiError) -> ApiError {
+    server.metrics.auth_failure("token");
+    error
 }
 
 fn options(allow: &str) -> Result<Response, ApiError> {

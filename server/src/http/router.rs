@@ -16,6 +16,8 @@ pub enum Gate {
     Public,
     /// Callers with a valid signature, once keys are configured.
     Signed,
+    /// The same, and those with the token for metrics.
+    Scraped,
 }
 
 /// How a route takes its body.
@@ -56,6 +58,13 @@ impl Route {
     #[must_use]
     pub const fn public(mut self) -> Self {
         self.gate = Gate::Public;
+        self
+    }
+
+    /// The same for one that scrapers read.
+    #[must_use]
+    pub const fn scraped(mut self) -> Self {
+        self.gate = Gate::Scraped;
         self
     }
 

@@ -12,6 +12,7 @@ mod creates;
 mod endpoints;
 mod events;
 mod exports;
+mod figures;
 mod imports;
 mod jobs;
 mod members;
@@ -27,6 +28,8 @@ pub(crate) mod token;
 mod uploads;
 
 use std::sync::Arc;
+
+pub use probes::probes_router;
 
 use parking_lot::Mutex;
 use pinport_model::{Application, ApplicationId, RecordLimits, Timestamp};
@@ -81,8 +84,7 @@ pub(crate) struct Api {
 /// The table of all operations.
 pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router {
     probes::register(&metrics, &jobs);
-    let api = Arc::new(Api { jobs, options, metrics, tagging: Mutex::new(()), creates: Default::default() });
-    let mut routes = Routes { router: Router::new(COVERED), api };
+    let mut routes = Routes::new(COVERED, jobs, options, metrics);
     apps::add(&mut routes);
     imports::add(&mut routes);
     exports::add(&mut routes);
@@ -111,6 +113,12 @@ struct Routes {
 }
 
 impl Routes {
+    fn new(covered: &str, jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Self {
+        let (tagging, creates) = (Mutex::new(()), Default::default());
+        let api = Arc::new(Api { jobs, options, metrics, tagging, creates });
+        Self { router: Router::new(covered), api }
+    }
+
     /// Adds an operation that may block: it runs on a thread made for that.
     fn blocking(
         &mut self,

@@ -24,9 +24,12 @@ use super::{
     lock::Lock,
     options::{Access, EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
 };
-use crate::{Result, StoreError, boundary, record::LAYOUT};
+use crate::{Figures, Result, StoreError, boundary, record::LAYOUT};
 
 const COLUMN_FAMILY: &str = "default";
+
+/// Levels of files that the engine has.
+const LEVELS: u32 = 7;
 
 /// Bytes that are read ahead of a long scan, of each file it is in.
 const READ_AHEAD: usize = 1 << 20;
@@ -337,6 +340,24 @@ impl Engine {
         let why = "compaction failed; the engine's LOG file says why".to_owned();
         self.stopped.lock().get_or_insert_with(|| why.clone());
         Err(StoreError::Stopped(why))
+    }
+
+    /// What its files and its work come to.
+    pub(super) fn figures(&self) -> Result<Figures> {
+        let mut files = 0;
+        for level in 0..LEVELS {
+            files += self.property(&format!("rocksdb.num-files-at-level{level}"))?;
+        }
+        Ok(Figures {
+            bytes: self.property("rocksdb.total-sst-files-size")?,
+            files,
+            unsettled_files: self.property("rocksdb.num-files-at-level0")?,
+            pending_bytes: self.property("rocksdb.estimate-pending-compaction-bytes")?,
+            compactions: self.property("rocksdb.num-running-compactions")?,
+            memory_bytes: self.property("rocksdb.cur-size-all-mem-tables")?
+                + self.property("rocksdb.block-cache-usage")?
+                + self.property("rocksdb.estimate-table-readers-mem")?,
+        })
     }
 
     pub(super) fn property(&self, name: &str) -> Result<u64> {

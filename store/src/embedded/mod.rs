@@ -49,7 +49,7 @@ use self::{
     runs::Target,
 };
 use crate::{
-    EndpointUpdate, JobWriter, Result, Scope, Store, StoreError, Stored,
+    EndpointUpdate, Figures, JobWriter, Result, Scope, Store, StoreError, Stored,
     lifecycle::{self, not_found},
 };
 
@@ -519,6 +519,12 @@ impl Store for Embedded {
         let engine = self.engine.read();
         let now = engine.as_ref().map_or(0, |engine| engine.folding.left_out());
         self.left_out.load(Ordering::Relaxed) + now
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        // Whoever watches opens nothing again.
+        let engine = self.engine.read().clone()?;
+        engine.figures().ok()
     }
 
     fn settle(&self) -> Result<()> {

@@ -31,6 +31,7 @@ struct Told {
     summary: &'static str,
     query: &'static [(&'static str, &'static str)],
     status: u16,
+    /// The types that the answer may have, with commas between.
     content: &'static str,
 }
 
@@ -172,7 +173,10 @@ fn told(name: &str) -> Option<Told> {
         }
         "Live" => Told { content: "text/plain", ..plain("Whether the process lives", 200) },
         "Ready" => Told { content: "text/plain", ..plain("Whether jobs can run", 200) },
-        "Metrics" => Told { content: "application/openmetrics-text", ..plain("Metrics for Prometheus", 200) },
+        "Metrics" => Told {
+            content: "text/plain, application/openmetrics-text",
+            ..plain("Metrics for Prometheus, in the form that Accept names", 200)
+        },
         "OpenApi" => plain("This document", 200),
         _ => return None,
     })
@@ -216,7 +220,9 @@ pub(super) fn build(routes: impl Iterator<Item = Route>) -> Value {
             // Of lines and of events, this is each one.
             let key = if told.content == JSON { "schema" } else { "x-item-schema" };
             let content = answer.map_or_else(|| json!({}), |name| json!({ key: schemas::named(name) }));
-            success["content"] = json!({ told.content: content });
+            for kind in told.content.split(", ") {
+                success["content"][kind] = content.clone();
+            }
         }
         let mut operation = json!({
             "operationId": route.name,
@@ -227,8 +233,10 @@ pub(super) fn build(routes: impl Iterator<Item = Route>) -> Value {
                 "default": { "$ref": "#/components/responses/Error" },
             },
         });
-        if route.gate == Gate::Public {
-            operation["security"] = json!([]);
+        match route.gate {
+            Gate::Public => operation["security"] = json!([]),
+            Gate::Scraped => operation["security"] = json!([{ "sigv4": [] }, { "metricsToken": [] }]),
+            Gate::Signed => {}
         }
         if matches!(route.method, "POST" | "PUT") && told.status != 200 {
             let content = match body {
@@ -253,6 +261,10 @@ pub(super) fn build(routes: impl Iterator<Item = Route>) -> Value {
                 "sigv4": {
                     "type": "apiKey", "in": "header", "name": "Authorization",
                     "description": "AWS Signature Version 4, service mobiletargeting; not needed while no keys are configured",
+                },
+                "metricsToken": {
+                    "type": "http", "scheme": "bearer",
+                    "description": "The token in [metrics] of the configuration",
                 },
             },
             "responses": {

@@ -483,7 +483,12 @@ async fn our_own_view_of_jobs() {
             status
         );
     }
-    let metrics = String::from_utf8(house.get("/metrics").await.body).unwrap();
+    let text = String::from_utf8(house.get("/metrics").await.body).unwrap();
+    assert!(!text.contains("ImportedEndpointFailure") && !text.contains("# EOF"), "{text}");
+    let accept = "accept: application/openmetrics-text\r\n";
+    let metrics = house.send("GET", "/metrics", accept, b"").await;
+    assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    let metrics = String::from_utf8(metrics.body).unwrap();
     for line in [
         "ImportedEndpointFailure_total 1",
         "ImportJobFailure_total 0",

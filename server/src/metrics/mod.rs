@@ -1,6 +1,9 @@
 //! What the server counts, for Prometheus. Labels come from small fixed sets: operations, statuses, reasons;
 //! never from a request. Other parts of the program add theirs with [`Metrics::register`].
 
+mod form;
+mod process;
+
 use std::{
     fmt,
     sync::{
@@ -18,12 +21,15 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// The type of [`Metrics::encode`]'s text.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub use self::form::Form;
+use self::process::Process;
 
 /// Up to 10 s: GetEndpoint answers in microseconds, a create that looks at the data takes up to 3 s.
 const LATENCY_SECONDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 3.0, 10.0];
+
+/// The mark at the end of OpenMetrics.
+const END: &str = "# EOF\n";
 
 type Label = [(&'static str, &'static str); 1];
 type Latency = Family<Label, Histogram, fn() -> Histogram>;
@@ -31,6 +37,11 @@ type Latency = Family<Label, Histogram, fn() -> Histogram>;
 /// The registry, and the HTTP front's own metrics.
 pub struct Metrics {
     registry: Mutex<Registry>,
+    /// Those by the names that every program has them under.
+    usual: Mutex<Registry>,
+    /// Those by the names that users of the service know. They have capitals, which Prometheus' linter refuses, so its
+    /// text does not have them.
+    familiar: Mutex<Registry>,
     requests: Family<Vec<(&'static str, String)>, Counter>,
     latency: Latency,
     connections: Gauge<i64, AtomicI64>,
@@ -50,6 +61,8 @@ impl Metrics {
     pub fn new(version: &'static str) -> Self {
         let metrics = Self {
             registry: Mutex::new(Registry::with_prefix("pinport")),
+            usual: Mutex::default(),
+            familiar: Mutex::default(),
             requests: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_SECONDS)),
             connections: Gauge::default(),
@@ -86,6 +99,7 @@ impl Metrics {
                 metrics.accept_errors.clone(),
             );
         });
+        metrics.usual.lock().register_collector(Box::new(Process::new()));
         metrics
     }
 
@@ -94,11 +108,36 @@ impl Metrics {
         add(&mut self.registry.lock());
     }
 
-    /// All metrics as text, with [`CONTENT_TYPE`].
+    /// Adds metrics that are called as the service calls them.
+    pub(crate) fn register_familiar(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.familiar.lock());
+    }
+
+    /// All metrics as OpenMetrics.
     pub fn encode(&self) -> Result<String, fmt::Error> {
+        self.encode_as(Form::OpenMetrics)
+    }
+
+    /// All metrics in one of the forms.
+    pub fn encode_as(&self, form: Form) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        encode(&mut text, &self.registry.lock())?;
-        Ok(text)
+        let mut add = |registry: &Mutex<Registry>| {
+            encode(&mut text, &registry.lock())?;
+            // Each registry marks its end; there is one.
+            let len = text.strip_suffix(END).map_or(text.len(), str::len);
+            text.truncate(len);
+            Ok(())
+        };
+        add(&self.registry)?;
+        add(&self.usual)?;
+        match form {
+            Form::Text => Ok(form::to_text(&text)),
+            Form::OpenMetrics => {
+                add(&self.familiar)?;
+                text.push_str(END);
+                Ok(text)
+            }
+        }
     }
 
     pub(crate) fn request(&self, operation: &'static str, status: StatusCode, took: Duration) {
@@ -154,7 +193,9 @@ mod tests {
             "pinport_http_connections 1",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
+            assert!(metrics.encode_as(Form::Text).unwrap().contains(line), "{line}");
         }
+        assert!(text.ends_with(END) && text.matches(END).count() == 1, "{text}");
         drop(open);
         assert!(metrics.encode().unwrap().contains("pinport_http_connections 0"));
     }
