@@ -113,9 +113,18 @@ fn the_example_is_a_configuration() {
 fn the_example_leaves_no_option_out() {
     let text = include_str!("../../examples/pinport.toml");
     let mut options = 0;
-    for section in
-        ["", "[jobs]", "[engine]", "[http]", "[sources]", "[log]", "[tls]", "[roles.a]", "[[keys]]"]
-    {
+    for section in [
+        "",
+        "[jobs]",
+        "[engine]",
+        "[http]",
+        "[sources]",
+        "[log]",
+        "[metrics]",
+        "[tls]",
+        "[roles.a]",
+        "[[keys]]",
+    ] {
         let error = toml::from_str::<File>(&format!("{section}\nno_such_option = 1\n")).err().unwrap();
         let error = error.to_string();
         let (_, names) = error.split_once("expected ").unwrap_or_else(|| panic!("{section}: {error}"));
