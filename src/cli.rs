@@ -500,6 +500,30 @@ pub(crate) enum SegmentCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make a segment of what its members have in common; they are found when it is read
+    #[command(after_help = "Examples:\n  \
+        pinport segment create canada --where \"Location.Country = 'CAN'\"\n  \
+        pinport segment create gold --where \"Attributes.plan in ('gold', 'lead') and Metrics.visits > 3\"\n\n\
+        Tests are joined by and, or, not and brackets:\n  \
+        Attributes.x, UserAttributes.x    = != in, not in, contains, before, after, on, between 'a' and 'b'\n  \
+        Demographic.Channel and others    = != in, not in (AppVersion, Channel, DeviceType, Make, Model, Platform)\n  \
+        Location.Country                  = != in, not in\n  \
+        Location.GPSPoint                 within 10 km of (43.7, -79.4)\n  \
+        Metrics.x                         = != < <= > >=\n  \
+        Behavior.Recency                  active within DAY_30, inactive within DAY_7\n  \
+        Segment                           = '<id>', != '<id>', in ('<id>', '<id>@<version>')")]
+    Create {
+        /// What it is called
+        name: String,
+        /// Which endpoints belong to it
+        #[arg(long = "where", value_name = "TEXT")]
+        tests: String,
+        #[command(flatten)]
+        app: AppArgs,
+        /// Print the request that CreateSegment takes, and make nothing
+        #[arg(long)]
+        print: bool,
+    },
     /// Print the members of a segment, one JSON endpoint a line, in order of id
     #[command(after_help = "Example:\n  pinport segment members everyone --app shop | wc -l")]
     Members {

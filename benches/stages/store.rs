@@ -23,7 +23,7 @@ use crate::{
 /// Bytes of a piece, as `pinport import` has them.
 const PIECE_BYTES: u64 = 32 << 20;
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 11] = [
     "build runs, first import",
     "commit, first import",
     "build runs, re-import",
@@ -32,6 +32,9 @@ const NAMES: [&str; 8] = [
     "fold a segment's members",
     "settle",
     "get an endpoint, settled",
+    "find by dimensions, runs unsettled",
+    "find by dimensions, settled",
+    "find by user attributes, settled",
 ];
 
 pub(crate) fn run(wanted: &Wanted, data: &Data) {
@@ -102,9 +105,61 @@ fn costs(data: &Data, run: u32) -> [Cost; NAMES.len()] {
     let ([build, commit], segment) = import(&store, application, data.rows, &data.json_again);
     let unsettled = get_all(&store, application, &ids);
     let fold = fold(&store, application, segment, data.rows);
+    let own = segment_of(&store, application, "Location.Country != 'CAN' and Metrics.visits > 50");
+    let found_unsettled = find(&store, &own, is_found);
     let ((), settle) = clock::process(|| store.settle().unwrap());
     let settled = get_all(&store, application, &ids);
-    [first_build, first_commit, build, commit, unsettled, fold, settle, settled]
+    let found = find(&store, &own, is_found);
+    let tests = "Location.Country != 'CAN' and Metrics.visits > 50 and UserAttributes.FirstName contains 'a'";
+    let of_users = segment_of(&store, application, tests);
+    let found_by_users = find(&store, &of_users, |endpoint| {
+        let names = endpoint.user.user_attributes.get("FirstName");
+        is_found(endpoint) && names.is_some_and(|names| names.iter().any(|name| name.contains('a')))
+    });
+    [
+        first_build,
+        first_commit,
+        build,
+        commit,
+        unsettled,
+        fold,
+        settle,
+        settled,
+        found_unsettled,
+        found,
+        found_by_users,
+    ]
+}
+
+fn segment_of(store: &Embedded, application: ApplicationId, tests: &str) -> Segment {
+    let criteria = pinport_model::criteria::parse(tests).unwrap();
+    let segment = Segment::of_criteria(application, None, Default::default(), criteria);
+    store.create_segment(&segment).unwrap();
+    segment
+}
+
+/// What the first tests of [`costs`] say.
+fn is_found(endpoint: &pinport_model::Endpoint) -> bool {
+    let country = endpoint.location.country.as_deref();
+    country != Some("CAN") && endpoint.metrics.get("visits").is_some_and(|visits| *visits > 50.0)
+}
+
+/// Looks at every endpoint, and counts those that belong; what that cost.
+fn find(store: &Embedded, segment: &Segment, is: impl Fn(&pinport_model::Endpoint) -> bool) -> Cost {
+    let version = segment.current().unwrap();
+    let (count, cost) = clock::thread(|| store.count_members(segment, version, &|| true).unwrap().unwrap());
+    let all = segment_of(store, segment.application, "Demographic.DeviceType != 'x'");
+    let mut expected = 0;
+    let mut last = None::<String>;
+    loop {
+        let page = store.members(&all, all.current().unwrap(), last.as_deref(), 20_000).unwrap();
+        let Some(end) = page.last() else { break };
+        last = Some(end.id.clone());
+        expected += page.iter().filter(|endpoint| is(endpoint)).count() as u64;
+    }
+    assert!(count.size > 0);
+    assert_eq!(count.size, expected);
+    cost
 }
 
 /// Builds and commits all pieces; what both cost. Parsing them does not count.

@@ -3,6 +3,7 @@
 //! Nothing here reads, waits or speaks HTTP. Every other crate may depend on this one; it depends on
 //! none of them. Start at [`job::ImportJob`] and [`draft::Draft`].
 
+pub mod criteria;
 pub mod draft;
 pub mod endpoint;
 pub mod export;
@@ -21,6 +22,7 @@ pub mod segment;
 pub mod time;
 pub mod view;
 
+pub use criteria::Criteria;
 pub use draft::{Attribute, Draft, Scalar, TextMember};
 pub use endpoint::{Channel, Endpoint, EndpointStatus, OptOut};
 pub use export::{Compression, ExportDefinition, JobKind, WrittenPart};

@@ -125,6 +125,12 @@ pub const CREATE_RETRY: Duration = Duration::from_secs(1);
 /// Characters of a segment's name, as in the service.
 pub const MAX_SEGMENT_NAME: usize = 64;
 
+/// How long the count of a segment's members is not made again for whoever looks at it.
+pub const FRESH_COUNT: Duration = Duration::from_secs(60);
+
+/// Segments that wait to be counted. More are counted when somebody looks at them again.
+pub const COUNTS_WAITING: usize = 1000;
+
 /// Characters of a `RoleArn`, as in AWS.
 pub const MAX_ROLE_ARN: usize = 2048;
 

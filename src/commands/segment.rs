@@ -1,4 +1,4 @@
-//! `pinport segment`: reads segments and their members.
+//! `pinport segment`: reads segments and their members, and makes segments of what members have in common.
 
 use std::{
     io::{self, BufWriter, Write as _},
@@ -6,16 +6,19 @@ use std::{
 };
 
 use anyhow::Context as _;
-use pinport_model::{Segment, escape_controls};
+use pinport_model::{Segment, criteria, escape_controls};
 use pinport_store::{
-    Scope,
+    Scope, StoreError,
     record::write::json::{JsonWriter, Order},
 };
+
+use reqwest::Method;
 
 use super::{asked::Asked, write_line};
 use crate::{
     cli::{AppArgs, SegmentCommand},
     client::{Client, encoded, not_there},
+    explain::Usage,
     follow::block_on,
 };
 
@@ -27,6 +30,7 @@ const PART: usize = 256 << 10;
 pub(super) fn run(command: SegmentCommand) -> anyhow::Result<()> {
     match command {
         SegmentCommand::Ls { app, json } => list(&app, json),
+        SegmentCommand::Create { name, tests, app, print } => create(&name, &tests, &app, print),
         SegmentCommand::Members { name, version, app } => members(&name, version, &app),
     }
 }
@@ -58,12 +62,61 @@ fn row(segment: &Segment) -> String {
     let Segment { id, name, modified, .. } = segment;
     let (version, size) = segment.current().map_or((0, 0), |version| (version.version, version.size));
     let partial = segment.current().is_some_and(|version| version.partial);
-    let note = match (version, partial) {
-        (0, _) => "  (its first import has not ended)",
-        (_, true) => "  (partial: its last import did not complete)",
-        _ => "",
+    let note = match (version, partial, segment.criteria()) {
+        (_, _, Some(_)) => match segment.current().and_then(|version| version.counted) {
+            Some(counted) => format!("  (found by its dimensions; counted {counted})"),
+            None => "  (found by its dimensions; not counted yet)".into(),
+        },
+        (0, ..) => "  (its first import has not ended)".into(),
+        (_, true, _) => "  (partial: its last import did not complete)".into(),
+        _ => String::new(),
     };
     format!("{id}  {version:>7}  {size:>12}  {modified}  {}{note}", escape_controls(name))
+}
+
+fn create(name: &str, tests: &str, args: &AppArgs, print: bool) -> anyhow::Result<()> {
+    let criteria = criteria::parse(tests)
+        .map_err(|error| Usage(format!("--where: {}", escape_controls_of_lines(&error.pointed(tests)))))?;
+    let mut request = serde_json::to_value(&criteria)?;
+    request["Name"] = name.into();
+    if print {
+        return write_line(&mut io::stdout().lock(), &request);
+    }
+    let AppArgs { app, data, remote } = args;
+    let id = match Asked::of(remote, &data.data)? {
+        Asked::Server(server) => {
+            let client = Client::new(&server)?;
+            block_on(async {
+                let application = client.application(app).await?.id;
+                let path = format!("/v1/apps/{application}/segments");
+                let made: serde_json::Value =
+                    client.call(Method::POST, &path, Some(request)).await.map_err(not_there)?;
+                anyhow::Ok(made["Id"].as_str().unwrap_or_default().to_owned())
+            })?
+        }
+        Asked::Data(data) => {
+            let application = data.application(app)?.id;
+            let segment = Segment::of_criteria(application, Some(name.into()), Default::default(), criteria);
+            data.store.create_segment(&segment).map_err(|error| match error {
+                StoreError::Criteria(reason) => Usage(format!("--where: {reason}")).into(),
+                error => anyhow::Error::from(error),
+            })?;
+            // No server counts it in the background.
+            if let Some(version) = segment.current()
+                && let Some(count) = data.store.count_members(&segment, version, &|| true)?
+            {
+                data.store.save_count(&segment, version.version, &count)?;
+                writeln!(io::stderr(), "segment \"{}\": {} members", escape_controls(name), count.size)?;
+            }
+            segment.id.to_string()
+        }
+    };
+    Ok(writeln!(io::stdout(), "{id}")?)
+}
+
+/// Lines of text with nothing in them that a terminal would obey.
+fn escape_controls_of_lines(text: &str) -> String {
+    text.lines().map(|line| escape_controls(line).into_owned()).collect::<Vec<_>>().join("\n")
 }
 
 fn members(name: &str, version: Option<u32>, args: &AppArgs) -> anyhow::Result<()> {

@@ -55,6 +55,9 @@ pub enum StoreError {
     /// The change contradicts what is there.
     #[error("{0}")]
     Conflict(String),
+    /// Criteria of a segment that cannot be kept: what they refer to is not there, or leads back to the segment.
+    #[error("{0}")]
+    Criteria(String),
     /// An update would make an endpoint or a user larger than it may be.
     #[error("endpoint {id}: {}", reason.message)]
     TooLarge {

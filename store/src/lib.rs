@@ -22,8 +22,9 @@ pub mod record;
 use std::{ops::ControlFlow, sync::Arc};
 
 use pinport_model::{
-    Application, ApplicationId, Channel, Draft, Endpoint, ImportJob, JobId, Origin, PieceRecord, Segment,
-    SegmentId, SegmentVersion, Timestamp, failure::FailureReason, limits::RecordLimits,
+    Application, ApplicationId, Channel, Criteria, Draft, Endpoint, ImportJob, JobId, Origin, PieceRecord,
+    Segment, SegmentId, SegmentVersion, Timestamp, failure::FailureReason, limits::RecordLimits,
+    segment::MemberCount,
 };
 
 pub use batch::{DraftBatch, DraftKind};
@@ -143,6 +144,20 @@ pub trait Store: Send + Sync {
         version: &SegmentVersion,
         limit: usize,
     ) -> Result<Option<Vec<JobId>>>;
+    /// Adds a segment that is made of criteria, as [`Segment::of_criteria`] makes it. Its application must be there
+    /// ([`StoreError::NotFound`]), and what it refers to ([`StoreError::Criteria`]).
+    fn create_segment(&self, segment: &Segment) -> Result<()>;
+    /// Gives a segment a name, and a new version if it is made of criteria: with these, or with those it has. A segment
+    /// that was imported takes no criteria, and none may lead back to their own segment ([`StoreError::Criteria`]).
+    fn update_segment(
+        &self,
+        application: ApplicationId,
+        id: SegmentId,
+        name: Option<&str>,
+        criteria: Option<&Criteria>,
+    ) -> Result<Segment>;
+    /// Notes how many members a version by criteria has. One that is not kept any more is left alone.
+    fn save_count(&self, segment: &Segment, version: u32, count: &MemberCount) -> Result<()>;
     /// Replaces a segment's name and tags ([`StoreError::NotFound`]).
     fn save_segment(&self, segment: &Segment) -> Result<()>;
     /// Deletes a segment and its members, not the endpoints; whether there was one. Refused while a job
@@ -169,6 +184,21 @@ pub trait Store: Send + Sync {
         batch: usize,
         each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()>;
+
+    /// Counts the members of a version. None, if `go_on` says no before the end: it is asked now and then.
+    fn count_members(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<MemberCount>> {
+        let mut count = MemberCount { size: 0, channels: Default::default(), at: Timestamp::now() };
+        self.read_out(Scope::Version(segment, version), None, COUNTED_AT_ONCE, &mut |stored| {
+            stored.count_into(&mut count)?;
+            Ok(if go_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(go_on().then_some(count))
+    }
 
     /// An error if the store stopped: an earlier write failed, and it does no more until it is opened again.
     fn check(&self) -> Result<()> {
@@ -207,6 +237,9 @@ pub struct Figures {
     pub memory_bytes: u64,
 }
 
+/// Bytes of endpoints that are held at a time while members are counted: as few as to read a page takes.
+const COUNTED_AT_ONCE: usize = 4 << 20;
+
 /// Whose endpoints are read out.
 #[derive(Debug, Clone, Copy)]
 pub enum Scope<'a> {
@@ -226,6 +259,17 @@ pub struct Stored<'a> {
 }
 
 impl Stored<'_> {
+    /// Counts it.
+    fn count_into(&self, count: &mut MemberCount) -> Result<()> {
+        count.size += 1;
+        let channel = record::read::find(self.record, record::Tag::Channel)?;
+        if let Some(channel) = channel.and_then(|value| count.channels.get_mut(usize::from(*value.first()?)))
+        {
+            *channel += 1;
+        }
+        Ok(())
+    }
+
     /// The endpoint's id.
     pub fn id(&self) -> Result<&str> {
         str::from_utf8(self.id).map_err(|_| StoreError::Corrupt("an endpoint's id is no UTF-8".into()))

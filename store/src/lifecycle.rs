@@ -1,8 +1,11 @@
 //! The rules that every engine keeps for jobs and the segments they define: which change may follow which.
 //! Nothing here reads or writes; engines do, in one transaction around each rule.
 
+use std::collections::HashMap;
+
 use pinport_model::{
-    Application, ImportJob, Segment, SegmentId, SegmentVersion, Timestamp,
+    Application, Criteria, ImportJob, Segment, SegmentId, SegmentVersion, Timestamp,
+    criteria::{MAX_CRITERIA_DEPTH, MAX_CRITERIA_SEGMENTS, SegmentReference},
     failure::{FailureCode, FailureReason, quoted},
     job::JobStatus,
     limits::RecordLimits,
@@ -25,7 +28,7 @@ pub(crate) fn application_exists(application: &Application) -> StoreError {
 }
 
 /// A segment with what its engine keeps for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SegmentState {
     #[serde(flatten)]
     pub(crate) segment: Segment,
@@ -43,6 +46,7 @@ pub(crate) fn open_layer(
 ) -> Result<(SegmentState, SegmentLayer)> {
     let definition = &job.definition;
     let mut state = match found {
+        Some(state) if state.segment.criteria().is_some() => return Err(made_of_criteria(id)),
         Some(state) => state,
         None if id == SegmentId::from(job.id) => SegmentState {
             segment: Segment {
@@ -63,6 +67,122 @@ pub(crate) fn open_layer(
         SegmentLayer { number: state.next_layer, job: job.id, copies: !definition.register_endpoints };
     state.next_layer += 1;
     Ok((state, layer))
+}
+
+/// What an import says into a segment that holds no members.
+fn made_of_criteria(id: SegmentId) -> StoreError {
+    StoreError::Conflict(format!(
+        "segment {id} is made of criteria: imports can add to segments that imports made, and to no others"
+    ))
+}
+
+/// A new segment that is made of criteria, as it is kept.
+pub(crate) fn new_segment(segment: &Segment) -> Result<SegmentState> {
+    match &segment.current {
+        Some(version) if version.criteria.is_some() => {
+            Ok(SegmentState { segment: segment.clone(), next_layer: 0, closed: 0 })
+        }
+        _ => Err(StoreError::Criteria("a new segment without an import needs criteria".into())),
+    }
+}
+
+/// Gives a segment that is made of criteria its next version: with these, or with those that it has.
+pub(crate) fn next_version(
+    state: &mut SegmentState,
+    criteria: Option<&Criteria>,
+    now: Timestamp,
+) -> Result<SegmentVersion> {
+    let segment = &mut state.segment;
+    let current = segment.current.as_ref().and_then(|version| Some((version, version.criteria.as_deref()?)));
+    let Some((current, before)) = current else {
+        let id = segment.id;
+        return Err(StoreError::Criteria(format!(
+            "segment {id} was imported: it has the members that imports brought, and no Dimensions or SegmentGroups"
+        )));
+    };
+    let mut next = SegmentVersion::of_criteria(current.version + 1, now, criteria.unwrap_or(before).clone());
+    if criteria.is_none_or(|criteria| criteria == before) {
+        (next.size, next.channels, next.counted) = (current.size, current.channels, current.counted);
+    }
+    segment.modified = now;
+    segment.current = Some(next.clone());
+    Ok(next)
+}
+
+/// Finds the version that a reference means; none if its segment or version is not there.
+pub(crate) type FindVersion<'a> = dyn Fn(&SegmentReference) -> Result<Option<SegmentVersion>> + 'a;
+
+/// Whether criteria can be read: what they refer to is there, is not `own` (the segment that they are for), and is no
+/// more than a read can take.
+pub(crate) fn check_references(
+    own: Option<SegmentId>,
+    criteria: &Criteria,
+    find: &FindVersion<'_>,
+) -> Result<()> {
+    let mut met = HashMap::new();
+    for (index, group) in criteria.groups().iter().enumerate() {
+        for (place, reference) in group.source_segments.iter().enumerate() {
+            let at = format!("SegmentGroups.Groups[{index}].SourceSegments[{place}]");
+            check_reference(own, reference, find, &mut met, 1).map_err(|error| match error {
+                StoreError::Criteria(reason) => StoreError::Criteria(format!("{at}: {reason}")),
+                error => error,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn check_reference(
+    own: Option<SegmentId>,
+    reference: &SegmentReference,
+    find: &FindVersion<'_>,
+    met: &mut HashMap<(SegmentId, Option<u32>), usize>,
+    depth: usize,
+) -> Result<()> {
+    let SegmentReference { id, version } = *reference;
+    if own == Some(id) {
+        let reason = format!("segment {id} would be made of itself");
+        return Err(StoreError::Criteria(reason));
+    }
+    if depth > MAX_CRITERIA_DEPTH {
+        return Err(StoreError::Criteria(too_deep()));
+    }
+    // One that was met as deep as this is not looked at again.
+    if met.get(&(id, version)).is_some_and(|met| *met >= depth) {
+        return Ok(());
+    }
+    met.insert((id, version), depth);
+    if met.len() > MAX_CRITERIA_SEGMENTS {
+        return Err(StoreError::Criteria(too_many_segments()));
+    }
+    let Some(found) = find(reference)? else { return Err(StoreError::Criteria(no_source(reference))) };
+    let criteria = found.criteria.as_deref();
+    criteria
+        .iter()
+        .flat_map(|criteria| criteria.references())
+        .try_for_each(|next| check_reference(own, next, find, met, depth + 1))
+}
+
+pub(crate) fn too_deep() -> String {
+    format!("more than {MAX_CRITERIA_DEPTH} segments lie one within the other")
+}
+
+pub(crate) fn too_many_segments() -> String {
+    format!("more than {MAX_CRITERIA_SEGMENTS} segments are needed, those of its source segments included")
+}
+
+/// What is said of a source segment that is not there.
+pub(crate) fn no_source(reference: &SegmentReference) -> String {
+    let SegmentReference { id, version } = reference;
+    match version {
+        Some(version) => format!("there is no version {version} of segment {id}"),
+        None => format!("there is no segment {id} with members: an import into it has to end first"),
+    }
+}
+
+/// What is said when a segment that is made of others cannot be read.
+pub(crate) fn unreadable(segment: SegmentId, reason: &str) -> StoreError {
+    StoreError::Conflict(format!("segment {segment} cannot be read: {reason}"))
 }
 
 /// What a job says that has no open layer.
@@ -103,6 +223,8 @@ pub(crate) fn close_layer(
         size: base.map_or(0, |base| base.size),
         channels: job.tally.channels,
         partial: !completed,
+        criteria: None,
+        counted: None,
     };
     if let Some(base) = base {
         version.channels.iter_mut().zip(base.channels).for_each(|(sum, count)| *sum += count);

@@ -177,6 +177,88 @@ def segments(s):
     fails("NotFoundException", 404, create_job_call(c), **job_arguments(app, s.source("file", "CSV"), "CSV", SegmentId=segment))
 
 
+def segments_of_dimensions(s):
+    """Every kind of dimension, groups of segments, versions, and an export of what is found."""
+    c = client(s)
+    app = create_app(c, "boto3-dimensions")["Id"]
+    items = [
+        {"Id": "a", "Address": "a@x", "ChannelType": "EMAIL", "Location": {"Country": "CAN", "Latitude": 43.7, "Longitude": -79.4},
+         "Attributes": {"plan": ["gold"], "since": ["2026-02-03T04:05:06Z"]}, "Metrics": {"visits": 3.0},
+         "Demographic": {"Make": "apple", "Model": "x", "Platform": "ios", "AppVersion": "1.0"},
+         "User": {"UserId": "u", "UserAttributes": {"team": ["red", "blue"]}}},
+        {"Id": "b", "Address": "+15550100", "ChannelType": "SMS", "Location": {"Country": "CAN"},
+         "Attributes": {"plan": ["lead"]}, "Metrics": {"visits": 1.0}, "EffectiveDate": "2020-01-01T00:00:00Z"},
+        {"Id": "c", "Address": "c@x", "ChannelType": "EMAIL", "Location": {"Country": "DEU"}, "User": {"UserId": "u"}},
+    ]
+    c.update_endpoints_batch(ApplicationId=app, EndpointBatchRequest={"Item": items})
+
+    def made(**request):
+        return c.create_segment(ApplicationId=app, WriteSegmentRequest=request)["SegmentResponse"]
+
+    def found(segment):
+        return sorted(s.members(app, segment["Id"]))
+
+    one = {"DimensionType": "INCLUSIVE"}
+    cases = [
+        ({"Attributes": {"plan": {"AttributeType": "INCLUSIVE", "Values": ["gold", "x"]}}}, "a"),
+        ({"Attributes": {"plan": {"AttributeType": "EXCLUSIVE", "Values": ["gold"]}}}, "bc"),
+        ({"Attributes": {"plan": {"AttributeType": "CONTAINS", "Values": ["ol", "ea"]}}}, "ab"),
+        ({"Attributes": {"since": {"AttributeType": "BEFORE", "Values": ["2026-03-01T00:00:00Z"]}}}, "a"),
+        ({"Attributes": {"since": {"AttributeType": "AFTER", "Values": ["2026-03-01T00:00:00Z"]}}}, ""),
+        ({"Attributes": {"since": {"AttributeType": "ON", "Values": ["2026-02-03"]}}}, "a"),
+        ({"Attributes": {"since": {"AttributeType": "BETWEEN", "Values": ["2026-02-01", "2026-02-04"]}}}, "a"),
+        ({"UserAttributes": {"team": {"AttributeType": "INCLUSIVE", "Values": ["blue"]}}}, "ac"),
+        ({"Metrics": {"visits": {"ComparisonOperator": "GREATER_THAN", "Value": 1.0}}}, "a"),
+        ({"Metrics": {"visits": {"ComparisonOperator": "LESS_THAN_OR_EQUAL", "Value": 3.0}}}, "ab"),
+        ({"Behavior": {"Recency": {"Duration": "DAY_30", "RecencyType": "ACTIVE"}}}, "ac"),
+        ({"Behavior": {"Recency": {"Duration": "HR_24", "RecencyType": "INACTIVE"}}}, "b"),
+        ({"Demographic": {"Channel": one | {"Values": ["SMS"]}}}, "b"),
+        ({"Demographic": {"Make": one | {"Values": ["apple"]}, "Model": one | {"Values": ["x"]}}}, "a"),
+        ({"Demographic": {"Platform": one | {"Values": ["ios"]}, "AppVersion": one | {"Values": ["1.0"]}}}, "a"),
+        ({"Demographic": {"DeviceType": {"DimensionType": "EXCLUSIVE", "Values": ["phone"]}}}, "abc"),
+        ({"Location": {"Country": one | {"Values": ["CAN", "USA"]}}}, "ab"),
+        ({"Location": {"GPSPoint": {"Coordinates": {"Latitude": 43.6, "Longitude": -79.3}, "RangeInKilometers": 20.0}}}, "a"),
+        ({}, "abc"),
+    ]
+    for dimensions, expected in cases:
+        segment = made(Name="dimensions", Dimensions=dimensions)
+        whole = {"Attributes": {}, "Metrics": {}, "UserAttributes": {}} | dimensions
+        assert segment["Dimensions"] == whole and segment["SegmentType"] == "DIMENSIONAL", segment
+        assert c.get_segment(ApplicationId=app, SegmentId=segment["Id"])["SegmentResponse"] == segment
+        assert found(segment) == list(expected), (dimensions, found(segment))
+
+    canada = made(Name="canada", Dimensions=cases[16][0], tags={"t": "1"})
+    group = {"SourceSegments": [{"Id": canada["Id"], "Version": 1}], "SourceType": "ANY", "Type": "NONE", "Dimensions": [cases[0][0]]}
+    rest = made(Name="rest", SegmentGroups={"Groups": [group], "Include": "ALL"})
+    assert found(rest) == ["b"] and rest["SegmentGroups"]["Include"] == "ALL" and "Dimensions" not in rest, rest
+    update = {"Name": "germany", "Dimensions": {"Location": {"Country": {"Values": ["DEU"]}}}, "tags": {}}
+    changed = c.update_segment(ApplicationId=app, SegmentId=canada["Id"], WriteSegmentRequest=update)["SegmentResponse"]
+    assert (changed["Version"], changed["Name"], changed["tags"]) == (2, "germany", {"t": "1"}), changed
+    assert found(changed) == ["c"] and found(rest) == ["b"]
+    first = c.get_segment_version(ApplicationId=app, SegmentId=canada["Id"], Version="1")["SegmentResponse"]
+    assert first["Dimensions"] == canada["Dimensions"], first
+    listed, _ = pages(c.get_segments, "SegmentsResponse", "7", ApplicationId=app)
+    assert [item["Id"] for item in listed[:2]] == [rest["Id"], canada["Id"]] and len(listed) == len(cases) + 2, listed
+
+    request = {"RoleArn": ROLE, "S3UrlPrefix": s.target() + "dimensions/", "SegmentId": rest["Id"]}
+    job = c.create_export_job(ApplicationId=app, ExportJobRequest=request)["ExportJobResponse"]
+    deadline = time.monotonic() + 60
+    while job["JobStatus"] not in ["COMPLETED", "FAILED"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+        job = c.get_export_job(ApplicationId=app, JobId=job["Id"])["ExportJobResponse"]
+    assert (job["JobStatus"], job["TotalProcessed"]) == ("COMPLETED", 1), job
+
+    for request, said in [
+        ({"Dimensions": {}, "SegmentGroups": {}}, "both given"),
+        ({"Dimensions": {"Attributes": {"plan": {"Values": []}}}}, "Dimensions.Attributes.plan.Values"),
+        ({"Dimensions": {"Behavior": {"Recency": {"Duration": "DAY_8", "RecencyType": "ACTIVE"}}}}, "Recency.Duration"),
+        ({"SegmentGroups": {"Groups": [{"SourceSegments": [{"Id": "0" * 32}]}]}}, "SourceSegments[0]"),
+    ]:
+        error = fails("BadRequestException", 400, c.create_segment, ApplicationId=app, WriteSegmentRequest=request)
+        assert said in str(error), (said, error)
+    fails("NotFoundException", 404, c.update_segment, ApplicationId=app, SegmentId="0" * 32, WriteSegmentRequest={"Name": "x"})
+
+
 def create_job_call(c):
     return c.create_import_job
 
@@ -386,9 +468,6 @@ def other_operations(s):
     """What pinport does not have says so, in the service's form."""
     c = client(s)
     app = create_app(c, "boto3-other")["Id"]
-    write = {"WriteSegmentRequest": {"Name": "x"}}
-    fails("MethodNotAllowedException", 405, c.create_segment, ApplicationId=app, **write)
-    fails("MethodNotAllowedException", 405, c.update_segment, ApplicationId=app, SegmentId="0" * 32, **write)
     for call, arguments in [
         (c.get_campaigns, {}), (c.get_journey, {"JourneyId": "x"}),
         (c.send_messages, {"MessageRequest": {"MessageConfiguration": {}}}), (c.get_channels, {}),
@@ -455,6 +534,6 @@ def retried_post(s):
 
 
 CASES = [
-    apps, import_jobs, defaults_of_a_job, lists_of_jobs, segments, endpoints, wrong_endpoints, odd_ids, tags, refused_jobs,
+    apps, import_jobs, defaults_of_a_job, lists_of_jobs, segments, segments_of_dimensions, endpoints, wrong_endpoints, odd_ids, tags, refused_jobs,
     cancelled_job, same_names, too_large, export_jobs, other_operations, access, too_many_requests, retried_post,
 ]

@@ -98,12 +98,25 @@ def endpoints_and_tags(s):
     assert aws(s, "list-tags-for-resource", "--resource-arn", app["Arn"]) == {"TagsModel": {"tags": {"b": "2"}}}
 
 
+def segments_of_dimensions(s):
+    app = create_app(s, "cli-dimensions")["Id"]
+    dimensions = {"Location": {"Country": {"DimensionType": "INCLUSIVE", "Values": ["CAN"]}}}
+    words = ["--write-segment-request", json.dumps({"Name": "canada", "Dimensions": dimensions})]
+    made = aws(s, "create-segment", "--application-id", app, *words)["SegmentResponse"]
+    assert made["Dimensions"]["Location"] == dimensions["Location"] and made["SegmentType"] == "DIMENSIONAL", made
+    one = ["--application-id", app, "--segment-id", made["Id"]]
+    changed = aws(s, "update-segment", *one, "--write-segment-request", "Name=other")["SegmentResponse"]
+    assert (changed["Name"], changed["Version"], changed["Dimensions"]) == ("other", 2, made["Dimensions"]), changed
+    assert aws(s, "get-segment", *one)["SegmentResponse"] == changed
+    fails(s, "BadRequestException", "create-segment", "--application-id", app, "--write-segment-request", '{"Dimensions":{"Attributes":{"a":{"Values":[]}}}}')
+
+
 def errors(s):
     app = create_app(s, "cli-errors")["Id"]
     fails(s, "BadRequestException", *job_words(app, s.source("s3", "CSV"), "JSON"))
     fails(s, "NotFoundException", "get-app", "--application-id", "0" * 32)
     fails(s, "NotFoundException", "get-import-jobs", "--application-id", "")
-    fails(s, "MethodNotAllowedException", "create-segment", "--application-id", app, "--write-segment-request", "Name=x")
+    fails(s, "MethodNotAllowedException", "get-journey", "--application-id", app, "--journey-id", "x")
     fails(s, "ForbiddenException", "get-apps", url=s.keyed, key=(ADMIN[0], "wrong-secret-0123456789"))
     fails(s, "ForbiddenException", "create-app", "--create-application-request", "Name=x", url=s.keyed, key=READER)
     fails(s, "ForbiddenException", "get-apps", "--no-sign-request", url=s.keyed)
@@ -132,4 +145,4 @@ def retried_post(s):
     assert [found["Id"] for found in listed] == [job], listed
 
 
-CASES = [import_and_lists, endpoints_and_tags, errors, too_many_requests, cancelled_job, retried_post]
+CASES = [import_and_lists, endpoints_and_tags, segments_of_dimensions, errors, too_many_requests, cancelled_job, retried_post]

@@ -45,6 +45,15 @@ class Setting:
         name = {"JSON": "contacts", "CSV": "contacts.csv"}[format]
         return {"file": f"file://{TOP}/examples/{name}", "s3": f"s3://{self.bucket}/{name}"}[place]
 
+    def target(self):
+        """An S3UrlPrefix of the client's own."""
+        return f"s3://{self.bucket}/out/{self.client}/"
+
+    def members(self, app, segment):
+        """The ids of a segment's members, by pinport's own API: Pinpoint has no operation for them."""
+        with urllib.request.urlopen(f"{self.direct}/pinport/v1/apps/{app}/segments/{segment}/members") as answer:
+            return [json.loads(line)["Id"] for line in answer]
+
     def environment(self):
         words = {"OPEN": self.open, "KEYED": self.keyed, "DIRECT": self.direct, "ROLE": ROLE, "SILENT_ROLE": SILENT_ROLE}
         words |= {"TENANT_APP": TENANT_APP, "BURST": str(BURST), "CLIENT": self.client}

@@ -46,6 +46,41 @@ fn segments_and_their_versions() {
 }
 
 #[test]
+fn a_segment_is_made_of_what_its_members_have_in_common() {
+    let (lab, _) = filled();
+    let all = lines(&lab.members("data", "s"));
+    let is_one = |member: &serde_json::Value| {
+        member["ChannelType"] == "EMAIL" && member["Location"]["Country"] == "CAN"
+    };
+    let expected = all.iter().filter(|member| is_one(member)).count();
+    assert!(expected > 0 && expected < all.len(), "{expected} of {}", all.len());
+    let tests = "Demographic.Channel = 'EMAIL' and Location.Country in ('CAN')";
+    let make = |name: &str, tests: &str| lab.pinport(&["segment", "create", name, "--where", tests]);
+    let made = make("found", tests).expect(0);
+    made.says(&[&format!("segment \"found\": {expected} members")]);
+    let id = String::from_utf8(made.out).unwrap();
+    let found = lines(&lab.members("data", "found"));
+    assert_eq!(found, all.iter().filter(|member| is_one(member)).cloned().collect::<Vec<_>>());
+    let table = String::from_utf8(lab.pinport(&["segment", "ls"]).expect(0).out).unwrap();
+    let row = table.lines().find(|line| line.starts_with(id.trim())).unwrap();
+    assert!(row.contains(&format!(" {expected} ")) && row.contains("counted"), "{row}");
+    // Made of it.
+    make("rest", &format!("Segment != '{}'", id.trim())).expect(0);
+    assert_eq!(lines(&lab.members("data", "rest")).len(), all.len() - expected);
+    let out = lab.pinport(&["export", "out.csv", "--segment", "found", "--format", "csv"]).expect(0);
+    out.says(&[&format!("exported {expected} endpoints")]);
+
+    let print = lab.pinport(&["segment", "create", "x", "--where", tests, "--print"]).expect(0);
+    let request: serde_json::Value = serde_json::from_slice(&print.out).unwrap();
+    assert_eq!(request["Dimensions"]["Location"]["Country"]["Values"][0], "CAN");
+    make("wrong", "Location.Country = CAN").expect(2).says(&[
+        "--where: a value stands in single quotes: 'CAN'",
+        "  Location.Country = CAN\n                     ^",
+    ]);
+    make("wrong", &format!("Segment = '{}'", "0".repeat(32))).expect(2).says(&["there is no segment"]);
+}
+
+#[test]
 fn a_settled_store_has_few_files_and_the_same_endpoints() {
     let (lab, _) = filled();
     let runs = || {

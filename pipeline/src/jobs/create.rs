@@ -262,10 +262,13 @@ impl Inner {
                 (JobId::generate(), location.map_err(|error| CreateError::Refused(error.0))?)
             }
         };
-        if let Some(segment) = new.segment
-            && self.store.segment(new.application, segment)?.is_none()
-        {
-            return Err(CreateError::NoSegment(segment));
+        if let Some(id) = new.segment {
+            let segment = self.store.segment(new.application, id)?.ok_or(CreateError::NoSegment(id))?;
+            if segment.criteria().is_some() {
+                return Err(CreateError::Refused(format!(
+                    "segment {id} is made of dimensions: an import adds to segments that imports made"
+                )));
+            }
         }
         let segment = new.define_segment.then(|| new.segment.unwrap_or(id.into()));
         let definition = ImportDefinition {

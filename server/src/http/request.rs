@@ -146,6 +146,16 @@ impl Request {
         serde_json::from_slice(self.bytes()).map_err(|error| {
             // The parser's text quotes what it read.
             let text: String = error.to_string().chars().take(256).collect();
+            // Read again to learn which member it is about: what is right needs no path.
+            let again = &mut serde_json::Deserializer::from_slice(self.bytes());
+            let at = match serde_path_to_error::deserialize::<_, T>(again) {
+                Err(error) if error.path().iter().len() > 0 => {
+                    let path: String = error.path().to_string().chars().take(256).collect();
+                    format!("{path}: ")
+                }
+                _ => String::new(),
+            };
+            let text = format!("{at}{text}");
             let text = pinport_model::escape_controls(&text);
             ApiError::bad_request(format!("The body is not the JSON this operation reads: {text}."))
         })

@@ -40,8 +40,6 @@ pub(super) const ABSENT: &[Path] = &[
     ("/v1/apps/{application-id}/kpis/daterange/{kpi-name}", &[("GET", "GetApplicationDateRangeKpi")]),
     ("/v1/apps/{application-id}/messages", &[("POST", "SendMessages")]),
     ("/v1/apps/{application-id}/otp", &[("POST", "SendOTPMessage")]),
-    ("/v1/apps/{application-id}/segments", &[("POST", "CreateSegment")]),
-    ("/v1/apps/{application-id}/segments/{segment-id}", &[("PUT", "UpdateSegment")]),
     ("/v1/apps/{application-id}/settings", &[("GET", "GetApplicationSettings"), ("PUT", "UpdateApplicationSettings")]),
     ("/v1/apps/{application-id}/users-messages", &[("POST", "SendUsersMessages")]),
     ("/v1/apps/{application-id}/verify-otp", &[("POST", "VerifyOTPMessage")]),

@@ -88,7 +88,15 @@ fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
         None => None,
     };
     let read = |before, step| api.store().segments(application, before, step);
-    page.fill(before, |segment: &Segment| segment.id, read, |segment| Ok(Some(segment)))?;
+    page.fill(
+        before,
+        |segment: &Segment| segment.id,
+        read,
+        |segment| {
+            api.counts.want(&segment);
+            Ok(Some(segment))
+        },
+    )?;
     page.of_ours(|last| token::write(LIST, application.as_bytes(), last.as_bytes()))
 }
 

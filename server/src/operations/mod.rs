@@ -8,6 +8,7 @@
 mod absent;
 mod apps;
 mod control;
+mod counts;
 mod creates;
 mod endpoints;
 mod events;
@@ -45,7 +46,7 @@ use crate::{
 
 /// What is said of requests for something else.
 pub const COVERED: &str = "pinport covers Pinpoint's import jobs and export jobs, and for what they \
-     move: apps, import segments and their versions, endpoints, users' endpoints, and tags of apps and segments.";
+     move: apps, segments and their versions, endpoints, users' endpoints, and tags of apps and segments.";
 
 /// How operations answer.
 #[derive(Debug, Clone)]
@@ -79,6 +80,7 @@ pub(crate) struct Api {
     /// Held while tags are read, changed and written back.
     pub(crate) tagging: Mutex<()>,
     creates: creates::Creates,
+    counts: counts::Counts,
 }
 
 /// The table of all operations.
@@ -115,7 +117,8 @@ struct Routes {
 impl Routes {
     fn new(covered: &str, jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Self {
         let (tagging, creates) = (Mutex::new(()), Default::default());
-        let api = Arc::new(Api { jobs, options, metrics, tagging, creates });
+        let counts = counts::Counts::new(Arc::clone(jobs.store()));
+        let api = Arc::new(Api { jobs, options, metrics, tagging, creates, counts });
         Self { router: Router::new(covered), api }
     }
 
@@ -264,6 +267,7 @@ fn stored(error: StoreError) -> ApiError {
                 .because(error)
         }
         StoreError::Conflict(reason) => ApiError::conflict(sentence(&reason)),
+        StoreError::Criteria(reason) => ApiError::bad_request(sentence(&reason)),
         StoreError::NotFound { what, id } => {
             ApiError::not_found(sentence(&format!("there is no {what} {id}")))
         }

@@ -1,4 +1,4 @@
-//! Tags of applications and import segments.
+//! Tags of applications and segments.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ struct TagsModel {
 /// What may have tags.
 enum Tagged {
     Application(Application),
-    Segment(Segment),
+    Segment(Box<Segment>),
 }
 
 impl Tagged {
@@ -102,7 +102,10 @@ fn find(api: &Api, request: &Request) -> Result<Tagged, ApiError> {
     }
     let found = match segment {
         None => api.store().application(application).map(|found| found.map(Tagged::Application)),
-        Some(segment) => api.store().segment(application, segment).map(|found| found.map(Tagged::Segment)),
+        Some(segment) => {
+            let found = api.store().segment(application, segment);
+            found.map(|found| found.map(|segment| Tagged::Segment(Box::new(segment))))
+        }
     };
     found.map_err(stored)?.ok_or_else(|| not_found(arn))
 }

@@ -229,6 +229,17 @@ impl Engine {
         self.get(key)?.map(|bytes| from_json(&bytes)).transpose()
     }
 
+    /// The same, as it was when the snapshot was made.
+    pub(super) fn get_json_in<T: DeserializeOwned>(
+        &self,
+        snapshot: &Snapshot<'_>,
+        key: &[u8],
+    ) -> Result<Option<T>> {
+        folding::reads(true);
+        let found = snapshot.get(key).map_err(|error| self.read_error(error))?;
+        found.map(|bytes| from_json(&bytes)).transpose()
+    }
+
     /// The values of keys that ascend.
     pub(super) fn get_sorted(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<DBPinnableSlice<'_>>>> {
         debug_assert!(keys.is_sorted());

@@ -8,6 +8,7 @@
 //! A store is a folder: `db` (RocksDB's), `staging` (runs that are no part of it yet), `layout` (a number), `bounds`
 //! (of endpoints, if they are not the usual ones) and `pinport.lock`.
 
+mod criteria;
 mod endpoints;
 mod engine;
 mod folding;
@@ -19,6 +20,7 @@ mod options;
 mod read;
 mod read_out;
 mod resolve;
+mod rows;
 mod runs;
 mod segments;
 #[cfg(test)]
@@ -37,8 +39,8 @@ use std::{
 
 use parking_lot::RwLock;
 use pinport_model::{
-    Application, ApplicationId, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId, SegmentVersion,
-    limits::RecordLimits,
+    Application, ApplicationId, Criteria, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
+    SegmentVersion, Timestamp, limits::RecordLimits, segment::MemberCount,
 };
 use rocksdb::WriteBatch;
 
@@ -49,7 +51,7 @@ use self::{
     runs::Target,
 };
 use crate::{
-    EndpointUpdate, Figures, JobWriter, Result, Scope, Store, StoreError, Stored,
+    COUNTED_AT_ONCE, EndpointUpdate, Figures, JobWriter, Result, Scope, Store, StoreError, Stored,
     lifecycle::{self, not_found},
 };
 
@@ -462,6 +464,31 @@ impl Store for Embedded {
         segments::jobs(&engine, segment, version, limit)
     }
 
+    fn create_segment(&self, segment: &Segment) -> Result<()> {
+        let engine = self.engine()?;
+        let _control = engine.control();
+        self.needs_application(segment.application)?;
+        segments::create(&engine, segment)
+    }
+
+    fn update_segment(
+        &self,
+        application: ApplicationId,
+        id: SegmentId,
+        name: Option<&str>,
+        criteria: Option<&Criteria>,
+    ) -> Result<Segment> {
+        let engine = self.engine()?;
+        let _control = engine.control();
+        segments::update(&engine, application, id, name, criteria)
+    }
+
+    fn save_count(&self, segment: &Segment, version: u32, count: &MemberCount) -> Result<()> {
+        let engine = self.engine()?;
+        let _control = engine.control();
+        segments::save_count(&engine, segment, version, count)
+    }
+
     fn save_segment(&self, segment: &Segment) -> Result<()> {
         let engine = self.engine()?;
         let _control = engine.control();
@@ -496,6 +523,14 @@ impl Store for Embedded {
         limit: usize,
     ) -> Result<Vec<Endpoint>> {
         let engine = self.engine()?;
+        if version.criteria.is_some() {
+            return read_out::members(
+                &engine,
+                Scope::Version(segment, version),
+                after.map(str::as_bytes),
+                limit,
+            );
+        }
         read::members(&engine, segment, version, after.map(str::as_bytes), limit)
     }
 
@@ -507,7 +542,23 @@ impl Store for Embedded {
         each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let engine = self.engine()?;
-        read_out::read_out(&engine, scope, after.map(str::as_bytes), batch, each)
+        read_out::read_out(&engine, scope, after.map(str::as_bytes), batch, &|| true, each)
+    }
+
+    fn count_members(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<MemberCount>> {
+        let engine = self.engine()?;
+        let mut count = MemberCount { size: 0, channels: Default::default(), at: Timestamp::now() };
+        let scope = Scope::Version(segment, version);
+        read_out::read_out(&engine, scope, None, COUNTED_AT_ONCE, go_on, &mut |stored| {
+            stored.count_into(&mut count)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(go_on().then_some(count))
     }
 
     fn check(&self) -> Result<()> {

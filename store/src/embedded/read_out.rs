@@ -1,46 +1,35 @@
 //! Reading out: all endpoints of an application, or of a version of a segment, as stored bytes in order of id.
 //!
-//! Endpoints are read in batches: their members, their records by one scan that goes along, and then the users that they
-//! name, each once and in order, by a second scan. A batch lies in three buffers that are used again, so a row costs no
-//! allocation. Nothing is decoded here.
+//! Endpoints are read in batches ([`super::rows`]): their members, their records by one scan that goes along, and then the
+//! users that they name. Nothing is decoded here.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 
-use pinport_model::{ApplicationId, SegmentId};
-use rocksdb::Snapshot;
+use pinport_model::Endpoint;
 
 use super::{
-    engine::{Engine, Scan},
+    criteria::Wanted,
+    engine::Engine,
     keys,
-    merged::Merged,
+    rows::{Each, Ids, Rows},
     segments,
 };
-use crate::{
-    Result, Scope, Stored,
-    record::{
-        merge::merge,
-        read::{is_endpoint, user_of},
-    },
-};
+use crate::{Result, Scope, record::read::decode};
 
-/// Layers that have a scan each. A scan opens every file of level 0, so more are read by one scan in turns.
-const SCANS: usize = 4;
 /// Rows of the first batch, so that the first of them come soon. Each batch is twice the one before.
 const FIRST_ROWS: usize = 256;
 /// Rows of a batch: more would not make the users lie closer.
 const MOST_ROWS: usize = 1 << 18;
-/// Entries that a scan goes over before it seeks the next one that is wanted.
-const STEPS: usize = 12;
 /// Bytes up to which a read is a short one, which the cache is for.
 const SHORT: usize = 4 << 20;
 
-type Each<'a> = dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>> + 'a;
-
+/// `go_on` is asked now and then while endpoints are looked at that criteria do not find: if it says no, there are no more.
 pub(super) fn read_out(
     engine: &Engine,
     scope: Scope<'_>,
     after: Option<&[u8]>,
     batch: usize,
+    go_on: &dyn Fn() -> bool,
     each: &mut Each<'_>,
 ) -> Result<()> {
     // Another thread may fold the layers meanwhile.
@@ -49,315 +38,74 @@ pub(super) fn read_out(
         true => engine.scan_in(&snapshot, prefix),
         false => engine.stream_in(&snapshot, prefix),
     };
-    let (application, mut ids) = match scope {
-        Scope::Application(application) => (application, None),
+    let (application, mut of) = match scope {
+        Scope::Application(application) => (application, Of::All),
         Scope::Version(segment, version) => {
-            let layers = segments::layers(engine, &snapshot, segment, version)?;
-            let layers: Vec<_> = layers.iter().map(|layer| (layer.number, layer.copies)).collect();
-            (segment.application, Some(Ids::open(engine, &snapshot, &scan, segment.id, &layers, after)?))
+            let of = match &version.criteria {
+                Some(criteria) => {
+                    Of::Found(Wanted::open(engine, &snapshot, &scan, segment, criteria, after)?)
+                }
+                None => {
+                    let layers = segments::layers(engine, &snapshot, segment, version)?;
+                    let layers: Vec<_> = layers.iter().map(|layer| (layer.number, layer.copies)).collect();
+                    Of::Members(Ids::open(engine, &snapshot, &scan, segment.id, &layers, after)?)
+                }
+            };
+            (segment.application, of)
         }
     };
     let mut endpoints = scan(&keys::endpoint(application, b""));
     let mut users = scan(&keys::user(application, b""));
-    match (&ids, after) {
-        (Some(_), _) => {}
-        (None, None) => endpoints.seek_first(),
-        (None, Some(after)) => endpoints.seek_behind(&keys::endpoint(application, after)),
+    match (&of, after) {
+        (Of::Members(_), _) => {}
+        (_, None) => endpoints.seek_first(),
+        (_, Some(after)) => endpoints.seek_behind(&keys::endpoint(application, after)),
     }
     let mut rows = Rows::default();
     let mut most = FIRST_ROWS;
     loop {
         rows.clear();
-        let is_last = match &mut ids {
-            None => rows.fill_with_all(&mut endpoints, most, batch)?,
-            Some(ids) => rows.fill_with_members(ids, &mut endpoints, application, most, batch)?,
+        let is_last = match &mut of {
+            Of::All => rows.fill_with_all(&mut endpoints, most, batch)?,
+            Of::Members(ids) => rows.fill_with_members(ids, &mut endpoints, application, most, batch)?,
+            Of::Found(wanted) => wanted.fill(&mut rows, &mut endpoints, application, [most, batch], go_on)?,
         };
-        let all = 0..rows.rows.len();
-        if rows.hand_on(&mut users, application, all, batch, each)?.is_break() || is_last {
+        let all = 0..rows.len();
+        let mut belongs = |record: &[u8], user: &[u8], imports| match &mut of {
+            Of::Found(wanted) => wanted.belongs(record, user, imports),
+            _ => Ok(true),
+        };
+        if rows.hand_on(&mut users, application, all, batch, &mut belongs, each)?.is_break() || is_last {
             return Ok(());
         }
         most = (most * 2).min(MOST_ROWS);
     }
 }
 
-/// The ids of the members of some layers, in order.
-enum Ids<'a> {
-    /// A scan for each layer, with whether it holds copies and what its keys begin with.
-    Scans(Vec<(Scan<'a>, bool)>),
-    Many(Box<Merged<'a>>),
+/// Up to `limit` endpoints of a scope, decoded.
+pub(super) fn members(
+    engine: &Engine,
+    scope: Scope<'_>,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<Endpoint>> {
+    let application = match scope {
+        Scope::Application(application) => application,
+        Scope::Version(segment, _) => segment.application,
+    };
+    let mut found = Vec::new();
+    if limit > 0 {
+        read_out(engine, scope, after, SHORT, &|| true, &mut |stored| {
+            found.extend(decode(application, stored.id, stored.record, stored.user_record)?);
+            Ok(if found.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+    }
+    Ok(found)
 }
 
-impl<'a> Ids<'a> {
-    fn open(
-        engine: &'a Engine,
-        snapshot: &'a Snapshot<'_>,
-        scan: &impl Fn(&[u8]) -> Scan<'a>,
-        segment: SegmentId,
-        layers: &[(u32, bool)],
-        after: Option<&[u8]>,
-    ) -> Result<Self> {
-        if layers.len() > SCANS {
-            let merged = Merged::new(engine, snapshot, segment, layers.iter().copied(), after)?;
-            return Ok(Self::Many(Box::new(merged)));
-        }
-        let scans = layers.iter().map(|(number, copies)| {
-            let prefix = keys::layer(segment, *number);
-            let mut scan = scan(&prefix);
-            match after {
-                None => scan.seek_first(),
-                Some(after) => scan.seek_behind(&[&prefix[..], after].concat()),
-            }
-            (scan, *copies)
-        });
-        Ok(Self::Scans(scans.collect()))
-    }
-
-    /// Appends the next id, and its copy if the last layer that has it holds one; whether there was one.
-    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Place>> {
-        let mut put = |part: &[u8]| {
-            let start = bytes.len();
-            bytes.extend_from_slice(part);
-            start..bytes.len()
-        };
-        let scans = match self {
-            Self::Scans(scans) => scans,
-            Self::Many(merged) => {
-                let next = merged.next()?;
-                return Ok(next.map(|(id, copy)| (put(&id), copy.as_deref().map(put))));
-            }
-        };
-        let mut least: Option<&[u8]> = None;
-        for (scan, _) in &*scans {
-            if let Some((id, _)) = scan.entry()?
-                && least.is_none_or(|least| id < least)
-            {
-                least = Some(id);
-            }
-        }
-        let Some(least) = least else { return Ok(None) };
-        let id = put(least);
-        let mut copy = None;
-        for (scan, copies) in scans {
-            if let Some((found, record)) = scan.entry()?
-                && found == &bytes[id.clone()]
-            {
-                copy = copies.then(|| {
-                    let start = bytes.len();
-                    bytes.extend_from_slice(record);
-                    start..bytes.len()
-                });
-                scan.forward();
-            }
-        }
-        Ok(Some((id, copy)))
-    }
-}
-
-/// Where the id of a member lies, and its copy.
-type Place = (Range<usize>, Option<Range<usize>>);
-
-/// A row of a batch: where its parts lie.
-#[derive(Debug, Clone)]
-struct Row {
-    id: Range<usize>,
-    record: Range<usize>,
-    /// What the segment holds of it, if the record alone is not what it says.
-    copy: Option<Range<usize>>,
-    /// Where the user's id lies; empty if there is none.
-    user: Range<usize>,
-    user_record: Range<usize>,
-}
-
-/// A batch.
-#[derive(Debug, Default)]
-struct Rows {
-    /// Ids and records.
-    bytes: Vec<u8>,
-    rows: Vec<Row>,
-    /// The records of users.
-    user_records: Vec<u8>,
-    /// Rows in the order of their users, with the first bytes of those.
-    by_user: Vec<(u64, u32)>,
-}
-
-impl Rows {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.rows.clear();
-    }
-
-    fn put(&mut self, part: &[u8]) -> Range<usize> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(part);
-        start..self.bytes.len()
-    }
-
-    /// Adds a row with what its endpoint's record says.
-    fn push(&mut self, id: Range<usize>, record: Range<usize>, copy: Option<Range<usize>>) -> Result<()> {
-        let user = match user_of(&self.bytes[record.clone()])? {
-            Some(user) if !user.is_empty() => {
-                let start = user.as_ptr().addr() - self.bytes.as_ptr().addr();
-                start..start + user.len()
-            }
-            _ => 0..0,
-        };
-        self.rows.push(Row { id, record, copy, user, user_record: 0..0 });
-        Ok(())
-    }
-
-    /// Takes the next endpoints; whether they are the last.
-    fn fill_with_all(&mut self, endpoints: &mut Scan<'_>, most: usize, batch: usize) -> Result<bool> {
-        while self.rows.len() < most && self.bytes.len() < batch {
-            let Some((id, record)) = endpoints.entry()? else { return Ok(true) };
-            if is_endpoint(record)? {
-                let (id, record) = (self.put(id), self.put(record));
-                self.push(id, record, None)?;
-            }
-            endpoints.forward();
-        }
-        Ok(false)
-    }
-
-    /// Takes the endpoints of the next members; whether they are the last.
-    fn fill_with_members(
-        &mut self,
-        ids: &mut Ids<'_>,
-        endpoints: &mut Scan<'_>,
-        application: ApplicationId,
-        most: usize,
-        batch: usize,
-    ) -> Result<bool> {
-        let mut is_first = true;
-        while self.rows.len() < most && self.bytes.len() < batch {
-            let Some((id, copy)) = ids.next(&mut self.bytes)? else { return Ok(true) };
-            if let Some(copy) = &copy
-                && is_endpoint(&self.bytes[copy.clone()])?
-            {
-                // It is whole by itself, its user's attributes included.
-                let row = Row { id, record: copy.clone(), copy: None, user: 0..0, user_record: 0..0 };
-                self.rows.push(row);
-                continue;
-            }
-            seek(endpoints, &self.bytes[id.clone()], is_first, |id| keys::endpoint(application, id))?;
-            is_first = false;
-            if let Some((found, record)) = endpoints.entry()?
-                && found == &self.bytes[id.clone()]
-                && is_endpoint(record)?
-            {
-                let record = self.put(record);
-                self.push(id, record, copy)?;
-            }
-        }
-        Ok(false)
-    }
-
-    /// Hands the rows of a range on, with their users. A range whose users are too large is handed on in halves.
-    fn hand_on(
-        &mut self,
-        users: &mut Scan<'_>,
-        application: ApplicationId,
-        range: Range<usize>,
-        batch: usize,
-        each: &mut Each<'_>,
-    ) -> Result<ControlFlow<()>> {
-        if !self.find_users(users, application, range.clone(), batch)? {
-            let middle = range.start + range.len() / 2;
-            if self.hand_on(users, application, range.start..middle, batch, each)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-            return self.hand_on(users, application, middle..range.end, batch, each);
-        }
-        let (mut merged, mut spare) = (Vec::new(), Vec::new());
-        for row in &self.rows[range] {
-            let id = &self.bytes[row.id.clone()];
-            let record = &self.bytes[row.record.clone()];
-            let user_record = &self.user_records[row.user_record.clone()];
-            let stored = match &row.copy {
-                None => Stored { id, record, user_record },
-                Some(copy) => {
-                    merged.clear();
-                    spare.clear();
-                    merge(record, user_record, &mut spare)?;
-                    merge(&spare, &self.bytes[copy.clone()], &mut merged)?;
-                    Stored { id, record: &merged, user_record: &[] }
-                }
-            };
-            if each(stored)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    /// Reads the users that the rows of a range name; false if they take too much room for more than one row.
-    fn find_users(
-        &mut self,
-        users: &mut Scan<'_>,
-        application: ApplicationId,
-        range: Range<usize>,
-        batch: usize,
-    ) -> Result<bool> {
-        self.user_records.clear();
-        self.by_user.clear();
-        let (bytes, rows) = (&self.bytes, &mut self.rows);
-        let user = |row: usize, rows: &[Row]| &bytes[rows[row].user.clone()];
-        let named = range.clone().filter(|row| !rows[*row].user.is_empty());
-        // By their first bytes: the users themselves lie all over the batch.
-        self.by_user.extend(named.map(|row| (first_bytes(user(row, rows)), row as u32)));
-        self.by_user.sort_unstable_by(|one, other| {
-            let by_all = || user(one.1 as usize, rows).cmp(user(other.1 as usize, rows));
-            one.0.cmp(&other.0).then_with(by_all)
-        });
-        let mut last: Option<(&[u8], Range<usize>)> = None;
-        for (_, row) in &self.by_user {
-            let row = &mut rows[*row as usize];
-            let user = &bytes[row.user.clone()];
-            if let Some((same, found)) = &last
-                && *same == user
-            {
-                row.user_record = found.clone();
-                continue;
-            }
-            seek(users, user, last.is_none(), |user| keys::user(application, user))?;
-            let start = self.user_records.len();
-            if let Some((found, record)) = users.entry()?
-                && found == user
-            {
-                self.user_records.extend_from_slice(record);
-            }
-            row.user_record = start..self.user_records.len();
-            last = Some((user, row.user_record.clone()));
-            if self.user_records.len() > batch && range.len() > 1 {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-}
-
-/// The first bytes as a number, in whose order they are.
-fn first_bytes(text: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    let length = text.len().min(first.len());
-    first[..length].copy_from_slice(&text[..length]);
-    u64::from_be_bytes(first)
-}
-
-/// Brings a scan to the first key at or behind `wanted`: step by step, if it is not far behind where the scan is.
-#[inline]
-fn seek(scan: &mut Scan<'_>, wanted: &[u8], is_first: bool, key: impl Fn(&[u8]) -> keys::Key) -> Result<()> {
-    if is_first {
-        scan.seek(&key(wanted));
-        return Ok(());
-    }
-    for _ in 0..STEPS {
-        match scan.entry()? {
-            Some((at, _)) if at < wanted => scan.forward(),
-            _ => return Ok(()),
-        }
-    }
-    if scan.entry()?.is_some_and(|(at, _)| at < wanted) {
-        scan.seek(&key(wanted));
-    }
-    Ok(())
+/// Which endpoints are read.
+enum Of<'a> {
+    All,
+    Members(Ids<'a>),
+    Found(Wanted<'a>),
 }

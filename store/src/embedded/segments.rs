@@ -6,7 +6,9 @@
 //! many small imports add to therefore is read from few rows.
 
 use pinport_model::{
-    ApplicationId, ImportJob, JobId, Segment, SegmentId, SegmentVersion, segment::SegmentLayer,
+    ApplicationId, Criteria, ImportJob, JobId, Segment, SegmentId, SegmentVersion, Timestamp,
+    criteria::SegmentReference,
+    segment::{MemberCount, SegmentLayer},
 };
 use rocksdb::{Snapshot, WriteBatch};
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,7 @@ use super::{
     merged::Merged,
 };
 use crate::{
-    Result,
+    Result, StoreError,
     lifecycle::{self, SegmentState, no_version, not_found},
 };
 
@@ -61,6 +63,79 @@ pub(super) fn needed(engine: &Engine, application: ApplicationId, id: SegmentId)
 pub(super) fn put_state(batch: &mut WriteBatch, state: &SegmentState) -> Result<()> {
     batch.put(keys::segment(state.segment.application, state.segment.id), to_json(state)?);
     Ok(())
+}
+
+/// Adds a segment that is made of criteria.
+pub(super) fn create(engine: &Engine, segment: &Segment) -> Result<()> {
+    let Segment { application, id, .. } = *segment;
+    if state(engine, application, id)?.is_some() {
+        return Err(StoreError::Conflict(format!("there is already a segment {id}")));
+    }
+    let state = lifecycle::new_segment(segment)?;
+    let mut batch = WriteBatch::default();
+    if let Some(made) = &state.segment.current {
+        check_references(engine, application, None, made.criteria.as_deref())?;
+        batch.put(keys::version(id, made.version), to_json(made)?);
+    }
+    put_state(&mut batch, &state)?;
+    engine.write(batch)
+}
+
+/// Gives a segment a name and, if it is made of criteria, its next version.
+pub(super) fn update(
+    engine: &Engine,
+    application: ApplicationId,
+    id: SegmentId,
+    name: Option<&str>,
+    criteria: Option<&Criteria>,
+) -> Result<Segment> {
+    let mut state = needed(engine, application, id)?;
+    let mut batch = WriteBatch::default();
+    if criteria.is_some() || state.segment.criteria().is_some() {
+        check_references(engine, application, Some(id), criteria)?;
+        let made = lifecycle::next_version(&mut state, criteria, Timestamp::now())?;
+        batch.put(keys::version(id, made.version), to_json(&made)?);
+        if let Some(forgotten) = lifecycle::forgotten(made.version) {
+            batch.delete(keys::version(id, forgotten));
+        }
+    }
+    if let Some(name) = name {
+        state.segment.name = name.to_owned();
+    }
+    put_state(&mut batch, &state)?;
+    engine.write(batch)?;
+    Ok(state.segment)
+}
+
+fn check_references(
+    engine: &Engine,
+    application: ApplicationId,
+    own: Option<SegmentId>,
+    criteria: Option<&Criteria>,
+) -> Result<()> {
+    let Some(criteria) = criteria else { return Ok(()) };
+    let find = |reference: &SegmentReference| -> Result<Option<SegmentVersion>> {
+        let Some(found) = state(engine, application, reference.id)? else { return Ok(None) };
+        match reference.version {
+            None => Ok(found.segment.current),
+            Some(number) => version(engine, reference.id, number),
+        }
+    };
+    lifecycle::check_references(own, criteria, &find)
+}
+
+/// Notes how many members a version by criteria has.
+pub(super) fn save_count(engine: &Engine, segment: &Segment, number: u32, count: &MemberCount) -> Result<()> {
+    let mut batch = WriteBatch::default();
+    let Some(mut counted) = version(engine, segment.id, number)? else { return Ok(()) };
+    counted.count(count);
+    batch.put(keys::version(segment.id, number), to_json(&counted)?);
+    let Some(mut state) = state(engine, segment.application, segment.id)? else { return Ok(()) };
+    if state.segment.current().is_some_and(|current| current.version == number) {
+        state.segment.current = Some(counted);
+        put_state(&mut batch, &state)?;
+    }
+    engine.write(batch)
 }
 
 /// The layer that a job writes to.
@@ -131,6 +206,9 @@ pub(super) fn jobs(
     version: &SegmentVersion,
     limit: usize,
 ) -> Result<Option<Vec<JobId>>> {
+    if version.criteria.is_some() {
+        return Ok(Some(Vec::new()));
+    }
     if version.last_layer - version.first_layer >= u32::try_from(limit).unwrap_or(u32::MAX) {
         return Ok(None);
     }
@@ -354,6 +432,8 @@ fn from_layout_2(engine: &Engine, batch: &mut WriteBatch, old: OldSegment) -> Re
             size: version.size,
             channels: version.channels,
             partial: version.partial,
+            criteria: None,
+            counted: None,
         };
         if version.version <= oldest_kept {
             first_kept = first_layer;

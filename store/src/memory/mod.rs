@@ -3,6 +3,8 @@
 //! It is the oracle that other engines are compared with, so it shares neither their merging nor their
 //! indexes: records are maps here, and what has no index is found by looking at everything.
 
+mod criteria;
+mod member_map;
 mod writer;
 
 use std::{
@@ -13,18 +15,18 @@ use std::{
 
 use parking_lot::Mutex;
 use pinport_model::{
-    Application, ApplicationId, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId, SegmentVersion,
-    failure::FailureReason, limits::RecordLimits, segment::SegmentLayer,
+    Application, ApplicationId, Criteria, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
+    SegmentVersion, Timestamp,
+    failure::FailureReason,
+    limits::RecordLimits,
+    segment::{MemberCount, SegmentLayer},
 };
 
+use self::member_map::MemberMap;
 use crate::{
     EndpointUpdate, JobWriter, Result, Scope, Store, StoreError, Stored,
     lifecycle::{self, SegmentState, no_version, not_found},
-    record::{
-        self, FIRST_NAMED, Tag,
-        bounds::Bounds,
-        read::{Members, decode},
-    },
+    record::{self, Tag, bounds::Bounds, read::decode},
 };
 
 /// A store that lives as long as the process.
@@ -48,68 +50,6 @@ struct State {
     layers: BTreeMap<(SegmentId, u32), BTreeMap<Vec<u8>, MemberMap>>,
     /// The addresses of endpoints that came one by one, with their ids.
     addresses: BTreeSet<(ApplicationId, Vec<u8>, Vec<u8>)>,
-}
-
-/// A record as a map from (tag, name) to value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct MemberMap(BTreeMap<(u8, Vec<u8>), Vec<u8>>);
-
-impl MemberMap {
-    fn of(record: &[u8]) -> Result<Self> {
-        let mut map = Self::default();
-        let mut members = Members::new(record);
-        while let Some(member) = members.next()? {
-            map.0.insert((member.tag, member.name.to_vec()), member.value.to_vec());
-        }
-        Ok(map)
-    }
-
-    /// The first record of an endpoint that lacks Address or ChannelType.
-    fn incomplete(record: &Self) -> Result<Self> {
-        let mut whole = Self::of(record::INCOMPLETE)?;
-        whole.apply(record);
-        Ok(whole)
-    }
-
-    /// Applies what a newer record says.
-    fn apply(&mut self, newer: &Self) {
-        // An update of an endpoint that says nothing of its status makes it active.
-        if newer.get(Tag::EffectiveDate).is_some() {
-            self.0.remove(&(Tag::Status as u8, Vec::new()));
-        }
-        for (key, value) in &newer.0 {
-            if key.0 == Tag::CreationDate as u8 {
-                self.0.entry(key.clone()).or_insert_with(|| value.clone());
-            } else {
-                self.0.insert(key.clone(), value.clone());
-            }
-        }
-    }
-
-    fn get(&self, tag: Tag) -> Option<&Vec<u8>> {
-        self.0.get(&(tag as u8, Vec::new()))
-    }
-
-    fn is_endpoint(&self) -> bool {
-        let is_whole = self.get(Tag::Address).is_some() && self.get(Tag::Channel).is_some();
-        is_whole || self.get(Tag::Incomplete).is_some()
-    }
-
-    fn user(&self) -> Option<&Vec<u8>> {
-        self.get(Tag::UserId).filter(|user| !user.is_empty())
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for ((tag, name), value) in &self.0 {
-            out.push(*tag);
-            if *tag >= FIRST_NAMED {
-                record::put_bytes(&mut out, name);
-            }
-            record::put_bytes(&mut out, value);
-        }
-        out
-    }
 }
 
 /// What imports may make of an endpoint.
@@ -272,6 +212,9 @@ impl State {
         after: Option<&[u8]>,
         bytes: usize,
     ) -> Result<Vec<[Vec<u8>; 3]>> {
+        if let Scope::Version(segment, SegmentVersion { criteria: Some(criteria), .. }) = scope {
+            return self.found_behind(segment, criteria, after, bytes);
+        }
         let (application, members) = match scope {
             Scope::Application(application) => {
                 let own = self.endpoints.keys().filter(|(of, _)| *of == application);
@@ -586,8 +529,63 @@ impl Store for Memory {
         version: &SegmentVersion,
         limit: usize,
     ) -> Result<Option<Vec<JobId>>> {
+        if version.criteria.is_some() {
+            return Ok(Some(Vec::new()));
+        }
         let layers = self.state.lock().layers_of(segment.id, version);
         Ok((layers.len() <= limit).then(|| layers.into_iter().map(|layer| layer.job).collect()))
+    }
+
+    fn create_segment(&self, segment: &Segment) -> Result<()> {
+        let mut state = self.state.lock();
+        state.application(segment.application)?;
+        if state.segments.contains_key(&(segment.application, segment.id)) {
+            return Err(StoreError::Conflict(format!("there is already a segment {}", segment.id)));
+        }
+        let made = lifecycle::new_segment(segment)?;
+        state.check_references(segment.application, None, segment.criteria())?;
+        if let Some(version) = &made.segment.current {
+            state.versions.insert((segment.id, version.version), version.clone());
+        }
+        state.segments.insert((segment.application, segment.id), made);
+        Ok(())
+    }
+
+    fn update_segment(
+        &self,
+        application: ApplicationId,
+        id: SegmentId,
+        name: Option<&str>,
+        criteria: Option<&Criteria>,
+    ) -> Result<Segment> {
+        let mut state = self.state.lock();
+        let mut changed = state.segment_mut(application, id)?.clone();
+        if criteria.is_some() || changed.segment.criteria().is_some() {
+            state.check_references(application, Some(id), criteria)?;
+            let made = lifecycle::next_version(&mut changed, criteria, Timestamp::now())?;
+            if let Some(forgotten) = lifecycle::forgotten(made.version) {
+                state.versions.remove(&(id, forgotten));
+            }
+            state.versions.insert((id, made.version), made);
+        }
+        if let Some(name) = name {
+            changed.segment.name = name.to_owned();
+        }
+        let segment = changed.segment.clone();
+        *state.segment_mut(application, id)? = changed;
+        Ok(segment)
+    }
+
+    fn save_count(&self, segment: &Segment, version: u32, count: &MemberCount) -> Result<()> {
+        let mut state = self.state.lock();
+        let Some(counted) = state.versions.get_mut(&(segment.id, version)) else { return Ok(()) };
+        counted.count(count);
+        let counted = counted.clone();
+        let stored = &mut state.segment_mut(segment.application, segment.id)?.segment;
+        if stored.current.as_ref().is_some_and(|current| current.version == version) {
+            stored.current = Some(counted);
+        }
+        Ok(())
     }
 
     fn save_segment(&self, segment: &Segment) -> Result<()> {
@@ -619,6 +617,14 @@ impl Store for Memory {
         limit: usize,
     ) -> Result<Vec<Endpoint>> {
         let state = self.state.lock();
+        if let Some(criteria) = &version.criteria {
+            let found = state.found_by(segment, criteria)?.into_iter();
+            let behind = found.filter(|(id, _)| after.is_none_or(|after| id.as_slice() > after.as_bytes()));
+            let decoded = behind
+                .take(limit)
+                .map(|(id, [record, user])| decode(segment.application, &id, &record.bytes(), &user.bytes()));
+            return Ok(decoded.filter_map(Result::transpose).collect::<Result<_, _>>()?);
+        }
         let last_layer = state.members_of(segment, version)?;
         let mut members = Vec::new();
         for (id, copy) in last_layer {

@@ -24,6 +24,7 @@
 
 mod append;
 pub(crate) mod bounds;
+pub(crate) mod matcher;
 pub(crate) mod merge;
 pub(crate) mod read;
 #[cfg(test)]

@@ -10,12 +10,13 @@
 
 mod agreement;
 mod cases;
+mod criteria;
 mod endpoints;
 mod support;
 mod versions;
 
 mod all {
-    pub(crate) use crate::{cases::*, endpoints::*, versions::*};
+    pub(crate) use crate::{cases::*, criteria::*, endpoints::*, versions::*};
 }
 
 macro_rules! conformance {
@@ -68,4 +69,8 @@ conformance! {
     all_endpoints_of_a_user_are_deleted,
     imports_do_not_fill_an_endpoint_beyond_its_limits,
     imports_do_not_make_an_endpoint_of_many_bytes,
+    criteria_find_members_when_they_are_read,
+    criteria_narrow_segments,
+    a_segment_of_criteria_has_versions,
+    criteria_lead_to_segments_and_never_back,
 }

@@ -12,8 +12,8 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use pinport_model::{
-    Application, ApplicationId, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId, SegmentVersion,
-    limits::RecordLimits,
+    Application, ApplicationId, Criteria, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
+    SegmentVersion, limits::RecordLimits, segment::MemberCount,
 };
 use pinport_store::{
     DraftBatch, EndpointUpdate, JobWriter, PreparedPiece, Result, Scope, Store, StoreError, Stored,
@@ -122,6 +122,9 @@ impl Store for Poisoned {
         fn segment_version(segment: &Segment, version: u32) -> Option<SegmentVersion>;
         fn segment_versions(segment: &Segment, before: Option<u32>, limit: usize) -> Vec<SegmentVersion>;
         fn version_jobs(segment: &Segment, version: &SegmentVersion, limit: usize) -> Option<Vec<JobId>>;
+        fn create_segment(segment: &Segment) -> ();
+        fn update_segment(application: ApplicationId, id: SegmentId, name: Option<&str>, criteria: Option<&Criteria>) -> Segment;
+        fn save_count(segment: &Segment, version: u32, count: &MemberCount) -> ();
         fn save_segment(segment: &Segment) -> ();
         fn delete_segment(application: ApplicationId, id: SegmentId) -> bool;
         fn members(segment: &Segment, version: &SegmentVersion, after: Option<&str>, limit: usize) -> Vec<Endpoint>;

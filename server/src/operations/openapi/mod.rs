@@ -101,6 +101,8 @@ fn told(name: &str) -> Option<Told> {
             )
         },
         "GetSegments" => paged("Lists the segments of an application"),
+        "CreateSegment" => plain("Makes a segment of dimensions or groups", 201),
+        "UpdateSegment" => plain("Gives a segment a name, or dimensions or groups as a new version", 200),
         "GetSegment" => plain("A segment at its current version", 200),
         "DeleteSegment" => plain("Deletes a segment, not its endpoints", 200),
         "GetSegmentVersions" => paged("Lists the versions of a segment, newest first"),

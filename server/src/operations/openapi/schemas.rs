@@ -1,7 +1,10 @@
 //! What bodies hold, for `/openapi.json`. Written down here in a short form, in one line or a few for each shape; the
 //! tests of the operations hold every answer against it, so that a member that is added and not told fails them.
 
-use pinport_model::{Channel, EndpointStatus, FailureCode, Format, JobStatus, OptOut};
+use pinport_model::{
+    Channel, EndpointStatus, FailureCode, Format, JobStatus, OptOut,
+    criteria::{AttributeType, Combine, Comparison, DimensionType, Duration, RecencyType},
+};
 use serde_json::{Map, Value, json};
 
 /// `name: type` of each member, `name?` of one that may be absent. A type is a name, `[type]`, `{type}` for a map by
@@ -47,9 +50,38 @@ const OBJECTS: &[(&str, &str)] = &[
     ),
     (
         "SegmentResponse",
-        "ApplicationId: string, Arn: string, CreationDate: time, Id: string, ImportDefinition?: SegmentImportResource, \
-         LastModifiedDate: time, Name: string, SegmentType: string, Version: int32, tags: {string}",
+        "ApplicationId: string, Arn: string, CreationDate: time, Dimensions?: SegmentDimensions, Id: string, \
+         ImportDefinition?: SegmentImportResource, LastModifiedDate: time, Name: string, \
+         SegmentGroups?: SegmentGroupList, SegmentType: string, Version: int32, tags: {string}",
     ),
+    (
+        "WriteSegmentRequest",
+        "Dimensions?: SegmentDimensions, Name?: string(0..64), SegmentGroups?: SegmentGroupList, tags?: {string}(0..50)",
+    ),
+    ("SegmentGroupList", "Groups?: [SegmentGroup](0..20), Include?: Combine"),
+    (
+        "SegmentGroup",
+        "Dimensions?: [SegmentDimensions], SourceSegments?: [SegmentReference], SourceType?: Combine, Type?: Combine",
+    ),
+    ("SegmentReference", "Id: string, Version?: int32"),
+    (
+        "SegmentDimensions",
+        "Attributes?: {AttributeDimension}, Behavior?: SegmentBehaviors, Demographic?: SegmentDemographics, \
+         Location?: SegmentLocation, Metrics?: {MetricDimension}, UserAttributes?: {AttributeDimension}",
+    ),
+    ("AttributeDimension", "AttributeType?: AttributeType, Values: [string](1..200)"),
+    ("SegmentBehaviors", "Recency?: RecencyDimension"),
+    ("RecencyDimension", "Duration: Duration, RecencyType: RecencyType"),
+    (
+        "SegmentDemographics",
+        "AppVersion?: SetDimension, Channel?: SetDimension, DeviceType?: SetDimension, Make?: SetDimension, \
+         Model?: SetDimension, Platform?: SetDimension",
+    ),
+    ("SetDimension", "DimensionType?: DimensionType, Values: [string](1..200)"),
+    ("SegmentLocation", "Country?: SetDimension, GPSPoint?: GPSPointDimension"),
+    ("GPSPointDimension", "Coordinates: GPSCoordinates, RangeInKilometers?: number"),
+    ("GPSCoordinates", "Latitude: number, Longitude: number"),
+    ("MetricDimension", "ComparisonOperator: Comparison, Value: number"),
     ("SegmentsResponse", "Item: [SegmentResponse], NextToken: string|null"),
     (
         "EndpointDemographic",
@@ -153,8 +185,9 @@ const OBJECTS: &[(&str, &str)] = &[
     (
         "SegmentVersion",
         "version: count, created: time, first_layer: count, last_layer: count, job: string, source: string, format: Format, \
-         size: count, channels: [count], partial: boolean",
+         size: count, channels: [count], partial: boolean, criteria?: Criteria, counted?: time",
     ),
+    ("Criteria", "Dimensions?: SegmentDimensions, SegmentGroups?: SegmentGroupList"),
     (
         "Segment",
         "id: string, application: string, name: string, created: time, modified: time, tags: {string}, \
@@ -183,6 +216,7 @@ pub(super) fn of(operation: &str) -> (Option<&'static str>, Option<&'static str>
         "GetExportJobs" | "GetSegmentExportJobs" => (Some("ExportJobsResponse"), None),
         "GetExportJob" => (Some("ExportJobResponse"), None),
         "GetSegments" | "GetSegmentVersions" => (Some("SegmentsResponse"), None),
+        "CreateSegment" | "UpdateSegment" => (Some("SegmentResponse"), Some("WriteSegmentRequest")),
         "GetSegment" | "DeleteSegment" | "GetSegmentVersion" => (Some("SegmentResponse"), None),
         "GetEndpoint" | "DeleteEndpoint" => (Some("EndpointResponse"), None),
         "UpdateEndpoint" => (Some("MessageBody"), Some("EndpointRequest")),
@@ -228,6 +262,12 @@ pub(super) fn all() -> Value {
     words("FailureCode", FailureCode::ALL.iter().map(|word| word.as_str()).collect());
     words("ChannelType", Channel::ALL.iter().map(|word| word.as_str()).collect());
     words("OptOut", OptOut::ALL.iter().map(|word| word.as_str()).collect());
+    words("Combine", Combine::ALL.iter().map(|word| word.as_str()).collect());
+    words("AttributeType", AttributeType::ALL.iter().map(|word| word.as_str()).collect());
+    words("DimensionType", DimensionType::ALL.iter().map(|word| word.as_str()).collect());
+    words("Duration", Duration::ALL.iter().map(|word| word.as_str()).collect());
+    words("RecencyType", RecencyType::ALL.iter().map(|word| word.as_str()).collect());
+    words("Comparison", Comparison::ALL.iter().map(|word| word.as_str()).collect());
     words("EndpointStatus", EndpointStatus::ALL.iter().map(|word| word.as_str()).collect());
     all.into()
 }

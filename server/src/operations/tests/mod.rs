@@ -6,6 +6,7 @@ mod document;
 mod exports;
 mod identity;
 mod rules;
+mod segments;
 mod shapes;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
@@ -610,7 +611,10 @@ async fn answers_are_what_the_document_says() {
         house.send("POST", &format!("{app}/jobs/export"), "", export.to_string().as_bytes()).await.json();
     let exported = made["Id"].as_str().unwrap();
     house.done(exported).await;
+    let found = house.send("POST", &format!("{app}/segments"), "", b"{}").await.json();
+    let found = format!("{app}/segments/{}", found["Id"].as_str().unwrap());
     for (method, path, body, status) in [
+        ("PUT", &found, segments::every_dimension(), 200),
         ("PUT", &format!("{app}/endpoints/whole"), whole, 202),
         ("GET", &format!("{app}/endpoints/whole"), Value::Null, 200),
         ("PUT", &format!("{app}/endpoints"), batch, 202),

@@ -12,4 +12,4 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use parts::{List, Parts};
+pub(crate) use parts::{Date, List, Parts, date_of, number};

@@ -78,15 +78,7 @@ impl<'a> Parts<'a> {
 
     /// A date; an empty text if there is none.
     pub(crate) fn date(&self, tag: Tag) -> Result<Date<'a>, Damaged> {
-        match self.raw(tag).map(<[u8]>::split_first) {
-            None => Ok(Date::Text("")),
-            Some(Some((&DATE_TEXT, rest))) => Ok(Date::Text(utf8(rest)?)),
-            Some(Some((&DATE_MILLIS, rest))) => {
-                let bytes = rest.try_into().map_err(|_| Damaged::date())?;
-                Ok(Date::Millis(i64::from_be_bytes(bytes)))
-            }
-            _ => Err(Damaged::date()),
-        }
+        self.raw(tag).map_or(Ok(Date::Text("")), date_of)
     }
 
     pub(crate) fn number(&self, tag: Tag) -> Result<Option<f64>, Damaged> {
@@ -167,6 +159,19 @@ impl<'a> Named<'a> {
     }
 }
 
+/// The date that a value says.
+#[inline]
+pub(crate) fn date_of(value: &[u8]) -> Result<Date<'_>, Damaged> {
+    match value.split_first() {
+        Some((&DATE_TEXT, rest)) => Ok(Date::Text(utf8(rest)?)),
+        Some((&DATE_MILLIS, rest)) => {
+            let bytes = rest.try_into().map_err(|_| Damaged::date())?;
+            Ok(Date::Millis(i64::from_be_bytes(bytes)))
+        }
+        _ => Err(Damaged::date()),
+    }
+}
+
 /// The values of an attribute.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct List<'a>(pub(crate) &'a [u8]);
@@ -174,10 +179,16 @@ pub(crate) struct List<'a>(pub(crate) &'a [u8]);
 impl<'a> List<'a> {
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<&'a str>, Damaged> {
+        self.next_bytes()?.map(utf8).transpose()
+    }
+
+    /// The next value, whatever its bytes are.
+    #[inline]
+    pub(crate) fn next_bytes(&mut self) -> Result<Option<&'a [u8]>, Damaged> {
         if self.0.is_empty() {
             return Ok(None);
         }
-        utf8(take_bytes(&mut self.0)?).map(Some)
+        take_bytes(&mut self.0).map(Some)
     }
 }
 

@@ -208,9 +208,11 @@ async fn errors() {
     let absent = client.get_app().application_id("0".repeat(32)).send().await;
     assert!(matches!(fails("NotFoundException", 404, absent), GetAppError::NotFoundException(_)));
     let write = WriteSegmentRequest::builder().name("x").build();
-    let segment = client.create_segment().application_id(&app).write_segment_request(write).send().await;
-    fails("MethodNotAllowedException", 405, segment);
-    fails("MethodNotAllowedException", 405, client.get_campaigns().application_id(&app).send().await);
+    let made = client.create_segment().application_id(&app).write_segment_request(write).send().await.unwrap();
+    let segment = made.segment_response().unwrap();
+    assert_eq!((segment.segment_type(), segment.name()), (Some(&SegmentType::Dimensional), Some("x")));
+    let journey = client.get_journey().application_id(&app).journey_id("x").send().await;
+    fails("MethodNotAllowedException", 405, journey);
     assert_ne!(create_app(&client, "rust-errors").await, app);
     let item = EndpointBatchItem::builder().id("x").channel_type(ChannelType::Email).address("x".repeat(1 << 22));
     let batch = EndpointBatchRequest::builder().item(item.build()).build();

@@ -1,0 +1,366 @@
+//! Batches of endpoints as they are read out: their ids and records, and then the users that they name, each once and in
+//! order, by a second scan. A batch lies in three buffers that are used again, so a row costs no allocation. Nothing is
+//! decoded here.
+
+use std::ops::{ControlFlow, Range};
+
+use pinport_model::{ApplicationId, SegmentId};
+use rocksdb::Snapshot;
+
+use super::{
+    engine::{Engine, Scan},
+    keys,
+    merged::Merged,
+};
+use crate::{
+    Result, Stored,
+    record::{
+        merge::merge,
+        read::{is_endpoint, user_of},
+    },
+};
+
+/// Layers that have a scan each. A scan opens every file of level 0, so more are read by one scan in turns.
+const SCANS: usize = 4;
+/// Entries that a scan goes over before it seeks the next one that is wanted.
+const STEPS: usize = 12;
+
+pub(super) type Each<'a> = dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>> + 'a;
+/// Whether an endpoint belongs, by its record, its user's, and the import segments it is in.
+pub(super) type Belongs<'a> = dyn FnMut(&[u8], &[u8], u128) -> Result<bool> + 'a;
+
+/// The ids of the members of some layers, in order.
+pub(super) enum Ids<'a> {
+    /// A scan for each layer, with whether it holds copies and what its keys begin with.
+    Scans(Vec<(Scan<'a>, bool)>),
+    Many(Box<Merged<'a>>),
+}
+
+impl<'a> Ids<'a> {
+    pub(super) fn open(
+        engine: &'a Engine,
+        snapshot: &'a Snapshot<'_>,
+        scan: &impl Fn(&[u8]) -> Scan<'a>,
+        segment: SegmentId,
+        layers: &[(u32, bool)],
+        after: Option<&[u8]>,
+    ) -> Result<Self> {
+        if layers.len() > SCANS {
+            let merged = Merged::new(engine, snapshot, segment, layers.iter().copied(), after)?;
+            return Ok(Self::Many(Box::new(merged)));
+        }
+        let scans = layers.iter().map(|(number, copies)| {
+            let prefix = keys::layer(segment, *number);
+            let mut scan = scan(&prefix);
+            match after {
+                None => scan.seek_first(),
+                Some(after) => scan.seek_behind(&[&prefix[..], after].concat()),
+            }
+            (scan, *copies)
+        });
+        Ok(Self::Scans(scans.collect()))
+    }
+
+    /// Appends the next id, and its copy if the last layer that has it holds one; whether there was one.
+    pub(super) fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Place>> {
+        let mut put = |part: &[u8]| {
+            let start = bytes.len();
+            bytes.extend_from_slice(part);
+            start..bytes.len()
+        };
+        let scans = match self {
+            Self::Scans(scans) => scans,
+            Self::Many(merged) => {
+                let next = merged.next()?;
+                return Ok(next.map(|(id, copy)| (put(&id), copy.as_deref().map(put))));
+            }
+        };
+        let mut least: Option<&[u8]> = None;
+        for (scan, _) in &*scans {
+            if let Some((id, _)) = scan.entry()?
+                && least.is_none_or(|least| id < least)
+            {
+                least = Some(id);
+            }
+        }
+        let Some(least) = least else { return Ok(None) };
+        let id = put(least);
+        let mut copy = None;
+        for (scan, copies) in scans {
+            if let Some((found, record)) = scan.entry()?
+                && found == &bytes[id.clone()]
+            {
+                copy = copies.then(|| {
+                    let start = bytes.len();
+                    bytes.extend_from_slice(record);
+                    start..bytes.len()
+                });
+                scan.forward();
+            }
+        }
+        Ok(Some((id, copy)))
+    }
+}
+
+/// Where the id of a member lies, and its copy.
+pub(super) type Place = (Range<usize>, Option<Range<usize>>);
+
+/// A row of a batch: where its parts lie.
+#[derive(Debug, Clone)]
+struct Row {
+    id: Range<usize>,
+    record: Range<usize>,
+    /// What the segment holds of it, if the record alone is not what it says.
+    copy: Option<Range<usize>>,
+    /// Where the user's id lies; empty if there is none.
+    user: Range<usize>,
+    user_record: Range<usize>,
+}
+
+/// A batch.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// Ids and records.
+    bytes: Vec<u8>,
+    rows: Vec<Row>,
+    /// Of rows whose users decide whether they belong: the import segments they are in, as their reader numbers them.
+    /// Empty unless there are such rows.
+    open: Vec<Option<u128>>,
+    /// The records of users.
+    user_records: Vec<u8>,
+    /// Rows in the order of their users, with the first bytes of those.
+    by_user: Vec<(u64, u32)>,
+}
+
+impl Rows {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.rows.clear();
+        self.open.clear();
+    }
+
+    /// How many rows it has.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether a batch takes another row.
+    pub(super) fn has_room(&self, most: usize, batch: usize) -> bool {
+        self.rows.len() < most && self.bytes.len() < batch
+    }
+
+    /// Adds an endpoint that was looked at. A copy is whole by itself. `open`: in which import segments it is, if its user
+    /// decides whether it belongs.
+    pub(super) fn push_found(
+        &mut self,
+        id: &[u8],
+        record: &[u8],
+        is_copy: bool,
+        open: Option<u128>,
+    ) -> Result<()> {
+        let (id, record) = (self.put(id), self.put(record));
+        if open.is_some() {
+            self.open.resize(self.rows.len(), None);
+            self.open.push(open);
+        }
+        match is_copy {
+            true => {
+                self.rows.push(Row { id, record, copy: None, user: 0..0, user_record: 0..0 });
+                Ok(())
+            }
+            false => self.push(id, record, None),
+        }
+    }
+
+    fn put(&mut self, part: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(part);
+        start..self.bytes.len()
+    }
+
+    /// Adds a row with what its endpoint's record says.
+    fn push(&mut self, id: Range<usize>, record: Range<usize>, copy: Option<Range<usize>>) -> Result<()> {
+        let user = match user_of(&self.bytes[record.clone()])? {
+            Some(user) if !user.is_empty() => {
+                let start = user.as_ptr().addr() - self.bytes.as_ptr().addr();
+                start..start + user.len()
+            }
+            _ => 0..0,
+        };
+        self.rows.push(Row { id, record, copy, user, user_record: 0..0 });
+        Ok(())
+    }
+
+    /// Takes the next endpoints; whether they are the last.
+    pub(super) fn fill_with_all(
+        &mut self,
+        endpoints: &mut Scan<'_>,
+        most: usize,
+        batch: usize,
+    ) -> Result<bool> {
+        while self.rows.len() < most && self.bytes.len() < batch {
+            let Some((id, record)) = endpoints.entry()? else { return Ok(true) };
+            if is_endpoint(record)? {
+                let (id, record) = (self.put(id), self.put(record));
+                self.push(id, record, None)?;
+            }
+            endpoints.forward();
+        }
+        Ok(false)
+    }
+
+    /// Takes the endpoints of the next members; whether they are the last.
+    pub(super) fn fill_with_members(
+        &mut self,
+        ids: &mut Ids<'_>,
+        endpoints: &mut Scan<'_>,
+        application: ApplicationId,
+        most: usize,
+        batch: usize,
+    ) -> Result<bool> {
+        let mut is_first = true;
+        while self.rows.len() < most && self.bytes.len() < batch {
+            let Some((id, copy)) = ids.next(&mut self.bytes)? else { return Ok(true) };
+            if let Some(copy) = &copy
+                && is_endpoint(&self.bytes[copy.clone()])?
+            {
+                // It is whole by itself, its user's attributes included.
+                let row = Row { id, record: copy.clone(), copy: None, user: 0..0, user_record: 0..0 };
+                self.rows.push(row);
+                continue;
+            }
+            seek(endpoints, &self.bytes[id.clone()], is_first, |id| keys::endpoint(application, id))?;
+            is_first = false;
+            if let Some((found, record)) = endpoints.entry()?
+                && found == &self.bytes[id.clone()]
+                && is_endpoint(record)?
+            {
+                let record = self.put(record);
+                self.push(id, record, copy)?;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Hands the rows of a range on, with their users. A range whose users are too large is handed on in halves.
+    pub(super) fn hand_on(
+        &mut self,
+        users: &mut Scan<'_>,
+        application: ApplicationId,
+        range: Range<usize>,
+        batch: usize,
+        belongs: &mut Belongs<'_>,
+        each: &mut Each<'_>,
+    ) -> Result<ControlFlow<()>> {
+        if !self.find_users(users, application, range.clone(), batch)? {
+            let middle = range.start + range.len() / 2;
+            let first = range.start..middle;
+            if self.hand_on(users, application, first, batch, belongs, each)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            return self.hand_on(users, application, middle..range.end, batch, belongs, each);
+        }
+        let (mut merged, mut spare) = (Vec::new(), Vec::new());
+        for (index, row) in range.clone().zip(&self.rows[range]) {
+            let id = &self.bytes[row.id.clone()];
+            let record = &self.bytes[row.record.clone()];
+            let user_record = &self.user_records[row.user_record.clone()];
+            if let Some(Some(imports)) = self.open.get(index)
+                && !belongs(record, user_record, *imports)?
+            {
+                continue;
+            }
+            let stored = match &row.copy {
+                None => Stored { id, record, user_record },
+                Some(copy) => {
+                    merged.clear();
+                    spare.clear();
+                    merge(record, user_record, &mut spare)?;
+                    merge(&spare, &self.bytes[copy.clone()], &mut merged)?;
+                    Stored { id, record: &merged, user_record: &[] }
+                }
+            };
+            if each(stored)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Reads the users that the rows of a range name; false if they take too much room for more than one row.
+    fn find_users(
+        &mut self,
+        users: &mut Scan<'_>,
+        application: ApplicationId,
+        range: Range<usize>,
+        batch: usize,
+    ) -> Result<bool> {
+        self.user_records.clear();
+        self.by_user.clear();
+        let (bytes, rows) = (&self.bytes, &mut self.rows);
+        let user = |row: usize, rows: &[Row]| &bytes[rows[row].user.clone()];
+        let named = range.clone().filter(|row| !rows[*row].user.is_empty());
+        // By their first bytes: the users themselves lie all over the batch.
+        self.by_user.extend(named.map(|row| (first_bytes(user(row, rows)), row as u32)));
+        self.by_user.sort_unstable_by(|one, other| {
+            let by_all = || user(one.1 as usize, rows).cmp(user(other.1 as usize, rows));
+            one.0.cmp(&other.0).then_with(by_all)
+        });
+        let mut last: Option<(&[u8], Range<usize>)> = None;
+        for (_, row) in &self.by_user {
+            let row = &mut rows[*row as usize];
+            let user = &bytes[row.user.clone()];
+            if let Some((same, found)) = &last
+                && *same == user
+            {
+                row.user_record = found.clone();
+                continue;
+            }
+            seek(users, user, last.is_none(), |user| keys::user(application, user))?;
+            let start = self.user_records.len();
+            if let Some((found, record)) = users.entry()?
+                && found == user
+            {
+                self.user_records.extend_from_slice(record);
+            }
+            row.user_record = start..self.user_records.len();
+            last = Some((user, row.user_record.clone()));
+            if self.user_records.len() > batch && range.len() > 1 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The first bytes as a number, in whose order they are.
+fn first_bytes(text: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let length = text.len().min(first.len());
+    first[..length].copy_from_slice(&text[..length]);
+    u64::from_be_bytes(first)
+}
+
+/// Brings a scan to the first key at or behind `wanted`: step by step, if it is not far behind where the scan is.
+#[inline]
+pub(super) fn seek(
+    scan: &mut Scan<'_>,
+    wanted: &[u8],
+    is_first: bool,
+    key: impl Fn(&[u8]) -> keys::Key,
+) -> Result<()> {
+    if is_first {
+        scan.seek(&key(wanted));
+        return Ok(());
+    }
+    for _ in 0..STEPS {
+        match scan.entry()? {
+            Some((at, _)) if at < wanted => scan.forward(),
+            _ => return Ok(()),
+        }
+    }
+    if scan.entry()?.is_some_and(|(at, _)| at < wanted) {
+        scan.seek(&key(wanted));
+    }
+    Ok(())
+}
