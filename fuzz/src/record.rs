@@ -51,7 +51,8 @@ fn bytes_of(map: &Map) -> Vec<u8> {
     out
 }
 
-/// Folds records as maps: the newer member counts, but for the creation date; no value removes an attribute.
+/// Folds records as maps: the newer member counts, but for the creation date; no value removes an attribute or
+/// a metric.
 fn naive_fold(records: &[Map], keep_removals: bool) -> Map {
     let mut whole = Map::new();
     for record in records {
@@ -63,7 +64,7 @@ fn naive_fold(records: &[Map], keep_removals: bool) -> Map {
             }
         }
     }
-    whole.retain(|(tag, _), value| keep_removals || !(value.is_empty() && (*tag == 0x40 || *tag == 0x50)));
+    whole.retain(|(tag, _), value| keep_removals || !value.is_empty() || *tag < 0x40);
     whole
 }
 

@@ -19,6 +19,7 @@ pub mod piece;
 pub mod progress;
 pub mod read;
 pub mod segment;
+pub mod settings;
 pub mod time;
 pub mod view;
 
@@ -36,4 +37,5 @@ pub use notice::{Notice, NoticeKind, Notices};
 pub use piece::{LostObject, MAX_LOST, ObjectTally, PieceRecord, PlannedObject, Position};
 pub use read::{Delimiter, Encoding, Escape, ReadOptions, ReadRules};
 pub use segment::{Application, Segment, SegmentVersion};
+pub use settings::Settings;
 pub use time::Timestamp;

@@ -22,5 +22,6 @@ pub mod fuzzing;
 pub mod jobs;
 pub mod mapping;
 pub mod parse;
+pub mod phone;
 pub mod source;
 pub mod split;

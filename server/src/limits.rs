@@ -131,6 +131,21 @@ pub const FRESH_COUNT: Duration = Duration::from_secs(60);
 /// Segments that wait to be counted. More are counted when somebody looks at them again.
 pub const COUNTS_WAITING: usize = 1000;
 
+/// Characters of a text among an application's settings.
+pub const MAX_SETTING: usize = 2048;
+
+/// Names and patterns of one RemoveAttributes: each is held against the names of every endpoint.
+pub const MAX_PATTERNS: usize = 100;
+
+/// Characters of one of them.
+pub const MAX_PATTERN: usize = 256;
+
+/// Characters of a phone number that is to be looked at.
+pub const MAX_PHONE: usize = 64;
+
+/// Events, or endpoints, of one PutEvents.
+pub const MAX_EVENTS: usize = 100;
+
 /// Characters of a `RoleArn`, as in AWS.
 pub const MAX_ROLE_ARN: usize = 2048;
 

@@ -19,11 +19,11 @@ pub mod memory;
 mod pool;
 pub mod record;
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
 use pinport_model::{
     Application, ApplicationId, Channel, Criteria, Draft, Endpoint, ImportJob, JobId, Origin, PieceRecord,
-    Segment, SegmentId, SegmentVersion, Timestamp, failure::FailureReason, limits::RecordLimits,
+    Segment, SegmentId, SegmentVersion, Settings, Timestamp, failure::FailureReason, limits::RecordLimits,
     segment::MemberCount,
 };
 
@@ -51,6 +51,19 @@ pub trait Store: Send + Sync {
     fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>>;
     /// Replaces an application's tags ([`StoreError::NotFound`]).
     fn save_application(&self, application: &Application) -> Result<()>;
+    /// An application's settings, if there were any.
+    fn settings(&self, application: ApplicationId) -> Result<Option<Settings>>;
+    /// Replaces an application's settings ([`StoreError::NotFound`] without the application).
+    fn save_settings(&self, application: ApplicationId, settings: &Settings) -> Result<()>;
+    /// Takes attributes from all endpoints of an application, or from its users: those whose names `is_named` says yes to. Up to
+    /// [`NAMES_TOLD`] of the names that were there. What segments hold as copies stays. It takes many writes: after a crash
+    /// some may be left.
+    fn remove_attributes(
+        &self,
+        application: ApplicationId,
+        kind: AttributeKind,
+        is_named: &dyn Fn(&str) -> bool,
+    ) -> Result<BTreeSet<String>>;
     /// Deletes an application with its endpoints, users, segments and ended jobs. Refused while one of
     /// its jobs has not ended ([`StoreError::Conflict`]).
     fn delete_application(&self, id: ApplicationId) -> Result<()>;
@@ -240,6 +253,20 @@ pub struct Figures {
 /// Bytes of endpoints that are held at a time while members are counted: as few as to read a page takes.
 const COUNTED_AT_ONCE: usize = 4 << 20;
 
+/// Names of removed attributes that are told; any number may be removed.
+pub const NAMES_TOLD: usize = 1000;
+
+/// Which attributes are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttributeKind {
+    /// Those of endpoints.
+    Endpoint,
+    /// The metrics of endpoints.
+    Metric,
+    /// Those of users.
+    User,
+}
+
 /// Whose endpoints are read out.
 #[derive(Debug, Clone, Copy)]
 pub enum Scope<'a> {
@@ -292,6 +319,11 @@ impl EndpointUpdate {
         record::encode_endpoint(draft, Some(now), now, &mut record);
         record::encode_user(draft, &mut user_record);
         Self { id: id.to_owned(), record, user_record }
+    }
+
+    /// The endpoint that is updated.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 }
 

@@ -464,13 +464,75 @@ def export_jobs(s):
     fails("NotFoundException", 404, c.get_export_job, ApplicationId=app, JobId=made["Id"])
 
 
+def also_called(s):
+    """What programs that import also call."""
+    c = client(s)
+    app = create_app(c, "boto3-also")["Id"]
+    found = c.get_application_settings(ApplicationId=app)["ApplicationSettingsResource"]
+    assert found["ApplicationId"] == app and "Limits" not in found, found
+    settings = {
+        "CampaignHook": {"LambdaFunctionName": "arn", "Mode": "FILTER", "WebUrl": "https://example.com"},
+        "Limits": {"Daily": 1, "MaximumDuration": 60, "MessagesPerSecond": 50, "Session": 2, "Total": 3},
+        "QuietTime": {"Start": "22:00", "End": "07:00"},
+        "JourneyLimits": {"DailyCap": 1, "TimeframeCap": {"Cap": 2, "Days": 3}, "TotalCap": 4},
+    }
+    more = {"CloudWatchMetricsEnabled": True, "EventTaggingEnabled": False}
+    updated = c.update_application_settings(ApplicationId=app, WriteApplicationSettingsRequest=settings | more)
+    updated = updated["ApplicationSettingsResource"]
+    assert {name: updated[name] for name in settings} == settings, updated
+    assert c.get_application_settings(ApplicationId=app)["ApplicationSettingsResource"] == updated
+
+    assert c.get_channels(ApplicationId=app)["ChannelsResponse"] == {"Channels": {}}
+    assert c.get_campaigns(ApplicationId=app, PageSize="5")["CampaignsResponse"] == {"Item": []}
+    assert c.list_journeys(ApplicationId=app)["JourneysResponse"] == {"Item": []}
+    assert c.list_templates(Prefix="a", TemplateType="EMAIL")["TemplatesResponse"] == {"Item": []}
+    assert c.get_recommender_configurations()["ListRecommenderConfigurationsResponse"] == {"Item": []}
+    fails("NotFoundException", 404, c.get_event_stream, ApplicationId=app)
+    fails("NotFoundException", 404, c.get_channels, ApplicationId="0" * 32)
+
+    endpoint = {
+        "Address": "a@x", "ChannelType": "EMAIL", "Attributes": {"plan": ["x"], "old_a": ["1"], "old_b": ["2"]},
+        "Metrics": {"old": 1.5}, "User": {"UserId": "u", "UserAttributes": {"old": ["1"]}},
+    }
+    event = {
+        "EventType": "_session.start", "Timestamp": "2026-01-01T00:00:00Z", "Attributes": {"a": "b"}, "Metrics": {"m": 1.0},
+        "Session": {"Id": "s", "StartTimestamp": "2026-01-01T00:00:00Z"}, "AppTitle": "t", "SdkName": "n",
+    }
+    batch = {"a": {"Endpoint": endpoint, "Events": {"one": event}}, "b": {"Endpoint": {"ChannelType": "EMAIL", "Address": ""}, "Events": {}}}
+    results = c.put_events(ApplicationId=app, EventsRequest={"BatchItem": batch})["EventsResponse"]["Results"]
+    assert results["a"]["EndpointItemResponse"] == {"Message": "Accepted", "StatusCode": 202}, results
+    assert results["a"]["EventsItemResponse"] == {"one": {"Message": "Accepted", "StatusCode": 202}}, results
+    assert results["b"]["EndpointItemResponse"]["StatusCode"] == 400, results
+    assert c.get_endpoint(ApplicationId=app, EndpointId="a")["EndpointResponse"]["Address"] == "a@x"
+
+    for kind, expected in [
+        ("endpoint-custom-attributes", ["old_a", "old_b"]), ("endpoint-metric-attributes", ["old"]), ("endpoint-user-attributes", ["old"]),
+    ]:
+        arguments = {"ApplicationId": app, "AttributeType": kind, "UpdateAttributesRequest": {"Blacklist": ["old*"]}}
+        removed = c.remove_attributes(**arguments)["AttributesResource"]
+        assert removed == {"ApplicationId": app, "AttributeType": kind, "Attributes": expected}, removed
+    found = c.get_endpoint(ApplicationId=app, EndpointId="a")["EndpointResponse"]
+    assert (found["Attributes"], found["Metrics"], found["User"]["UserAttributes"]) == ({"plan": ["x"]}, {}, {}), found
+    wrong = {"ApplicationId": app, "AttributeType": "x", "UpdateAttributesRequest": {"Blacklist": []}}
+    fails("BadRequestException", 400, c.remove_attributes, **wrong)
+
+    def validate(**request):
+        return c.phone_number_validate(NumberValidateRequest=request)["NumberValidateResponse"]
+
+    number = validate(IsoCountryCode="US", PhoneNumber="2065550142")
+    assert number["CleansedPhoneNumberE164"] == "+12065550142" and number["PhoneTypeCode"] == 0, number
+    assert (number["CountryCodeIso2"], number["CountryCodeNumeric"]) == ("US", "1"), number
+    assert validate(PhoneNumber="+1")["PhoneType"] == "INVALID"
+    fails("BadRequestException", 400, c.phone_number_validate, NumberValidateRequest={})
+
+
 def other_operations(s):
     """What pinport does not have says so, in the service's form."""
     c = client(s)
     app = create_app(c, "boto3-other")["Id"]
     for call, arguments in [
-        (c.get_campaigns, {}), (c.get_journey, {"JourneyId": "x"}),
-        (c.send_messages, {"MessageRequest": {"MessageConfiguration": {}}}), (c.get_channels, {}),
+        (c.get_campaign, {"CampaignId": "x"}), (c.get_journey, {"JourneyId": "x"}),
+        (c.send_messages, {"MessageRequest": {"MessageConfiguration": {}}}), (c.get_email_channel, {}),
     ]:
         error = fails("MethodNotAllowedException", 405, call, ApplicationId=app, **arguments)
         assert "does not have the operation" in str(error), error
@@ -535,5 +597,5 @@ def retried_post(s):
 
 CASES = [
     apps, import_jobs, defaults_of_a_job, lists_of_jobs, segments, segments_of_dimensions, endpoints, wrong_endpoints, odd_ids, tags, refused_jobs,
-    cancelled_job, same_names, too_large, export_jobs, other_operations, access, too_many_requests, retried_post,
+    cancelled_job, same_names, too_large, export_jobs, also_called, other_operations, access, too_many_requests, retried_post,
 ]

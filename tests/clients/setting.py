@@ -47,7 +47,7 @@ class Setting:
 
     def target(self):
         """An S3UrlPrefix of the client's own."""
-        return f"s3://{self.bucket}/out/{self.client}/"
+        return f"s3://{self.bucket}/found/{self.client}/"
 
     def members(self, app, segment):
         """The ids of a segment's members, by pinport's own API: Pinpoint has no operation for them."""

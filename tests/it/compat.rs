@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::TOP;
 
 /// Where the tests of a group are, and how a test begins there.
-const GROUPS: [(&str, &str, &[&str]); 14] = [
+const GROUPS: [(&str, &str, &[&str]); 15] = [
     ("boto3", "tests/clients/boto3_cases.py", &["def "]),
     ("cli", "tests/clients/cli_cases.py", &["def "]),
     ("js", "tests/clients/js/cases.mjs", &["async function "]),
@@ -20,6 +20,7 @@ const GROUPS: [(&str, &str, &[&str]); 14] = [
     ("operations", "server/src/operations/tests/mod.rs", &["async fn "]),
     ("exports", "server/src/operations/tests/exports.rs", &["async fn "]),
     ("rules", "server/src/operations/tests/rules.rs", &["async fn "]),
+    ("also", "server/src/operations/tests/also.rs", &["async fn "]),
     ("segments", "server/src/operations/tests/segments.rs", &["async fn "]),
     ("raw", "server/src/http/tests/raw.rs", &["async fn "]),
     ("limits", "server/src/http/tests/limits.rs", &["async fn "]),

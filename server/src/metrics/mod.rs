@@ -48,6 +48,7 @@ pub struct Metrics {
     rate_limited: Counter<u64, AtomicU64>,
     auth_failures: Family<Label, Counter>,
     accept_errors: Counter<u64, AtomicU64>,
+    events: Counter<u64, AtomicU64>,
 }
 
 impl fmt::Debug for Metrics {
@@ -69,6 +70,7 @@ impl Metrics {
             rate_limited: Counter::default(),
             auth_failures: Family::default(),
             accept_errors: Counter::default(),
+            events: Counter::default(),
         };
         metrics.register(|registry| {
             registry.register("build", "The running build", Info::new(vec![("version", version)]));
@@ -97,6 +99,11 @@ impl Metrics {
                 "http_accept_errors",
                 "Failed attempts to accept a connection",
                 metrics.accept_errors.clone(),
+            );
+            registry.register(
+                "events",
+                "Events that PutEvents brought; they are dropped",
+                metrics.events.clone(),
             );
         });
         metrics.usual.lock().register_collector(Box::new(Process::new()));
@@ -156,6 +163,11 @@ impl Metrics {
 
     pub(crate) fn accept_error(&self) {
         self.accept_errors.inc();
+    }
+
+    /// Counts events of applications, which are dropped.
+    pub(crate) fn count_events(&self, events: u64) {
+        self.events.inc_by(events);
     }
 
     /// Counts a connection for as long as the value lives.

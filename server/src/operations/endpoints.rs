@@ -167,16 +167,25 @@ fn accepted(request: &Request) -> Result<Response, ApiError> {
 
 /// The sentence for a record that fails; `which` says which one.
 fn refused(which: &str, reason: &FailureReason) -> ApiError {
+    ApiError::bad_request(refused_text(which, reason))
+}
+
+pub(super) fn refused_text(which: &str, reason: &FailureReason) -> String {
     let member = reason.member.as_deref().filter(|member| !member.is_empty());
     let member = member.map(|member| format!("{member}: ")).unwrap_or_default();
     let text = format!("{which}{member}{}", reason.message);
     let text = pinport_model::escape_controls(&text).into_owned();
-    ApiError::bad_request(if text.ends_with('.') { text } else { format!("{text}.") })
+    if text.ends_with('.') { text } else { format!("{text}.") }
 }
 
 /// An update as it is stored. The endpoint's RequestId is that of its last update, so it is this request's unless the
 /// body has one.
-fn endpoint_update(request: &Request, id: &str, draft: &mut Draft<'_>, now: Timestamp) -> EndpointUpdate {
+pub(super) fn endpoint_update(
+    request: &Request,
+    id: &str,
+    draft: &mut Draft<'_>,
+    now: Timestamp,
+) -> EndpointUpdate {
     let own = request.id().to_string();
     let mut draft: Draft<'_> = std::mem::take(draft);
     if draft.text(TextMember::RequestId).is_none() {

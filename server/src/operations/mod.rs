@@ -6,7 +6,9 @@
 //! `pinport_pipeline::jobs`) or what an endpoint is (that is its parser).
 
 mod absent;
+mod app_events;
 mod apps;
+mod attributes;
 mod control;
 mod counts;
 mod creates;
@@ -20,8 +22,10 @@ mod members;
 mod openapi;
 mod page;
 mod parts;
+mod phones;
 mod probes;
 mod segments;
+mod settings;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -46,7 +50,7 @@ use crate::{
 
 /// What is said of requests for something else.
 pub const COVERED: &str = "pinport covers Pinpoint's import jobs and export jobs, and for what they \
-     move: apps, segments and their versions, endpoints, users' endpoints, and tags of apps and segments.";
+     move: apps, segments and their versions, settings, endpoints, users' endpoints, and tags of apps and segments.";
 
 /// How operations answer.
 #[derive(Debug, Clone)]
@@ -77,8 +81,10 @@ pub(crate) struct Api {
     pub(crate) jobs: Jobs,
     pub(crate) options: ApiOptions,
     pub(crate) metrics: Arc<Metrics>,
-    /// Held while tags are read, changed and written back.
+    /// Held while tags or settings are read, changed and written back.
     pub(crate) tagging: Mutex<()>,
+    /// Held while attributes are removed from all endpoints of an application.
+    removing: Mutex<()>,
     creates: creates::Creates,
     counts: counts::Counts,
 }
@@ -91,6 +97,10 @@ pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router 
     imports::add(&mut routes);
     exports::add(&mut routes);
     segments::add(&mut routes);
+    settings::add(&mut routes);
+    attributes::add(&mut routes);
+    phones::add(&mut routes);
+    app_events::add(&mut routes);
     endpoints::add(&mut routes);
     tags::add(&mut routes);
     jobs::add(&mut routes);
@@ -116,9 +126,9 @@ struct Routes {
 
 impl Routes {
     fn new(covered: &str, jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Self {
-        let (tagging, creates) = (Mutex::new(()), Default::default());
+        let (tagging, removing, creates) = Default::default();
         let counts = counts::Counts::new(Arc::clone(jobs.store()));
-        let api = Arc::new(Api { jobs, options, metrics, tagging, creates, counts });
+        let api = Arc::new(Api { jobs, options, metrics, tagging, removing, creates, counts });
         Self { router: Router::new(covered), api }
     }
 

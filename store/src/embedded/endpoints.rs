@@ -2,7 +2,7 @@
 //!
 //! Unlike an import, these read what they change. What an update of the same write said before is seen by the next one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pinport_model::{ApplicationId, limits::RecordLimits};
 use rocksdb::WriteBatch;
@@ -13,11 +13,11 @@ use super::{
     read,
 };
 use crate::{
-    EndpointUpdate, Result, lifecycle,
+    AttributeKind, EndpointUpdate, NAMES_TOLD, Result, lifecycle,
     record::{
         self, Tag,
         bounds::fold,
-        read::{find, is_endpoint, user_of},
+        read::{Members, find, is_endpoint, user_of},
     },
 };
 
@@ -203,4 +203,86 @@ pub(super) fn delete_some_of_user(
     }
     engine.write(changes.batch)?;
     Ok((removed, is_last))
+}
+
+/// Rows that are looked at for attributes before others have their turn.
+const LOOKED_AT_ONCE: usize = 50_000;
+
+/// Takes attributes from all endpoints or users of an application; the names that were there. Each is removed by an
+/// update, so what an import brings meanwhile is neither lost nor kept from it.
+pub(super) fn remove_attributes(
+    engine: &Engine,
+    application: ApplicationId,
+    kind: AttributeKind,
+    is_named: &dyn Fn(&str) -> bool,
+) -> Result<BTreeSet<String>> {
+    let mut removed = BTreeSet::new();
+    let endpoints = keys::endpoint(application, b"");
+    let users = keys::user(application, b"");
+    let tables = match kind {
+        AttributeKind::Endpoint => vec![(endpoints, Tag::Attribute)],
+        AttributeKind::Metric => vec![(endpoints, Tag::Metric)],
+        // An endpoint keeps those that came before it had a user.
+        AttributeKind::User => vec![(users, Tag::UserAttribute), (endpoints, Tag::UserAttribute)],
+    };
+    for (prefix, tag) in tables {
+        let mut after: Option<Key> = None;
+        loop {
+            let _endpoints = engine.endpoints_of(application);
+            after = remove_some(engine, &prefix, tag, is_named, after, &mut removed)?;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// Removes the attributes of some rows in one write; the last of these, unless there are no more.
+fn remove_some(
+    engine: &Engine,
+    prefix: &[u8],
+    tag: Tag,
+    is_named: &dyn Fn(&str) -> bool,
+    after: Option<Key>,
+    removed: &mut BTreeSet<String>,
+) -> Result<Option<Key>> {
+    let mut rows = engine.scan(prefix);
+    match &after {
+        None => rows.seek_first(),
+        Some(after) => rows.seek_behind(after),
+    }
+    let mut batch = WriteBatch::default();
+    let (mut looked, mut last) = (0, None);
+    while batch.len() < REMOVED_AT_ONCE
+        && looked < LOOKED_AT_ONCE
+        && let Some((id, record)) = rows.entry()?
+    {
+        looked += 1;
+        let mut update = Vec::new();
+        let mut members = Members::new(record);
+        while let Some(member) = members.next()? {
+            if member.tag == tag as u8
+                && !member.is_removal()
+                && let Ok(name) = str::from_utf8(member.name)
+                && is_named(name)
+            {
+                record::put_removal(&mut update, tag, name);
+                if removed.len() < NAMES_TOLD {
+                    removed.insert(name.to_owned());
+                }
+            }
+        }
+        let key = [prefix, id].concat();
+        if !update.is_empty() {
+            batch.merge(&key, update);
+        }
+        last = Some(key);
+        rows.forward();
+    }
+    let is_last = rows.entry()?.is_none();
+    if !batch.is_empty() {
+        engine.write(batch)?;
+    }
+    Ok(last.filter(|_| !is_last))
 }

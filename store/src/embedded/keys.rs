@@ -13,6 +13,7 @@
 //! | layers | segment, place | JSON; closed layers by the order in which they were closed, or several in one |
 //! | versions | segment, version | JSON; the newest ones |
 //! | addresses | application, address with its length, endpoint id | none; of endpoints that came one by one |
+//! | settings | application | JSON |
 //! | names | an application's name | the ids of those that have it |
 //! | job index, open jobs | application, job; job | none |
 //!
@@ -37,6 +38,7 @@ pub(super) enum Table {
     OpenJobs = b'o',
     Pieces = b'p',
     Segments = b's',
+    Settings = b't',
     Users = b'u',
     Versions = b'v',
     Links = b'x',
@@ -54,6 +56,10 @@ pub(super) fn key(table: Table, parts: &[&[u8]]) -> Key {
 
 pub(super) fn application(id: ApplicationId) -> Key {
     key(Table::Applications, &[id.as_bytes()])
+}
+
+pub(super) fn settings(id: ApplicationId) -> Key {
+    key(Table::Settings, &[id.as_bytes()])
 }
 
 pub(super) fn name(name: &str) -> Key {

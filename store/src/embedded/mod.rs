@@ -28,6 +28,7 @@ mod tests;
 mod writer;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -40,7 +41,7 @@ use std::{
 use parking_lot::RwLock;
 use pinport_model::{
     Application, ApplicationId, Criteria, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
-    SegmentVersion, Timestamp, limits::RecordLimits, segment::MemberCount,
+    SegmentVersion, Settings, Timestamp, limits::RecordLimits, segment::MemberCount,
 };
 use rocksdb::WriteBatch;
 
@@ -51,7 +52,8 @@ use self::{
     runs::Target,
 };
 use crate::{
-    COUNTED_AT_ONCE, EndpointUpdate, Figures, JobWriter, Result, Scope, Store, StoreError, Stored,
+    AttributeKind, COUNTED_AT_ONCE, EndpointUpdate, Figures, JobWriter, Result, Scope, Store, StoreError,
+    Stored,
     lifecycle::{self, not_found},
 };
 
@@ -211,6 +213,29 @@ impl Store for Embedded {
         engine.write(batch)
     }
 
+    fn settings(&self, application: ApplicationId) -> Result<Option<Settings>> {
+        self.engine()?.get_json(&keys::settings(application))
+    }
+
+    fn save_settings(&self, application: ApplicationId, settings: &Settings) -> Result<()> {
+        let engine = self.engine()?;
+        let _control = engine.control();
+        self.needs_application(application)?;
+        let mut batch = WriteBatch::default();
+        batch.put(keys::settings(application), to_json(settings)?);
+        engine.write(batch)
+    }
+
+    fn remove_attributes(
+        &self,
+        application: ApplicationId,
+        kind: AttributeKind,
+        is_named: &dyn Fn(&str) -> bool,
+    ) -> Result<BTreeSet<String>> {
+        let engine = self.engine()?;
+        endpoints::remove_attributes(&engine, application, kind, is_named)
+    }
+
     fn delete_application(&self, id: ApplicationId) -> Result<()> {
         let engine = self.engine()?;
         let _control = engine.control();
@@ -247,6 +272,7 @@ impl Store for Embedded {
             others => batch.put(keys::name(&application.name), concatenated(others)),
         }
         batch.delete(keys::application(id));
+        batch.delete(keys::settings(id));
         engine.write(batch)
     }
 

@@ -462,7 +462,7 @@ fn a_store_of_layout_2_is_upgraded_when_it_is_opened() {
         let store = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
         assert_eq!(
             std::fs::read_to_string(folder.path().join("layout")).unwrap(),
-            "3
+            "4
 "
         );
         let segment = store.segment(APPLICATION, segment.id).unwrap().unwrap();

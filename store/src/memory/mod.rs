@@ -5,6 +5,7 @@
 
 mod criteria;
 mod member_map;
+mod removal;
 mod writer;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
 use parking_lot::Mutex;
 use pinport_model::{
     Application, ApplicationId, Criteria, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
-    SegmentVersion, Timestamp,
+    SegmentVersion, Settings, Timestamp,
     failure::FailureReason,
     limits::RecordLimits,
     segment::{MemberCount, SegmentLayer},
@@ -24,7 +25,7 @@ use pinport_model::{
 
 use self::member_map::MemberMap;
 use crate::{
-    EndpointUpdate, JobWriter, Result, Scope, Store, StoreError, Stored,
+    AttributeKind, EndpointUpdate, JobWriter, Result, Scope, Store, StoreError, Stored,
     lifecycle::{self, SegmentState, no_version, not_found},
     record::{self, Tag, bounds::Bounds, read::decode},
 };
@@ -38,6 +39,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct State {
     applications: BTreeMap<ApplicationId, Application>,
+    settings: BTreeMap<ApplicationId, Settings>,
     segments: BTreeMap<(ApplicationId, SegmentId), SegmentState>,
     open_layers: BTreeMap<(SegmentId, JobId), SegmentLayer>,
     /// Closed layers, by the order in which they were closed.
@@ -302,8 +304,29 @@ impl Store for Memory {
         Ok(())
     }
 
+    fn settings(&self, application: ApplicationId) -> Result<Option<Settings>> {
+        Ok(self.state.lock().settings.get(&application).cloned())
+    }
+
+    fn save_settings(&self, application: ApplicationId, settings: &Settings) -> Result<()> {
+        let mut state = self.state.lock();
+        state.application(application)?;
+        state.settings.insert(application, settings.clone());
+        Ok(())
+    }
+
+    fn remove_attributes(
+        &self,
+        application: ApplicationId,
+        kind: AttributeKind,
+        is_named: &dyn Fn(&str) -> bool,
+    ) -> Result<BTreeSet<String>> {
+        Ok(self.state.lock().remove_attributes(application, kind, is_named))
+    }
+
     fn delete_application(&self, id: ApplicationId) -> Result<()> {
         let mut state = self.state.lock();
+        state.settings.remove(&id);
         state.application(id)?;
         let mut jobs = state.jobs.values().filter(|job| job.definition.application == id);
         if let Some(job) = jobs.find(|job| !job.status.is_terminal()) {

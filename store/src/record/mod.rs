@@ -18,6 +18,7 @@
 //! | latitude, longitude, metrics | f64, big-endian bits |
 //! | incomplete | none: it marks an endpoint without Address or ChannelType |
 //! | attributes | each value as `len:varint bytes`; none: the attribute is removed |
+//! | a metric without a value | it is removed |
 //!
 //! [`LAYOUT`] is stored with the data; a test holds golden bytes. A change of layout needs a new number and
 //! code that reads the old one.
@@ -39,8 +40,9 @@ use pinport_model::{Attribute, Draft, EndpointStatus, OptOut, Scalar, TextMember
 /// The version of everything the store writes: this layout and the embedded engine's keys. Layout 1 had no cohorts, no
 /// endpoints without Address or ChannelType, no two applications of one name and no table of addresses; a store that has
 /// it is one of layout 2 too. Layouts 1 and 2 kept all versions of a segment in one row; opening a store changes
-/// these rows.
-pub const LAYOUT: u32 = 3;
+/// these rows. Layout 3 had no segments of criteria, no settings of applications and no removals of metrics; a store that has it is
+/// one of layout 4 too.
+pub const LAYOUT: u32 = 4;
 
 /// What a member is. The numbers are stored; never change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -267,6 +269,12 @@ fn put(out: &mut Vec<u8>, tag: Tag, value: &[u8]) {
         out.push(tag as u8);
         put_bytes(out, value);
     }
+}
+
+/// Appends that an attribute or metric is removed.
+pub(crate) fn put_removal(out: &mut Vec<u8>, tag: Tag, name: &str) {
+    put_name(out, tag, name);
+    out.push(0);
 }
 
 fn put_name(out: &mut Vec<u8>, tag: Tag, name: &str) {

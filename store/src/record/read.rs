@@ -56,9 +56,9 @@ pub(crate) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// Whether the member says that an attribute has no values.
+    /// Whether the member says that an attribute has no values, or that a metric is gone.
     pub(crate) fn is_removal(&self) -> bool {
-        self.value.is_empty() && (self.tag == Tag::Attribute as u8 || self.tag == Tag::UserAttribute as u8)
+        self.value.is_empty() && self.tag >= FIRST_NAMED
     }
 }
 
@@ -227,6 +227,9 @@ fn apply(endpoint: &mut Endpoint, member: Member<'_>) -> Result<(), Damaged> {
         Tag::Longitude => location.longitude = Some(number(value)?),
         Tag::UserId => endpoint.user.user_id = Some(text(value)?).filter(|id| !id.is_empty()),
         Tag::Attribute => set_attribute(&mut endpoint.attributes, name, value)?,
+        Tag::Metric if value.is_empty() => {
+            endpoint.metrics.remove(&text(name)?);
+        }
         Tag::Metric => {
             endpoint.metrics.insert(text(name)?, number(value)?);
         }

@@ -1,7 +1,9 @@
 //! What every engine must do with endpoints that come by themselves, some at a time.
 
-use pinport_model::{EndpointStatus, FailureCode, JobStatus, Timestamp, limits::RecordLimits};
-use pinport_store::{EndpointUpdate, StoreError};
+use pinport_model::{
+    Draft, EndpointStatus, FailureCode, JobStatus, Settings, Timestamp, limits::RecordLimits,
+};
+use pinport_store::{AttributeKind, EndpointUpdate, Scope, StoreError};
 
 use crate::support::{Bench, Record, job, new, update};
 
@@ -188,4 +190,56 @@ pub(crate) fn imports_do_not_make_an_endpoint_of_many_bytes(bench: Bench) {
     assert_eq!(failed, [FailureCode::EndpointTooLarge; 3]);
     let found = bench.endpoint(app, "a").unwrap();
     assert_eq!((found.attributes.len(), found.location.city.unwrap().len()), (100, 101));
+}
+
+pub(crate) fn attributes_are_removed_from_all_endpoints(mut bench: Bench) {
+    let (application, other) = (bench.application("a"), bench.application("b"));
+    for application in [application, other] {
+        let records = [
+            new("a", "1").attribute("x", "1").attribute("y", "2").user("u").user_attribute("x", "3"),
+            new("b", "2").attribute("x", "1").user_attribute("x", "4"),
+        ];
+        bench.import(&job(application), &records);
+        let mut draft = Draft::default();
+        draft.metrics = vec![("x", 1.5), ("y", 2.5)];
+        bench.store().put_endpoint(application, "a", &mut draft, Timestamp::from_millis(5)).unwrap();
+    }
+    let is_x = |name: &str| name == "x";
+    let remove = |kind| bench.store().remove_attributes(application, kind, &is_x).unwrap();
+    for kind in [AttributeKind::Endpoint, AttributeKind::Metric, AttributeKind::User] {
+        assert_eq!(remove(kind).into_iter().collect::<Vec<_>>(), ["x"], "{kind:?}");
+        assert!(remove(kind).is_empty(), "{kind:?}");
+    }
+    let untouched = bench.endpoint(other, "a").unwrap();
+    assert_eq!((untouched.attributes.len(), untouched.metrics.len()), (2, 2));
+    // Also when what removed them is merged for good, and when they come again.
+    for _ in 0..2 {
+        let a = bench.endpoint(application, "a").unwrap();
+        assert_eq!(a.attributes.keys().collect::<Vec<_>>(), ["y"]);
+        assert_eq!(a.metrics.keys().collect::<Vec<_>>(), ["y"]);
+        assert!(a.user.user_attributes.is_empty());
+        let b = bench.endpoint(application, "b").unwrap();
+        assert!(b.attributes.is_empty() && b.user.user_attributes.is_empty());
+        bench.check_read_out(Scope::Application(application), application, &[a, b]);
+        bench.store().settle().unwrap();
+        bench.reopen();
+    }
+    let mut draft = Draft::default();
+    draft.metrics = vec![("x", 7.0)];
+    bench.store().put_endpoint(application, "a", &mut draft, Timestamp::from_millis(6)).unwrap();
+    assert_eq!(bench.endpoint(application, "a").unwrap().metrics["x"], 7.0);
+}
+
+pub(crate) fn settings_are_of_their_application(mut bench: Bench) {
+    let (application, other) = (bench.application("a"), bench.application("b"));
+    assert_eq!(bench.store().settings(application).unwrap(), None);
+    let settings = Settings { last_modified_date: Some(Timestamp::from_millis(7)), ..Settings::default() };
+    bench.store().save_settings(application, &settings).unwrap();
+    bench.reopen();
+    assert_eq!(bench.store().settings(application).unwrap(), Some(settings.clone()));
+    assert_eq!(bench.store().settings(other).unwrap(), None);
+    bench.store().delete_application(application).unwrap();
+    assert_eq!(bench.store().settings(application).unwrap(), None);
+    let gone = bench.store().save_settings(application, &settings);
+    assert!(matches!(gone, Err(StoreError::NotFound { .. })), "{gone:?}");
 }

@@ -69,6 +69,8 @@ conformance! {
     all_endpoints_of_a_user_are_deleted,
     imports_do_not_fill_an_endpoint_beyond_its_limits,
     imports_do_not_make_an_endpoint_of_many_bytes,
+    attributes_are_removed_from_all_endpoints,
+    settings_are_of_their_application,
     criteria_find_members_when_they_are_read,
     criteria_narrow_segments,
     a_segment_of_criteria_has_versions,

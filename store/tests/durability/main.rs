@@ -181,9 +181,9 @@ fn a_second_process_learns_who_holds_the_store() {
 fn a_newer_layout_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
-    std::fs::write(folder.path().join("layout"), "4\n").unwrap();
+    std::fs::write(folder.path().join("layout"), "5\n").unwrap();
     let refused = Embedded::open(folder.path(), EmbeddedOptions::default());
-    assert!(matches!(refused, Err(StoreError::NewerLayout { found: 4, known: 3, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::NewerLayout { found: 5, known: 4, .. })), "{refused:?}");
     std::fs::write(folder.path().join("layout"), "one\n").unwrap();
     let refused = Embedded::open(folder.path(), EmbeddedOptions::default());
     assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
@@ -197,7 +197,7 @@ fn an_older_layout_becomes_the_newer_one() {
     let layout = folder.path().join("layout");
     std::fs::write(&layout, "1\n").unwrap();
     drop(open(folder.path()));
-    assert_eq!(std::fs::read_to_string(layout).unwrap(), "3\n");
+    assert_eq!(std::fs::read_to_string(layout).unwrap(), "4\n");
 }
 
 #[test]

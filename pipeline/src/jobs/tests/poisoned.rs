@@ -2,6 +2,7 @@
 //! those that read one named `large` and stops when it is told to, and that tells when it was asked to settle.
 
 use std::{
+    collections::BTreeSet,
     ops::ControlFlow,
     sync::{
         Arc,
@@ -13,11 +14,11 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use pinport_model::{
     Application, ApplicationId, Criteria, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
-    SegmentVersion, limits::RecordLimits, segment::MemberCount,
+    SegmentVersion, Settings, limits::RecordLimits, segment::MemberCount,
 };
 use pinport_store::{
-    DraftBatch, EndpointUpdate, JobWriter, PreparedPiece, Result, Scope, Store, StoreError, Stored,
-    memory::Memory,
+    AttributeKind, DraftBatch, EndpointUpdate, JobWriter, PreparedPiece, Result, Scope, Store, StoreError,
+    Stored, memory::Memory,
 };
 
 #[derive(Default)]
@@ -103,6 +104,9 @@ impl Store for Poisoned {
         fn applications_by_name(name: &str) -> Vec<Application>;
         fn applications(after: Option<ApplicationId>, limit: usize) -> Vec<Application>;
         fn save_application(application: &Application) -> ();
+        fn settings(application: ApplicationId) -> Option<Settings>;
+        fn save_settings(application: ApplicationId, settings: &Settings) -> ();
+        fn remove_attributes(application: ApplicationId, kind: AttributeKind, is_named: &dyn Fn(&str) -> bool) -> BTreeSet<String>;
         fn delete_application(id: ApplicationId) -> ();
         fn create_job(job: &ImportJob) -> ();
         fn save_job(job: &ImportJob) -> ();

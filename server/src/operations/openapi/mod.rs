@@ -113,6 +113,25 @@ fn told(name: &str) -> Option<Told> {
         "UpdateEndpointsBatch" => plain("Makes or updates up to 100 endpoints", 202),
         "GetUserEndpoints" => plain("The endpoints of a user", 200),
         "DeleteUserEndpoints" => plain("Deletes the endpoints of a user", 202),
+        "GetApplicationSettings" => plain("The settings of an application", 200),
+        "UpdateApplicationSettings" => plain("Changes the settings of an application that are given", 200),
+        "GetChannels" => plain("The channels of an application: none", 200),
+        "GetCampaigns" => paged("The campaigns of an application: none"),
+        "ListJourneys" => paged("The journeys of an application: none"),
+        "ListTemplates" => Told {
+            query: &[
+                ("page-size", "1 to 1000"),
+                ("next-token", "None is ever given out"),
+                ("prefix", "What names begin with"),
+                ("template-type", "Which kind"),
+            ],
+            ..plain("Message templates: none", 200)
+        },
+        "GetRecommenderConfigurations" => paged("Recommender configurations: none"),
+        "GetEventStream" => plain("The event stream of an application: always a 404", 200),
+        "RemoveAttributes" => plain("Takes attributes from all endpoints of an application", 200),
+        "PhoneNumberValidate" => plain("What a phone number says by itself", 200),
+        "PutEvents" => plain("Updates the endpoints in it, and drops the events", 202),
         "ListTagsForResource" => plain("The tags of an application or segment", 200),
         "TagResource" => plain("Adds tags", 204),
         "UntagResource" => {

@@ -115,6 +115,49 @@ const OBJECTS: &[(&str, &str)] = &[
          RequestId?: string, User?: EndpointUserResponse",
     ),
     ("EndpointsResponse", "Item: [EndpointResponse]"),
+    (
+        "ApplicationSettingsResource",
+        "ApplicationId: string, CampaignHook?: CampaignHook, JourneyLimits?: ApplicationSettingsJourneyLimits, \
+         LastModifiedDate?: time, Limits?: CampaignLimits, QuietTime?: QuietTime",
+    ),
+    (
+        "WriteApplicationSettingsRequest",
+        "CampaignHook?: CampaignHook, JourneyLimits?: ApplicationSettingsJourneyLimits, Limits?: CampaignLimits, \
+         QuietTime?: QuietTime",
+    ),
+    ("CampaignHook", "LambdaFunctionName?: string, Mode?: string, WebUrl?: string"),
+    (
+        "ApplicationSettingsJourneyLimits",
+        "DailyCap?: int32, TimeframeCap?: JourneyTimeframeCap, TotalCap?: int32",
+    ),
+    ("JourneyTimeframeCap", "Cap?: int32, Days?: int32"),
+    (
+        "CampaignLimits",
+        "Daily?: int32, MaximumDuration?: int32, MessagesPerSecond?: int32, Session?: int32, Total?: int32",
+    ),
+    ("QuietTime", "End?: string, Start?: string"),
+    ("ChannelsResponse", "Channels: {string}"),
+    ("EmptyList", "Item: [string](0..0), NextToken: string|null"),
+    ("UpdateAttributesRequest", "Blacklist: [string](0..100)"),
+    ("AttributesResource", "ApplicationId: string, AttributeType: string, Attributes: [string]"),
+    ("NumberValidateRequest", "IsoCountryCode?: string, PhoneNumber: string(1..64)"),
+    (
+        "NumberValidateResponse",
+        "CleansedPhoneNumberE164?: string, CleansedPhoneNumberNational?: string, Country?: string, \
+         CountryCodeIso2?: string, CountryCodeNumeric?: string, OriginalCountryCodeIso2?: string, \
+         OriginalPhoneNumber: string, PhoneType: string, PhoneTypeCode: int32",
+    ),
+    ("EventsRequest", "BatchItem: {EventsBatch}(0..100)"),
+    ("EventsBatch", "Endpoint: EndpointRequest, Events: {Event}"),
+    (
+        "Event",
+        "EventType: string, Timestamp: string, AppPackageName?: string, AppTitle?: string, AppVersionCode?: string, \
+         Attributes?: {string}, ClientSdkVersion?: string, Metrics?: {number}, SdkName?: string, Session?: Session",
+    ),
+    ("Session", "Id: string, StartTimestamp: string, Duration?: int32, StopTimestamp?: string"),
+    ("EventsResponse", "Results: {ItemResponse}"),
+    ("ItemResponse", "EndpointItemResponse: ItemOutcome, EventsItemResponse: {ItemOutcome}"),
+    ("ItemOutcome", "Message: string, StatusCode: int32"),
     ("TagsModel", "tags: {string}(0..50)"),
     // pinport's own.
     (
@@ -224,6 +267,17 @@ pub(super) fn of(operation: &str) -> (Option<&'static str>, Option<&'static str>
         "GetUserEndpoints" | "DeleteUserEndpoints" => (Some("EndpointsResponse"), None),
         "ListTagsForResource" => (Some("TagsModel"), None),
         "TagResource" => (None, Some("TagsModel")),
+        "GetApplicationSettings" => (Some("ApplicationSettingsResource"), None),
+        "UpdateApplicationSettings" => {
+            (Some("ApplicationSettingsResource"), Some("WriteApplicationSettingsRequest"))
+        }
+        "GetChannels" => (Some("ChannelsResponse"), None),
+        "GetCampaigns" | "ListJourneys" | "ListTemplates" | "GetRecommenderConfigurations" => {
+            (Some("EmptyList"), None)
+        }
+        "RemoveAttributes" => (Some("AttributesResource"), Some("UpdateAttributesRequest")),
+        "PhoneNumberValidate" => (Some("NumberValidateResponse"), Some("NumberValidateRequest")),
+        "PutEvents" => (Some("EventsResponse"), Some("EventsRequest")),
         "ListJobs" => (Some("Jobs"), None),
         "GetJob" => (Some("JobDetail"), None),
         "GetJobFailures" => (Some("Failure"), None),

@@ -10,6 +10,7 @@ fn api(house: &House) -> Api {
         options: ApiOptions::default(),
         metrics: Arc::new(Metrics::new("test")),
         tagging: Mutex::new(()),
+        removing: Mutex::new(()),
         creates: Default::default(),
         counts: counts::Counts::new(Arc::clone(house.jobs.store())),
     }

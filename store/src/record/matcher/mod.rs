@@ -313,6 +313,8 @@ impl Is {
             Self::Time(kind, times) => {
                 any_text(value, |text| time_of(text).is_some_and(|time| compares(*kind, time, times)))
             }
+            // Of a metric that was removed there is no number.
+            Self::Number(..) if value.is_empty() => Ok(false),
             Self::Number(comparison, with) => Ok(comparison.holds(number(value)?, *with)),
             Self::Near { longitude, point, kilometers } => {
                 let Some(longitude) = looked.value(*longitude) else { return Ok(false) };
