@@ -108,6 +108,9 @@ impl<'a> Wanted<'a> {
         [most, batch]: [usize; 2],
         go_on: &dyn Fn() -> bool,
     ) -> Result<bool> {
+        if self.imports.is_empty() {
+            return self.fill_with_registered(rows, endpoints, [most, batch], go_on);
+        }
         let mut is_first = true;
         let mut looked = 0_usize;
         while rows.has_room(most, batch) {
@@ -173,16 +176,45 @@ impl<'a> Wanted<'a> {
         Ok(false)
     }
 
-    fn look(&mut self, rows: &mut Rows, record: &[u8], imports: u128, is_copy: bool) -> Result<()> {
+    /// The same where no import segment is referred to: nothing goes along with the scan of endpoints.
+    fn fill_with_registered(
+        &mut self,
+        rows: &mut Rows,
+        endpoints: &mut Scan<'_>,
+        [most, batch]: [usize; 2],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<bool> {
+        let mut looked = 0_usize;
+        while rows.has_room(most, batch) {
+            if looked.is_multiple_of(ASKED_EVERY) && !go_on() {
+                return Ok(true);
+            }
+            looked += 1;
+            let Some((id, record)) = endpoints.entry()? else { return Ok(true) };
+            if is_endpoint(record)? {
+                let verdict = self.judge(record, 0, false)?;
+                if verdict != Verdict::No {
+                    rows.push_found(id, record, false, (verdict == Verdict::Open).then_some(0))?;
+                }
+            }
+            endpoints.forward();
+        }
+        Ok(false)
+    }
+
+    fn judge(&mut self, record: &[u8], imports: u128, is_copy: bool) -> Result<Verdict> {
         // A copy is whole by itself, its user's attributes included.
         let has_user = self.matcher.has_user_tests()
             && !is_copy
             && user_of(record)?.is_some_and(|user| !user.is_empty());
         let user: Option<&[u8]> = if has_user { None } else { Some(&[]) };
-        let verdict = self.matcher.look(record, user, imports, &mut self.values)?;
+        Ok(self.matcher.look(record, user, imports, &mut self.values)?)
+    }
+
+    fn look(&mut self, rows: &mut Rows, record: &[u8], imports: u128, is_copy: bool) -> Result<()> {
+        let verdict = self.judge(record, imports, is_copy)?;
         if verdict != Verdict::No {
-            let open = (verdict == Verdict::Open).then_some(imports);
-            rows.push_found(&self.id, record, is_copy, open)?;
+            rows.push_found(&self.id, record, is_copy, (verdict == Verdict::Open).then_some(imports))?;
         }
         Ok(())
     }

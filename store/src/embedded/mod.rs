@@ -568,7 +568,8 @@ impl Store for Embedded {
         each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let engine = self.engine()?;
-        read_out::read_out(&engine, scope, after.map(str::as_bytes), batch, &|| true, each)
+        let after = after.map(str::as_bytes);
+        read_out::read_out(&engine, scope, after, (batch, true), &|| true, each)
     }
 
     fn count_members(
@@ -580,7 +581,7 @@ impl Store for Embedded {
         let engine = self.engine()?;
         let mut count = MemberCount { size: 0, channels: Default::default(), at: Timestamp::now() };
         let scope = Scope::Version(segment, version);
-        read_out::read_out(&engine, scope, None, COUNTED_AT_ONCE, go_on, &mut |stored| {
+        read_out::read_out(&engine, scope, None, (COUNTED_AT_ONCE, false), go_on, &mut |stored| {
             stored.count_into(&mut count)?;
             Ok(ControlFlow::Continue(()))
         })?;

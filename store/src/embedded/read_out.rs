@@ -23,12 +23,13 @@ const MOST_ROWS: usize = 1 << 18;
 /// Bytes up to which a read is a short one, which the cache is for.
 const SHORT: usize = 4 << 20;
 
-/// `go_on` is asked now and then while endpoints are looked at that criteria do not find: if it says no, there are no more.
+/// Reads with the users of endpoints, or without where these decide nothing. `go_on` is asked now and then while endpoints
+/// are looked at that criteria do not find: if it says no, there are no more.
 pub(super) fn read_out(
     engine: &Engine,
     scope: Scope<'_>,
     after: Option<&[u8]>,
-    batch: usize,
+    (batch, with_users): (usize, bool),
     go_on: &dyn Fn() -> bool,
     each: &mut Each<'_>,
 ) -> Result<()> {
@@ -61,7 +62,7 @@ pub(super) fn read_out(
         (_, None) => endpoints.seek_first(),
         (_, Some(after)) => endpoints.seek_behind(&keys::endpoint(application, after)),
     }
-    let mut rows = Rows::default();
+    let mut rows = Rows::new(with_users);
     let mut most = FIRST_ROWS;
     loop {
         rows.clear();
@@ -95,7 +96,7 @@ pub(super) fn members(
     };
     let mut found = Vec::new();
     if limit > 0 {
-        read_out(engine, scope, after, SHORT, &|| true, &mut |stored| {
+        read_out(engine, scope, after, (SHORT, true), &|| true, &mut |stored| {
             found.extend(decode(application, stored.id, stored.record, stored.user_record)?);
             Ok(if found.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;

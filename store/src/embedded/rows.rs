@@ -126,6 +126,8 @@ pub(super) struct Rows {
     /// Of rows whose users decide whether they belong: the import segments they are in, as their reader numbers them.
     /// Empty unless there are such rows.
     open: Vec<Option<u128>>,
+    /// Users are read where they decide, and nowhere else: whoever counts needs no more.
+    without_users: bool,
     /// The records of users.
     user_records: Vec<u8>,
     /// Rows in the order of their users, with the first bytes of those.
@@ -133,6 +135,11 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// Batches whose rows have their users, or only where these decide whether they belong.
+    pub(super) fn new(with_users: bool) -> Self {
+        Self { without_users: !with_users, ..Self::default() }
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.rows.clear();
@@ -299,7 +306,10 @@ impl Rows {
         self.by_user.clear();
         let (bytes, rows) = (&self.bytes, &mut self.rows);
         let user = |row: usize, rows: &[Row]| &bytes[rows[row].user.clone()];
-        let named = range.clone().filter(|row| !rows[*row].user.is_empty());
+        let (open, is_all) = (&self.open, !self.without_users);
+        let named = range.clone().filter(|row| {
+            !rows[*row].user.is_empty() && (is_all || open.get(*row).is_some_and(Option::is_some))
+        });
         // By their first bytes: the users themselves lie all over the batch.
         self.by_user.extend(named.map(|row| (first_bytes(user(row, rows)), row as u32)));
         self.by_user.sort_unstable_by(|one, other| {
