@@ -209,6 +209,11 @@ pub(crate) fn served_at(folder: &Path, holder: &str) -> Option<String> {
     holder.strip_prefix(process)?.starts_with(' ').then(|| url.to_owned())
 }
 
+/// The server that says it has a data folder open, for those who ask the folder while it does.
+pub(crate) fn server_of(folder: &Path) -> Option<String> {
+    Some(std::fs::read_to_string(folder.join(ADDRESS)).ok()?.trim().to_owned())
+}
+
 /// The first `limit` failures in a job's folder, as lines of text.
 pub(crate) fn first_failures(folder: &Path, limit: usize) -> anyhow::Result<Vec<String>> {
     let failures = files::first_failures(folder, u64::MAX, limit)?;

@@ -23,6 +23,18 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// An error that is in the log; the exit code that it means.
+#[derive(Debug)]
+pub(crate) struct Logged(pub(crate) u8);
+
+impl std::fmt::Display for Logged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the log says what went wrong")
+    }
+}
+
+impl std::error::Error for Logged {}
+
 /// What was named is not there.
 #[derive(Debug)]
 pub(crate) struct NotThere(pub(crate) String);
@@ -37,13 +49,11 @@ impl std::error::Error for NotThere {}
 
 /// Prints the error with its causes, then the hint on a line of its own.
 pub(crate) fn print(error: &(dyn std::error::Error + 'static)) {
+    if error.is::<Logged>() {
+        return;
+    }
     let mut text = format!("error: {}", with_causes(error));
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    let is_output =
-        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
-    if is_output {
-        text.push_str("\nhint: what standard output goes to has no room left: write it to another place");
-    } else if let Some(hint) = causes.find_map(hint) {
+    if let Some(hint) = hint_of(error) {
         text.push_str(&format!("\nhint: {hint}"));
     }
     // Each line is escaped for itself: names and messages may hold anything.
@@ -51,9 +61,28 @@ pub(crate) fn print(error: &(dyn std::error::Error + 'static)) {
     let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
 }
 
+/// The same as one line of the log.
+pub(crate) fn log(error: &(dyn std::error::Error + 'static)) {
+    let said = with_causes(error);
+    tracing::error!(error = %escape_controls(&said), hint = hint_of(error), "the server ends");
+}
+
+fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let is_output =
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
+    if is_output {
+        return Some("what standard output goes to has no room left: write it to another place".into());
+    }
+    std::iter::successors(Some(error), |error| error.source()).find_map(hint)
+}
+
 /// The exit code for an error: 2 when the call was wrong, else 1.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<Usage>() { 2 } else { 1 }
+    match error.downcast_ref::<Logged>() {
+        Some(Logged(code)) => *code,
+        None if error.is::<Usage>() => 2,
+        None => 1,
+    }
 }
 
 /// Whether the reader of our output went away, as `head` does: that is no error.

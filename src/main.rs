@@ -4,6 +4,7 @@
 //! and what to do. Data goes to standard output, everything else to standard error.
 
 mod address;
+mod checkup;
 mod cli;
 mod client;
 mod commands;
@@ -14,12 +15,14 @@ mod exit;
 mod explain;
 mod follow;
 mod heap;
+mod notify;
 mod private;
 mod progress;
 mod reading;
 mod report;
 mod sample;
 mod signals;
+mod webhooks;
 
 use std::process::ExitCode;
 

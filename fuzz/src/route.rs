@@ -66,7 +66,7 @@ fn table() -> &'static Router {
 /// What a router finds that compares every pattern, segment by segment.
 fn expected(table: &Router, method: &Method, path: &str) -> Found {
     let segments: Vec<_> = path.split('/').collect();
-    if path == "*" || segments[1..].iter().any(|segment| ["", ".", ".."].contains(segment)) {
+    if path == "*" || path != "/" && segments[1..].iter().any(|segment| ["", ".", ".."].contains(segment)) {
         return Found::Refused(404);
     }
     let is_param = |part: &str| part.starts_with('{');

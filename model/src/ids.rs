@@ -86,6 +86,13 @@ id! {
 }
 
 impl JobId {
+    /// The least id of those that are made at this time, in milliseconds since 1970, or later.
+    pub fn first_at(millis: i64) -> Self {
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&millis.max(0).to_be_bytes()[2..]);
+        Self(bytes)
+    }
+
     /// Which of these jobs `text` names: any part of an id that no other has.
     ///
     /// # Errors
@@ -172,6 +179,12 @@ mod tests {
 
     #[test]
     fn later_ids_are_greater() {
+        let millis = |time: std::time::SystemTime| {
+            time.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
+        };
+        let now = millis(std::time::SystemTime::now());
+        let id = JobId::generate();
+        assert!(JobId::first_at(now) <= id && id < JobId::first_at(now + 60_000));
         // Within a millisecond too: the counter of version 7 sees to it.
         let ids: Vec<JobId> = (0..1000).map(|_| JobId::generate()).collect();
         assert!(ids.is_sorted_by(|earlier, later| earlier < later));

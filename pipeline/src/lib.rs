@@ -13,6 +13,7 @@
 //! `split` and `parse` do no I/O: they are pushed bytes and return values, so every test can feed them
 //! one byte at a time. Only `source` knows object stores and files, only `engine` knows threads and the store.
 
+pub mod backup;
 pub mod block;
 pub mod disk;
 pub mod engine;
@@ -25,3 +26,4 @@ pub mod parse;
 pub mod phone;
 pub mod source;
 pub mod split;
+pub mod throttle;

@@ -8,7 +8,9 @@ use http::{Method, StatusCode};
 use pinport_model::escape_controls;
 use serde::Deserialize;
 use tracing::{Subscriber, error, info};
-use tracing_subscriber::{Layer as _, Registry, filter::Targets, fmt::MakeWriter, layer::SubscriberExt as _};
+use tracing_subscriber::{
+    Layer as _, Registry, filter::Targets, fmt::MakeWriter, layer::SubscriberExt as _, reload,
+};
 
 use crate::http::RequestId;
 
@@ -23,24 +25,44 @@ pub enum LogFormat {
     Json,
 }
 
-/// A subscriber in this format. `filter` is a level, or targets with levels: `info`, `info,hyper=debug`.
+/// What of a log in use can be changed.
+#[derive(Debug, Clone)]
+pub struct LogHandle(reload::Handle<Targets, Registry>);
+
+impl LogHandle {
+    /// Lets another filter decide from now on.
+    pub fn set_filter(&self, filter: &str) -> Result<(), BadFilter> {
+        let filter = targets(filter)?;
+        // It fails when nothing logs any more.
+        let _ = self.0.reload(filter);
+        Ok(())
+    }
+}
+
+fn targets(filter: &str) -> Result<Targets, BadFilter> {
+    filter.parse().map_err(|_| BadFilter(filter.to_owned()))
+}
+
+/// A subscriber in this format, and the means to change its filter, which is a level, or targets with levels: `info`,
+/// `info,hyper=debug`.
 pub fn subscriber<W>(
     format: LogFormat,
     filter: &str,
     writer: W,
-) -> Result<Box<dyn Subscriber + Send + Sync>, BadFilter>
+) -> Result<(Box<dyn Subscriber + Send + Sync>, LogHandle), BadFilter>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter: Targets = filter.parse().map_err(|_| BadFilter(filter.to_owned()))?;
+    let (filter, handle) = reload::Layer::new(targets(filter)?);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
-    Ok(match format {
+    let subscriber: Box<dyn Subscriber + Send + Sync> = match format {
         LogFormat::Text => Box::new(Registry::default().with(layer.with_ansi(false).with_filter(filter))),
         LogFormat::Json => {
             let layer = layer.json().flatten_event(true).with_current_span(false).with_span_list(false);
             Box::new(Registry::default().with(layer.with_filter(filter)))
         }
-    })
+    };
+    Ok((subscriber, LogHandle(handle)))
 }
 
 /// A filter that does not parse.

@@ -100,6 +100,18 @@ impl Tls {
     }
 }
 
+/// When a certificate is valid, in seconds since 1970: the first of a file, which is the server's.
+pub fn validity(certificate: &Path) -> Result<std::ops::Range<i64>, TlsError> {
+    let text = bytes(certificate)?;
+    let first = CertificateDer::pem_slice_iter(&text).next();
+    let first = first.ok_or_else(|| TlsError::NoCertificate(certificate.to_owned()))?;
+    let first = first.map_err(|error| TlsError::NotPem { path: certificate.to_owned(), error })?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(&first)
+        .map_err(|_| TlsError::NoCertificate(certificate.to_owned()))?;
+    let validity = parsed.validity();
+    Ok(validity.not_before.timestamp()..validity.not_after.timestamp())
+}
+
 fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let not_pem = |path: &Path| {
         let path = path.to_owned();

@@ -5,7 +5,7 @@ mod calls;
 mod error;
 mod events;
 mod sign;
-mod tls;
+pub(crate) mod tls;
 mod upload;
 
 use std::{sync::Arc, time::Duration};

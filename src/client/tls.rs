@@ -18,7 +18,7 @@ use rustls::{
 use crate::explain::Usage;
 
 /// For a client that speaks no TLS: root certificates would be read in vain, and a machine may have none.
-pub(super) fn none() -> ClientConfig {
+pub(crate) fn none() -> ClientConfig {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     // ring has the suites of both versions.
     let builder = builder.with_safe_default_protocol_versions().unwrap_or_else(|_| ClientConfig::builder());
@@ -26,7 +26,7 @@ pub(super) fn none() -> ClientConfig {
 }
 
 /// Trusts the certificates in a PEM file: of authorities, or of servers themselves.
-pub(super) fn only(file: &Path) -> anyhow::Result<ClientConfig> {
+pub(crate) fn only(file: &Path) -> anyhow::Result<ClientConfig> {
     let wrong = |why: String| Usage(format!("--ca {}: {why}", file.display()));
     let pem = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
     let mut roots = RootCertStore::empty();

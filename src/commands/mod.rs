@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod asked;
+mod backup;
 mod demo;
 mod endpoint;
 mod export;
@@ -19,11 +20,13 @@ use serde::Serialize;
 
 use crate::{
     cli::{Cli, Command, ConfigCommand},
+    config::environment,
     exit, sample,
 };
 
 /// Runs the command; gives the exit code.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<u8> {
+    environment::check(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
     match cli.command {
         Command::Import(args) => return import::run(&args),
         Command::Export(args) => return export::run(&args),
@@ -31,10 +34,13 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Serve(args) => serve::run(&args)?,
         Command::Top(args) => top::run(&args)?,
         Command::Demo(args) => demo::run(&args)?,
-        Command::Config(ConfigCommand::Check(args)) => serve::check(&args)?,
+        Command::Config(ConfigCommand::Check(args)) => return serve::check(&args),
+        Command::Doctor(args) => return serve::doctor(&args),
         Command::Endpoint(command) => endpoint::run(command)?,
         Command::Segment(command) => segment::run(command)?,
         Command::Settle(args) => settle::run(&args)?,
+        Command::Backup(args) => return backup::run(&args),
+        Command::Restore(args) => backup::give_back(&args)?,
         Command::Jobs(command) => return jobs::run(command),
         Command::Sample(args) => sample::run(&args, &mut io::stdout().lock())?,
         Command::Completions { shell } => {

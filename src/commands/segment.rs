@@ -32,6 +32,7 @@ pub(super) fn run(command: SegmentCommand) -> anyhow::Result<()> {
         SegmentCommand::Ls { app, json } => list(&app, json),
         SegmentCommand::Create { name, tests, app, print } => create(&name, &tests, &app, print),
         SegmentCommand::Members { name, version, app } => members(&name, version, &app),
+        SegmentCommand::Delete { name, app } => delete(&name, &app),
     }
 }
 
@@ -56,6 +57,32 @@ fn list(args: &AppArgs, json: bool) -> anyhow::Result<()> {
         }
     }
     Ok(out.flush()?)
+}
+
+fn delete(name: &str, args: &AppArgs) -> anyhow::Result<()> {
+    let AppArgs { app, data, remote } = args;
+    let missing = || format!("application \"{app}\" has no segment \"{name}\"");
+    let id = match Asked::of(remote, &data.data)? {
+        Asked::Server(server) => {
+            let client = Client::new(&server)?;
+            block_on(async {
+                let segments = client.segments(app).await.map_err(not_there)?;
+                let by_id = segments.iter().find(|segment| segment.id.to_string() == name);
+                let found = by_id.or_else(|| segments.iter().find(|segment| segment.name == name));
+                let found = found.with_context(missing)?;
+                let path = format!("/v1/apps/{}/segments/{}", found.application, found.id);
+                client.send(reqwest::Method::DELETE, &path, None).await.map_err(not_there)?;
+                Ok(found.id)
+            })?
+        }
+        Asked::Data(data) => {
+            let application = data.application(app)?;
+            let segment = data.find_segment(application.id, name)?.with_context(missing)?;
+            data.store.delete_segment(application.id, segment.id)?;
+            segment.id
+        }
+    };
+    Ok(writeln!(io::stderr(), "segment {id} is deleted; its endpoints stay")?)
 }
 
 fn row(segment: &Segment) -> String {

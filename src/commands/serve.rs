@@ -3,22 +3,23 @@
 use std::{
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context as _;
+use pinport_model::Timestamp;
 use pinport_pipeline::{
     engine::{Engine, EngineOptions, with_causes},
-    jobs::{Jobs, JobsOptions, Resolver},
+    jobs::{self, Jobs, JobsOptions, Resolver},
     source::{Settings, SourceOptions},
 };
 use pinport_server::{
     Limits,
     access::{Access, KeyRing, SystemClock, check_listen, check_scrape_listen},
     http::{Listener, Server, serve},
-    log::subscriber,
+    log::{BadFilter, LogFormat, LogHandle, subscriber},
     metrics::Metrics,
     operations::{ApiOptions, probes_router, router},
     tls::Tls,
@@ -30,10 +31,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::ServeArgs,
+    checkup::{self, Finding, Level},
+    cli::{LogFormatArg, ServeArgs},
     config::{Config, SegmentUpdate},
     data::{Address, Data},
-    explain::Usage,
+    exit,
+    explain::{self, Logged, Usage},
+    notify::Notify,
+    webhooks::Webhooks,
 };
 
 /// Connections of the listener of probes and metrics, and bytes of its answers: a few scrapers, and no more.
@@ -41,25 +46,73 @@ const SCRAPE_CONNECTIONS: usize = 64;
 const SCRAPE_MEMORY: usize = 16 << 20;
 
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let config = Config::load(args)?;
-    let checked = Checked::new(&config)?;
-    let log = subscriber(config.log_format, &config.log_filter, io::stderr)
-        .map_err(|error| Usage(format!("log.filter: {error}")))?;
-    // Fails when one is there already, which then logs.
+    let by_flag = matches!(args.log_format, Some(LogFormatArg::Json));
+    // Before the configuration is read, a flag or a variable alone can say how it wants to be told.
+    let json = if by_flag { Some(log_json("info")?) } else { None };
+    match run_logged(args, json) {
+        Ok(()) => Ok(()),
+        Err((error, true)) => {
+            explain::log(error.as_ref());
+            Err(Logged(explain::exit_code(&error)).into())
+        }
+        Err((error, false)) => Err(error),
+    }
+}
+
+/// Serves; an error with whether it is for the log.
+fn run_logged(args: &ServeArgs, json: Option<LogHandle>) -> Result<(), (anyhow::Error, bool)> {
+    let early = json.is_some();
+    let config = Config::load(args).map_err(|error| (error, early))?;
+    let is_json = early || config.log_format == LogFormat::Json;
+    let served = || -> anyhow::Result<()> {
+        let bad_filter = |error: BadFilter| Usage(format!("log.filter: {error}"));
+        let log = match json {
+            Some(handle) => {
+                handle.set_filter(&config.log_filter).map_err(bad_filter)?;
+                handle
+            }
+            None if is_json => {
+                log_json(&config.log_filter).map_err(|_| bad_filter(BadFilter(config.log_filter.clone())))?
+            }
+            None => {
+                let (log, handle) =
+                    subscriber(LogFormat::Text, &config.log_filter, io::stderr).map_err(bad_filter)?;
+                // Fails when one is there already, which then logs.
+                let _ = tracing::subscriber::set_global_default(log);
+                handle
+            }
+        };
+        let checked = Checked::new(&config)?;
+        let io = tokio::runtime::Builder::new_multi_thread().thread_name("io").enable_all().build()?;
+        io.block_on(work(args, config, checked, log))?;
+        // Threads that still look at a source must not hold the process.
+        io.shutdown_timeout(Duration::from_secs(1));
+        Ok(())
+    };
+    served().map_err(|error| (error, is_json))
+}
+
+/// Logs JSON alone to standard error from here on, what a panic says too.
+fn log_json(filter: &str) -> Result<LogHandle, BadFilter> {
+    let (log, handle) = subscriber(LogFormat::Json, filter, io::stderr)?;
     let _ = tracing::subscriber::set_global_default(log);
-    let io = tokio::runtime::Builder::new_multi_thread().thread_name("io").enable_all().build()?;
-    io.block_on(work(args, &config, checked))?;
-    // Threads that still look at a source must not hold the process.
-    io.shutdown_timeout(Duration::from_secs(1));
-    Ok(())
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(
+            place = panic.location().map(tracing::field::display),
+            "panicked: {}",
+            panic_text(panic)
+        );
+    }));
+    Ok(handle)
+}
+
+fn panic_text<'a>(panic: &'a std::panic::PanicHookInfo<'_>) -> &'a str {
+    panic.payload_as_str().unwrap_or("no message")
 }
 
 /// `pinport config check`: everything that can be said without starting.
-pub(super) fn check(args: &ServeArgs) -> anyhow::Result<()> {
-    let config = Config::load(args)?;
-    Checked::new(&config)?;
-    subscriber(config.log_format, &config.log_filter, io::sink)
-        .map_err(|error| Usage(format!("log.filter: {error}")))?;
+pub(super) fn check(args: &ServeArgs) -> anyhow::Result<u8> {
+    let config = judged(args)?;
     let file = config
         .text
         .path()
@@ -69,13 +122,36 @@ pub(super) fn check(args: &ServeArgs) -> anyhow::Result<()> {
         keys => format!("{keys} keys"),
     };
     let tls = if config.tls.is_some() { "TLS" } else { "no TLS" };
-    writeln!(
-        io::stdout(),
-        "the configuration is valid: {file}\nlisten {} ({tls}), data {}, access {access}",
-        config.listen,
-        config.data.display()
-    )?;
-    Ok(())
+    let (listen, data) = (config.listen, config.data.display());
+    let told =
+        format!("the configuration is valid: {file}\nlisten {listen} ({tls}), data {data}, access {access}");
+    tell(&told, &checkup::configuration(&config))
+}
+
+/// `pinport doctor`: the same, and what takes longer to find out.
+pub(super) fn doctor(args: &ServeArgs) -> anyhow::Result<u8> {
+    let config = judged(args)?;
+    tell(&format!("pinport {}", env!("CARGO_PKG_VERSION")), &checkup::doctor(&config))
+}
+
+/// The configuration, if it is one.
+fn judged(args: &ServeArgs) -> anyhow::Result<Config> {
+    let config = Config::load(args)?;
+    Checked::new(&config)?;
+    subscriber(config.log_format, &config.log_filter, io::sink)
+        .map_err(|error| Usage(format!("log.filter: {error}")))?;
+    Ok(config)
+}
+
+/// Prints findings; the exit code that they mean.
+fn tell(head: &str, found: &[Finding]) -> anyhow::Result<u8> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{head}")?;
+    for finding in found {
+        writeln!(out, "{finding}")?;
+    }
+    let is_wrong = found.iter().any(|finding| finding.level == Level::Wrong);
+    Ok(if is_wrong { exit::FAILED } else { exit::COMPLETED })
 }
 
 /// What the configuration comes to, checked before anything is opened.
@@ -88,11 +164,7 @@ struct Checked {
 impl Checked {
     fn new(config: &Config) -> anyhow::Result<Self> {
         let text = &config.text;
-        let ring = KeyRing::new(config.keys.iter().cloned()).map_err(|error| {
-            // Those of a file of their own stand behind the others.
-            let index = config.keys.iter().rposition(|key| key.id == error.id()).unwrap_or(0).to_string();
-            text.wrong(&["keys", &index], error)
-        })?;
+        let ring = key_ring(config)?;
         let tls = match &config.tls {
             Some(files) => {
                 let loaded = Tls::load(&files.certificate, &files.key);
@@ -106,35 +178,58 @@ impl Checked {
             check_scrape_listen(address, config.metrics_token.is_some(), config.insecure_listen)
                 .map_err(|error| text.wrong(&["metrics", "listen"], error))?;
         }
-        let options = SourceOptions { settings: Settings::empty(), ..SourceOptions::default() };
-        let resolver = Resolver::new(config.sources.clone(), options).map_err(|error| {
-            let role = config.sources.roles.keys().find(|role| error.0.starts_with(&format!("{role}: ")));
-            match role {
-                Some(role) => text.wrong(&["roles", role], error),
-                None => {
-                    let local = error.0.starts_with("local_root");
-                    text.wrong(if local { &["sources", "local_root"] } else { &["sources"] }, error)
-                }
-            }
-        })?;
-        Ok(Self { ring, tls, resolver })
+        Ok(Self { ring, tls, resolver: resolver(config)? })
     }
 }
 
-async fn work(args: &ServeArgs, config: &Config, checked: Checked) -> anyhow::Result<()> {
-    let serving = Serving::open(config, checked).await?;
+/// The keys of a configuration.
+fn key_ring(config: &Config) -> anyhow::Result<KeyRing> {
+    KeyRing::new(config.keys.iter().cloned()).map_err(|error| {
+        // Those of a file of their own stand behind the others.
+        let index = config.keys.iter().rposition(|key| key.id == error.id()).unwrap_or(0).to_string();
+        config.text.wrong(&["keys", &index], error)
+    })
+}
+
+/// What may be read, by a configuration.
+fn resolver(config: &Config) -> anyhow::Result<Resolver> {
+    let text = &config.text;
+    let options = SourceOptions { settings: Settings::empty(), ..SourceOptions::default() };
+    Resolver::new(config.sources.clone(), options).map_err(|error| {
+        let role = config.sources.roles.keys().find(|role| error.0.starts_with(&format!("{role}: ")));
+        match role {
+            Some(role) => text.wrong(&["roles", role], error),
+            None => {
+                let local = error.0.starts_with("local_root");
+                text.wrong(if local { &["sources", "local_root"] } else { &["sources"] }, error)
+            }
+        }
+    })
+}
+
+async fn work(args: &ServeArgs, config: Config, checked: Checked, log: LogHandle) -> anyhow::Result<()> {
+    let serving = Serving::open(&config, checked).await?;
     // Before anybody can know that there is a server to signal.
     let heard = Signals::new()?;
-    announce(&serving, &config.data)?;
+    announce(&serving, &config)?;
+    let notify = Arc::new(Notify::from_environment());
+    notify.send(&format!("READY=1\nSTATUS=listens on {}", serving.url));
+    let pulse =
+        notify.pulse().map(|every| tokio::spawn(pulse(every, Arc::clone(&notify), serving.jobs.clone())));
+    let exit_when_stopped = config.exit_when_stopped;
     let live = Live {
+        config,
+        log,
+        notify: Arc::clone(&notify),
         access: Arc::clone(&serving.access),
         scrape_access: serving.scraping.as_ref().map(|scraping| Arc::clone(&scraping.server.access)),
         jobs: serving.jobs.clone(),
+        webhooks: serving.webhooks.clone(),
         tls: serving.tls.clone(),
     };
     let signals = tokio::spawn(signals(heard, args.clone(), live, serving.shutdown.clone()));
     let stopped = serving.jobs.store_stopped();
-    let exit = config.exit_when_stopped.then(|| {
+    let exit = exit_when_stopped.then(|| {
         let (stopped, shutdown) = (stopped.clone(), serving.shutdown.clone());
         tokio::spawn(async move {
             stopped.cancelled().await;
@@ -144,6 +239,9 @@ async fn work(args: &ServeArgs, config: &Config, checked: Checked) -> anyhow::Re
     let jobs = serving.jobs.clone();
     serving.run().await;
     signals.abort();
+    if let Some(pulse) = pulse {
+        pulse.abort();
+    }
     match exit {
         Some(_) if stopped.is_cancelled() => {
             let reason = jobs.health().err().unwrap_or_default();
@@ -193,6 +291,7 @@ struct Serving {
     listener: Listener,
     server: Arc<Server>,
     jobs: Jobs,
+    webhooks: Webhooks,
     drain: Duration,
     /// Ends it.
     shutdown: CancellationToken,
@@ -206,7 +305,9 @@ impl Serving {
         // The port first: a second server says so before it waits for the store.
         let socket = bind(config.listen, "--listen").await?;
         let address = socket.local_addr()?;
-        let jobs = start_jobs(config, resolver)?;
+        let webhooks =
+            Webhooks::start(&config.data, config.webhooks.clone(), tokio::runtime::Handle::current())?;
+        let jobs = start_jobs(config, resolver, &webhooks)?;
         let access = Arc::new(
             Access::with_keys(&config.region, ring, Arc::new(SystemClock)).with_cors(config.cors.clone()),
         );
@@ -239,6 +340,7 @@ impl Serving {
             tls,
             server,
             jobs,
+            webhooks,
             drain: config.drain,
             shutdown: CancellationToken::new(),
         })
@@ -323,8 +425,10 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn start_jobs(config: &Config, resolver: Resolver) -> anyhow::Result<Jobs> {
+fn start_jobs(config: &Config, resolver: Resolver, webhooks: &Webhooks) -> anyhow::Result<Jobs> {
     let data = Data::open_to_serve(&config.data, config.limits)?;
+    // Whoever made them is gone with the server before this one.
+    pinport_pipeline::backup::sweep(&config.data, true);
     let defaults = EngineOptions::default();
     let engine = Engine::start(EngineOptions {
         threads: config.threads.unwrap_or(defaults.threads),
@@ -333,7 +437,15 @@ fn start_jobs(config: &Config, resolver: Resolver) -> anyhow::Result<Jobs> {
         ..defaults
     });
     let engine = engine.context("failed to start the threads")?;
-    let options = JobsOptions {
+    let webhooks = webhooks.clone();
+    let listener = jobs::Listener::new(move |told| webhooks.hear(told));
+    let options = JobsOptions { listener: Some(listener), ..jobs_options(config, data.jobs_folder()?) };
+    let io = tokio::runtime::Handle::current();
+    Ok(Jobs::start(Arc::clone(&data.store), Arc::new(engine), resolver, options, io)?)
+}
+
+fn jobs_options(config: &Config, folder: PathBuf) -> JobsOptions {
+    JobsOptions {
         max_running: config.max_running,
         look: config.look,
         piece_bytes: config.piece_bytes,
@@ -343,26 +455,52 @@ fn start_jobs(config: &Config, resolver: Resolver) -> anyhow::Result<Jobs> {
         disk_reserve: config.disk_reserve,
         uploads: config.uploads,
         uploads_of_key: config.uploads_of_key,
-        ..JobsOptions::new(data.jobs_folder()?)
-    };
-    let io = tokio::runtime::Handle::current();
-    Ok(Jobs::start(Arc::clone(&data.store), Arc::new(engine), resolver, options, io)?)
+        retention: config.retention,
+        throttle: config.throttle,
+        stall: config.webhooks.stall,
+        webhooks: config.webhooks.allow.clone(),
+        ..JobsOptions::new(folder)
+    }
 }
 
-/// The first lines that a user reads.
-fn announce(serving: &Serving, data: &Path) -> io::Result<()> {
+/// The first lines that a user reads. In JSON they are one event, which no filter leaves out: it says where the server is.
+fn announce(serving: &Serving, config: &Config) -> io::Result<()> {
     let (url, open) = (&serving.url, serving.access.is_open());
+    let (data, version) = (config.data.display(), env!("CARGO_PKG_VERSION"));
+    let metrics = serving.scraping.as_ref().map(|scraping| format!("{}/metrics", scraping.url));
     let mut err = io::stderr().lock();
-    writeln!(err, "pinport {} listens on {url}, data in {}", env!("CARGO_PKG_VERSION"), data.display())?;
+    if config.log_format == LogFormat::Json {
+        let line = serde_json::json!({
+            "timestamp": Timestamp::now(), "level": "INFO", "message": "listening", "url": url, "open": open,
+            "data": data.to_string(), "metrics": metrics, "version": version, "target": "pinport",
+        });
+        return writeln!(err, "{line}");
+    }
+    writeln!(err, "pinport {version} listens on {url}, data in {data}")?;
     if open {
         writeln!(err, "access is open: no keys are configured, everybody on this machine may do everything")?;
     }
-    if let Some(scraping) = &serving.scraping {
-        writeln!(err, "probes and metrics: {}/metrics", scraping.url)?;
+    if let Some(metrics) = &metrics {
+        writeln!(err, "probes and metrics: {metrics}")?;
     }
     writeln!(err, "for SDKs: export AWS_ENDPOINT_URL_PINPOINT={url}")?;
+    drop(err);
     tracing::info!(url, open, "listening");
     Ok(())
+}
+
+/// Tells systemd every now and then that the server lives: that its queue can be looked at. A server that hangs is not
+/// heard of, and is started again.
+async fn pulse(every: Duration, notify: Arc<Notify>, jobs: Jobs) {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        let jobs = jobs.clone();
+        // Whether the store works is for the probes to say.
+        if tokio::task::spawn_blocking(move || jobs.health().is_ok()).await.is_ok() {
+            notify.send("WATCHDOG=1");
+        }
+    }
 }
 
 /// What is told by signal.
@@ -383,8 +521,8 @@ impl Signals {
     }
 }
 
-/// The first SIGTERM or SIGINT stops in good order, a second at once. SIGHUP reads keys and certificate again.
-async fn signals(mut heard: Signals, args: ServeArgs, live: Live, shutdown: CancellationToken) {
+/// The first SIGTERM or SIGINT stops in good order, a second at once. SIGHUP reads configuration and certificate again.
+async fn signals(mut heard: Signals, args: ServeArgs, mut live: Live, shutdown: CancellationToken) {
     loop {
         let stop = tokio::select! {
             _ = heard.interrupt.recv() => true,
@@ -392,12 +530,15 @@ async fn signals(mut heard: Signals, args: ServeArgs, live: Live, shutdown: Canc
             _ = heard.hangup.recv() => false,
         };
         if !stop {
-            reload(&args, &live);
+            live.notify.send("RELOADING=1");
+            live.reload(&args);
+            live.notify.send("READY=1");
         } else if shutdown.is_cancelled() {
             // Nobody waits for a second one: what is committed is safe.
             std::process::abort();
         } else {
             tracing::info!("stopping");
+            live.notify.send("STOPPING=1\nSTATUS=stopping");
             shutdown.cancel();
         }
     }
@@ -405,34 +546,60 @@ async fn signals(mut heard: Signals, args: ServeArgs, live: Live, shutdown: Canc
 
 /// What of a running server a signal changes.
 struct Live {
+    /// As it was read last.
+    config: Config,
+    log: LogHandle,
+    notify: Arc<Notify>,
     access: Arc<Access>,
     /// Of the listener of probes and metrics.
     scrape_access: Option<Arc<Access>>,
     jobs: Jobs,
+    webhooks: Webhooks,
     tls: Option<Arc<Tls>>,
 }
 
-fn reload(args: &ServeArgs, live: &Live) {
-    let Live { access, scrape_access, jobs, tls } = live;
-    let keys = || -> anyhow::Result<usize> {
+impl Live {
+    /// Reads configuration and certificate again, applies what can be applied, and says what cannot.
+    fn reload(&mut self, args: &ServeArgs) {
+        match self.apply(args) {
+            Ok(()) => {}
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "the keys stay as they were, and all else")
+            }
+        }
+        if let Some(tls) = &self.tls {
+            match tls.reload() {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+            }
+        }
+    }
+
+    fn apply(&mut self, args: &ServeArgs) -> anyhow::Result<()> {
         let config = Config::load(args)?;
-        let count = config.keys.len();
-        access.reload(KeyRing::new(config.keys)?)?;
-        for access in scrape_access.iter().chain([access]) {
+        // All of it is judged before any of it is applied.
+        let ring = key_ring(&config)?;
+        let resolver = resolver(&config)?;
+        if !ring.is_empty() || !self.access.is_open() {
+            self.access.reload(ring)?;
+        }
+        self.log.set_filter(&config.log_filter)?;
+        self.webhooks.reload(config.webhooks.clone())?;
+        for access in self.scrape_access.iter().chain([&self.access]) {
             access.set_scrape_token(config.metrics_token.clone());
         }
+        self.access.set_cors(config.cors.clone());
         // A key that is new may be asked for sources a moment too early, which it hears; none reads too much.
-        jobs.grant(config.sources.grants);
-        Ok(count)
-    };
-    match keys() {
-        Ok(keys) => tracing::info!(keys, "the keys were read again"),
-        Err(error) => tracing::error!(error = format!("{error:#}"), "the keys stay as they were"),
-    }
-    if let Some(tls) = tls {
-        match tls.reload() {
-            Ok(()) => tracing::info!("the certificate was read again"),
-            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        self.jobs.reload(resolver, jobs_options(&config, PathBuf::new()));
+        tracing::info!(keys = config.keys.len(), "the keys were read again");
+        let changes = self.config.changes(&config);
+        if !changes.applied.is_empty() {
+            tracing::info!(options = changes.applied.join(", "), "changed options are in force");
         }
+        if !changes.waiting.is_empty() {
+            tracing::warn!(options = changes.waiting.join(", "), "these changed options wait for a restart");
+        }
+        self.config.take_live(config);
+        Ok(())
     }
 }

@@ -3,7 +3,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    num::NonZeroU64,
     path::{Component, Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -38,6 +40,8 @@ pub(super) struct File {
     pub(super) tls: Option<TlsFiles>,
     pub(super) http: HttpSection,
     pub(super) jobs: JobsSection,
+    pub(super) retention: RetentionSection,
+    pub(super) webhooks: WebhooksSection,
     pub(super) engine: EngineSection,
     pub(super) limits: RecordLimits,
     pub(super) log: LogSection,
@@ -57,6 +61,7 @@ impl File {
         };
         !self.keys.is_empty()
             || self.metrics.token.is_some()
+            || self.webhooks.secret.is_some()
             || sources.secret_access_key.is_some()
             || sources.session_token.is_some()
             || !sources.settings.is_empty()
@@ -117,6 +122,23 @@ pub(super) struct JobsSection {
     pub(super) uploads_mib: Option<u64>,
     pub(super) uploads_of_key_mib: Option<u64>,
     pub(super) exit_when_stopped: bool,
+    pub(super) rows_per_second: Option<NonZeroU64>,
+    pub(super) bytes_per_second: Option<NonZeroU64>,
+}
+
+/// How long ended jobs and what they refused are kept.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RetentionSection {
+    #[serde(deserialize_with = "time")]
+    pub(super) rejects: Option<Duration>,
+    #[serde(deserialize_with = "time")]
+    pub(super) jobs: Option<Duration>,
+}
+
+fn time<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(value)?;
+    crate::cli::parse_time(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -131,6 +153,18 @@ pub(super) struct EngineSection {
 pub(super) struct LogSection {
     pub(super) format: Option<LogFormat>,
     pub(super) filter: Option<String>,
+}
+
+/// Who is told when a job ends or stands still.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebhooksSection {
+    pub(super) url: Option<String>,
+    pub(super) secret: Option<Secret>,
+    pub(super) allow: Vec<String>,
+    #[serde(deserialize_with = "time")]
+    pub(super) stall: Option<Duration>,
+    pub(super) ca: Option<PathBuf>,
 }
 
 /// How scrapers read the metrics.
@@ -248,6 +282,8 @@ impl From<KeySection> for KeyConfig {
 pub(crate) struct Text {
     path: Option<PathBuf>,
     text: String,
+    /// The options that the environment says in its place, as in `jobs.max_running`.
+    by_environment: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Text {
@@ -265,12 +301,23 @@ impl Text {
     }
 
     pub(super) fn new(path: &Path, text: impl Into<String>) -> Self {
-        Self { path: Some(path.to_owned()), text: text.into() }
+        Self { path: Some(path.to_owned()), text: text.into(), by_environment: BTreeSet::new() }
     }
 
     /// The file, if there is one.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// The file with other values for these options, which the environment says.
+    pub(super) fn overlaid(
+        &mut self,
+        options: BTreeSet<String>,
+        over: impl FnOnce(toml::Table) -> toml::Table,
+    ) -> anyhow::Result<File> {
+        self.by_environment = options;
+        // Each of the two is a configuration by itself.
+        Ok(over(self.text.parse()?).try_into()?)
     }
 
     /// Parses it; an error names the line, the key and what is wrong, and shows no value.
@@ -288,6 +335,11 @@ impl Text {
     /// The error that what stands at `key` is wrong: with its line if it stands here.
     pub(crate) fn wrong(&self, key: &[&str], what: impl std::fmt::Display) -> anyhow::Error {
         let name = key.join(".");
+        let said = |option: &&String| name.starts_with(option.as_str());
+        if let Some(option) = self.by_environment.iter().find(said) {
+            let (section, option) = option.split_once('.').unwrap_or(("", option));
+            return Usage(format!("{}: {what}", variable(section, option))).into();
+        }
         let place = self.path.as_deref().zip(self.find(key));
         Usage(match place {
             Some((path, at)) => format!("{}, line {} ({name}): {what}", path.display(), self.line(at)),
@@ -326,8 +378,14 @@ impl Text {
     }
 }
 
+/// The variable of an option.
+pub(super) fn variable(section: &str, name: &str) -> String {
+    let joined = if section.is_empty() { name.to_owned() } else { format!("{section}_{name}") };
+    format!("PINPORT_{}", joined.to_ascii_uppercase())
+}
+
 /// What is wrong with a value, without the value, which may be a secret: `invalid type: integer `17`, expected a string`.
-fn without_value(message: &str) -> String {
+pub(super) fn without_value(message: &str) -> String {
     for begin in ["invalid type: ", "invalid value: "] {
         if let Some(rest) = message.strip_prefix(begin)
             && let Some(expected) = rest.rfind(", expected ")

@@ -1,5 +1,7 @@
-//! `pinport.toml`: what a server is told by its file. Flags and the environment come before it; defaults behind.
+//! `pinport.toml`: what a server is told by its file. Flags and the environment come before it, defaults after it.
 
+mod change;
+pub(crate) mod environment;
 mod file;
 #[cfg(test)]
 mod tests;
@@ -11,16 +13,23 @@ use std::{
 };
 
 use pinport_model::RecordLimits;
-use pinport_pipeline::jobs::{RoleConfig, SourcesConfig};
+use pinport_pipeline::{
+    jobs::{Retention, RoleConfig, SourcesConfig},
+    throttle::ThrottleRate,
+};
 use pinport_server::{
     Limits,
     access::{Cors, KeyConfig, ScrapeToken},
     log::LogFormat,
 };
 
+use self::environment::Overlay;
 use self::file::{File, HttpSection, read_keys};
 pub(crate) use self::file::{SegmentUpdate, Text, TlsFiles};
-use crate::{cli::ServeArgs, explain::Usage, private};
+use crate::{cli::ServeArgs, explain::Usage, private, webhooks::WebhookConfig};
+
+/// After which time a job that reads nothing is told of.
+const STALL: Duration = Duration::from_secs(600);
 
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "pinport.toml";
@@ -48,6 +57,9 @@ pub(crate) struct Config {
     pub(crate) uploads: Option<u64>,
     pub(crate) uploads_of_key: Option<u64>,
     pub(crate) exit_when_stopped: bool,
+    pub(crate) retention: Retention,
+    pub(crate) throttle: ThrottleRate,
+    pub(crate) webhooks: WebhookConfig,
     pub(crate) threads: Option<usize>,
     pub(crate) memory: u64,
     pub(crate) limits: RecordLimits,
@@ -60,6 +72,7 @@ pub(crate) struct Config {
     pub(crate) metrics_token: Option<ScrapeToken>,
     pub(crate) sources: SourcesConfig,
     pub(crate) keys: Vec<KeyConfig>,
+    pub(crate) keys_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -70,11 +83,16 @@ impl Config {
             Some(path) => Some(path.clone()),
             None => Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)),
         };
-        let text = path.as_deref().map(Text::read).transpose()?.unwrap_or_default();
+        let mut text = path.as_deref().map(Text::read).transpose()?.unwrap_or_default();
         let file: File = if path.is_some() { text.parse()? } else { File::default() };
         if let Some(path) = path.filter(|_| file.has_secrets()) {
             private::check_secrets(&path).map_err(Usage)?;
         }
+        let overlay = Overlay::read(|name| std::env::var(name).ok())?;
+        let file = match overlay.options.is_empty() {
+            true => file,
+            false => text.overlaid(overlay.options.clone(), |table| overlay.over(table))?,
+        };
         let config = Self::merge(args, text, file)?;
         if let Some(tls) = &config.tls {
             private::check_secrets(&tls.key).map_err(Usage)?;
@@ -171,6 +189,15 @@ impl Config {
                 settings: sources.settings,
             },
         };
+        let webhooks = WebhookConfig {
+            url: file.webhooks.url,
+            secret: file.webhooks.secret,
+            allow: file.webhooks.allow,
+            // Long enough for the slowest store, short enough for whoever waits.
+            stall: Some(file.webhooks.stall.unwrap_or(STALL)),
+            ca: file.webhooks.ca.map(from_file),
+        };
+        webhooks.check().map_err(|(member, reason)| text.wrong(&["webhooks", member], reason))?;
         let tls = match (&args.tls_certificate, &args.tls_key) {
             (Some(certificate), Some(key)) => {
                 Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
@@ -197,6 +224,12 @@ impl Config {
             disk_reserve: disk_reserve_mib.map(|mib| mib << 20),
             uploads: jobs.uploads_mib.map(|mib| mib << 20),
             uploads_of_key: jobs.uploads_of_key_mib.map(|mib| mib << 20),
+            retention: Retention { rejects: file.retention.rejects, jobs: file.retention.jobs },
+            throttle: ThrottleRate {
+                rows_per_second: jobs.rows_per_second,
+                bytes_per_second: jobs.bytes_per_second,
+            },
+            webhooks,
             exit_when_stopped: args.exit_when_stopped || jobs.exit_when_stopped,
             threads: args.engine.threads.or(engine.threads).map(usize::from),
             memory: memory_mib << 20,
@@ -206,9 +239,10 @@ impl Config {
             log_format: args.log_format.map_or(log.format.unwrap_or_default(), LogFormat::from),
             log_filter: args.log_filter.clone().or(log.filter).unwrap_or_else(|| "info".into()),
             metrics_listen: args.metrics_listen.or(file.metrics.listen),
-            metrics_token: args.metrics_token.clone().or(file.metrics.token),
+            metrics_token: file.metrics.token,
             sources,
             keys,
+            keys_file,
             text,
         })
     }

@@ -121,6 +121,8 @@ fn the_example_leaves_no_option_out() {
         "[sources]",
         "[log]",
         "[metrics]",
+        "[retention]",
+        "[webhooks]",
         "[tls]",
         "[roles.a]",
         "[[keys]]",

@@ -87,6 +87,9 @@ pub trait Store: Send + Sync {
         before: Option<JobId>,
         limit: usize,
     ) -> Result<Vec<ImportJob>>;
+    /// Deletes an ended job and the records of its pieces, not what it stored; whether there was one. Refused while it has
+    /// not ended ([`StoreError::Conflict`]). Versions of segments go on naming it.
+    fn delete_job(&self, id: JobId) -> Result<bool>;
     /// Jobs that have not ended, oldest first.
     fn unfinished_jobs(&self) -> Result<Vec<ImportJob>>;
     /// The last committed piece of a job: where it goes on.
@@ -222,6 +225,12 @@ pub trait Store: Send + Sync {
     /// full. Those of imports may be found, and counted, long after their job has ended.
     fn left_out(&self) -> u64 {
         0
+    }
+
+    /// Makes what the store holds at this moment a store of its own in a folder that is there and empty, without copying
+    /// what never changes. An engine without files refuses ([`StoreError::Conflict`]).
+    fn checkpoint(&self, folder: &std::path::Path) -> Result<()> {
+        Err(StoreError::Conflict(format!("this store has no files to put into {}", folder.display())))
     }
 
     /// What its files and its work come to; nothing if it has none, or cannot say now.

@@ -185,6 +185,14 @@ pub(crate) fn unreadable(segment: SegmentId, reason: &str) -> StoreError {
     StoreError::Conflict(format!("segment {segment} cannot be read: {reason}"))
 }
 
+/// That a job has ended, so that it may be deleted.
+pub(crate) fn check_deletable(job: &ImportJob) -> Result<()> {
+    if job.status.is_terminal() {
+        return Ok(());
+    }
+    Err(StoreError::Conflict(format!("job {} has not ended", job.id)))
+}
+
 /// What a job says that has no open layer.
 pub(crate) fn no_layer(job: &ImportJob) -> StoreError {
     StoreError::Conflict(format!("job {} writes to no segment", job.id))

@@ -551,7 +551,7 @@ fn files_with_secrets_are_for_their_user_alone() {
         lab.write("pinport.toml", configuration);
         for private in [0o600, 0o400, 0o640] {
             mode(file, private);
-            lab.pinport(&["config", "check"]).expect(0);
+            lab.pinport(&["config", "check", "--listen", "127.0.0.1:0"]).expect(0);
         }
         for open in [0o644, 0o604, 0o666, 0o602] {
             mode(file, open);
@@ -565,7 +565,7 @@ fn files_with_secrets_are_for_their_user_alone() {
     // One without secrets is anybody's to read.
     lab.write("pinport.toml", "[http]\nconnections = 10\n");
     mode("pinport.toml", 0o644);
-    lab.pinport(&["config", "check"]).expect(0);
+    lab.pinport(&["config", "check", "--listen", "127.0.0.1:0"]).expect(0);
     // A running server keeps its keys when their file was opened.
     let server = Serving::start_with(&lab, &keyed, &[]);
     mode("pinport.toml", 0o644);

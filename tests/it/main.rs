@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod backups;
 mod bounded;
 mod client;
 mod commands;
 mod compat;
+mod configured;
 mod dashboard;
 mod disk;
 mod disk_serve;
@@ -26,6 +28,7 @@ mod kill_serve;
 mod mapping;
 mod memory;
 mod modules;
+mod operator;
 mod order;
 mod pinpoint;
 mod pty;
@@ -51,3 +54,4 @@ mod support;
 mod targets;
 mod tenants;
 mod top;
+mod webhooks;

@@ -22,8 +22,8 @@ const KEY: &str = "AKTEST";
 const SECRET: &str = "secret/+key";
 
 /// A server whose buckets are the folders of `s3` in a lab. It ends with its runtime.
-struct Server {
-    lab: Lab,
+pub(crate) struct Server {
+    pub(crate) lab: Lab,
     address: SocketAddr,
     /// Requests for a range, and for a listing.
     ranges: Arc<AtomicU64>,
@@ -32,7 +32,7 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let lab = Lab::new();
         fs::create_dir_all(lab.path("s3/bucket")).unwrap();
         let runtime =
@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// With what finds the server.
-    fn remote(&self, run: Run) -> Run {
+    pub(crate) fn remote(&self, run: Run) -> Run {
         run.env("AWS_ENDPOINT_URL_S3", &format!("http://{}", self.address))
             .env("AWS_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", KEY)

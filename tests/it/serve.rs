@@ -61,7 +61,7 @@ fn what_it_cannot_start_with_is_told() {
         assert_eq!(lab.pinport(&["serve"]).run().err, outcome.err);
     }
     lab.write("pinport.toml", "[http]\nconnections = 10\n");
-    lab.pinport(&["config", "check"]).expect(0);
+    lab.pinport(&["config", "check", "--listen", "127.0.0.1:0"]).expect(0);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn no_secret_is_anywhere() {
     }
     keep(signed(at(&["jobs", "ls"]), "ITKEY", "canary-wrong").expect(1));
     keep(mine(at(&["jobs", "ls"])).env("AWS_SESSION_TOKEN", "canary-token").run());
-    keep(lab.pinport(&["config", "check"]).expect(0));
+    keep(lab.pinport(&["config", "check", "--listen", "127.0.0.1:0"]).expect(0));
     for path in ["/metrics", "/openapi.json", "/livez", "/readyz"] {
         let (_, body) = server.ask("GET", path, None);
         outputs.extend(body.into_bytes());

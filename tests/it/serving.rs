@@ -74,7 +74,7 @@ impl Serving {
                 child.wait().unwrap();
                 return Err(text);
             }
-            let mut words = text[begun..].split([' ', ',']);
+            let mut words = text[begun..].split([' ', ',', '"']);
             url = words.find(|word| word.starts_with("http")).map(str::to_owned);
         }
         let url = url.unwrap();

@@ -1,8 +1,8 @@
 //! The live counters of one run of a job. Stages add to them; every view reads the same snapshot.
 
 use std::{
-    sync::OnceLock,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,10 @@ use pinport_model::{
     view::{PieceRun, PieceState},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{expected::Expected, pieces::Pieces};
+use crate::throttle::Throttle;
 
 /// A CPU or waiting stage whose busy time is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct JobProgress {
     expected: Mutex<Expected>,
     /// Blocks that wait for a thread that parses them.
     waiting: AtomicU64,
+    /// How fast it may read: each of them has to let a block through.
+    throttles: Vec<Arc<Throttle>>,
     /// The last committed piece: what lists and answers count.
     last: Mutex<Option<PieceRecord>>,
 }
@@ -105,8 +110,20 @@ impl JobProgress {
             pieces: Mutex::default(),
             expected: Mutex::default(),
             waiting: AtomicU64::new(0),
+            throttles: Vec::new(),
             last: Mutex::default(),
         }
+    }
+
+    /// The same, reading no faster than all of these let it.
+    #[must_use]
+    pub fn throttled(self, throttles: Vec<Arc<Throttle>>) -> Self {
+        Self { throttles, ..self }
+    }
+
+    /// Waits until a block may be read; whether that was not cancelled.
+    pub(crate) fn may_read(&self, rows: u64, bytes: u64, cancel: &CancellationToken) -> bool {
+        self.throttles.iter().all(|throttle| throttle.take(rows, bytes, cancel))
     }
 
     /// The counters of a job that goes on now and stood like this: until the engine has found its place again, it is

@@ -272,6 +272,10 @@ impl Reader {
         current: &mut Current,
     ) -> Result<(), JobError> {
         let bytes = block.bytes().len() as u64;
+        let rows = block.records.as_ref().map_or(lines, |records| records.len() as u64);
+        if !self.progress.may_read(rows, bytes, &self.cancel) {
+            return Err(JobError::Cancelled);
+        }
         let guard =
             self.budget.take(bytes + lines * RECORD_OVERHEAD, &self.cancel).ok_or(JobError::Cancelled)?;
         self.progress.add(Counter::Bytes, block.end.byte - block.origin.byte);

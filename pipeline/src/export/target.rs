@@ -78,6 +78,11 @@ impl Target {
         Ok(Self { kind })
     }
 
+    /// A folder that is there.
+    pub(crate) fn of_folder(folder: PathBuf) -> Self {
+        Self { kind: Kind::Folder(folder) }
+    }
+
     /// A pipe: parts follow each other.
     pub fn pipe(out: Box<dyn io::Write + Send>) -> Self {
         Self { kind: Kind::Pipe(Mutex::new(out)) }
@@ -93,7 +98,7 @@ impl Target {
     }
 
     /// Begins a file. `note`: where the id of its upload is noted while it is one.
-    pub(super) fn begin(&self, name: &str, note: Option<&Path>) -> Result<Part<'_>, ExportError> {
+    pub(crate) fn begin(&self, name: &str, note: Option<&Path>) -> Result<Part<'_>, ExportError> {
         Ok(match &self.kind {
             Kind::Folder(folder) => {
                 let unfinished = folder.join(format!("{UNFINISHED}{name}"));
@@ -160,14 +165,14 @@ impl Target {
 }
 
 /// A file while it is written. Dropped before it is finished, nothing of it stays.
-pub(super) enum Part<'a> {
+pub(crate) enum Part<'a> {
     File(FilePart),
     Upload { upload: Upload<'a>, key: String, note: Option<PathBuf> },
     Pipe(&'a Mutex<Box<dyn io::Write + Send>>),
 }
 
 /// A file of a folder.
-pub(super) struct FilePart {
+pub(crate) struct FilePart {
     file: File,
     unfinished: PathBuf,
     path: PathBuf,
@@ -175,7 +180,7 @@ pub(super) struct FilePart {
 }
 
 impl Part<'_> {
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
         match self {
             Self::File(FilePart { file, unfinished, .. }) => {
                 file.write_all(bytes).map_err(on("write", unfinished))?;
@@ -190,7 +195,7 @@ impl Part<'_> {
     }
 
     /// Makes it whole and durable, under its name.
-    pub(super) fn finish(self) -> Result<(), ExportError> {
+    pub(crate) fn finish(self) -> Result<(), ExportError> {
         match self {
             Self::File(mut part) => {
                 let FilePart { file, unfinished, path, .. } = &part;

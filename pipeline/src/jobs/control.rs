@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use pinport_model::{ApplicationId, JobId, JobStatus};
+use pinport_model::{ApplicationId, ImportJob, JobId, JobStatus};
 use pinport_store::StoreError;
 
 use super::{
-    Jobs, marks,
+    Jobs, Occasion, marks,
     queue::{Place, Wish},
+    retention::remove_folder,
 };
-use crate::engine::FileError;
+use crate::{engine::FileError, throttle::ThrottleRate};
 
 /// How long a pause may take until the job rests.
 const PAUSE_WAIT: Duration = Duration::from_secs(10);
@@ -118,6 +119,42 @@ impl Jobs {
         Ok(())
     }
 
+    /// How fast a job that has not ended may read.
+    pub fn throttle_of(&self, id: JobId) -> Result<ThrottleRate, ControlError> {
+        self.check_open(id)?;
+        let rate = self.inner.state.lock().jobs.get(&id).map(|entry| entry.throttle.rate());
+        Ok(rate.unwrap_or_default())
+    }
+
+    /// Changes how fast a job may read, from its next block on and across restarts.
+    pub fn throttle(&self, id: JobId, rate: ThrottleRate) -> Result<(), ControlError> {
+        self.check_open(id)?;
+        let is_export = |job: &ImportJob| job.definition.export.is_some();
+        if self.inner.store.job(id)?.as_ref().is_some_and(is_export) {
+            return Err(ControlError::Conflict("is an export: only imports have a rate".into()));
+        }
+        marks::set_throttle(&self.folder(id), rate)?;
+        let mut state = self.inner.state.lock();
+        let Some(entry) = state.jobs.get(&id) else {
+            drop(state);
+            return Err(self.ended(id)?);
+        };
+        entry.throttle.set(rate);
+        state.happened(id, if rate.is_none() { "reads as fast as it can" } else { "reads at a rate" });
+        Ok(())
+    }
+
+    /// How fast all jobs together may read.
+    pub fn throttle_of_all(&self) -> ThrottleRate {
+        self.inner.throttle.rate()
+    }
+
+    /// Changes how fast all jobs together may read, until the process ends or its configuration says something new.
+    pub fn throttle_all(&self, rate: ThrottleRate) {
+        self.inner.throttle.set(rate);
+        tracing::info!(target: "pinport::job", ?rate, "the rate of all jobs is another");
+    }
+
     /// Begins no more jobs and lets the running ones rest behind their last committed pieces; how many still
     /// run when the time is over.
     pub fn stop(&self, limit: Duration) -> usize {
@@ -157,12 +194,7 @@ impl Jobs {
         state.forget(application, jobs.len() as u64);
         drop(state);
         for job in jobs {
-            let folder = self.folder(*job);
-            if folder.is_dir()
-                && let Err(error) = std::fs::remove_dir_all(&folder)
-            {
-                tracing::warn!(target: "pinport::job", %job, %error, "the files of a deleted job stay");
-            }
+            remove_folder(&self.folder(*job), *job);
         }
     }
 
@@ -217,6 +249,9 @@ impl super::Inner {
         }
         let view = self.ended_view(&job);
         let ran_ms = view.as_ref().map_or(0, |view| view.progress.ran_ms());
+        if let Ok(view) = &view {
+            self.tell(Occasion::Ended, view.clone(), false);
+        }
         let mut state = self.state.lock();
         state.jobs.remove(&id);
         if let Ok(view) = view {

@@ -211,7 +211,7 @@ impl Jobs {
         let Some(request) = request else {
             return Ok(Created { job: create()?, new: true });
         };
-        let window = self.inner.options.retry_window;
+        let window = self.inner.options().retry_window;
         let place = self.inner.requests.lock().place(&request, Instant::now(), window);
         let mut made = place.lock();
         if let Some(job) = made.and_then(|id| self.inner.store.job(id).transpose()) {
@@ -227,7 +227,7 @@ impl Inner {
     /// Finds the requests of the jobs that were made not long ago: a client may send one again across a restart.
     pub(super) fn remember_requests(&self) -> Result<(), StoreError> {
         const PAGE: usize = 500;
-        let since = Timestamp::now().as_millis() - self.options.retry_window.as_millis() as i64;
+        let since = Timestamp::now().as_millis() - self.options().retry_window.as_millis() as i64;
         let now = Instant::now();
         let mut requests = self.requests.lock();
         let mut before = None;
@@ -235,7 +235,7 @@ impl Inner {
             let jobs = self.store.jobs(None, before, PAGE)?;
             for job in jobs.iter().filter(|job| job.created.as_millis() >= since) {
                 if let Some(request) = &job.request {
-                    *requests.place(request, now, self.options.retry_window).lock() = Some(job.id);
+                    *requests.place(request, now, self.options().retry_window).lock() = Some(job.id);
                 }
             }
             match jobs.last() {
@@ -258,7 +258,7 @@ impl Inner {
         let (id, source) = match &upload {
             Some(upload) => (upload.id, SourceLocation::Path(upload.file.clone())),
             None => {
-                let location = self.resolver.location(&new.source_text);
+                let location = self.resolver().location(&new.source_text);
                 (JobId::generate(), location.map_err(|error| CreateError::Refused(error.0))?)
             }
         };
@@ -282,13 +282,13 @@ impl Inner {
             segment_name: new.segment_name,
             role_arn: new.role_arn,
             external_id: new.external_id,
-            piece_bytes: self.options.piece_bytes,
-            limits: self.options.limits,
-            max_failures: new.max_failures.or(self.options.max_failures),
+            piece_bytes: self.options().piece_bytes,
+            limits: self.options().limits,
+            max_failures: new.max_failures.or(self.options().max_failures),
             kept_failure_bytes: self
-                .options
+                .options()
                 .kept_failure_bytes
-                .unwrap_or_else(|| disk::kept_failure_bytes(&self.options.folder)),
+                .unwrap_or_else(|| disk::kept_failure_bytes(&self.options().folder)),
             read: new.read,
             export: None,
         };
@@ -362,7 +362,7 @@ impl Inner {
         if looking.is_err() {
             return Ok(());
         }
-        let looked = answered.recv_timeout(self.options.look);
+        let looked = answered.recv_timeout(self.options().look);
         cancel.cancel();
         match looked {
             Ok(Ok(_)) | Err(_) => Ok(()),

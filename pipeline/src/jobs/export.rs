@@ -56,7 +56,7 @@ impl Jobs {
 impl Inner {
     fn create_export(&self, new: NewExport) -> Result<ImportJob, CreateError> {
         let refused = |error: NotAllowed| CreateError::Refused(error.0);
-        let target = self.resolver.target(&new.target_text).map_err(refused)?;
+        let target = self.resolver().target(&new.target_text).map_err(refused)?;
         let version = match new.segment {
             None => None,
             Some(id) => {
@@ -77,13 +77,13 @@ impl Inner {
             source_text: new.target_text,
             role_arn: new.role_arn,
             register_endpoints: false,
-            limits: self.options.limits,
+            limits: self.options().limits,
             export: Some(Box::new(export)),
-            ..ImportDefinition::new(new.application, target, new.format, self.options.piece_bytes)
+            ..ImportDefinition::new(new.application, target, new.format, self.options().piece_bytes)
         };
         let mut job = ImportJob::new(JobId::generate(), definition, created);
         (job.request, job.principal) = (new.request, new.principal);
-        self.resolver.resolve_job(&job).map_err(refused)?;
+        self.resolver().resolve_job(&job).map_err(refused)?;
         self.store.create_job(&job)?;
         boundary("export.created");
         self.enqueue(&job)?;

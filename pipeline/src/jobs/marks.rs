@@ -10,11 +10,16 @@ use std::{
 use pinport_model::{history::HistoryPoint, progress::Progress};
 use pinport_store::boundary;
 
-use crate::engine::files::{FileError, create_folder, on, sync_folder};
+use crate::{
+    engine::files::{FileError, create_folder, on, sync_folder},
+    throttle::ThrottleRate,
+};
 
 const CANCEL: &str = "cancel";
 const PAUSED: &str = "paused";
 const PROGRESS: &str = "progress.json";
+const THROTTLE: &str = "throttle.json";
+const WEBHOOK: &str = "webhook";
 const HISTORY: &str = "history.json";
 
 /// What was asked of a job that has not ended.
@@ -51,9 +56,39 @@ pub(super) fn set_paused(folder: &Path, paused: bool) -> Result<(), FileError> {
     }
 }
 
+/// Keeps how fast a job may read.
+pub(super) fn set_throttle(folder: &Path, rate: ThrottleRate) -> Result<(), FileError> {
+    create_folder(folder)?;
+    let (path, new) = (folder.join(THROTTLE), folder.join("throttle.new"));
+    let json = serde_json::to_vec(&rate).unwrap_or_default();
+    fs::write(&new, json).and_then(|()| File::open(&new)?.sync_all()).map_err(on("write", &new))?;
+    fs::rename(&new, &path).map_err(on("write", &path))?;
+    sync_folder(folder)
+}
+
+/// How fast a job may read; as fast as it can, if nothing is kept.
+pub(super) fn throttle(folder: &Path) -> ThrottleRate {
+    let read = fs::read(folder.join(THROTTLE)).ok();
+    read.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
+}
+
+/// Keeps where the maker of a job wants to hear of it.
+pub(super) fn set_webhook(folder: &Path, url: &str) -> Result<(), FileError> {
+    create_folder(folder)?;
+    let (path, new) = (folder.join(WEBHOOK), folder.join("webhook.new"));
+    fs::write(&new, url).and_then(|()| File::open(&new)?.sync_all()).map_err(on("write", &new))?;
+    fs::rename(&new, &path).map_err(on("write", &path))?;
+    sync_folder(folder)
+}
+
+/// Where the maker of a job wants to hear of it.
+pub(super) fn webhook(folder: &Path) -> Option<String> {
+    fs::read_to_string(folder.join(WEBHOOK)).ok()
+}
+
 /// Removes the marks of a job that has ended; if that fails they mean nothing any more.
 pub(super) fn clear(folder: &Path) {
-    for name in [CANCEL, PAUSED] {
+    for name in [CANCEL, PAUSED, THROTTLE] {
         let _ = fs::remove_file(folder.join(name));
     }
 }

@@ -7,7 +7,9 @@
 //! export.rs   jobs that write endpoints, from request to end
 //! run.rs      one job on its thread: source, engine, and what became of it
 //! control.rs  cancel, pause, resume, stop
+//! listener.rs  who hears that a job ended or stands still
 //! ledger.rs   how much of the disk uploads take
+//! retention.rs  how long ended jobs and their rejects are kept
 //! marks.rs    what was asked of a job, durably, beside the store
 //! sources.rs  what may be read, with whose credentials;  grants.rs  what each key may read
 //! views.rs    jobs as clients see them;  sampler.rs  all of them, four times a second
@@ -21,8 +23,10 @@ mod create;
 mod export;
 mod grants;
 mod ledger;
+mod listener;
 mod marks;
 mod queue;
+mod retention;
 mod room;
 mod run;
 mod sampler;
@@ -38,7 +42,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 use pinport_model::{
     Application, ApplicationId, ImportJob, JobId, JobStatus, RecordLimits, SourceLocation, Timestamp,
     history::History, job::FailureBudget, view::Sample,
@@ -49,6 +53,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::disk::Disk;
 use crate::engine::{Engine, FileError, ids::forget_ids, log_status};
+use crate::throttle::{Throttle, ThrottleRate};
 
 pub use control::ControlError;
 pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
@@ -56,8 +61,10 @@ pub use export::{NewExport, folder_name};
 pub use grants::{Grant, Grants, NotAllowed, Reach};
 use ledger::Ledger;
 pub use ledger::TooMuch;
+pub use listener::{Listener, Occasion, Told};
 pub use queue::Settling;
 use queue::{Entry, Place, State};
+pub use retention::Retention;
 pub use sources::{Hidden, Resolver, RoleConfig, SourcesConfig};
 pub use views::{
     ObjectCounts, Seen, Totals, ViewError, detail_of, failures_of, object_views, stage_views, view_of,
@@ -90,6 +97,16 @@ pub struct JobsOptions {
     pub uploads: Option<u64>,
     /// See `uploads`.
     pub uploads_of_key: Option<u64>,
+    /// How long ended jobs and their rejects are kept.
+    pub retention: Retention,
+    /// How fast all jobs together may read.
+    pub throttle: ThrottleRate,
+    /// Who hears of jobs that end or stand still.
+    pub listener: Option<Listener>,
+    /// After which time a job that reads nothing stands still; it is not looked for if absent.
+    pub stall: Option<Duration>,
+    /// How the URLs may begin that makers of jobs name to hear of them.
+    pub webhooks: Vec<String>,
     /// How the room on the disk is asked for.
     pub disk: fn(&Path) -> std::io::Result<Disk>,
     /// How long the same request finds the job it created.
@@ -112,6 +129,11 @@ impl JobsOptions {
             disk_reserve: None,
             uploads: None,
             uploads_of_key: None,
+            retention: Retention::default(),
+            throttle: ThrottleRate::default(),
+            listener: None,
+            stall: None,
+            webhooks: Vec::new(),
             disk: Disk::of,
             retry_window: Duration::from_secs(15 * 60),
         }
@@ -149,8 +171,9 @@ struct Inner {
     this: Weak<Inner>,
     store: Arc<dyn Store>,
     engine: Arc<Engine>,
-    resolver: Resolver,
-    options: JobsOptions,
+    /// Both may be replaced while jobs run.
+    resolver: RwLock<Arc<Resolver>>,
+    options: RwLock<Arc<JobsOptions>>,
     io: Handle,
     state: Mutex<State>,
     /// Cancelled when the store stops.
@@ -167,6 +190,8 @@ struct Inner {
     tallies: Mutex<views::ObjectTallies>,
     totals: Mutex<Totals>,
     ledger: Arc<Ledger>,
+    /// How fast all jobs together may read.
+    throttle: Arc<Throttle>,
     /// The time that the last export was given.
     last_export: Mutex<i64>,
 }
@@ -184,8 +209,9 @@ impl Jobs {
             this: this.clone(),
             store,
             engine,
-            resolver,
-            options,
+            throttle: Arc::new(Throttle::new(options.throttle)),
+            resolver: RwLock::new(Arc::new(resolver)),
+            options: RwLock::new(Arc::new(options)),
             io,
             state: Mutex::default(),
             stopped: CancellationToken::new(),
@@ -204,6 +230,8 @@ impl Jobs {
         inner.remember_requests()?;
         inner.watch();
         sampler::start(&inner).map_err(StartError::Thread)?;
+        retention::start(&inner).map_err(StartError::Thread)?;
+        listener::start(&inner).map_err(StartError::Thread)?;
         inner.dispatch();
         Ok(Self { inner })
     }
@@ -211,6 +239,12 @@ impl Jobs {
     /// The store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.inner.store
+    }
+
+    /// The data folder, in which the folder of the jobs is.
+    pub fn data_folder(&self) -> PathBuf {
+        let options = self.inner.options();
+        options.folder.parent().unwrap_or(&options.folder).to_owned()
     }
 
     /// The folder of a job's files.
@@ -228,9 +262,20 @@ impl Jobs {
         }
     }
 
-    /// Replaces what each key may read, for every source that is opened from now on.
-    pub fn grant(&self, grants: Grants) {
-        self.inner.resolver.grant(grants);
+    /// Replaces what may be read and by whom, for every source that is opened from now on, and those of the options that
+    /// new jobs and the queue go by. What `options` says of folders is not heard, nor its bounds on records.
+    pub fn reload(&self, resolver: Resolver, options: JobsOptions) {
+        *self.inner.resolver.write() = Arc::new(resolver);
+        let mut current = self.inner.options.write();
+        let (folder, limits, listener) = (current.folder.clone(), current.limits, current.listener.clone());
+        // What was asked by a request stays, unless the configuration says something else than before.
+        if current.throttle != options.throttle {
+            self.inner.throttle.set(options.throttle);
+        }
+        *current = Arc::new(JobsOptions { folder, limits, listener, ..options });
+        drop(current);
+        // More may run now.
+        self.inner.dispatch();
     }
 
     /// Hears a sample about four times a second while something happens. Whoever listens too slowly loses
@@ -241,8 +286,16 @@ impl Jobs {
 }
 
 impl Inner {
+    fn options(&self) -> Arc<JobsOptions> {
+        Arc::clone(&self.options.read())
+    }
+
+    fn resolver(&self) -> Arc<Resolver> {
+        Arc::clone(&self.resolver.read())
+    }
+
     fn folder(&self, job: JobId) -> PathBuf {
-        self.options.folder.join(job.to_string())
+        self.options().folder.join(job.to_string())
     }
 
     /// Reads what earlier processes left.
@@ -252,6 +305,7 @@ impl Inner {
             let marks = marks::read(&self.folder(job.id))?;
             if marks.cancel {
                 self.end_cancelled(&mut job)?;
+                self.tell(Occasion::Ended, self.ended_view(&job)?, false);
                 continue;
             }
             let name = self.application_name(job.definition.application)?;
@@ -267,7 +321,9 @@ impl Inner {
             let folder = self.folder(job.id);
             let rested = marks::saved_progress(&folder);
             let history = History::from_points(&marks::saved_history(&folder));
-            state.jobs.insert(job.id, Entry { last, rested, history, ..Entry::new(job, name, place) });
+            let throttle = Arc::new(Throttle::new(marks::throttle(&folder)));
+            let entry = Entry { last, rested, history, throttle, ..Entry::new(job, name, place) };
+            state.jobs.insert(entry.job.id, entry);
         }
         let newest = self.store.jobs(None, None, sampler::ENDED + state.jobs.len())?;
         for job in newest.iter().filter(|job| job.status.is_terminal()).take(sampler::ENDED) {
@@ -291,7 +347,7 @@ impl Inner {
     /// Removes the folders of uploads that were never whole, of which no job was made, and the files of jobs that had
     /// ended when the process did.
     fn sweep_uploads(&self, state: &State) {
-        let Ok(folders) = std::fs::read_dir(&self.options.folder) else { return };
+        let Ok(folders) = std::fs::read_dir(&self.options().folder) else { return };
         for folder in folders.flatten() {
             let id = folder.file_name().to_str().and_then(|name| name.parse::<JobId>().ok());
             let Some(id) = id.filter(|id| !state.jobs.contains_key(id)) else { continue };

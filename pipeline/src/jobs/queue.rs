@@ -15,7 +15,10 @@ use pinport_model::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Inner, run, sampler::ENDED};
-use crate::engine::{JobProgress, log_status, progress_of};
+use crate::{
+    engine::{JobProgress, log_status, progress_of},
+    throttle::Throttle,
+};
 
 /// Happenings that wait for the next sample; more are dropped, oldest first.
 const HAPPENINGS: usize = 256;
@@ -85,6 +88,8 @@ pub(super) struct Entry {
     pub(super) rested: Option<Progress>,
     /// Its counters over its life.
     pub(super) history: History,
+    /// How fast it may read.
+    pub(super) throttle: Arc<Throttle>,
 }
 
 /// Where a job is.
@@ -118,6 +123,7 @@ impl Entry {
             last: None,
             rested: None,
             history: History::default(),
+            throttle: Arc::default(),
         }
     }
 
@@ -204,6 +210,16 @@ impl State {
     pub(super) fn count(&mut self, application: ApplicationId, jobs: u64) {
         self.counted += jobs;
         *Arc::make_mut(&mut self.counted_of).entry(application).or_default() += jobs;
+    }
+
+    /// Forgets a deleted job.
+    pub(super) fn forget_job(&mut self, job: JobId, application: ApplicationId) {
+        self.ended.retain(|view| view.id != job);
+        self.counted = self.counted.saturating_sub(1);
+        if let Some(count) = Arc::make_mut(&mut self.counted_of).get_mut(&application) {
+            *count = count.saturating_sub(1);
+        }
+        self.changes += 1;
     }
 
     /// Forgets the jobs of a deleted application.
@@ -303,13 +319,14 @@ impl Inner {
     pub(super) fn dispatch(&self) {
         let Some(this) = self.this.upgrade() else { return };
         let mut state = self.state.lock();
-        while !state.stopping && state.trouble().is_none() && state.running() < self.options.max_running {
-            let most = |key: &str| self.resolver.most_running(key);
+        while !state.stopping && state.trouble().is_none() && state.running() < self.options().max_running {
+            let most = |key: &str| self.resolver().most_running(key);
             let Some(id) = state.next(Instant::now(), most) else { break };
             let Some(entry) = state.jobs.get_mut(&id) else { break };
             let Place::Waiting { tries, .. } = entry.place else { break };
             let cancel = CancellationToken::new();
-            let progress = Arc::new(JobProgress::going_on(&entry.at_rest()));
+            let throttles = vec![Arc::clone(&entry.throttle), Arc::clone(&self.throttle)];
+            let progress = Arc::new(JobProgress::going_on(&entry.at_rest()).throttled(throttles));
             entry.place = Place::Running { cancel: cancel.clone(), progress: Arc::clone(&progress), tries };
             entry.why = None;
             entry.become_(JobStatus::PreparingForInitialization);
@@ -324,7 +341,7 @@ impl Inner {
                 tracing::error!(target: "pinport::job", job = %id, %error, "no thread for the job; it waits");
                 if let Some(entry) = state.jobs.get_mut(&id) {
                     entry.become_(JobStatus::PendingJob);
-                    let not_before = Some(Instant::now() + self.options.list_wait);
+                    let not_before = Some(Instant::now() + self.options().list_wait);
                     entry.place = Place::Waiting { not_before, tries };
                 }
                 break;
@@ -332,7 +349,7 @@ impl Inner {
             state.changes += 1;
         }
         // Whoever cannot begin waits, visibly.
-        if state.running() >= self.options.max_running || state.trouble().is_some() {
+        if state.running() >= self.options().max_running || state.trouble().is_some() {
             for entry in state.jobs.values_mut() {
                 if matches!(entry.place, Place::Waiting { .. }) && entry.job.status == JobStatus::Created {
                     entry.become_(JobStatus::PendingJob);

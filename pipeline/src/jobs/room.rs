@@ -53,16 +53,16 @@ impl Jobs {
 impl Inner {
     /// The bytes of uploads that a key may hold, and all.
     pub(super) fn upload_limits(&self, key: Option<&str>) -> UploadLimits {
-        let options = &self.options;
-        let own = key.and_then(|key| self.resolver.uploads(key));
+        let options = self.options();
+        let own = key.and_then(|key| self.resolver().uploads(key));
         // Without keys there is one caller, and nobody to be kept from.
         let of_key = own.or(options.uploads_of_key).or(key.is_none().then_some(u64::MAX));
         UploadLimits::new(options.uploads, of_key, self.disk().map(|(disk, _)| disk.total))
     }
 
     fn disk(&self) -> Option<(Disk, u64)> {
-        let disk = (self.options.disk)(&self.options.folder).ok()?;
-        Some((disk, self.options.disk_reserve.unwrap_or_else(|| disk::reserve(disk.total))))
+        let disk = (self.options().disk)(&self.options().folder).ok()?;
+        Some((disk, self.options().disk_reserve.unwrap_or_else(|| disk::reserve(disk.total))))
     }
 
     /// How much room the disk has if that is less than its reserve. Whoever waits begins again only when there is a

@@ -14,7 +14,7 @@ use super::{
     Inner, create, export,
     queue::{Place, Wish},
 };
-use super::{NotAllowed, marks};
+use super::{NotAllowed, Occasion, marks};
 use crate::{
     engine::{JobError, JobProgress, Run, RunOutcome, log_status, with_causes},
     source::{Source, SourceError, SourceOptions},
@@ -64,7 +64,7 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
         Err(error) if lacks_descriptors(&error) => {
             // What it came to could not be written: it comes to it again.
             (job.status, job.completed) = (JobStatus::PendingJob, None);
-            let wait = inner.options.list_wait;
+            let wait = inner.options().list_wait;
             let text = format!("too many files are open, trying again in {} s", wait.as_secs());
             inner.wait_again(&job, Instant::now() + wait, 0, text);
         }
@@ -137,8 +137,8 @@ fn conclude(
         });
         (entry.and_then(|entry| entry.wish), tries)
     };
-    let may_wait = tries < inner.options.list_retries;
-    let wait = inner.options.list_wait * 2_u32.pow(tries.min(6));
+    let may_wait = tries < inner.options().list_retries;
+    let wait = inner.options().list_wait * 2_u32.pow(tries.min(6));
     if lacks_room(&error) && wish != Some(Wish::Cancel) && inner.store.check().is_ok() {
         tracing::warn!(target: "pinport::job", job = %job.id, error = %with_causes(&error), "the disk is full");
         let text = format!("the server's disk is full, trying again in {} s", wait.as_secs());
@@ -188,7 +188,7 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
         job.failed_pieces = 1;
     }
     // Those who see the job need not learn where the server keeps its files.
-    let folder = format!("{}/", inner.options.folder.display());
+    let folder = format!("{}/", inner.options().folder.display());
     job.error = Some(error.replace(&folder, ""));
     job.status = JobStatus::Failed;
     log_status(job.id, job.status);
@@ -265,9 +265,9 @@ impl Inner {
         let upload = self.folder(job.id).join(create::UPLOAD);
         match &job.definition.source {
             SourceLocation::Path(path) if path.starts_with(&upload) => {
-                Ok(self.resolver.own_folder(&upload, &job.definition.source_text))
+                Ok(self.resolver().own_folder(&upload, &job.definition.source_text))
             }
-            _ => self.resolver.resolve_job(job),
+            _ => self.resolver().resolve_job(job),
         }
     }
 
@@ -292,6 +292,7 @@ impl Inner {
         }
         let last = if ended { None } else { self.store.last_piece(job.id).ok().flatten() };
         let view = ended.then(|| self.ended_view(job));
+        let told = view.as_ref().and_then(|view| view.as_ref().ok()).cloned();
         let mut state = self.state.lock();
         let halted = state.halted.is_some();
         if ended {
@@ -339,6 +340,9 @@ impl Inner {
             }
         }
         drop(state);
+        if let Some(view) = told {
+            self.tell(Occasion::Ended, view, false);
+        }
         self.dispatch();
         self.settle_when_idle();
     }

@@ -4,10 +4,8 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Component, Path, PathBuf},
-    sync::Arc,
 };
 
-use parking_lot::RwLock;
 use pinport_model::{ImportJob, SourceLocation};
 use serde::Deserialize;
 
@@ -15,7 +13,7 @@ use super::grants::{Grant, Grants, NotAllowed, is_allowed};
 use crate::source::{Settings, SourceOptions};
 
 /// A text that is never shown.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Hidden(String);
 
@@ -33,7 +31,7 @@ impl fmt::Debug for Hidden {
 }
 
 /// Who asks an object store, and for what: what `[sources]` and each role may say.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoleConfig {
     /// The address of the S3 service; the default source's, else Amazon's.
@@ -65,7 +63,7 @@ pub struct RoleConfig {
 }
 
 /// `[sources]` of the configuration, and `[roles]` with it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourcesConfig {
     /// The default source.
     pub default: RoleConfig,
@@ -86,8 +84,6 @@ pub struct SourcesConfig {
 pub struct Resolver {
     config: SourcesConfig,
     options: SourceOptions,
-    /// Those in force: a running server may get others.
-    grants: Arc<RwLock<Grants>>,
 }
 
 impl Resolver {
@@ -117,8 +113,7 @@ impl Resolver {
                 return Err(NotAllowed(format!("local_root {} is no folder", root.display())));
             }
         }
-        let grants = Arc::new(RwLock::new(std::mem::take(&mut config.grants)));
-        Ok(Self { config, options, grants })
+        Ok(Self { config, options })
     }
 
     /// The location that an `S3Url` names.
@@ -145,23 +140,18 @@ impl Resolver {
 
     /// How many jobs of a key may run at a time, if that is bounded.
     pub(super) fn most_running(&self, key: &str) -> Option<usize> {
-        self.grants.read().of_key(key)?.max_running
+        self.config.grants.of_key(key)?.max_running
     }
 
     /// Bytes of uploads that a key may hold, if its configuration says.
     pub(super) fn uploads(&self, key: &str) -> Option<u64> {
-        self.grants.read().of_key(key)?.uploads
-    }
-
-    /// Replaces what each key may read, for every source that is opened from now on.
-    pub(super) fn grant(&self, grants: Grants) {
-        *self.grants.write() = grants;
+        self.config.grants.of_key(key)?.uploads
     }
 
     /// How the source of a job is read on behalf of the key that made the job.
     pub fn resolve_job(&self, job: &ImportJob) -> Result<SourceOptions, NotAllowed> {
         let definition = &job.definition;
-        let grant = self.grants.read().for_job(job.principal.as_deref(), &definition.application)?;
+        let grant = self.config.grants.for_job(job.principal.as_deref(), &definition.application)?;
         let (role, external) = (definition.role_arn.as_deref(), definition.external_id.as_deref());
         match (&definition.export, &definition.source) {
             (None, source) => self.resolve(source, role, external, &grant),

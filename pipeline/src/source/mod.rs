@@ -19,6 +19,7 @@ mod local;
 mod matching;
 mod options;
 mod pipe;
+mod raw;
 pub(crate) mod remote;
 mod stream;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use error::SourceError;
 pub use matching::format_of_name;
 pub(crate) use matching::is_compressed_name;
 pub use options::{Settings, SourceOptions};
+pub use raw::{Raw, RawError};
 pub use remote::AwsKeys;
 pub use stream::{ObjectReader, ObjectStream};
 

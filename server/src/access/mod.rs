@@ -44,7 +44,7 @@ pub struct Access {
     region: String,
     ring: RwLock<Arc<KeyRing>>,
     clock: Arc<dyn Clock>,
-    cors: Cors,
+    cors: RwLock<Arc<Cors>>,
     /// With which the metrics are read, beside signatures.
     scrape: RwLock<Option<ScrapeToken>>,
     /// Whether nothing but the token lets anybody read them.
@@ -86,7 +86,7 @@ impl Access {
             region: region.into(),
             ring: RwLock::new(Arc::new(ring)),
             clock,
-            cors: Cors::default(),
+            cors: RwLock::default(),
             scrape: RwLock::default(),
             token_only: false,
             anybody: CancellationToken::new(),
@@ -96,7 +96,13 @@ impl Access {
     /// The same gate, for pages of these origins too.
     #[must_use]
     pub fn with_cors(self, cors: Cors) -> Self {
-        Self { cors, ..self }
+        self.set_cors(cors);
+        self
+    }
+
+    /// Replaces the pages that may call.
+    pub fn set_cors(&self, cors: Cors) {
+        *self.cors.write() = Arc::new(cors);
     }
 
     /// Replaces the token for metrics.
@@ -120,8 +126,8 @@ impl Access {
     }
 
     /// Which pages in a browser may call.
-    pub(crate) fn cors(&self) -> &Cors {
-        &self.cors
+    pub(crate) fn cors(&self) -> Arc<Cors> {
+        Arc::clone(&self.cors.read())
     }
 
     /// Whether everybody may do everything.
@@ -155,7 +161,7 @@ impl Access {
         if !self.is_open() {
             return Ok(());
         }
-        if parts.headers.get(header::ORIGIN).is_some_and(|origin| !self.cors.admits(origin)) {
+        if parts.headers.get(header::ORIGIN).is_some_and(|origin| !self.cors().admits(origin)) {
             return Err(ApiError::forbidden(
                 "This server has no keys configured and answers to pages in a browser only from the origins in \
                  [http] cors_origins.",

@@ -175,7 +175,7 @@ impl Router {
     /// Finds the operation for a raw path.
     pub(super) fn find(&self, method: &Method, raw_path: &str) -> Result<Matched, ApiError> {
         let not_found = || ApiError::not_found(format!("There is nothing at this path. {}", self.fallback));
-        if raw_path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
+        if raw_path != "/" && raw_path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(not_found());
         }
         let Ok(found) = self.paths.at(raw_path) else {

@@ -174,8 +174,11 @@ struct FileParts {
 async fn file(path: PathBuf, len: u64) -> Result<FileParts, ApiError> {
     let file = match len {
         0 => None,
-        _ => Some(tokio::fs::File::open(&path).await.map_err(|error| {
-            ApiError::internal(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        _ => Some(tokio::fs::File::open(&path).await.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ApiError::not_found(
+                "The failures and rejects of this job are not kept any more ([retention] of the configuration).",
+            ),
+            _ => ApiError::internal(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
         })?),
     };
     Ok(FileParts { file, left: len })

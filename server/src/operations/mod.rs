@@ -16,6 +16,7 @@ mod endpoints;
 mod events;
 mod exports;
 mod figures;
+mod home;
 mod imports;
 mod jobs;
 mod members;
@@ -26,6 +27,7 @@ mod phones;
 mod probes;
 mod segments;
 mod settings;
+mod snapshots;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -85,6 +87,8 @@ pub(crate) struct Api {
     pub(crate) tagging: Mutex<()>,
     /// Held while attributes are removed from all endpoints of an application.
     removing: Mutex<()>,
+    /// Held while a snapshot is made.
+    snapshots: Mutex<()>,
     creates: creates::Creates,
     counts: counts::Counts,
 }
@@ -105,11 +109,13 @@ pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router 
     tags::add(&mut routes);
     jobs::add(&mut routes);
     control::add(&mut routes);
+    snapshots::add(&mut routes);
     members::add(&mut routes);
     uploads::add(&mut routes);
     events::add(&mut routes);
     probes::add(&mut routes);
     openapi::add(&mut routes);
+    home::add(&mut routes);
     for (pattern, methods) in absent::ABSENT {
         for (method, name) in *methods {
             routes.router.absent(method, pattern, name);
@@ -126,9 +132,9 @@ struct Routes {
 
 impl Routes {
     fn new(covered: &str, jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Self {
-        let (tagging, removing, creates) = Default::default();
+        let (tagging, removing, snapshots, creates) = Default::default();
         let counts = counts::Counts::new(Arc::clone(jobs.store()));
-        let api = Arc::new(Api { jobs, options, metrics, tagging, removing, creates, counts });
+        let api = Arc::new(Api { jobs, options, metrics, tagging, removing, snapshots, creates, counts });
         Self { router: Router::new(covered), api }
     }
 

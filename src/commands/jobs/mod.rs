@@ -46,6 +46,12 @@ pub(super) fn run(command: JobsCommand) -> anyhow::Result<u8> {
         JobsCommand::Cancel(args) => served::ask(&args, "cancel")?,
         JobsCommand::Pause(args) => served::ask(&args, "pause")?,
         JobsCommand::Resume(args) => served::ask(&args, "resume")?,
+        JobsCommand::Throttle(args) => served::throttle(&args)?,
+        JobsCommand::Webhook { job, url } => served::webhook(&job, &url)?,
+        JobsCommand::Delete { job } => match asked(&job)? {
+            Asked::Server(server) => served::delete(&server, &job.job)?,
+            Asked::Data(data) => delete(&data, &data.job(&job.job)?)?,
+        },
     }
     Ok(exit::COMPLETED)
 }
@@ -73,6 +79,19 @@ fn list(data: &Data, limit: usize, json: bool) -> anyhow::Result<()> {
         }
     }
     Ok(out.flush()?)
+}
+
+fn delete(data: &Data, job: &ImportJob) -> anyhow::Result<()> {
+    if !job.status.is_terminal() {
+        let what = "was interrupted: run its import again to its end, or start a server and cancel it there";
+        return Err(Usage(format!("job {} {what}", job.id)).into());
+    }
+    data.store.delete_job(job.id)?;
+    let folder = data.job_folder(job.id);
+    if folder.is_dir() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("failed to remove {}", folder.display()))?;
+    }
+    Ok(writeln!(io::stderr(), "job {} is deleted; what it registered stays", job.id)?)
 }
 
 fn head() -> String {

@@ -6,11 +6,12 @@ use std::{
 };
 
 use pinport_model::{JobId, view::JobView};
+use pinport_pipeline::throttle::ThrottleRate;
 use reqwest::Method;
 
 use super::{head, row, tell_parts, write_line};
 use crate::{
-    cli::{ServedJobArgs, ServerArgs},
+    cli::{ServedJobArgs, ServerArgs, ThrottleArgs},
     client::{Client, not_there},
     exit,
     follow::{block_on, conclude, follow, outcome, text},
@@ -104,6 +105,60 @@ pub(super) fn ask(args: &ServedJobArgs, what: &str) -> anyhow::Result<()> {
     }
     let status = if view.paused { "paused" } else { view.progress.status.as_str() };
     Ok(writeln!(io::stderr(), "job {} is {status}", view.id)?)
+}
+
+/// Deletes an ended job.
+pub(super) fn delete(server: &ServerArgs, job: &str) -> anyhow::Result<()> {
+    let client = Client::new(server)?;
+    let id = block_on(async {
+        let id = client.job(job).await?;
+        client.send(Method::DELETE, &format!("/pinport/v1/jobs/{id}"), None).await.map_err(not_there)?;
+        Ok(id)
+    })?;
+    Ok(writeln!(io::stderr(), "job {id} is deleted; what it registered stays")?)
+}
+
+/// Has a URL told of a job.
+pub(super) fn webhook(args: &ServedJobArgs, url: &str) -> anyhow::Result<()> {
+    let client = Client::new(&args.server)?;
+    let id = block_on(async {
+        let id = client.job(&args.job).await?;
+        let path = format!("/pinport/v1/jobs/{id}/webhook");
+        client.send(Method::PUT, &path, Some(serde_json::json!({ "url": url }))).await.map_err(not_there)?;
+        Ok(id)
+    })?;
+    Ok(writeln!(io::stderr(), "job {id}: the URL is told when it ends or stands still")?)
+}
+
+/// Shows or changes how fast a job, or all of them, may read.
+pub(super) fn throttle(args: &ThrottleArgs) -> anyhow::Result<()> {
+    let client = Client::new(&args.server)?;
+    let rate = ThrottleRate { rows_per_second: args.rows, bytes_per_second: args.bytes };
+    let asks = args.off || !rate.is_none();
+    let (whose, rate) = block_on(async {
+        let (whose, path) = match args.job.as_str() {
+            "all" => ("all jobs together".to_owned(), "/pinport/v1/throttle".to_owned()),
+            job => {
+                let id = client.job(job).await?;
+                (format!("job {id}"), format!("/pinport/v1/jobs/{id}/throttle"))
+            }
+        };
+        let (method, body) = match asks {
+            true => (Method::PUT, Some(serde_json::to_value(rate)?)),
+            false => (Method::GET, None),
+        };
+        let rate: ThrottleRate = client.call(method, &path, body).await.map_err(not_there)?;
+        Ok((whose, rate))
+    })?;
+    let bounds = [(rate.rows_per_second, "records"), (rate.bytes_per_second, "bytes")];
+    let bounds = bounds.iter().filter_map(|(bound, what)| Some(format!("{} {what} a second", (*bound)?)));
+    let bounds: Vec<_> = bounds.collect();
+    let told = if bounds.is_empty() {
+        "without a bound".to_owned()
+    } else {
+        format!("at most {}", bounds.join(" and "))
+    };
+    Ok(writeln!(io::stdout(), "{whose}: {told}")?)
 }
 
 /// Cancels, pauses or resumes a job.

@@ -14,7 +14,7 @@ use pinport_model::{ApplicationId, JobId};
 use rocksdb::{
     BottommostLevelCompaction, ColumnFamilyDescriptor, CompactOptions, DB, DBPinnableSlice, DBRawIterator,
     IngestExternalFileOptions, Options, ReadOptions, Snapshot, WaitForCompactOptions, WriteBatch,
-    WriteOptions,
+    WriteOptions, checkpoint::Checkpoint,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -351,6 +351,25 @@ impl Engine {
         let why = "compaction failed; the engine's LOG file says why".to_owned();
         self.stopped.lock().get_or_insert_with(|| why.clone());
         Err(StoreError::Stopped(why))
+    }
+
+    /// Makes what is stored at this moment a store of its own in a folder that is there and empty.
+    pub(super) fn checkpoint(&self, folder: &Path) -> Result<()> {
+        self.check()?;
+        // The files that never change get second names; the log, which holds what is newest, is copied.
+        let made =
+            Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(folder.join("db")));
+        made.map_err(|error| self.read_error(error))?;
+        // Beside the database, as in a store. A store without bounds of its own has the usual ones.
+        for name in ["layout", "bounds"] {
+            let (from, to) = (self.path.join(name), folder.join(name));
+            match fs::copy(&from, &to) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(StoreError::Io { action: "copy", path: from, source }),
+            }
+        }
+        Ok(())
     }
 
     /// What its files and its work come to.

@@ -356,6 +356,19 @@ impl Store for Embedded {
         Ok(found)
     }
 
+    fn delete_job(&self, id: JobId) -> Result<bool> {
+        let engine = self.engine()?;
+        let _control = engine.control();
+        let Some(job) = self.job(id)? else { return Ok(false) };
+        lifecycle::check_deletable(&job)?;
+        let mut batch = WriteBatch::default();
+        batch.delete(keys::job(id));
+        batch.delete(keys::indexed_job(job.definition.application, id));
+        delete_prefix(&mut batch, &key(Table::Pieces, &[id.as_bytes()]));
+        engine.write(batch)?;
+        Ok(true)
+    }
+
     fn unfinished_jobs(&self) -> Result<Vec<ImportJob>> {
         let engine = self.engine()?;
         let mut entries = engine.scan(&key(Table::OpenJobs, &[]));
@@ -597,6 +610,11 @@ impl Store for Embedded {
         let engine = self.engine.read();
         let now = engine.as_ref().map_or(0, |engine| engine.folding.left_out());
         self.left_out.load(Ordering::Relaxed) + now
+    }
+
+    fn checkpoint(&self, folder: &Path) -> Result<()> {
+        let engine = self.engine()?;
+        engine.checkpoint(folder)
     }
 
     fn figures(&self) -> Option<Figures> {

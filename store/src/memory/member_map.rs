@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use pinport_model::limits::RecordLimits;
+
 use crate::{
     Result,
-    record::{self, FIRST_NAMED, Tag, read::Members},
+    record::{self, FIRST_NAMED, Tag, bounds::Bounds, read::Members},
 };
 
 /// A record as a map from (tag, name) to value.
@@ -67,4 +69,9 @@ impl MemberMap {
         }
         out
     }
+}
+
+/// What imports may make of an endpoint.
+pub(super) fn bounds() -> Bounds {
+    Bounds::from(&RecordLimits::default())
 }

@@ -23,11 +23,11 @@ use pinport_model::{
     segment::{MemberCount, SegmentLayer},
 };
 
-use self::member_map::MemberMap;
+use self::member_map::{MemberMap, bounds};
 use crate::{
     AttributeKind, EndpointUpdate, JobWriter, Result, Scope, Store, StoreError, Stored,
     lifecycle::{self, SegmentState, no_version, not_found},
-    record::{self, Tag, bounds::Bounds, read::decode},
+    record::{self, Tag, read::decode},
 };
 
 /// A store that lives as long as the process.
@@ -52,11 +52,6 @@ struct State {
     layers: BTreeMap<(SegmentId, u32), BTreeMap<Vec<u8>, MemberMap>>,
     /// The addresses of endpoints that came one by one, with their ids.
     addresses: BTreeSet<(ApplicationId, Vec<u8>, Vec<u8>)>,
-}
-
-/// What imports may make of an endpoint.
-fn bounds() -> Bounds {
-    Bounds::from(&RecordLimits::default())
 }
 
 impl State {
@@ -394,6 +389,13 @@ impl Store for Memory {
         }
         state.jobs.insert(job.id, job.clone());
         Ok(())
+    }
+
+    fn delete_job(&self, id: JobId) -> Result<bool> {
+        let mut state = self.state.lock();
+        state.jobs.get(&id).map_or(Ok(()), lifecycle::check_deletable)?;
+        state.pieces.retain(|(job, _), _| *job != id);
+        Ok(state.jobs.remove(&id).is_some())
     }
 
     fn job(&self, id: JobId) -> Result<Option<ImportJob>> {

@@ -51,6 +51,7 @@ conformance! {
     a_user_alone_brings_its_endpoints,
     copies_do_not_register,
     imports_add_versions_to_a_segment,
+    a_deleted_job_leaves_what_it_stored,
     a_count_of_members_holds_for_its_version_alone,
     members_are_found_among_many_endpoints,
     the_last_layer_says_what_a_member_is,

@@ -135,3 +135,25 @@ pub(crate) fn the_size_of_a_segment_counts_what_is_new(bench: Bench) {
     bench.import(&adding(&first), &[new("b", "1"), new("a", "1")]);
     assert_eq!(size(&bench), 3);
 }
+
+pub(crate) fn a_deleted_job_leaves_what_it_stored(mut bench: Bench) {
+    let application = bench.application("shop");
+    let first = segment_job(application);
+    let second = adding(&first);
+    bench.store().create_job(&first).unwrap();
+    bench.commit(&first, 0, &[new("a", "a@x")]);
+    assert!(matches!(bench.store().delete_job(first.id), Err(StoreError::Conflict(_))));
+    bench.finish(&first, JobStatus::Completed, 1, false);
+    bench.import(&second, &[new("b", "b@x")]);
+    assert!(bench.store().delete_job(first.id).unwrap());
+    assert!(!bench.store().delete_job(first.id).unwrap());
+    bench.reopen();
+    assert_eq!(bench.store().job(first.id).unwrap(), None);
+    assert_eq!(bench.store().last_piece(first.id).unwrap(), None);
+    for application in [None, Some(application)] {
+        let jobs = bench.store().jobs(application, None, 10).unwrap();
+        assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [second.id]);
+    }
+    assert_eq!(bench.member_ids(&bench.segment(&second)), ["a", "b"]);
+    assert!(bench.endpoint(application, "a").is_some());
+}

@@ -113,6 +113,7 @@ impl Store for Poisoned {
         fn finish_job(job: &ImportJob, replace: bool) -> ();
         fn job(id: JobId) -> Option<ImportJob>;
         fn jobs(application: Option<ApplicationId>, before: Option<JobId>, limit: usize) -> Vec<ImportJob>;
+        fn delete_job(id: JobId) -> bool;
         fn unfinished_jobs() -> Vec<ImportJob>;
         fn last_piece(job: JobId) -> Option<PieceRecord>;
         fn pieces(job: JobId, from: u64, limit: usize) -> Vec<PieceRecord>;

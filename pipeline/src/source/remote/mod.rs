@@ -200,6 +200,25 @@ impl Bucket {
         }
     }
 
+    /// Deletes an object, if it is there.
+    async fn remove(&self, key: &str) -> Result<(), SourceError> {
+        let asked = self.asked(key, true);
+        let mut backoff = Backoff::new(&self.options);
+        loop {
+            let answer = self.connector.ask(&asked, Method::DELETE, Some(key), &[], HeaderMap::new()).await;
+            let failure = match answer {
+                Ok(response)
+                    if response.status().is_success() || response.status() == StatusCode::NOT_FOUND =>
+                {
+                    return Ok(());
+                }
+                Ok(response) => Failure::of_answer(&asked, response.status(), response.headers(), b""),
+                Err(failure) => failure,
+            };
+            tokio::time::sleep(backoff.next(failure)?).await;
+        }
+    }
+
     /// The bytes from `start` to `end` of an object, in the chunks they came in.
     pub(super) async fn range(
         &self,

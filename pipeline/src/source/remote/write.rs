@@ -104,13 +104,10 @@ impl Writing {
 
     /// Deletes an object, if it is there.
     pub(crate) fn delete(&self, name: &str) -> Result<(), SourceError> {
-        let (store, path) = (Arc::clone(&self.store), key::to_path(name));
-        self.ask(name, async move {
-            match store.delete(&path).await {
-                Err(object_store::Error::NotFound { .. }) => Ok(()),
-                other => other,
-            }
-        })
+        // The library would ask by a request for many keys, which few stores but S3 know.
+        let (bucket, name) = (Arc::clone(&self.bucket), name.to_owned());
+        let task = AbortOnDropHandle::new(self.io.spawn(async move { bucket.remove(&name).await }));
+        wait(&self.io, &self.cancel, task)?
     }
 
     /// Why a store does not take an object whose bytes could not be sent, if it says so: some refuse a request before they

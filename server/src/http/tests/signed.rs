@@ -274,7 +274,7 @@ async fn each_request_has_one_log_line_and_no_secret_is_in_any() {
     for format in [LogFormat::Text, LogFormat::Json] {
         let captured = Captured::default();
         let writer = captured.clone();
-        let log = subscriber(format, "trace,aws_sigv4=off", move || writer.clone()).unwrap();
+        let (log, _) = subscriber(format, "trace,aws_sigv4=off", move || writer.clone()).unwrap();
         let _scope = tracing::dispatcher::set_default(&Dispatch::new(log));
         let server = locked(&Arc::new(FixedClock::at(NOW)), None).await;
         let signer = Signer::default();

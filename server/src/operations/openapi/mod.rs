@@ -159,6 +159,20 @@ fn told(name: &str) -> Option<Told> {
         "CancelJob" => plain("Cancels a job; what it committed stays", 200),
         "PauseJob" => plain("Lets a job rest until it is resumed", 200),
         "ResumeJob" => plain("Lets a paused job go on", 200),
+        "DeleteJob" => {
+            plain("Deletes an ended job with its failures and rejects; what it registered stays", 200)
+        }
+        "GetJobThrottle" => plain("How fast a job that has not ended may read", 200),
+        "ThrottleJob" => plain("Changes how fast a job may read; what is absent has no bound", 202),
+        "GetThrottle" => plain("How fast all jobs together may read", 200),
+        "Throttle" => plain("Changes that, until the server ends", 202),
+        "SetJobWebhook" => {
+            plain("Has a URL told when the job ends or stands still, if the configuration allows it", 202)
+        }
+        "CreateSnapshot" => {
+            plain("Makes a snapshot of the data folder, for a backup on the server's machine", 201)
+        }
+        "DeleteSnapshot" => plain("Removes a snapshot", 204),
         "FindApp" => plain("An application, by name or id", 200),
         "ListSegments" => Told {
             query: &[("page-size", "1 to 1000, default 200"), ("token", "next_token of the page before")],
@@ -199,6 +213,7 @@ fn told(name: &str) -> Option<Told> {
             ..plain("Metrics for Prometheus, in the form that Accept names", 200)
         },
         "OpenApi" => plain("This document", 200),
+        "Home" => Told { content: "text/html", ..plain("A page that says what this is", 200) },
         _ => return None,
     })
 }
@@ -259,7 +274,8 @@ pub(super) fn build(routes: impl Iterator<Item = Route>) -> Value {
             Gate::Scraped => operation["security"] = json!([{ "sigv4": [] }, { "metricsToken": [] }]),
             Gate::Signed => {}
         }
-        if matches!(route.method, "POST" | "PUT") && told.status != 200 {
+        // A snapshot is asked for without a word.
+        if matches!(route.method, "POST" | "PUT") && told.status != 200 && route.name != "CreateSnapshot" {
             let content = match body {
                 Some(name) => json!({ JSON: { "schema": schemas::named(name) } }),
                 None => json!({ "application/octet-stream": {} }),

@@ -224,6 +224,9 @@ const OBJECTS: &[(&str, &str)] = &[
          objects: [Object], skipped: count, unkept_failures?: count, resumed: count, warnings: [string], lost: [LostObject], notices: [Notice], stages: [Stage], \
          history: [HistoryPoint]",
     ),
+    ("Webhook", "url: string(1..2048)"),
+    ("Snapshot", "id: string, folder: string"),
+    ("ThrottleRate", "rows_per_second?: count, bytes_per_second?: count"),
     ("Application", "id: string, name: string, created: time, tags: {string}"),
     (
         "SegmentVersion",
@@ -281,7 +284,11 @@ pub(super) fn of(operation: &str) -> (Option<&'static str>, Option<&'static str>
         "ListJobs" => (Some("Jobs"), None),
         "GetJob" => (Some("JobDetail"), None),
         "GetJobFailures" => (Some("Failure"), None),
-        "CancelJob" | "PauseJob" | "ResumeJob" | "UploadFile" => (Some("Job"), None),
+        "CancelJob" | "PauseJob" | "ResumeJob" | "DeleteJob" | "UploadFile" => (Some("Job"), None),
+        "SetJobWebhook" => (Some("Webhook"), Some("Webhook")),
+        "CreateSnapshot" => (Some("Snapshot"), None),
+        "GetJobThrottle" | "GetThrottle" => (Some("ThrottleRate"), None),
+        "ThrottleJob" | "Throttle" => (Some("ThrottleRate"), Some("ThrottleRate")),
         "FindApp" => (Some("Application"), None),
         "ListSegments" => (Some("Segments"), None),
         "GetSegmentMembers" => (Some("EndpointResponse"), None),

@@ -11,6 +11,7 @@ fn api(house: &House) -> Api {
         metrics: Arc::new(Metrics::new("test")),
         tagging: Mutex::new(()),
         removing: Mutex::new(()),
+        snapshots: Default::default(),
         creates: Default::default(),
         counts: counts::Counts::new(Arc::clone(house.jobs.store())),
     }

@@ -583,10 +583,12 @@ async fn answers_are_what_the_document_says() {
         &format!("{app}/journeys"),
         "/v1/templates",
         "/v1/recommenders",
+        "/",
         "/livez",
         "/readyz",
         "/metrics",
         "/openapi.json",
+        "/pinport/v1/throttle",
     ] {
         assert_eq!(house.get(path).await.status, 200, "{path}");
     }
@@ -637,6 +639,8 @@ async fn answers_are_what_the_document_says() {
         ("DELETE", &idle, Value::Null, 200),
         ("DELETE", segment, Value::Null, 200),
         ("GET", &format!("{app}/jobs/export/{exported}"), Value::Null, 200),
+        ("DELETE", &format!("/pinport/v1/jobs/{exported}"), Value::Null, 200),
+        ("PUT", &"/pinport/v1/throttle".to_owned(), json!({ "bytes_per_second": 1 << 40 }), 202),
     ] {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = house.send(method, path, "", body.as_bytes()).await;
@@ -644,18 +648,29 @@ async fn answers_are_what_the_document_says() {
     }
     house.done(created["Id"].as_str().unwrap()).await;
     house.events(1).await;
+    // The store in memory has no files.
+    assert_eq!(house.send("POST", "/pinport/v1/snapshots", "", b"").await.status, 409);
+    assert_eq!(house.send("DELETE", "/pinport/v1/snapshots/..", "", b"").await.status, 404);
     // Those that need a job that waits.
     let idle = House::new(0).await;
     let job = json!({ "Format": "JSON", "RoleArn": "role", "S3Url": idle.file("a.json", LINES) });
     let job = idle.import(&job).await;
+    let path = format!("/pinport/v1/jobs/{}", job["Id"].as_str().unwrap());
+    let rate = format!("{path}/throttle");
+    assert_eq!(idle.send("PUT", &rate, "", br#"{"rows_per_second":5}"#).await.status, 202);
+    assert_eq!(idle.get(&rate).await.json(), json!({ "rows_per_second": 5 }));
+    assert_eq!(idle.send("PUT", &rate, "", br#"{"rows_per_second":0}"#).await.status, 400);
+    assert_eq!(idle.send("DELETE", &path, "", b"").await.status, 409);
     for what in ["pause", "resume", "cancel"] {
-        let path = format!("/pinport/v1/jobs/{}/{what}", job["Id"].as_str().unwrap());
+        let path = format!("{path}/{what}");
         assert_eq!(idle.send("POST", &path, "", b"").await.status, 200, "{what}");
     }
     let seen = house.document.seen().union(&idle.document.seen()).cloned().collect::<BTreeSet<_>>();
-    // There is never an event stream.
+    // There is never an event stream; tests/it/backups.rs and webhooks.rs have the others.
     let mut answered = house.document.operations();
-    assert!(answered.remove("GetEventStream"));
+    for other in ["GetEventStream", "CreateSnapshot", "DeleteSnapshot", "SetJobWebhook"] {
+        assert!(answered.remove(other), "{other}");
+    }
     assert_eq!(seen, answered);
 }
 

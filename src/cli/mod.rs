@@ -1,17 +1,17 @@
 //! What may be asked on the command line. Every option is also an environment variable `PINPORT_*`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod jobs;
+
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind,
     parser::ValueSource,
 };
 use pinport_model::{Format, RecordLimits, job::FailureBudget};
-use pinport_server::{
-    access::{BadToken, ScrapeToken, Secret},
-    log::LogFormat,
-};
+use pinport_server::log::LogFormat;
 
+pub(crate) use self::jobs::{JobArgs, JobsCommand, ServedJobArgs, ThrottleArgs, parse_time};
 use crate::{address, reading::ReadingArgs, sample};
 
 /// The self-hosted home for Amazon Pinpoint's import jobs
@@ -67,6 +67,12 @@ pub(crate) enum Command {
     Top(TopArgs),
     /// See it all at once: sample endpoints, a server, jobs, the dashboard
     Demo(DemoArgs),
+    /// Look a server's machine over: files, clock, limits, disk, store, sources
+    ///
+    /// Prints a line for each finding and ends with 1 if something is WRONG. It takes the arguments of `pinport serve`
+    /// and changes nothing; 64 MiB are written into the data folder for a moment to see how fast the disk is.
+    #[command(after_help = "Example:\n  pinport doctor --config /etc/pinport/pinport.toml")]
+    Doctor(Box<ServeArgs>),
     /// Look at the server's configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -82,6 +88,28 @@ pub(crate) enum Command {
     /// moment, and needs as much free disk as the store takes.
     #[command(after_help = "Example:\n  pinport settle --data pinport-data")]
     Settle(DataArgs),
+    /// Back a data folder up, also that of a running server, to a folder or a bucket
+    ///
+    /// Contents that are there from earlier backups are not copied again. What is backed up is one moment of the store;
+    /// the server goes on meanwhile. The configuration and its keys are no part of it.
+    #[command(
+        after_help = "\
+Examples:
+  pinport backup --data /var/lib/pinport --to /mnt/backups
+  pinport backup --data /var/lib/pinport --to s3://bucket/pinport/
+  pinport backup verify s3://bucket/pinport/
+  pinport backup ls /mnt/backups
+  pinport backup prune /mnt/backups --keep 7
+
+It runs where the data folder is, as its user, and finds the server that has it open. The name of the backup goes to
+standard output.",
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true
+    )]
+    Backup(BackupArgs),
+    /// Write a backup into a new data folder
+    #[command(after_help = "Example:\n  pinport restore s3://bucket/pinport/ --data /var/lib/pinport")]
+    Restore(RestoreArgs),
     /// Look at import jobs, their failures and rejected records
     #[command(subcommand)]
     Jobs(JobsCommand),
@@ -210,6 +238,9 @@ pub(crate) struct EngineArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Read and judge the configuration without starting anything
+    ///
+    /// Folders, ports, certificates, modes and limits are tried too, with a line for each; it ends with 1 if one of them
+    /// is WRONG, and with 2 if the configuration itself is.
     #[command(after_help = "Example:\n  pinport config check --config /etc/pinport.toml")]
     Check(Box<ServeArgs>),
 }
@@ -221,7 +252,7 @@ Example:
   AWS_ENDPOINT_URL_PINPOINT=http://127.0.0.1:7465 aws pinpoint get-apps
 
 Every option may also stand in pinport.toml; examples/pinport.toml lists them all.
-SIGTERM stops in good order, SIGHUP reads keys and certificate again.")]
+SIGTERM stops in good order, SIGHUP reads configuration, keys and certificate again.")]
 pub(crate) struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:7465]
     #[arg(long, env = "PINPORT_LISTEN", value_name = "ADDRESS", value_parser = address::listen)]
@@ -280,9 +311,6 @@ pub(crate) struct ServeArgs {
     /// Where probes and metrics have a listener of their own, without TLS and signatures [default: none]
     #[arg(long, env = "PINPORT_METRICS_LISTEN", value_name = "ADDRESS", value_parser = address::listen)]
     pub(crate) metrics_listen: Option<SocketAddr>,
-    /// A token that scrapers send as `Authorization: Bearer`; arguments can be seen by every user, so best a variable
-    #[arg(long, env = "PINPORT_METRICS_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = parse_token)]
-    pub(crate) metrics_token: Option<ScrapeToken>,
     #[command(flatten)]
     pub(crate) engine: ServeEngineArgs,
 }
@@ -341,6 +369,65 @@ pub(crate) struct TopArgs {
     /// Draw with ASCII characters only
     #[arg(long, env = "PINPORT_ASCII")]
     pub(crate) ascii: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<BackupCommand>,
+    /// A folder, or s3://, gs:// or az:// with a prefix of keys
+    #[arg(long, value_name = "DIR|URL", env = "PINPORT_BACKUP_TO")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    /// Print each file that is copied
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupCommand {
+    /// List the backups of a place, the oldest first
+    #[command(after_help = "Example:\n  pinport backup ls /mnt/backups")]
+    Ls {
+        /// The folder or bucket of the backups
+        place: String,
+    },
+    /// Read a backup whole and hold every file against its sum; ends with 1 if one is missing or damaged
+    #[command(after_help = "Example:\n  pinport backup verify s3://bucket/pinport/")]
+    Verify {
+        /// The folder or bucket of the backups
+        place: String,
+        /// Its name [default: the newest]
+        #[arg(long, value_name = "NAME")]
+        backup: Option<String>,
+    },
+    /// Remove all backups but the newest
+    #[command(after_help = "Example:\n  pinport backup prune /mnt/backups --keep 7")]
+    Prune {
+        /// The folder or bucket of the backups
+        place: String,
+        /// How many stay
+        #[arg(long, value_name = "N", value_parser = parse_above_0)]
+        keep: usize,
+    },
+}
+
+fn parse_above_0(text: &str) -> Result<usize, &'static str> {
+    text.parse::<usize>().ok().filter(|keep| *keep > 0).ok_or("write a number above 0")
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The folder or bucket of the backups
+    pub(crate) from: String,
+    /// Its name [default: the newest]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backup: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 /// A server that may be asked instead of a data folder.
@@ -535,111 +622,14 @@ pub(crate) enum SegmentCommand {
         #[command(flatten)]
         app: AppArgs,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum JobsCommand {
-    /// List jobs, newest first
-    #[command(after_help = "Example:\n  pinport jobs ls --server http://127.0.0.1:7465 --limit 5")]
-    Ls {
+    /// Delete a segment with all its versions; its endpoints stay
+    #[command(after_help = "Example:\n  pinport segment delete everyone --app shop")]
+    Delete {
+        /// The segment, by name or id
+        name: String,
         #[command(flatten)]
-        data: DataArgs,
-        #[command(flatten)]
-        remote: RemoteArgs,
-        /// At most this many
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: usize,
-        /// One JSON object a line
-        #[arg(long)]
-        json: bool,
+        app: AppArgs,
     },
-    /// Print a job: its counts, warnings and failure classes
-    #[command(after_help = "Example:\n  pinport jobs show last")]
-    Show {
-        #[command(flatten)]
-        job: JobArgs,
-        /// One JSON object
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print every failed record of a job, one JSON object a line
-    #[command(after_help = "Example:\n  pinport jobs failures last | jq -r .message | sort | uniq -c")]
-    Failures {
-        #[command(flatten)]
-        job: JobArgs,
-    },
-    /// Print the original bytes of the failed records of a job, importable as they are
-    #[command(after_help = "Example:\n  pinport jobs rejects last > mend.json")]
-    Rejects {
-        #[command(flatten)]
-        job: JobArgs,
-        /// CSV objects with another header have their rejects in another part
-        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-        part: u32,
-    },
-    /// Follow a server's job to its end and report it
-    #[command(after_help = "\
-Example:
-  pinport jobs wait last && echo everything is in
-
-Exit codes, as of an import: 0 completed; 3 completed, with failed records; 4 over the failure budget; 5 cancelled;
-6 --timeout is over and the job goes on; 1 the job failed, or the server cannot be asked; 2 wrong usage.")]
-    Wait {
-        #[command(flatten)]
-        job: ServedJobArgs,
-        /// Wait at most so long: seconds, or 90s, 10m, 2h
-        #[arg(long, value_name = "TIME", value_parser = parse_time)]
-        timeout: Option<Duration>,
-        /// Show no progress, and no report unless a record failed or the job did not complete
-        #[arg(long, short, env = "PINPORT_QUIET")]
-        quiet: bool,
-    },
-    /// Cancel a server's job; what it committed stays
-    #[command(after_help = "Example:\n  pinport jobs cancel last; pinport jobs wait last")]
-    Cancel(ServedJobArgs),
-    /// Let a server's job rest behind its last committed piece
-    #[command(after_help = "Example:\n  pinport jobs pause last")]
-    Pause(ServedJobArgs),
-    /// Let a paused job go on
-    #[command(after_help = "Example:\n  pinport jobs resume last")]
-    Resume(ServedJobArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct JobArgs {
-    /// The job's id, any part of it that no other job has, or `last`
-    pub(crate) job: String,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ServedJobArgs {
-    /// The job's id, any part of it that no other job has, or `last`
-    pub(crate) job: String,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-    /// One JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// A time as `90`, `90s`, `10m` or `2h`.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.as_bytes().last() {
-        Some(b's') => (&text[..text.len() - 1], 1),
-        Some(b'm') => (&text[..text.len() - 1], 60),
-        Some(b'h') => (&text[..text.len() - 1], 3600),
-        _ => (text, 1),
-    };
-    let seconds = number.parse::<u32>().ok().map(|number| u64::from(number) * unit);
-    seconds.map(Duration::from_secs).ok_or_else(|| "write seconds, or 90s, 10m, 2h".into())
-}
-
-fn parse_token(text: &str) -> Result<ScrapeToken, BadToken> {
-    Secret::new(text).try_into()
 }
 
 pub(crate) fn parse_budget(text: &str) -> Result<FailureBudget, String> {
