@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{serving::Serving, support::*};
 
+/// The application that [`Serving::import`] imports into.
 fn shop(server: &Serving) -> String {
-    server.get("/v1/apps").json()["Item"][0]["Id"].as_str().unwrap().to_owned()
+    let apps = server.get("/v1/apps").json();
+    let shop = apps["Item"].as_array().unwrap().iter().find(|app| app["Name"] == "shop");
+    shop.unwrap()["Id"].as_str().unwrap().to_owned()
 }
 
 #[test]

@@ -114,8 +114,9 @@ pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router 
     uploads::add(&mut routes);
     events::add(&mut routes);
     probes::add(&mut routes);
-    openapi::add(&mut routes);
     home::add(&mut routes);
+    // Last: it tells of all that are there.
+    openapi::add(&mut routes);
     for (pattern, methods) in absent::ABSENT {
         for (method, name) in *methods {
             routes.router.absent(method, pattern, name);
