@@ -118,6 +118,12 @@ def cpu_of(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def peak_of(pid):
+    """The most memory that a process has held so far, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
+
+
 def size_of(folder):
     return sum(entry.stat().st_blocks * 512 for entry in folder.rglob("*") if entry.is_file())
 

@@ -161,6 +161,10 @@ pub const MAX_SHOWN: usize = 256;
 /// Characters of a whole message, and of each member of a line of the log.
 pub const MAX_MESSAGE: usize = 2048;
 
+/// Connections that the system holds until the server accepts them (Linux takes `net.core.somaxconn` if it is less).
+/// When so many wait, the system drops whoever comes next, whichever client it is.
+pub const BACKLOG: u32 = 4096;
+
 /// How long the accept loop rests after an error that is the machine's (out of descriptors or memory):
 /// trying at once would only burn a CPU.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);

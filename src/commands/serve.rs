@@ -19,13 +19,14 @@ use pinport_server::{
     Limits,
     access::{Access, KeyRing, SystemClock, check_listen, check_scrape_listen},
     http::{Listener, Server, serve},
+    limits::BACKLOG,
     log::{BadFilter, LogFormat, LogHandle, subscriber},
     metrics::Metrics,
     operations::{ApiOptions, probes_router, router},
     tls::Tls,
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
@@ -265,7 +266,7 @@ impl Scraping {
         jobs: &Jobs,
         metrics: &Arc<Metrics>,
     ) -> anyhow::Result<Self> {
-        let socket = bind(address, "--metrics-listen").await?;
+        let socket = bind(address, "--metrics-listen")?;
         let url = format!("http://{}", socket.local_addr()?);
         let server = Server {
             router: probes_router(jobs.clone(), Arc::clone(metrics)),
@@ -303,7 +304,7 @@ impl Serving {
     async fn open(config: &Config, checked: Checked) -> anyhow::Result<Self> {
         let Checked { ring, tls, resolver } = checked;
         // The port first: a second server says so before it waits for the store.
-        let socket = bind(config.listen, "--listen").await?;
+        let socket = bind(config.listen, "--listen")?;
         let address = socket.local_addr()?;
         let webhooks =
             Webhooks::start(&config.data, config.webhooks.clone(), tokio::runtime::Handle::current())?;
@@ -410,8 +411,15 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    let socket = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // As std does: a server that is started again need not wait for connections of the last one.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    socket().map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => Usage(format!(
             "{address} is in use by another program: stop it, or choose another address with {flag}"
         ))

@@ -174,7 +174,8 @@ impl Serving {
     }
 
     pub(crate) fn get(&self, path: &str) -> Reply {
-        self.send("GET", path, "", b"").unwrap()
+        let reply = self.send("GET", path, "", b"");
+        reply.unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.log()))
     }
 
     /// Sends JSON, if any; gives status and body.

@@ -239,7 +239,8 @@ fn many_listeners_share_a_sample() {
     let p99 = probed(&server, 200);
     let grown = peak(&server).saturating_sub(before);
     eprintln!("{LISTENERS} listeners: a probe in {p99:?} at the 99th percentile, {} MiB more", grown >> 20);
-    assert!(p99 < SOON * 2, "{p99:?}");
+    let soon = if is_torture() { Duration::from_millis(100) } else { SOON * 2 };
+    assert!(p99 < soon, "{p99:?}");
     assert!(grown < 200 << 20, "{} MiB more", grown >> 20);
 }
 
@@ -261,6 +262,19 @@ fn descriptors() -> u64 {
 #[cfg(target_os = "linux")]
 fn is_torture() -> bool {
     std::env::var_os("PINPORT_TORTURE_TENANTS").is_some()
+}
+
+/// Whether a folder lies in memory.
+#[cfg(target_os = "linux")]
+fn is_in_memory(folder: &Path) -> bool {
+    let path = std::ffi::CString::new(folder.as_os_str().as_encoded_bytes()).unwrap();
+    // SAFETY: all zeros are a statfs, which the call fills.
+    let (found, system) = unsafe {
+        let mut system: libc::statfs = std::mem::zeroed();
+        (libc::statfs(path.as_ptr(), &raw mut system), system)
+    };
+    assert_eq!(found, 0, "{}", std::io::Error::last_os_error());
+    system.f_type == libc::TMPFS_MAGIC
 }
 
 /// A cgroup of its own for a process, which bounds its memory.
@@ -395,6 +409,10 @@ fn another_tenant_goes_on_under_attack() {
         return skip("another_tenant_goes_on_under_attack", "too few descriptors");
     }
     let lab = Lab::new();
+    if is_torture() {
+        // What lies there counts as the server's memory, and fills its cgroup.
+        assert!(!is_in_memory(&lab.path("")), "the test folder is a tmpfs: set PINPORT_TEST_DIR to a disk's");
+    }
     lab.write_sample("victim.json", &format!("--rows {rows}"));
     let value = "x".repeat(95);
     let attributes: Vec<_> = (0..120).map(|number| format!("\"a{number}\":[\"{value}\"]")).collect();
@@ -454,6 +472,9 @@ fn another_tenant_goes_on_under_attack() {
         None => eprintln!("by resident memory: no cgroup was made"),
     }
     drop(held);
+    // On a busy machine both take longer.
+    let (again, _) = imported(&server, &lab, rows);
+    let alone = alone.max(again);
     assert!(most < 1 << 30, "{} MiB", most >> 20);
     let wide = if is_torture() { 1 } else { 5 };
     assert!(attacked < alone * 2 * wide, "{attacked:?} instead of {alone:?}");

@@ -4,6 +4,7 @@ use std::{future::Future, io, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -90,8 +91,12 @@ pub async fn serve(
         tasks: TaskTracker::new(),
     });
     let mut loops = JoinSet::new();
+    let workers = Handle::current();
     for listener in listeners {
-        loops.spawn(accept(Arc::clone(&running), listener));
+        let (running, workers) = (Arc::clone(&running), workers.clone());
+        // On a thread of its own. Busy workers would let the system's queue fill up, and from a full queue it drops
+        // whoever comes: other clients, and probes.
+        loops.spawn_blocking(move || workers.block_on(accept(running, listener)));
     }
     running.shutdown.cancelled().await;
     // The sockets are closed when their loops have ended.
@@ -128,6 +133,8 @@ async fn accept(running: Arc<Running>, listener: Listener) {
                 running.tasks.spawn(async move {
                     match spare {
                         None => work.await,
+                        // Newer ones have its place already.
+                        Some(end) if end.is_cancelled() => {}
                         Some(end) => _ = end.run_until_cancelled(work).await,
                     }
                     drop(place);

@@ -1,13 +1,17 @@
 //! Samples of all jobs as server-sent events: the same numbers as every other view. A listener that reads too
 //! slowly loses samples, which their sequence shows; nobody waits for it.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use parking_lot::Mutex;
 use pinport_model::{ApplicationId, view::Sample};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::{
     StreamExt as _,
     wrappers::{BroadcastStream, ReceiverStream},
@@ -53,17 +57,21 @@ async fn feed(
     (principal, purse): &(Principal, Purse),
     send: mpsc::Sender<Bytes>,
 ) {
-    // Without those that were lost: the next one behind them tells.
+    // Without those that were lost: the number of the next one shows it.
     let mut samples = BroadcastStream::new(api.jobs.subscribe()).filter_map(Result::ok);
     // A listener sees at once how things stand.
     let mut next = api.jobs.sample();
+    let (mut last, mut due) = (None, Instant::now());
     while let Ok(room) = send.reserve().await {
         // Without memory for it, the sample is lost as if the listener were too slow.
-        if let Some(event) = latest.event(&next, principal, purse, &|| api.jobs.trouble().map(str::to_owned))
+        if let Some((number, event)) =
+            latest.event(&next, principal, purse, &|| api.jobs.trouble().map(str::to_owned))
+            && (last != Some(number) || Instant::now() >= due)
         {
             room.send(event);
+            (last, due) = (Some(number), Instant::now() + SILENCE);
         }
-        next = match tokio::time::timeout(SILENCE, samples.next()).await {
+        next = match tokio::time::timeout_at(due, samples.next()).await {
             Ok(Some(sample)) => sample,
             Ok(None) => return,
             Err(_) => api.jobs.sample(),
@@ -76,43 +84,83 @@ type Trouble<'a> = &'a (dyn Fn() -> Option<String> + Sync);
 
 /// The newest samples as they are sent. Each is made once for all listeners that may see the same.
 #[derive(Default)]
-struct Latest(Mutex<VecDeque<Made>>);
+struct Latest(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    made: VecDeque<Made>,
+    parts: Vec<Part>,
+}
 
 struct Made {
     sample: Arc<Sample>,
-    events: Vec<(Applications, Bytes)>,
+    events: Vec<(Applications, u64, Bytes)>,
+}
+
+/// What those see who may see some applications alone. Its samples have numbers of their own, and one that shows
+/// nothing new has the number of the last: neither tells how much the others do.
+struct Part {
+    of: Applications,
+    last: Sample,
 }
 
 impl Latest {
+    /// The number of a sample and the event it is sent as.
     fn event(
         &self,
         sample: &Arc<Sample>,
         principal: &Principal,
         purse: &Purse,
         trouble: Trouble<'_>,
-    ) -> Option<Bytes> {
+    ) -> Option<(u64, Bytes)> {
         let own = principal.applications();
-        let mut latest = self.0.lock();
-        let found = latest.iter().position(|made| Arc::ptr_eq(&made.sample, sample));
+        let mut kept = self.0.lock();
+        let Kept { made, parts } = &mut *kept;
+        let found = made.iter().position(|made| Arc::ptr_eq(&made.sample, sample));
         let at = found.unwrap_or_else(|| {
-            if latest.len() == KEPT {
-                latest.pop_front();
+            if made.len() == KEPT {
+                made.pop_front();
             }
-            latest.push_back(Made { sample: Arc::clone(sample), events: Vec::new() });
-            latest.len() - 1
+            made.push_back(Made { sample: Arc::clone(sample), events: Vec::new() });
+            made.len() - 1
         });
-        let made = &mut latest[at];
-        if let Some((_, event)) = made.events.iter().find(|(applications, _)| is_same(applications, own)) {
-            return Some(event.clone());
+        let made = &mut made[at];
+        if let Some((_, number, event)) = made.events.iter().find(|(of, ..)| is_same(of, own)) {
+            return Some((*number, event.clone()));
         }
-        let event = event(sample, own, trouble);
+        let (number, event) = match own {
+            Applications::All => (sample.sequence, event(sample)),
+            Applications::Only(only) => {
+                let part = part(sample, only, trouble);
+                let part = numbered(parts, own, part);
+                (part.sequence, event(part))
+            }
+        };
         let event = match event.len() > FREE_BYTES {
             true => purse.try_take_shared(event.len())?.fix(event),
             false => event,
         };
-        made.events.push((own.clone(), event.clone()));
-        Some(event)
+        made.events.push((own.clone(), number, event.clone()));
+        Some((number, event))
     }
+}
+
+/// Numbers what these listeners see: one more than the last if it differs from it.
+fn numbered<'p>(parts: &'p mut Vec<Part>, own: &Applications, mut sample: Sample) -> &'p Sample {
+    let at = parts.iter().position(|part| is_same(&part.of, own)).unwrap_or_else(|| {
+        // Those of keys that are gone, or may see something else now.
+        parts.retain(|part| !matches!(&part.of, Applications::Only(only) if Arc::strong_count(only) == 1));
+        parts.push(Part { of: own.clone(), last: Sample { sequence: 0, ..sample.clone() } });
+        parts.len() - 1
+    });
+    let last = &mut parts[at].last;
+    sample.sequence = last.sequence;
+    last.time = sample.time;
+    if last.sequence == 0 || *last != sample {
+        sample.sequence += 1;
+        *last = sample;
+    }
+    last
 }
 
 /// Whether these are the applications of one key, or all.
@@ -124,37 +172,35 @@ fn is_same(one: &Applications, other: &Applications) -> bool {
     }
 }
 
-/// A sample as an event, with the jobs that the listener may see.
-fn event(sample: &Sample, applications: &Applications, trouble: Trouble<'_>) -> Bytes {
-    let json = match applications {
-        Applications::All => serde_json::to_string(sample),
-        Applications::Only(only) => {
-            let mut sample = sample.clone();
-            sample.jobs.retain(|job| only.contains(&job.application));
-            let is_own = |application: &ApplicationId| only.contains(application);
-            sample.happenings.retain(|happening| happening.application.as_ref().is_some_and(is_own));
-            sample.jobs_total = sample
-                .jobs_of
-                .iter()
-                .filter(|(application, _)| is_own(application))
-                .map(|(_, jobs)| jobs)
-                .sum();
-            // What the jobs of all take together is nobody's own.
-            sample.bytes_in_flight = 0;
-            // Not the server's files.
-            sample.trouble = sample.trouble.and_then(|_| trouble());
-            serde_json::to_string(&sample)
-        }
-    };
+/// What a sample shows of some applications.
+fn part(sample: &Sample, only: &BTreeSet<ApplicationId>, trouble: Trouble<'_>) -> Sample {
+    let is_own = |application: &ApplicationId| only.contains(application);
+    let own_jobs = sample.jobs_of.iter().filter(|(application, _)| is_own(application));
+    let happened = sample.happenings.iter();
+    Sample {
+        sequence: 0,
+        time: sample.time,
+        jobs: sample.jobs.iter().filter(|job| is_own(&job.application)).cloned().collect(),
+        jobs_total: own_jobs.map(|(_, jobs)| jobs).sum(),
+        jobs_of: Arc::default(),
+        // What the jobs of all take together belongs to none of them.
+        bytes_in_flight: 0,
+        bytes_in_flight_limit: sample.bytes_in_flight_limit,
+        // Without the server's files.
+        trouble: sample.trouble.as_ref().and_then(|_| trouble()),
+        happenings: happened.filter(|it| it.application.as_ref().is_some_and(is_own)).cloned().collect(),
+    }
+}
+
+/// A sample as it is sent.
+fn event(sample: &Sample) -> Bytes {
     // Numbers and strings always serialise.
-    let json = json.unwrap_or_default();
+    let json = serde_json::to_string(sample).unwrap_or_default();
     format!("id: {}\nevent: sample\ndata: {json}\n\n", sample.sequence).into()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::http::{Holder, Memory};
 
@@ -184,19 +230,62 @@ mod tests {
         let large = sample(happenings.collect());
         let latest = Latest::default();
         let (all, only) = (Principal::anybody(), Applications::Only(Arc::new(BTreeSet::new())));
-        let first = latest.event(&large, &all, &purse, &|| None).unwrap();
+        let event = |sample: &_, of: &_| latest.event(sample, of, &purse, &|| None).unwrap();
+        let (_, first) = event(&large, &all);
         let held = memory.left();
         assert!(held < 16 << 20, "it takes from the budget");
         for _ in 0..100 {
-            assert_eq!(latest.event(&large, &all, &purse, &|| None).unwrap().as_ptr(), first.as_ptr());
+            assert_eq!(event(&large, &all).1.as_ptr(), first.as_ptr());
         }
         assert_eq!(memory.left(), held);
-        let other = latest.event(&large, &Principal::new("key", only, true), &purse, &|| None).unwrap();
+        let (_, other) = event(&large, &Principal::new("key", only, true));
         assert!(!String::from_utf8_lossy(&other).contains("what happened"), "nothing of others");
         drop((first, other));
         for _ in 0..KEPT {
-            latest.event(&sample(Vec::new()), &all, &purse, &|| None).unwrap();
+            event(&sample(Vec::new()), &all);
         }
-        assert_eq!((latest.0.lock().len(), memory.left()), (KEPT, 16 << 20));
+        assert_eq!((latest.0.lock().made.len(), memory.left()), (KEPT, 16 << 20));
+    }
+
+    #[test]
+    fn what_others_do_changes_no_number_of_a_part() {
+        let memory = Memory::new(16 << 20, Duration::ZERO);
+        let purse = memory.purse(Holder::Server);
+        let own: ApplicationId = "00000000000000000000000000000001".parse().unwrap();
+        let other: ApplicationId = "00000000000000000000000000000002".parse().unwrap();
+        let sample = |sequence: u64, jobs: [u64; 2]| {
+            Arc::new(Sample {
+                sequence,
+                time: pinport_model::Timestamp::from_millis(sequence.cast_signed()),
+                jobs: Vec::new(),
+                jobs_total: jobs.iter().sum(),
+                jobs_of: Arc::new([(own, jobs[0]), (other, jobs[1])].into()),
+                bytes_in_flight: jobs[1],
+                bytes_in_flight_limit: 1000,
+                happenings: Vec::new(),
+                trouble: None,
+            })
+        };
+        let latest = Latest::default();
+        let key = Principal::new("key", Applications::Only(Arc::new([own].into())), true);
+        let number =
+            |sequence, jobs| latest.event(&sample(sequence, jobs), &key, &purse, &|| None).unwrap().0;
+        let numbers = [
+            number(7, [1, 0]),
+            number(8, [1, 1]),
+            number(19, [1, 90]),
+            number(20, [2, 90]),
+            number(21, [2, 91]),
+        ];
+        assert_eq!(numbers, [1, 1, 1, 2, 2]);
+        // Another set of the same applications is another key's.
+        let same = Principal::new("same", Applications::Only(Arc::new([own].into())), true);
+        assert_eq!(latest.event(&sample(22, [2, 91]), &same, &purse, &|| None).unwrap().0, 1);
+        assert_eq!(latest.0.lock().parts.len(), 2);
+        drop(same);
+        latest.0.lock().made.clear();
+        let next = Principal::new("next", Applications::Only(Arc::new([other].into())), true);
+        assert_eq!(latest.event(&sample(23, [2, 91]), &next, &purse, &|| None).unwrap().0, 1);
+        assert_eq!(latest.0.lock().parts.len(), 2, "the numbers of a key that is gone are dropped");
     }
 }
