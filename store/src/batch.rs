@@ -179,6 +179,14 @@ impl DraftBatch {
         self.memory.bytes()
     }
 
+    /// The bytes that each draft takes as stored, with its ids.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = usize> {
+        self.entries().iter().map(|entry| {
+            let spans = [entry.id, entry.record, entry.user_record, entry.user];
+            spans.iter().map(|span| (span.end - span.start) as usize).sum()
+        })
+    }
+
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.memory.entries
     }

@@ -203,3 +203,55 @@ fn jobs_of_a_killed_server_end_as_if_left_alone() {
          {again} requests sent again"
     );
 }
+
+/// M9: UpdateEndpointsBatch is one write. The trace of its syncs is in the store's tests.
+#[test]
+fn a_batch_of_a_killed_server_is_there_whole_or_not_at_all() {
+    const KILLS: usize = 12;
+    let lab = Lab::new();
+    let mut server = Serving::start(&lab);
+    let app = server.app("shop");
+    let path = format!("/v1/apps/{app}/endpoints");
+    let mut random = Random::seeded("kill -9 in the middle of batches");
+    let (mut number, mut acknowledged, mut torn) = (0_u64, 0_u64, 0);
+    for _ in 0..KILLS {
+        let fuse = server.signal_after(Duration::from_millis(random.below(60)), libc::SIGKILL);
+        loop {
+            number += 1;
+            let item = |endpoint: u64| {
+                json!({
+                    "Id": endpoint.to_string(), "Address": format!("a{endpoint}"), "ChannelType": "EMAIL",
+                    "User": { "UserId": "u" }, "Attributes": { "number": [number.to_string()] },
+                })
+            };
+            let batch = json!({ "Item": (0..100).map(item).collect::<Vec<_>>() }).to_string();
+            match server.send("PUT", &path, "", batch.as_bytes()) {
+                Ok(reply) => {
+                    assert_eq!(reply.status, 202, "{}", String::from_utf8_lossy(&reply.body));
+                    acknowledged = number;
+                }
+                Err(_) => break,
+            }
+        }
+        assert!(fuse.put_out(), "it ended by itself:\n{}", server.log());
+        server = Serving::start(&lab);
+        let found = server.get(&format!("/v1/apps/{app}/users/u"));
+        if acknowledged == 0 && found.status == 404 {
+            continue;
+        }
+        let found = found.json();
+        let found = found["Item"].as_array().unwrap();
+        assert_eq!(found.len(), 100);
+        let numbers: std::collections::BTreeSet<u64> = found
+            .iter()
+            .map(|endpoint| endpoint["Attributes"]["number"][0].as_str().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(numbers.len(), 1, "parts of batches {numbers:?}");
+        let there = *numbers.first().unwrap();
+        assert!((acknowledged..=number).contains(&there), "{there} of {acknowledged}..={number}");
+        torn += u64::from(there > acknowledged);
+        acknowledged = there;
+    }
+    assert!(acknowledged > 0, "no batch was ever taken");
+    println!("{KILLS} kills, {number} batches; {torn} times one that nobody was told of was there");
+}

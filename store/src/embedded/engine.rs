@@ -24,7 +24,7 @@ use super::{
     lock::Lock,
     options::{Access, EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
 };
-use crate::{Figures, Result, StoreError, boundary, record::LAYOUT};
+use crate::{DraftBatch, Figures, Result, StoreError, boundary, record::LAYOUT};
 
 const COLUMN_FAMILY: &str = "default";
 
@@ -44,6 +44,7 @@ pub(super) struct Engine {
     next_file: AtomicU64,
     level0_trigger: u32,
     max_level0_files: u64,
+    small_piece: usize,
     runs: RunOptions,
     pub(super) folding: Folding,
     /// Whether what it holds has an older layout.
@@ -108,6 +109,7 @@ impl Engine {
             next_file: AtomicU64::new(0),
             level0_trigger: options.level0_trigger.max(1),
             max_level0_files: options.hold(),
+            small_piece: options.small_piece,
             runs: RunOptions {
                 by_key: run_options(Access::ByKey, &folding),
                 in_order: run_options(Access::InOrder, &folding),
@@ -299,6 +301,17 @@ impl Engine {
         self.db.write_opt(batch, &options).map_err(|error| self.stop(error))?;
         boundary("write.durable");
         Ok(())
+    }
+
+    /// Whether a piece goes through the log rather than into runs.
+    pub(super) fn is_small(&self, batches: &[DraftBatch]) -> bool {
+        let mut room = self.small_piece;
+        let sizes = batches.iter().flat_map(DraftBatch::sizes);
+        sizes.into_iter().all(|size| {
+            let (left, is_over) = room.overflowing_sub(size);
+            room = left;
+            !is_over
+        })
     }
 
     /// The options of a sorted run and a path for it that nobody else has.

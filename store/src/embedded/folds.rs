@@ -60,16 +60,14 @@ fn fold(engine: &Engine, segment: &Segment) -> Result<()> {
     let mut batch = WriteBatch::default();
     segments::delete_layer(&mut batch, segment.id, number);
     engine.write(batch)?;
-    let (runs, records) = {
+    let (written, records) = {
         let snapshot = engine.db.snapshot();
         let parts = due.iter().map(|layer| (layer.number, layer.copies));
         let members = Merged::new(engine, &snapshot, segment.id, parts, None)?;
         runs::write_layer(engine, &keys::layer(segment.id, number), members)?
     };
-    if !runs.is_empty() {
-        engine.wait_for_room()?;
-        engine.ingest(runs.iter().map(runs::StagedFile::path).collect())?;
-    }
+    engine.wait_for_room()?;
+    written.commit(engine)?;
     let folded =
         Layer { number, copies: first.copies, job: None, first: first.first, last: last.last, records };
     let _control = engine.control();

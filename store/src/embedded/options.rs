@@ -22,6 +22,9 @@ pub struct EmbeddedOptions {
     pub level0_trigger: u32,
     /// Files in level 0 at which commits wait for compaction to catch up (more than the trigger, whatever is said here).
     pub max_level0_files: u32,
+    /// Bytes of a piece, as its records are stored, up to which it is written through the log. A larger one becomes runs:
+    /// four or five files, which cost a large piece less, and of which thousands make every read slow.
+    pub small_piece: usize,
     /// What an endpoint and a user may have in all: `max_attributes` and `max_endpoint`, if they are more than the defaults
     /// and than those that the store was opened with before. Imports do not read what they update; what has no room
     /// is left out when records are merged.
@@ -41,6 +44,7 @@ impl Default for EmbeddedOptions {
             max_open_files: 64,
             level0_trigger: 3600,
             max_level0_files: 4800,
+            small_piece: 64 << 10,
             limits: RecordLimits::default(),
         }
     }

@@ -1,4 +1,5 @@
-//! Turns the rows of a piece into sorted runs: one file a table, keys strictly ascending.
+//! Turns the rows of a piece into sorted runs: one file a table, keys strictly ascending. Those of a small piece go into
+//! one batch instead: thousands of files with a row each would make every read slow.
 //!
 //! Rows that share a key are merged here, in source order, by the code that merges everywhere else.
 
@@ -9,7 +10,7 @@ use std::{
 };
 
 use pinport_model::{ApplicationId, SegmentId, segment::SegmentLayer};
-use rocksdb::SstFileWriter;
+use rocksdb::{SstFileWriter, WriteBatch};
 
 use super::{
     engine::Engine,
@@ -117,107 +118,92 @@ impl Drop for StagedFile {
     }
 }
 
-/// The runs of a piece.
-#[derive(Debug, Default)]
+/// What was written of a piece. It is no part of the store yet.
+#[derive(Default)]
 pub(super) struct Written {
-    pub(super) files: Vec<StagedFile>,
+    /// The rows, of a small piece.
+    batch: Option<WriteBatch>,
+    /// The runs, synced.
+    files: Vec<StagedFile>,
     /// Rows of endpoints that were merged with an earlier row of the piece.
     pub(super) repeated: u64,
     /// Members of rows that had no room beside earlier rows of the piece.
     pub(super) left_out: u64,
 }
 
-/// Writes the runs of a piece. They are synced, but no part of the store yet.
-pub(super) fn write(engine: &Engine, target: &Target, rows: &Rows<'_>) -> Result<Written> {
-    let application = target.application.as_bytes();
-    let mut links = Links::new(&rows.endpoints);
-    if let Some((segment, layer)) = target.copies() {
-        let run = Run::create(engine, Access::ByKey, &keys::layer(segment, layer))?;
-        let mut written = write_merged(run, &rows.endpoints, |row| links.push(row))?;
-        let run = Run::create(engine, Access::InOrder, &keys::copy_links(segment, layer))?;
-        written.files.extend(links.write(run)?);
-        return Ok(written);
+impl Written {
+    /// Nothing yet, of a piece that goes into a batch.
+    pub(super) fn small() -> Self {
+        Self { batch: Some(WriteBatch::default()), ..Self::default() }
     }
-    let run = Run::create(engine, Access::ByKey, &keys::key(Table::Endpoints, &[application]))?;
-    let mut written = write_merged(run, &rows.endpoints, |row| links.push(row))?;
-    let files = &mut written.files;
-    if let Some((segment, layer)) = target.layer {
-        let run = Run::create(engine, Access::InOrder, &keys::layer(segment, layer.number))?;
-        files.extend(write_members(run, &links.ids, &rows.members)?);
-    }
-    let run = Run::create(engine, Access::InOrder, &keys::links(target.application))?;
-    files.extend(links.write(run)?);
-    let run = Run::create(engine, Access::ByKey, &keys::key(Table::Users, &[application]))?;
-    let users = write_merged(run, &rows.users, |_| {})?;
-    files.extend(users.files);
-    written.left_out += users.left_out;
-    Ok(written)
-}
 
-/// Writes a run with one entry.
-pub(super) fn write_one(engine: &Engine, key: &[u8], value: &[u8]) -> Result<StagedFile> {
-    let mut run = Run::create(engine, Access::InOrder, key)?;
-    run.put(value)?;
-    Ok(run.finish()?.expect("the run has an entry"))
+    /// Adds rows; what is added later is newer.
+    pub(super) fn add(&mut self, engine: &Engine, target: &Target, rows: &Rows<'_>) -> Result<()> {
+        let application = target.application.as_bytes();
+        let mut links = Links::new(&rows.endpoints);
+        if let Some((segment, layer)) = target.copies() {
+            let mut run = Run::create(engine, self, Access::ByKey, &keys::layer(segment, layer))?;
+            run.merge_rows(&rows.endpoints, |row| links.push(row))?;
+            run.finish()?;
+            return links.write(Run::create(
+                engine,
+                self,
+                Access::InOrder,
+                &keys::copy_links(segment, layer),
+            )?);
+        }
+        let mut run = Run::create(engine, self, Access::ByKey, &keys::key(Table::Endpoints, &[application]))?;
+        run.merge_rows(&rows.endpoints, |row| links.push(row))?;
+        run.finish()?;
+        if let Some((segment, layer)) = target.layer {
+            let run = Run::create(engine, self, Access::InOrder, &keys::layer(segment, layer.number))?;
+            write_members(run, &links.ids, &rows.members)?;
+        }
+        links.write(Run::create(engine, self, Access::InOrder, &keys::links(target.application))?)?;
+        // A user's record is no endpoint's.
+        let repeated = self.repeated;
+        let mut run = Run::create(engine, self, Access::ByKey, &keys::key(Table::Users, &[application]))?;
+        run.merge_rows(&rows.users, |_| {})?;
+        run.finish()?;
+        self.repeated = repeated;
+        Ok(())
+    }
+
+    /// Adds one entry.
+    pub(super) fn add_one(&mut self, engine: &Engine, key: &[u8], value: &[u8]) -> Result<()> {
+        let mut run = Run::create(engine, self, Access::InOrder, key)?;
+        run.put(value)?;
+        run.finish()
+    }
+
+    /// Makes all of it part of the store, or nothing; durable when this returns.
+    pub(super) fn commit(self, engine: &Engine) -> Result<()> {
+        match self.batch {
+            Some(batch) => engine.write(batch),
+            None if self.files.is_empty() => Ok(()),
+            None => engine.ingest(self.files.iter().map(StagedFile::path).collect()),
+        }
+    }
 }
 
 /// Members in a run of a folded layer.
 const MEMBERS_OF_RUN: u64 = 1 << 20;
 
 /// Writes the members of a layer that others were folded to, and how many they are.
-pub(super) fn write_layer(
-    engine: &Engine,
-    prefix: &[u8],
-    mut members: Merged<'_>,
-) -> Result<(Vec<StagedFile>, u64)> {
-    let (mut files, mut count) = (Vec::new(), 0);
-    let mut run = Run::create(engine, Access::InOrder, prefix)?;
+pub(super) fn write_layer(engine: &Engine, prefix: &[u8], mut members: Merged<'_>) -> Result<(Written, u64)> {
+    let (mut written, mut count) = (Written::default(), 0);
+    let mut run = Run::create(engine, &mut written, Access::InOrder, prefix)?;
     while let Some((id, copy)) = members.next()? {
         run.set_key(&id);
         run.put(copy.as_deref().unwrap_or_default())?;
         count += 1;
         if count % MEMBERS_OF_RUN == 0 {
-            let whole = std::mem::replace(&mut run, Run::create(engine, Access::InOrder, prefix)?);
-            files.extend(whole.finish()?);
+            run.finish()?;
+            run = Run::create(engine, &mut written, Access::InOrder, prefix)?;
         }
     }
-    files.extend(run.finish()?);
-    Ok((files, count))
-}
-
-/// Writes what the rows say in order of their ids, rows of one id merged in source order. `visit` sees every
-/// row in that order, while its bytes are at hand.
-fn write_merged<'a>(mut run: Run<'_>, rows: &[Row<'a>], mut visit: impl FnMut(&Row<'a>)) -> Result<Written> {
-    let order = sort(rows.len(), |index| rows[index].id);
-    // However many rows there are of one id: what is merged is read whole.
-    let mut fold = Fold::new(run.engine.folding.bounds, true);
-    let (mut at, mut repeated) = (0, 0);
-    while at < order.len() {
-        if at % AHEAD == 0 {
-            let next = order[at..order.len().min(at + AHEAD)].iter().map(|(_, index)| &rows[*index as usize]);
-            warm(next.flat_map(|row| [row.id, row.record]));
-        }
-        let row = &rows[order[at].1 as usize];
-        visit(row);
-        run.set_key(row.id);
-        at += 1;
-        // The leading bytes tell nearly all neighbours apart without touching their ids.
-        let same = |next: &(u64, u32)| next.0 == order[at - 1].0 && rows[next.1 as usize].id == row.id;
-        if !order.get(at).is_some_and(same) {
-            run.merge(row.record)?;
-            continue;
-        }
-        fold.begin(row.record);
-        while let Some((_, index)) = order.get(at).filter(|next| rows[next.1 as usize].id == row.id) {
-            let duplicate = &rows[*index as usize];
-            visit(duplicate);
-            fold.add(duplicate.record)?;
-            at += 1;
-            repeated += 1;
-        }
-        run.merge(fold.so_far())?;
-    }
-    Ok(Written { files: run.finish()?.into_iter().collect(), repeated, left_out: fold.left_out() })
+    run.finish()?;
+    Ok((written, count))
 }
 
 /// Rows whose bytes are fetched together.
@@ -231,7 +217,7 @@ fn warm<'a>(texts: impl Iterator<Item = &'a [u8]>) {
 }
 
 /// Writes the members of a layer that names registered endpoints: ids that ascend, and others.
-fn write_members(mut run: Run<'_>, ids: &Texts, others: &[&[u8]]) -> Result<Option<StagedFile>> {
+fn write_members(mut run: Run<'_>, ids: &Texts, others: &[&[u8]]) -> Result<()> {
     let mut others = others.to_vec();
     others.sort_unstable();
     others.dedup();
@@ -319,7 +305,7 @@ impl Links {
         }
     }
 
-    fn write(mut self, mut run: Run<'_>) -> Result<Option<StagedFile>> {
+    fn write(mut self, mut run: Run<'_>) -> Result<()> {
         let users = &self.users;
         let user = |link: &(u64, u32, u32)| users.get(link.1 as usize);
         self.links.sort_unstable_by(|left, right| {
@@ -380,9 +366,11 @@ fn leading(key: &[u8], start: usize) -> u64 {
     }
 }
 
-/// A file of entries of one table that is being written. It appears with its first entry.
+/// Entries of one table that are being written: to a file, which appears with its first entry, or to the batch of a
+/// small piece.
 struct Run<'a> {
     engine: &'a Engine,
+    written: &'a mut Written,
     access: Access,
     writer: Option<(SstFileWriter<'a>, StagedFile)>,
     /// The prefix, and behind it the rest of the entry's key.
@@ -391,9 +379,9 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn create(engine: &'a Engine, access: Access, prefix: &[u8]) -> Result<Self> {
+    fn create(engine: &'a Engine, written: &'a mut Written, access: Access, prefix: &[u8]) -> Result<Self> {
         engine.check()?;
-        Ok(Self { engine, access, writer: None, key: prefix.to_vec(), prefix: prefix.len() })
+        Ok(Self { engine, written, access, writer: None, key: prefix.to_vec(), prefix: prefix.len() })
     }
 
     fn set_key(&mut self, id: &[u8]) {
@@ -420,23 +408,71 @@ impl<'a> Run<'a> {
     }
 
     fn put(&mut self, value: &[u8]) -> Result<()> {
+        if let Some(batch) = &mut self.written.batch {
+            batch.put(&self.key, value);
+            return Ok(());
+        }
         self.open()?;
         let (writer, _) = self.writer.as_mut().expect("opened above");
         writer.put(&self.key, value).map_err(|error| self.engine.unstaged(error))
     }
 
     fn merge(&mut self, record: &[u8]) -> Result<()> {
+        if let Some(batch) = &mut self.written.batch {
+            batch.merge(&self.key, record);
+            return Ok(());
+        }
         self.open()?;
         let (writer, _) = self.writer.as_mut().expect("opened above");
         writer.merge(&self.key, record).map_err(|error| self.engine.unstaged(error))
     }
 
+    /// Writes what the rows say in order of their ids, rows of one id merged in source order. `visit` sees every
+    /// row in that order, while its bytes are at hand.
+    fn merge_rows<'r>(&mut self, rows: &[Row<'r>], mut visit: impl FnMut(&Row<'r>)) -> Result<()> {
+        let order = sort(rows.len(), |index| rows[index].id);
+        // However many rows there are of one id: what is merged is read whole.
+        let mut fold = Fold::new(self.engine.folding.bounds, true);
+        let (mut at, mut repeated) = (0, 0);
+        while at < order.len() {
+            if at % AHEAD == 0 {
+                let next =
+                    order[at..order.len().min(at + AHEAD)].iter().map(|(_, index)| &rows[*index as usize]);
+                warm(next.flat_map(|row| [row.id, row.record]));
+            }
+            let row = &rows[order[at].1 as usize];
+            visit(row);
+            self.set_key(row.id);
+            at += 1;
+            // The leading bytes tell nearly all neighbours apart without touching their ids.
+            let same = |next: &(u64, u32)| next.0 == order[at - 1].0 && rows[next.1 as usize].id == row.id;
+            if !order.get(at).is_some_and(same) {
+                self.merge(row.record)?;
+                continue;
+            }
+            fold.begin(row.record);
+            while let Some((_, index)) = order.get(at).filter(|next| rows[next.1 as usize].id == row.id) {
+                let duplicate = &rows[*index as usize];
+                visit(duplicate);
+                fold.add(duplicate.record)?;
+                at += 1;
+                repeated += 1;
+            }
+            self.merge(fold.so_far())?;
+        }
+        self.written.repeated += repeated;
+        self.written.left_out += fold.left_out();
+        Ok(())
+    }
+
     /// Ends and syncs the file. A run without entries leaves no file.
-    fn finish(self) -> Result<Option<StagedFile>> {
-        let Some((mut writer, file)) = self.writer else { return Ok(None) };
-        writer.finish().map_err(|error| self.engine.unstaged(error))?;
-        boundary("run.synced");
-        Ok(Some(file))
+    fn finish(self) -> Result<()> {
+        if let Some((mut writer, file)) = self.writer {
+            writer.finish().map_err(|error| self.engine.unstaged(error))?;
+            boundary("run.synced");
+            self.written.files.push(file);
+        }
+        Ok(())
     }
 }
 

@@ -19,10 +19,15 @@ const JOB: JobId = JobId::from_bytes([2; 16]);
 const NO_WAIT: Duration = Duration::from_millis(300);
 const AT_MOST: Duration = Duration::from_secs(120);
 
-/// A store with a job whose commits wait at so many files in level 0; whether compaction makes room by itself.
+/// A store with a job whose pieces become runs, however small, and whose commits wait at so many files in level 0;
+/// whether compaction makes room by itself.
 fn begin(folder: &Path, hold: u32, compacts: bool) -> Embedded {
-    let options =
-        EmbeddedOptions { level0_trigger: hold - 4, max_level0_files: hold, ..EmbeddedOptions::default() };
+    let options = EmbeddedOptions {
+        level0_trigger: hold - 4,
+        max_level0_files: hold,
+        small_piece: 0,
+        ..EmbeddedOptions::default()
+    };
     let store = Embedded::open(folder, options).unwrap();
     if !compacts {
         compact(&store, false);
@@ -528,4 +533,57 @@ fn an_upgrade_keeps_the_newest_versions_and_what_they_have() {
     for version in &versions {
         assert!(store.members(&segment, version, None, 9).is_ok(), "{version:?}");
     }
+}
+
+/// Nanoseconds of CPU that this thread has taken.
+#[cfg(target_os = "linux")]
+fn cpu() -> u64 {
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    times.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_late_import_into_a_segment_costs_what_an_early_one_did() {
+    const IMPORTS: u64 = 2400;
+    const STEP: u64 = 200;
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let store = Embedded::open(folder.path(), EmbeddedOptions::serving()).unwrap();
+    let now = Timestamp::from_millis(1);
+    let (name, tags) = ("a".into(), Default::default());
+    store.create_application(&Application { id: APPLICATION, name, created: now, tags }).unwrap();
+    let segment = SegmentId::from(JOB);
+    let import = |number: u64| {
+        let definition = ImportDefinition {
+            segment: Some(segment),
+            ..ImportDefinition::new(APPLICATION, SourceLocation::Stdin, Format::Json, 1)
+        };
+        let id = if number == 0 { JOB } else { JobId::generate() };
+        let mut job = ImportJob::new(id, definition, now);
+        store.create_job(&job).unwrap();
+        let origin = Origin { object: 0, byte: 0, line: 1 };
+        let mut batch = DraftBatch::new(origin, now);
+        let mut draft = Draft::default();
+        draft.channel = Some(Channel::Email);
+        draft.set_text(TextMember::Address, Some("somewhere"));
+        batch.push(&mut draft, DraftKind::Blind, &format!("{}", number * 7919 % IMPORTS), b"", origin);
+        let mut prepared = store.writer(&job).unwrap().prepare(0, vec![batch]).unwrap();
+        prepared.resolve().unwrap();
+        prepared.commit(&PieceRecord::default()).unwrap();
+        job.status = pinport_model::JobStatus::Completed;
+        (job.tally.read, job.tally.registered) = (1, 1);
+        store.finish_job(&job, false).unwrap();
+    };
+    let steps: Vec<_> = (0..IMPORTS / STEP)
+        .map(|step| {
+            let before = cpu();
+            (step * STEP..(step + 1) * STEP).for_each(import);
+            (cpu() - before) / STEP / 1000
+        })
+        .collect();
+    println!("CPU us an import, {STEP} at a time: {steps:?}");
+    let (early, late) = (steps[1].max(steps[2]), steps[steps.len() - 2].min(steps[steps.len() - 1]));
+    assert!(late < early * 2, "{early} us became {late} us");
+    let found = store.segment(APPLICATION, segment).unwrap().unwrap();
+    assert_eq!(found.current().unwrap().size, IMPORTS);
 }

@@ -1,4 +1,4 @@
-//! Pieces: prepared on any thread, committed in order, each in one ingestion.
+//! Pieces: prepared on any thread, committed in order, each in one ingestion or, if it is small, in one write.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::{
     engine::{Engine, to_json},
     keys::{self, Table},
     resolve::{self, Late, Lookup},
-    runs::{self, StagedFile, Target, Written},
+    runs::{self, Target, Written},
 };
 use crate::{DraftBatch, JobWriter, PreparedPiece, Result, StoreError, Unresolved, boundary, lifecycle};
 
@@ -27,7 +27,11 @@ impl JobWriter for Writer {
     fn prepare(&self, piece: u64, batches: Vec<DraftBatch>) -> Result<Box<dyn PreparedPiece>> {
         let late = Late::find(&batches, &self.target);
         let rows = runs::early_rows(&batches, &late, &self.target);
-        let written = runs::write(&self.engine, &self.target, &rows)?;
+        let mut written = match self.engine.is_small(&batches) {
+            true => Written::small(),
+            false => Written::default(),
+        };
+        written.add(&self.engine, &self.target, &rows)?;
         let waiting = (!late.is_empty()).then_some((batches, late));
         Ok(Box::new(Prepared { writer: self.clone(), piece, written, waiting }))
     }
@@ -36,7 +40,7 @@ impl JobWriter for Writer {
 struct Prepared {
     writer: Writer,
     piece: u64,
-    /// The runs that are written; what was waiting is behind the rest, and so the newer.
+    /// What is written; what was waiting is behind the rest, and so the newer.
     written: Written,
     /// The piece, while some of its records depend on what the store holds at its turn.
     waiting: Option<(Vec<DraftBatch>, Late)>,
@@ -48,10 +52,7 @@ impl PreparedPiece for Prepared {
         let Writer { engine, target, .. } = &self.writer;
         let lookup = Lookup::make(engine, target, &batches)?;
         let (rows, unresolved) = resolve::judge(engine, &lookup, target, &batches, &late)?;
-        let late = runs::write(engine, target, &rows)?;
-        self.written.files.extend(late.files);
-        self.written.repeated += late.repeated;
-        self.written.left_out += late.left_out;
+        self.written.add(engine, target, &rows)?;
         Ok(unresolved)
     }
 
@@ -63,14 +64,14 @@ impl PreparedPiece for Prepared {
         self.written.left_out
     }
 
-    fn commit(self: Box<Self>, record: &PieceRecord) -> Result<()> {
+    fn commit(mut self: Box<Self>, record: &PieceRecord) -> Result<()> {
         let Writer { engine, job, .. } = &self.writer;
         if self.waiting.is_some() {
             return Err(StoreError::Conflict(format!("piece {} was not resolved", self.piece)));
         }
         let key = keys::piece(*job, self.piece);
         let record = PieceRecord { piece: self.piece, ..record.clone() };
-        let own = runs::write_one(engine, &key, &to_json(&record)?)?;
+        self.written.add_one(engine, &key, &to_json(&record)?)?;
         boundary("piece.staged");
         engine.wait_for_room()?;
 
@@ -84,8 +85,9 @@ impl PreparedPiece for Prepared {
         };
         lifecycle::check_piece(last, self.piece)?;
         let _endpoints = engine.endpoints_of(self.writer.target.application);
-        engine.ingest(self.written.files.iter().chain([&own]).map(StagedFile::path).collect())?;
-        engine.folding.count(self.written.left_out);
+        let left_out = self.written.left_out;
+        self.written.commit(engine)?;
+        engine.folding.count(left_out);
         control.last_pieces.insert(*job, self.piece);
         Ok(())
     }

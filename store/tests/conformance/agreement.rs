@@ -166,10 +166,12 @@ proptest! {
     fn engines_agree(steps in steps()) {
         let application = ApplicationId::from_bytes([1; 16]);
         let expected = play(Bench::memory(), application, &steps);
-        let found = play(Bench::embedded(), application, &steps);
-        for (expected, found) in expected.iter().zip(&found) {
-            prop_assert_eq!(expected, found);
+        for bench in [Bench::embedded(), Bench::embedded_runs()] {
+            let found = play(bench, application, &steps);
+            for (expected, found) in expected.iter().zip(&found) {
+                prop_assert_eq!(expected, found);
+            }
+            prop_assert_eq!(expected.len(), found.len());
         }
-        prop_assert_eq!(expected.len(), found.len());
     }
 }

@@ -27,6 +27,9 @@ macro_rules! conformance {
         mod embedded {
             $(#[test] fn $case() { crate::all::$case(crate::support::Bench::embedded()); })+
         }
+        mod embedded_runs {
+            $(#[test] fn $case() { crate::all::$case(crate::support::Bench::embedded_runs()); })+
+        }
     };
 }
 

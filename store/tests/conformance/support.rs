@@ -18,19 +18,31 @@ use pinport_store::{
 pub(crate) struct Bench {
     store: Option<Arc<dyn Store>>,
     folder: Option<tempfile::TempDir>,
+    options: EmbeddedOptions,
 }
 
 impl Bench {
     pub(crate) fn memory() -> Self {
-        Self { store: Some(Arc::new(Memory::default())), folder: None }
+        let options = EmbeddedOptions::default();
+        Self { store: Some(Arc::new(Memory::default())), folder: None, options }
     }
 
+    /// Its pieces are small, and go through the log.
     pub(crate) fn embedded() -> Self {
+        Self::embedded_with(EmbeddedOptions::default())
+    }
+
+    /// All pieces become runs.
+    pub(crate) fn embedded_runs() -> Self {
+        Self::embedded_with(EmbeddedOptions { small_piece: 0, ..EmbeddedOptions::default() })
+    }
+
+    fn embedded_with(options: EmbeddedOptions) -> Self {
         // Durability has its own tests; here a disk in memory saves minutes of waiting for syncs.
         let memory = std::path::Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let folder = folder.unwrap();
-        let mut bench = Self { store: None, folder: Some(folder) };
+        let mut bench = Self { store: None, folder: Some(folder), options };
         bench.reopen();
         bench
     }
@@ -39,7 +51,7 @@ impl Bench {
     pub(crate) fn reopen(&mut self) {
         if let Some(folder) = &self.folder {
             self.store = None;
-            self.store = Some(Arc::new(Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap()));
+            self.store = Some(Arc::new(Embedded::open(folder.path(), self.options.clone()).unwrap()));
         }
     }
 

@@ -4,10 +4,10 @@ use std::{io::Write, path::Path};
 
 use pinport_model::{
     Application, ApplicationId, Attribute, Channel, Draft, Format, ImportDefinition, ImportJob, JobId,
-    Origin, PieceRecord, Scalar, SegmentId, SourceLocation, TextMember, Timestamp,
+    Origin, PieceRecord, Scalar, SegmentId, SourceLocation, TextMember, Timestamp, limits::RecordLimits,
 };
 use pinport_store::{
-    DraftBatch, DraftKind, Result, Store,
+    DraftBatch, DraftKind, EndpointUpdate, Result, Store,
     embedded::{Embedded, EmbeddedOptions},
 };
 
@@ -29,8 +29,8 @@ pub(crate) fn address_of(piece: u64) -> String {
 }
 
 /// Commits pieces behind the last one, each with a line when it is durable.
-pub(crate) fn run(folder: &Path, pieces: u64) {
-    let store = Embedded::open(folder, EmbeddedOptions::default()).unwrap();
+pub(crate) fn run(folder: &Path, pieces: u64, small_piece: usize) {
+    let store = Embedded::open(folder, EmbeddedOptions { small_piece, ..Default::default() }).unwrap();
     begin(&store);
     say("opened");
     let first = store.last_piece(JobId::from_bytes(JOB)).unwrap().map_or(0, |last| last.piece + 1);
@@ -42,6 +42,16 @@ pub(crate) fn run(folder: &Path, pieces: u64) {
     draft.set_text(TextMember::City, Some("Ulm"));
     store.put_endpoint(APPLICATION, "shared", &mut draft, Timestamp::from_millis(1)).unwrap();
     say("put");
+    let mut batch: Vec<_> = (0..100).map(|number| (format!("batch {number}"), Draft::default())).collect();
+    let updates: Vec<_> = batch
+        .iter_mut()
+        .map(|(id, draft)| {
+            draft.set_text(TextMember::City, Some("Ulm"));
+            EndpointUpdate::new(id, draft, Timestamp::from_millis(1))
+        })
+        .collect();
+    store.put_endpoints(APPLICATION, &updates, &RecordLimits::default()).unwrap();
+    say("hundred");
 }
 
 /// One line in one write, so that a trace shows it whole.

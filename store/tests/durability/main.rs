@@ -36,24 +36,33 @@ const CHILD: &str = "PINPORT_TEST_STORE";
 #[test]
 fn child_process() {
     if let Some(folder) = std::env::var_os(CHILD) {
-        child::run(
-            Path::new(&folder),
-            std::env::var("PIECES").map_or(u64::MAX, |text| text.parse().unwrap()),
-        );
+        let number = |name| std::env::var(name).unwrap().parse::<u64>().unwrap();
+        child::run(Path::new(&folder), number("PIECES"), number("SMALL_PIECE") as usize);
     }
 }
 
-pub(crate) fn child(program: &mut Command, folder: &Path, pieces: u64) -> Command {
+/// How a child's pieces are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Each as runs.
+    Runs,
+    /// Each through the log.
+    Log,
+}
+
+pub(crate) fn child(program: &mut Command, folder: &Path, pieces: u64, way: Way) -> Command {
     let mut command = Command::new(program.get_program());
     command.args(program.get_args());
     command.args(["--exact", "child_process", "--nocapture", "--test-threads", "1"]);
-    command.env(CHILD, folder).env("PIECES", pieces.to_string());
+    let small = if way == Way::Log { 1 << 20 } else { 0 };
+    command.env(CHILD, folder).env("PIECES", pieces.to_string()).env("SMALL_PIECE", small.to_string());
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command
 }
 
+/// A store whose pieces all become runs.
 fn open(folder: &Path) -> Embedded {
-    Embedded::open(folder, EmbeddedOptions::default()).unwrap()
+    Embedded::open(folder, EmbeddedOptions { small_piece: 0, ..Default::default() }).unwrap()
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -130,7 +139,9 @@ fn acknowledged_pieces_survive_a_kill() {
     let mut program = Command::new(std::env::current_exe().unwrap());
     let (mut last, mut torn) = (None, 0);
     for round in 0..10 {
-        let mut running = child(&mut program, folder.path(), u64::MAX).spawn().unwrap();
+        // One way lies behind the other in the same store.
+        let way = if round % 3 == 1 { Way::Log } else { Way::Runs };
+        let mut running = child(&mut program, folder.path(), u64::MAX, way).spawn().unwrap();
         let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
         // Kill at a random time after a random acknowledgement; in some rounds while the store is opened.
         let (wanted, pause) = (if round % 4 == 3 { 0 } else { next(8) }, Duration::from_micros(next(20_000)));
@@ -221,7 +232,8 @@ fn a_store_stops_after_a_failed_write() {
 #[test]
 fn commits_wait_for_compaction_and_go_on() {
     let folder = tempfile::tempdir().unwrap();
-    let options = EmbeddedOptions { level0_trigger: 64, max_level0_files: 128, ..EmbeddedOptions::default() };
+    let options =
+        EmbeddedOptions { level0_trigger: 64, max_level0_files: 128, small_piece: 0, ..Default::default() };
     let store = Embedded::open(folder.path(), options).unwrap();
     child::begin(&store);
     // Four files of a piece lie in level 0: past the limit after 32.

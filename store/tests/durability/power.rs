@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use crate::{check, child};
+use crate::{Way, check, child};
 
 /// A file system in a file, whose kernel writes nothing back unless it is asked to.
 struct Disk {
@@ -64,7 +64,7 @@ fn done(command: &mut Command) -> Result<(), String> {
 
 /// Cuts the power behind the `acknowledged`-th line of a child run by `program`; the store's folder on the disk that is
 /// left, and the last piece that was acknowledged. `None` where there can be no such disk.
-fn cut(folder: &Path, mut program: Command, acknowledged: u64) -> Option<(Disk, Option<u64>)> {
+fn cut(folder: &Path, mut program: Command, way: Way, acknowledged: u64) -> Option<(Disk, Option<u64>)> {
     let disk = match Disk::make(folder) {
         Ok(disk) => disk,
         Err(reason) => {
@@ -73,7 +73,7 @@ fn cut(folder: &Path, mut program: Command, acknowledged: u64) -> Option<(Disk, 
         }
     };
     // In a group of its own, so that what a tracer runs dies with it.
-    let mut running = child(&mut program, &disk.store(), u64::MAX).process_group(0).spawn().unwrap();
+    let mut running = child(&mut program, &disk.store(), u64::MAX, way).process_group(0).spawn().unwrap();
     let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
     let mut last = None;
     let mut heard = 0;
@@ -95,10 +95,12 @@ fn cut(folder: &Path, mut program: Command, acknowledged: u64) -> Option<(Disk, 
 #[test]
 fn acknowledged_pieces_survive_a_power_cut() {
     let mut cuts = 0;
-    for acknowledged in [0, 1, 2, 7, 40] {
+    let cases = [0, 1, 2, 7, 40].map(|acknowledged| (acknowledged, Way::Runs));
+    let small = [1, 7, 40].map(|acknowledged| (acknowledged, Way::Log));
+    for (acknowledged, way) in cases.into_iter().chain(small) {
         let folder = tempfile::tempdir().unwrap();
         let program = Command::new(std::env::current_exe().unwrap());
-        let Some((disk, last)) = cut(folder.path(), program, acknowledged) else { return };
+        let Some((disk, last)) = cut(folder.path(), program, way, acknowledged) else { return };
         let found = check(&disk.store(), last);
         println!("acknowledged {last:?}, found {found:?}");
         cuts += 1;
@@ -118,7 +120,7 @@ fn a_power_cut_shows_syncs_that_are_not_done() {
     program.args(["-f", "-qq", "-o", "/dev/null"]);
     program.args(["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:retval=0"]);
     program.arg(std::env::current_exe().unwrap());
-    let Some((disk, last)) = cut(folder.path(), program, 7) else { return };
+    let Some((disk, last)) = cut(folder.path(), program, Way::Runs, 7) else { return };
     assert!(last >= Some(6));
     let store = disk.store();
     let looked = std::panic::catch_unwind(|| check(&store, last));

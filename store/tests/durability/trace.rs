@@ -2,11 +2,11 @@
 
 use std::process::{Command, Stdio};
 
-use crate::child;
+use crate::{Way, child};
 
-/// The trace of a child that commits four pieces, with `inject` done to its calls; `None`, and why, if tracing is not
+/// The trace of a child that commits four pieces in this way, with `inject` done to its calls; `None`, and why, if tracing is not
 /// possible here.
-fn traced(inject: &[&str]) -> Option<String> {
+fn traced(way: Way, inject: &[&str]) -> Option<String> {
     if Command::new("strace").arg("-V").output().is_err() {
         println!("skipped: strace is not installed");
         return None;
@@ -21,7 +21,8 @@ fn traced(inject: &[&str]) -> Option<String> {
     }
     program.arg(std::env::current_exe().unwrap());
     let store = folder.path().join("new/store");
-    let output = crate::child(&mut program, &store, child::TRACED).stderr(Stdio::piped()).output().unwrap();
+    let output =
+        crate::child(&mut program, &store, child::TRACED, way).stderr(Stdio::piped()).output().unwrap();
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(message.contains("ptrace"), "{message}");
@@ -32,7 +33,7 @@ fn traced(inject: &[&str]) -> Option<String> {
 }
 
 /// Whether each acknowledgement of a trace follows its syncs; how many there are.
-fn judge(trace: &str) -> Result<u64, String> {
+fn judge(way: Way, trace: &str) -> Result<u64, String> {
     let need = |is: bool, what: &str| if is { Ok(()) } else { Err(what.to_owned()) };
     let (mut since, mut acknowledged) = (Vec::<&str>::new(), 0);
     let mut opened = false;
@@ -45,6 +46,13 @@ fn judge(trace: &str) -> Result<u64, String> {
             since.clear();
         } else if line.contains("write(1<") && line.contains("acknowledged") {
             acknowledged += 1;
+            let logged = since.iter().filter(|line| synced(line, ".log>")).count();
+            if way == Way::Log {
+                need(logged == 1, "a small piece is one sync of the log")?;
+                need(!since.iter().any(|line| synced(line, "/staging/")), "a small piece is no file")?;
+                since.clear();
+                continue;
+            }
             let files = since.iter().filter(|line| synced(line, "/staging/")).count();
             need(files == 5, "a file a table is synced")?;
             need(since.iter().filter(|line| line.contains("link(")).count() == 5, "five files are linked")?;
@@ -56,6 +64,10 @@ fn judge(trace: &str) -> Result<u64, String> {
             since.clear();
         } else if line.contains("write(1<") && line.contains("put") {
             need(since.iter().any(|line| synced(line, ".log>")), "the log is synced")?;
+            since.clear();
+        } else if line.contains("write(1<") && line.contains("hundred") {
+            let logged = since.iter().filter(|line| synced(line, ".log>")).count();
+            need(logged == 1, "a batch of endpoints is one sync of the log")?;
             since.clear();
         } else {
             since.push(line);
@@ -74,8 +86,10 @@ fn synced(line: &str, path: &str) -> bool {
 
 #[test]
 fn every_acknowledgement_follows_its_syncs() {
-    if let Some(trace) = traced(&[]) {
-        assert_eq!(judge(&trace), Ok(child::TRACED));
+    for way in [Way::Runs, Way::Log] {
+        if let Some(trace) = traced(way, &[]) {
+            assert_eq!(judge(way, &trace), Ok(child::TRACED), "{way:?}");
+        }
     }
 }
 
@@ -87,12 +101,12 @@ fn syncs_that_are_not_done_are_noticed() {
         ("fsync:retval=0", "the folders and the layout are synced"),
         ("fdatasync:retval=0", "a file a table is synced"),
     ] {
-        let Some(trace) = traced(&[calls]) else { return };
-        assert_eq!(judge(&trace), Err(noticed.to_owned()), "{calls}");
+        let Some(trace) = traced(Way::Runs, &[calls]) else { return };
+        assert_eq!(judge(Way::Runs, &trace), Err(noticed.to_owned()), "{calls}");
         println!("{calls}: noticed, \"{noticed}\"");
     }
     // One kind of sync at a time is taken out of a trace that is right.
-    let Some(trace) = traced(&[]) else { return };
+    let Some(trace) = traced(Way::Runs, &[]) else { return };
     for (path, noticed) in [
         ("/new>", "the folders and the layout are synced"),
         ("/layout.new>", "the folders and the layout are synced"),
@@ -102,6 +116,10 @@ fn syncs_that_are_not_done_are_noticed() {
         (".log>", "the log is synced"),
     ] {
         let without: Vec<_> = trace.lines().filter(|line| !synced(line, path)).collect();
-        assert_eq!(judge(&without.join("\n")), Err(noticed.to_owned()), "{path}");
+        assert_eq!(judge(Way::Runs, &without.join("\n")), Err(noticed.to_owned()), "{path}");
     }
+    let Some(trace) = traced(Way::Log, &[]) else { return };
+    let without: Vec<_> = trace.lines().filter(|line| !synced(line, ".log>")).collect();
+    let noticed = "a small piece is one sync of the log".to_owned();
+    assert_eq!(judge(Way::Log, &without.join("\n")), Err(noticed));
 }
