@@ -34,6 +34,9 @@ const LEVELS: u32 = 7;
 /// Bytes that are read ahead of a long scan, of each file it is in.
 const READ_AHEAD: usize = 1 << 20;
 
+/// Deleted or older entries that a scan passes before it is cut off, if it may be.
+const PASSED: u64 = 64;
+
 /// The layout of a store that is being brought to the newest one.
 const UPGRADING: &str = "upgrading to 3";
 
@@ -227,6 +230,12 @@ impl Engine {
         self.db.get_pinned(key).map_err(|error| self.read_error(error))
     }
 
+    /// The same as it was when the snapshot was made.
+    pub(super) fn get_in(&self, snapshot: &Snapshot<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        folding::reads(true);
+        snapshot.get(key).map_err(|error| self.read_error(error))
+    }
+
     pub(super) fn get_json<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
         self.get(key)?.map(|bytes| from_json(&bytes)).transpose()
     }
@@ -259,6 +268,13 @@ impl Engine {
     /// The same, as they were when the snapshot was made.
     pub(super) fn scan_in<'a>(&'a self, snapshot: &'a Snapshot<'_>, prefix: &[u8]) -> Scan<'a> {
         Scan { engine: self, entries: snapshot.raw_iterator_opt(within(prefix)), prefix: prefix.len() }
+    }
+
+    /// The same, but cut off where it would pass many deleted entries ([`Scan::is_cut_off`]).
+    pub(super) fn hop_in<'a>(&'a self, snapshot: &'a Snapshot<'_>, prefix: &[u8]) -> Scan<'a> {
+        let mut options = within(prefix);
+        options.set_max_skippable_internal_keys(PASSED);
+        Scan { engine: self, entries: snapshot.raw_iterator_opt(options), prefix: prefix.len() }
     }
 
     /// The same for a long way: what is read is not kept in the cache, where it would drive out what others need.
@@ -466,6 +482,12 @@ impl Scan<'_> {
     pub(super) fn back(&mut self) {
         folding::reads(true);
         self.entries.prev();
+    }
+
+    /// Whether it stopped because it would have had to pass many entries that are deleted.
+    pub(super) fn is_cut_off(&self) -> bool {
+        let status = self.entries.status();
+        status.is_err_and(|error| error.kind() == rocksdb::ErrorKind::Incomplete)
     }
 
     /// The key behind the prefix and the value, or `None` at the end.

@@ -58,7 +58,7 @@ fn fold(engine: &Engine, segment: &Segment) -> Result<()> {
         return Ok(());
     }
     let mut batch = WriteBatch::default();
-    segments::delete_layer(&mut batch, segment.id, number);
+    segments::delete_layer(engine, &mut batch, segment.id, number)?;
     engine.write(batch)?;
     let (written, records) = {
         let snapshot = engine.db.snapshot();
@@ -74,7 +74,7 @@ fn fold(engine: &Engine, segment: &Segment) -> Result<()> {
     let mut batch = WriteBatch::default();
     if are_there(engine, segment.id, &due)? {
         for layer in &due {
-            segments::delete_layer(&mut batch, segment.id, layer.number);
+            segments::delete_layer(engine, &mut batch, segment.id, layer.number)?;
             batch.delete(keys::closed_layer(segment.id, layer.first));
         }
         segments::put_layer(&mut batch, segment.id, &folded)?;

@@ -1,7 +1,8 @@
 //! The members of several layers as one list in order of id, in bounded memory however many layers there are.
 //!
 //! One scan serves all layers: each has some of its next members at hand and the scan goes back to it for more. A scan of
-//! its own for each layer would open every file of level 0 as many times.
+//! its own for each layer would open every file of level 0 as many times. Only where the members of many layers that were
+//! folded lie behind its own, deleted and not yet compacted, has a layer a scan that ends with it.
 
 use std::collections::VecDeque;
 
@@ -22,9 +23,16 @@ const AT_HAND: usize = 1 << 20;
 
 /// The members of some layers.
 pub(super) struct Merged<'a> {
-    members: Scan<'a>,
+    source: Source<'a>,
     layers: Vec<Layer>,
     room: usize,
+}
+
+/// Where members are read.
+struct Source<'a> {
+    engine: &'a Engine,
+    snapshot: &'a Snapshot<'a>,
+    members: Scan<'a>,
 }
 
 struct Layer {
@@ -41,7 +49,7 @@ impl<'a> Merged<'a> {
     /// The members of layers, given by their number and whether they hold copies, that lie behind `after`.
     pub(super) fn new(
         engine: &'a Engine,
-        snapshot: &'a Snapshot<'_>,
+        snapshot: &'a Snapshot<'a>,
         segment: SegmentId,
         layers: impl IntoIterator<Item = (u32, bool)>,
         after: Option<&[u8]>,
@@ -55,9 +63,10 @@ impl<'a> Merged<'a> {
             })
             .collect();
         let room = AT_HAND / layers.len().max(1);
-        let mut merged = Self { members: engine.scan_in(snapshot, &keys::members(segment)), layers, room };
+        let members = engine.hop_in(snapshot, &keys::members(segment));
+        let mut merged = Self { source: Source { engine, snapshot, members }, layers, room };
         for layer in &mut merged.layers {
-            layer.read(&mut merged.members, after.unwrap_or_default(), after.is_some(), room)?;
+            layer.read(&mut merged.source, after.unwrap_or_default(), after.is_some(), room)?;
         }
         Ok(merged)
     }
@@ -71,7 +80,7 @@ impl<'a> Merged<'a> {
             if layer.head().is_some_and(|id| id == least) {
                 found = layer.at_hand.pop_front();
                 if layer.at_hand.is_empty() && !layer.is_read {
-                    layer.read(&mut self.members, &least, true, self.room)?;
+                    layer.read(&mut self.source, &least, true, self.room)?;
                 }
             }
         }
@@ -85,7 +94,7 @@ impl<'a> Merged<'a> {
                 layer.at_hand.pop_front();
             }
             if layer.at_hand.is_empty() && !layer.is_read {
-                layer.read(&mut self.members, id, false, self.room)?;
+                layer.read(&mut self.source, id, false, self.room)?;
             }
             if layer.head() == Some(id) {
                 return Ok(true);
@@ -102,7 +111,31 @@ impl Layer {
     }
 
     /// Reads some members from `from` on, or behind it.
-    fn read(&mut self, members: &mut Scan<'_>, from: &[u8], behind: bool, room: usize) -> Result<()> {
+    fn read(&mut self, source: &mut Source<'_>, from: &[u8], behind: bool, room: usize) -> Result<()> {
+        let before = self.at_hand.len();
+        let prefix = self.prefix.clone();
+        if self.read_with(&mut source.members, &prefix, from, behind, room)? {
+            return Ok(());
+        }
+        // Nearly always nothing of it is left, and what follows is deleted.
+        let mut own = source.engine.scan_in(source.snapshot, &self.start);
+        let last = self.at_hand.back().filter(|_| self.at_hand.len() > before);
+        match last.map(|(id, _)| id.clone()) {
+            Some(last) => self.read_with(&mut own, &[], &last, true, room)?,
+            None => self.read_with(&mut own, &[], from, behind, room)?,
+        };
+        Ok(())
+    }
+
+    /// The same with a scan whose keys have `prefix` before the member's id. Whether it was not cut off.
+    fn read_with(
+        &mut self,
+        members: &mut Scan<'_>,
+        prefix: &[u8],
+        from: &[u8],
+        behind: bool,
+        room: usize,
+    ) -> Result<bool> {
         let key = [&self.start[..], from].concat();
         if behind {
             members.seek_behind(&key);
@@ -110,18 +143,23 @@ impl Layer {
             members.seek(&key);
         }
         let mut bytes = 0;
-        while let Some((key, record)) = members.entry()?
-            && let Some(id) = key.strip_prefix(&self.prefix[..])
-        {
+        loop {
+            let (key, record) = match members.entry() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(_) if members.is_cut_off() => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            let Some(id) = key.strip_prefix(prefix) else { break };
             let copy = self.copies.then(|| record.to_vec());
             bytes += id.len() + copy.as_ref().map_or(0, Vec::len) + size_of::<Member>();
             self.at_hand.push_back((id.to_vec(), copy));
             if bytes >= room {
-                return Ok(());
+                return Ok(true);
             }
             members.forward();
         }
         self.is_read = true;
-        Ok(())
+        Ok(true)
     }
 }

@@ -178,25 +178,35 @@ pub(super) fn layers(
     segment: &Segment,
     version: &SegmentVersion,
 ) -> Result<Vec<Layer>> {
-    let mut rows = engine.scan_in(snapshot, &key(Table::Layers, &[segment.id.as_bytes()]));
-    rows.seek(&keys::closed_layer(segment.id, version.first_layer));
-    let mut found: Vec<Layer> = Vec::new();
-    while let Some((_, json)) = rows.entry()? {
-        let layer: Layer = from_json(json)?;
-        if layer.first > version.last_layer {
-            break;
-        }
-        found.push(layer);
-        rows.forward();
-    }
-    let is = (found.first().map(|layer| layer.first), found.last().map(|layer| layer.last));
-    if is == (Some(version.first_layer), Some(version.last_layer)) {
+    let found = rows(engine, snapshot, segment.id, version.first_layer, version.last_layer)?;
+    if found.last().is_some_and(|last| last.last == version.last_layer) {
         return Ok(found);
     }
     match state(engine, segment.application, segment.id)? {
         Some(_) => Err(no_version(segment, version.version)),
         None => Ok(Vec::new()),
     }
+}
+
+/// The rows from one place to another, as far as they are there. Each is looked up where the one before ends: between
+/// them lie as many deleted ones as were folded, and a scan would pass them all.
+fn rows(
+    engine: &Engine,
+    snapshot: &Snapshot<'_>,
+    segment: SegmentId,
+    first: u32,
+    last: u32,
+) -> Result<Vec<Layer>> {
+    let mut found: Vec<Layer> = Vec::new();
+    let mut place = first;
+    while place <= last
+        && let Some(json) = engine.get_in(snapshot, &keys::closed_layer(segment, place))?
+    {
+        let layer: Layer = from_json(&json)?;
+        place = layer.last.saturating_add(1);
+        found.push(layer);
+    }
+    Ok(found)
 }
 
 /// The jobs that made the layers of a version.
@@ -236,8 +246,7 @@ pub(super) fn close_layer(
         count_new(engine, &snapshot, id, layer.number, &base)
     };
     let Some(made) = lifecycle::close_layer(&mut state, job, replace, has_members, count_new)? else {
-        delete_layer(batch, id, layer.number);
-        return Ok(());
+        return delete_layer(engine, batch, id, layer.number);
     };
     let row = Layer {
         number: layer.number,
@@ -249,10 +258,12 @@ pub(super) fn close_layer(
     };
     put_layer(batch, id, &row)?;
     batch.put(keys::version(id, made.version), to_json(&made)?);
-    if let Some(forgotten) = lifecycle::forgotten(made.version) {
-        batch.delete(keys::version(id, forgotten));
-        if let Some(oldest) = version(engine, id, forgotten + 1)? {
-            forget_layers(engine, batch, id, oldest.first_layer)?;
+    if let Some(number) = lifecycle::forgotten(made.version) {
+        let (forgotten, oldest) = (version(engine, id, number)?, version(engine, id, number + 1)?);
+        batch.delete(keys::version(id, number));
+        if let Some(oldest) = oldest {
+            let first = forgotten.map_or(oldest.first_layer, |forgotten| forgotten.first_layer);
+            forget_layers(engine, batch, id, first, oldest.first_layer)?;
             fold(engine, batch, id, &oldest)?;
         }
     }
@@ -264,10 +275,34 @@ pub(super) fn put_layer(batch: &mut WriteBatch, segment: SegmentId, layer: &Laye
     Ok(())
 }
 
+/// Keys that are deleted one by one rather than as a range: until the engine compacts, each read sorts the ranges that lie
+/// in its write buffer.
+const FEW: usize = 256;
+
 /// Deletes the members of a layer.
-pub(super) fn delete_layer(batch: &mut WriteBatch, segment: SegmentId, number: u32) {
-    delete_prefix(batch, &keys::layer(segment, number));
-    delete_prefix(batch, &keys::copy_links(segment, number));
+pub(super) fn delete_layer(
+    engine: &Engine,
+    batch: &mut WriteBatch,
+    segment: SegmentId,
+    number: u32,
+) -> Result<()> {
+    for prefix in [keys::layer(segment, number), keys::copy_links(segment, number)] {
+        let mut entries = engine.scan(&prefix);
+        entries.seek_first();
+        let mut found = Vec::new();
+        while let Some((rest, _)) = entries.entry()?
+            && found.len() <= FEW
+        {
+            found.push([&prefix[..], rest].concat());
+            entries.forward();
+        }
+        if found.len() > FEW {
+            delete_prefix(batch, &prefix);
+        } else {
+            found.into_iter().for_each(|key| batch.delete(key));
+        }
+    }
+    Ok(())
 }
 
 /// Deletes a segment and all that is its own.
@@ -278,6 +313,9 @@ pub(super) fn delete(batch: &mut WriteBatch, application: ApplicationId, segment
     batch.delete(keys::segment(application, segment));
 }
 
+/// Members that are looked up in each of the other layers rather than read beside them.
+const LOOKED_UP: usize = 16;
+
 /// How many members of a layer are in none of the others.
 fn count_new(
     engine: &Engine,
@@ -287,27 +325,48 @@ fn count_new(
     others: &[Layer],
 ) -> Result<u64> {
     let mut own = Merged::new(engine, snapshot, segment, [(layer, false)], None)?;
+    let mut first = Vec::new();
+    while first.len() <= LOOKED_UP
+        && let Some((id, _)) = own.next()?
+    {
+        first.push(id);
+    }
+    if first.len() <= LOOKED_UP {
+        let has = |id: &Vec<u8>| -> Result<bool> {
+            for other in others.iter().rev() {
+                let key = [&keys::layer(segment, other.number)[..], id].concat();
+                if engine.get_in(snapshot, &key)?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        return first.iter().try_fold(0, |count, id| Ok(count + u64::from(!has(id)?)));
+    }
     let others = others.iter().map(|other| (other.number, false));
     let mut others = Merged::new(engine, snapshot, segment, others, None)?;
     let mut count = 0;
+    for id in first {
+        count += u64::from(!others.has(&id)?);
+    }
     while let Some((id, _)) = own.next()? {
         count += u64::from(!others.has(&id)?);
     }
     Ok(count)
 }
 
-/// Deletes the layers before a place: no kept version has them.
-fn forget_layers(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, before: u32) -> Result<()> {
-    let mut rows = engine.scan(&key(Table::Layers, &[segment.as_bytes()]));
-    rows.seek_first();
-    while let Some((_, json)) = rows.entry()? {
-        let layer: Layer = from_json(json)?;
-        if layer.first >= before {
-            break;
-        }
-        delete_layer(batch, segment, layer.number);
+/// Deletes the layers from one place to before another: no kept version has them.
+fn forget_layers(
+    engine: &Engine,
+    batch: &mut WriteBatch,
+    segment: SegmentId,
+    first: u32,
+    before: u32,
+) -> Result<()> {
+    let Some(last) = before.checked_sub(1) else { return Ok(()) };
+    for layer in rows(engine, &engine.db.snapshot(), segment, first, last)? {
+        delete_layer(engine, batch, segment, layer.number)?;
         batch.delete(keys::closed_layer(segment, layer.first));
-        rows.forward();
     }
     Ok(())
 }
@@ -316,26 +375,19 @@ fn forget_layers(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, be
 /// between them. A row is taken along while it is at most twice what lies behind it, so a member is folded again
 /// only when its row has about doubled.
 fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &SegmentVersion) -> Result<()> {
-    let mut rows = engine.scan(&key(Table::Layers, &[segment.as_bytes()]));
-    rows.seek_before(&keys::closed_layer(segment, oldest.last_layer.saturating_add(1)));
+    let snapshot = engine.db.snapshot();
     let mut layers: Vec<Layer> = Vec::new();
     let (mut records, mut waiting, mut most) = (0, 0, 0);
-    while let Some((_, json)) = rows.entry()? {
-        let layer: Layer = from_json(json)?;
+    for layer in rows(engine, &snapshot, segment, oldest.first_layer, oldest.last_layer)?.into_iter().rev() {
         let copies = layers.first().map_or(layer.copies, |last| last.copies);
         most = if copies { FOLD_COPIES } else { FOLD_MEMBERS };
         let small = records == 0 || layer.records <= records * 2;
-        if layer.first < oldest.first_layer
-            || layer.copies != copies
-            || !small
-            || records.saturating_add(layer.records) > most
-        {
+        if layer.copies != copies || !small || records.saturating_add(layer.records) > most {
             break;
         }
         records += layer.records.max(1);
         waiting += usize::from(layer.job.is_some());
         layers.push(layer);
-        rows.back();
     }
     if waiting < FOLD_AT {
         return Ok(());
@@ -346,7 +398,6 @@ fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &Se
     let number = FIRST_FOLDED | last.last;
     let prefix = keys::layer(segment, number);
     let parts = layers.iter().map(|layer| (layer.number, layer.copies));
-    let snapshot = engine.db.snapshot();
     let mut members = Merged::new(engine, &snapshot, segment, parts, None)?;
     let mut folded =
         Layer { number, copies: first.copies, job: None, first: first.first, last: last.last, records: 0 };
@@ -362,7 +413,7 @@ fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &Se
     folded.records = entries.len() as u64;
     entries.into_iter().for_each(|(key, value)| batch.put(key, value));
     for layer in &layers {
-        delete_layer(batch, segment, layer.number);
+        delete_layer(engine, batch, segment, layer.number)?;
         batch.delete(keys::closed_layer(segment, layer.first));
     }
     put_layer(batch, segment, &folded)
@@ -446,7 +497,7 @@ fn from_layout_2(engine: &Engine, batch: &mut WriteBatch, old: OldSegment) -> Re
     for (place, version) in (0..).zip(&versions) {
         let Some(layer) = version.layers.last() else { continue };
         if place < first_kept {
-            delete_layer(batch, id, layer.number);
+            delete_layer(engine, batch, id, layer.number)?;
             continue;
         }
         let job: Option<ImportJob> = engine.get_json(&keys::job(layer.job))?;
