@@ -81,7 +81,7 @@ Examples:
 
 `all` is the rate of all jobs of the server together, until it ends; [jobs] of pinport.toml has the one from its start on.")]
     Throttle(ThrottleArgs),
-    /// Have a URL told when a server's job ends or stands still, if the server's [webhooks] allow it
+    /// Have a URL told when a server's job ends or stands still, if the server's configuration allows webhooks
     #[command(after_help = "Example:\n  pinport jobs webhook last https://hooks.example.com/tenants/a")]
     Webhook {
         #[command(flatten)]

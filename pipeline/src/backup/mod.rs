@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The files of the store never change once they are written, so a backup after the first takes what is new alone.
-//! [`snapshot`] makes what is backed up; nothing here opens a store.
+//! [`snapshot()`] makes what is backed up; nothing here opens a store.
 
 mod snapshot;
 mod vault;
