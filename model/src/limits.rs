@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a record may hold. A record over a limit fails with the limit in the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 pub struct RecordLimits {
     /// Bytes of one record before it is parsed. Parsing a JSON line takes 12 to 17 times its size.
     pub max_line: usize,

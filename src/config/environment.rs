@@ -184,7 +184,12 @@ pub(crate) fn check(names: impl Iterator<Item = String>) -> anyhow::Result<()> {
         }
         let near = known.iter().map(|known| (strsim::damerau_levenshtein(&name, known), known)).min();
         let near = near.filter(|(distance, known)| *distance <= known.len() / 4);
-        let hint = near.map(|(_, known)| format!(": did you mean {known}?"));
+        // Or one with something behind it.
+        let begin = known
+            .iter()
+            .filter(|known| name.strip_prefix(known.as_str()).is_some_and(|rest| rest.starts_with('_')));
+        let near = near.map(|(_, known)| known).or_else(|| begin.max_by_key(|known| known.len()));
+        let hint = near.map(|known| format!(": did you mean {known}?"));
         let hint =
             hint.unwrap_or_else(|| ": it is no option; unset it, or see `pinport serve --help`".into());
         let name = pinport_model::escape_controls(&name);
