@@ -86,21 +86,22 @@ pub async fn serve(
         }),
         limits,
         server,
-        shutdown,
+        shutdown: CancellationToken::new(),
         kill: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
     let mut loops = JoinSet::new();
     let workers = Handle::current();
     for listener in listeners {
-        let (running, workers) = (Arc::clone(&running), workers.clone());
+        let (running, workers, shutdown) = (Arc::clone(&running), workers.clone(), shutdown.clone());
         // On a thread of its own. Busy workers would let the system's queue fill up, and from a full queue it drops
         // whoever comes: other clients, and probes.
-        loops.spawn_blocking(move || workers.block_on(accept(running, listener)));
+        loops.spawn_blocking(move || workers.block_on(accept(running, listener, shutdown)));
     }
-    running.shutdown.cancelled().await;
-    // The sockets are closed when their loops have ended.
+    shutdown.cancelled().await;
+    // The sockets are closed when their loops have ended: nothing new comes while what is there ends.
     while loops.join_next().await.is_some() {}
+    running.shutdown.cancel();
     running.tasks.close();
     if timeout(running.limits.shutdown, running.tasks.wait()).await.is_ok() {
         return Drained { cut_off: 0 };
@@ -112,10 +113,10 @@ pub async fn serve(
     Drained { cut_off }
 }
 
-async fn accept(running: Arc<Running>, listener: Listener) {
+async fn accept(running: Arc<Running>, listener: Listener, shutdown: CancellationToken) {
     let mut failing = false;
     loop {
-        let Some(accepted) = until(&running.shutdown, listener.tcp.accept()).await else { return };
+        let Some(accepted) = until(&shutdown, listener.tcp.accept()).await else { return };
         match accepted {
             Ok((socket, address)) => {
                 if std::mem::take(&mut failing) {
@@ -147,7 +148,7 @@ async fn accept(running: Arc<Running>, listener: Listener) {
                     warn!(%error, "connections cannot be accepted; trying on");
                 }
                 running.server.metrics.accept_error();
-                if until(&running.shutdown, sleep(ACCEPT_BACKOFF)).await.is_none() {
+                if until(&shutdown, sleep(ACCEPT_BACKOFF)).await.is_none() {
                     return;
                 }
             }
