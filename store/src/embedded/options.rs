@@ -44,7 +44,7 @@ impl Default for EmbeddedOptions {
             max_open_files: 64,
             level0_trigger: 3600,
             max_level0_files: 4800,
-            small_piece: 64 << 10,
+            small_piece: 16 << 10,
             limits: RecordLimits::default(),
         }
     }
