@@ -65,7 +65,7 @@ fn an_export_survives_an_abort_at_every_boundary() {
     let passed: Passed = passed(&lab.path("trail"));
     let mut random = Random::seeded("aborts of an export");
     let mut aborts = 0;
-    for name in list::of(In::Export).chain(["piece.staged", "ingest.durable", "job.ending", "job.ended"]) {
+    for name in list::of(In::Export).chain(["piece.staged", "write.durable", "job.ending", "job.ended"]) {
         let count = *passed.get(name).unwrap_or_else(|| panic!("{name} is not passed"));
         for n in times(count, &mut random) {
             let data = format!("data-{aborts}");
