@@ -246,9 +246,7 @@ impl Engine {
         snapshot: &Snapshot<'_>,
         key: &[u8],
     ) -> Result<Option<T>> {
-        folding::reads(true);
-        let found = snapshot.get(key).map_err(|error| self.read_error(error))?;
-        found.map(|bytes| from_json(&bytes)).transpose()
+        self.get_in(snapshot, key)?.map(|bytes| from_json(&bytes)).transpose()
     }
 
     /// The values of keys that ascend.
@@ -321,13 +319,7 @@ impl Engine {
 
     /// Whether a piece goes through the log rather than into runs.
     pub(super) fn is_small(&self, batches: &[DraftBatch]) -> bool {
-        let mut room = self.small_piece;
-        let sizes = batches.iter().flat_map(DraftBatch::sizes);
-        sizes.into_iter().all(|size| {
-            let (left, is_over) = room.overflowing_sub(size);
-            room = left;
-            !is_over
-        })
+        batches.iter().flat_map(DraftBatch::sizes).try_fold(self.small_piece, usize::checked_sub).is_some()
     }
 
     /// The options of a sorted run and a path for it that nobody else has.

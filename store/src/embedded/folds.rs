@@ -80,7 +80,7 @@ fn fold(engine: &Engine, segment: &Segment) -> Result<()> {
         segments::put_layer(&mut batch, segment.id, &folded)?;
     } else {
         // Its versions were forgotten, or the segment deleted.
-        delete_prefix(&mut batch, &keys::layer(segment.id, number));
+        delete_prefix(engine, &mut batch, &keys::layer(segment.id, number))?;
     }
     engine.write(batch)
 }
@@ -106,20 +106,18 @@ fn due(engine: &Engine, segment: &Segment) -> Result<Vec<Layer>> {
     let current = state.segment.current().map_or(0, |current| current.version);
     let oldest = lifecycle::forgotten(current).map_or(1, |forgotten| forgotten + 1);
     let Some(oldest) = segments::version(engine, segment.id, oldest)? else { return Ok(Vec::new()) };
-    let mut rows = engine.scan(&key(Table::Layers, &[segment.id.as_bytes()]));
-    rows.seek_before(&keys::closed_layer(segment.id, oldest.last_layer.saturating_add(1)));
+    let snapshot = engine.db.snapshot();
+    let rows = segments::rows(engine, &snapshot, segment.id, oldest.first_layer, oldest.last_layer)?;
     let mut layers: Vec<Layer> = Vec::new();
     let mut records = 0_u64;
-    while let Some((_, json)) = rows.entry()? {
-        let layer: Layer = from_json(json)?;
+    for layer in rows.into_iter().rev() {
         let is_other = layers.first().is_some_and(|last| last.copies != layer.copies);
         let is_large = !layers.is_empty() && layer.records / 2 > records.max(FOLD_MEMBERS);
-        if layer.first < oldest.first_layer || is_other || is_large {
+        if is_other || is_large {
             break;
         }
         records = records.saturating_add(layer.records.max(1));
         layers.push(layer);
-        rows.back();
     }
     if layers.len() < FOLD_AT {
         return Ok(Vec::new());

@@ -121,8 +121,27 @@ impl Embedded {
     }
 }
 
-fn delete_prefix(batch: &mut WriteBatch, prefix: &[u8]) {
-    batch.delete_range(prefix, &behind(prefix));
+/// Keys that are deleted one by one rather than as a range: until the engine compacts, each read sorts the ranges that lie
+/// in its write buffer.
+const FEW: usize = 256;
+
+/// Deletes all keys that begin with `prefix`. Nothing may add one before the batch is written.
+fn delete_prefix(engine: &Engine, batch: &mut WriteBatch, prefix: &[u8]) -> Result<()> {
+    let mut entries = engine.scan(prefix);
+    entries.seek_first();
+    let mut found = Vec::new();
+    while let Some((rest, _)) = entries.entry()?
+        && found.len() <= FEW
+    {
+        found.push([prefix, rest].concat());
+        entries.forward();
+    }
+    if found.len() > FEW {
+        batch.delete_range(prefix, &behind(prefix));
+    } else {
+        found.into_iter().for_each(|key| batch.delete(key));
+    }
+    Ok(())
 }
 
 /// The ids of the applications with one name, as they are stored.
@@ -251,19 +270,19 @@ impl Store for Embedded {
                 return Err(StoreError::Conflict(format!("job {job} of the application has not ended")));
             }
             batch.delete(key(Table::Jobs, &[job]));
-            delete_prefix(&mut batch, &key(Table::Pieces, &[job]));
+            delete_prefix(&engine, &mut batch, &key(Table::Pieces, &[job]))?;
             jobs.forward();
         }
         let mut segments = engine.scan(&key(Table::Segments, &[id.as_bytes()]));
         segments.seek_first();
         while let Some((_, json)) = segments.entry()? {
-            segments::delete(&mut batch, id, from_json::<Segment>(json)?.id);
+            segments::delete(&engine, &mut batch, id, from_json::<Segment>(json)?.id)?;
             segments.forward();
         }
         for table in
             [Table::Endpoints, Table::Users, Table::Links, Table::Addresses, Table::Segments, Table::JobIndex]
         {
-            delete_prefix(&mut batch, &key(table, &[id.as_bytes()]));
+            delete_prefix(&engine, &mut batch, &key(table, &[id.as_bytes()]))?;
         }
         let mut same_name = self.ids_of_name(&application.name)?;
         same_name.retain(|other| *other != id);
@@ -364,7 +383,7 @@ impl Store for Embedded {
         let mut batch = WriteBatch::default();
         batch.delete(keys::job(id));
         batch.delete(keys::indexed_job(job.definition.application, id));
-        delete_prefix(&mut batch, &key(Table::Pieces, &[id.as_bytes()]));
+        delete_prefix(&engine, &mut batch, &key(Table::Pieces, &[id.as_bytes()]))?;
         engine.write(batch)?;
         Ok(true)
     }
@@ -549,7 +568,7 @@ impl Store for Embedded {
             return Err(StoreError::Conflict(format!("job {job} still writes to the segment")));
         }
         let mut batch = WriteBatch::default();
-        segments::delete(&mut batch, application, id);
+        segments::delete(&engine, &mut batch, application, id)?;
         engine.write(batch)?;
         Ok(true)
     }

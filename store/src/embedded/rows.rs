@@ -172,11 +172,16 @@ impl Rows {
         }
         match is_copy {
             true => {
-                self.rows.push(Row { id, record, copy: None, user: 0..0, user_record: 0..0 });
+                self.push_copy(id, record);
                 Ok(())
             }
             false => self.push(id, record, None),
         }
+    }
+
+    /// Adds a copy: it is whole by itself, its user's attributes included.
+    fn push_copy(&mut self, id: Range<usize>, record: Range<usize>) {
+        self.rows.push(Row { id, record, copy: None, user: 0..0, user_record: 0..0 });
     }
 
     fn put(&mut self, part: &[u8]) -> Range<usize> {
@@ -205,7 +210,7 @@ impl Rows {
         most: usize,
         batch: usize,
     ) -> Result<bool> {
-        while self.rows.len() < most && self.bytes.len() < batch {
+        while self.has_room(most, batch) {
             let Some((id, record)) = endpoints.entry()? else { return Ok(true) };
             if is_endpoint(record)? {
                 let (id, record) = (self.put(id), self.put(record));
@@ -226,14 +231,12 @@ impl Rows {
         batch: usize,
     ) -> Result<bool> {
         let mut is_first = true;
-        while self.rows.len() < most && self.bytes.len() < batch {
+        while self.has_room(most, batch) {
             let Some((id, copy)) = ids.next(&mut self.bytes)? else { return Ok(true) };
             if let Some(copy) = &copy
                 && is_endpoint(&self.bytes[copy.clone()])?
             {
-                // It is whole by itself, its user's attributes included.
-                let row = Row { id, record: copy.clone(), copy: None, user: 0..0, user_record: 0..0 };
-                self.rows.push(row);
+                self.push_copy(id, copy.clone());
                 continue;
             }
             seek(endpoints, &self.bytes[id.clone()], is_first, |id| keys::endpoint(application, id))?;

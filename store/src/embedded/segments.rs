@@ -188,9 +188,9 @@ pub(super) fn layers(
     }
 }
 
-/// The rows from one place to another, as far as they are there. Each is looked up where the one before ends: between
+/// The rows from one place to another, oldest first, as far as they are there. Each is looked up where the one before ends: between
 /// them lie as many deleted ones as were folded, and a scan would pass them all.
-fn rows(
+pub(super) fn rows(
     engine: &Engine,
     snapshot: &Snapshot<'_>,
     segment: SegmentId,
@@ -200,9 +200,8 @@ fn rows(
     let mut found: Vec<Layer> = Vec::new();
     let mut place = first;
     while place <= last
-        && let Some(json) = engine.get_in(snapshot, &keys::closed_layer(segment, place))?
+        && let Some(layer) = engine.get_json_in::<Layer>(snapshot, &keys::closed_layer(segment, place))?
     {
-        let layer: Layer = from_json(&json)?;
         place = layer.last.saturating_add(1);
         found.push(layer);
     }
@@ -275,10 +274,6 @@ pub(super) fn put_layer(batch: &mut WriteBatch, segment: SegmentId, layer: &Laye
     Ok(())
 }
 
-/// Keys that are deleted one by one rather than as a range: until the engine compacts, each read sorts the ranges that lie
-/// in its write buffer.
-const FEW: usize = 256;
-
 /// Deletes the members of a layer.
 pub(super) fn delete_layer(
     engine: &Engine,
@@ -286,31 +281,22 @@ pub(super) fn delete_layer(
     segment: SegmentId,
     number: u32,
 ) -> Result<()> {
-    for prefix in [keys::layer(segment, number), keys::copy_links(segment, number)] {
-        let mut entries = engine.scan(&prefix);
-        entries.seek_first();
-        let mut found = Vec::new();
-        while let Some((rest, _)) = entries.entry()?
-            && found.len() <= FEW
-        {
-            found.push([&prefix[..], rest].concat());
-            entries.forward();
-        }
-        if found.len() > FEW {
-            delete_prefix(batch, &prefix);
-        } else {
-            found.into_iter().for_each(|key| batch.delete(key));
-        }
-    }
-    Ok(())
+    delete_prefix(engine, batch, &keys::layer(segment, number))?;
+    delete_prefix(engine, batch, &keys::copy_links(segment, number))
 }
 
 /// Deletes a segment and all that is its own.
-pub(super) fn delete(batch: &mut WriteBatch, application: ApplicationId, segment: SegmentId) {
+pub(super) fn delete(
+    engine: &Engine,
+    batch: &mut WriteBatch,
+    application: ApplicationId,
+    segment: SegmentId,
+) -> Result<()> {
     for table in [Table::Members, Table::CopyLinks, Table::OpenLayers, Table::Layers, Table::Versions] {
-        delete_prefix(batch, &key(table, &[segment.as_bytes()]));
+        delete_prefix(engine, batch, &key(table, &[segment.as_bytes()]))?;
     }
     batch.delete(keys::segment(application, segment));
+    Ok(())
 }
 
 /// Members that are looked up in each of the other layers rather than read beside them.

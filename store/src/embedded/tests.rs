@@ -449,12 +449,14 @@ fn a_store_of_layout_2_is_upgraded_when_it_is_opened() {
         )
     };
     let versions = [version(1, &[0]), version(2, &[0, 1]), version(3, &[2]), version(4, &[2, 3])].join(",");
+    let engine = store.engine().unwrap();
     let mut batch = WriteBatch::default();
     for table in [Table::Layers, Table::OpenLayers, Table::Versions] {
-        delete_prefix(&mut batch, &key(table, &[]));
+        delete_prefix(&engine, &mut batch, &key(table, &[])).unwrap();
     }
     batch.put(keys::segment(APPLICATION, segment.id), old_segment(&versions));
-    store.engine().unwrap().write(batch).unwrap();
+    engine.write(batch).unwrap();
+    drop(engine);
     drop(store);
     std::fs::write(
         folder.path().join("layout"),
