@@ -117,6 +117,11 @@ impl From<JobId> for SegmentId {
     }
 }
 
+/// Bytes as lower-case hexadecimal digits, as hashes are written.
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn parse_hex(text: &str) -> Option<[u8; 16]> {
     let digits: &[u8; 32] = text.as_bytes().try_into().ok()?;
     let mut bytes = [0; 16];

@@ -28,7 +28,7 @@ pub use draft::{Attribute, Draft, Scalar, TextMember};
 pub use endpoint::{Channel, Endpoint, EndpointStatus, OptOut};
 pub use export::{Compression, ExportDefinition, JobKind, WrittenPart};
 pub use failure::{Failure, FailureClass, FailureCode, Origin, escape_controls};
-pub use ids::{ApplicationId, JobId, SegmentId, looks_like_id};
+pub use ids::{ApplicationId, JobId, SegmentId, hex, looks_like_id};
 pub use job::{Format, ImportDefinition, ImportJob, JobStatus, Tally};
 pub use limits::RecordLimits;
 pub use location::SourceLocation;

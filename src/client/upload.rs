@@ -119,7 +119,7 @@ async fn hash(file: &Path) -> io::Result<String> {
                 read => hash.update(&buffer[..read]),
             }
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(pinport_model::hex(hash.finalize()))
     });
     hashed.await.map_err(io::Error::other)?
 }

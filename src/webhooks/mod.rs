@@ -3,8 +3,7 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File},
-    io,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -13,8 +12,11 @@ use std::{
 use anyhow::Context as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use parking_lot::{Mutex, RwLock};
-use pinport_model::{Timestamp, view::JobView};
-use pinport_pipeline::jobs::Told;
+use pinport_model::{Timestamp, hex, view::JobView};
+use pinport_pipeline::{
+    engine::files::write_file,
+    jobs::{Occasion, Told},
+};
 use pinport_server::access::Secret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -168,32 +170,31 @@ impl Webhooks {
             told.webhook.clone().filter(|url| config.0.allow.iter().any(|allowed| url.starts_with(allowed)));
         for url in of_all.into_iter().chain(own) {
             if let Err(error) = self.note(&told, url) {
-                tracing::error!(target: "pinport::webhook", job = %told.job.id, %error, "what happened to a job is not told");
+                tracing::error!(target: "pinport::webhook", job = %told.job.id, error = format!("{error:#}"), "what happened to a job is not told");
             }
         }
     }
 
-    fn note(&self, told: &Told, url: String) -> io::Result<()> {
+    fn note(&self, told: &Told, url: String) -> anyhow::Result<()> {
         let outbox = &self.inner.outbox;
-        fs::create_dir_all(outbox)?;
-        if fs::read_dir(outbox)?.count() >= MOST {
-            return Err(io::Error::other(format!("{MOST} wait to be sent already")));
+        if fs::read_dir(outbox).is_ok_and(|waiting| waiting.count() >= MOST) {
+            anyhow::bail!("{MOST} wait to be sent already");
         }
         let event = told.occasion.as_str();
         // The same happening to the same receiver has the same id, however often it is noted.
-        let stalled_at = if event == "job.ended" { 0 } else { told.job.progress.bytes };
+        let stalled_at = match told.occasion {
+            Occasion::Ended => 0,
+            Occasion::Stalled => told.job.progress.bytes,
+        };
         let sum = Sha256::digest(format!("{}\n{event}\n{stalled_at}\n{url}", told.job.id));
-        let id: String = sum.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let id = hex(&sum[..16]);
         let made = Timestamp::now();
         let payload = Payload { event, id: &id, time: made, job: &told.job };
         let body = serde_json::to_string(&payload)?;
         let waiting = Waiting { url, event: event.to_owned(), id: id.clone(), made, body };
-        let (new, path) = (outbox.join(format!("{id}.new")), outbox.join(format!("{id}.json")));
-        fs::write(&new, serde_json::to_vec(&waiting)?)?;
-        File::open(&new)?.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(outbox)?.sync_all()?;
-        self.send(path);
+        let name = format!("{id}.json");
+        write_file(outbox, &name, &serde_json::to_vec(&waiting)?)?;
+        self.send(outbox.join(name));
         Ok(())
     }
 
@@ -270,8 +271,7 @@ fn signature(secret: &Secret, seconds: u64, body: &str) -> String {
     let mac =
         Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes keys of any length");
     let sum = mac.chain_update(format!("{seconds}.{body}")).finalize().into_bytes();
-    let hex: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={seconds},v1={hex}")
+    format!("t={seconds},v1={}", hex(sum))
 }
 
 fn client(config: &WebhookConfig) -> anyhow::Result<reqwest::Client> {

@@ -14,11 +14,11 @@ mod vault;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
-    io::{self, Read as _, Write},
+    io::{self, BufReader, Read, Write},
     path::{Component, Path, PathBuf},
 };
 
-use pinport_model::Timestamp;
+use pinport_model::{Timestamp, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -139,9 +139,9 @@ pub fn back_up(
             }
             // What a job appends meanwhile is no part of it.
             let source = File::open(&whole).map_err(on("open", &whole))?.take(size);
-            let mut read = Sums { from: source, hash: Sha256::new(), bytes: 0 };
+            let mut read = Hashing::new(source);
             vault.put(&name, &mut read)?;
-            if (read.bytes, hex(&read.hash.finalize())) == (size, file.sha256.clone()) {
+            if read.sum() == (size, file.sha256.clone()) {
                 there.insert(name);
                 break (file, true);
             }
@@ -209,7 +209,7 @@ pub fn verify(vault: &Vault, backup: &Backup) -> Result<Vec<String>, BackupError
         let fault = match read.get(file.sha256.as_str()) {
             Some(fault) => fault.clone(),
             None => {
-                let mut hash = Hashing { out: io::sink(), hash: Sha256::new(), bytes: 0 };
+                let mut hash = Hashing::new(io::sink());
                 let fault = match vault.get(&object(&file.sha256), &mut hash) {
                     Ok(()) => hash.fault(file),
                     Err(error) if error.is_gone() => Some("it is missing".to_owned()),
@@ -233,9 +233,9 @@ pub fn restore(vault: &Vault, backup: &Backup, folder: &Path) -> Result<(), Back
         create_folder(&parent)?;
         folders.insert(parent);
         let new = File::options().write(true).create_new(true).open(&path).map_err(on("create", &path))?;
-        let mut hash = Hashing { out: new, hash: Sha256::new(), bytes: 0 };
+        let mut hash = Hashing::new(new);
         vault.get(&object(&file.sha256), &mut hash)?;
-        hash.out.sync_all().map_err(on("sync", &path))?;
+        hash.inner.sync_all().map_err(on("sync", &path))?;
         if let Some(fault) = hash.fault(file) {
             return Err(BackupError::Damaged(format!("{}: {fault}", file.path)));
         }
@@ -280,55 +280,56 @@ impl Write for Limited {
     }
 }
 
-/// Hashes what is read.
-struct Sums<R> {
-    from: R,
+/// Hashes what is read from or written to another.
+struct Hashing<T> {
+    inner: T,
     hash: Sha256,
     bytes: u64,
 }
 
-impl<R: io::Read> io::Read for Sums<R> {
-    fn read(&mut self, part: &mut [u8]) -> io::Result<usize> {
-        let read = self.from.read(part)?;
-        self.hash.update(&part[..read]);
-        self.bytes += read as u64;
-        Ok(read)
-    }
-}
-
-/// Hashes what passes.
-struct Hashing<W> {
-    out: W,
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        self.bytes += count as u64;
-        Ok(count)
+impl<T> Hashing<T> {
+    fn new(inner: T) -> Self {
+        Self { inner, hash: Sha256::new(), bytes: 0 }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+    fn add(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
     }
-}
 
-impl<W> Hashing<W> {
+    /// How many bytes passed, and their SHA-256.
+    fn sum(self) -> (u64, String) {
+        (self.bytes, hex(self.hash.finalize()))
+    }
+
     /// What is wrong with what passed, if it is not this file.
     fn fault(self, file: &BackedUp) -> Option<String> {
-        let sum = hex(&self.hash.finalize());
-        if self.bytes != file.size {
-            return Some(format!("it has {} bytes instead of {}", self.bytes, file.size));
+        let (bytes, sum) = self.sum();
+        if bytes != file.size {
+            return Some(format!("it has {bytes} bytes instead of {}", file.size));
         }
         (sum != file.sha256).then(|| "its bytes are not those that were written".into())
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, part: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(part)?;
+        self.add(&part[..count]);
+        Ok(count)
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.add(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 fn is_hash(text: &str) -> bool {
@@ -342,16 +343,10 @@ fn is_within(path: &str) -> bool {
 }
 
 fn hashed(path: &Path) -> Result<(u64, String), BackupError> {
-    let mut file = File::open(path).map_err(on("open", path))?;
-    let (mut hash, mut size, mut part) = (Sha256::new(), 0, vec![0; PART]);
-    loop {
-        let read = file.read(&mut part).map_err(on("read", path))?;
-        if read == 0 {
-            return Ok((size, hex(&hash.finalize())));
-        }
-        hash.update(&part[..read]);
-        size += read as u64;
-    }
+    let file = File::open(path).map_err(on("open", path))?;
+    let mut hash = Hashing::new(io::sink());
+    io::copy(&mut BufReader::with_capacity(PART, file), &mut hash).map_err(on("read", path))?;
+    Ok(hash.sum())
 }
 
 /// The files below a folder, in order.

@@ -372,6 +372,15 @@ fn ignore_existing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
 }
 
+/// Writes a small file of a folder, which is made if need be. The file has its name when it is whole and durable.
+pub fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+    create_folder(folder)?;
+    let new = folder.join(format!("{name}.new"));
+    fs::write(&new, bytes).and_then(|()| File::open(&new)?.sync_all()).map_err(on("write", &new))?;
+    fs::rename(&new, folder.join(name)).map_err(on("rename", &new))?;
+    sync_folder(folder)
+}
+
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(on("sync", folder))
 }

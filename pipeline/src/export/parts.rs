@@ -163,7 +163,7 @@ impl<'a> PartWriter<'a> {
             records: self.records,
             bytes: self.bytes,
             text_bytes: self.text_bytes,
-            sha256: self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: pinport_model::hex(self.hash.finalize()),
             last,
         })
     }

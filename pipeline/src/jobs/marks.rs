@@ -11,7 +11,7 @@ use pinport_model::{history::HistoryPoint, progress::Progress};
 use pinport_store::boundary;
 
 use crate::{
-    engine::files::{FileError, create_folder, on, sync_folder},
+    engine::files::{FileError, create_folder, on, sync_folder, write_file},
     throttle::ThrottleRate,
 };
 
@@ -58,12 +58,7 @@ pub(super) fn set_paused(folder: &Path, paused: bool) -> Result<(), FileError> {
 
 /// Keeps how fast a job may read.
 pub(super) fn set_throttle(folder: &Path, rate: ThrottleRate) -> Result<(), FileError> {
-    create_folder(folder)?;
-    let (path, new) = (folder.join(THROTTLE), folder.join("throttle.new"));
-    let json = serde_json::to_vec(&rate).unwrap_or_default();
-    fs::write(&new, json).and_then(|()| File::open(&new)?.sync_all()).map_err(on("write", &new))?;
-    fs::rename(&new, &path).map_err(on("write", &path))?;
-    sync_folder(folder)
+    write_file(folder, THROTTLE, &serde_json::to_vec(&rate).unwrap_or_default())
 }
 
 /// How fast a job may read; as fast as it can, if nothing is kept.
@@ -74,11 +69,7 @@ pub(super) fn throttle(folder: &Path) -> ThrottleRate {
 
 /// Keeps where the maker of a job wants to hear of it.
 pub(super) fn set_webhook(folder: &Path, url: &str) -> Result<(), FileError> {
-    create_folder(folder)?;
-    let (path, new) = (folder.join(WEBHOOK), folder.join("webhook.new"));
-    fs::write(&new, url).and_then(|()| File::open(&new)?.sync_all()).map_err(on("write", &new))?;
-    fs::rename(&new, &path).map_err(on("write", &path))?;
-    sync_folder(folder)
+    write_file(folder, WEBHOOK, url.as_bytes())
 }
 
 /// Where the maker of a job wants to hear of it.

@@ -1,10 +1,9 @@
 //! The token with which the metrics are read: scrapers can send one, and none signs as SDKs do.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::Mac as _;
 use serde::Deserialize;
-use sha2::Sha256;
 
-use super::keys::Secret;
+use super::{keys::Secret, sigv4::mac};
 
 /// A token that is good enough.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,11 +28,8 @@ impl TryFrom<Secret> for ScrapeToken {
 impl ScrapeToken {
     /// Whether it is this one. How long that takes tells nothing of it: what is compared are its and the other's codes.
     pub(super) fn is(&self, given: &[u8]) -> bool {
-        let code = |text: &[u8]| {
-            let mac = Hmac::<Sha256>::new_from_slice(self.0.expose().as_bytes());
-            mac.expect("a code takes a key of any length").chain_update(text)
-        };
-        code(given).verify(&code(self.0.expose().as_bytes()).finalize().into_bytes()).is_ok()
+        let own = self.0.expose().as_bytes();
+        mac(own, given).verify(&mac(own, own).finalize().into_bytes()).is_ok()
     }
 }
 

@@ -27,8 +27,7 @@ pub(super) fn add(routes: &mut Routes) {
         ask(api, request, Jobs::resume)
     });
     routes.blocking(Route::new("DELETE", JOB, "DeleteJob"), |api, request| {
-        let seen = api.any_job(request)?;
-        request.principal().writable(&seen.job.definition.application.to_string())?;
+        let seen = api.writable_job(request)?;
         api.jobs.delete(seen.job.id).map_err(controlled)?;
         Response::ok(&seen.view)
     });
@@ -38,8 +37,7 @@ pub(super) fn add(routes: &mut Routes) {
         Response::ok(&api.jobs.throttle_of(seen.job.id).map_err(controlled)?)
     });
     routes.blocking(Route::new("PUT", RATE, "ThrottleJob"), |api, request| {
-        let seen = api.any_job(request)?;
-        request.principal().writable(&seen.job.definition.application.to_string())?;
+        let seen = api.writable_job(request)?;
         let rate: ThrottleRate = request.json()?;
         api.jobs.throttle(seen.job.id, rate).map_err(controlled)?;
         Response::json(StatusCode::ACCEPTED, &rate)
@@ -47,8 +45,7 @@ pub(super) fn add(routes: &mut Routes) {
     routes.blocking(
         Route::new("PUT", "/pinport/v1/jobs/{job-id}/webhook", "SetJobWebhook"),
         |api, request| {
-            let seen = api.any_job(request)?;
-            request.principal().writable(&seen.job.definition.application.to_string())?;
+            let seen = api.writable_job(request)?;
             let webhook: Webhook = request.json()?;
             super::imports::bounded("url", &webhook.url, MAX_S3_URL)?;
             api.jobs.set_webhook(seen.job.id, &webhook.url).map_err(controlled)?;
@@ -85,8 +82,7 @@ fn ask(
     request: &Request,
     what: impl FnOnce(&Jobs, JobId) -> Result<(), ControlError>,
 ) -> Result<Response, ApiError> {
-    let seen = api.any_job(request)?;
-    request.principal().writable(&seen.job.definition.application.to_string())?;
+    let seen = api.writable_job(request)?;
     what(&api.jobs, seen.job.id).map_err(controlled)?;
     Response::ok(&api.any_job(request)?.view)
 }

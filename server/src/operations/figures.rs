@@ -8,6 +8,24 @@ use prometheus_client::{
     registry::Unit,
 };
 
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> std::fmt::Result {
+    let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+    gauge.encode(metric)
+}
+
+fn count(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: f64,
+) -> std::fmt::Result {
+    let counter = ConstCounter::new(value);
+    let metric = encoder.encode_descriptor(name, help, unit, counter.metric_type())?;
+    counter.encode(metric)
+}
+
 /// The metrics by the names that users of the service know from CloudWatch.
 #[derive(Debug)]
 pub(super) struct Familiar(pub(super) Jobs);
@@ -15,11 +33,7 @@ pub(super) struct Familiar(pub(super) Jobs);
 impl Collector for Familiar {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let totals = self.0.totals();
-        let mut count = |name: &str, help: &str, value: f64| {
-            let counter = ConstCounter::new(value);
-            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-            counter.encode(metric)
-        };
+        let mut count = |name: &str, help: &str, value: f64| count(&mut encoder, name, help, None, value);
         count(
             "ImportedEndpointFailure",
             "Records that failed in ended import jobs",
@@ -42,20 +56,14 @@ pub(super) struct JobMetrics(pub(super) Jobs);
 impl Collector for JobMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let totals = self.0.totals();
-        let mut gauge = |name: &str, help: &str, value: i64| {
-            let gauge = ConstGauge::new(value);
-            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            gauge.encode(metric)
-        };
-        gauge("jobs_running", "Jobs that run", totals.running as i64)?;
-        gauge("jobs_waiting", "Jobs that wait or are paused", totals.waiting as i64)?;
+        let mut gauge = |name: &str, help: &str, value: u64| gauge(&mut encoder, name, help, value);
+        gauge("jobs_running", "Jobs that run", totals.running)?;
+        gauge("jobs_waiting", "Jobs that wait or are paused", totals.waiting)?;
         let sample = self.0.sample();
-        gauge("bytes_in_flight", "Bytes of the budget that are taken", sample.bytes_in_flight as i64)?;
-        gauge("bytes_in_flight_limit", "The budget", sample.bytes_in_flight_limit as i64)?;
+        gauge("bytes_in_flight", "Bytes of the budget that are taken", sample.bytes_in_flight)?;
+        gauge("bytes_in_flight_limit", "The budget", sample.bytes_in_flight_limit)?;
         let mut count = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {
-            let counter = ConstCounter::new(value);
-            let metric = encoder.encode_descriptor(name, help, unit, counter.metric_type())?;
-            counter.encode(metric)
+            count(&mut encoder, name, help, unit, value)
         };
         count("records", "Records parsed", None, totals.records as f64)?;
         count("failed_records", "Records that failed in ended jobs", None, totals.failed_records as f64)?;
@@ -94,11 +102,7 @@ pub(super) struct StoreMetrics(pub(super) Jobs);
 
 impl Collector for StoreMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let mut gauge = |name: &str, help: &str, value: u64| {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            gauge.encode(metric)
-        };
+        let mut gauge = |name: &str, help: &str, value: u64| gauge(&mut encoder, name, help, value);
         let help = "Whether a write failed, so that nothing can be stored until the next start";
         gauge("store_stopped", help, self.0.store_stopped().is_cancelled().into())?;
         if let Some((disk, reserve)) = self.0.disk() {
@@ -122,9 +126,7 @@ impl Collector for StoreMetrics {
         let settling = self.0.settling();
         gauge("store_settling", "Whether the store is being settled", settling.now.into())?;
         let mut count = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {
-            let counter = ConstCounter::new(value);
-            let metric = encoder.encode_descriptor(name, help, unit, counter.metric_type())?;
-            counter.encode(metric)
+            count(&mut encoder, name, help, unit, value)
         };
         count("store_settled", "Times that the store was settled", None, settling.times as f64)?;
         let help = "Time that it took to settle the store";

@@ -266,7 +266,7 @@ pub(super) fn fingerprint(request: &Request, application: ApplicationId) -> Opti
         add(name.as_bytes());
         add(value.as_bytes());
     }
-    Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(pinport_model::hex(hash.finalize()))
 }
 
 fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {

@@ -64,6 +64,13 @@ impl Api {
         let may = |seen: &Seen| request.principal().may_read(&seen.job.definition.application);
         seen.filter(may).ok_or_else(|| no_such_job(text))
     }
+
+    /// The same if the caller may change it.
+    pub(super) fn writable_job(&self, request: &Request) -> Result<Seen, ApiError> {
+        let seen = self.any_job(request)?;
+        request.principal().writable(&seen.job.definition.application.to_string())?;
+        Ok(seen)
+    }
 }
 
 /// What a list is narrowed to.

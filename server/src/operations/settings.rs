@@ -28,20 +28,15 @@ pub(super) fn add(routes: &mut Routes) {
             Response::ok(&serde_json::json!({ "Channels": {} }))
         },
     );
-    routes.blocking(
-        Route::new("GET", "/v1/apps/{application-id}/campaigns", "GetCampaigns"),
-        |api, request| {
+    for (path, operation, list) in [
+        ("/v1/apps/{application-id}/campaigns", "GetCampaigns", "campaigns"),
+        ("/v1/apps/{application-id}/journeys", "ListJourneys", "journeys"),
+    ] {
+        routes.blocking(Route::new("GET", path, operation), move |api, request| {
             let application = api.application(request)?.id;
-            empty("campaigns", application.as_bytes(), request)
-        },
-    );
-    routes.blocking(
-        Route::new("GET", "/v1/apps/{application-id}/journeys", "ListJourneys"),
-        |api, request| {
-            let application = api.application(request)?.id;
-            empty("journeys", application.as_bytes(), request)
-        },
-    );
+            empty(list, application.as_bytes(), request)
+        });
+    }
     routes.blocking(Route::new("GET", "/v1/templates", "ListTemplates"), |_, request| {
         if let Some(text) = request.query().get("next-token")?.filter(|text| !text.is_empty()) {
             token::read::<0>("templates", b"", text)?;

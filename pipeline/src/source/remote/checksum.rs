@@ -89,7 +89,7 @@ impl Checksum {
             Kind::Md5 => {
                 let mut digest = md5::Md5::new();
                 chunks.iter().for_each(|chunk| digest.update(chunk));
-                digest.finalize().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+                pinport_model::hex(digest.finalize())
             }
         };
         if found == self.value {

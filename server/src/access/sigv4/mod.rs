@@ -197,7 +197,7 @@ impl Presented {
     }
 }
 
-fn mac(key: &[u8], text: &[u8]) -> Hmac<Sha256> {
+pub(super) fn mac(key: &[u8], text: &[u8]) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(text);
     mac
