@@ -260,7 +260,7 @@ struct Scraping {
 }
 
 impl Scraping {
-    async fn open(
+    fn open(
         address: SocketAddr,
         config: &Config,
         jobs: &Jobs,
@@ -327,7 +327,7 @@ impl Serving {
             limits: config.http.clone().within(crate::descriptors::raise()),
         });
         let scraping = match config.metrics_listen {
-            Some(address) => Some(Scraping::open(address, config, &jobs, &metrics).await?),
+            Some(address) => Some(Scraping::open(address, config, &jobs, &metrics)?),
             None => None,
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
