@@ -11,6 +11,13 @@ pub(crate) fn keep_files() {
     unsafe { libc::umask(0o077) };
 }
 
+/// Lets others read the files that this process makes from now on.
+#[cfg(unix)]
+pub(crate) fn share_files() {
+    // SAFETY: as above.
+    unsafe { libc::umask(0o022) };
+}
+
 /// Takes from others what they may do in a folder that an older version made.
 #[cfg(unix)]
 pub(crate) fn keep_folder(folder: &Path) -> io::Result<()> {
@@ -46,6 +53,9 @@ pub(crate) fn check_secrets(file: &Path) -> Result<(), String> {
 
 #[cfg(not(unix))]
 pub(crate) fn keep_files() {}
+
+#[cfg(not(unix))]
+pub(crate) fn share_files() {}
 
 #[cfg(not(unix))]
 pub(crate) fn keep_folder(_: &Path) -> io::Result<()> {

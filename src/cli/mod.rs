@@ -122,6 +122,12 @@ standard output.",
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages into a folder
+    #[command(after_help = "Example:\n  pinport man /usr/local/share/man/man1")]
+    Man {
+        /// The folder; it is made if it is not there
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod endpoint;
 mod export;
 mod import;
 mod jobs;
+mod man;
 mod map;
 mod segment;
 mod serve;
@@ -49,6 +50,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<u8> {
             clap_complete::generate(shell, &mut Cli::command(), "pinport", &mut script);
             io::stdout().write_all(&script)?;
         }
+        Command::Man { folder } => man::run(&folder)?,
     }
     Ok(exit::COMPLETED)
 }

@@ -32,6 +32,7 @@ const AT_HOME_IN: &[(&str, &[&str])] = &[
     ("ratatui", &["pinport-tui"]),
     ("clap", &["pinport"]),
     ("clap_complete", &["pinport"]),
+    ("clap_mangen", &["pinport"]),
     ("indicatif", &["pinport"]),
     ("anyhow", &["pinport"]),
 ];
@@ -140,7 +141,7 @@ fn files(extensions: &[&str]) -> Vec<PathBuf> {
             let name = path.file_name().unwrap().to_str().unwrap_or_default();
             if path.is_dir() {
                 if !name.starts_with('.')
-                    && !["target", "node_modules", "corpus", "artifacts"].contains(&name)
+                    && !["target", "dist", "node_modules", "corpus", "artifacts"].contains(&name)
                 {
                     folders.push(path);
                 }
@@ -313,12 +314,15 @@ fn scripts_can_be_run() {
         "scripts/test",
         "scripts/setup",
         "scripts/deny",
+        "scripts/package",
         "scripts/s3-server",
         "scripts/torture",
         "scripts/try-emulators",
+        "scripts/try-packages",
         "scripts/try-prometheus",
         "scripts/try-seaweedfs",
         "scripts/try-server",
+        "scripts/walk-readme",
         "tests/clients/run",
         "benches/end_to_end",
         "benches/memory",

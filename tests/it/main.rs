@@ -30,6 +30,7 @@ mod memory;
 mod modules;
 mod operator;
 mod order;
+mod packages;
 mod pinpoint;
 mod pty;
 mod rejects;
