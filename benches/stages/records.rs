@@ -2,9 +2,11 @@
 
 use pinport_model::{Format, ReadRules, RecordLimits, Timestamp};
 use pinport_pipeline::{
-    block::{Block, ParsedBlock},
     engine::EngineOptions,
-    parse::{ParseContext, Parser},
+    parse::{
+        ParseContext, Parser,
+        block::{Block, ParsedBlock},
+    },
     split::{Split, SplitOptions, Splitter},
 };
 

@@ -4,7 +4,8 @@
 use pinport_model::{Format, Origin};
 use pinport_pipeline::{
     parse::Parser,
-    split::{Cut, Head, JsonForm, SplitOptions, Splitter},
+    split::{Cut, Head, SplitOptions, Splitter},
+    text::JsonForm,
 };
 
 use super::{

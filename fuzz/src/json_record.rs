@@ -2,11 +2,7 @@
 //! line, to the last bit; and a line means to both what it means to serde_json.
 
 use pinport_model::{FailureCode, Format, Origin};
-use pinport_pipeline::{
-    fuzzing::judging_parser,
-    parse::Parser,
-    split::{Head, JsonForm},
-};
+use pinport_pipeline::{fuzzing::judging_parser, parse::Parser, split::Head, text::JsonForm};
 
 use super::{
     input::Input,

@@ -9,7 +9,8 @@ use pinport_model::{
 };
 use pinport_pipeline::{
     parse::{CsvHeader, ParseContext, Parser},
-    split::{Cut, Head, ObjectRefused, Split, SplitOptions, Splitter},
+    split::{Cut, Head, Split, SplitOptions, Splitter},
+    text::ObjectRefused,
 };
 use pinport_store::{
     DraftKind,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! source  location -> planned objects -> decoded bytes
+//! text    line ends, quotes, where objects end: what split and parse both know
 //! split   bytes -> blocks of whole records
 //! parse   block -> drafts and failures
 //! engine  cuts pieces, runs the stages on their threads, commits in source order
@@ -10,20 +11,21 @@
 //! jobs    many jobs: queue, restart, cancel, pause, views
 //! ```
 //!
-//! `split` and `parse` do no I/O: they are pushed bytes and return values, so every test can feed them
+//! `text`, `split` and `parse` do no I/O: they are pushed bytes and return values, so every test can feed them
 //! one byte at a time. Only `source` knows object stores and files, only `engine` knows threads and the store.
 
 pub mod backup;
-pub mod block;
 pub mod disk;
 pub mod engine;
 pub mod export;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod jobs;
+mod limits;
 pub mod mapping;
 pub mod parse;
 pub mod phone;
 pub mod source;
 pub mod split;
+pub mod text;
 pub mod throttle;

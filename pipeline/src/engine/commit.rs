@@ -21,9 +21,7 @@ use super::{
     piece::{BuiltPiece, Counts, Reject},
     progress::{Counter, Stage},
 };
-
-/// Jobs before this one whose ids are counted together with its own; the store counts where more added to the segment.
-const MAX_COUNTED_JOBS: usize = 8;
+use crate::limits::COUNTED_JOBS;
 
 /// How late a committer that waits for a piece notices that the run was stopped.
 const NOTICE: Duration = Duration::from_millis(20);
@@ -218,7 +216,7 @@ fn segment_ids(life: &Life<'_>, folder: &Path) -> Result<Option<(u32, Vec<Ids>)>
     if life.replace {
         return Ok(Some((current.version + 1, Vec::new())));
     }
-    let Some(before) = store.version_jobs(segment, current, MAX_COUNTED_JOBS)? else { return Ok(None) };
+    let Some(before) = store.version_jobs(segment, current, COUNTED_JOBS)? else { return Ok(None) };
     let mut others = Vec::new();
     for job in before {
         let ids = Ids::open(&jobs.join(job.to_string()));

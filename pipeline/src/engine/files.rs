@@ -21,7 +21,7 @@ use pinport_store::boundary;
 use serde::{Deserialize, Serialize};
 
 use super::keeping::{FILE_BYTES, Keeping};
-use crate::split::ends_inside;
+use crate::text::ends_inside;
 
 /// A file operation that failed, with the file.
 #[derive(Debug, thiserror::Error)]

@@ -2,14 +2,12 @@
 
 use pinport_model::{FailureCode, Format, PlannedObject, ReadOptions, RecordLimits, Timestamp};
 
+use crate::limits::LOOK_BYTES;
 use crate::{
     parse::{ParseContext, Parser},
     source::{Source, SourceError},
-    split::Splitter,
+    split::{SplitOptions, Splitter},
 };
-
-/// Decoded bytes of the first object that are looked at.
-const LOOK_BYTES: usize = 64 << 10;
 
 /// Opens the first matching object that may hold records and reads the first of them.
 ///
@@ -71,7 +69,7 @@ fn look_at(head: &[u8], format: Format, limits: RecordLimits, read: &ReadOptions
         return Ok(());
     }
     let context = ParseContext::new(read, limits, Timestamp::now()).map_err(|wrong| wrong.to_string())?;
-    let mut splitter = Splitter::new(format, context.split_options(LOOK_BYTES), 0);
+    let mut splitter = Splitter::new(format, SplitOptions::of(&context, LOOK_BYTES), 0);
     let mut parser = Parser::new();
     let mut rest = &head[..whole];
     let mut first_mismatch = None;

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! plan.rs     Source::list            -> plan.ndjson
-//! reader.rs   objects, blocks, cuts   -> OpenPiece           (one thread a job)
-//! workers.rs  parse, then build       -> BuiltPiece          (threads of the process, shared by all jobs)
-//! commit.rs   in source order         -> store, failure files (the thread that runs the job)
+//! reader.rs   objects -> blocks       -> Task::Parse(ReadBlock)  (one thread a job)
+//! cutter.rs   positions -> cuts: where a piece ends
+//! workers.rs  lanes of tasks, taken in turn                      (threads of the process, shared by all jobs)
+//! stages.rs   parse, then build       -> BuiltPiece              (on those threads)
+//! commit.rs   in source order         -> store, failure files    (the thread that runs the job)
 //! ```
 //!
 //! Blocks are parsed in any order and pieces built in any order; they are committed in source order, so that
@@ -13,6 +15,7 @@
 
 mod budget;
 mod commit;
+mod cutter;
 mod expected;
 pub mod files;
 pub(crate) mod ids;
@@ -23,6 +26,7 @@ mod pieces;
 mod plan;
 mod progress;
 mod reader;
+mod stages;
 mod workers;
 
 use std::{
@@ -34,17 +38,25 @@ use std::{
     thread,
 };
 
-use pinport_model::{ImportJob, JobStatus, PieceRecord, Position, Timestamp, view::PieceState};
-use pinport_store::{JobWriter, Store, StoreError, boundary};
+use parking_lot::Mutex;
+use pinport_model::{ImportJob, JobStatus, PieceRecord, Position, Timestamp};
+use pinport_store::{Store, StoreError, boundary};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::progress::{Counter, Stage, log_status};
-use self::{budget::ByteBudget, commit::Committer, piece::BuiltPiece, reader::Reader, workers::Workers};
+use self::{
+    budget::ByteBudget,
+    commit::Committer,
+    reader::Reader,
+    stages::{Stages, Task},
+    workers::Workers,
+};
 pub use self::{
     files::FileError,
     look::{first_data, look},
     progress::{JobProgress, Queues, progress_of},
 };
+use crate::limits::BUILT_PIECES;
 use crate::{
     parse::{ParseContext, WrongMapping},
     source::{Source, SourceError},
@@ -78,10 +90,6 @@ impl Default for EngineOptions {
         }
     }
 }
-
-/// Built pieces that wait for their turn. The budget of bytes stops a job long before; this is only
-/// the bound that everything has.
-pub(crate) const BUILT_PIECES: usize = 256;
 
 /// Why a job stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +159,7 @@ pub struct Run {
 #[derive(Debug)]
 pub struct Engine {
     options: EngineOptions,
-    workers: Workers,
+    workers: Workers<Task>,
     budget: ByteBudget,
 }
 
@@ -226,27 +234,27 @@ impl Engine {
         let stop = cancel.child_token();
         let definition = Arc::new(life.job.definition.clone());
         let (built, pieces) = mpsc::sync_channel(BUILT_PIECES);
-        let writer = store.map(|store| store.writer(life.job)).transpose()?;
+        let stages = Arc::new(Stages {
+            context: ParseContext::new(&definition.read, definition.limits, life.job.created)
+                .map_err(JobError::Mapping)?,
+            writer: store.map(|store| store.writer(life.job)).transpose()?,
+            progress: Arc::clone(progress),
+            built,
+            buffers: Mutex::default(),
+        });
         // It outlives the reader: the last tasks wait in it when everything is read.
         let lane = Arc::new(self.workers.lane());
         let reader = Reader {
             source: Arc::clone(source),
             folder: folder.clone(),
-            context: Arc::new(
-                ParseContext::new(&definition.read, definition.limits, life.job.created)
-                    .map_err(JobError::Mapping)?,
-            ),
             definition,
-            stores: store.is_some(),
-            options: self.options,
+            block_bytes: self.options.block_bytes,
             lane: Arc::clone(&lane),
             parser: self.options.reader_parses.then(RefCell::default),
             budget: self.budget.clone(),
             progress: Arc::clone(progress),
             cancel: stop.clone(),
-            build: builder(writer, Arc::clone(progress)),
-            built,
-            buffers: Arc::default(),
+            stages,
         };
         let (start, number) =
             last.as_ref().map_or((Position::default(), 0), |record| (record.end, record.piece + 1));
@@ -254,10 +262,10 @@ impl Engine {
         let committed = thread::scope(|scope| {
             let thread = thread::Builder::new().name("reader".into());
             let reader = thread.spawn_scoped(scope, move || {
-                let built = reader.built.clone();
+                let stages = Arc::clone(&reader.stages);
                 let ended = guarded(|| reader.run(start, number)).and_then(|ended| ended);
                 if let Err(error) = ended {
-                    let _ = built.send(Err(error));
+                    stages.deliver(Err(error));
                 }
             })?;
             // Whatever happens here, the reader must hear that nobody commits any more.
@@ -312,19 +320,6 @@ impl Life<'_> {
     }
 }
 
-/// What a worker does with a whole piece.
-fn builder(writer: Option<Arc<dyn JobWriter>>, progress: Arc<JobProgress>) -> Arc<reader::Build> {
-    Arc::new(move |whole| {
-        let begun = std::time::Instant::now();
-        let number = whole.number;
-        let (batches, counts, end, guards) = whole.take_apart();
-        let prepared = writer.as_ref().map(|writer| writer.prepare(number, batches)).transpose()?;
-        progress.set_piece(number, PieceState::Committing);
-        progress.busy(progress::Stage::Build, begun.elapsed());
-        Ok(BuiltPiece { number, prepared, counts, end, _guards: guards })
-    })
-}
-
 /// Runs `work`; a panic becomes an error of the job, so that other jobs go on.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, JobError> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
@@ -349,7 +344,7 @@ mod tests {
         let engine =
             Engine::start(EngineOptions { threads: 3, bytes_in_flight: 10, ..EngineOptions::default() });
         let engine = engine.unwrap();
-        assert_eq!(engine.threads(), (3, 3 * workers::WAITING_PER_THREAD));
+        assert_eq!(engine.threads(), (3, 3 * crate::limits::WAITING_PER_THREAD));
         assert_eq!(engine.bytes_in_flight(), (0, 10));
     }
 

@@ -9,9 +9,9 @@ use pinport_model::{
 use pinport_store::{DraftBatch, PreparedPiece};
 
 use super::budget::ByteGuard;
-use crate::{
+use crate::parse::{
+    CsvHeader,
     block::{FailedRecord, ParsedBlock},
-    parse::CsvHeader,
 };
 
 /// The name of an object as messages give it.

@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 
 use pinport_model::view::{PieceRun, PieceState};
 
-/// Runs of ended pieces that are kept apart; beyond them failed pieces are counted at the end.
-const MAX_RUNS: usize = 1000;
+use crate::limits::PIECE_RUNS;
 
 /// The pieces of a job.
 #[derive(Debug, Default)]
@@ -37,7 +36,7 @@ impl Pieces {
         while let Some(state @ (PieceState::Done | PieceState::Failed)) = self.open.front().copied() {
             self.open.pop_front();
             self.first += 1;
-            if self.ended.len() < MAX_RUNS || self.ended.last().is_some_and(|run| run.state == state) {
+            if self.ended.len() < PIECE_RUNS || self.ended.last().is_some_and(|run| run.state == state) {
                 push(&mut self.ended, state, 1);
             } else if let Some(run) = self.ended.iter_mut().rev().find(|run| run.state == state) {
                 run.count += 1;

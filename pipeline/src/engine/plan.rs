@@ -5,10 +5,8 @@ use std::path::Path;
 use pinport_model::job::PlanSummary;
 
 use super::{JobError, Life, files, files::PlanWriter};
+use crate::limits::NAMED_SKIPS;
 use crate::source::{Source, SourceError, is_compressed_name};
-
-/// Skipped objects that are named in the job's warnings; the plan has them all.
-const NAMED_SKIPS: usize = 20;
 
 /// Lists the objects unless an earlier run of the job did.
 pub(super) fn make_plan(life: &mut Life<'_>, source: &Source, folder: &Path) -> Result<(), JobError> {

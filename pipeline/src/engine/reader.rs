@@ -1,89 +1,67 @@
-//! The reading thread of a job: objects to blocks, blocks to pieces. It decides where pieces are cut.
+//! The reading thread of a job: objects to blocks. It reads and cuts; [`PieceCutter`] says where, and
+//! [`super::stages`] does the rest.
 
 use std::{
     cell::RefCell,
     io,
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use pinport_model::{
     ImportDefinition, LostObject, NoticeKind, Notices, Origin, PlannedObject, Position, view::PieceState,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    EngineOptions, JobError,
+    JobError,
     budget::ByteBudget,
+    cutter::PieceCutter,
     files,
-    piece::{BuiltPiece, CollectedBlock, ObjectName, OpenPiece, PieceEnd, WholePiece},
+    piece::{ObjectName, OpenPiece, PieceEnd},
     progress::{Counter, JobProgress, Stage},
-    workers::Lane,
+    stages::{ReadBlock, Stages, Task},
+    workers::{Lane, Work},
 };
+use crate::limits::{RATIO_BYTES, RATIO_FROM, RECORD_OVERHEAD, SNIFF_BYTES};
 use crate::{
-    block::Block,
-    parse::{ParseContext, Parser},
+    parse::{Parser, block::Block},
     source::{ObjectReader, ObjectStream, Source, SourceError, is_compressed_name},
-    split::{Cut, Head, ObjectRefused, SNIFF_BYTES, Split, Splitter, is_blank},
+    split::{Head, Split, SplitOptions, Splitter},
+    text::{ObjectRefused, is_blank},
 };
-
-/// Lines after which a piece is cut although it has not its bytes: very short records would otherwise
-/// take many times their size in drafts or failures.
-pub(super) const PIECE_LINES: u64 = 1 << 16;
-
-/// Objects after which a piece is cut, so that its record stays small.
-const PIECE_OBJECTS: usize = 4096;
-
-/// Bytes of a source from which on it is worth a look how much comes out of its compressed objects.
-const LOOK_FROM: u64 = 16 << 20;
-
-/// Decoded bytes of that look.
-const LOOK_BYTES: usize = 256 << 10;
-
-/// What a record takes beside its bytes while its piece is in flight: its place in the batch and in the
-/// sorted run, or its failure, which is the larger: up to 390 with its text and its bytes.
-const RECORD_OVERHEAD: u64 = 512;
-
-/// Builds a piece that is whole; it runs on a worker.
-pub(super) type Build = dyn Fn(WholePiece) -> Result<BuiltPiece, JobError> + Send + Sync;
 
 /// Everything the reading thread works with.
 pub(super) struct Reader {
     pub(super) source: Arc<Source>,
     pub(super) folder: PathBuf,
     pub(super) definition: Arc<ImportDefinition>,
-    pub(super) context: Arc<ParseContext>,
-    /// Whether the records are stored; else they are only checked.
-    pub(super) stores: bool,
-    pub(super) options: EngineOptions,
-    pub(super) lane: Arc<Lane>,
+    pub(super) block_bytes: usize,
+    pub(super) lane: Arc<Lane<Task>>,
     /// What this thread parses with while the lane is full, if it does.
     pub(super) parser: Option<RefCell<Parser>>,
     pub(super) budget: ByteBudget,
     pub(super) progress: Arc<JobProgress>,
     pub(super) cancel: CancellationToken,
-    pub(super) build: Arc<Build>,
-    pub(super) built: mpsc::SyncSender<Result<BuiltPiece, JobError>>,
-    /// Buffers that parsers are done with.
-    pub(super) buffers: Arc<Mutex<Vec<Vec<u8>>>>,
+    pub(super) stages: Arc<Stages>,
 }
 
 /// The piece that is being read.
 struct Current {
     piece: Arc<OpenPiece>,
-    /// The stream offset at which it is cut.
-    cut_stream: u64,
-    /// Lines it may still take.
-    lines_left: u64,
     complete: Vec<u64>,
     lost: Vec<(u64, LostObject)>,
     /// What is to be said of its objects.
     notices: Notices,
     empty: bool,
-    /// It has its bytes. It ends where the next record begins, and so still takes the end of an object.
-    full: bool,
+}
+
+/// Where reading is.
+struct Place {
+    position: Position,
+    cutter: PieceCutter,
+    current: Current,
 }
 
 impl Reader {
@@ -106,16 +84,15 @@ impl Reader {
             })
         });
         let mut stream = self.source.read(objects, start.byte);
-        let mut position = start;
-        let mut current = self.begin_piece(number, start.stream);
+        let cutter = PieceCutter::new(self.definition.piece_bytes, start.stream);
+        let mut place = Place { position: start, cutter, current: Current::new(number) };
         let mut begun = false;
         self.progress.set(Counter::SourceBytes, source_bytes);
         while let Some(object) = self.next_object(&mut stream) {
             let mut object = match object {
                 Ok(object) => object,
                 Err(error) if error.is_object_error() => {
-                    current.fail(&error, position);
-                    position = Position { object: position.object + 1, byte: 0, line: 0, ..position };
+                    place.end_object(Err(&error));
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -127,22 +104,18 @@ impl Reader {
             if !std::mem::replace(&mut begun, true) {
                 self.progress.set(Counter::SourceBytesBefore, before + object.source_bytes());
             }
-            let outcome = self.read_object(&mut object, &mut position, &mut current, before)?;
+            let outcome = self.read_object(&mut object, &mut place, before)?;
             source_bytes = before + size;
             if is_packed {
                 self.progress.expected().end(size);
             }
             self.progress.set(Counter::SourceBytes, source_bytes);
-            match outcome {
-                Ok(()) => {
-                    current.complete.push(position.object);
-                    self.progress.add(Counter::ObjectsDone, 1);
-                }
-                Err(error) => current.fail(&error, position),
+            if outcome.is_ok() {
+                self.progress.add(Counter::ObjectsDone, 1);
             }
-            position = Position { object: position.object + 1, byte: 0, line: 0, ..position };
-            current.full |= current.complete.len() + current.lost.len() >= PIECE_OBJECTS;
+            place.end_object(outcome.as_ref());
         }
+        let Place { position, current, .. } = place;
         if !(current.empty && current.complete.is_empty() && current.lost.is_empty()) {
             self.close(current, position);
         }
@@ -152,13 +125,13 @@ impl Reader {
     /// Looks at the first compressed object among others that are not: how long the rest takes would else be a guess
     /// until it is read.
     fn look_at_packed(&self) -> Result<(), JobError> {
-        let is_large = self.progress.snapshot().source_total >= LOOK_FROM;
+        let is_large = self.progress.snapshot().source_total >= RATIO_FROM;
         if !is_large || !self.progress.expected().is_unsure() {
             return Ok(());
         }
         let mut objects = files::planned_objects(&self.folder)?.map_while(Result::ok);
         if let Some(object) = objects.find(|object| is_compressed_name(&object.key))
-            && let Ok((read, made)) = self.source.ratio(&object, LOOK_BYTES)
+            && let Ok((read, made)) = self.source.ratio(&object, RATIO_BYTES)
         {
             self.progress.expected().look(read, made);
         }
@@ -169,12 +142,12 @@ impl Reader {
     fn read_object(
         &self,
         object: &mut ObjectReader<'_>,
-        position: &mut Position,
-        current: &mut Current,
+        place: &mut Place,
         source_before: u64,
     ) -> Result<Result<(), SourceError>, JobError> {
         let name: ObjectName = self.source.url(&object.object().key).into();
-        let options = self.context.split_options(self.options.block_bytes);
+        let options = SplitOptions::of(&self.stages.context, self.block_bytes);
+        let position = place.position;
         let mut splitter = if position.byte == 0 {
             Splitter::new(self.definition.format, options, position.object)
         } else {
@@ -189,23 +162,12 @@ impl Reader {
         let mut notices = Notices::new();
         let mut is_empty = position.byte == 0;
         loop {
-            // A full piece ends before the next block, which then begins a piece of its own.
-            let (cut_stream, lines) = match current.full {
-                true => (self.next_cut(position.stream), PIECE_LINES),
-                false => (current.cut_stream, current.lines_left),
-            };
-            // The splitter begins an object at line 1.
-            let cut = Cut {
-                byte: position.byte + (cut_stream - position.stream),
-                line: position.line.max(1) + lines,
-                records: lines,
-            };
             let begun = Instant::now();
-            let split = splitter.next(Some(cut));
+            let split = splitter.next(Some(place.cutter.cut(&place.position)));
             self.progress.busy(Stage::Decode, begun.elapsed());
             match split {
                 Ok(Split::NeedInput) => {
-                    self.buffers.lock().drain(..).for_each(|buffer| splitter.give_back(buffer));
+                    self.stages.buffers.lock().drain(..).for_each(|buffer| splitter.give_back(buffer));
                     let begun = Instant::now();
                     let read = object.read(splitter.space());
                     self.spent(begun, object.take_waited());
@@ -227,24 +189,15 @@ impl Reader {
                     if !notices.is_empty() {
                         block.notices.merge(&std::mem::take(&mut notices));
                     }
-                    if current.full {
-                        let next = self.begin_piece(current.piece.number + 1, position.stream);
-                        self.close(std::mem::replace(current, next), *position);
+                    if place.cutter.is_full() {
+                        self.next_piece(place);
                     }
-                    let end = block.end;
                     is_empty &= block.lost.is_none() && is_blank(block.bytes());
-                    let records =
-                        block.records.as_ref().map_or(0, |records| records.len() + block.faults.len());
-                    let lines = (end.line - block.origin.line).max(records as u64);
-                    position.stream += end.byte - position.byte;
-                    (position.byte, position.line) = (end.byte, end.line);
-                    current.lines_left = current.lines_left.saturating_sub(lines);
-                    self.dispatch(block, lines, Arc::clone(&name), current)?;
-                    current.full = position.stream >= current.cut_stream || current.lines_left == 0;
+                    self.dispatch(block, Arc::clone(&name), place)?;
                 }
                 Ok(Split::End) => {
                     if is_empty {
-                        current.notices.add(NoticeKind::NoRecord, &name, 1);
+                        place.current.notices.add(NoticeKind::NoRecord, &name, 1);
                     }
                     return Ok(Ok(()));
                 }
@@ -258,64 +211,37 @@ impl Reader {
         // A header has one record's bound, after what the splitter looks at to tell the dialect.
         let head = self.source.head(object, SNIFF_BYTES + self.definition.limits.max_line + 2)?;
         let name = self.source.url(&object.key);
-        let options = self.context.split_options(head.len());
+        let options = SplitOptions::of(&self.stages.context, head.len());
         let mut splitter = Splitter::new(self.definition.format, options, 0);
         splitter.next_of(&mut &head[..], None).map_err(|refused| refuse(&name, &refused))?;
         Ok(splitter.head())
     }
 
-    fn dispatch(
-        &self,
-        block: Block,
-        lines: u64,
-        name: ObjectName,
-        current: &mut Current,
-    ) -> Result<(), JobError> {
+    /// Sends a block to be parsed.
+    fn dispatch(&self, block: Block, name: ObjectName, place: &mut Place) -> Result<(), JobError> {
         let bytes = block.bytes().len() as u64;
-        let rows = block.records.as_ref().map_or(lines, |records| records.len() as u64);
-        if !self.progress.may_read(rows, bytes, &self.cancel) {
+        let records = block.records.as_ref().map(|records| records.len() as u64);
+        let given_up = records.map_or(0, |records| records + block.faults.len() as u64);
+        let lines = (block.end.line - block.origin.line).max(given_up);
+        place.cutter.take(&mut place.position, block.end, lines);
+        if !self.progress.may_read(records.unwrap_or(lines), bytes, &self.cancel) {
             return Err(JobError::Cancelled);
         }
         let guard =
             self.budget.take(bytes + lines * RECORD_OVERHEAD, &self.cancel).ok_or(JobError::Cancelled)?;
         self.progress.add(Counter::Bytes, block.end.byte - block.origin.byte);
-        let place = current.piece.expect(guard);
+        let current = &mut place.current;
         if std::mem::take(&mut current.empty) {
             self.progress.set_piece(current.piece.number, PieceState::Reading);
         }
         let piece = Arc::clone(&current.piece);
-        let (context, progress) = (Arc::clone(&self.context), Arc::clone(&self.progress));
-        let stores = self.stores;
-        let (build, built, buffers) =
-            (Arc::clone(&self.build), self.built.clone(), Arc::clone(&self.buffers));
-        let task = move |parser: &mut Parser| {
-            progress.block_begins();
-            let begun = Instant::now();
-            let parsed = super::guarded(|| match stores {
-                true => parser.parse(block, &context),
-                false => parser.check(block, &context),
-            });
-            progress.busy(Stage::Parse, begun.elapsed());
-            let parsed = match parsed {
-                Ok((parsed, buffer)) => {
-                    buffers.lock().push(buffer);
-                    parsed
-                }
-                Err(panic) => return drop(built.send(Err(panic))),
-            };
-            let failed = parsed.failed.len() as u64;
-            progress.add(Counter::Parsed, parsed.registered + failed);
-            progress.add(Counter::Failed, failed);
-            if let Some(whole) = piece.put(place, CollectedBlock { parsed, name }) {
-                // The worker that completes a piece builds it at once: its blocks are warm, and nothing waits.
-                deliver(&*build, whole, &built);
-            }
-        };
+        let read = ReadBlock { block, name, place: piece.expect(guard), piece };
+        let task = Task::Parse(read, Arc::clone(&self.stages));
         self.progress.block_waits();
         let goes_on = match &self.parser {
             Some(parser) => {
                 if let Some(task) = self.lane.offer(task) {
-                    task(&mut parser.borrow_mut());
+                    task.run(&mut parser.borrow_mut());
                 }
                 !self.cancel.is_cancelled()
             }
@@ -324,22 +250,11 @@ impl Reader {
         if goes_on { Ok(()) } else { Err(JobError::Cancelled) }
     }
 
-    fn begin_piece(&self, number: u64, stream: u64) -> Current {
-        Current {
-            piece: Arc::new(OpenPiece::new(number)),
-            cut_stream: self.next_cut(stream),
-            lines_left: PIECE_LINES,
-            complete: Vec::new(),
-            lost: Vec::new(),
-            notices: Notices::new(),
-            empty: true,
-            full: false,
-        }
-    }
-
-    /// The first multiple of the size of a piece behind `stream`.
-    fn next_cut(&self, stream: u64) -> u64 {
-        (stream / self.definition.piece_bytes + 1) * self.definition.piece_bytes
+    /// Ends the piece before the block at hand, which begins another.
+    fn next_piece(&self, place: &mut Place) {
+        let next = Current::new(place.current.piece.number + 1);
+        place.cutter.begin(place.position.stream);
+        self.close(std::mem::replace(&mut place.current, next), place.position);
     }
 
     fn close(&self, done: Current, position: Position) {
@@ -348,11 +263,10 @@ impl Reader {
         self.progress.set_piece(piece.number, PieceState::Parsing);
         let end = PieceEnd { position, complete, lost, notices };
         if let Some(whole) = piece.close(end) {
-            if self.parser.is_some() {
-                return deliver(&*self.build, whole, &self.built);
+            match self.parser {
+                Some(_) => self.stages.build(whole),
+                None => self.lane.push_urgent(Task::Build(whole, Arc::clone(&self.stages))),
             }
-            let (build, built) = (Arc::clone(&self.build), self.built.clone());
-            self.lane.push_urgent(move |_| deliver(&*build, whole, &built));
         }
     }
 
@@ -375,24 +289,36 @@ impl Reader {
 }
 
 impl Current {
-    /// Notes that the object at `at` was lost from there on.
-    fn fail(&mut self, error: &SourceError, at: Position) {
-        let lost = LostObject {
-            object: error.place(),
-            line: at.line.max(1),
-            byte: at.byte,
-            reason: super::with_causes(error),
-            hint: error.hint().map(str::to_owned),
-        };
-        self.lost.push((at.object, lost));
+    fn new(number: u64) -> Self {
+        Self {
+            piece: Arc::new(OpenPiece::new(number)),
+            complete: Vec::new(),
+            lost: Vec::new(),
+            notices: Notices::new(),
+            empty: true,
+        }
     }
 }
 
-/// Builds a whole piece and hands it to the committer.
-fn deliver(build: &Build, whole: WholePiece, built: &mpsc::SyncSender<Result<BuiltPiece, JobError>>) {
-    let outcome = super::guarded(|| build(whole)).and_then(|outcome| outcome);
-    // Nobody listens any more when the job has ended already.
-    let _ = built.send(outcome);
+impl Place {
+    /// Goes to the next object. With an error, this one was lost from here on.
+    fn end_object(&mut self, outcome: Result<&(), &SourceError>) {
+        let at = self.position;
+        match outcome {
+            Ok(_) => self.current.complete.push(at.object),
+            Err(error) => {
+                let lost = LostObject {
+                    object: error.place(),
+                    line: at.line.max(1),
+                    byte: at.byte,
+                    reason: super::with_causes(error),
+                    hint: error.hint().map(str::to_owned),
+                };
+                self.current.lost.push((at.object, lost));
+            }
+        }
+        self.cutter.end_object(&mut self.position);
+    }
 }
 
 fn refuse(name: &str, refused: &ObjectRefused) -> SourceError {

@@ -16,62 +16,63 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
+use crate::limits::WAITING_PER_THREAD;
 use crate::parse::Parser;
 
-/// Blocks that wait in a lane for each thread: enough to keep a thread busy while the reader reads on.
-pub(super) const WAITING_PER_THREAD: usize = 2;
-
-type Task = Box<dyn FnOnce(&mut Parser) + Send>;
+/// What a thread does.
+pub(super) trait Work: Send + 'static {
+    /// Does it. Each thread has one parser for all its tasks.
+    fn run(self, parser: &mut Parser);
+}
 
 /// A pool of threads. Dropping it waits for the tasks that have begun; those that wait are dropped.
 #[derive(Debug)]
-pub(super) struct Workers {
-    shared: Arc<Shared>,
+pub(super) struct Workers<T: Work> {
+    shared: Arc<Shared<T>>,
     threads: Vec<JoinHandle<()>>,
     next_lane: AtomicU64,
 }
 
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct Shared<T> {
+    state: Mutex<State<T>>,
     work: Condvar,
     room: Condvar,
 }
 
-impl std::fmt::Debug for Shared {
+impl<T> std::fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").finish_non_exhaustive()
     }
 }
 
-#[derive(Default)]
-struct State {
+struct State<T> {
     /// Rotated by one with each task that is taken.
-    lanes: VecDeque<Queue>,
+    lanes: VecDeque<Queue<T>>,
     stopping: bool,
 }
 
-struct Queue {
+struct Queue<T> {
     lane: u64,
-    urgent: VecDeque<Task>,
-    waiting: VecDeque<Task>,
+    urgent: VecDeque<T>,
+    waiting: VecDeque<T>,
 }
 
 /// One job's way to the threads. Dropping it drops the tasks that have not begun.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Lane<T: Work> {
     id: u64,
     depth: usize,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<T>>,
 }
 
-impl Workers {
+impl<T: Work> Workers<T> {
     /// Starts this many threads. With none, every lane is always full.
     ///
     /// # Errors
     /// If the system gives no more threads.
     pub(super) fn start(threads: usize) -> io::Result<Self> {
-        let shared = Arc::<Shared>::default();
+        let state = Mutex::new(State { lanes: VecDeque::new(), stopping: false });
+        let shared = Arc::new(Shared { state, work: Condvar::new(), room: Condvar::new() });
         let threads = (0..threads)
             .map(|number| {
                 let shared = Arc::clone(&shared);
@@ -82,7 +83,7 @@ impl Workers {
     }
 
     /// Opens a lane.
-    pub(super) fn lane(&self) -> Lane {
+    pub(super) fn lane(&self) -> Lane<T> {
         let id = self.next_lane.fetch_add(1, Ordering::Relaxed);
         let queue = Queue { lane: id, urgent: VecDeque::new(), waiting: VecDeque::new() };
         self.shared.state.lock().lanes.push_back(queue);
@@ -95,7 +96,7 @@ impl Workers {
     }
 }
 
-impl Drop for Workers {
+impl<T: Work> Drop for Workers<T> {
     fn drop(&mut self) {
         self.shared.state.lock().stopping = true;
         self.shared.work.notify_all();
@@ -106,13 +107,9 @@ impl Drop for Workers {
     }
 }
 
-impl Lane {
+impl<T: Work> Lane<T> {
     /// Hands in a task, waiting while the lane is full; `false` when `cancel` fires first.
-    pub(super) fn push(
-        &self,
-        task: impl FnOnce(&mut Parser) + Send + 'static,
-        cancel: &CancellationToken,
-    ) -> bool {
+    pub(super) fn push(&self, task: T, cancel: &CancellationToken) -> bool {
         let mut state = self.shared.state.lock();
         while self.is_full(&mut state) {
             if cancel.is_cancelled() {
@@ -126,7 +123,7 @@ impl Lane {
     }
 
     /// Hands in a task; a full lane gives it back.
-    pub(super) fn offer<T: FnOnce(&mut Parser) + Send + 'static>(&self, task: T) -> Option<T> {
+    pub(super) fn offer(&self, task: T) -> Option<T> {
         let mut state = self.shared.state.lock();
         if self.is_full(&mut state) {
             return Some(task);
@@ -135,24 +132,24 @@ impl Lane {
         None
     }
 
-    fn is_full(&self, state: &mut State) -> bool {
+    fn is_full(&self, state: &mut State<T>) -> bool {
         state.queue(self.id).waiting.len() >= self.depth
     }
 
-    fn add(&self, mut state: MutexGuard<'_, State>, task: impl FnOnce(&mut Parser) + Send + 'static) {
-        state.queue(self.id).waiting.push_back(Box::new(task));
+    fn add(&self, mut state: MutexGuard<'_, State<T>>, task: T) {
+        state.queue(self.id).waiting.push_back(task);
         drop(state);
         self.shared.work.notify_one();
     }
 
     /// Hands in a task that comes before the others of the lane and never waits for room.
-    pub(super) fn push_urgent(&self, task: impl FnOnce(&mut Parser) + Send + 'static) {
-        self.shared.state.lock().queue(self.id).urgent.push_back(Box::new(task));
+    pub(super) fn push_urgent(&self, task: T) {
+        self.shared.state.lock().queue(self.id).urgent.push_back(task);
         self.shared.work.notify_one();
     }
 }
 
-impl Drop for Lane {
+impl<T: Work> Drop for Lane<T> {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
         let index = state.lanes.iter().position(|queue| queue.lane == self.id);
@@ -163,15 +160,15 @@ impl Drop for Lane {
     }
 }
 
-impl State {
-    fn queue(&mut self, lane: u64) -> &mut Queue {
+impl<T> State<T> {
+    fn queue(&mut self, lane: u64) -> &mut Queue<T> {
         self.lanes
             .iter_mut()
             .find(|queue| queue.lane == lane)
             .expect("a lane's queue lives as long as the lane")
     }
 
-    fn take(&mut self) -> Option<Task> {
+    fn take(&mut self) -> Option<T> {
         for _ in 0..self.lanes.len() {
             let task = self
                 .lanes
@@ -186,7 +183,7 @@ impl State {
     }
 }
 
-impl Shared {
+impl<T: Work> Shared<T> {
     fn serve(&self) {
         let mut parser = Parser::new();
         let mut state = self.state.lock();
@@ -197,7 +194,7 @@ impl Shared {
             };
             drop(state);
             self.room.notify_all();
-            task(&mut parser);
+            task.run(&mut parser);
             state = self.state.lock();
         }
     }
@@ -209,6 +206,18 @@ mod tests {
 
     use super::*;
 
+    type Task = Box<dyn FnOnce() + Send>;
+
+    impl Work for Task {
+        fn run(self, _: &mut Parser) {
+            self();
+        }
+    }
+
+    fn task(work: impl FnOnce() + Send + 'static) -> Task {
+        Box::new(work)
+    }
+
     #[test]
     fn lanes_are_served_in_turn() {
         let workers = Workers::start(1).unwrap();
@@ -217,15 +226,15 @@ mod tests {
         let (gate_sender, gate) = mpsc::sync_channel::<()>(1);
         let (sender, order) = mpsc::sync_channel(8);
         // The only thread waits at the gate until both lanes are filled.
-        assert!(first.push(move |_| gate.recv().unwrap(), &never));
+        assert!(first.push(task(move || gate.recv().unwrap()), &never));
         for lane in [(&first, "first"), (&second, "second")] {
             for _ in 0..2 {
                 let sender = sender.clone();
-                assert!(lane.0.push(move |_| sender.send(lane.1).unwrap(), &never));
+                assert!(lane.0.push(task(move || sender.send(lane.1).unwrap()), &never));
             }
         }
         let urgent = sender.clone();
-        second.push_urgent(move |_| urgent.send("urgent").unwrap());
+        second.push_urgent(task(move || urgent.send("urgent").unwrap()));
         gate_sender.send(()).unwrap();
         let order: Vec<_> = order.iter().take(5).collect();
         assert_eq!(order, ["urgent", "first", "second", "first", "second"]);
@@ -238,18 +247,18 @@ mod tests {
         let lane = workers.lane();
         let (gate_sender, gate) = mpsc::sync_channel::<()>(1);
         let (begun_sender, begun) = mpsc::sync_channel(8);
-        let task = move |_: &mut Parser| {
+        let waits = move || {
             begun_sender.send(()).unwrap();
             let _ = gate.recv();
         };
-        assert!(lane.push(task, &cancel));
+        assert!(lane.push(task(waits), &cancel));
         begun.recv().unwrap();
         for _ in 0..WAITING_PER_THREAD {
-            assert!(lane.offer(|_| {}).is_none());
+            assert!(lane.offer(task(|| {})).is_none());
         }
-        assert!(lane.offer(|_| {}).is_some());
+        assert!(lane.offer(task(|| {})).is_some());
         cancel.cancel();
-        assert!(!lane.push(|_| {}, &cancel));
+        assert!(!lane.push(task(|| {}), &cancel));
         drop(gate_sender);
     }
 }

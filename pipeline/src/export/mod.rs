@@ -28,6 +28,7 @@ use pinport_model::{Compression, Format, WrittenPart};
 use pinport_store::{Scope, Store, StoreError, Stored, record::write::csv::CsvError};
 use tokio_util::sync::CancellationToken;
 
+use crate::limits::{EXPORT_BUFFERS, EXPORT_HANDED};
 use crate::{engine::FileError, source::SourceError};
 
 pub use parts::{Manifest, PartWriter, part_name};
@@ -36,10 +37,6 @@ pub use target::Target;
 
 use parts::Parts;
 
-/// Bytes of rows that are handed over at a time.
-const HANDED: usize = 256 << 10;
-/// Buffers of that size that are on their way.
-const BUFFERS: usize = 4;
 /// Bytes of endpoints that are held at a time while they are read out.
 pub const BATCH: usize = 48 << 20;
 
@@ -126,8 +123,8 @@ impl Export<'_> {
         target: &Target,
         written: &mut (dyn FnMut(WrittenPart) -> Result<(), ExportError> + Send),
     ) -> Result<(), ExportError> {
-        let (send, receive) = sync_channel(BUFFERS);
-        let (give_back, spare) = sync_channel(BUFFERS + 1);
+        let (send, receive) = sync_channel(EXPORT_BUFFERS);
+        let (give_back, spare) = sync_channel(EXPORT_BUFFERS + 1);
         thread::scope(|scope| {
             let parts = Parts::new(self, target, rows.header());
             let thread = thread::Builder::new().name("export".into());
@@ -147,7 +144,7 @@ impl Export<'_> {
         send: &SyncSender<Handed>,
         spare: &Receiver<Vec<u8>>,
     ) -> Result<(), ExportError> {
-        let mut text = Vec::with_capacity(HANDED + HANDED / 8);
+        let mut text = Vec::with_capacity(EXPORT_HANDED + EXPORT_HANDED / 8);
         let mut last = String::new();
         let (mut count, mut of_part) = (0, 0_u64);
         let mut stopped = false;
@@ -157,8 +154,10 @@ impl Export<'_> {
             count += 1;
             of_part += (text.len() - before) as u64;
             let is_end = self.part_bytes.is_some_and(|most| of_part >= most);
-            if text.len() >= HANDED || is_end {
-                let next = spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(HANDED + HANDED / 8));
+            if text.len() >= EXPORT_HANDED || is_end {
+                let next = spare
+                    .try_recv()
+                    .unwrap_or_else(|_| Vec::with_capacity(EXPORT_HANDED + EXPORT_HANDED / 8));
                 let full = std::mem::replace(&mut text, next);
                 let mut sent =
                     send.send(Handed::Rows { text: full, rows: std::mem::take(&mut count) }).is_ok();

@@ -20,7 +20,8 @@ use super::{
     queue::{Entry, Place, State},
     sampler::EVERY,
 };
-use crate::engine::{BUILT_PIECES, Engine, FileError, Queues, files, progress_of};
+use crate::engine::{Engine, FileError, Queues, files, progress_of};
+use crate::limits::BUILT_PIECES;
 
 /// Objects in a job's detail.
 const OBJECTS: usize = 1000;

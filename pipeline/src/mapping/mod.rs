@@ -10,9 +10,9 @@ use pinport_model::{Format, NoticeKind, ReadOptions, RecordLimits, Timestamp, es
 use serde_json::Value;
 
 use crate::{
-    block::FailedRecord,
-    parse::{ParseContext, Parser},
-    split::{Cut, ObjectRefused, Splitter},
+    parse::{ParseContext, Parser, block::FailedRecord},
+    split::{Cut, SplitOptions, Splitter},
+    text::ObjectRefused,
 };
 pub use propose::{Proposal, propose};
 pub use sample::{Record, Sample, sample};
@@ -55,7 +55,7 @@ pub fn preview(
 ) -> Result<Vec<Shown>, String> {
     let context = ParseContext::new(read, RecordLimits::default(), Timestamp::from_millis(0));
     let context = context.map_err(|wrong| wrong.to_string())?;
-    let options = context.split_options(HEAD_BYTES);
+    let options = SplitOptions::of(&context, HEAD_BYTES);
     let refused = |refused: ObjectRefused| refused.to_string();
     let bytes = if whole { head } else { whole_records(head) };
     // Where the first record begins, and what the start of the object told.

@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::flatten;
 use crate::{
-    block::Block,
-    parse::{names, structure},
-    split::{Dialect, SEPARATORS, SplitOptions, Splitter, told},
+    parse::{block::Block, names, structure},
+    split::{SEPARATORS, SplitOptions, Splitter, told},
+    text::Dialect,
 };
 
 /// Objects in objects of which names are made.

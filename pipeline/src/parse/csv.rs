@@ -10,6 +10,7 @@ use pinport_model::{
     failure::FailureReason,
 };
 
+use super::block::Block;
 use super::{
     Judged, Sink, clean, dates, decimal,
     mapped::Columns,
@@ -17,10 +18,7 @@ use super::{
     structure::{Cell, Cells, FIRST, Passed, Places, places, read_record},
     validate,
 };
-use crate::{
-    block::Block,
-    split::{MARK, content_len, is_blank},
-};
+use crate::text::{MARK, content_len, is_blank};
 
 #[derive(Debug, Default)]
 pub(super) struct CsvReader {

@@ -8,6 +8,7 @@ use bumpalo::Bump;
 use pinport_model::{Draft, FailureCode, NoticeKind, Origin, failure::FailureReason};
 use simd_json::{Buffers, Tape};
 
+use super::block::{Block, Fault};
 use super::{
     Judged, Sink, Unknown,
     cursor::Lines,
@@ -17,10 +18,7 @@ use super::{
     json_walk::{File, Walk},
     mapped::{Mapped, Room},
 };
-use crate::{
-    block::{Block, Fault},
-    split::{content_len, is_blank, objects_of},
-};
+use crate::text::{content_len, is_blank, objects_of};
 
 /// Lines longer than this leave big buffers behind, which are not kept.
 const KEEP: usize = 64 << 10;

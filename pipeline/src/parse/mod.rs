@@ -4,6 +4,7 @@
 //! record becomes a [`FailedRecord`] and never anything else; nothing here returns an error. JSON is read
 //! in [`json`] and [`json_fast`], CSV in [`csv`]; both fill a draft and leave the last judgement to [`validate`].
 
+pub mod block;
 mod clean;
 mod csv;
 mod cursor;
@@ -34,12 +35,10 @@ use pinport_model::{
 };
 use pinport_store::{DraftBatch, DraftKind};
 
-use crate::{
-    block::{Block, FailedRecord, ParsedBlock},
-    split::{SplitOptions, content_len, too_long},
-};
+use self::block::{Block, FailedRecord, ParsedBlock};
+use crate::text::{content_len, too_long};
 pub use mapped::{Map, WrongMapping};
-pub use plan::CsvHeader;
+pub use plan::{CsvHeader, HeaderRules};
 pub use single::with_endpoint;
 use validate::Judged;
 
@@ -74,11 +73,6 @@ impl ParseContext {
     ) -> Result<Self, WrongMapping> {
         let map = read.map.as_deref().map(|mapping| Map::new(mapping).map(Arc::new)).transpose()?;
         Ok(Self { now, limits, rules: read.rules, map })
-    }
-
-    /// How to split what is parsed by it.
-    pub(crate) fn split_options(&self, block_bytes: usize) -> SplitOptions {
-        SplitOptions { block_bytes, limits: self.limits, rules: self.rules, map: self.map.clone() }
     }
 }
 

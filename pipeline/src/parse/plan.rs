@@ -1,12 +1,14 @@
 //! The header of a CSV object and the plan made from it once: which cell goes where in a draft.
 
+use std::sync::Arc;
+
 use pinport_model::{NoticeKind, Notices, ReadRules, TextMember, failure::quoted};
 
 use super::{
-    mapped::{Columns, Planned},
+    mapped::{Columns, Map, Planned},
     names, structure,
 };
-use crate::split::{Dialect, RefusedReason, SplitOptions};
+use crate::text::{Dialect, RefusedReason, content_len};
 
 /// Where a scalar column's cell goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,17 @@ pub(super) enum Target {
 pub(super) struct Group {
     pub(super) name: String,
     pub(super) columns: Vec<u32>,
+}
+
+/// What a header is read by.
+#[derive(Debug, Clone, Copy)]
+pub struct HeaderRules<'a> {
+    /// Columns it may have.
+    pub max_columns: usize,
+    /// What the caller said about how to read.
+    pub rules: &'a ReadRules,
+    /// What its columns become.
+    pub map: Option<&'a Arc<Map>>,
 }
 
 /// The header of a CSV object with the plan of its columns.
@@ -52,10 +65,9 @@ impl CsvHeader {
     /// Why the object cannot be read, and the byte of the line at fault, from 1, if it is one.
     pub fn read_as(
         line: &[u8],
-        options: &SplitOptions,
+        HeaderRules { max_columns, rules, map }: HeaderRules<'_>,
         dialect: Dialect,
     ) -> Result<Self, (RefusedReason, Option<u64>)> {
-        let SplitOptions { limits, rules, .. } = options;
         let text = str::from_utf8(line)
             .map_err(|error| (RefusedReason::HeaderNotUtf8, Some(error.valid_up_to() as u64 + 1)))?;
         let (mut names, stray) = structure::cells_of(text, dialect);
@@ -66,8 +78,8 @@ impl CsvHeader {
         if let Some(at) = stray {
             return Err((RefusedReason::HeaderStray, Some(at as u64 + 1)));
         }
-        if names.len() > limits.max_columns {
-            let reason = RefusedReason::TooManyColumns { found: names.len(), most: limits.max_columns };
+        if names.len() > max_columns {
+            let reason = RefusedReason::TooManyColumns { found: names.len(), most: max_columns };
             return Err((reason, None));
         }
         let mut header = Self {
@@ -86,7 +98,7 @@ impl CsvHeader {
             names.pop();
         }
         header.columns = names.len();
-        let labels = match &options.map {
+        let labels = match map {
             None => (1..)
                 .zip(&names)
                 .map(|(number, name)| format!("{} (number {number})", quoted(name.trim())))
@@ -107,7 +119,7 @@ impl CsvHeader {
             matches!(target, Target::Id | Target::Text(TextMember::Address | TextMember::UserId))
         };
         if !header.scalars.iter().any(is_key) {
-            return Err((no_key(shown(&names), &names, options.map.is_some()), None));
+            return Err((no_key(shown(&names), &names, map.is_some()), None));
         }
         Ok(header)
     }
@@ -135,7 +147,7 @@ impl CsvHeader {
 
     fn is_same(&self, record: &[u8]) -> bool {
         record.len() >= self.raw.len() && {
-            let content = &record[..crate::split::content_len(record)];
+            let content = &record[..content_len(record)];
             content == self.raw
         }
     }
@@ -266,8 +278,13 @@ fn no_key(found: String, cells: &[String], is_mapped: bool) -> RefusedReason {
 mod tests {
     use super::*;
 
+    fn read_with(line: &[u8], rules: ReadRules) -> Result<CsvHeader, (RefusedReason, Option<u64>)> {
+        let rules = HeaderRules { max_columns: 100, rules: &rules, map: None };
+        CsvHeader::read_as(line, rules, Dialect::default())
+    }
+
     fn read(line: &[u8]) -> Result<CsvHeader, (RefusedReason, Option<u64>)> {
-        CsvHeader::read_as(line, &SplitOptions::default(), Dialect::default())
+        read_with(line, ReadRules::default())
     }
 
     #[test]
@@ -308,9 +325,8 @@ mod tests {
         assert_eq!(said[3], r#""Optout" is read as OptOut"#);
         assert_eq!(said[6..], [r#""Adress"; did you mean Address?"#, r#""x""#]);
         let rules = ReadRules { strict_names: true, ..ReadRules::default() };
-        let strict = SplitOptions { rules, ..SplitOptions::default() };
         assert!(matches!(
-            CsvHeader::read_as(line, &strict, Dialect::default()),
+            read_with(line, rules),
             Err((RefusedReason::NearName { known, .. }, None)) if known == "Id"
         ));
     }

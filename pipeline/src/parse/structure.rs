@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code, reason = "vector instructions, and text that is known to be UTF-8")]
 
-use crate::split::{Dialect, ends_cell, is_escaped};
+use crate::text::{Dialect, ends_cell, is_escaped};
 
 /// Where a cell's text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,8 +2,7 @@
 //!
 //! Only signatures that no CSV header and no JSON begins with count; the rest is for the parsers to judge.
 
-/// Bytes that are looked at: a tar header has this many.
-pub(super) const HEAD: usize = 512;
+use crate::limits::HEAD_BYTES;
 
 /// A kind of file that holds no records that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +193,7 @@ fn markup(head: &[u8]) -> Option<Foreign> {
 
 /// Whether a tar archive begins here: its header carries a sum of itself.
 pub(super) fn is_tar(head: &[u8]) -> bool {
-    let Some(header) = head.get(..HEAD) else {
+    let Some(header) = head.get(..HEAD_BYTES) else {
         // Cut off within the first header, or no tar.
         return head.get(257..262) == Some(b"ustar");
     };
@@ -293,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_tar_is_known_with_and_without_its_signature() {
-        let mut header = [0; HEAD];
+        let mut header = [0; HEAD_BYTES];
         header[..5].copy_from_slice(b"a.csv");
         header[124..136].copy_from_slice(b"00000000012\0");
         let sum = tar_sum(&header).unwrap();

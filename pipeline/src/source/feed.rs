@@ -6,9 +6,9 @@ use pinport_model::PlannedObject;
 
 use super::{
     SourceError,
-    content::HEAD,
     decode::{Fault, Input},
 };
+use crate::limits::HEAD_BYTES;
 
 /// The objects to read, in order. Pulled by the reader thread, a little ahead of the bytes.
 pub(super) type Objects = Box<dyn Iterator<Item = Result<PlannedObject, SourceError>> + Send>;
@@ -42,14 +42,14 @@ pub(super) trait Feed: Send {
 pub(super) struct Replay {
     feed: Box<dyn Feed>,
     waited: Duration,
-    lead: [u8; HEAD],
+    lead: [u8; HEAD_BYTES],
     from: usize,
     to: usize,
 }
 
 impl Replay {
     pub(super) fn new(feed: Box<dyn Feed>) -> Self {
-        Self { feed, waited: Duration::ZERO, lead: [0; HEAD], from: 0, to: 0 }
+        Self { feed, waited: Duration::ZERO, lead: [0; HEAD_BYTES], from: 0, to: 0 }
     }
 
     /// Goes to the next object.
@@ -65,9 +65,9 @@ impl Replay {
     /// Reads the first bytes of an object and puts them back.
     pub(super) fn look(&mut self) -> Result<&[u8], SourceError> {
         (self.from, self.to) = (0, 0);
-        while self.to < HEAD {
+        while self.to < HEAD_BYTES {
             let bytes = timed(&mut self.waited, || self.feed.fill())?;
-            let count = bytes.len().min(HEAD - self.to);
+            let count = bytes.len().min(HEAD_BYTES - self.to);
             if count == 0 {
                 break;
             }

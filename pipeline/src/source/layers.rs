@@ -3,13 +3,11 @@
 use pinport_model::Encoding;
 
 use super::{
-    content::{Foreign, HEAD, foreign},
+    content::{Foreign, foreign},
     decode::{Caps, Compression, Decoder, Fault, Input},
     text::Text,
 };
-
-/// Bytes decoded at a time for the next layer.
-const BUFFER: usize = 64 << 10;
+use crate::limits::{HEAD_BYTES, LAYER_BUFFER};
 
 /// Undoes one compression after the other.
 pub(super) struct Layers {
@@ -23,7 +21,7 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    /// Begins what has these first bytes, at least [`HEAD`] of them if there are so many. They are still to come from
+    /// Begins what has these first bytes, at least [`HEAD_BYTES`] of them if there are so many. They are still to come from
     /// `input`. With what the decoded bytes are, if they are neither CSV nor JSON. `said`: the encoding of the text, if the
     /// user said it.
     pub(super) fn begin(
@@ -189,7 +187,7 @@ impl Layer {
             if let Some(fault) = self.then.take() {
                 return Err(fault);
             }
-            self.buffer.resize(BUFFER, 0);
+            self.buffer.resize(LAYER_BUFFER, 0);
             self.filled = 0..self.decoder.read(input, &mut self.buffer)?;
         }
         Ok(&self.buffer[self.filled.clone()])
@@ -207,12 +205,12 @@ impl<'a> Within<'a> {
         Self { layer, input }
     }
 
-    /// The first bytes, [`HEAD`] of them if there are so many. They stay to be read.
+    /// The first bytes, [`HEAD_BYTES`] of them if there are so many. They stay to be read.
     pub(super) fn look(&mut self) -> &[u8] {
         let layer = &mut *self.layer;
-        layer.buffer.resize(BUFFER, 0);
+        layer.buffer.resize(LAYER_BUFFER, 0);
         let mut length = 0;
-        while length < HEAD {
+        while length < HEAD_BYTES {
             match layer.decoder.read(self.input, &mut layer.buffer[length..]) {
                 Ok(0) => break,
                 Ok(bytes) => length += bytes,

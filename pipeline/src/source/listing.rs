@@ -15,18 +15,7 @@ use super::{
     matching::{Verdict, Way, judge},
     remote::{Bucket, Fetched, Next, Page},
 };
-
-/// Objects held back while it is not known whether the listing is in key order: ten pages. A listing that
-/// ends before, or shows its disorder before, is sorted.
-const HELD: usize = 10_000;
-/// Pages without an object, one after the other, after which a listing is taken for one that never ends.
-const EMPTY_PAGES: usize = 1000;
-/// Objects of a listing. One that has more is taken for one that never ends.
-const LISTED: u64 = 1_000_000_000;
-/// Looks at content in flight.
-const LOOKS: usize = 32;
-/// Bytes of a look. Enough for the first block of all but bzip2, which is looked at again by reading.
-const LOOK: u64 = 16 << 10;
+use crate::limits::{EMPTY_PAGES, LISTED, LISTED_HELD, LISTING_LOOK, LISTING_LOOKS};
 
 /// Where the listing of a bucket gets on.
 pub(super) struct Lister<'a> {
@@ -92,7 +81,7 @@ impl Lister<'_> {
                     held.push(object);
                 }
             }
-            if !streaming && sorted && held.len() >= HELD && ahead.is_some() {
+            if !streaming && sorted && held.len() >= LISTED_HELD && ahead.is_some() {
                 streaming = true;
                 for object in held.drain(..) {
                     each(object, false)?;
@@ -200,12 +189,12 @@ impl<'a> Looks<'a> {
             }
             Verdict::Look => {
                 let (bucket, object) = (self.lister.bucket.clone(), object.clone());
-                let task = async move { bucket.range(&object, 0, object.size.min(LOOK)).await };
+                let task = async move { bucket.range(&object, 0, object.size.min(LISTING_LOOK)).await };
                 Some(AbortOnDropHandle::new(self.lister.io.spawn(task)))
             }
         };
         self.waiting.push_back((object, task));
-        self.hand_on(LOOKS)
+        self.hand_on(LISTING_LOOKS)
     }
 
     /// Hands on until at most `keep` wait.

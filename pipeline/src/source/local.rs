@@ -16,9 +16,7 @@ use super::{
     SourceError,
     feed::{Feed, Objects},
 };
-
-/// Bytes read at once for a decompressor.
-const BUFFER: usize = 256 << 10;
+use crate::limits::FILE_BUFFER;
 
 /// What stands for the entity tag of a file.
 pub(super) fn etag(metadata: &Metadata) -> String {
@@ -225,9 +223,9 @@ impl Feed for LocalFeed {
     fn fill(&mut self) -> Result<&[u8], SourceError> {
         if self.filled.is_empty() {
             let mut buffer = std::mem::take(&mut self.buffer);
-            if buffer.len() != BUFFER {
+            if buffer.len() != FILE_BUFFER {
                 // It comes from the system, full of zeros.
-                buffer = vec![0; BUFFER];
+                buffer = vec![0; FILE_BUFFER];
             }
             let result = self.read(&mut buffer);
             self.buffer = buffer;

@@ -54,11 +54,7 @@ use matching::{Verdict, Way, judge, judge_content};
 use pipe::Pipe;
 use remote::{Bucket, RemoteFeed};
 
-/// Decoded bytes that decide whether an object is CSV or JSON.
-const LOOK: usize = 4 << 10;
-
-/// Bytes of a file that are decoded for that.
-const RAW_LOOK: usize = 64 << 10;
+use crate::limits::{CONTENT_BYTES, RAW_BYTES};
 
 /// A place that objects are read from.
 ///
@@ -262,7 +258,7 @@ impl Source {
         let mut feed = self.feed(Box::new(std::iter::once(Ok(object.clone()))), false, true);
         feed.next_object().transpose()?;
         let bytes = feed.fill()?;
-        Ok(bytes[..bytes.len().min(RAW_LOOK)].to_vec())
+        Ok(bytes[..bytes.len().min(RAW_BYTES)].to_vec())
     }
 
     /// Why an object's content is not read, if it is not. `raw`: the first bytes of it, if they are there.
@@ -272,8 +268,9 @@ impl Source {
         format: Format,
         raw: Option<Vec<u8>>,
     ) -> Result<Option<String>, SourceError> {
-        let enough =
-            |head: &Vec<u8>| head.len() >= LOOK || head.iter().any(|byte| !byte.is_ascii_whitespace());
+        let enough = |head: &Vec<u8>| {
+            head.len() >= CONTENT_BYTES || head.iter().any(|byte| !byte.is_ascii_whitespace())
+        };
         let raw = match raw {
             Some(raw) => raw,
             None => match self.raw_head(object) {
@@ -288,7 +285,7 @@ impl Source {
             First::Bytes(head) if enough(&head) => return Ok(judge_content(&head, format)),
             First::Bytes(_) => {}
         }
-        match self.head(object, LOOK) {
+        match self.head(object, CONTENT_BYTES) {
             Ok(head) => Ok(judge_content(&head, format)),
             Err(SourceError::NotData { what, .. }) => Ok(Some(format!("it is {}", what.name()))),
             // Reading it will say the same where it belongs.
@@ -325,7 +322,7 @@ fn first_decoded(raw: &[u8], caps: Caps, reading: Reading) -> First {
             Ok(bytes)
         }
     }
-    let mut head = vec![0; LOOK];
+    let mut head = vec![0; CONTENT_BYTES];
     let mut length = 0;
     let mut input = Slice(raw);
     let mut decoded = match Decoded::begin(raw, &mut input, caps, reading) {

@@ -15,14 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     SourceError,
-    content::HEAD,
     feed::{Feed, Objects},
     local,
 };
+use crate::limits::{HEAD_BYTES, PIPE_AHEAD, PIPE_BUFFER};
 
-const BUFFER: usize = 256 << 10;
-/// Buffers read ahead.
-const AHEAD: usize = 8;
 /// How often a waiting reader looks whether the job was cancelled.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -67,10 +64,10 @@ impl State {
             return Ok(());
         }
         let mut pipe = local::open_pipe(self.path.as_deref())?;
-        let (send, receive) = mpsc::sync_channel(AHEAD);
+        let (send, receive) = mpsc::sync_channel(PIPE_AHEAD);
         let thread = std::thread::Builder::new().name("pinport-pipe".into()).spawn(move || {
             loop {
-                let mut chunk = vec![0; BUFFER];
+                let mut chunk = vec![0; PIPE_BUFFER];
                 let result = match pipe.read(&mut chunk) {
                     Ok(0) => break,
                     Ok(bytes) => {
@@ -166,7 +163,7 @@ impl Feed for PipeFeed {
     }
 
     fn seek(&mut self, position: u64) -> Result<(), SourceError> {
-        if position <= HEAD as u64 {
+        if position <= HEAD_BYTES as u64 {
             return Ok(());
         }
         let reason = "reading of a pipe cannot go on where it was interrupted".into();

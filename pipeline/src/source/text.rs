@@ -7,9 +7,7 @@
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::decode::{Fault, Input};
-
-/// Bytes decoded at a time.
-const BUFFER: usize = 64 << 10;
+use crate::limits::TEXT_BUFFER;
 
 /// A buffer with less space than this is filled from one of our own: the longest character must fit.
 const LEAST: usize = 16;
@@ -68,7 +66,7 @@ impl Text {
         let mut written = 0;
         while written == 0 && !(self.ended && self.from == self.to) {
             if self.from == self.to {
-                self.bytes.resize(BUFFER, 0);
+                self.bytes.resize(TEXT_BUFFER, 0);
                 (self.from, self.to) = (0, input.read(&mut self.bytes)?);
                 self.ended = self.to == 0;
             }

@@ -2,7 +2,8 @@
 
 use pinport_model::Origin;
 
-use super::{Cut, FailedRecord, Outlet, Split, too_long};
+use super::{Cut, FailedRecord, Outlet, Split};
+use crate::text::too_long;
 
 /// Finds where lines end.
 #[derive(Debug, Default)]

@@ -6,14 +6,11 @@
 //! is bounded by a block and `max_line`, however long a line is. Nothing is parsed here: JSON lines end at
 //! newlines ([`lines`]), CSV records where their quotes allow it ([`records`]).
 
-mod dialect;
 mod lines;
 #[cfg(test)]
 pub(crate) mod naive;
 mod objects;
-mod quotes;
 mod records;
-mod refused;
 mod sniff;
 #[cfg(test)]
 mod tests;
@@ -21,22 +18,19 @@ mod window;
 
 use std::sync::Arc;
 
-use pinport_model::{
-    FailureCode, Format, NoticeKind, Notices, Origin, ReadRules, RecordLimits, failure::FailureReason,
-};
+use pinport_model::{Format, NoticeKind, Notices, Origin, ReadRules, RecordLimits, failure::FailureReason};
 
 use crate::{
-    block::{Block, FailedRecord, Fault},
-    parse::{CsvHeader, Map},
+    limits::{BLOCK_LINES, SNIFF_BYTES},
+    parse::{
+        CsvHeader, Map, ParseContext,
+        block::{Block, FailedRecord, Fault},
+    },
+    text::{Dialect, JsonForm, ObjectRefused, RefusedReason, form_of},
 };
 use window::Window;
 
-pub use dialect::Dialect;
-pub use objects::JsonForm;
-pub(crate) use objects::objects_of;
-pub(crate) use quotes::{MARK, content_len, ends_cell, ends_inside, is_blank, is_escaped};
-pub use refused::{ObjectRefused, RefusedReason};
-pub(crate) use sniff::{SEPARATORS, SNIFF_BYTES};
+pub(crate) use sniff::SEPARATORS;
 
 /// How to split.
 #[derive(Debug, Clone)]
@@ -49,6 +43,13 @@ pub struct SplitOptions {
     pub rules: ReadRules,
     /// What the columns of a header become.
     pub map: Option<Arc<Map>>,
+}
+
+impl SplitOptions {
+    /// How to split what is parsed in this context.
+    pub(crate) fn of(context: &ParseContext, block_bytes: usize) -> Self {
+        Self { block_bytes, limits: context.limits, rules: context.rules, map: context.map.clone() }
+    }
 }
 
 impl Default for SplitOptions {
@@ -73,9 +74,6 @@ pub struct Cut {
     /// Records of the block, where they are not lines; from 1.
     pub records: u64,
 }
-
-/// Lines of a block, about: each may become a failure, which takes many times the size of a short record.
-const BLOCK_LINES: u64 = 16 << 10;
 
 /// What [`Splitter::next`] has.
 #[derive(Debug)]
@@ -392,7 +390,7 @@ impl Outlet {
             return None;
         }
         let whole = finished && most == self.window.end();
-        let form = objects::form_of(self.window.bytes(start..most), whole);
+        let form = form_of(self.window.bytes(start..most), whole);
         self.form = Some(form);
         if form != JsonForm::Lines {
             self.notices.add(NoticeKind::JsonForm, "", 1);
@@ -446,10 +444,4 @@ pub(crate) fn told(head: &[u8], whole: bool, options: &SplitOptions) -> (Dialect
     let most = head.len().min(SNIFF_BYTES);
     let sniffed = sniff::sniff(&head[..most], whole && most == head.len(), options);
     (sniffed.dialect, sniffed.skip, sniffed.is_found)
-}
-
-/// The reason of a record that is longer than `max_line`.
-pub(crate) fn too_long(max_line: u64) -> FailureReason {
-    let message = format!("the record is longer than {max_line} bytes (max_line)");
-    FailureReason::new(FailureCode::LineTooLong, message)
 }

@@ -14,13 +14,11 @@ use std::{ops::Range, sync::Arc};
 
 use pinport_model::{FailureCode, Origin, failure::FailureReason};
 
-use super::{
-    Cut, Dialect, FailedRecord, ObjectRefused, Outlet, RefusedReason, Split, SplitOptions,
-    quotes::{content_len, is_blank, walk},
-    too_long,
-    window::Window,
+use super::{Cut, FailedRecord, Outlet, Split, SplitOptions, window::Window};
+use crate::{
+    parse::{CsvHeader, HeaderRules},
+    text::{Dialect, ObjectRefused, RefusedReason, content_len, is_blank, too_long, walk},
 };
-use crate::parse::CsvHeader;
 
 /// The reading of a record that spans lines, as far as it has come: the line at `last` begins inside quotes.
 #[derive(Debug, Clone, Copy)]
@@ -503,7 +501,12 @@ pub(super) fn read_header(
                 }
             }
         }
-        let header = CsvHeader::read_as(out.window.bytes(start..end), options, dialect)
+        let rules = HeaderRules {
+            max_columns: options.limits.max_columns,
+            rules: &options.rules,
+            map: options.map.as_ref(),
+        };
+        let header = CsvHeader::read_as(out.window.bytes(start..end), rules, dialect)
             .map_err(|fault| ObjectRefused { column: fault.1, ..refused(out, fault.0) })?;
         out.notices.merge(header.notices());
         out.drop_before(end);

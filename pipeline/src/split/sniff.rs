@@ -1,22 +1,16 @@
 //! How a CSV object is written, told from its first bytes: separator, escape, line ends, and where its header is.
 //!
-//! Only the first [`SNIFF_BYTES`] are looked at, always as many if the object has them, so that what is told does not
+//! Only the first [`SNIFF_BYTES`](crate::limits::SNIFF_BYTES) are looked at, always as many if the object has them, so that what is told does not
 //! depend on how the bytes arrive. An object that goes on after a crash is told the same.
 
 use pinport_model::{Delimiter, Escape, NoticeKind, Notices};
 
-use super::{
-    SplitOptions,
-    dialect::Dialect,
-    quotes::{content_len, is_blank, walk},
+use super::SplitOptions;
+use crate::{
+    limits::HEADER_LINES,
+    parse::names,
+    text::{Dialect, content_len, is_blank, walk},
 };
-use crate::parse::names;
-
-/// Bytes of an object that are looked at.
-pub(crate) const SNIFF_BYTES: usize = 16 << 10;
-
-/// Lines in which a header is looked for.
-const HEADER_LINES: usize = 10;
 
 /// Known names that prove a header behind titles. One alone may be a word of a title.
 const PROOF: usize = 2;

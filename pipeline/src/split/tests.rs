@@ -7,6 +7,7 @@ use super::{
     naive::{Item, line_len, lines_in, naive_csv, naive_lines, naive_record, trimmed},
     *,
 };
+use crate::text::is_blank;
 
 fn options(block_bytes: usize, max_line: usize) -> SplitOptions {
     SplitOptions {

@@ -5,11 +5,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memrchr};
 
-/// Buffers kept for reuse; more than that are in flight only for a moment.
-const POOL: usize = 16;
-
-/// A buffer that grew beyond this many times the block size is not kept.
-const KEEP_FACTOR: usize = 4;
+use crate::limits::{KEEP_FACTOR, POOLED_BUFFERS};
 
 #[derive(Debug)]
 pub(super) struct Window {
@@ -172,7 +168,7 @@ impl Window {
     }
 
     pub(super) fn give_back(&mut self, buffer: Vec<u8>) {
-        if self.pool.len() < POOL && buffer.len() <= self.block_bytes * KEEP_FACTOR {
+        if self.pool.len() < POOLED_BUFFERS && buffer.len() <= self.block_bytes * KEEP_FACTOR {
             self.pool.push(buffer);
         }
     }

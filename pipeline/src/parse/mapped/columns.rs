@@ -12,7 +12,7 @@ use crate::{
         names,
         validate::Judged,
     },
-    split::RefusedReason,
+    text::RefusedReason,
 };
 
 /// How the columns that are read are made of those of the file.

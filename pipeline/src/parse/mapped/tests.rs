@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     parse::{ParseContext, Parser, tests::seen},
-    split::{ObjectRefused, Split, SplitOptions, Splitter},
+    split::{Split, SplitOptions, Splitter},
+    text::ObjectRefused,
 };
 
 /// What was read of an object.

@@ -12,28 +12,17 @@ mod zip;
 use pinport_model::{Encoding, Format, escape_controls};
 
 use super::{
-    content::{Foreign, HEAD},
+    content::Foreign,
     decode::{Caps, Compression, Fault, Input},
     layers::{Layer, Layers, Within},
     matching::{Verdict, Way, judge, judge_content},
 };
+use crate::limits::{ARCHIVE_HEADER, ARCHIVE_NAME_SHOWN, ARCHIVE_NAMED_SKIPS, HEAD_BYTES};
 use tar::Tar;
 use zip::Zip;
 
-/// Bytes of a header that is compared with those of other members, and of a name.
-const HEADER_MOST: usize = 1 << 20;
-
-/// Bytes of a name, or of what a tar says beside a member.
-const NAME_MOST: u64 = 64 << 10;
-
-/// Members that were skipped and whose names wait to be asked for.
-const NAMED_SKIPS: usize = 20;
-
 /// A byte order mark.
 const MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// Characters of a name in a note.
-const NAME_SHOWN: usize = 50;
 
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,12 +209,12 @@ impl Archive {
         self.skipped += 1;
         // The end of a long name says most, and the reason must not be cut off with it.
         let characters = name.chars().count();
-        let shown = match characters > NAME_SHOWN {
-            true => format!("…{}", name.chars().skip(characters - NAME_SHOWN).collect::<String>()),
+        let shown = match characters > ARCHIVE_NAME_SHOWN {
+            true => format!("…{}", name.chars().skip(characters - ARCHIVE_NAME_SHOWN).collect::<String>()),
             false => name.to_owned(),
         };
         let note = format!("{shown}: {reason}");
-        match self.notes.len() < NAMED_SKIPS {
+        match self.notes.len() < ARCHIVE_NAMED_SKIPS {
             true => self.notes.push(note.clone()),
             false => self.unnamed += 1,
         }
@@ -256,7 +245,7 @@ impl Archive {
         let mut open = Open { name, plain, layers, ended: false };
         self.pending.clear();
         self.taken = 0;
-        self.gather(&mut open, HEAD, input)?;
+        self.gather(&mut open, HEAD_BYTES, input)?;
         if self.pending.is_empty() {
             self.skip(&open.name, "it is empty");
             return Ok(());
@@ -302,8 +291,8 @@ impl Archive {
         let (header, end) = loop {
             match header_of(&self.pending, open.ended) {
                 Some((header, end)) => break (header.to_vec(), end),
-                None if self.pending.len() >= HEADER_MOST => break (Vec::new(), 0),
-                None => self.gather(open, (self.pending.len() * 2).min(HEADER_MOST), input)?,
+                None if self.pending.len() >= ARCHIVE_HEADER => break (Vec::new(), 0),
+                None => self.gather(open, (self.pending.len() * 2).min(ARCHIVE_HEADER), input)?,
             }
         };
         let Some((first, brought)) = &self.header else {
@@ -340,7 +329,7 @@ impl Open {
 fn is_wide(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\xff\xfe")
         || bytes.starts_with(b"\xfe\xff")
-        || bytes.iter().take(HEAD).any(|b| *b == 0)
+        || bytes.iter().take(HEAD_BYTES).any(|b| *b == 0)
 }
 
 /// The header line of a CSV member, without byte order mark, blank lines before it and its line end; and where the

@@ -1,9 +1,10 @@
 //! The members of a tar: the oldest form, ustar, GNU's and pax.
 
 use super::{
-    super::content::{HEAD, octal, tar_sum},
-    Fault, Input, Member, Members, NAME_MOST, corrupt, need, pass, take,
+    super::content::{octal, tar_sum},
+    Fault, Input, Member, Members, corrupt, need, pass, take,
 };
+use crate::limits::{ARCHIVE_NAME, HEAD_BYTES};
 
 const WHAT: &str = "tar archive";
 
@@ -37,8 +38,8 @@ impl Tar {
 
     /// The content of an entry that says something of the next one.
     fn content(&mut self, input: &mut dyn Input, size: u64) -> Result<Vec<u8>, Fault> {
-        if size > NAME_MOST {
-            return corrupt(format!("a tar header has {size} bytes, at most {NAME_MOST} are read"));
+        if size > ARCHIVE_NAME {
+            return corrupt(format!("a tar header has {size} bytes, at most {ARCHIVE_NAME} are read"));
         }
         let mut content = vec![0; size as usize];
         need(input, &mut content, WHAT)?;
@@ -52,7 +53,7 @@ impl Members for Tar {
         self.skip_rest(input)?;
         let mut said = Said::default();
         loop {
-            let mut header = [0; HEAD];
+            let mut header = [0; HEAD_BYTES];
             if !take(input, &mut header, WHAT)? {
                 return if self.marked { Ok(None) } else { Err(super::cut_off(WHAT)) };
             }
@@ -146,14 +147,14 @@ impl Said {
 }
 
 fn padding(size: u64) -> u64 {
-    size.wrapping_neg() % HEAD as u64
+    size.wrapping_neg() % HEAD_BYTES as u64
 }
 
 fn until_zero(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())]
 }
 
-fn name(header: &[u8; HEAD]) -> Vec<u8> {
+fn name(header: &[u8; HEAD_BYTES]) -> Vec<u8> {
     let name = until_zero(&header[..100]);
     let prefix = until_zero(&header[345..500]);
     // GNU's form has other things in the place of the prefix.

@@ -104,7 +104,7 @@ fn zip_of(members: &[(&str, &[u8], Packed)]) -> Vec<u8> {
 }
 
 fn tar_entry(name: &[u8], kind: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut header = vec![0; HEAD];
+    let mut header = vec![0; HEAD_BYTES];
     header[..name.len().min(100)].copy_from_slice(&name[..name.len().min(100)]);
     header[124..136].copy_from_slice(format!("{:011o}\0", bytes.len()).as_bytes());
     header[156] = kind;
@@ -112,14 +112,14 @@ fn tar_entry(name: &[u8], kind: u8, bytes: &[u8]) -> Vec<u8> {
     let sum = tar_sum(&header).unwrap();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     header.extend(bytes);
-    header.resize(header.len().next_multiple_of(HEAD), 0);
+    header.resize(header.len().next_multiple_of(HEAD_BYTES), 0);
     header
 }
 
 pub(crate) fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut all: Vec<u8> =
         members.iter().flat_map(|(name, bytes)| tar_entry(name.as_bytes(), b'0', bytes)).collect();
-    all.extend([0; 2 * HEAD]);
+    all.extend([0; 2 * HEAD_BYTES]);
     all
 }
 
@@ -148,7 +148,7 @@ fn read(
     room: usize,
 ) -> (Vec<u8>, Result<(), Fault>, Vec<String>) {
     let mut input = Chunks(object, chunk);
-    let lead = &object[..object.len().min(HEAD)];
+    let lead = &object[..object.len().min(HEAD_BYTES)];
     let mut decoded =
         match Decoded::begin(lead, &mut input, OPEN, Reading { format: Some(format), encoding: None }) {
             Ok(decoded) => decoded,
@@ -298,7 +298,7 @@ fn a_zip_is_read_as_programs_write_it() {
 
 #[test]
 fn a_tar_is_read_as_programs_write_it() {
-    let end = [0; 2 * HEAD];
+    let end = [0; 2 * HEAD_BYTES];
     let long = format!("{}/b.csv", "d".repeat(200));
     let pax = |text: &str| tar_entry(b"PaxHeaders/x", b'x', text.as_bytes());
     for object in [
@@ -319,7 +319,7 @@ fn a_tar_is_read_as_programs_write_it() {
         // Two that were joined.
         [&tar_entry(b"a.csv", b'0', A)[..], &end, &tar_entry(b"b.csv", b'0', B)].concat(),
     ] {
-        let object = [&object[..], &end, &[0; 8 * HEAD]].concat();
+        let object = [&object[..], &end, &[0; 8 * HEAD_BYTES]].concat();
         let (text, ended, notes) = reads(&object, Format::Csv);
         assert_eq!((&*text, ended, notes), (JOINED, Ok(()), vec![]));
     }
@@ -340,7 +340,7 @@ fn every_cut_and_every_turned_byte_is_noticed() {
         assert!(read(&zip[..cut], Format::Csv, 64, 64).1.is_err(), "{cut}");
     }
     // What follows the first block of zeroes is only padding.
-    for cut in HEAD..tar.len() - 2 * HEAD {
+    for cut in HEAD_BYTES..tar.len() - 2 * HEAD_BYTES {
         assert!(read(&tar[..cut], Format::Csv, 64, 64).1.is_err(), "{cut}");
     }
     // Nothing else than the right bytes comes out as if it were right; times and the like are nobody's concern.
@@ -360,7 +360,7 @@ fn a_bomb_is_refused_whether_it_is_read_or_skipped() {
         let object = zip_of(&[(name, &spaces, packed), ("z.csv", A, Packed::Stored)]);
         let mut input = Chunks(&object, usize::MAX);
         let mut decoded = Decoded::begin(
-            &object[..HEAD],
+            &object[..HEAD_BYTES],
             &mut input,
             caps,
             Reading { format: Some(Format::Csv), encoding: None },

@@ -1,17 +1,22 @@
 //! One step of each decompression: bytes in, bytes out, no I/O. Members, padding and limits are the driver's.
+//!
+//! The codecs are async-compression's, without its readers: those take padding for an error, and what they hand out
+//! before an error depends on their buffers. zstd is driven directly, because its frames are fed part by part.
 
-use bzip2::Decompress as Bzip2;
-use flate2::{Decompress as Gzip, FlushDecompress, Status as GzipStatus};
-use liblzma::stream::{Action, CONCATENATED, Status as XzStatus, Stream as Xz};
+use std::io;
+
+use async_compression::{
+    codecs::{BzDecoder, DecodeV2, GzipDecoder, Xz2Decoder, lzma::params::LzmaDecoderParams},
+    core::util::{PartialBuffer, WriteBuffer},
+};
+use liblzma::stream::Error as XzError;
 use zstd::{
     stream::raw::{Decoder as Zstd, InBuffer, Operation, OutBuffer},
     zstd_safe::get_frame_content_size,
 };
 
 use super::Compression;
-
-/// Memory that a .xz file may ask for: `xz -9` needs 65 MiB. (zstd's own limit is a window of 128 MiB.)
-const XZ_MEMORY: u64 = 192 << 20;
+use crate::limits::{DECODE_WINDOW, XZ_MEMORY};
 
 /// Bytes of a zstd frame that it is given first. zstd forgets what a step made if the step ends in an error, so a
 /// step gets one part of a frame at a time: what comes out before an error is then the same for all chunks.
@@ -20,15 +25,10 @@ const ZSTD_BEGIN: usize = 5;
 /// Bytes of the header of a zstd block.
 const ZSTD_HEADER: usize = 3;
 
-/// Bytes that bzip2 and xz decode at a time.
-const WINDOW: usize = 4096;
-
-/// The decompressor of one member (of the whole object, for xz).
+/// The decompressor of one member.
 pub(super) enum Codec {
-    Gzip(Gzip),
+    Windowed(Windowed),
     Zstd(Zstd<'static>, ZstdFrame),
-    Bzip2(Bzip2, Window),
-    Xz(Xz, Window),
 }
 
 /// Where a zstd decompressor is in its frame.
@@ -63,45 +63,93 @@ impl ZstdFrame {
     }
 }
 
-/// What was made and nobody took yet. Inside a damaged block bzip2 forgets what it made in the same step, and xz
-/// makes more or less of it by the room it has; so their steps end at the same bytes whatever room the taker has, and
-/// what comes out before an error is always the same.
-pub(super) struct Window {
-    bytes: Box<[u8; WINDOW]>,
+/// A decompressor whose output is handed out in whole windows. A step that ends in an error does not say how much it
+/// made before; so a window that was not full is dropped, and what comes out before an error is the same for all chunks of
+/// the input and all sizes of the output.
+pub(super) struct Windowed {
+    codec: Inner,
+    window: Box<[u8; DECODE_WINDOW]>,
     filled: usize,
     taken: usize,
-    /// What is true behind the bytes: whether the member ended, or what is wrong.
-    then: Result<bool, String>,
+    /// Whether the window is handed out: it is full, or the member ended, or there is no more input.
+    ready: bool,
+    /// Whether the member ends after the window.
+    ended: bool,
 }
 
-impl Window {
-    fn new() -> Self {
-        Self { bytes: Box::new([0; WINDOW]), filled: 0, taken: 0, then: Ok(false) }
+enum Inner {
+    Gzip(GzipDecoder),
+    Bzip2(BzDecoder),
+    Xz(Xz2Decoder),
+}
+
+impl Inner {
+    /// Decodes as much as fits: the bytes used and made, and whether the member ends. Empty input means that there is no
+    /// more: what waits inside comes out. That the end is missing is said once nothing comes out any more.
+    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> io::Result<(usize, usize, bool)> {
+        let mut given = PartialBuffer::new(input);
+        let mut output = WriteBuffer::new_initialized(output);
+        let result = match self {
+            Self::Gzip(gzip) if input.is_empty() => gzip.flush(&mut output).map(|_| false),
+            Self::Gzip(gzip) => gzip.decode(&mut given, &mut output),
+            Self::Bzip2(bzip2) => bzip2.decode(&mut given, &mut output),
+            Self::Xz(xz) if input.is_empty() => xz.finish(&mut output),
+            Self::Xz(xz) => xz.decode(&mut given, &mut output),
+        };
+        let ended = match result {
+            // So liblzma says that it cannot go on without more input.
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => false,
+            result => result?,
+        };
+        Ok((given.written_len(), output.written_len(), ended))
+    }
+}
+
+impl Windowed {
+    fn new(codec: Inner) -> Self {
+        Self { codec, window: Box::new([0; DECODE_WINDOW]), filled: 0, taken: 0, ready: false, ended: false }
     }
 
-    /// One step into `output`. `make` decodes into the room it is given, if nothing waits to be taken: how many bytes
-    /// it used and made, and what is true behind them.
-    fn step(
-        &mut self,
-        output: &mut [u8],
-        make: impl FnOnce(&mut [u8]) -> (u64, u64, Result<bool, String>),
-    ) -> Step {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Step {
         let mut read = 0;
-        if self.taken == self.filled {
-            if self.filled == WINDOW {
-                (self.filled, self.taken) = (0, 0);
-            }
-            let (used, made, then) = make(&mut self.bytes[self.filled..]);
+        if !self.ready {
+            // A full window needs no copy if it fits the output.
+            let direct = self.filled == 0 && output.len() >= DECODE_WINDOW;
+            let room = if direct { &mut output[..DECODE_WINDOW] } else { &mut self.window[self.filled..] };
+            let (used, made, ended) = match self.codec.decode(input, room) {
+                Ok(done) => done,
+                Err(error) => return Step::failed(reason(&error)),
+            };
             read = used;
-            self.filled += made as usize;
-            self.then = then;
+            self.ended = ended;
+            if direct && made == DECODE_WINDOW {
+                return Step { read, written: DECODE_WINDOW, ended, error: None };
+            }
+            if direct {
+                self.window[..made].copy_from_slice(&output[..made]);
+            }
+            self.filled += made;
+            self.ready = self.filled == DECODE_WINDOW || ended || input.is_empty() && made == 0;
         }
-        let written = output.len().min(self.filled - self.taken);
-        output[..written].copy_from_slice(&self.bytes[self.taken..self.taken + written]);
-        self.taken += written;
-        let all = self.taken == self.filled;
-        let then = if all { std::mem::replace(&mut self.then, Ok(false)) } else { Ok(false) };
-        step((0, 0), (read, written as u64), then)
+        let mut written = 0;
+        if self.ready {
+            written = output.len().min(self.filled - self.taken);
+            output[..written].copy_from_slice(&self.window[self.taken..self.taken + written]);
+            self.taken += written;
+        }
+        let all = self.ready && self.taken == self.filled;
+        if all {
+            (self.filled, self.taken, self.ready) = (0, 0, false);
+        }
+        Step { read, written, ended: all && self.ended, error: None }
+    }
+}
+
+/// What a codec's error says.
+fn reason(error: &io::Error) -> String {
+    match error.get_ref().and_then(|source| source.downcast_ref()) {
+        Some(XzError::MemLimit) => format!("it needs more than {} MiB of memory", XZ_MEMORY >> 20),
+        _ => error.to_string(),
     }
 }
 
@@ -118,19 +166,27 @@ pub(super) struct Step {
     pub(super) error: Option<String>,
 }
 
+impl Step {
+    /// Nothing was made, because the data is damaged.
+    fn failed(reason: String) -> Self {
+        Self { read: 0, written: 0, ended: false, error: Some(reason) }
+    }
+}
+
 impl Codec {
     /// The decompressor for a member that begins; `None` if the data is not compressed.
     pub(super) fn new(compression: Compression) -> Result<Option<Self>, String> {
         Ok(Some(match compression {
             Compression::None => return Ok(None),
-            Compression::Gzip => Self::Gzip(Gzip::new_gzip(15)),
+            Compression::Gzip => Self::Windowed(Windowed::new(Inner::Gzip(GzipDecoder::new()))),
+            Compression::Bzip2 => Self::Windowed(Windowed::new(Inner::Bzip2(BzDecoder::new()))),
             Compression::Zstd => {
                 Self::Zstd(Zstd::new().map_err(|error| error.to_string())?, ZstdFrame::begin())
             }
-            Compression::Bzip2 => Self::Bzip2(Bzip2::new(false), Window::new()),
             Compression::Xz => {
-                let xz = Xz::new_stream_decoder(XZ_MEMORY, CONCATENATED);
-                Self::Xz(xz.map_err(|error| error.to_string())?, Window::new())
+                let params = LzmaDecoderParams::Stream { mem_limit: XZ_MEMORY, flags: 0 };
+                let xz = Xz2Decoder::try_from(params).map_err(|error| error.to_string())?;
+                Self::Windowed(Windowed::new(Inner::Xz(xz)))
             }
         }))
     }
@@ -138,21 +194,7 @@ impl Codec {
     /// One step. Empty input means that there is no more.
     pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Step {
         match self {
-            Self::Gzip(gzip) => {
-                let before = (gzip.total_in(), gzip.total_out());
-                let result = gzip.decompress(input, output, FlushDecompress::None);
-                let result =
-                    result.map(|status| status == GzipStatus::StreamEnd).map_err(|error| error.to_string());
-                step(before, (gzip.total_in(), gzip.total_out()), result)
-            }
-            Self::Bzip2(bzip2, window) => window.step(output, |room| {
-                let before = (bzip2.total_in(), bzip2.total_out());
-                let result = bzip2.decompress(input, room);
-                let result = result
-                    .map(|status| status == bzip2::Status::StreamEnd)
-                    .map_err(|error| error.to_string());
-                (bzip2.total_in() - before.0, bzip2.total_out() - before.1, result)
-            }),
+            Self::Windowed(windowed) => windowed.step(input, output),
             Self::Zstd(zstd, frame) => {
                 let mut output = OutBuffer::around(output);
                 let mut given = &input[..0];
@@ -171,41 +213,21 @@ impl Codec {
                 frame.full = output.pos() == output.capacity();
                 frame.made += output.pos() as u64;
                 frame.head.extend(given[..used].iter().take(ZstdFrame::HEAD - frame.head.len()));
-                let result = match result {
+                let (ended, error) = match result {
                     Ok(0) => {
-                        let ended = frame.check();
+                        let wrong = frame.check().err();
                         *frame = ZstdFrame::begin();
-                        ended.map(|()| true)
+                        (wrong.is_none(), wrong)
                     }
                     Ok(hint) => {
                         // The rest of a block, and the header of the next.
                         frame.next = if hint > ZSTD_HEADER { hint - ZSTD_HEADER } else { hint };
-                        Ok(false)
+                        (false, None)
                     }
-                    Err(error) => Err(error.to_string()),
+                    Err(error) => (false, Some(error.to_string())),
                 };
-                step((0, 0), (used as u64, output.pos() as u64), result)
+                Step { read: used, written: output.pos(), ended, error }
             }
-            Self::Xz(xz, window) => window.step(output, |room| {
-                let before = (xz.total_in(), xz.total_out());
-                let action = if input.is_empty() { Action::Finish } else { Action::Run };
-                let result = match xz.process(input, room, action) {
-                    Ok(status) => Ok(status == XzStatus::StreamEnd),
-                    Err(liblzma::stream::Error::MemLimit) => {
-                        Err(format!("it needs more than {} MiB of memory", XZ_MEMORY >> 20))
-                    }
-                    Err(error) => Err(error.to_string()),
-                };
-                (xz.total_in() - before.0, xz.total_out() - before.1, result)
-            }),
         }
     }
-}
-
-fn step(before: (u64, u64), after: (u64, u64), ended: Result<bool, String>) -> Step {
-    let (ended, error) = match ended {
-        Ok(ended) => (ended, None),
-        Err(error) => (false, Some(error)),
-    };
-    Step { read: (after.0 - before.0) as usize, written: (after.1 - before.1) as usize, ended, error }
 }

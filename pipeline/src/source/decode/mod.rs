@@ -121,6 +121,8 @@ pub(super) struct Decoder {
     caps: Caps,
     /// Whether the next byte begins a member (or the padding after the last).
     between: bool,
+    /// Bytes of padding since the last member.
+    padding: usize,
     ended: bool,
     /// What is wrong behind the bytes that were handed out last.
     wrong: Option<String>,
@@ -130,7 +132,17 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn new(compression: Compression, caps: Caps) -> Self {
-        Self { compression, codec: None, caps, between: true, ended: false, wrong: None, read: 0, decoded: 0 }
+        Self {
+            compression,
+            codec: None,
+            caps,
+            between: true,
+            padding: 0,
+            ended: false,
+            wrong: None,
+            read: 0,
+            decoded: 0,
+        }
     }
 
     pub(super) fn compression(&self) -> Compression {
@@ -215,27 +227,34 @@ impl Decoder {
 
     /// Begins the member at `bytes`: how many bytes of padding to skip before, or `None` at the end.
     fn begin_member(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
-        let Some(&first) = bytes.first() else {
-            return Ok(None);
-        };
+        let corrupt = |what: &str| Fault::Corrupt(format!("{what} the {} data", self.compression.as_str()));
+        let first = bytes.first();
+        let may_be_padded = matches!(self.compression, Compression::Gzip | Compression::Xz);
+        if first == Some(&0) && may_be_padded && self.codec.is_some() {
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+            self.padding += zeros;
+            return Ok(Some(zeros));
+        }
+        // The padding of .xz files is whole words.
+        if self.compression == Compression::Xz && !self.padding.is_multiple_of(4) {
+            return Err(corrupt("padding of odd length follows"));
+        }
+        let Some(&first) = first else { return Ok(None) };
         let expected = match self.compression {
-            Compression::Gzip if first == 0 && self.codec.is_some() => {
-                return Ok(Some(bytes.iter().take_while(|byte| **byte == 0).count()));
-            }
             Compression::Gzip => first == 0x1f,
             Compression::Bzip2 => first == b'B',
-            Compression::Xz => self.codec.is_none(),
+            Compression::Xz => first == 0xfd,
             Compression::Zstd => first == 0x28 || (0x50..=0x5f).contains(&first),
             Compression::None => true,
         };
         if !expected {
-            return Err(Fault::Corrupt(format!("garbage follows the {} data", self.compression.as_str())));
+            return Err(corrupt("garbage follows"));
         }
         // A zstd decoder is ready for the next frame by itself.
         if self.compression != Compression::Zstd || self.codec.is_none() {
             self.codec = Codec::new(self.compression).map_err(Fault::Corrupt)?;
         }
-        self.between = false;
+        (self.between, self.padding) = (false, 0);
         Ok(Some(0))
     }
 }

@@ -141,6 +141,11 @@ fn padding_is_accepted_and_garbage_is_not() {
         encoded.extend(b"x behind the padding");
         assert!(matches!(decode(&encoded, 9, 4096, OPEN).1, Err(Fault::Corrupt(_))), "{codec:?}");
     }
+    let odd = [&encode(Compression::Xz, &data)[..], &[0; 6]].concat();
+    for chunk in [1, 7, 4096] {
+        let (decoded, end, _) = decode(&odd, chunk, 4096, OPEN);
+        assert!(decoded == data && matches!(end, Err(Fault::Corrupt(_))), "{end:?}");
+    }
     let skippable =
         [&[0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3], &encode(Compression::Zstd, &data)[..]].concat();
     assert_eq!(decode(&skippable, 5, 100, OPEN), (data, Ok(()), skippable.len() as u64));

@@ -25,6 +25,7 @@ use super::{
     profile::Profile,
     sts,
 };
+use crate::limits::CREDENTIALS_TIMEOUT;
 use crate::source::Settings;
 
 /// Who asks.
@@ -292,9 +293,6 @@ impl HttpConnector for Connector {
         Ok(HttpClient::new(self.clone()))
     }
 }
-
-/// Longest wait for an answer about credentials.
-pub(super) const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[async_trait::async_trait]
 impl HttpService for Connector {

@@ -32,10 +32,8 @@ use super::{
     retry::{Asked, Failure},
     xml,
 };
+use crate::limits::DOCUMENT_BYTES;
 use crate::source::SourceError;
-
-/// Bytes of a listing's page or an error document. A page of 1,000 keys of 1 KiB takes about 1.5 MiB.
-const MAX_DOCUMENT: usize = 16 << 20;
 
 /// Asks an S3 store for the checksum that an object was uploaded with.
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
@@ -128,7 +126,7 @@ impl Connector {
             let chunk = chunk.map_err(|_| stalled(asked, self.read_timeout))?;
             let Some(chunk) = chunk.map_err(|error| broken(asked, error))? else { return Ok(body) };
             body.extend_from_slice(&chunk);
-            if body.len() > MAX_DOCUMENT {
+            if body.len() > DOCUMENT_BYTES {
                 return Err(changed(asked, "the store's answer is too long"));
             }
         }

@@ -11,14 +11,11 @@ use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Bucket, Fetched};
+use crate::limits::{HEAD_BYTES, SMALL_RANGES};
 use crate::source::{
     SourceError,
-    content::HEAD,
     feed::{Feed, Objects},
 };
-
-/// A small range counts for this part of the budget, so that this many of them are in flight.
-const SMALL: u64 = 64;
 
 type Task = AbortOnDropHandle<Result<Fetched, SourceError>>;
 
@@ -97,7 +94,7 @@ impl RemoteFeed {
                 // Objects of a held first one are not planned beyond; empty ones cost nothing, so there is a bound.
                 if (held && !self.planned.is_empty())
                     || self.exhausted
-                    || self.planned.len() as u64 > 2 * SMALL
+                    || self.planned.len() as u64 > 2 * SMALL_RANGES
                 {
                     return;
                 }
@@ -119,9 +116,9 @@ impl RemoteFeed {
             }
             let Some(last) = self.planned.back_mut() else { return };
             let start = last.next;
-            let limit = if held { HEAD as u64 } else { step };
+            let limit = if held { HEAD_BYTES as u64 } else { step };
             let end = last.object.size.min(start.saturating_add(limit));
-            let cost = (end - start).max(budget / SMALL);
+            let cost = (end - start).max(budget / SMALL_RANGES);
             // One range is always allowed, however small the budget.
             if self.used > 0 && self.used + cost > budget {
                 return;

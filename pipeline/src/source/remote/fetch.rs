@@ -16,10 +16,8 @@ use super::{
     key,
     retry::{Asked, Backoff, Failure},
 };
+use crate::limits::LEAST_PROGRESS;
 use crate::source::{SourceError, SourceOptions};
-
-/// Bytes that a try has to bring to count as progress.
-const MIN_PROGRESS: u64 = 16 << 10;
 
 /// Bytes of an object.
 pub(in crate::source) struct Fetched {
@@ -55,7 +53,7 @@ pub(super) async fn range(
         let wanted = Wanted { asked: asked.clone(), size: object.size, start: got.byte, end };
         if let Err(failure) = get(from, options, object, wanted, &mut got).await {
             // So little progress is none: a store that sends a byte a try would keep us for ever.
-            if got.byte - asked.byte >= MIN_PROGRESS {
+            if got.byte - asked.byte >= LEAST_PROGRESS {
                 backoff.progress();
             }
             let wait = backoff.next(failure)?;

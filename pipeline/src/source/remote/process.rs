@@ -14,10 +14,8 @@ use parking_lot::Mutex;
 use pinport_model::Timestamp;
 use serde::Deserialize;
 
-/// Longest wait for the program: it may ask an identity provider.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Bytes that it may print; keys and a token take about 2 KiB.
-const MAX_OUTPUT: u64 = 64 << 10;
+use crate::limits::{PROCESS_OUTPUT, PROCESS_TIMEOUT};
+
 /// How long before their end keys are asked for anew.
 const EARLY: Duration = Duration::from_secs(300);
 
@@ -47,7 +45,7 @@ impl Program {
         let words = shlex::split(line).filter(|words| !words.is_empty());
         let words =
             words.ok_or("credential_process of the profile is no command line: is a quote missing?")?;
-        Ok(Self { words, patience: PATIENCE, kept: tokio::sync::Mutex::default() })
+        Ok(Self { words, patience: PROCESS_TIMEOUT, kept: tokio::sync::Mutex::default() })
     }
 
     async fn ask(&self) -> Result<(Option<Instant>, Arc<AwsCredential>), String> {
@@ -62,13 +60,13 @@ impl Program {
             let mut printed = Vec::new();
             output
                 .by_ref()
-                .take(MAX_OUTPUT + 1)
+                .take(PROCESS_OUTPUT + 1)
                 .read_to_end(&mut printed)
                 .map_err(|error| error.to_string())?;
             drop(output);
             let status = Child::wait(&mut running.lock()).map_err(|error| error.to_string())?;
             // One that is cut off ends with the signal of a broken pipe.
-            if status.success() || printed.len() as u64 > MAX_OUTPUT {
+            if status.success() || printed.len() as u64 > PROCESS_OUTPUT {
                 Ok(printed)
             } else {
                 Err(format!("it ended with {status}"))
@@ -82,8 +80,8 @@ impl Program {
             return Err(format!("it did not end within {:?}", self.patience));
         };
         let printed = read.map_err(|error| error.to_string())??;
-        if printed.len() as u64 > MAX_OUTPUT {
-            return Err(format!("it printed more than {MAX_OUTPUT} bytes"));
+        if printed.len() as u64 > PROCESS_OUTPUT {
+            return Err(format!("it printed more than {PROCESS_OUTPUT} bytes"));
         }
         read_printed(&printed)
     }

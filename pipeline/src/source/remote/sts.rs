@@ -16,13 +16,11 @@ use pinport_model::Timestamp;
 use reqwest::Url;
 
 use super::{address::is_loopback, auth};
+use crate::limits::{CREDENTIALS_TIMEOUT, STS_ANSWER};
 use crate::source::Settings;
 
 /// How long before their end credentials are asked for anew.
 const EARLY: Duration = Duration::from_secs(300);
-/// Bytes of an answer; STS sends about 2 KiB.
-const MAX_ANSWER: usize = 64 << 10;
-
 /// A role that is to be assumed.
 #[derive(Debug)]
 pub(super) struct Role {
@@ -94,12 +92,12 @@ impl AssumedRole {
             .map_err(|error| auth::chain(&error))?;
         let (parts, _) = request.into_parts();
         let request = self.client.request(parts.method, parts.uri.to_string()).headers(parts.headers);
-        let sent = request.timeout(auth::CREDENTIALS_TIMEOUT).send().await;
+        let sent = request.timeout(CREDENTIALS_TIMEOUT).send().await;
         let mut response = sent.map_err(|error| auth::chain(&error.without_url()))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| auth::chain(&error.without_url()))? {
             body.extend_from_slice(&chunk);
-            if body.len() > MAX_ANSWER {
+            if body.len() > STS_ANSWER {
                 return Err("its answer is too long".into());
             }
         }

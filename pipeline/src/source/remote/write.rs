@@ -32,16 +32,8 @@ use super::{
     key,
     retry::{Asked, Failure},
 };
+use crate::limits::{ABORT_TIMEOUT, PART_BYTES, PARTS_IN_FLIGHT, SLOWEST_UPLOAD};
 use crate::source::SourceError;
-
-/// Bytes of a part of an upload. Stores take 10,000 parts of at least 5 MiB.
-pub(crate) const PART: usize = 8 << 20;
-/// Parts that are on their way at a time.
-const IN_FLIGHT: usize = 2;
-/// A transfer that is slower than so many bytes a second has stalled.
-const SLOWEST: usize = 64 << 10;
-/// How long an upload that is given up is cleared away for.
-const CLEARING: Duration = Duration::from_secs(10);
 
 /// A bucket that is written to.
 pub(crate) struct Writing {
@@ -127,7 +119,7 @@ impl Writing {
     pub(crate) fn abort(&self, name: &str, id: &str) {
         let (parts, path, id) = (Arc::clone(&self.parts), key::to_path(name), id.to_owned());
         let aborted = self.io.block_on(async move {
-            tokio::time::timeout(CLEARING, async move { parts.abort_multipart(&path, &id).await }).await
+            tokio::time::timeout(ABORT_TIMEOUT, async move { parts.abort_multipart(&path, &id).await }).await
         });
         if !matches!(aborted, Ok(Ok(()) | Err(object_store::Error::NotFound { .. }))) {
             tracing::warn!(url = self.url(name), "an unfinished upload may have stayed behind");
@@ -161,7 +153,7 @@ impl<'a> Upload<'a> {
         began: impl FnOnce(&str) -> Result<(), E>,
     ) -> Result<(), E> {
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() < PART {
+        if self.buffer.len() < PART_BYTES {
             return Ok(());
         }
         if self.id.is_none() {
@@ -177,10 +169,10 @@ impl<'a> Upload<'a> {
     /// Sends what is in the buffer as the next part.
     fn send(&mut self) -> Result<(), SourceError> {
         let Some(id) = self.id.clone() else { return Ok(()) };
-        while self.sent.len() >= IN_FLIGHT {
+        while self.sent.len() >= PARTS_IN_FLIGHT {
             self.receive()?;
         }
-        let payload = PutPayload::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(PART)));
+        let payload = PutPayload::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(PART_BYTES)));
         let (parts, path, number) = (Arc::clone(&self.to.parts), key::to_path(&self.name), self.next);
         self.next += 1;
         let sent = self.to.io.spawn(async move { parts.put_part(&path, &id, number, payload).await });
@@ -361,7 +353,7 @@ impl Connector {
             Failure::lasting(SourceError::Other { url: asked.url.clone(), reason, object: true })
         };
         let url = self.address.url(Some(key), query).map_err(other)?;
-        let patience = self.read_timeout + Duration::from_secs((body.len() / SLOWEST) as u64);
+        let patience = self.read_timeout + Duration::from_secs((body.len() / SLOWEST_UPLOAD) as u64);
         let request = Request::builder().method(method).uri(&*url).body(HttpRequestBody::from(body.clone()));
         let mut request: HttpRequest = request.map_err(|_| other("its key makes no valid URL".into()))?;
         *request.headers_mut() = headers;

@@ -7,6 +7,7 @@ use super::{
     super::{Head, SplitOptions, Splitter},
     *,
 };
+use crate::text::{JsonForm, form_of, objects_of};
 
 type Item = (u64, u64, Result<String, FailureCode>);
 

@@ -14,20 +14,20 @@ pub(crate) const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What one physical line does to the state of the quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Walk {
+pub(crate) struct Walk {
     /// Whether the line's end lies inside a quoted cell.
-    pub(super) inside: bool,
+    pub(crate) inside: bool,
     /// Whether text follows a closing quote.
-    pub(super) stray: bool,
+    pub(crate) stray: bool,
     /// Where the last quote that opened a cell is, in the line.
-    pub(super) opened: usize,
+    pub(crate) opened: usize,
     /// Separators between cells (only if asked for).
-    pub(super) commas: usize,
+    pub(crate) commas: usize,
 }
 
 /// Walks over one physical line, terminator included, which begins inside a quoted cell or at a record's
 /// first cell.
-pub(super) fn walk<const COUNT: bool>(line: &[u8], inside: bool, dialect: Dialect) -> Walk {
+pub(crate) fn walk<const COUNT: bool>(line: &[u8], inside: bool, dialect: Dialect) -> Walk {
     let delimiter = dialect.delimiter;
     let mut walk = Walk { inside, stray: false, opened: 0, commas: 0 };
     let mut at = 0;

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use pinport_model::{Channel, Notices, Origin, failure::FailureReason};
 use pinport_store::DraftBatch;
 
-use crate::parse::CsvHeader;
+use super::CsvHeader;
 
 /// Whole records of one object. It accounts for the decoded bytes from `origin.byte` to `end.byte`: every
 /// one of them belongs to `lost`, to a record or a fault in [`Block::bytes`], or to the header, a BOM or a blank line.
