@@ -28,6 +28,21 @@ pub(crate) fn of(job: &ImportJob) -> u8 {
     }
 }
 
+/// The command was called in a way that cannot work.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// What was named is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotThere(pub(crate) String);
+
+/// An error that is in the log; the exit code that it means.
+#[derive(Debug, thiserror::Error)]
+#[error("the log says what went wrong")]
+pub(crate) struct Logged(pub(crate) u8);
+
 /// Ends the process. Threads may be left that a command did not wait for (the store settles, a source is looked at):
 /// they must not meet the engine's statics half destroyed, or it aborts. What was acknowledged is durable.
 pub(crate) fn now(code: u8) -> ExitCode {

@@ -2,50 +2,12 @@
 
 use std::io::{self, Write as _};
 
-use pinport_model::escape_controls;
-use pinport_pipeline::{
-    engine::{JobError, with_causes},
-    source::SourceError,
-};
+use pinport_model::{escape_controls, with_causes};
+use pinport_pipeline::{engine::JobError, source::SourceError};
 use pinport_store::StoreError;
 
 use crate::client::ClientError;
-
-/// The command was called in a way that cannot work.
-#[derive(Debug)]
-pub(crate) struct Usage(pub(crate) String);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-/// An error that is in the log; the exit code that it means.
-#[derive(Debug)]
-pub(crate) struct Logged(pub(crate) u8);
-
-impl std::fmt::Display for Logged {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the log says what went wrong")
-    }
-}
-
-impl std::error::Error for Logged {}
-
-/// What was named is not there.
-#[derive(Debug)]
-pub(crate) struct NotThere(pub(crate) String);
-
-impl std::fmt::Display for NotThere {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NotThere {}
+pub(crate) use crate::exit::{Logged, NotThere, Usage};
 
 /// Prints the error with its causes, then the hint on a line of its own.
 pub(crate) fn print(error: &(dyn std::error::Error + 'static)) {

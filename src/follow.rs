@@ -17,8 +17,8 @@ use serde_json::Value;
 
 use crate::{
     client::{Client, ClientError, not_there},
-    commands::write_line,
     exit,
+    output::write_line,
     progress::{Display, Moment},
     report::{self, Place, RunFigures},
 };

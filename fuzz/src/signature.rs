@@ -6,8 +6,7 @@ use std::sync::{Arc, OnceLock};
 use http::{HeaderValue, Method, Uri};
 use pinport_server::{
     access::{Access, FixedClock, KeyConfig, KeyRing, Secret, sigv4::AuthError},
-    fuzzing::judge,
-    http::decode_segment,
+    fuzzing::{decode_segment, judge},
 };
 
 use super::{

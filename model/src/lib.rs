@@ -3,6 +3,7 @@
 //! Nothing here reads, waits or speaks HTTP. Every other crate may depend on this one; it depends on
 //! none of them. Start at [`job::ImportJob`] and [`draft::Draft`].
 
+pub mod causes;
 pub mod criteria;
 pub mod draft;
 pub mod endpoint;
@@ -23,6 +24,7 @@ pub mod settings;
 pub mod time;
 pub mod view;
 
+pub use causes::{panic_text, with_causes};
 pub use criteria::Criteria;
 pub use draft::{Attribute, Draft, Scalar, TextMember};
 pub use endpoint::{Channel, Endpoint, EndpointStatus, OptOut};

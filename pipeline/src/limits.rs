@@ -172,3 +172,54 @@ pub(crate) const EXPORT_HANDED: usize = 256 << 10;
 
 /// Buffers of that size that are on their way.
 pub(crate) const EXPORT_BUFFERS: usize = 4;
+
+// Jobs and their views.
+
+/// Events that wait for the next sample; more are dropped, oldest first.
+pub(crate) const EVENTS_WAITING: usize = 256;
+
+/// Samples that a slow listener may lag behind.
+pub(crate) const SAMPLES_KEPT: usize = 16;
+
+/// Ended jobs in a sample.
+pub(crate) const ENDED_SHOWN: usize = 50;
+
+/// Jobs that have not ended in a sample; the newest of whoever has many are left out, for they wait.
+pub(crate) const OPEN_SHOWN: usize = 500;
+
+/// How often a sample is taken.
+pub(crate) const SAMPLE_EVERY: Duration = Duration::from_millis(250);
+
+/// Jobs that are counted at a time.
+pub(crate) const COUNTED_AT_ONCE: usize = 1000;
+
+/// Threads that look at the data of new jobs, those included that were given up and have not noticed. While there are
+/// more, jobs are made unseen.
+pub(crate) const LOOKS_AT_ONCE: usize = 64;
+
+/// Requests that are remembered.
+pub(crate) const REQUESTS_KEPT: usize = 10_000;
+
+/// Objects in a job's detail.
+pub(crate) const VIEW_OBJECTS: usize = 1000;
+
+/// Failures in a job's detail and in the service's answers.
+pub(crate) const VIEW_FAILURES: usize = 100;
+
+/// Jobs whose tallies by object are kept.
+pub(crate) const VIEW_TALLIED: usize = 16;
+
+/// Pieces that are read from the store at a time.
+pub(crate) const VIEW_PIECES: usize = 500;
+
+/// How long a pause may take until the job rests.
+pub(crate) const PAUSE_WAIT: Duration = Duration::from_secs(10);
+
+/// Jobs that are read at a time.
+pub(crate) const RETENTION_PAGE: usize = 500;
+
+/// Parts that are read from the store at a time for the manifest.
+pub(crate) const PARTS_SHOWN: usize = 500;
+
+/// How often it is looked whether jobs stand still.
+pub(crate) const STALL_LOOK: Duration = Duration::from_secs(1);

@@ -12,6 +12,7 @@ use crate::{
     operations::token,
 };
 
+pub use crate::percent::decode_segment;
 pub use inner::{Found, Framed, find, frame};
 
 /// Checks the signature of a request as the server does: the id of the key that made it.

@@ -37,6 +37,8 @@ pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod operations;
+mod percent;
+mod request_id;
 pub mod tls;
 pub mod wire;
 

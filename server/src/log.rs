@@ -12,7 +12,7 @@ use tracing_subscriber::{
     Layer as _, Registry, filter::Targets, fmt::MakeWriter, layer::SubscriberExt as _, reload,
 };
 
-use crate::http::RequestId;
+use crate::request_id::RequestId;
 
 /// The form of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

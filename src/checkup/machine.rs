@@ -7,9 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pinport_model::{Format, Timestamp};
+use pinport_model::{Format, Timestamp, with_causes};
 use pinport_pipeline::{
-    engine::with_causes,
     jobs::{Grant, Resolver},
     source::{Settings, Source, SourceError, SourceOptions},
 };

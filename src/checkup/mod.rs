@@ -147,7 +147,7 @@ fn certificate(path: &Path) -> Finding {
     let shown = path.display();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
     match tls::validity(path) {
-        Err(error) => wrong("certificate", pinport_pipeline::engine::with_causes(&error)),
+        Err(error) => wrong("certificate", pinport_model::with_causes(&error)),
         Ok(valid) if now < valid.start => {
             wrong("certificate", format!("{shown} is not valid yet: check the clock"))
         }

@@ -13,7 +13,7 @@ use reqwest::{Method, Response};
 use serde::Deserialize;
 
 use super::{Client, ClientError};
-use crate::explain::{NotThere, Usage};
+use crate::exit::{NotThere, Usage};
 
 /// What stands unencoded in a segment of a path, or in a query.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

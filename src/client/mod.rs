@@ -23,7 +23,7 @@ pub(crate) use self::{
     upload::Sent,
 };
 use self::{events::Events, sign::Signer};
-use crate::{cli::ServerArgs, explain::Usage};
+use crate::{cli::ServerArgs, exit::Usage};
 
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);

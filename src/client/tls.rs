@@ -15,7 +15,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use crate::explain::Usage;
+use crate::exit::Usage;
 
 /// For a client that speaks no TLS: root certificates would be read in vain, and a machine may have none.
 pub(crate) fn none() -> ClientConfig {

@@ -14,10 +14,10 @@ mod serve;
 mod settle;
 mod top;
 
+pub(crate) use crate::output::write_line;
 use std::io::{self, Write as _};
 
 use clap::CommandFactory as _;
-use serde::Serialize;
 
 use crate::{
     cli::{Cli, Command, ConfigCommand},
@@ -53,10 +53,4 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Man { folder } => man::run(&folder)?,
     }
     Ok(exit::COMPLETED)
-}
-
-/// Writes `value` as one line of JSON.
-pub(crate) fn write_line(out: &mut impl io::Write, value: &impl Serialize) -> anyhow::Result<()> {
-    serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
-    Ok(out.write_all(b"\n")?)
 }

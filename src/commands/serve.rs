@@ -9,9 +9,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use pinport_model::Timestamp;
+use pinport_model::{Timestamp, with_causes};
 use pinport_pipeline::{
-    engine::{Engine, EngineOptions, with_causes},
+    engine::{Engine, EngineOptions},
     jobs::{self, Jobs, JobsOptions, Resolver},
     source::{Settings, SourceOptions},
 };
@@ -101,14 +101,10 @@ fn log_json(filter: &str) -> Result<LogHandle, BadFilter> {
         tracing::error!(
             place = panic.location().map(tracing::field::display),
             "panicked: {}",
-            panic_text(panic)
+            panic.payload_as_str().unwrap_or("no message")
         );
     }));
     Ok(handle)
-}
-
-fn panic_text<'a>(panic: &'a std::panic::PanicHookInfo<'_>) -> &'a str {
-    panic.payload_as_str().unwrap_or("no message")
 }
 
 /// `pinport config check`: everything that can be said without starting.

@@ -261,7 +261,7 @@ impl Inner {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(format!("the receiver answered {}", answer.status().as_u16())),
             // Without the URL, which may have a key of the receiver's in it.
-            Err(error) => Err(pinport_pipeline::engine::with_causes(&error.without_url())),
+            Err(error) => Err(pinport_model::with_causes(&error.without_url())),
         }
     }
 }

@@ -11,6 +11,7 @@
 pub mod batch;
 mod boundary;
 pub mod embedded;
+mod entry;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -3,7 +3,7 @@
 
 use parking_lot::Mutex;
 
-use crate::batch::Entry;
+use crate::entry::Entry;
 
 /// Bytes that wait in the pool at most: about what the batches of two pieces take.
 const MOST_BYTES: usize = 64 << 20;

@@ -262,7 +262,7 @@ pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &P
     };
     let failed = life.job.error.is_some();
     boundary("job.all-committed");
-    life.become_(if failed { JobStatus::Failing } else { JobStatus::Completing })?;
+    life.advance(if failed { JobStatus::Failing } else { JobStatus::Completing })?;
     life.end(if failed { JobStatus::Failed } else { JobStatus::Completed })?;
     // Not before: whoever ends the job after a crash counts again.
     if life.job.segment_members.is_none() {

@@ -5,8 +5,10 @@
 
 use pinport_model::{Origin, Position};
 
-use crate::limits::{PIECE_LINES, PIECE_OBJECTS};
-use crate::split::Cut;
+use crate::{
+    limits::{PIECE_LINES, PIECE_OBJECTS},
+    split::Cut,
+};
 
 /// The cuts of one job, for the piece that is being read.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use pinport_model::{FailureCode, Format, PlannedObject, ReadOptions, RecordLimits, Timestamp};
 
-use crate::limits::LOOK_BYTES;
 use crate::{
+    limits::LOOK_BYTES,
     parse::{ParseContext, Parser},
     source::{Source, SourceError},
     split::{SplitOptions, Splitter},

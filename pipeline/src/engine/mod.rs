@@ -39,7 +39,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pinport_model::{ImportJob, JobStatus, PieceRecord, Position, Timestamp};
+use pinport_model::{ImportJob, JobStatus, PieceRecord, Position, Timestamp, panic_text};
 use pinport_store::{Store, StoreError, boundary};
 use tokio_util::sync::CancellationToken;
 
@@ -56,8 +56,8 @@ pub use self::{
     look::{first_data, look},
     progress::{JobProgress, Queues, progress_of},
 };
-use crate::limits::BUILT_PIECES;
 use crate::{
+    limits::BUILT_PIECES,
     parse::{ParseContext, WrongMapping},
     source::{Source, SourceError},
 };
@@ -226,9 +226,9 @@ impl Engine {
             Some(store) => store.last_piece(life.job.id)?,
             None => None,
         };
-        life.become_(JobStatus::Initializing)?;
+        life.advance(JobStatus::Initializing)?;
         plan::make_plan(life, source, &folder)?;
-        life.become_(JobStatus::Processing)?;
+        life.advance(JobStatus::Processing)?;
 
         // The run has a token of its own: it also ends the reader when the committer has had enough.
         let stop = cancel.child_token();
@@ -290,7 +290,7 @@ pub(crate) struct Life<'a> {
 
 impl Life<'_> {
     /// Moves the job on, durably.
-    pub(crate) fn become_(&mut self, status: JobStatus) -> Result<(), JobError> {
+    pub(crate) fn advance(&mut self, status: JobStatus) -> Result<(), JobError> {
         debug_assert!(
             self.job.status == status || self.job.status.may_become(status) || self.store.is_none()
         );
@@ -322,17 +322,7 @@ impl Life<'_> {
 
 /// Runs `work`; a panic becomes an error of the job, so that other jobs go on.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, JobError> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        JobError::Panicked(text.unwrap_or_else(|| "it left no message".into()))
-    })
-}
-
-/// An error and its causes on one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| JobError::Panicked(panic_text(&*panic).into()))
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use std::path::Path;
 use pinport_model::job::PlanSummary;
 
 use super::{JobError, Life, files, files::PlanWriter};
-use crate::limits::NAMED_SKIPS;
-use crate::source::{Source, SourceError, is_compressed_name};
+use crate::{
+    limits::NAMED_SKIPS,
+    source::{Source, SourceError, is_compressed_name},
+};
 
 /// Lists the objects unless an earlier run of the job did.
 pub(super) fn make_plan(life: &mut Life<'_>, source: &Source, folder: &Path) -> Result<(), JobError> {

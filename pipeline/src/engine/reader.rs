@@ -11,6 +11,7 @@ use std::{
 
 use pinport_model::{
     ImportDefinition, LostObject, NoticeKind, Notices, Origin, PlannedObject, Position, view::PieceState,
+    with_causes,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +25,8 @@ use super::{
     stages::{ReadBlock, Stages, Task},
     workers::{Lane, Work},
 };
-use crate::limits::{RATIO_BYTES, RATIO_FROM, RECORD_OVERHEAD, SNIFF_BYTES};
 use crate::{
+    limits::{RATIO_BYTES, RATIO_FROM, RECORD_OVERHEAD, SNIFF_BYTES},
     parse::{Parser, block::Block},
     source::{ObjectReader, ObjectStream, Source, SourceError, is_compressed_name},
     split::{Head, Split, SplitOptions, Splitter},
@@ -311,7 +312,7 @@ impl Place {
                     object: error.place(),
                     line: at.line.max(1),
                     byte: at.byte,
-                    reason: super::with_causes(error),
+                    reason: with_causes(error),
                     hint: error.hint().map(str::to_owned),
                 };
                 self.current.lost.push((at.object, lost));

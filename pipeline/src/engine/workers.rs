@@ -16,8 +16,7 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::WAITING_PER_THREAD;
-use crate::parse::Parser;
+use crate::{limits::WAITING_PER_THREAD, parse::Parser};
 
 /// What a thread does.
 pub(super) trait Work: Send + 'static {

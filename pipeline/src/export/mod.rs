@@ -28,8 +28,11 @@ use pinport_model::{Compression, Format, WrittenPart};
 use pinport_store::{Scope, Store, StoreError, Stored, record::write::csv::CsvError};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::{EXPORT_BUFFERS, EXPORT_HANDED};
-use crate::{engine::FileError, source::SourceError};
+use crate::{
+    engine::FileError,
+    limits::{EXPORT_BUFFERS, EXPORT_HANDED},
+    source::SourceError,
+};
 
 pub use parts::{Manifest, PartWriter, part_name};
 pub use rows::Rows;

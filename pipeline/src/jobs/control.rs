@@ -7,13 +7,10 @@ use pinport_store::StoreError;
 
 use super::{
     Jobs, Occasion, marks,
-    queue::{Place, Wish},
+    queue::{Place, StopRequest},
     retention::remove_folder,
 };
-use crate::{engine::FileError, throttle::ThrottleRate};
-
-/// How long a pause may take until the job rests.
-const PAUSE_WAIT: Duration = Duration::from_secs(10);
+use crate::{engine::FileError, limits::PAUSE_WAIT, throttle::ThrottleRate};
 
 /// Why something asked of a job was not done.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +42,14 @@ impl Jobs {
         };
         match &entry.place {
             Place::Running { cancel, progress, .. } => {
-                if entry.wish == Some(Wish::Cancel) {
+                if entry.stop_request == Some(StopRequest::Cancel) {
                     return Ok(());
                 }
                 if !progress.begin_cancel() {
                     let status = progress.snapshot().status;
                     return Err(ControlError::Conflict(format!("is {status}: it ends by itself")));
                 }
-                entry.wish = Some(Wish::Cancel);
+                entry.stop_request = Some(StopRequest::Cancel);
                 cancel.cancel();
                 state.happened(id, "cancelling");
                 drop(state);
@@ -82,11 +79,11 @@ impl Jobs {
             Place::Paused => return Ok(()),
             Place::Waiting { .. } => {
                 entry.place = Place::Paused;
-                entry.become_(JobStatus::PendingJob);
+                entry.set_status(JobStatus::PendingJob);
                 state.happened(id, "paused");
             }
-            Place::Running { cancel, .. } if entry.wish != Some(Wish::Cancel) => {
-                entry.wish = Some(Wish::Pause);
+            Place::Running { cancel, .. } if entry.stop_request != Some(StopRequest::Cancel) => {
+                entry.stop_request = Some(StopRequest::Pause);
                 cancel.cancel();
             }
             Place::Running { .. } | Place::Ending => {
@@ -101,7 +98,14 @@ impl Jobs {
     /// Lets a paused job go on when its turn comes.
     pub fn resume(&self, id: JobId) -> Result<(), ControlError> {
         self.check_open(id)?;
-        if self.inner.state.lock().jobs.get(&id).is_some_and(|entry| entry.wish == Some(Wish::Pause)) {
+        if self
+            .inner
+            .state
+            .lock()
+            .jobs
+            .get(&id)
+            .is_some_and(|entry| entry.stop_request == Some(StopRequest::Pause))
+        {
             self.await_rest(id)?;
         }
         let is_paused = |place: &Place| matches!(place, Place::Paused);
@@ -240,7 +244,7 @@ impl super::Inner {
             return;
         }
         entry.place = Place::Ending;
-        entry.become_(JobStatus::Cancelling);
+        entry.set_status(JobStatus::Cancelling);
         let mut job = entry.job.clone();
         drop(state);
         if let Err(error) = self.end_cancelled(&mut job) {

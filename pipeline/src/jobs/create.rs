@@ -27,16 +27,12 @@ use crate::{
         files::{create_folder, sync_folder},
         look,
     },
+    limits::{LOOKS_AT_ONCE, REQUESTS_KEPT},
     source::{Source, SourceError, SourceOptions},
 };
 
 /// The folder within a job's that holds an uploaded file until the job has ended.
 pub(super) const UPLOAD: &str = "upload";
-/// Threads that look at the data of new jobs, those included that were given up and have not noticed. While there are
-/// more, jobs are made unseen.
-const LOOKING: usize = 64;
-/// Requests that are remembered.
-const REQUESTS: usize = 10_000;
 
 /// What a caller wants.
 #[derive(Debug)]
@@ -163,7 +159,7 @@ impl Requests {
         if let Some(place) = self.jobs.get(request) {
             return Arc::clone(place);
         }
-        if self.order.len() >= REQUESTS {
+        if self.order.len() >= REQUESTS_KEPT {
             self.forget_oldest();
         }
         let place = Arc::default();
@@ -231,7 +227,7 @@ impl Inner {
         let now = Instant::now();
         let mut requests = self.requests.lock();
         let mut before = None;
-        while requests.order.len() < REQUESTS {
+        while requests.order.len() < REQUESTS_KEPT {
             let jobs = self.store.jobs(None, before, PAGE)?;
             for job in jobs.iter().filter(|job| job.created.as_millis() >= since) {
                 if let Some(request) = &job.request {
@@ -348,7 +344,7 @@ impl Inner {
         let (answer, answered) = mpsc::sync_channel(1);
         // Some may still hang in a source that was given up.
         let thread = Arc::clone(&self.looking);
-        if Arc::strong_count(&thread) > LOOKING {
+        if Arc::strong_count(&thread) > LOOKS_AT_ONCE {
             return Ok(());
         }
         let looking = std::thread::Builder::new().name("look".into()).spawn(move || {
@@ -403,11 +399,11 @@ mod tests {
         let first = place("first", 0);
         assert!(Arc::ptr_eq(&first, &place("first", 10)));
         let first = place("first", 11);
-        let others: Vec<_> = (1..REQUESTS).map(|number| place(&number.to_string(), 12)).collect();
+        let others: Vec<_> = (1..REQUESTS_KEPT).map(|number| place(&number.to_string(), 12)).collect();
         assert!(Arc::ptr_eq(&first, &place("first", 12)), "there is room for all of them");
         place("another", 12);
         assert!(!Arc::ptr_eq(&first, &place("first", 12)), "it was the oldest");
         assert!(Arc::ptr_eq(&others[1], &place("2", 12)), "and one more had to go for it");
-        assert_eq!(requests.order.len(), REQUESTS);
+        assert_eq!(requests.order.len(), REQUESTS_KEPT);
     }
 }

@@ -5,22 +5,21 @@ use std::{path::Path, sync::Arc, time::Duration};
 use pinport_model::{
     ApplicationId, Compression, ExportDefinition, Format, ImportDefinition, ImportJob, JobId, JobStatus,
     ObjectTally, PieceRecord, Position, Segment, SegmentId, SegmentVersion, Tally, Timestamp, WrittenPart,
-    job::PlanSummary,
+    job::PlanSummary, with_causes,
 };
 use pinport_store::{Scope, Store, boundary};
 use tokio_util::sync::CancellationToken;
 
 use super::{CreateError, Created, Inner, Jobs, NotAllowed};
 use crate::{
-    engine::{Counter, JobError, JobProgress, Life, Stage, files::create_folder, with_causes},
+    engine::{Counter, JobError, JobProgress, Life, Stage, files::create_folder},
     export::{Before, Export, ExportError, Manifest, Rows, Target, part_name},
+    limits::PARTS_SHOWN,
     source::{SourceError, SourceOptions},
 };
 
 /// Bytes of an endpoint's line, about: what the pieces of a job are guessed by before there are any.
 const ABOUT: u64 = 450;
-/// Parts that are read from the store at a time for the manifest.
-const PARTS: usize = 500;
 
 /// What a caller wants.
 #[derive(Debug)]
@@ -152,7 +151,7 @@ pub(super) fn run(job: &mut ImportJob, run: &Running<'_>) -> Result<(), JobError
     let definition = job.definition.clone();
     let mut last = run.store.last_piece(job.id)?;
     let mut life = Life { job, store: Some(run.store), progress: run.progress, replace: false, hint: None };
-    life.become_(JobStatus::Initializing)?;
+    life.advance(JobStatus::Initializing)?;
     let store = &**run.store;
     let found = match export.segment {
         None => None,
@@ -174,7 +173,7 @@ pub(super) fn run(job: &mut ImportJob, run: &Running<'_>) -> Result<(), JobError
     let target = Target::open(&definition.source, &export.folder, run.options, run.io.clone())?;
     let note = run.folder.join("upload.id");
     target.clear(&note)?;
-    life.become_(JobStatus::Processing)?;
+    life.advance(JobStatus::Processing)?;
 
     let writer = store.writer(life.job)?;
     let mut before = Before::default();
@@ -221,7 +220,7 @@ pub(super) fn run(job: &mut ImportJob, run: &Running<'_>) -> Result<(), JobError
     if let Some(last) = &last {
         last.count_into(life.job);
     }
-    life.become_(JobStatus::Completing)?;
+    life.advance(JobStatus::Completing)?;
     let manifest = Manifest {
         application: definition.application.to_string(),
         segment: export.segment.map(|segment| segment.to_string()),
@@ -269,8 +268,8 @@ fn record_of(before: Option<&PieceRecord>, part: WrittenPart) -> PieceRecord {
 fn parts_of(store: &dyn Store, job: JobId) -> Result<Vec<WrittenPart>, JobError> {
     let mut parts = Vec::new();
     loop {
-        let pieces = store.pieces(job, parts.len() as u64, PARTS)?;
-        let whole = pieces.len() == PARTS;
+        let pieces = store.pieces(job, parts.len() as u64, PARTS_SHOWN)?;
+        let whole = pieces.len() == PARTS_SHOWN;
         parts.extend(pieces.into_iter().filter_map(|piece| piece.part.map(|part| *part)));
         if !whole {
             return Ok(parts);

@@ -12,6 +12,7 @@ use std::{
 use pinport_model::{JobId, view::JobView};
 
 use super::{ControlError, Inner, Jobs, marks, queue::Place};
+use crate::limits::STALL_LOOK;
 
 /// What happened to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,9 +85,6 @@ impl Stalls {
     }
 }
 
-/// How often it is looked whether jobs stand still.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// Looks for jobs that stand still, until the jobs are gone.
 pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
     let this = Arc::downgrade(inner);
@@ -95,7 +93,7 @@ pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
         while let Some(inner) = this.upgrade() {
             inner.look_for_stalls(&mut stalls);
             drop(inner);
-            thread::park_timeout(LOOK);
+            thread::park_timeout(STALL_LOOK);
         }
     })?;
     Ok(())

@@ -20,6 +20,7 @@
 
 mod control;
 mod create;
+mod dispatch;
 mod export;
 mod grants;
 mod ledger;
@@ -51,9 +52,12 @@ use pinport_store::{Store, StoreError, boundary};
 use tokio::{runtime::Handle, sync::broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::disk::Disk;
-use crate::engine::{Engine, FileError, ids::forget_ids, log_status};
-use crate::throttle::{Throttle, ThrottleRate};
+use crate::{
+    disk::Disk,
+    engine::{Engine, FileError, ids::forget_ids, log_status},
+    limits::{ENDED_SHOWN, SAMPLES_KEPT},
+    throttle::{Throttle, ThrottleRate},
+};
 
 pub use control::ControlError;
 pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
@@ -216,7 +220,7 @@ impl Jobs {
             state: Mutex::default(),
             stopped: CancellationToken::new(),
             changed: Condvar::new(),
-            samples: broadcast::channel(sampler::KEPT).0,
+            samples: broadcast::channel(SAMPLES_KEPT).0,
             latest: Mutex::default(),
             looking: Arc::default(),
             names: Mutex::default(),
@@ -325,8 +329,8 @@ impl Inner {
             let entry = Entry { last, rested, history, throttle, ..Entry::new(job, name, place) };
             state.jobs.insert(entry.job.id, entry);
         }
-        let newest = self.store.jobs(None, None, sampler::ENDED + state.jobs.len())?;
-        for job in newest.iter().filter(|job| job.status.is_terminal()).take(sampler::ENDED) {
+        let newest = self.store.jobs(None, None, ENDED_SHOWN + state.jobs.len())?;
+        for job in newest.iter().filter(|job| job.status.is_terminal()).take(ENDED_SHOWN) {
             state.ended.push_front(self.ended_view(job)?);
         }
         self.sweep_uploads(&state);

@@ -14,14 +14,11 @@ use pinport_model::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, run, sampler::ENDED};
 use crate::{
     engine::{JobProgress, log_status, progress_of},
+    limits::{ENDED_SHOWN, EVENTS_WAITING},
     throttle::Throttle,
 };
-
-/// Happenings that wait for the next sample; more are dropped, oldest first.
-const HAPPENINGS: usize = 256;
 
 /// What everybody may hear of a store that stopped.
 pub(super) const STOPPED: &str =
@@ -63,8 +60,8 @@ pub(super) struct State {
     /// Why no job may run until there is room on the disk.
     pub(super) short: Option<String>,
     /// When a job of each application began last, as a count of the jobs that began.
-    turns: HashMap<ApplicationId, u64>,
-    begun: u64,
+    pub(super) turns: HashMap<ApplicationId, u64>,
+    pub(super) begun: u64,
     /// The store is being sorted.
     pub(super) settling: bool,
     /// How often it was, and how long that took.
@@ -77,7 +74,7 @@ pub(super) struct Entry {
     pub(super) job: ImportJob,
     pub(super) application_name: String,
     pub(super) place: Place,
-    pub(super) wish: Option<Wish>,
+    pub(super) stop_request: Option<StopRequest>,
     /// When it may begin again, if its source could not be reached.
     pub(super) not_before: Option<Instant>,
     /// Why it waits until then.
@@ -106,7 +103,7 @@ pub(super) enum Place {
 
 /// What was asked of a running job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum StopRequest {
     Cancel,
     Pause,
 }
@@ -117,7 +114,7 @@ impl Entry {
             job,
             application_name,
             place,
-            wish: None,
+            stop_request: None,
             not_before: None,
             why: None,
             last: None,
@@ -149,7 +146,7 @@ impl Entry {
     }
 
     /// Shows it with this status from now on.
-    pub(super) fn become_(&mut self, status: JobStatus) {
+    pub(super) fn set_status(&mut self, status: JobStatus) {
         self.job.status = status;
         log_status(self.job.id, status);
     }
@@ -166,7 +163,7 @@ impl Entry {
     }
 
     pub(super) fn is_paused(&self) -> bool {
-        matches!(self.place, Place::Paused) || self.wish == Some(Wish::Pause)
+        matches!(self.place, Place::Paused) || self.stop_request == Some(StopRequest::Pause)
     }
 }
 
@@ -185,7 +182,7 @@ impl State {
     /// Notes what happened to a job, or to all of them, for the next sample.
     pub(super) fn note(&mut self, job: Option<JobId>, text: String) {
         let application = job.and_then(|job| self.application_of(job));
-        if self.happenings.len() == HAPPENINGS {
+        if self.happenings.len() == EVENTS_WAITING {
             drop_one(&mut self.happenings, |happening| happening.application);
         }
         self.happenings.push_back(Happening { time: Timestamp::now(), job, application, text });
@@ -194,7 +191,7 @@ impl State {
 
     /// Keeps the view of a job that has ended.
     pub(super) fn push_ended(&mut self, view: JobView) {
-        if self.ended.len() == ENDED {
+        if self.ended.len() == ENDED_SHOWN {
             drop_one(&mut self.ended, |view| Some(view.application));
         }
         self.ended.push_back(view);
@@ -279,7 +276,7 @@ impl State {
 
     /// The job whose turn it is: the first that may begin of the application of which the fewest jobs run, and of
     /// those the one whose last turn was the longest ago. `most` tells how many jobs of a key may run at a time.
-    fn next(&self, now: Instant, most: impl Fn(&str) -> Option<usize>) -> Option<JobId> {
+    pub(super) fn next(&self, now: Instant, most: impl Fn(&str) -> Option<usize>) -> Option<JobId> {
         let mut of_application: HashMap<ApplicationId, usize> = HashMap::new();
         let mut of_key: HashMap<&str, usize> = HashMap::new();
         for entry in self.jobs.values().filter(|entry| matches!(entry.place, Place::Running { .. })) {
@@ -311,52 +308,5 @@ fn drop_one<T>(list: &mut VecDeque<T>, owner: impl Fn(&T) -> Option<ApplicationI
     let most = counts.values().max().copied();
     if let Some(oldest) = list.iter().position(|item| counts.get(&owner(item)).copied() == most) {
         list.remove(oldest);
-    }
-}
-
-impl Inner {
-    /// Begins jobs while there is room for them.
-    pub(super) fn dispatch(&self) {
-        let Some(this) = self.this.upgrade() else { return };
-        let mut state = self.state.lock();
-        while !state.stopping && state.trouble().is_none() && state.running() < self.options().max_running {
-            let most = |key: &str| self.resolver().most_running(key);
-            let Some(id) = state.next(Instant::now(), most) else { break };
-            let Some(entry) = state.jobs.get_mut(&id) else { break };
-            let Place::Waiting { tries, .. } = entry.place else { break };
-            let cancel = CancellationToken::new();
-            let throttles = vec![Arc::clone(&entry.throttle), Arc::clone(&self.throttle)];
-            let progress = Arc::new(JobProgress::going_on(&entry.at_rest()).throttled(throttles));
-            entry.place = Place::Running { cancel: cancel.clone(), progress: Arc::clone(&progress), tries };
-            entry.why = None;
-            entry.become_(JobStatus::PreparingForInitialization);
-            let job = entry.job.clone();
-            state.begun += 1;
-            let turn = state.begun;
-            state.turns.insert(job.definition.application, turn);
-            let inner = Arc::clone(&this);
-            let thread = std::thread::Builder::new().name(format!("job-{:.8}", id.to_string()));
-            let began = thread.spawn(move || run::run(&inner, job, cancel, progress));
-            if let Err(error) = began {
-                tracing::error!(target: "pinport::job", job = %id, %error, "no thread for the job; it waits");
-                if let Some(entry) = state.jobs.get_mut(&id) {
-                    entry.become_(JobStatus::PendingJob);
-                    let not_before = Some(Instant::now() + self.options().list_wait);
-                    entry.place = Place::Waiting { not_before, tries };
-                }
-                break;
-            }
-            state.changes += 1;
-        }
-        // Whoever cannot begin waits, visibly.
-        if state.running() >= self.options().max_running || state.trouble().is_some() {
-            for entry in state.jobs.values_mut() {
-                if matches!(entry.place, Place::Waiting { .. }) && entry.job.status == JobStatus::Created {
-                    entry.become_(JobStatus::PendingJob);
-                }
-            }
-        }
-        drop(state);
-        self.changed.notify_all();
     }
 }

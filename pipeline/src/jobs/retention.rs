@@ -13,7 +13,7 @@ use pinport_model::{ImportJob, JobId, Timestamp};
 use pinport_store::StoreError;
 
 use super::{ControlError, Inner, Jobs};
-use crate::engine::files;
+use crate::{engine::files, limits::RETENTION_PAGE};
 
 /// How long ended jobs and what they refused are kept; for ever if absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,9 +27,6 @@ pub struct Retention {
 /// The longest time between two looks at what is over its time, and the shortest.
 const LOOK: Duration = Duration::from_secs(600);
 const LOOK_LEAST: Duration = Duration::from_secs(1);
-/// Jobs that are read at a time.
-const PAGE: usize = 500;
-
 impl Retention {
     /// The shorter of the two times.
     fn least(&self) -> Option<Duration> {
@@ -95,7 +92,7 @@ impl Inner {
         let mut visited: Option<JobId> = None;
         let (mut removed, mut cleared) = (0_u64, 0_u64);
         loop {
-            let page = self.store.jobs(None, before, PAGE)?;
+            let page = self.store.jobs(None, before, RETENTION_PAGE)?;
             for job in &page {
                 if retention.jobs.is_none() && done.is_some_and(|done| job.id <= done) {
                     break;
@@ -118,7 +115,7 @@ impl Inner {
             }
             before = page.last().map(|job| job.id);
             let reached = retention.jobs.is_none() && done.is_some() && before <= *done;
-            if page.len() < PAGE || reached {
+            if page.len() < RETENTION_PAGE || reached {
                 break;
             }
         }

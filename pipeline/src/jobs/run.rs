@@ -6,17 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pinport_model::{ImportJob, JobStatus, SourceLocation, Timestamp};
+use pinport_model::{ImportJob, JobStatus, SourceLocation, Timestamp, panic_text, with_causes};
 use pinport_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Inner, create, export,
-    queue::{Place, Wish},
+    queue::{Place, StopRequest},
 };
 use super::{NotAllowed, Occasion, marks};
 use crate::{
-    engine::{JobError, JobProgress, Run, RunOutcome, log_status, with_causes},
+    engine::{JobError, JobProgress, Run, RunOutcome, log_status},
     source::{Source, SourceError, SourceOptions},
 };
 
@@ -35,14 +35,11 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
     let mut kept = job.clone();
     let outcome = catch_unwind(AssertUnwindSafe(|| attempt(inner, job, cancel, &progress)));
     let (mut job, stopped) = outcome.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         // What the store knows of it is newer than what it began with.
         if let Ok(Some(stored)) = inner.store.job(kept.id) {
             kept = stored;
         }
-        let text = text.unwrap_or_else(|| "it left no message".into());
-        (kept, Stopped::Error(JobError::Panicked(text)))
+        (kept, Stopped::Error(JobError::Panicked(panic_text(&*panic).into())))
     });
     progress.stop();
     let snapshot = progress.snapshot();
@@ -128,18 +125,18 @@ fn conclude(
         Stopped::Error(error) => error,
     };
     // From here on nobody can ask for a cancellation that would not be seen.
-    let (wish, tries) = {
+    let (stop_request, tries) = {
         let state = inner.state.lock();
         let entry = state.jobs.get(&job.id);
         let tries = entry.map_or(0, |entry| match entry.place {
             Place::Running { tries, .. } => tries,
             _ => 0,
         });
-        (entry.and_then(|entry| entry.wish), tries)
+        (entry.and_then(|entry| entry.stop_request), tries)
     };
     let may_wait = tries < inner.options().list_retries;
     let wait = inner.options().list_wait * 2_u32.pow(tries.min(6));
-    if lacks_room(&error) && wish != Some(Wish::Cancel) && inner.store.check().is_ok() {
+    if lacks_room(&error) && stop_request != Some(StopRequest::Cancel) && inner.store.check().is_ok() {
         tracing::warn!(target: "pinport::job", job = %job.id, error = %with_causes(&error), "the disk is full");
         let text = format!("the server's disk is full, trying again in {} s", wait.as_secs());
         inner.wait_again(job, Instant::now() + wait, tries + 1, text);
@@ -151,8 +148,8 @@ fn conclude(
         job.status = JobStatus::PendingJob;
         return Err(error);
     }
-    match (&error, wish) {
-        (_, Some(Wish::Cancel)) => return Ok(inner.end_cancelled(job)?),
+    match (&error, stop_request) {
+        (_, Some(StopRequest::Cancel)) => return Ok(inner.end_cancelled(job)?),
         (JobError::Cancelled | JobError::Source(SourceError::Cancelled), _) => {}
         (JobError::Source(source), _) if may_wait && may_pass(source) => {
             let text = format!("it cannot be read yet, trying again in {} s: {source}", wait.as_secs());
@@ -314,20 +311,20 @@ impl Inner {
         } else if let Some(entry) = state.jobs.get_mut(&job.id) {
             entry.job = job.clone();
             // Nobody sees a job go back from CANCELLING.
-            let cancelling = entry.wish == Some(Wish::Cancel);
-            entry.become_(if cancelling { JobStatus::Cancelling } else { job.status });
+            let cancelling = entry.stop_request == Some(StopRequest::Cancel);
+            entry.set_status(if cancelling { JobStatus::Cancelling } else { job.status });
             entry.last = last.or(entry.last.take());
             let tries = match entry.place {
                 Place::Running { tries, .. } => tries,
                 _ => 0,
             };
-            let paused = entry.wish == Some(Wish::Pause);
-            let cancelled = entry.wish == Some(Wish::Cancel) && !halted;
+            let paused = entry.stop_request == Some(StopRequest::Pause);
+            let cancelled = entry.stop_request == Some(StopRequest::Cancel) && !halted;
             entry.place = match paused {
                 true => Place::Paused,
                 false => Place::Waiting { not_before: entry.not_before.take(), tries },
             };
-            entry.wish = None;
+            entry.stop_request = None;
             state.changes += 1;
             if cancelled {
                 drop(state);

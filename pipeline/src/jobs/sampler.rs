@@ -6,22 +6,13 @@ use std::{
     io,
     sync::{Arc, Weak},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use pinport_model::{ApplicationId, ImportJob, Timestamp, view::Sample};
 
 use super::{Inner, queue::Place};
-
-/// Samples that a slow listener may lag behind.
-pub(super) const KEPT: usize = 16;
-/// Ended jobs in a sample.
-pub(super) const ENDED: usize = 50;
-/// Jobs that have not ended in a sample; the newest of whoever has many are left out, for they wait.
-const OPEN: usize = 500;
-pub(super) const EVERY: Duration = Duration::from_millis(250);
-/// Jobs that are counted at a time.
-const COUNTED: usize = 1000;
+use crate::limits::{COUNTED_AT_ONCE, OPEN_SHOWN, SAMPLE_EVERY};
 
 /// Starts sampling; it ends with the jobs.
 pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
@@ -34,7 +25,7 @@ pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
         let mut before = None;
         let mut counted: HashMap<ApplicationId, u64> = HashMap::new();
         while let Some(inner) = this.upgrade() {
-            let Ok(jobs) = inner.store.jobs(None, before, COUNTED) else { return };
+            let Ok(jobs) = inner.store.jobs(None, before, COUNTED_AT_ONCE) else { return };
             // Those made since the start have been counted by their makers.
             let is_older =
                 |job: &&ImportJob| newest.is_none_or(|newest| job.id <= newest) || job.status.is_terminal();
@@ -42,7 +33,7 @@ pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
                 *counted.entry(job.definition.application).or_default() += 1;
             }
             before = jobs.last().map(|job| job.id);
-            if jobs.len() < COUNTED {
+            if jobs.len() < COUNTED_AT_ONCE {
                 let mut state = inner.state.lock();
                 counted.into_iter().for_each(|(application, jobs)| state.count(application, jobs));
                 return;
@@ -65,7 +56,7 @@ fn sample(this: &Weak<Inner>) {
         shown = state.changes;
         if !running && !changed && !pending {
             // Woken by whatever changes something; the time-out lets it notice that the jobs are gone.
-            inner.changed.wait_for(&mut state, EVERY * 8);
+            inner.changed.wait_for(&mut state, SAMPLE_EVERY * 8);
             continue;
         }
         drop(state);
@@ -78,7 +69,7 @@ fn sample(this: &Weak<Inner>) {
             let _ = inner.samples.send(Arc::new(sample));
         }
         // Whatever changes in between is in the next one.
-        let next = Instant::now() + EVERY;
+        let next = Instant::now() + SAMPLE_EVERY;
         let mut state = inner.state.lock();
         while !inner.changed.wait_until(&mut state, next).timed_out() {}
     }
@@ -99,7 +90,7 @@ impl Inner {
                 }
             }
         }
-        let open = state.shown(OPEN).into_iter().map(|entry| self.open_view(&state, entry));
+        let open = state.shown(OPEN_SHOWN).into_iter().map(|entry| self.open_view(&state, entry));
         let mut jobs: Vec<_> = open.chain(state.ended.iter().cloned()).collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
         state.sequence += u64::from(next);

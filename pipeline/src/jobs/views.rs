@@ -18,19 +18,12 @@ use pinport_store::{Store, StoreError};
 use super::{
     Inner, Jobs, marks,
     queue::{Entry, Place, State},
-    sampler::EVERY,
 };
-use crate::engine::{Engine, FileError, Queues, files, progress_of};
-use crate::limits::BUILT_PIECES;
-
-/// Objects in a job's detail.
-const OBJECTS: usize = 1000;
-/// Failures in a job's detail and in the service's answers.
-const FAILURES: usize = 100;
-/// Jobs whose tallies by object are kept.
-const TALLIED: usize = 16;
-/// Pieces that are read from the store at a time.
-const PIECES: usize = 500;
+use crate::{
+    engine::{Engine, FileError, Queues, files, progress_of},
+    limits::BUILT_PIECES,
+    limits::{SAMPLE_EVERY, VIEW_FAILURES, VIEW_OBJECTS, VIEW_PIECES, VIEW_TALLIED},
+};
 
 /// How the source of an uploaded file begins.
 const UPLOADED: &str = "upload:";
@@ -165,7 +158,7 @@ impl Jobs {
         };
         match &*latest {
             Some((made, then, sample))
-                if made.elapsed() < EVERY && (*then, sample.sequence) == (changes, sequence) =>
+                if made.elapsed() < SAMPLE_EVERY && (*then, sample.sequence) == (changes, sequence) =>
             {
                 Arc::clone(sample)
             }
@@ -277,7 +270,7 @@ impl Inner {
         let mut kept = self.tallies.lock();
         if kept.jobs.insert(job.id, counts).is_none() {
             kept.order.push_back(job.id);
-            if kept.order.len() > TALLIED
+            if kept.order.len() > VIEW_TALLIED
                 && let Some(oldest) = kept.order.pop_front()
             {
                 kept.jobs.remove(&oldest);
@@ -298,8 +291,8 @@ impl ObjectCounts {
     /// Reads the pieces that were committed since.
     pub fn follow(&mut self, store: &dyn Store, job: JobId) -> Result<(), StoreError> {
         // Pieces behind the last object that is shown say nothing about the ones shown.
-        while self.tallies.last().is_none_or(|tally| tally.object < OBJECTS as u64) {
-            let pieces = store.pieces(job, self.next, PIECES)?;
+        while self.tallies.last().is_none_or(|tally| tally.object < VIEW_OBJECTS as u64) {
+            let pieces = store.pieces(job, self.next, VIEW_PIECES)?;
             for piece in &pieces {
                 for object in &piece.objects {
                     match self.tallies.last_mut() {
@@ -314,7 +307,7 @@ impl ObjectCounts {
                 }
                 self.next = piece.piece + 1;
             }
-            if pieces.len() < PIECES {
+            if pieces.len() < VIEW_PIECES {
                 break;
             }
         }
@@ -346,7 +339,7 @@ pub fn object_views(
         }
         ObjectView { name: name_of(job, &object.key), size: object.size, skipped: object.skipped, tally }
     };
-    Ok(files::listed_objects(folder, OBJECTS)?.into_iter().map(object).collect())
+    Ok(files::listed_objects(folder, VIEW_OBJECTS)?.into_iter().map(object).collect())
 }
 
 /// What an object is called, by its job's source.
@@ -417,7 +410,9 @@ pub fn detail_of(mut job: ImportJob, view: JobView) -> JobDetail {
 /// The first failures in a job's folder, in source order, up to its last committed piece.
 pub fn failures_of(folder: &Path, last: Option<&PieceRecord>) -> Result<Vec<Failure>, FileError> {
     match last {
-        Some(last) if last.failures_len > 0 => files::first_failures(folder, last.failures_len, FAILURES),
+        Some(last) if last.failures_len > 0 => {
+            files::first_failures(folder, last.failures_len, VIEW_FAILURES)
+        }
         _ => Ok(Vec::new()),
     }
 }

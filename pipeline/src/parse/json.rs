@@ -12,7 +12,7 @@ use super::block::{Block, Fault};
 use super::{
     Judged, Sink, Unknown,
     cursor::Lines,
-    json_fast::{self, Fast, Strangers},
+    json_fast::{self, Fast, UnknownMembers},
     json_fault,
     json_members::Orders,
     json_walk::{File, Walk},
@@ -35,7 +35,7 @@ pub(super) struct JsonReader {
     scratch: Bump,
     /// Where records are mapped.
     room: Room,
-    pub(super) hope: Hope,
+    pub(super) backoff: Backoff,
     /// Lines that were read in one pass.
     #[cfg(test)]
     pub(super) plain: usize,
@@ -43,12 +43,12 @@ pub(super) struct JsonReader {
 
 /// Whether the fast way is worth a try: less and less often while records are of another kind.
 #[derive(Debug, Default)]
-pub(super) struct Hope {
+pub(super) struct Backoff {
     misses: u32,
     pauses: u32,
 }
 
-impl Hope {
+impl Backoff {
     /// No try in the first four billion lines.
     pub(super) const NONE: Self = Self { misses: 6, pauses: u32::MAX };
 
@@ -90,23 +90,31 @@ impl JsonReader {
         // Unless all is UTF-8, each line is looked at alone.
         let whole = simdutf8::basic::from_utf8(bytes).ok().map(Lines::of);
         let suits = json_fast::suits(&sink.context.limits) && sink.context.map.is_none();
-        let mut strangers = Strangers::default();
+        let mut unknown_members = UnknownMembers::default();
         let mut origin = first;
         let mut rest = bytes;
         while !rest.is_empty() {
-            if suits && self.hope.tries() {
+            if suits && self.backoff.tries() {
                 let begin = bytes.len() - rest.len();
-                match self.read_plain(whole, begin, rest, sink, &mut plain, &scratch, &mut strangers, origin)
-                {
+                match self.read_plain(
+                    whole,
+                    begin,
+                    rest,
+                    sink,
+                    &mut plain,
+                    &scratch,
+                    &mut unknown_members,
+                    origin,
+                ) {
                     Some(len) => {
-                        self.hope.hit();
-                        strangers.report(unknown);
+                        self.backoff.hit();
+                        unknown_members.report(unknown);
                         origin.byte += len as u64;
                         origin.line += 1;
                         rest = &rest[len..];
                         continue;
                     }
-                    None => self.hope.miss(),
+                    None => self.backoff.miss(),
                 }
             }
             let end = line_len(rest);
@@ -144,7 +152,7 @@ impl JsonReader {
         let bytes = block.bytes_and_line_feed();
         let whole = simdutf8::basic::from_utf8(bytes).ok().map(Lines::of);
         let whole = whole.filter(|_| json_fast::suits(&sink.context.limits) && sink.context.map.is_none());
-        let mut strangers = Strangers::default();
+        let mut unknown_members = UnknownMembers::default();
         let (mut origin, mut at) = (block.first, 0);
         let mut faults = block.faults.iter().peekable();
         let is_one_line = block.end.line == block.first.line;
@@ -162,7 +170,7 @@ impl JsonReader {
             }
             let origin = move_to(record.start);
             if let Some(lines) = whole
-                && self.hope.tries()
+                && self.backoff.tries()
             {
                 match self.read_plain_object(
                     lines,
@@ -171,15 +179,15 @@ impl JsonReader {
                     sink,
                     &mut plain,
                     &scratch,
-                    &mut strangers,
+                    &mut unknown_members,
                     origin,
                 ) {
                     Some(()) => {
-                        self.hope.hit();
-                        strangers.report(unknown);
+                        self.backoff.hit();
+                        unknown_members.report(unknown);
                         continue;
                     }
-                    None => self.hope.miss(),
+                    None => self.backoff.miss(),
                 }
             }
             let content = &bytes[record.clone()];
@@ -206,11 +214,11 @@ impl JsonReader {
         sink: &mut Sink<'_>,
         draft: &mut Draft<'a>,
         scratch: &'a Bump,
-        strangers: &mut Strangers<'a>,
+        unknown_members: &mut UnknownMembers<'a>,
         origin: Origin,
     ) -> Option<()> {
         draft.clear();
-        let fast = Fast::new(lines, record.start, &sink.context.limits, scratch, strangers)?;
+        let fast = Fast::new(lines, record.start, &sink.context.limits, scratch, unknown_members)?;
         if fast.read_object(draft, &mut self.orders)? != record.end {
             return None;
         }
@@ -255,7 +263,7 @@ impl JsonReader {
         sink: &mut Sink<'_>,
         draft: &mut Draft<'a>,
         scratch: &'a Bump,
-        strangers: &mut Strangers<'a>,
+        unknown_members: &mut UnknownMembers<'a>,
         origin: Origin,
     ) -> Option<usize> {
         let (lines, begin) = match whole {
@@ -263,7 +271,7 @@ impl JsonReader {
             None => (Lines::of(simdutf8::basic::from_utf8(&rest[..line_len(rest)]).ok()?), 0),
         };
         draft.clear();
-        let fast = Fast::new(lines, begin, &sink.context.limits, scratch, strangers)?;
+        let fast = Fast::new(lines, begin, &sink.context.limits, scratch, unknown_members)?;
         let end = fast.read(draft, &mut self.orders)?;
         sink.add(draft, &rest[..end.content - begin], origin).ok()?;
         #[cfg(test)]

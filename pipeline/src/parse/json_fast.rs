@@ -27,7 +27,7 @@ const UNKNOWN: usize = 4;
 
 /// The members of a record that nobody knows. They are reported when it is sure that the record is taken.
 #[derive(Debug, Default)]
-pub(super) struct Strangers<'a> {
+pub(super) struct UnknownMembers<'a> {
     names: [(&'static str, &'a str); UNKNOWN],
     len: usize,
     /// Names that are sure to be nearly none that is known.
@@ -37,7 +37,7 @@ pub(super) struct Strangers<'a> {
 /// Names that are kept in mind, for one block.
 const JUDGED: usize = 32;
 
-impl<'a> Strangers<'a> {
+impl<'a> UnknownMembers<'a> {
     pub(super) fn forget(&mut self) {
         self.len = 0;
     }
@@ -72,7 +72,7 @@ pub(super) struct Fast<'a, 'p> {
     limits: &'p RecordLimits,
     /// Holds the strings that had escapes.
     scratch: &'a Bump,
-    strangers: &'p mut Strangers<'a>,
+    unknown_members: &'p mut UnknownMembers<'a>,
 }
 
 /// Where a record ends.
@@ -97,10 +97,10 @@ impl<'a, 'p> Fast<'a, 'p> {
         at: usize,
         limits: &'p RecordLimits,
         scratch: &'a Bump,
-        strangers: &'p mut Strangers<'a>,
+        unknown_members: &'p mut UnknownMembers<'a>,
     ) -> Option<Self> {
-        strangers.forget();
-        Some(Self { cursor: Cursor::new(lines, at)?, limits, scratch, strangers })
+        unknown_members.forget();
+        Some(Self { cursor: Cursor::new(lines, at)?, limits, scratch, unknown_members })
     }
 
     /// Fills an empty draft; it is worthless if this gives up.
@@ -368,7 +368,7 @@ impl<'a, 'p> Fast<'a, 'p> {
                     // With an escape it may be one that is known.
                     let name = self.cursor.string()?;
                     self.colon()?;
-                    self.strangers.add(prefix, name)?;
+                    self.unknown_members.add(prefix, name)?;
                     return Some(None);
                 };
                 let (name, member) = members.table[found];

@@ -94,7 +94,7 @@ impl Parser {
     /// A parser that reads no JSON line in one pass: what it says, the fast way must say too.
     pub(crate) fn judging() -> Self {
         let mut parser = Self::new();
-        parser.json.hope = json::Hope::NONE;
+        parser.json.backoff = json::Backoff::NONE;
         parser
     }
 

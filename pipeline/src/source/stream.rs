@@ -93,7 +93,7 @@ impl ObjectStream {
             self.input.rewind()?;
         }
         let mut decoded = Decoded::begin(&lead, &mut self.input, self.caps, self.reading)
-            .map_err(|fault| told(fault, (0, 0), url()))?;
+            .map_err(|fault| error_of(fault, (0, 0), url()))?;
         if start == 0 {
             return Ok(decoded);
         }
@@ -118,7 +118,7 @@ impl ObjectStream {
             match decoded.read(&mut self.input, &mut waste[..wanted]) {
                 Ok(0) => return Err(short(decoded.decoded_bytes())),
                 Ok(bytes) => left -= bytes as u64,
-                Err(fault) => return Err(told(fault, place(&decoded), url())),
+                Err(fault) => return Err(error_of(fault, place(&decoded), url())),
             }
         }
         // They were said when these bytes were read first.
@@ -145,7 +145,7 @@ impl ObjectReader<'_> {
         let url = || (self.url)(&object.key);
         let result = decoded
             .read(self.input, buf)
-            .map_err(|fault| told(fault, place(decoded), url()))
+            .map_err(|fault| error_of(fault, place(decoded), url()))
             .and_then(|bytes| {
                 // The size of a pipe is not known.
                 let listed = object.etag.is_some() || object.size > 0;
@@ -203,7 +203,7 @@ fn place(decoded: &Decoded) -> (u64, u64) {
     (decoded.source_bytes(), decoded.decoded_bytes())
 }
 
-fn told(fault: Fault, (byte, decoded): (u64, u64), url: String) -> SourceError {
+fn error_of(fault: Fault, (byte, decoded): (u64, u64), url: String) -> SourceError {
     match fault {
         Fault::Input(error) => error,
         Fault::Truncated(reason) => SourceError::Truncated { url, byte, decoded, reason },
@@ -222,18 +222,18 @@ mod tests {
     use super::*;
 
     /// One object whose bytes take their time.
-    struct Late(Option<PlannedObject>, &'static [u8]);
+    struct Slow(Option<PlannedObject>, &'static [u8]);
 
-    const LATE: Duration = Duration::from_millis(3);
+    const DELAY: Duration = Duration::from_millis(3);
 
-    impl Feed for Late {
+    impl Feed for Slow {
         fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
             self.0.take().map(Ok)
         }
 
         fn fill(&mut self) -> Result<&[u8], SourceError> {
             let begun = Instant::now();
-            while begun.elapsed() < LATE {}
+            while begun.elapsed() < DELAY {}
             Ok(self.1)
         }
 
@@ -250,18 +250,18 @@ mod tests {
     fn waiting_for_the_store_is_told_apart() {
         let object = PlannedObject { key: "a".into(), size: 1000, etag: None, skipped: None };
         let caps = Caps { decoded: u64::MAX, ratio: u64::MAX, grace: u64::MAX };
-        let feed = Box::new(Late(Some(object), &[b'x'; 1000]));
+        let feed = Box::new(Slow(Some(object), &[b'x'; 1000]));
         let mut stream = ObjectStream::new(feed, caps, Reading::default(), 0, Box::new(str::to_owned));
         let begun = Instant::now();
         let mut reader = stream.next_object().unwrap().unwrap();
         let look = reader.take_waited();
-        assert!(look >= LATE && look <= begun.elapsed(), "{look:?}");
+        assert!(look >= DELAY && look <= begun.elapsed(), "{look:?}");
         let begun = Instant::now();
         let mut buf = [0; 64];
         while reader.read(&mut buf).unwrap() > 0 {}
         let read = reader.take_waited();
         // The first bytes were put back: what is waited for is the rest, and the end.
-        assert!(read >= 2 * LATE && read <= begun.elapsed(), "{read:?}");
+        assert!(read >= 2 * DELAY && read <= begun.elapsed(), "{read:?}");
         assert_eq!(reader.take_waited(), Duration::ZERO);
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! Hostile quotes cannot make this slow. If two records are read from different lines and both are inside a
 //! quoted cell at the same newline, all that follows is the same for both. So what the first reading found
-//! (its [`Wake`]) answers for the second, and no line is walked more than a few times.
+//! (its [`FailedRun`]) answers for the second, and no line is walked more than a few times.
 
 use std::{ops::Range, sync::Arc};
 
@@ -98,7 +98,7 @@ fn find_line(window: &Window, start: u64, last: u64, searched: &mut u64, max_lin
 
 /// What the reading of a failed record found: it is inside quotes at every newline before `run.last`.
 #[derive(Debug)]
-struct Wake {
+struct FailedRun {
     /// The line that is judged now, and the commas of the failed record before it.
     at: u64,
     commas: usize,
@@ -140,7 +140,7 @@ pub(super) struct Records {
     /// The rest of the line at `pos` is being dropped because it is too long.
     skipping: bool,
     run: Option<Run>,
-    wake: Option<Wake>,
+    failed_run: Option<FailedRun>,
     failing: Option<Failing>,
 }
 
@@ -157,7 +157,7 @@ impl Records {
             quote_searched: at,
             skipping: false,
             run: None,
-            wake: None,
+            failed_run: None,
             failing: None,
         }
     }
@@ -168,7 +168,7 @@ impl Records {
                 if self.is_at(cut) {
                     return out.block_at(self.pos, self.line);
                 }
-                if self.wake.is_none() && self.run.is_none() {
+                if self.failed_run.is_none() && self.run.is_none() {
                     self.leap(out, cut);
                     if self.is_at(cut) {
                         return out.block_at(self.pos, self.line);
@@ -248,7 +248,7 @@ impl Records {
             Line::NeedInput => return Step::NeedInput,
             Line::Long => {
                 self.fail(out, too_long(max_line));
-                self.wake = None;
+                self.failed_run = None;
                 self.skipping = true;
                 return Step::On;
             }
@@ -286,7 +286,7 @@ impl Records {
                     };
                     self.fail(out, self.reason(ended, cells, lines, first.opened, max_line));
                     if let Some(run) = self.run.take().filter(|run| run.last > end) {
-                        self.wake = Some(Wake { at: end, commas: first.commas, run, end: ended });
+                        self.failed_run = Some(FailedRun { at: end, commas: first.commas, run, end: ended });
                     }
                     None
                 }
@@ -316,17 +316,17 @@ impl Records {
         commas: usize,
         max_line: u64,
     ) -> Option<(RunEnd, usize)> {
-        if let Some(wake) = &mut self.wake {
+        if let Some(failed_run) = &mut self.failed_run {
             // At the end of this line the failed record is inside quotes too.
-            if matches!(wake.end, RunEnd::Long) {
-                wake.end = wake.run.go_on(window, line.start, max_line, self.dialect)?;
+            if matches!(failed_run.end, RunEnd::Long) {
+                failed_run.end = failed_run.run.go_on(window, line.start, max_line, self.dialect)?;
             }
-            let there = wake.commas + walk::<true>(window.bytes(line), true, self.dialect).commas;
-            let cells = match wake.end {
+            let there = failed_run.commas + walk::<true>(window.bytes(line), true, self.dialect).commas;
+            let cells = match failed_run.end {
                 RunEnd::Ended { commas: all, .. } => commas + (all - there) + 1,
                 _ => 0,
             };
-            return Some((wake.end, cells));
+            return Some((failed_run.end, cells));
         }
         let run = self.run.get_or_insert(Run { last: line.end, commas, searched: line.end });
         let end = run.go_on(window, line.start, max_line, self.dialect)?;
@@ -364,13 +364,14 @@ impl Records {
 
     /// Goes over a line (or a record) that is judged.
     fn pass(&mut self, out: &mut Outlet, to: u64, lines: u64) {
-        if let Some(wake) = &mut self.wake {
-            if wake.at < to && to <= wake.run.last {
-                wake.commas += walk::<true>(out.window.bytes(wake.at..to), true, self.dialect).commas;
-                wake.at = to;
+        if let Some(failed_run) = &mut self.failed_run {
+            if failed_run.at < to && to <= failed_run.run.last {
+                failed_run.commas +=
+                    walk::<true>(out.window.bytes(failed_run.at..to), true, self.dialect).commas;
+                failed_run.at = to;
             }
-            if to >= wake.run.last {
-                self.wake = None;
+            if to >= failed_run.run.last {
+                self.failed_run = None;
             }
         }
         self.move_to(to, self.line + lines);

@@ -1,9 +1,7 @@
 //! Which pages in a browser may call: the origins that the configuration names, and none by default. It says so in
 //! headers; it is the browser that keeps to them. Who may do what is decided by signatures all the same.
 
-use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
-
-use crate::{ApiError, http::Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 
 /// Origins, as browsers send them: `https://app.example.com`, or with a port.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,16 +55,17 @@ impl Cors {
     }
 
     /// The answer to a browser that asks whether it may send a request. It has no signature: browsers send none with it.
-    pub(crate) fn preflight(&self, parts: &Parts) -> Option<Result<Response, ApiError>> {
+    pub(crate) fn preflight(&self, parts: &Parts) -> Option<[(HeaderName, HeaderValue); 3]> {
         let asks = parts.method == Method::OPTIONS
             && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
             && parts.headers.get(header::ORIGIN).is_some_and(|origin| self.admits(origin));
         asks.then(|| {
             let headers = parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned().unwrap_or(SENT);
-            Ok(Response::empty(http::StatusCode::OK)
-                .with_header(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS)
-                .with_header(header::ACCESS_CONTROL_ALLOW_HEADERS, headers)
-                .with_header(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE))
+            [
+                (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+                (header::ACCESS_CONTROL_ALLOW_HEADERS, headers),
+                (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE),
+            ]
         })
     }
 

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, pin::pin, sync::Arc};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use pinport_model::with_causes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -14,7 +15,7 @@ use tracing::debug;
 use super::{
     funnel::{Peer, handle},
     guard::{Exchange, Guard},
-    serve::Running,
+    shared::Running,
 };
 use crate::{limits::ANSWER_BUFFER, tls::Tls};
 
@@ -93,7 +94,7 @@ where
         }
     };
     if let Some(Err(error)) = ended {
-        debug!(peer = %address, error = %ErrorChain(&error), "connection broke");
+        debug!(peer = %address, error = with_causes(&error), "connection broke");
     }
 }
 
@@ -101,12 +102,3 @@ where
 #[derive(Debug, thiserror::Error)]
 #[error("the server is stopping")]
 struct Cut;
-
-struct ErrorChain<'e>(&'e (dyn std::error::Error + 'e));
-
-impl std::fmt::Display for ErrorChain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        self.0.source().map_or(Ok(()), |source| write!(f, ": {source}"))
-    }
-}

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use pinport_model::panic_text;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -78,7 +79,9 @@ pub(super) async fn handle(
         None => {
             line.method = request.method().clone();
             let work = process(&peer, id, started, request, &mut line, &mut unread);
-            caught(work).await.unwrap_or_else(|panic| Err(ApiError::internal(panic_text(&*panic))))
+            caught(work).await.unwrap_or_else(|panic| {
+                Err(ApiError::internal(format!("the operation panicked: {}", panic_text(&*panic))))
+            })
         }
     };
     line.error = outcome.as_ref().err().map(|error| (error.status().type_name(), error.to_string()));
@@ -105,8 +108,9 @@ async fn process(
     let (parts, body) = request.into_parts();
     // Until the body is read or handed over.
     *unread = !body.is_end_stream();
-    if let Some(answer) = server.access.cors().preflight(&parts) {
-        return answer;
+    if let Some(headers) = server.access.cors().preflight(&parts) {
+        let answer = Response::empty(StatusCode::OK);
+        return Ok(headers.into_iter().fold(answer, |answer, (name, value)| answer.with_header(name, value)));
     }
     let call = match server.router.find(&parts.method, parts.uri.path())? {
         Matched::Operation(call) => call,
@@ -244,12 +248,6 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> 
         Err(panic) => Poll::Ready(Err(panic)),
     })
     .await
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the operation panicked: {}", text.unwrap_or("no message"))
 }
 
 /// The body that hyper sends. Its end, or its being dropped, is the end of the request.

@@ -26,13 +26,16 @@ mod request;
 mod response;
 mod router;
 mod serve;
+mod shared;
 #[cfg(test)]
 mod tests;
 
+pub use crate::request_id::RequestId;
 pub use body::{BodyError, BodyStream};
 pub use memory::{Budget, Holder, Memory, Permits, Purse, Share};
-pub use query::{Query, decode_segment};
-pub use request::{Request, RequestId};
+pub use query::Query;
+pub use request::Request;
 pub use response::{BoxError, Response};
 pub use router::{BodyMode, Gate, Route, Router};
-pub use serve::{Drained, Listener, Server, serve};
+pub use serve::{Drained, Listener, serve};
+pub use shared::Server;

@@ -1,6 +1,6 @@
 //! What an operation is given.
 
-use std::{fmt, net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -8,23 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::{BodyStream, Purse, Query, Route, Share};
-use crate::{ApiError, access::Principal};
-
-/// The id of a request, as its answer and its log line carry it: a dashed UUID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestId(uuid::Uuid);
-
-impl RequestId {
-    pub(super) fn generate() -> Self {
-        Self(uuid::Uuid::new_v4())
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
-    }
-}
+use crate::{ApiError, access::Principal, request_id::RequestId};
 
 /// The body, as the route asked for it.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, fmt, future::Future, pin::Pin, sync::Arc};
 
 use http::Method;
 
-use super::{Request, Response, decode_segment};
-use crate::{ApiError, limits::READ_BYTES};
+use super::{Request, Response};
+use crate::{ApiError, limits::READ_BYTES, percent::decode_segment};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,21 +11,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{Memory, Router, connection, places::Places};
-use crate::{Limits, access::Access, limits::ACCEPT_BACKOFF, metrics::Metrics, tls::Tls};
-
-/// What all connections share.
-#[derive(Debug)]
-pub struct Server {
-    /// The operations.
-    pub router: Router,
-    /// Who may call them.
-    pub access: Arc<Access>,
-    /// Where they are counted.
-    pub metrics: Arc<Metrics>,
-    /// The bounds.
-    pub limits: Limits,
-}
+use super::{
+    Memory, connection,
+    places::Places,
+    shared::{Running, Server},
+};
+use crate::{Limits, limits::ACCEPT_BACKOFF, tls::Tls};
 
 /// A bound socket, with TLS or without.
 #[derive(Debug)]
@@ -46,23 +37,6 @@ impl Listener {
 pub struct Drained {
     /// Connections and requests that were cut off because the time for shutting down was over.
     pub cut_off: usize,
-}
-
-/// What a running server's tasks share.
-pub(super) struct Running {
-    pub(super) server: Arc<Server>,
-    pub(super) limits: Arc<Limits>,
-    /// The bounds of spare connections.
-    pub(super) spare_limits: Arc<Limits>,
-    /// No new requests.
-    pub(super) shutdown: CancellationToken,
-    /// No more of anything.
-    pub(super) kill: CancellationToken,
-    /// Connections and requests.
-    pub(super) tasks: TaskTracker,
-    /// The budget of bodies and answers.
-    pub(super) memory: Memory,
-    places: Arc<Places>,
 }
 
 /// How long cut-off tasks may take to notice.

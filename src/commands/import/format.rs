@@ -40,7 +40,7 @@ pub(super) fn of_source(text: &str, open: impl Fn() -> anyhow::Result<Source>) -
         }
     }
     match first {
-        [None, None] => Err(untold("no object's name says what it holds")),
+        [None, None] => Err(undetermined("no object's name says what it holds")),
         [Some(_), None] => Ok(Format::Csv),
         [None, Some(_)] => Ok(Format::Json),
         // An object that is named exactly may be both.
@@ -49,7 +49,7 @@ pub(super) fn of_source(text: &str, open: impl Fn() -> anyhow::Result<Source>) -
             let (_, head) = first_data(&source, Format::Json, HEAD)?;
             Ok(of_content(&head))
         }
-        _ => Err(untold("CSV and JSON lie there side by side")),
+        _ => Err(undetermined("CSV and JSON lie there side by side")),
     }
 }
 
@@ -81,11 +81,11 @@ pub(super) fn of_upload(text: &str, location: &SourceLocation) -> anyhow::Result
             file.take(HEAD as u64).read_to_end(&mut head)?;
             Ok(of_content(&head))
         }
-        _ => Err(untold("the name does not say what lies there")),
+        _ => Err(undetermined("the name does not say what lies there")),
     }
 }
 
-fn untold(why: &str) -> anyhow::Error {
+fn undetermined(why: &str) -> anyhow::Error {
     Usage(format!("{why}: add --format csv or --format json")).into()
 }
 

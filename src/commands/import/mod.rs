@@ -2,7 +2,7 @@
 
 mod format;
 mod served;
-mod untold;
+mod unreported;
 
 use std::{
     fs,
@@ -14,11 +14,11 @@ use std::{
 use anyhow::Context as _;
 use pinport_model::{
     Application, ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId,
-    SourceLocation, Timestamp,
+    SourceLocation, Timestamp, with_causes,
 };
 use pinport_pipeline::{
     disk,
-    engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, look, progress_of, with_causes},
+    engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, look, progress_of},
     source::{Source, SourceOptions},
 };
 use pinport_store::boundary;
@@ -151,7 +151,7 @@ fn import(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) -
     match begin(wanted, &data, &application, &source)? {
         Begun::Job(job) => {
             folder = data.job_folder(job.id);
-            untold::begin(&folder)?;
+            unreported::begin(&folder)?;
             finished = execute(wanted, *job, source, folder.clone(), cancel, Some(&data))?;
         }
         Begun::Over(job) => {
@@ -163,7 +163,7 @@ fn import(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) -
     }
     let code = conclude(wanted, &finished, &folder, "imported", Some(&application))?;
     boundary("report.told");
-    untold::end(&folder)?;
+    unreported::end(&folder)?;
     Ok(code)
 }
 
@@ -205,7 +205,7 @@ fn begin(
         job.error = Some(format!("interrupted, then given up for a new import ({reason})"));
         data.store.finish_job(&job, false)?;
     }
-    if let Some(job) = untold::find(wanted, data, &definition, source)? {
+    if let Some(job) = unreported::find(wanted, data, &definition, source)? {
         writeln!(
             io::stderr(),
             "job {} of {} had been completed when its process ended; this is its report (--fresh imports anew)",

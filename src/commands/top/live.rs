@@ -19,9 +19,10 @@ use parking_lot::Mutex;
 use pinport_model::{
     Failure, ImportJob, JobStatus, Timestamp,
     view::{JobDetail, JobView, PieceRun, PieceState, Sample},
+    with_causes,
 };
 use pinport_pipeline::{
-    engine::{Engine, JobError, JobProgress, RunOutcome, files, with_causes},
+    engine::{Engine, JobError, JobProgress, RunOutcome, files},
     jobs::{ObjectCounts, detail_of, failures_of, object_views, stage_views, view_of},
 };
 use pinport_store::Store;

@@ -17,6 +17,7 @@ mod keys;
 mod lock;
 mod merged;
 mod options;
+mod piece_rows;
 mod read;
 mod read_out;
 mod resolve;
@@ -49,7 +50,7 @@ pub use self::options::EmbeddedOptions;
 use self::{
     engine::{Engine, from_json, to_json},
     keys::{Table, behind, key},
-    runs::Target,
+    piece_rows::Target,
 };
 use crate::{
     AttributeKind, COUNTED_AT_ONCE, EndpointUpdate, Figures, JobWriter, Result, Scope, Store, StoreError,

@@ -1,9 +1,9 @@
 //! Judges the records of a piece whose outcome depends on what is there: in the store, as committed so far,
 //! or in earlier records of the same piece.
 //!
-//! Most records of such a piece depend on nothing, and are written before its turn; the others are [`Late`]. At its
+//! Most records of such a piece depend on nothing, and are written before its turn; the others are [`Deferred`]. At its
 //! turn everything it may ask about is read in sorted batches ([`Lookup`]); then the records are walked in source
-//! order ([`judge`]) without touching the store again. The rows of late records become runs of their own, which are
+//! order ([`judge`]) without touching the store again. The rows of deferred records become runs of their own, which are
 //! newer than the first ones.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -13,7 +13,7 @@ use pinport_model::{ApplicationId, failure::FailureReason};
 use super::{
     engine::Engine,
     keys::{self, Key},
-    runs::{Row, Rows, Target, is_blind, whole},
+    piece_rows::{Row, Rows, Target, is_blind, whole},
 };
 use crate::{
     DraftBatch, DraftKind, Result, Unresolved,
@@ -42,12 +42,12 @@ const READ_AT_ONCE: usize = 1024;
 
 /// Which entries of a piece are written at its turn, by their place in it. Empty: none.
 #[derive(Debug)]
-pub(super) struct Late {
+pub(super) struct Deferred {
     places: Vec<bool>,
 }
 
-impl Late {
-    /// An entry is late if it is not blind, or speaks of an endpoint of which such an entry speaks: the rows of
+impl Deferred {
+    /// An entry is deferred if it is not blind, or speaks of an endpoint of which such an entry speaks: the rows of
     /// one endpoint stay together, because of its dates the first counts, of the rest the last.
     pub(super) fn find(batches: &[DraftBatch], target: &Target) -> Self {
         let entries =
@@ -68,14 +68,28 @@ impl Late {
         }
         // Which copies a user without an endpoint adds to is only known at the turn.
         let all = target.copies().is_some();
-        let is_late = |batch: &DraftBatch, entry| {
+        let is_deferred = |batch: &DraftBatch, entry| {
             all || !is_blind(entry, target) || !ids.is_empty() && ids.contains(batch.bytes(entry.id))
         };
-        Self { places: entries().map(|(batch, entry)| is_late(batch, entry)).collect() }
+        Self { places: entries().map(|(batch, entry)| is_deferred(batch, entry)).collect() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// The rows of the entries that need not wait for the turn of their piece.
+    pub(super) fn rows_of_others<'a>(&self, batches: &'a [DraftBatch], target: &Target) -> Rows<'a> {
+        let count = batches.iter().map(DraftBatch::len).sum();
+        let mut rows = Rows { endpoints: Vec::with_capacity(count), ..Rows::default() };
+        let entries =
+            batches.iter().flat_map(|batch| batch.entries().iter().map(move |entry| (batch, entry)));
+        for (place, (batch, entry)) in entries.enumerate() {
+            if !self.has(place) {
+                rows.push(batch, entry, target);
+            }
+        }
+        rows
     }
 
     /// Whether the entry at this place waits.
@@ -193,9 +207,9 @@ impl Lookup {
     }
 }
 
-/// What earlier records of the piece said of an endpoint.
+/// What earlier records of the piece have of an endpoint.
 #[derive(Debug, Clone, Copy, Default)]
-struct Said<'a> {
+struct Seen<'a> {
     address: bool,
     channel: bool,
     incomplete: bool,
@@ -206,7 +220,7 @@ struct Said<'a> {
 struct Walk<'a> {
     lookup: &'a Lookup,
     copies: bool,
-    said: HashMap<&'a [u8], Said<'a>>,
+    seen: HashMap<&'a [u8], Seen<'a>>,
     /// Endpoints that a record of the piece gave to a user; some may have left again.
     named: HashMap<&'a [u8], BTreeSet<&'a [u8]>>,
 }
@@ -214,11 +228,11 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Whether the endpoint is whole within the layer (or, for a registering job, the piece).
     fn is_whole(&self, id: &[u8]) -> bool {
-        let said = self.said.get(id).copied().unwrap_or_default();
+        let seen = self.seen.get(id).copied().unwrap_or_default();
         let copy = self.lookup.view(id).map(|view| &view.copy);
         let has = |said: bool, of: fn(&LayerCopy) -> bool| said || copy.is_some_and(of);
-        has(said.incomplete, |copy| copy.incomplete)
-            || has(said.address, |copy| copy.address) && has(said.channel, |copy| copy.channel)
+        has(seen.incomplete, |copy| copy.incomplete)
+            || has(seen.address, |copy| copy.address) && has(seen.channel, |copy| copy.channel)
     }
 
     fn exists(&self, id: &[u8]) -> bool {
@@ -227,7 +241,7 @@ impl<'a> Walk<'a> {
 
     /// The user the endpoint belongs to by now; empty if to none.
     fn user(&self, id: &[u8]) -> &'a [u8] {
-        if let Some(user) = self.said.get(id).and_then(|said| said.user) {
+        if let Some(user) = self.seen.get(id).and_then(|seen| seen.user) {
             return user;
         }
         let Some(view) = self.lookup.view(id) else { return &[] };
@@ -245,17 +259,17 @@ impl<'a> Walk<'a> {
     fn may_be_asked(&self, id: &[u8], user: &[u8]) -> bool {
         let Lookup { endpoints, users } = self.lookup;
         endpoints.contains_key(id)
-            || !users.is_empty() && (users.contains_key(user) || self.said.contains_key(id))
+            || !users.is_empty() && (users.contains_key(user) || self.seen.contains_key(id))
     }
 
     /// Notes what a record says.
-    fn hear(&mut self, batch: &'a DraftBatch, entry: &Entry) -> Result<()> {
+    fn note(&mut self, batch: &'a DraftBatch, entry: &Entry) -> Result<()> {
         let (id, record) = (batch.bytes(entry.id), batch.bytes(entry.record));
-        let said = self.said.entry(id).or_default();
-        said.address |= find(record, Tag::Address)?.is_some();
-        said.channel |= find(record, Tag::Channel)?.is_some();
+        let seen = self.seen.entry(id).or_default();
+        seen.address |= find(record, Tag::Address)?.is_some();
+        seen.channel |= find(record, Tag::Channel)?.is_some();
         if let Some(user) = user_of(record)? {
-            said.user = Some(user);
+            seen.user = Some(user);
             self.named.entry(user).or_default().insert(id);
         }
         Ok(())
@@ -269,19 +283,19 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Walks a piece in source order: the rows its late entries come to, and the records that failed.
+/// Walks a piece in source order: the rows its deferred entries come to, and the records that failed.
 ///
-/// A user's attributes may come from early and from late entries. The late ones are written behind the early
-/// ones, so from the first late one on they bring along what early entries say of the user later.
+/// A user's attributes may come from deferred entries and from others. The deferred ones are written after the
+/// others, so from the first of them on they bring along what the others say of the user later.
 pub(super) fn judge<'a>(
     engine: &Engine,
     lookup: &'a Lookup,
     target: &Target,
     batches: &'a [DraftBatch],
-    late: &Late,
+    deferred: &Deferred,
 ) -> Result<(Rows<'a>, Vec<Unresolved>)> {
     let copies = target.copies().is_some();
-    let mut walk = Walk { lookup, copies, said: HashMap::new(), named: HashMap::new() };
+    let mut walk = Walk { lookup, copies, seen: HashMap::new(), named: HashMap::new() };
     let mut room = is_judged(batches, target).then(|| Room {
         engine,
         application: target.application,
@@ -289,20 +303,20 @@ pub(super) fn judge<'a>(
     });
     let mut rows = Rows::default();
     let mut unresolved = Vec::new();
-    let (mut late_users, mut noted) = (HashSet::new(), 0);
+    let (mut deferred_users, mut noted) = (HashSet::new(), 0);
     let mut place = 0;
     for batch in batches {
         for entry in batch.entries() {
             let (id, user) = (batch.bytes(entry.id), batch.bytes(entry.user));
             let user_record = batch.bytes(entry.user_record);
             place += 1;
-            if !late.has(place - 1) {
+            if !deferred.has(place - 1) {
                 // Who has which endpoint is all that others may ask about.
                 if !lookup.users.is_empty() && walk.may_be_asked(id, user) {
-                    walk.hear(batch, entry)?;
+                    walk.note(batch, entry)?;
                 }
-                late_users.extend(rows.users[noted..].iter().map(|row| row.id));
-                if !user_record.is_empty() && late_users.contains(user) {
+                deferred_users.extend(rows.users[noted..].iter().map(|row| row.id));
+                if !user_record.is_empty() && deferred_users.contains(user) {
                     rows.users.push(Row { id: user, record: user_record, user: &[] });
                 }
                 noted = rows.users.len();
@@ -354,10 +368,10 @@ pub(super) fn judge<'a>(
                     }
                     if entry.kind == DraftKind::Upsert && !walk.exists(id) {
                         rows.endpoints.push(Row { id, record: INCOMPLETE, user: &[] });
-                        walk.said.entry(id).or_default().incomplete = true;
+                        walk.seen.entry(id).or_default().incomplete = true;
                     }
                     if walk.may_be_asked(id, user) {
-                        walk.hear(batch, entry)?;
+                        walk.note(batch, entry)?;
                     }
                     if copies || user_record.is_empty() || !user.is_empty() {
                         rows.push(batch, entry, target);

@@ -9,7 +9,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pinport_model::{ApplicationId, SegmentId, segment::SegmentLayer};
 use rocksdb::{SstFileWriter, WriteBatch};
 
 use super::{
@@ -17,87 +16,9 @@ use super::{
     keys::{self, Key, Table},
     merged::Merged,
     options::Access,
-    resolve::Late,
+    piece_rows::{Row, Rows, Target},
 };
-use crate::{
-    DraftBatch, DraftKind, Result,
-    batch::{Entry, Span},
-    boundary,
-    record::bounds::Fold,
-};
-
-/// Where the rows of a job go.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Target {
-    pub(super) application: ApplicationId,
-    pub(super) layer: Option<(SegmentId, SegmentLayer)>,
-}
-
-impl Target {
-    /// The layer, if it holds copies instead of naming registered endpoints.
-    pub(super) fn copies(&self) -> Option<(SegmentId, u32)> {
-        self.layer.filter(|(_, layer)| layer.copies).map(|(segment, layer)| (segment, layer.number))
-    }
-}
-
-/// An endpoint (or a copy) and what a record says of it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Row<'a> {
-    pub(super) id: &'a [u8],
-    pub(super) record: &'a [u8],
-    /// The user the record names, or nothing.
-    pub(super) user: &'a [u8],
-}
-
-/// What a piece says, each list in source order.
-#[derive(Debug, Default)]
-pub(super) struct Rows<'a> {
-    pub(super) endpoints: Vec<Row<'a>>,
-    /// Users with their attributes (`user` is empty here, `id` is the user's).
-    pub(super) users: Vec<Row<'a>>,
-    /// Members of the layer beside the endpoints.
-    pub(super) members: Vec<&'a [u8]>,
-}
-
-/// Whether an entry's rows depend on nothing but the entry.
-pub(super) fn is_blind(entry: &Entry, target: &Target) -> bool {
-    // User attributes without a user belong to the user that the endpoint has by now.
-    let of_unknown_user = entry.user.is_empty() && !entry.user_record.is_empty();
-    entry.kind == DraftKind::Blind && (target.copies().is_some() || !of_unknown_user)
-}
-
-/// The rows of the entries of a piece that need not wait for its turn.
-pub(super) fn early_rows<'a>(batches: &'a [DraftBatch], late: &Late, target: &Target) -> Rows<'a> {
-    let count = batches.iter().map(DraftBatch::len).sum();
-    let mut rows = Rows { endpoints: Vec::with_capacity(count), ..Rows::default() };
-    let entries = batches.iter().flat_map(|batch| batch.entries().iter().map(move |entry| (batch, entry)));
-    for (nth, (batch, entry)) in entries.enumerate() {
-        if !late.has(nth) {
-            rows.push(batch, entry, target);
-        }
-    }
-    rows
-}
-
-impl<'a> Rows<'a> {
-    /// Adds the rows of a blind entry.
-    pub(super) fn push(&mut self, batch: &'a DraftBatch, entry: &Entry, target: &Target) {
-        let (id, user) = (batch.bytes(entry.id), batch.bytes(entry.user));
-        if target.copies().is_some() {
-            self.endpoints.push(Row { id, record: whole(batch, entry), user });
-            return;
-        }
-        self.endpoints.push(Row { id, record: batch.bytes(entry.record), user });
-        if !entry.user_record.is_empty() {
-            self.users.push(Row { id: user, record: batch.bytes(entry.user_record), user: &[] });
-        }
-    }
-}
-
-/// An entry's members and user attributes, which lie behind each other, as one record.
-pub(super) fn whole<'a>(batch: &'a DraftBatch, entry: &Entry) -> &'a [u8] {
-    batch.bytes(Span { start: entry.record.start, end: entry.user_record.end })
-}
+use crate::{Result, boundary, record::bounds::Fold};
 
 /// A file in the staging folder, removed when it is dropped. Ingestion moves it away first.
 #[derive(Debug)]

@@ -7,8 +7,9 @@ use pinport_model::{ImportJob, JobId, PieceRecord};
 use super::{
     engine::{Engine, to_json},
     keys::{self, Table},
-    resolve::{self, Late, Lookup},
-    runs::{self, Target, Written},
+    piece_rows::Target,
+    resolve::{self, Deferred, Lookup},
+    runs::Written,
 };
 use crate::{DraftBatch, JobWriter, PreparedPiece, Result, StoreError, Unresolved, boundary, lifecycle};
 
@@ -25,14 +26,14 @@ pub(super) fn writer(engine: Arc<Engine>, job: &ImportJob, target: Target) -> Ar
 
 impl JobWriter for Writer {
     fn prepare(&self, piece: u64, batches: Vec<DraftBatch>) -> Result<Box<dyn PreparedPiece>> {
-        let late = Late::find(&batches, &self.target);
-        let rows = runs::early_rows(&batches, &late, &self.target);
+        let deferred = Deferred::find(&batches, &self.target);
+        let rows = deferred.rows_of_others(&batches, &self.target);
         let mut written = match self.engine.is_small(&batches) {
             true => Written::small(),
             false => Written::default(),
         };
         written.add(&self.engine, &self.target, &rows)?;
-        let waiting = (!late.is_empty()).then_some((batches, late));
+        let waiting = (!deferred.is_empty()).then_some((batches, deferred));
         Ok(Box::new(Prepared { writer: self.clone(), piece, written, waiting }))
     }
 }
@@ -43,15 +44,15 @@ struct Prepared {
     /// What is written; what was waiting is behind the rest, and so the newer.
     written: Written,
     /// The piece, while some of its records depend on what the store holds at its turn.
-    waiting: Option<(Vec<DraftBatch>, Late)>,
+    waiting: Option<(Vec<DraftBatch>, Deferred)>,
 }
 
 impl PreparedPiece for Prepared {
     fn resolve(&mut self) -> Result<Vec<Unresolved>> {
-        let Some((batches, late)) = self.waiting.take() else { return Ok(Vec::new()) };
+        let Some((batches, deferred)) = self.waiting.take() else { return Ok(Vec::new()) };
         let Writer { engine, target, .. } = &self.writer;
         let lookup = Lookup::make(engine, target, &batches)?;
-        let (rows, unresolved) = resolve::judge(engine, &lookup, target, &batches, &late)?;
+        let (rows, unresolved) = resolve::judge(engine, &lookup, target, &batches, &deferred)?;
         self.written.add(engine, target, &rows)?;
         Ok(unresolved)
     }

@@ -25,7 +25,7 @@ fn context() -> ParseContext {
 }
 
 /// What a parser said of an object.
-struct Said {
+struct Outcome {
     drafts: Vec<Seen>,
     failed: Vec<FailedRecord>,
     unknown: Vec<String>,
@@ -35,7 +35,7 @@ struct Said {
     channels: BTreeMap<Channel, u64>,
 }
 
-fn parse_with(format: Format, input: &[u8], context: &ParseContext, block_bytes: usize) -> Said {
+fn parse_with(format: Format, input: &[u8], context: &ParseContext, block_bytes: usize) -> Outcome {
     parse_by(&mut Parser::new(), format, input, context, block_bytes)
 }
 
@@ -45,7 +45,7 @@ fn parse_by(
     input: &[u8],
     context: &ParseContext,
     block_bytes: usize,
-) -> Said {
+) -> Outcome {
     parse_in(parser, format, input, context, block_bytes, usize::MAX)
 }
 
@@ -56,7 +56,7 @@ fn parse_in(
     context: &ParseContext,
     block_bytes: usize,
     chunk: usize,
-) -> Said {
+) -> Outcome {
     let checked = check_with(format, input, context, block_bytes);
     let options = SplitOptions { block_bytes, limits: context.limits, ..SplitOptions::default() };
     let mut splitter = Splitter::new(format, options, 0);
@@ -95,7 +95,7 @@ fn parse_in(
     let seen = seen::take();
     assert_eq!(seen.len(), drafts);
     assert_eq!(checked, (drafts as u64, failed.clone()));
-    Said { drafts: seen, failed, unknown, guessed, channels }
+    Outcome { drafts: seen, failed, unknown, guessed, channels }
 }
 
 /// The good records and the failures, by a parser that only checks.
@@ -125,7 +125,7 @@ fn check_with(
     }
 }
 
-fn parse(format: Format, input: &str) -> Said {
+fn parse(format: Format, input: &str) -> Outcome {
     parse_with(format, input.as_bytes(), &context(), 1 << 16)
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What a parser says of `input`, and how many lines it read in one pass.
-fn said_by(mut parser: Parser, input: &[u8], context: &ParseContext) -> (Said, usize) {
+fn said_by(mut parser: Parser, input: &[u8], context: &ParseContext) -> (Outcome, usize) {
     let said = parse_by(&mut parser, Format::Json, input, context, 1 << 16);
     (said, parser.json.plain)
 }

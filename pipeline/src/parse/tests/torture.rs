@@ -146,12 +146,12 @@ fn json_file() -> (Vec<u8>, usize) {
 }
 
 /// What is said of a file that arrives in chunks of one size.
-fn said_in(chunk: usize, block_bytes: usize, format: Format, file: &[u8]) -> Said {
+fn said_in(chunk: usize, block_bytes: usize, format: Format, file: &[u8]) -> Outcome {
     let mut parser = Parser::new();
     parse_in(&mut parser, format, file, &context(), block_bytes, chunk)
 }
 
-fn at_every_chunk_size(format: Format, file: &[u8]) -> Said {
+fn at_every_chunk_size(format: Format, file: &[u8]) -> Outcome {
     let whole = said_in(usize::MAX, 1 << 16, format, file);
     for chunk in (1..=600).chain([1000, 4096, file.len() - 1]) {
         for block_bytes in [50, 1 << 16] {

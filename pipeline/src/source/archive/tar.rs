@@ -23,7 +23,7 @@ pub(super) struct Tar {
 
 /// What entries before a member say of it.
 #[derive(Default)]
-struct Said {
+struct Overrides {
     name: Option<Vec<u8>>,
     size: Option<u64>,
     sparse: bool,
@@ -51,7 +51,7 @@ impl Tar {
 impl Members for Tar {
     fn next(&mut self, input: &mut dyn Input) -> Result<Option<Member>, Fault> {
         self.skip_rest(input)?;
-        let mut said = Said::default();
+        let mut overrides = Overrides::default();
         loop {
             let mut header = [0; HEAD_BYTES];
             if !take(input, &mut header, WHAT)? {
@@ -73,26 +73,26 @@ impl Members for Tar {
             match header[156] {
                 b'L' => {
                     let name = self.content(input, size)?;
-                    said.name = Some(until_zero(&name).to_vec());
+                    overrides.name = Some(until_zero(&name).to_vec());
                 }
                 b'x' => {
                     let pax = self.content(input, size)?;
-                    said.read_pax(&pax)?;
+                    overrides.read_pax(&pax)?;
                 }
                 b'K' | b'g' | b'V' => {
                     self.content(input, size)?;
                 }
                 kind => {
                     let other = matches!(kind, b'1'..=b'6');
-                    self.left = if other { 0 } else { said.size.unwrap_or(size) };
+                    self.left = if other { 0 } else { overrides.size.unwrap_or(size) };
                     self.padding = padding(self.left);
-                    let name = said.name.unwrap_or_else(|| name(&header));
+                    let name = overrides.name.unwrap_or_else(|| name(&header));
                     let name = String::from_utf8_lossy(&name).into_owned();
                     let name = name.strip_prefix("./").map(str::to_owned).unwrap_or(name);
                     let unreadable = match kind {
                         b'S' => Some("is sparse, which is not read"),
                         b'M' => Some("began on another volume"),
-                        _ if said.sparse => Some("is sparse, which is not read"),
+                        _ if overrides.sparse => Some("is sparse, which is not read"),
                         _ => None,
                     };
                     let unreadable = unreadable.map(str::to_owned);
@@ -116,7 +116,7 @@ impl Members for Tar {
     }
 }
 
-impl Said {
+impl Overrides {
     /// Lines of `LENGTH KEY=VALUE`.
     fn read_pax(&mut self, mut pax: &[u8]) -> Result<(), Fault> {
         while !until_zero(pax).is_empty() {

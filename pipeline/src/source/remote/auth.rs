@@ -18,6 +18,7 @@ use object_store::{
     gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder, GoogleConfigKey},
 };
 use pinport_model::location::Service;
+use pinport_model::with_causes;
 
 use super::{
     keys::{AwsKeys, sendable},
@@ -25,8 +26,7 @@ use super::{
     profile::Profile,
     sts,
 };
-use crate::limits::CREDENTIALS_TIMEOUT;
-use crate::source::Settings;
+use crate::{limits::CREDENTIALS_TIMEOUT, source::Settings};
 
 /// Who asks.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Auth {
 
     /// Signs a request; the error is a reason.
     pub(super) async fn sign(&self, request: &mut HttpRequest) -> Result<(), String> {
-        let reason = |error: object_store::Error| chain(&error);
+        let reason = |error: object_store::Error| with_causes(&error);
         match self {
             Self::Unsigned => Ok(()),
             Self::Aws { provider, region, pays } => {
@@ -201,7 +201,7 @@ fn aws(
         }
     }
     let program = process.map(Program::new).transpose()?;
-    let store = builder.build().map_err(|error| chain(&error))?;
+    let store = builder.build().map_err(|error| with_causes(&error))?;
     let pays = settings.is_on("AWS_REQUEST_PAYER") || settings.get("AWS_REQUEST_PAYER") == Some("requester");
     let mut provider = store.credentials().clone();
     if let Some(program) = program {
@@ -269,21 +269,6 @@ fn retry() -> RetryConfig {
     RetryConfig { backoff: BackoffConfig::default(), max_retries: 1, retry_timeout: Duration::from_secs(5) }
 }
 
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
 /// Lets object_store fetch credentials with a client that follows no redirects.
 #[derive(Debug, Clone)]
 struct Connector(reqwest::Client);
@@ -323,7 +308,7 @@ impl HttpService for Connector {
 pub(super) fn authorities(path: &str) -> Result<Vec<reqwest::Certificate>, String> {
     let wrong = |why: String| format!("the certificates in {path} (AWS_CA_BUNDLE) cannot be used: {why}");
     let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(chain(&error)))?;
+    let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(with_causes(&error)))?;
     if found.is_empty() { Err(wrong("it has none".into())) } else { Ok(found) }
 }
 
@@ -357,7 +342,7 @@ pub(super) fn client(
     builder.build().map_err(|error| {
         format!(
             "{} (does the machine have root certificates? On Debian: apt-get install ca-certificates)",
-            chain(&error)
+            with_causes(&error)
         )
     })
 }

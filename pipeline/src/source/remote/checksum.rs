@@ -33,7 +33,7 @@ pub(super) struct Checksum {
 
 impl Checksum {
     /// The sum of a whole object that an answer's headers tell; `thorough` also takes the dear ones.
-    pub(super) fn told(headers: &HeaderMap, thorough: bool) -> Option<Self> {
+    pub(super) fn from_headers(headers: &HeaderMap, thorough: bool) -> Option<Self> {
         const CRCS: [(&str, &str, CrcAlgorithm, usize); 3] = [
             ("x-amz-checksum-crc64nvme", "CRC-64/NVME", CrcAlgorithm::Crc64Nvme, 8),
             ("x-amz-checksum-crc32c", "CRC-32C", CrcAlgorithm::Crc32Iscsi, 4),
@@ -103,12 +103,12 @@ impl Checksum {
 mod tests {
     use super::*;
 
-    fn told(headers: &[(&'static str, &str)], thorough: bool) -> Option<Checksum> {
+    fn from_headers(headers: &[(&'static str, &str)], thorough: bool) -> Option<Checksum> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        Checksum::told(&map, thorough)
+        Checksum::from_headers(&map, thorough)
     }
 
     fn check(checksum: Option<Checksum>, parts: [&'static str; 2]) -> Result<(), String> {
@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn every_sum_is_held_against_the_bytes() {
         for sum in SUMS {
-            assert_eq!(check(told(&[sum], true), ["1234", "56789"]), Ok(()), "{sum:?}");
-            let wrong = check(told(&[sum], true), ["1234", "56788"]).unwrap_err();
+            assert_eq!(check(from_headers(&[sum], true), ["1234", "56789"]), Ok(()), "{sum:?}");
+            let wrong = check(from_headers(&[sum], true), ["1234", "56788"]).unwrap_err();
             assert!(
                 wrong.contains(
                     sum.1.rsplit(',').next().unwrap().trim_start_matches("crc32c=").trim_matches('"')
@@ -142,14 +142,14 @@ mod tests {
     #[test]
     fn what_is_dear_or_says_nothing_of_the_bytes_is_left_aside() {
         for sum in &SUMS[4..] {
-            assert_eq!(told(&[*sum], false), None);
+            assert_eq!(from_headers(&[*sum], false), None);
         }
         for sum in SUMS {
             assert_eq!(
-                told(&[("x-amz-checksum-type", "COMPOSITE"), sum], true).is_some(),
+                from_headers(&[("x-amz-checksum-type", "COMPOSITE"), sum], true).is_some(),
                 ["etag", "x-goog-hash"].contains(&sum.0)
             );
-            assert!(told(&[("x-amz-checksum-type", "FULL_OBJECT"), sum], true).is_some());
+            assert!(from_headers(&[("x-amz-checksum-type", "FULL_OBJECT"), sum], true).is_some());
         }
         for other in [
             ("x-amz-checksum-crc32", "y/Q5Jg==-3"),
@@ -157,14 +157,14 @@ mod tests {
             ("etag", "\"25f9e794323b453885f5181f1b624d0b-2\""),
             ("etag", "\"z5f9e794323b453885f5181f1b624d0b\""),
         ] {
-            assert_eq!(told(&[other], true), None, "{other:?}");
+            assert_eq!(from_headers(&[other], true), None, "{other:?}");
         }
         for encrypted in [
             ("x-amz-server-side-encryption", "aws:kms"),
             ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
         ] {
-            assert_eq!(told(&[encrypted, SUMS[5]], true), None);
+            assert_eq!(from_headers(&[encrypted, SUMS[5]], true), None);
         }
-        assert!(told(&[("x-amz-server-side-encryption", "AES256"), SUMS[5]], true).is_some());
+        assert!(from_headers(&[("x-amz-server-side-encryption", "AES256"), SUMS[5]], true).is_some());
     }
 }

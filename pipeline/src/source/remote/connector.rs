@@ -23,17 +23,17 @@ use object_store::{
     },
 };
 use pinport_model::location::Service;
+use pinport_model::with_causes;
 use tokio::time::{Instant, Sleep};
 
 use super::{
     address::Address,
-    auth::{self, Auth},
+    auth::Auth,
     key,
     retry::{Asked, Failure},
     xml,
 };
-use crate::limits::DOCUMENT_BYTES;
-use crate::source::SourceError;
+use crate::{limits::DOCUMENT_BYTES, source::SourceError};
 
 /// Asks an S3 store for the checksum that an object was uploaded with.
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
@@ -290,7 +290,7 @@ fn check_range(wanted: &Wanted, headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 pub(super) fn broken(asked: &Asked, error: reqwest::Error) -> Failure {
-    let reason = auth::chain(&error.without_url());
+    let reason = with_causes(&error.without_url());
     // A certificate that is not trusted now will not be in a minute.
     let lasting = reason.contains("invalid peer certificate");
     let failure = Failure::passing(asked, reason);

@@ -11,10 +11,12 @@ use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Bucket, Fetched};
-use crate::limits::{HEAD_BYTES, SMALL_RANGES};
-use crate::source::{
-    SourceError,
-    feed::{Feed, Objects},
+use crate::{
+    limits::{HEAD_BYTES, SMALL_RANGES},
+    source::{
+        SourceError,
+        feed::{Feed, Objects},
+    },
 };
 
 type Task = AbortOnDropHandle<Result<Fetched, SourceError>>;

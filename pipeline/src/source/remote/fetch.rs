@@ -6,18 +6,19 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use http::HeaderMap;
 use object_store::{GetOptions, GetRange, ObjectStore};
-use pinport_model::PlannedObject;
+use pinport_model::{PlannedObject, with_causes};
 use tokio_stream::StreamExt as _;
 
 use super::{
-    auth,
     checksum::Checksum,
     connector::{Wanted, changed, cut_off, failure_in},
     key,
     retry::{Asked, Backoff, Failure},
 };
-use crate::limits::LEAST_PROGRESS;
-use crate::source::{SourceError, SourceOptions};
+use crate::{
+    limits::LEAST_PROGRESS,
+    source::{SourceError, SourceOptions},
+};
 
 /// Bytes of an object.
 pub(in crate::source) struct Fetched {
@@ -83,7 +84,7 @@ async fn get(
         Some(failure) => failure.clone(),
         None => Failure::lasting(SourceError::Other {
             url: asked.url.clone(),
-            reason: auth::chain(&error),
+            reason: with_causes(&error),
             object: true,
         }),
     };
@@ -94,7 +95,7 @@ async fn get(
         return Err(changed(&asked, format!("its entity tag was {listed} and is {found}")));
     }
     if whole && let Some(headers) = answer.extensions.get::<HeaderMap>() {
-        got.checksum = Checksum::told(headers, options.verify_all);
+        got.checksum = Checksum::from_headers(headers, options.verify_all);
     }
     let mut chunks = answer.into_stream();
     while let Some(chunk) = chunks.next().await {

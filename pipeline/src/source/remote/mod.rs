@@ -33,7 +33,7 @@ use connector::Connector;
 pub(super) use fetch::Fetched;
 use http::{HeaderMap, Method, StatusCode, header};
 use object_store::ObjectStore;
-use pinport_model::{PlannedObject, location::Service};
+use pinport_model::{PlannedObject, location::Service, with_causes};
 
 pub(super) use feed::{RemoteFeed, wait};
 pub use keys::AwsKeys;
@@ -88,7 +88,7 @@ impl Bucket {
             Auth::new(service, name, &address.region, settings, &profile, &auth_client).map_err(missing)?;
         let connector =
             Arc::new(Connector { service, address, auth, client, read_timeout: options.read_timeout });
-        let store = connector.store().map_err(|error| other(auth::chain(&error)))?;
+        let store = connector.store().map_err(|error| other(with_causes(&error)))?;
         Ok(Arc::new(Self { service, name: name.into(), connector, store, options: options.clone() }))
     }
 

@@ -12,15 +12,18 @@ use object_store::{
     client::{HttpRequest, HttpRequestBody},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use pinport_model::Timestamp;
+use pinport_model::{Timestamp, with_causes};
 use reqwest::Url;
 
-use super::{address::is_loopback, auth};
-use crate::limits::{CREDENTIALS_TIMEOUT, STS_ANSWER};
-use crate::source::Settings;
+use super::address::is_loopback;
+use crate::{
+    limits::{CREDENTIALS_TIMEOUT, STS_ANSWER},
+    source::Settings,
+};
 
 /// How long before their end credentials are asked for anew.
 const EARLY: Duration = Duration::from_secs(300);
+
 /// A role that is to be assumed.
 #[derive(Debug)]
 pub(super) struct Role {
@@ -83,19 +86,19 @@ impl Role {
 
 impl AssumedRole {
     async fn ask(&self) -> Result<(Instant, Arc<AwsCredential>), String> {
-        let by = self.by.get_credential().await.map_err(|error| auth::chain(&error))?;
+        let by = self.by.get_credential().await.map_err(|error| with_causes(&error))?;
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = self.role.url().parse().map_err(|_| "its request makes no valid URL")?;
         AwsAuthorizer::new(&by, "sts", &self.role.region)
             .try_authorize(&mut request, None)
-            .map_err(|error| auth::chain(&error))?;
+            .map_err(|error| with_causes(&error))?;
         let (parts, _) = request.into_parts();
         let request = self.client.request(parts.method, parts.uri.to_string()).headers(parts.headers);
         let sent = request.timeout(CREDENTIALS_TIMEOUT).send().await;
-        let mut response = sent.map_err(|error| auth::chain(&error.without_url()))?;
+        let mut response = sent.map_err(|error| with_causes(&error.without_url()))?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| auth::chain(&error.without_url()))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| with_causes(&error.without_url()))? {
             body.extend_from_slice(&chunk);
             if body.len() > STS_ANSWER {
                 return Err("its answer is too long".into());

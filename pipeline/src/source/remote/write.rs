@@ -21,6 +21,7 @@ use object_store::{
 };
 use parking_lot::Mutex;
 use pinport_model::location::Service;
+use pinport_model::with_causes;
 use reqwest::Url;
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -32,8 +33,10 @@ use super::{
     key,
     retry::{Asked, Failure},
 };
-use crate::limits::{ABORT_TIMEOUT, PART_BYTES, PARTS_IN_FLIGHT, SLOWEST_UPLOAD};
-use crate::source::SourceError;
+use crate::{
+    limits::{ABORT_TIMEOUT, PART_BYTES, PARTS_IN_FLIGHT, SLOWEST_UPLOAD},
+    source::SourceError,
+};
 
 /// A bucket that is written to.
 pub(crate) struct Writing {
@@ -57,7 +60,7 @@ impl Writing {
         let refused = Arc::default();
         let sending = Sending { bucket: Arc::clone(&bucket), refused: Arc::clone(&refused) };
         let (store, parts) = stores(bucket.service, sending, retry).map_err(|error| {
-            let (url, reason) = (bucket.url(""), super::auth::chain(&error));
+            let (url, reason) = (bucket.url(""), with_causes(&error));
             SourceError::Other { url, reason, object: false }
         })?;
         let cancel = options.cancel.clone();
@@ -83,7 +86,7 @@ impl Writing {
         let refused = self.refused.lock().take();
         refused.unwrap_or_else(|| SourceError::Other {
             url: self.url(object),
-            reason: super::auth::chain(error),
+            reason: with_causes(error),
             object: true,
         })
     }

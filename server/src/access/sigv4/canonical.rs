@@ -3,7 +3,7 @@
 use http::request::Parts;
 
 use super::{AuthError, PayloadHash, Presented};
-use crate::http::decode_segment;
+use crate::percent::decode_segment;
 
 /// The canonical request. A body whose hash nobody said must be hashed by the caller before.
 pub(super) fn request(parts: &Parts, presented: &Presented, body: PayloadHash) -> Result<Vec<u8>, AuthError> {

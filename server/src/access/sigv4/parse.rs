@@ -4,7 +4,7 @@ use http::{HeaderMap, header, request::Parts};
 use jiff::{civil::DateTime, tz::TimeZone};
 
 use super::{AuthError, PayloadHash, Presented};
-use crate::http::decode_segment;
+use crate::percent::decode_segment;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// The longest that a presigned URL may be made for (AWS's own limit).
