@@ -38,7 +38,7 @@ impl Data {
         let options = options.within(descriptors::raise());
         for part in ["store", "jobs", "checks"] {
             if let Err(error) = private::keep_folder(&folder.join(part)) {
-                // It is another user's, or the disk is read-only: whoever uses it is told if that matters.
+                // It is another user's, or the disk is read-only: its use fails with a reason if that matters.
                 tracing::warn!(%error, folder = %folder.join(part).display(), "other users may look into the folder");
             }
         }
@@ -46,7 +46,7 @@ impl Data {
         Ok(Self { folder: folder.to_owned(), store: Arc::new(store) })
     }
 
-    /// Opens a folder that must be there: whoever only reads should not make one by a typing error.
+    /// Opens a folder that must be there: a command that only reads should not make one by a typing error.
     pub(crate) fn open_existing(folder: &Path) -> anyhow::Result<Self> {
         if !folder.join("store").is_dir() {
             let folder = folder.display();
@@ -184,7 +184,7 @@ const ADDRESS: &str = "address";
 pub(crate) struct Address(PathBuf);
 
 impl Address {
-    /// The server of the folder listens at `url`. Without the file, commands only have to be told the server.
+    /// The server of the folder listens at `url`. Without the file, commands only need the server's address.
     pub(crate) fn tell(folder: &Path, url: &str) -> Self {
         let path = folder.join(ADDRESS);
         if let Err(error) = std::fs::write(&path, format!("process {} {url}", std::process::id())) {
@@ -196,13 +196,13 @@ impl Address {
 
 impl Drop for Address {
     fn drop(&mut self) {
-        // Nobody reads it while no server has the folder open.
+        // No one reads it while no server has the folder open.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
 /// Where the server listens that holds the lock of a data folder, if it is one. A server that was killed leaves its
-/// address behind, so its process is compared.
+/// address after, so its process is compared.
 pub(crate) fn served_at(folder: &Path, holder: &str) -> Option<String> {
     let text = std::fs::read_to_string(folder.join(ADDRESS)).ok()?;
     let (process, url) = text.trim().rsplit_once(' ')?;

@@ -1,4 +1,4 @@
-//! The exit codes of an import and of whoever waits for one (their commands' help lists them), and the end of the process.
+//! The exit codes of an import and of commands that wait for one (their commands' help lists them), and the end of the process.
 
 #![allow(unsafe_code, reason = "calls libc")]
 
@@ -46,7 +46,7 @@ pub(crate) struct Logged(pub(crate) u8);
 /// Ends the process. Threads may be left that a command did not wait for (the store settles, a source is looked at):
 /// they must not meet the engine's statics half destroyed, or it aborts. What was acknowledged is durable.
 pub(crate) fn now(code: u8) -> ExitCode {
-    // Whoever closed it does not want the rest.
+    // The reader closed it and does not want the rest.
     let _ = io::stdout().flush();
     #[cfg(unix)]
     // SAFETY: it takes a number and does not return.

@@ -52,7 +52,7 @@ pub(crate) async fn follow(client: &Client, job: JobId, quiet: bool) -> anyhow::
     Ok(detail)
 }
 
-/// Takes over what the server tells of the job, until it has ended or the stream has.
+/// Follows what the server sends about the job, until the job or the stream ends.
 async fn watch(client: &Client, job: JobId, shown: &Mutex<Moment>) -> Result<(), ClientError> {
     let mut samples = patiently(async || client.samples().await).await?;
     loop {
@@ -61,7 +61,7 @@ async fn watch(client: &Client, job: JobId, shown: &Mutex<Moment>) -> Result<(),
             Err(ClientError::Unreachable { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
-        // Waiting jobs may be too many to be told; ended ones are only told for a while.
+        // Waiting jobs may be too many to be sent; ended ones are only sent for a while.
         let Some(view) = sample.jobs.into_iter().find(|view| view.id == job) else {
             tokio::time::sleep(RETRY).await;
             return Ok(());
@@ -187,7 +187,7 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the network")?;
     let done = runtime.block_on(work);
-    // A read of standard input that nobody waits for any more must not hold the command.
+    // A read of standard input that no one waits for any more must not hold the command.
     runtime.shutdown_background();
     done
 }

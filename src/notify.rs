@@ -1,4 +1,4 @@
-//! What systemd is told, if it asks (`Type=notify`): that the server is ready, that it stops, and every now and then that
+//! What is reported to systemd, if it asks (`Type=notify`): that the server is ready, that it stops, and every now and then that
 //! it lives. Elsewhere nothing is sent.
 
 use std::{env, ffi::OsString, io, os::unix::net::UnixDatagram, time::Duration};
@@ -22,12 +22,12 @@ impl Notify {
         Self { socket, watchdog }
     }
 
-    /// How often systemd is to hear that the server lives: twice as often as it demands.
+    /// How often systemd gets a sign of life: twice as often as it demands.
     pub(crate) fn pulse(&self) -> Option<Duration> {
         self.socket.as_ref().and(self.watchdog).map(|time| time / 2)
     }
 
-    /// Sends lines such as `READY=1`. Nobody needs to know whether that works.
+    /// Sends lines such as `READY=1`. No one needs to know whether that works.
     pub(crate) fn send(&self, text: &str) {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = send(socket, address, text)

@@ -37,7 +37,7 @@ pub(crate) fn keep_folder(folder: &Path) -> io::Result<()> {
 #[cfg(unix)]
 pub(crate) fn check_secrets(file: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
-    // Whoever reads it says why it cannot be read.
+    // Its reader says why it cannot be read.
     let Ok(metadata) = fs::metadata(file) else { return Ok(()) };
     let mode = metadata.permissions().mode();
     if !metadata.is_file() || mode & 0o006 == 0 {

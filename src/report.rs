@@ -22,7 +22,7 @@ pub(crate) struct RunFigures {
     pub(crate) records: u64,
 }
 
-/// `ImportJobResponse`'s members and, behind them, ours.
+/// `ImportJobResponse`'s members and, after them, ours.
 #[derive(Debug, Serialize)]
 pub(crate) struct JobOutcome<R> {
     #[serde(flatten)]

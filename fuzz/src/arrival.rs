@@ -58,7 +58,7 @@ fn same(whole: &Seen, drafts: &[pinport_store::fuzzing::Encoded], other: &Seen) 
     assert_eq!(whole.notices, other.notices);
 }
 
-/// What is read before a border and, by another parser, behind it, is what is read in one go.
+/// What is read before a border and, by another parser, after it, is what is read in one go.
 fn resumed(
     format: Format,
     input: &[u8],

@@ -75,7 +75,7 @@ fn plain(compression: Compression, input: &[u8]) -> Result<Vec<u8>, (Vec<u8>, io
     }
 }
 
-/// Member by member, with zeros allowed behind each.
+/// Member by member, with zeros allowed after each.
 #[expect(clippy::disallowed_types, reason = "an oracle that goes on behind each member itself")]
 fn gzip(mut input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     loop {

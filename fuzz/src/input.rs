@@ -1,6 +1,6 @@
 //! Takes structure from bytes: small numbers and parts from the front, the rest as it is.
 
-/// Bytes that are taken from the front; zeros and nothing behind the end.
+/// Bytes that are taken from the front; zeros and nothing after the end.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a>(pub &'a [u8]);
 

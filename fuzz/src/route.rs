@@ -34,7 +34,7 @@ pub fn check(data: &[u8]) {
     query(uri.query().unwrap_or(""));
 }
 
-/// The true table of operations, over jobs that nobody creates.
+/// The true table of operations, over jobs that no one creates.
 fn table() -> &'static Router {
     struct House {
         router: Router,

@@ -1,5 +1,5 @@
 //! Signatures: what the AWS SDK's signer signed holds, whatever the target and the body; no change of it does,
-//! unless it means the same; and bytes that nobody signed never hold.
+//! unless it means the same; and bytes that no one signed never hold.
 
 use std::sync::{Arc, OnceLock};
 

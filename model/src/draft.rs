@@ -101,7 +101,7 @@ pub struct Attribute<'a> {
     pub name: &'a str,
     /// Index of the first value in [`Draft::values`].
     pub start: u32,
-    /// Index behind the last value.
+    /// Index after the last value.
     pub end: u32,
 }
 

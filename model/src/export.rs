@@ -59,7 +59,7 @@ pub struct WrittenPart {
     pub text_bytes: u64,
     /// The SHA-256 of its bytes, in hex.
     pub sha256: String,
-    /// The id of its last endpoint: the next part begins behind it.
+    /// The id of its last endpoint: the next part begins after it.
     pub last: String,
 }
 

@@ -1,4 +1,4 @@
-//! A failed record: where it stands, which rule it broke, and a sentence for whoever mends it.
+//! A failed record: where it stands, which rule it broke, and a sentence for the person who mends it.
 
 use std::{borrow::Cow, fmt};
 

@@ -71,7 +71,7 @@ impl History {
         self.push_on(point);
     }
 
-    /// Adds a point behind the others.
+    /// Adds a point after the others.
     pub fn push(&mut self, point: HistoryPoint) {
         let Some(newest) = self.newest else {
             self.points.push(point);
@@ -294,14 +294,14 @@ mod tests {
         let history = History::from_points(&[at(500, 7), at(1500, 107), at(2500, 407)]);
         assert_eq!(history.rates(4, |point| point.records), [100.0, 100.0, 300.0, 300.0]);
         assert_eq!(history.rates(0, |point| point.records), []);
-        // By rounding, the last column ends behind the newest point here.
+        // By rounding, the last column ends after the newest point here.
         let history = History::from_points(&[at(0, 0), at(15, 15)]);
         assert!(history.span_ms() as f64 / 29.0 * 29.0 > 15.0);
         assert_eq!(history.rates(29, |point| point.records).len(), 29);
     }
 
     #[test]
-    fn any_counter_that_fell_and_only_a_large_step_back_begin_anew() {
+    fn any_counter_that_fell_and_only_a_large_step_back_start_over() {
         let first = [at(0, 0), at(100_000, 100)];
         let bytes = |point: HistoryPoint, bytes| HistoryPoint { bytes, ..point };
         let begins_anew = |point| History::from_points(&[first[0], first[1], point]).oldest() == Some(&point);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_begins_anew_and_a_small_step_back_is_left_out() {
+    fn a_restart_starts_over_and_a_small_step_back_is_left_out() {
         let mut history = History::from_points(&[at(0, 0), at(1000, 100), at(900, 150)]);
         assert_eq!(history.newest(), Some(&at(1000, 100)));
         history.push(at(2000, 5));

@@ -85,7 +85,7 @@ pub struct ImportDefinition {
     /// Failed records before the job is given up.
     #[serde(default)]
     pub max_failures: Option<FailureBudget>,
-    /// Bytes of failures and rejects that are written whole. Behind them a sample is, and the others are counted.
+    /// Bytes of failures and rejects that are written whole. After them a sample is, and the others are counted.
     #[serde(default = "kept_failure_bytes")]
     pub kept_failure_bytes: u64,
     /// What the caller said about how to read.
@@ -168,7 +168,7 @@ impl fmt::Display for FailureBudget {
 }
 
 impl std::str::FromStr for FailureBudget {
-    /// A sentence for whoever wrote it.
+    /// A sentence for the person who wrote it.
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -318,7 +318,7 @@ impl Tally {
         }
     }
 
-    /// Adds what was counted behind this.
+    /// Adds what was counted after this.
     pub fn add(&mut self, later: &Self) {
         self.read += later.read;
         self.registered += later.registered;

@@ -65,7 +65,7 @@ kinds! {
     DateNormalised = "dates were brought into ISO 8601 form: {}",
     /// The header of a joined file.
     HeaderRepeated = "headers of joined files were skipped{}",
-    /// A member that nobody knows. The subject: its name, and perhaps what was meant.
+    /// A member that are unknown. The subject: its name, and perhaps what was meant.
     UnknownMember = "records had an unknown member, which was ignored: {}",
     /// JSON that is not one object a line.
     JsonForm = "JSON that is not one object a line was read record by record{}",

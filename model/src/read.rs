@@ -38,7 +38,7 @@ impl fmt::Display for Encoding {
 }
 
 impl FromStr for Encoding {
-    /// A sentence for whoever wrote it.
+    /// A sentence for the person who wrote it.
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -109,7 +109,7 @@ impl fmt::Display for Escape {
 }
 
 impl FromStr for Escape {
-    /// A sentence for whoever wrote it.
+    /// A sentence for the person who wrote it.
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -172,7 +172,7 @@ impl fmt::Display for Delimiter {
 }
 
 impl FromStr for Delimiter {
-    /// A sentence for whoever wrote it.
+    /// A sentence for the person who wrote it.
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -144,7 +144,7 @@ pub struct JobDetail {
     pub classes: Vec<FailureClass>,
     /// The first failed records in source order, at most 100.
     pub failures: Vec<Failure>,
-    /// The first objects of the plan, at most 1,000; `objects_total` of the progress tells how many there are.
+    /// The first objects of the plan, at most 1,000; `objects_total` of the progress says how many there are.
     pub objects: Vec<ObjectView>,
     /// Objects of the source that were skipped.
     #[serde(default)]
@@ -179,7 +179,7 @@ pub struct Happening {
     /// To which job, if to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
-    /// Whose job: not told to listeners, it decides who hears of it.
+    /// The job's application: not sent to listeners, it decides which of them get it.
     #[serde(skip)]
     pub application: Option<ApplicationId>,
     /// What, as one line.
@@ -189,7 +189,7 @@ pub struct Happening {
 /// A server's jobs at one moment: one message of the event stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Numbers samples from 1; a gap tells how many were lost on the way.
+    /// Numbers samples from 1; a gap shows how many were lost on the way.
     pub sequence: u64,
     /// When it was taken.
     pub time: Timestamp,
@@ -197,7 +197,7 @@ pub struct Sample {
     pub jobs: Vec<JobView>,
     /// How many jobs the server knows in all.
     pub jobs_total: u64,
-    /// How many of them each application has: not told to listeners, who hear the sum of those they may see.
+    /// How many of them each application has: not sent to listeners, who get the sum of those they may see.
     #[serde(skip)]
     pub jobs_of: Arc<HashMap<ApplicationId, u64>>,
     /// Bytes of the budget that are taken.

@@ -17,7 +17,7 @@ impl Disk {
     /// The disk that a folder lies on, or the nearest one above it that is there.
     ///
     /// # Errors
-    /// If the system does not tell.
+    /// If the system does not say.
     pub fn of(folder: &Path) -> io::Result<Self> {
         let there = folder.ancestors().find(|folder| folder.exists());
         let found =

@@ -14,7 +14,7 @@ use crate::{
 /// What came out of a decoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
-    /// What was told by content.
+    /// What was detected by content.
     pub compression: Compression,
     /// All that was handed out.
     pub bytes: Vec<u8>,

@@ -184,7 +184,7 @@ pub(crate) const SAMPLES_KEPT: usize = 16;
 /// Ended jobs in a sample.
 pub(crate) const ENDED_SHOWN: usize = 50;
 
-/// Jobs that have not ended in a sample; the newest of whoever has many are left out, for they wait.
+/// Jobs that have not ended in a sample; the newest of an application with many are left out, for they wait.
 pub(crate) const OPEN_SHOWN: usize = 500;
 
 /// How often a sample is taken.

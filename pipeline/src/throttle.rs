@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-/// How often whoever waits looks whether it is cancelled.
+/// How often a waiting reader checks whether it is cancelled.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A rate; what is absent has no bound.
@@ -33,7 +33,7 @@ impl ThrottleRate {
     }
 }
 
-/// Lets whoever reads take turns at a rate. Blocks are let through whole: the next one waits until the one before is paid.
+/// Lets readers take turns at a rate. Blocks are let through whole: the next one waits until the one before is paid.
 #[derive(Debug, Default)]
 pub struct Throttle {
     on: AtomicBool,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_hears_of_another_rate_and_of_the_end() {
+    fn a_waiting_reader_notices_a_new_rate_and_the_end() {
         let throttle = Throttle::new(rate(1, 0));
         let cancel = CancellationToken::new();
         assert!(throttle.take(3600, 0, &cancel));

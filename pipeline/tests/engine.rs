@@ -438,7 +438,7 @@ fn what_compressed_objects_hold_is_known_early() {
 }
 
 #[test]
-fn what_an_earlier_run_read_is_told_apart() {
+fn what_an_earlier_run_read_is_counted_apart() {
     let house = House::new();
     let objects = ["a.json", "b.json"].map(|name| {
         let line =

@@ -21,7 +21,7 @@ pub fn judge(access: &Access, parts: &Parts, body: &[u8]) -> Result<Option<Strin
     Ok(claim.verify(parts, PayloadHash::of(body))?.key_id().map(str::to_owned))
 }
 
-/// The token for the place behind `key` in a list.
+/// The token for the place after `key` in a list.
 pub fn write_token(list: &str, owner: &[u8], key: &[u8]) -> String {
     token::write(list, owner, key)
 }

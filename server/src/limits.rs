@@ -125,7 +125,7 @@ pub const CREATE_RETRY: Duration = Duration::from_secs(1);
 /// Characters of a segment's name, as in the service.
 pub const MAX_SEGMENT_NAME: usize = 64;
 
-/// How long the count of a segment's members is not made again for whoever looks at it.
+/// How long the count of a segment's members is kept before it is made again.
 pub const FRESH_COUNT: Duration = Duration::from_secs(60);
 
 /// Segments that wait to be counted. More are counted when somebody looks at them again.
@@ -162,7 +162,7 @@ pub const MAX_SHOWN: usize = 256;
 pub const MAX_MESSAGE: usize = 2048;
 
 /// Connections that the system holds until the server accepts them (Linux takes `net.core.somaxconn` if it is less).
-/// When so many wait, the system drops whoever comes next, whichever client it is.
+/// When so many wait, the system drops the next one, whichever client it is.
 pub const BACKLOG: u32 = 4096;
 
 /// How long the accept loop rests after an error that is the machine's (out of descriptors or memory):

@@ -66,7 +66,7 @@ Exit codes, as of an import: 0 completed; 3 completed, with failed records; 4 ov
     /// Cancel a server's job; what it committed stays
     #[command(after_help = "Example:\n  pinport jobs cancel last; pinport jobs wait last")]
     Cancel(ServedJobArgs),
-    /// Let a server's job rest behind its last committed piece
+    /// Let a server's job rest after its last committed piece
     #[command(after_help = "Example:\n  pinport jobs pause last")]
     Pause(ServedJobArgs),
     /// Let a paused job go on

@@ -236,7 +236,7 @@ pub(crate) struct EngineArgs {
     #[arg(long, env = "PINPORT_PIECE", value_name = "KIB", default_value_t = 32 << 10,
           value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub(crate) piece: u64,
-    /// MiB of failures and rejects that a job keeps: behind them a sample [default: 1024, or 1/50 of the disk]
+    /// MiB of failures and rejects that a job keeps: after them a sample [default: 1024, or 1/50 of the disk]
     #[arg(long, env = "PINPORT_KEPT_FAILURES", value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=1 << 20))]
     pub(crate) kept_failures: Option<u64>,
 }
@@ -284,7 +284,7 @@ pub(crate) struct ServeArgs {
     /// A file with `keys` tables
     #[arg(long, env = "PINPORT_KEYS_FILE", value_name = "FILE")]
     pub(crate) keys_file: Option<PathBuf>,
-    /// The certificate in PEM, its chain behind it
+    /// The certificate in PEM, its chain after it
     #[arg(long, env = "PINPORT_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_certificate: Option<PathBuf>,
     /// The certificate's key in PEM
@@ -296,7 +296,7 @@ pub(crate) struct ServeArgs {
     /// Give a job up when more records fail: a number, or a share such as 1%
     #[arg(long, value_name = "N|N%", value_parser = parse_budget, env = "PINPORT_MAX_FAILURES")]
     pub(crate) max_failures: Option<FailureBudget>,
-    /// MiB of failures and rejects that a job keeps: behind them a sample [default: 1024, or 1/50 of the disk]
+    /// MiB of failures and rejects that a job keeps: after them a sample [default: 1024, or 1/50 of the disk]
     #[arg(long, env = "PINPORT_KEPT_FAILURES", value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=1 << 20))]
     pub(crate) kept_failures: Option<u64>,
     /// MiB that are kept free on the disk: below them no job begins and running ones wait [default: 1024, or 1/20 of it]

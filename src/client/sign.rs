@@ -1,5 +1,5 @@
 //! Signs requests with SigV4 from the usual AWS credentials. Keys are looked for when a server first asks for a
-//! signature: a server that stands open is never told of them.
+//! signature: a server that stands open never sees them.
 
 use std::{
     sync::{

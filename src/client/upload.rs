@@ -60,7 +60,7 @@ impl Client {
         self.upload(path, opened.take(length), Some(length), payload, sent).await
     }
 
-    /// Posts standard input. Nobody knows its hash beforehand: a server that wants signatures takes it over TLS or
+    /// Posts standard input. No one knows its hash beforehand: a server that wants signatures takes it over TLS or
     /// from its own machine only.
     pub(crate) async fn upload_stdin(
         &self,

@@ -137,7 +137,7 @@ fn make(args: &BackupArgs) -> anyhow::Result<u8> {
 }
 
 fn own_snapshot(data: &Data, folder: &Path) -> anyhow::Result<(PathBuf, Taken)> {
-    // We have the store, so nobody else makes one.
+    // We have the store, so no one else makes one.
     backup::sweep(folder, true);
     let into = folder.join(SNAPSHOTS).join("own");
     let taken = Taken::Own(into.clone());

@@ -26,7 +26,7 @@ use crate::{
     follow::block_on,
 };
 
-/// Bytes of rows behind which a part ends.
+/// Bytes of rows after which a part ends.
 const PART_BYTES: u64 = 64 << 20;
 
 /// Where the endpoints go, by what the target is called.

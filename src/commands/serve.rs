@@ -48,7 +48,7 @@ const SCRAPE_MEMORY: usize = 16 << 20;
 
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let by_flag = matches!(args.log_format, Some(LogFormatArg::Json));
-    // Before the configuration is read, a flag or a variable alone can say how it wants to be told.
+    // Before the configuration is read, only a flag or a variable can say how errors are logged.
     let json = if by_flag { Some(log_json("info")?) } else { None };
     match run_logged(args, json) {
         Ok(()) => Ok(()),
@@ -182,7 +182,7 @@ impl Checked {
 /// The keys of a configuration.
 fn key_ring(config: &Config) -> anyhow::Result<KeyRing> {
     KeyRing::new(config.keys.iter().cloned()).map_err(|error| {
-        // Those of a file of their own stand behind the others.
+        // Those of a file of their own come after the others.
         let index = config.keys.iter().rposition(|key| key.id == error.id()).unwrap_or(0).to_string();
         config.text.wrong(&["keys", &index], error)
     })
@@ -442,7 +442,7 @@ fn start_jobs(config: &Config, resolver: Resolver, webhooks: &Webhooks) -> anyho
     });
     let engine = engine.context("failed to start the threads")?;
     let webhooks = webhooks.clone();
-    let listener = jobs::Listener::new(move |told| webhooks.hear(told));
+    let listener = jobs::Listener::new(move |notice| webhooks.deliver(notice));
     let options = JobsOptions { listener: Some(listener), ..jobs_options(config, data.jobs_folder()?) };
     let io = tokio::runtime::Handle::current();
     Ok(Jobs::start(Arc::clone(&data.store), Arc::new(engine), resolver, options, io)?)
@@ -538,7 +538,7 @@ async fn signals(mut heard: Signals, args: ServeArgs, mut live: Live, shutdown: 
             live.reload(&args);
             live.notify.send("READY=1");
         } else if shutdown.is_cancelled() {
-            // Nobody waits for a second one: what is committed is safe.
+            // No one waits for a second one: what is committed is safe.
             std::process::abort();
         } else {
             tracing::info!("stopping");

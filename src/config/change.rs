@@ -66,7 +66,7 @@ impl Config {
         changes
     }
 
-    /// Takes from `new` what is in force now. What waits for a restart is told again the next time.
+    /// Takes from `new` what is in force now. What waits for a restart is named again the next time.
     pub(crate) fn take_live(&mut self, new: Self) {
         macro_rules! take {
             ($($field:ident),*) => { $(self.$field = new.$field;)* };

@@ -188,7 +188,7 @@ pub(crate) fn check(names: impl Iterator<Item = String>) -> anyhow::Result<()> {
         }
         let near = known.iter().map(|known| (strsim::damerau_levenshtein(&name, known), known)).min();
         let near = near.filter(|(distance, known)| *distance <= known.len() / 4);
-        // Or one with something behind it.
+        // Or one with something after it.
         let begin = known
             .iter()
             .filter(|known| name.strip_prefix(known.as_str()).is_some_and(|rest| rest.starts_with('_')));
@@ -216,7 +216,7 @@ fn known() -> BTreeSet<String> {
     known
 }
 
-/// Whether Kubernetes and old Docker set it for a service that is called pinport: nobody chose that.
+/// Whether Kubernetes and old Docker set it for a service that is called pinport: no one chose that.
 fn is_of_a_service(name: &str) -> bool {
     let rest = name.strip_prefix("PINPORT_").unwrap_or(name);
     rest == "SERVICE_HOST" || rest == "PORT" || rest.starts_with("SERVICE_PORT") || {
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_reads_is_told_with_what_is_near() {
+    fn unknown_variables_are_reported_with_what_is_near() {
         let told = |name: &str| check([name.to_owned()].into_iter()).err().map(|error| error.to_string());
         for name in [
             "PINPORT_DATA",

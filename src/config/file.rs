@@ -155,7 +155,7 @@ pub(super) struct LogSection {
     pub(super) filter: Option<String>,
 }
 
-/// Who is told when a job ends or stands still.
+/// Webhooks that are called when a job ends or stands still.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WebhooksSection {

@@ -1,4 +1,4 @@
-//! `pinport.toml`: what a server is told by its file. Flags and the environment come before it, defaults after it.
+//! `pinport.toml`: the configuration file of a server. Flags and the environment come before it, defaults after it.
 
 mod change;
 pub(crate) mod environment;
@@ -28,13 +28,13 @@ use self::file::{File, HttpSection, read_keys};
 pub(crate) use self::file::{SegmentUpdate, Text, TlsFiles};
 use crate::{cli::ServeArgs, explain::Usage, private, webhooks::WebhookConfig};
 
-/// After which time a job that reads nothing is told of.
+/// After how long a job that reads nothing is reported.
 const STALL: Duration = Duration::from_secs(600);
 
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "pinport.toml";
 
-/// Everything that a server is told.
+/// Everything a server is configured with.
 #[derive(Debug)]
 pub(crate) struct Config {
     /// The file, to say where something stands.
@@ -121,7 +121,7 @@ impl Config {
         }
         let grants = keys.iter().enumerate().map(|(index, key)| match key.grant(&file.roles) {
             Ok(grant) => Ok((key.id.clone(), grant)),
-            // Those of a file of their own stand behind the others.
+            // Those of a file of their own come after the others.
             Err((member, reason)) => Err(text.wrong(&["keys", &index.to_string(), member], reason)),
         });
         let grants = grants.collect::<anyhow::Result<_>>()?;
@@ -193,7 +193,7 @@ impl Config {
             url: file.webhooks.url,
             secret: file.webhooks.secret,
             allow: file.webhooks.allow,
-            // Long enough for the slowest store, short enough for whoever waits.
+            // Long enough for the slowest store, short enough for a waiting person.
             stall: Some(file.webhooks.stall.unwrap_or(STALL)),
             ca: file.webhooks.ca.map(from_file),
         };

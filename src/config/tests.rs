@@ -21,7 +21,7 @@ fn config(line: &[&str], text: &str) -> anyhow::Result<Config> {
 }
 
 #[test]
-fn flags_come_before_the_file_and_defaults_behind() {
+fn flags_come_before_the_file_and_defaults_after() {
     let config = config(&["--listen", "127.0.0.1:1"], "listen = \"127.0.0.1:2\"\ndata = \"d\"\n").unwrap();
     assert_eq!(config.listen.port(), 1);
     assert_eq!(config.data, Path::new("etc/d"));
@@ -59,7 +59,7 @@ fn what_a_key_may_read_is_judged() {
 }
 
 #[test]
-fn mistakes_are_told_with_line_and_key_and_without_values() {
+fn mistakes_are_reported_with_line_and_key_and_without_values() {
     for (text, told) in [
         ("listen = \"127.0.0.1:1\"\nlissten = 3\n", "line 2 (lissten): unknown field `lissten`"),
         ("[jobs]\nmax_running = \"two\"\n", "line 2 (max_running)"),

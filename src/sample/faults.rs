@@ -24,7 +24,7 @@ pub(super) enum Fault {
     AddressList,
     /// Demographic is a list.
     DemographicList,
-    /// A member that nobody knows is nested 40 deep.
+    /// A member that are unknown is nested 40 deep.
     TooDeep,
     /// An attribute's name has 51 characters.
     LongName,

@@ -242,7 +242,7 @@ impl Plan {
         }
     }
 
-    /// An update tells of itself by the number of its row.
+    /// An update is known by the number of its row.
     fn write_update(&self, person: &Person, index: u64, out: &mut Vec<u8>) {
         match self.format {
             Format::Json => json::write_update(person, index, out),

@@ -18,9 +18,9 @@ pub(super) struct Identity {
     pub(super) channel: Channel,
     pub(super) first: (&'static str, &'static str),
     pub(super) last: (&'static str, &'static str),
-    /// Tells addresses apart.
+    /// Makes addresses differ.
     pub(super) number: u64,
-    /// Year, month and day of creation, if the row tells.
+    /// Year, month and day of creation, if the row has them.
     pub(super) created: Option<(u64, u64, u64)>,
 }
 

@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use pinport_model::{Timestamp, hex, view::JobView};
 use pinport_pipeline::{
     engine::files::write_file,
-    jobs::{Occasion, Told},
+    jobs::{JobNotice, Occasion},
 };
 use pinport_server::access::Secret;
 use serde::{Deserialize, Serialize};
@@ -33,19 +33,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The first wait before another try; it doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
-/// After which time one that nobody took is given up.
+/// After which time one that no one took is given up.
 const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 
-/// Who is told, and how it knows who tells.
+/// Who is called, and how it knows the caller.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WebhookConfig {
-    /// Who hears of all jobs.
+    /// Those that get all jobs.
     pub(crate) url: Option<String>,
     /// What all requests are signed with.
     pub(crate) secret: Option<Secret>,
     /// How the URLs that makers of jobs name may begin.
     pub(crate) allow: Vec<String>,
-    /// After which time a job that reads nothing is told of.
+    /// After how long a job that reads nothing is reported.
     pub(crate) stall: Option<Duration>,
     /// The certificates to trust, in PEM; the system's if absent.
     pub(crate) ca: Option<PathBuf>,
@@ -68,7 +68,7 @@ impl WebhookConfig {
             check_url(url).map_err(|reason| ("url", reason))?;
         }
         for allowed in &self.allow {
-            // Without a slash behind the host, another host would begin so too.
+            // Without a slash after the host, another host would begin so too.
             let host = allowed.split_once("://").map(|(_, rest)| rest);
             if !host.is_some_and(|host| host.contains('/')) {
                 return Err((
@@ -163,33 +163,35 @@ impl Webhooks {
     }
 
     /// Notes what is to be sent, durably, and begins to send it.
-    pub(crate) fn hear(&self, told: Told) {
+    pub(crate) fn deliver(&self, notice: JobNotice) {
         let config = Arc::clone(&self.inner.config.read());
-        let of_all = config.0.url.clone().filter(|_| !told.alone);
-        let own =
-            told.webhook.clone().filter(|url| config.0.allow.iter().any(|allowed| url.starts_with(allowed)));
+        let of_all = config.0.url.clone().filter(|_| !notice.alone);
+        let own = notice
+            .webhook
+            .clone()
+            .filter(|url| config.0.allow.iter().any(|allowed| url.starts_with(allowed)));
         for url in of_all.into_iter().chain(own) {
-            if let Err(error) = self.note(&told, url) {
-                tracing::error!(target: "pinport::webhook", job = %told.job.id, error = format!("{error:#}"), "what happened to a job is not told");
+            if let Err(error) = self.note(&notice, url) {
+                tracing::error!(target: "pinport::webhook", job = %notice.job.id, error = format!("{error:#}"), "a webhook was not called");
             }
         }
     }
 
-    fn note(&self, told: &Told, url: String) -> anyhow::Result<()> {
+    fn note(&self, notice: &JobNotice, url: String) -> anyhow::Result<()> {
         let outbox = &self.inner.outbox;
         if fs::read_dir(outbox).is_ok_and(|waiting| waiting.count() >= MOST) {
             anyhow::bail!("{MOST} wait to be sent already");
         }
-        let event = told.occasion.as_str();
+        let event = notice.occasion.as_str();
         // The same happening to the same receiver has the same id, however often it is noted.
-        let stalled_at = match told.occasion {
+        let stalled_at = match notice.occasion {
             Occasion::Ended => 0,
-            Occasion::Stalled => told.job.progress.bytes,
+            Occasion::Stalled => notice.job.progress.bytes,
         };
-        let sum = Sha256::digest(format!("{}\n{event}\n{stalled_at}\n{url}", told.job.id));
+        let sum = Sha256::digest(format!("{}\n{event}\n{stalled_at}\n{url}", notice.job.id));
         let id = hex(&sum[..16]);
         let made = Timestamp::now();
-        let payload = Payload { event, id: &id, time: made, job: &told.job };
+        let payload = Payload { event, id: &id, time: made, job: &notice.job };
         let body = serde_json::to_string(&payload)?;
         let waiting = Waiting { url, event: event.to_owned(), id: id.clone(), made, body };
         let name = format!("{id}.json");

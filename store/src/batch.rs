@@ -27,7 +27,7 @@ impl Drop for DraftBatch {
 }
 
 impl DraftBatch {
-    /// An empty batch of records that lie at or behind `origin`. `now` dates new endpoints.
+    /// An empty batch of records that lie at or after `origin`. `now` dates new endpoints.
     pub fn new(origin: Origin, now: Timestamp) -> Self {
         Self { origin, now, keeps_raw: false, memory: Memory::default() }
     }

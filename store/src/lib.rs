@@ -48,7 +48,7 @@ pub trait Store: Send + Sync {
     fn application(&self, id: ApplicationId) -> Result<Option<Application>>;
     /// The applications with this name, in order of id.
     fn applications_by_name(&self, name: &str) -> Result<Vec<Application>>;
-    /// Up to `limit` applications in order of id, behind `after`.
+    /// Up to `limit` applications in order of id, after `after`.
     fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>>;
     /// Replaces an application's tags ([`StoreError::NotFound`]).
     fn save_application(&self, application: &Application) -> Result<()>;
@@ -126,7 +126,7 @@ pub trait Store: Send + Sync {
     /// Removes all endpoints of a user and the user's attributes; how many endpoints there were. Many take some writes: a
     /// crash may leave some of them.
     fn delete_user_endpoints(&self, application: ApplicationId, user: &str) -> Result<u64>;
-    /// Up to `limit` endpoints of a user in order of id, behind `after`.
+    /// Up to `limit` endpoints of a user in order of id, after `after`.
     fn user_endpoints(
         &self,
         application: ApplicationId,
@@ -180,7 +180,7 @@ pub trait Store: Send + Sync {
     /// Deletes a segment and its members, not the endpoints; whether there was one. Refused while a job
     /// writes to it ([`StoreError::Conflict`]).
     fn delete_segment(&self, application: ApplicationId, id: SegmentId) -> Result<bool>;
-    /// Up to `limit` members of a version in order of id, behind `after`. Members whose endpoint was
+    /// Up to `limit` members of a version in order of id, after `after`. Members whose endpoint was
     /// deleted since are left out; a short page therefore does not mean the end, an empty one does. A version that is
     /// not kept any more is not found ([`StoreError::NotFound`]).
     fn members(
@@ -191,7 +191,7 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Endpoint>>;
 
-    /// Hands every endpoint that `scope` has to `each`, in order of id, behind `after`, as it lies in the store. All are of
+    /// Hands every endpoint that `scope` has to `each`, in order of id, after `after`, as it lies in the store. All are of
     /// one moment. `batch` bounds the bytes of the endpoints that are held at a time. Members whose endpoint was deleted
     /// since are left out. A version that is not kept any more is not found ([`StoreError::NotFound`]).
     fn read_out(
@@ -263,7 +263,7 @@ pub struct Figures {
 /// Bytes of endpoints that are held at a time while members are counted: as few as to read a page takes.
 const COUNTED_AT_ONCE: usize = 4 << 20;
 
-/// Names of removed attributes that are told; any number may be removed.
+/// Names of removed attributes that are returned; any number may be removed.
 pub const NAMES_TOLD: usize = 1000;
 
 /// Which attributes are removed.

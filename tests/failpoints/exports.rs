@@ -72,7 +72,7 @@ fn an_export_survives_an_abort_at_every_boundary() {
             let target = format!("out/{aborts}");
             copy_folder(&lab.path("data"), &lab.path(&data));
             let server = start(&lab, &data, &abort_at(name, n), None);
-            // What comes behind the end may be what ends it.
+            // What comes after the end may be what ends it.
             let _ = session(&server, &lab, &target);
             drop(server);
             let server = start(&lab, &data, "", None);

@@ -10,7 +10,7 @@ const MORE: &[&str] = &["--segment", "s", "--piece", "32"];
 const SAMPLE: &str = "--bad 2% --updates 3% --format csv";
 
 /// Three objects, one of them a gzip of several members, with two headers between them: rejects go to two files.
-/// The last has a column that nobody knows, of which a piece in the middle warns.
+/// The last has a column that are unknown, of which a piece in the middle warns.
 fn write_objects(lab: &Lab) {
     let part = |start: u64| lab.sample(&format!("--rows 700 --start {start} {SAMPLE}"));
     lab.write("in/0.csv", part(0));
@@ -210,7 +210,7 @@ fn a_recovery_survives_an_abort_at_every_boundary() {
 }
 
 #[test]
-fn a_panic_at_a_boundary_is_told_and_the_import_goes_on() {
+fn a_panic_at_a_boundary_is_reported_and_the_import_goes_on() {
     let lab = Lab::new();
     base(&lab);
     let whole = Whole::import(&lab, "base");

@@ -101,7 +101,7 @@ fn session(server: &Server, rows: &[u8], answered: &mut Answered) -> Option<()> 
     Some(())
 }
 
-/// Starts a server behind an abort and looks whether all it had answered holds.
+/// Starts a server after an abort and looks whether all it had answered holds.
 fn look(lab: &Lab, data: &str, answered: &Answered, expected: &Value, what: &str) {
     let server = Server::start(lab, data, "", None).unwrap_or_else(|| panic!("{what}: it does not start"));
     for id in [&answered.first, &answered.second].into_iter().flatten() {
@@ -171,7 +171,7 @@ fn a_server_survives_an_abort_at_every_boundary() {
             let trail = format!("trail-{aborts}");
             let mut server = Server::start(&lab, &data, &failing, Some(&trail)).unwrap();
             if session(&server, &rows, &mut answered).is_some() {
-                // What comes behind the last answer: the store settles, and the process ends there. The first server may
+                // What comes after the last answer: the store settles, and the process ends there. The first server may
                 // have settled between two jobs, and this one not: after another job it settles once more.
                 let begun = Instant::now();
                 let mut settled = 0;

@@ -20,7 +20,7 @@ fn many(attributes: &str) -> String {
         + &record("one", attributes)
 }
 
-/// The number that stands behind one text and before another, or 0.
+/// The number that comes after one text and before another, or 0.
 fn number_before(text: &str, before: &str, behind: &str) -> usize {
     let found = text.split_once(before).and_then(|(_, rest)| rest.split_once(behind));
     found.map_or(0, |(number, _)| number.trim_end_matches(".0").parse().unwrap())

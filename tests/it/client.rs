@@ -83,7 +83,7 @@ fn a_certificate_that_is_its_own_authority_is_taken_from_the_file() {
 }
 
 #[test]
-fn what_is_no_pinport_is_told() {
+fn a_server_that_is_no_pinport_is_reported() {
     let lab = Lab::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -119,7 +119,7 @@ fn a_log_in_json_has_nothing_else() {
 }
 
 #[test]
-fn systemd_hears_of_the_start_of_life_and_of_the_end() {
+fn systemd_is_notified_of_start_life_and_end() {
     let lab = Lab::new();
     let path = lab.path("notify");
     let socket = UnixDatagram::bind(&path).unwrap();

@@ -39,7 +39,7 @@ impl Drop for Disk {
 }
 
 #[test]
-fn a_full_disk_is_told_and_the_import_goes_on_when_there_is_room() {
+fn a_full_disk_is_reported_and_the_import_goes_on_when_there_is_room() {
     let lab = Lab::new();
     let disk = match Disk::mount(lab.path("disk"), "14m") {
         Ok(disk) => disk,
@@ -185,7 +185,7 @@ fn without_descriptors_the_import_says_so_and_loses_nothing() {
 }
 
 #[test]
-fn a_read_only_folder_is_told() {
+fn a_read_only_folder_is_reported() {
     let whole = Undisturbed::import(2000);
     let disk = match Disk::mount(whole.lab.path("data"), "400m") {
         Ok(disk) => disk,

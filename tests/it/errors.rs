@@ -50,7 +50,7 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
-fn a_wrong_format_is_told_before_anything_is_stored() {
+fn a_wrong_format_is_reported_before_anything_is_stored() {
     let lab = Lab::new();
     lab.write("rows.json", ROW);
     lab.write("rows.csv", "Id,ChannelType,Address\na,EMAIL,a@example.com\n");

@@ -119,7 +119,7 @@ fn each_end_has_its_exit_code() {
 }
 
 #[test]
-fn wrong_usage_is_told_apart_from_what_is_not_there() {
+fn wrong_usage_and_what_is_not_there_have_codes_of_their_own() {
     let lab = Lab::new();
     lab.write_sample("good.json", "--rows 10");
     for (arguments, word) in [

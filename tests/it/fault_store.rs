@@ -25,7 +25,7 @@ impl Ask {
         self.target.contains("list-type=2")
     }
 
-    /// Whether it is for a page behind the first one of a listing.
+    /// Whether it is for a page after the first one of a listing.
     pub(crate) fn is_next_page(&self) -> bool {
         self.is_list() && self.target.contains("continuation-token=")
     }

@@ -94,7 +94,7 @@ fn a_header_alone_is_said() {
 }
 
 #[test]
-fn separators_and_titles_are_told() {
+fn separators_and_titles_are_detected() {
     for (separator, name) in [(";", "semicolon"), ("\t", "tab"), ("|", "bar")] {
         reads_people(&format!("{name}.csv"), people(HEADER, separator, "\n"), &[("separator_detected", 1)]);
     }

@@ -76,7 +76,7 @@ fn another_kind_of_file_is_refused_with_what_to_do() {
             report.says(&[name, what, hint]);
         }
     }
-    // In a folder, under names of data: each of them is lost, the good one is not, and nobody is told it went well.
+    // In a folder, under names of data: each of them is lost, the good one is not, and no one is told it went well.
     lab.write("all/z.csv", csv("z"));
     lab.pinport(&["import", "all", "--format", "csv", "--segment", "all"])
         .expect(1)

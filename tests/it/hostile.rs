@@ -115,7 +115,7 @@ fn csv_bytes_that_are_no_text_cost_one_record() {
     assert_eq!(lab.endpoint("after")["Attributes"]["x"][0], "2");
 }
 
-/// A file that unpacks to a gibibyte of zeroes behind a good record, in many members.
+/// A file that unpacks to a gibibyte of zeroes after a good record, in many members.
 fn bomb(codec: &str) -> Vec<u8> {
     let member = |bytes: &[u8]| {
         let mut packed = Vec::new();

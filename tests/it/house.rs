@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pinport-model", &[]),
 ];
 
-/// Crates that belong to one room, so that nobody else waits for them or learns their types.
+/// Crates that belong to one room, so that no one else waits for them or learns their types.
 const AT_HOME_IN: &[(&str, &[&str])] = &[
     ("rocksdb", &["pinport-store"]),
     ("object_store", &["pinport-pipeline"]),

@@ -193,7 +193,7 @@ fn a_key_reads_by_its_own_roles_only() {
     for role in ROLES {
         house.refused("NOTHING", &app(3), "s3://bucket-a/in.json", role, &[not_open]);
     }
-    // A role that nobody has sounds like one that another has.
+    // A role that no one has sounds like one that another has.
     let unknown = "arn:aws:iam::1:role/x";
     let says =
         |role: &str| house.import("TENANTA", &app(1), "s3://bucket-a/in.json", role).err.replace(role, "");
@@ -204,7 +204,7 @@ fn a_key_reads_by_its_own_roles_only() {
     house.refused("ADMIN", &app(2), "s3://bucket-a/in.json", unknown, &words);
 }
 
-/// H3: the default source and the local files are nobody's by default either.
+/// H3: the default source and the local files are no one's by default either.
 #[test]
 fn a_key_reads_its_own_sources_and_files_only() {
     let mine = format!("applications = [\"{}\"]\n", app(1));
@@ -260,7 +260,7 @@ fn a_job_carries_the_key_that_made_it() {
     assert_eq!([principal("ADMIN"), principal("KEEPS")], ["KEEPS", "KEEPS"]);
     assert_eq!([principal("READER"), principal("NARROWED")], [Value::Null, Value::Null]);
 
-    // What they may read is decided when their sources are opened: here behind a restart.
+    // What they may read is decided when their sources are opened: here after a restart.
     let keys = [
         tenant("KEEPS", &role),
         tenant("NARROWED", ""),
@@ -283,7 +283,7 @@ fn a_job_carries_the_key_that_made_it() {
 
 /// M12: what one tenant's jobs do neither shows in another's events and totals, nor pushes its own out of them.
 #[test]
-fn a_tenant_hears_of_its_own_jobs_alone() {
+fn a_tenant_sees_only_its_own_jobs() {
     const MANY: usize = 520;
     let mine = |number| format!("applications = [\"{}\"]\nlocal_root = true\n", app(number));
     let keys = [key("ADMIN", ""), key("ONE", &mine(1)), key("TWO", &mine(2))];
@@ -317,7 +317,7 @@ fn a_tenant_hears_of_its_own_jobs_alone() {
     assert_eq!((of(&heard, 1), of(&heard, 3)), (2, 2));
     assert!((490..=500).contains(&of(&heard, 2)), "{}", of(&heard, 2));
 
-    // What happens to a job is told to those who may see it, and to nobody else.
+    // What happens to a job is told to those who may see it, and to no one else.
     let cancel =
         |id: &str, job: &str| house.ask(id, "POST", &format!("/pinport/v1/jobs/{job}/cancel"), &Value::Null);
     let told = |sample: &Value| {
@@ -411,7 +411,7 @@ fn known_and_unknown_keys_answer_alike() {
 
 /// H2: where a source names no credentials, object_store's builders ask the machine for its own by themselves.
 #[test]
-fn nobody_asks_the_machine_for_its_credentials_unless_the_source_says_so() {
+fn the_machines_credentials_are_used_only_where_the_source_says_so() {
     // In place of the metadata services of all clouds; it counts who comes.
     let metadata = FaultStore::start(BTreeMap::new());
     metadata.script(|_| Answer::Error(404, None, "NotFound"));
@@ -508,7 +508,7 @@ fn what_is_kept_is_for_its_user_alone() {
     assert_private(&lab.path("data"));
 }
 
-/// That nobody else may do anything with a folder and what is in it.
+/// That no one else may do anything with a folder and what is in it.
 #[track_caller]
 fn assert_private(folder: &Path) {
     let (mut folders, mut files) = (vec![folder.to_owned()], 0);

@@ -77,7 +77,7 @@ fn torture(format: &str, rows: u64, piece: u64) {
             }
             kills += 1;
             early += u64::from(recovery);
-            // Behind its whole report there is nothing left to go on with.
+            // After its whole report there is nothing left to go on with.
             if let Ok(json) = serde_json::from_slice::<Value>(&outcome.out) {
                 break json;
             }

@@ -152,7 +152,7 @@ fn a_throttle_slows_a_job_down_and_lets_it_go_again() {
 }
 
 #[test]
-fn a_browser_is_told_what_this_is() {
+fn a_browser_gets_a_page_that_says_what_this_is() {
     let lab = Lab::new();
     let configuration = "[[keys]]\nid = \"KEY\"\nsecret = \"0123456789abcdef\"\n";
     let server = Serving::start_with(&lab, configuration, &[]);

@@ -90,7 +90,7 @@ impl OnTerminal {
             let (taken, mut output) = (Arc::clone(&taken), master.try_clone().unwrap());
             move || {
                 let mut bytes = [0; 4096];
-                // An error says that nobody holds the other end any more.
+                // An error says that no one holds the other end any more.
                 while let Ok(len @ 1..) = output.read(&mut bytes) {
                     let mut now = taken.0.lock().unwrap();
                     now.parser.process(&bytes[..len]);
@@ -167,7 +167,7 @@ impl OnTerminal {
             let (done, ended) = std::sync::mpsc::sync_channel(1);
             scope.spawn(move || done.send(child.wait().unwrap()));
             ended.recv_timeout(SCREEN_PATIENCE).unwrap_or_else(|_| {
-                // SAFETY: nobody has waited for it, or else it had been said.
+                // SAFETY: no one has waited for it, or else it had been said.
                 unsafe { libc::kill(id, libc::SIGKILL) };
                 panic!("it goes on without a terminal");
             })

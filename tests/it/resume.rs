@@ -8,7 +8,7 @@ use crate::support::*;
 fn objects(lab: &Lab) -> Vec<(u64, u64)> {
     let make = |number: u64| {
         let sample = format!("--rows 8000 --bad 1% --start {} --seed {number}", number * 8000);
-        // The first piece warns of a member that nobody knows, and no other does.
+        // The first piece warns of a member that are unknown, and no other does.
         let odd = match number {
             1 => "{\"Id\":\"odd\",\"ChannelType\":\"SMS\",\"Address\":\"1\",\"Nonsense\":1}\n",
             _ => "",
@@ -107,7 +107,7 @@ fn an_object_that_changed_meanwhile_fails_loudly_and_alone() {
 }
 
 #[test]
-fn a_killed_import_of_a_pipe_starts_anew() {
+fn a_killed_import_of_a_pipe_starts_over() {
     let lab = Lab::new();
     let rows = lab.sample("--rows 20000 --bad 1%");
     let expected = lab.sample_tally("--rows 20000 --bad 1%");
@@ -125,7 +125,7 @@ fn a_killed_import_of_a_pipe_starts_anew() {
 }
 
 #[test]
-fn fresh_starts_anew() {
+fn fresh_starts_over() {
     let lab = Lab::new();
     objects(&lab);
     kill_early(&lab);

@@ -22,7 +22,7 @@ fn signed(run: Run, id: &str, secret: &str) -> Run {
 }
 
 #[test]
-fn what_it_cannot_start_with_is_told() {
+fn what_it_cannot_start_with_is_reported() {
     let lab = Lab::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
@@ -202,7 +202,7 @@ fn no_secret_is_anywhere() {
         ]))
         .expect(3),
     );
-    // Nobody listens there: the job is made, waits and is cancelled.
+    // No one listens there: the job is made, waits and is cancelled.
     let waiting =
         mine(at(&["import", "s3://bucket/key", "--format", "json", "--app", "shop", "--json"])).start();
     assert!(waiting.until(|| server.has_said("created: s3://bucket/key")));
@@ -430,7 +430,7 @@ fn a_role_is_assumed_and_an_unknown_one_refused() {
     );
 }
 
-/// Links and `..` lead nowhere, and nobody learns what else the machine has.
+/// Links and `..` lead nowhere, and no one learns what else the machine has.
 #[test]
 fn files_are_read_below_the_root_only() {
     let lab = Lab::new();

@@ -198,7 +198,7 @@ fn a_folder_on_the_command_line_is_meant_whatever_server_the_environment_names()
     let lab = Lab::new();
     lab.write_sample("rows.json", "--rows 10");
     lab.import("rows.json", "json", &[]).expect(0);
-    // Nobody listens there.
+    // No one listens there.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let closed = format!("http://{closed}");
     let elsewhere = |arguments: &[&str]| lab.pinport(arguments).env("PINPORT_SERVER", &closed);
@@ -264,7 +264,7 @@ fn commands_find_the_server_of_a_data_folder() {
     {
         lab.pinport(&["jobs", "ls", "--server", &short]).expect(0);
     }
-    // A server that was killed leaves its address, which nobody follows.
+    // A server that was killed leaves its address, which no one follows.
     server.signal(libc::SIGKILL);
     server.wait(None);
     let jobs = lines(&lab.pinport(&["jobs", "ls", "--json"]).expect(0).out);
@@ -299,7 +299,7 @@ fn a_wait_may_have_an_end_and_be_quiet() {
 }
 
 #[test]
-fn the_format_is_told_by_name_or_content() {
+fn the_format_is_detected_from_name_or_content() {
     let lab = Lab::new();
     let json = lab.sample("--rows 20");
     let csv = lab.sample("--rows 20 --format csv");

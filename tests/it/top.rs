@@ -67,7 +67,7 @@ fn without_a_terminal_lines_come_until_a_signal() {
 #[test]
 fn a_server_that_is_not_there_is_explained() {
     let lab = Lab::new();
-    // Nobody listens on a port that was just given back.
+    // No one listens on a port that was just given back.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");
     for more in [&["--once"][..], &["--once", "--json"]] {

@@ -99,7 +99,7 @@ fn hmac(text: &str) -> Option<String> {
 }
 
 #[test]
-fn the_end_of_a_job_is_told_signed_and_until_it_is_taken() {
+fn the_end_of_a_job_is_sent_signed_until_it_is_taken() {
     let lab = Lab::new();
     lab.write_sample("rows.json", "--rows 100 --bad 10%");
     let receiver = Receiver::start(&[500, 302]);
@@ -137,10 +137,10 @@ fn the_end_of_a_job_is_told_signed_and_until_it_is_taken() {
 }
 
 #[test]
-fn what_nobody_took_is_sent_after_a_restart() {
+fn an_undelivered_webhook_is_sent_after_a_restart() {
     let lab = Lab::new();
     lab.write_sample("rows.json", "--rows 10");
-    // Nobody listens there for now.
+    // No one listens there for now.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -157,7 +157,7 @@ fn what_nobody_took_is_sent_after_a_restart() {
 }
 
 #[test]
-fn a_job_that_stands_still_is_told_of_once() {
+fn a_job_that_stands_still_is_reported_once() {
     let lab = Lab::new();
     lab.write_sample("rows.json", "--rows 20000");
     let receiver = Receiver::start(&[]);
@@ -176,7 +176,7 @@ fn a_job_that_stands_still_is_told_of_once() {
 }
 
 #[test]
-fn the_maker_of_a_job_is_told_where_that_is_allowed() {
+fn the_maker_of_a_job_gets_its_webhook_where_that_is_allowed() {
     let lab = Lab::new();
     lab.write_sample("rows.json", "--rows 10");
     let receiver = Receiver::start(&[]);

@@ -115,7 +115,7 @@ async fn read_async(codec: &str, encoded: &[u8], room: &mut [u8]) -> io::Result<
     macro_rules! all {
         ($decoder:ident) => {{
             let mut decoder = $decoder::new(encoded);
-            // As an import must: behind a member there may be another.
+            // As an import must: after a member there may be another.
             decoder.multiple_members(true);
             drain(decoder, room).await
         }};

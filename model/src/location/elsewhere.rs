@@ -62,7 +62,7 @@ fn of_address(rest: &str) -> String {
 
 fn s3(host: &str, path: &str) -> Option<String> {
     let host = host.strip_suffix(".cn").unwrap_or(host).strip_suffix(".amazonaws.com")?;
-    // `s3.REGION` or `s3-REGION`, perhaps behind the bucket; older addresses have no region.
+    // `s3.REGION` or `s3-REGION`, perhaps after the bucket; older addresses have no region.
     let (bucket, service) = if host == "s3" || host.starts_with("s3.") || host.starts_with("s3-") {
         (None, &host[2..])
     } else {

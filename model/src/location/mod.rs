@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_are_told_apart() {
+    fn sources_are_distinguished() {
         let parse = |text: &str| text.parse::<SourceLocation>();
         let bucket = |service, bucket: &str, key: &str| {
             Ok(SourceLocation::Bucket { service, bucket: bucket.into(), key: key.into() })

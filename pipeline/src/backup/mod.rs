@@ -118,11 +118,11 @@ fn manifest(name: &str) -> String {
     format!("backups/{name}.json")
 }
 
-/// Backs a snapshot up; the backup and what it took. `told` hears of each file.
+/// Backs a snapshot up; the backup and what it took. `report` is called for each file.
 pub fn back_up(
     snapshot: &Path,
     vault: &Vault,
-    told: &mut dyn FnMut(&BackedUp, bool),
+    report: &mut dyn FnMut(&BackedUp, bool),
 ) -> Result<(Backup, Copied), BackupError> {
     let mut there: BTreeSet<String> = vault.names("objects/")?.into_keys().collect();
     let mut backup = Backup { pinport_backup: FORM, made: Timestamp::now(), files: Vec::new() };
@@ -156,7 +156,7 @@ pub fn back_up(
         }
         copied.files += 1;
         copied.bytes += file.size;
-        told(&file, is_new);
+        report(&file, is_new);
         backup.files.push(file);
     }
     let json = serde_json::to_vec(&backup).map_err(|error| BackupError::Damaged(error.to_string()))?;

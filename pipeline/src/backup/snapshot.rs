@@ -1,5 +1,5 @@
 //! What a data folder holds at one moment, made in a moment: the store's files and those of the jobs under second names.
-//! Nothing is copied, and nobody waits. A snapshot costs no room until what it names is compacted or deleted.
+//! Nothing is copied, and no one waits. A snapshot costs no room until what it names is compacted or deleted.
 
 use std::{
     fs, io,
@@ -13,9 +13,9 @@ use crate::engine::files::{FileError, create_folder, on};
 
 /// The folder of snapshots in a data folder.
 pub const SNAPSHOTS: &str = "snapshots";
-/// A snapshot that is older was left behind by whoever made it.
+/// An older snapshot was left behind by its maker.
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
-/// Files up to this size are copied: jobs write some of them anew. Larger ones only grow.
+/// Files up to this size are copied: jobs rewrite some of them. Larger ones only grow.
 const SMALL: u64 = 1 << 20;
 /// The parts of a data folder beside the store that are kept.
 const JOBS: &str = "jobs";

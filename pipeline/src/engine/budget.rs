@@ -66,7 +66,7 @@ impl ByteBudget {
 }
 
 impl ByteGuard {
-    /// Tells that the piece these bytes belong to has been read: they become free by themselves now.
+    /// Notes that the piece these bytes belong to has been read: they become free by themselves now.
     pub(super) fn close(&mut self) {
         if std::mem::take(&mut self.open) {
             self.budget.shared.taken.lock().open -= self.bytes;

@@ -157,7 +157,7 @@ impl<'a, 'b> Committer<'a, 'b> {
         if record.error.is_some() && self.life.job.error.is_none() {
             self.life.job.error = record.error.clone();
             self.life.hint = end.lost.first().and_then(|(_, lost)| lost.hint.clone());
-            // Before the piece is committed: a crash in between repeats the piece and what it told.
+            // Before the piece is committed: a crash in between repeats the piece and its failures.
             self.life.save()?;
             boundary("piece.told");
         }
@@ -194,7 +194,7 @@ fn count_ids(life: &mut Life<'_>, last: &PieceRecord, folder: &Path) -> Result<(
     let others = base.as_ref().map_or(&[][..], |(_, others)| others);
     let (own, all) = Ids::open(folder).count(others)?;
     life.job.repeated_ids = last.with_id.saturating_sub(own);
-    // Records that name users alone have members that nobody counted.
+    // Records that name users alone have members that no one counted.
     life.job.segment_members = base
         .filter(|_| last.with_id == last.total.registered)
         .map(|(version, _)| SegmentMembers { version, count: all });
@@ -264,7 +264,7 @@ pub(super) fn finish(life: &mut Life<'_>, last: Option<&PieceRecord>, folder: &P
     boundary("job.all-committed");
     life.advance(if failed { JobStatus::Failing } else { JobStatus::Completing })?;
     life.end(if failed { JobStatus::Failed } else { JobStatus::Completed })?;
-    // Not before: whoever ends the job after a crash counts again.
+    // Not before: a job that is ended after a crash is counted again.
     if life.job.segment_members.is_none() {
         forget_ids(folder);
     }

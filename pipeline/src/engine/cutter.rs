@@ -1,7 +1,7 @@
 //! Decides where pieces are cut: positions and lines in, cuts out. It reads nothing and knows no bytes.
 //!
-//! A piece ends at the first record border behind a multiple of the piece's size in the stream of all objects, so that
-//! the same source is cut at the same places whoever reads it and wherever a run begins. Lines and objects cut earlier.
+//! A piece ends at the first record border after a multiple of the piece's size in the stream of all objects, so that
+//! the same source is cut at the same places, wherever a run begins. Lines and objects cut earlier.
 
 use pinport_model::{Origin, Position};
 
@@ -73,7 +73,7 @@ impl PieceCutter {
         *position = Position { object: position.object + 1, byte: 0, line: 0, ..*position };
     }
 
-    /// The first multiple of the size of a piece behind `stream`.
+    /// The first multiple of the size of a piece after `stream`.
     fn next_cut(&self, stream: u64) -> u64 {
         (stream / self.piece_bytes + 1) * self.piece_bytes
     }
@@ -102,7 +102,7 @@ mod tests {
         take(&mut cutter, &mut position, 30, 1);
         assert!(cutter.is_full());
         assert_eq!((position.stream, position.byte, position.line), (329, 129, 10));
-        // The block behind it is cut as the first one of the next piece.
+        // The block after it is cut as the first one of the next piece.
         let ahead = cutter.cut(&position);
         cutter.begin(position.stream);
         assert_eq!(cutter.cut(&position).byte, ahead.byte);

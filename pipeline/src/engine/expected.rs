@@ -19,7 +19,7 @@ pub(crate) struct Expected {
     made: u64,
     /// The same of the one that is being read.
     reading: (u64, u64),
-    /// What comes out of a byte, as a look at one of them told.
+    /// What comes out of a byte, as a look at one of them showed.
     looked: Option<f64>,
 }
 
@@ -39,7 +39,7 @@ impl Expected {
         self.plain > 0 && self.packed > 0 && self.read + self.reading.0 == 0 && self.looked.is_none()
     }
 
-    /// Takes what a look at an object told: so many of its bytes became so many.
+    /// Takes what a look at an object showed: so many of its bytes became so many.
     pub(super) fn look(&mut self, read: u64, made: u64) {
         if read > 0 {
             self.looked = Some(made as f64 / read as f64);

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Failures and rejects are appended and synced before the piece they belong to is committed; the piece's
-//! record holds their lengths, and what lies behind those lengths is cut off when a job goes on. A rejects file
+//! record holds their lengths, and what comes after those lengths is cut off when a job goes on. A rejects file
 //! has one CSV header, so objects with another header go to `rejects-2.csv`, `rejects-3.csv` and so on.
 
 use std::{
@@ -144,7 +144,7 @@ pub fn listed_objects(folder: &Path, limit: usize) -> Result<Vec<PlannedObject>,
 }
 
 /// The first failed records of a job, at most `limit`, of the first `len` bytes of its failures file: what
-/// lies behind them was not committed.
+/// comes after them was not committed.
 pub fn first_failures(folder: &Path, len: u64, limit: usize) -> Result<Vec<Failure>, FileError> {
     let path = folder.join(FAILURES);
     let file = match File::open(&path) {
@@ -189,7 +189,7 @@ pub struct FailureFiles {
 }
 
 impl FailureFiles {
-    /// Opens the files of a job behind its last committed piece. They take at most `limit` bytes.
+    /// Opens the files of a job after its last committed piece. They take at most `limit` bytes.
     pub fn open(
         folder: &Path,
         format: Format,
@@ -359,7 +359,7 @@ pub fn create_folder(folder: &Path) -> Result<(), FileError> {
     fs::create_dir(folder).or_else(ignore_existing).map_err(on("create", folder))
 }
 
-/// Makes sure that a folder which is there is found again: whoever made it may have been killed before that was
+/// Makes sure that a folder which is there is found again: its maker may have been killed before that was
 /// durable. What stands in a folder that we may not read was made by others.
 fn sync_place(folder: &Path) -> Result<(), FileError> {
     match folder.parent().and_then(|parent| Some((parent, File::open(parent).ok()?))) {

@@ -114,7 +114,7 @@ fn numbers(bytes: &[u8]) -> impl Iterator<Item = u64> + Clone {
     bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
-/// Removes the ids of a job. If they stay, nobody reads them.
+/// Removes the ids of a job. If they stay, no one reads them.
 pub(crate) fn forget_ids(job: &Path) {
     let _ = fs::remove_dir_all(Ids::open(job).folder);
 }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_apart_wherever_they_lie() {
+    fn numbers_are_counted_once_wherever_they_lie() {
         let bytes = |ids: &[u64]| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>();
         let own = bytes(&[0, u64::MAX, 1, 0, u64::MAX - 1, 1, u64::MAX]);
         let others = bytes(&[0, 2, u64::MAX, u64::MAX - 2, 1 << 63]);

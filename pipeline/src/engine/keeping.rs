@@ -27,7 +27,7 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
-    /// Goes on behind a job's last piece.
+    /// Goes on after a job's last piece.
     pub(super) fn new(limit: u64, last: &PieceRecord) -> Self {
         // Records of old stores know only the file that was open.
         let known = last.failures_len + last.rejects_len;
@@ -39,7 +39,7 @@ impl Keeping {
         }
     }
 
-    /// Decides about the next failure. `bytes` tells what writing it takes; it is asked only if that matters.
+    /// Decides about the next failure. `bytes` says what writing it takes; it is called only if that matters.
     pub(super) fn admits(&mut self, bytes: impl FnOnce() -> u64) -> bool {
         let number = self.seen;
         self.seen += 1;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn small_failures_behind_a_large_one_do_not_count_as_first() {
+    fn small_failures_after_a_large_one_do_not_count_as_first() {
         let mut keeping = Keeping::new(8000, &PieceRecord::default());
         assert!(keeping.admits(|| 100) && !keeping.admits(|| 9000));
         assert!(!keeping.admits(|| 10), "the third is in no sample");

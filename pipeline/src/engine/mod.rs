@@ -135,7 +135,7 @@ pub struct RunOutcome {
     pub job: ImportJob,
     /// The last committed piece.
     pub last: Option<PieceRecord>,
-    /// What stopped the job before its end; it can go on behind `last`.
+    /// What stopped the job before its end; it can go on after `last`.
     pub stopped: Option<JobError>,
     /// What can be done about the object for which the job ended FAILED, if this run found it.
     pub hint: Option<String>,
@@ -188,7 +188,7 @@ impl Engine {
         (self.budget.used(), self.options.bytes_in_flight)
     }
 
-    /// Runs a job to its end on this thread (and others): begins it or goes on behind its last committed
+    /// Runs a job to its end on this thread (and others): begins it or goes on after its last committed
     /// piece. Without a store the records are only checked.
     pub fn run(&self, run: Run, store: Option<&Arc<dyn Store>>) -> RunOutcome {
         let Run { mut job, source, folder, progress, cancel } = run;
@@ -268,7 +268,7 @@ impl Engine {
                     stages.deliver(Err(error));
                 }
             })?;
-            // Whatever happens here, the reader must hear that nobody commits any more.
+            // Whatever happens here, the reader must learn that nothing is committed any more.
             let committed = guarded(|| committer.run(pieces, number)).and_then(|committed| committed);
             stop.cancel();
             drop(reader.join());
@@ -279,7 +279,7 @@ impl Engine {
     }
 }
 
-/// A job with the places that must hear of its changes.
+/// A job, and everything that follows its changes.
 pub(crate) struct Life<'a> {
     pub(crate) job: &'a mut ImportJob,
     pub(crate) store: Option<&'a Arc<dyn Store>>,

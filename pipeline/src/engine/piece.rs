@@ -76,7 +76,7 @@ impl OpenPiece {
         self.take_if_whole(&mut state)
     }
 
-    /// Tells that no more blocks come. Returns the piece when it is whole now.
+    /// Notes that no more blocks come. Returns the piece when it is whole now.
     pub(super) fn close(&self, end: PieceEnd) -> Option<WholePiece> {
         let mut state = self.state.lock();
         state.closed = Some(end);
@@ -104,7 +104,7 @@ pub(super) struct WholePiece {
     pub(super) end: PieceEnd,
 }
 
-/// A failed record with all that is told of it. Its `Failure` is made when the piece is committed: it has a copy
+/// A failed record with all that is known of it. Its `Failure` is made when the piece is committed: it has a copy
 /// of the object's name, and millions of records may fail.
 #[derive(Debug)]
 pub(super) struct Reject {

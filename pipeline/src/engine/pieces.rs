@@ -16,8 +16,8 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// The pieces of a job that goes on; which of them failed is told by count alone.
-    pub(super) fn behind(done: u64, failed: u64) -> Self {
+    /// The pieces of a job that goes on; only the number of failed ones is known.
+    pub(super) fn after(done: u64, failed: u64) -> Self {
         let mut pieces = Self { first: done + failed, ..Self::default() };
         push(&mut pieces.ended, PieceState::Done, done);
         push(&mut pieces.ended, PieceState::Failed, failed);
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn equal_neighbours_are_one_run() {
-        let mut pieces = Pieces::behind(3, 1);
+        let mut pieces = Pieces::after(3, 1);
         assert_eq!(shown(&pieces, 10), [(Done, 3), (Failed, 1), (Waiting, 6)]);
         pieces.set(4, Parsing);
         pieces.set(5, Parsing);

@@ -158,7 +158,7 @@ impl JobProgress {
     }
 
     /// Moves the shown status on; whether the job may take that step. A job that is being cancelled takes
-    /// no other, so that nobody sees CANCELLING followed by COMPLETED.
+    /// no other, so that no one sees CANCELLING followed by COMPLETED.
     pub(crate) fn set_status(&self, status: JobStatus) -> bool {
         let mut current = self.status.lock();
         let may = *current != JobStatus::Cancelling || status.is_terminal() || status == JobStatus::Failing;
@@ -211,12 +211,12 @@ impl JobProgress {
         self.set(Counter::PiecesDone, record.completed_pieces());
         self.set(Counter::PiecesFailed, record.failed_pieces);
         self.set(Counter::ObjectsDone, record.end.object);
-        self.go_on_behind(record);
+        self.go_on_after(record);
     }
 
     /// Takes over what an earlier run committed.
-    pub(crate) fn go_on_behind(&self, last: &PieceRecord) {
-        *self.pieces.lock() = Pieces::behind(last.completed_pieces(), last.failed_pieces);
+    pub(crate) fn go_on_after(&self, last: &PieceRecord) {
+        *self.pieces.lock() = Pieces::after(last.completed_pieces(), last.failed_pieces);
         *self.last.lock() = Some(last.clone());
     }
 
@@ -458,7 +458,7 @@ mod tests {
         let progress = progress();
         let error = Some("it is damaged".to_owned());
         let last = PieceRecord { piece: 6, failed_pieces: 2, ..PieceRecord::default() };
-        progress.go_on_behind(&last);
+        progress.go_on_after(&last);
         assert_eq!(progress.last_piece(), Some(last));
         progress.set(Counter::PiecesTotal, 10);
         progress.set_last(&PieceRecord { piece: 7, failed_pieces: 3, error, ..PieceRecord::default() });

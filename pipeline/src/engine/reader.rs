@@ -66,7 +66,7 @@ struct Place {
 }
 
 impl Reader {
-    /// Reads everything behind `start`, where piece `number` begins.
+    /// Reads everything after `start`, where piece `number` begins.
     pub(super) fn run(self, start: Position, number: u64) -> Result<(), JobError> {
         let mut objects = files::planned_objects(&self.folder)?;
         let (mut source_bytes, mut packed) = (0, 0);
@@ -207,9 +207,9 @@ impl Reader {
         }
     }
 
-    /// What the start of an object told that is read from its middle.
+    /// What the start of an object says that is read from its middle.
     fn head(&self, object: &PlannedObject) -> Result<Option<Head>, SourceError> {
-        // A header has one record's bound, after what the splitter looks at to tell the dialect.
+        // A header has one record's bound, after what the splitter looks at to detect the dialect.
         let head = self.source.head(object, SNIFF_BYTES + self.definition.limits.max_line + 2)?;
         let name = self.source.url(&object.key);
         let options = SplitOptions::of(&self.stages.context, head.len());

@@ -100,7 +100,7 @@ impl<T: Work> Drop for Workers<T> {
         self.shared.state.lock().stopping = true;
         self.shared.work.notify_all();
         for thread in self.threads.drain(..) {
-            // A task that panicked has told its job already.
+            // A task that panicked has reported it to its job already.
             let _ = thread.join();
         }
     }

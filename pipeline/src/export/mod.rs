@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A part is there whole or not at all, and counts when its record is durable: an export that is interrupted goes on
-//! behind its last such part, under the same names, so that no endpoint is written twice and none is missing. The manifest,
+//! after its last such part, under the same names, so that no endpoint is written twice and none is missing. The manifest,
 //! `_SUCCESS`, comes last. Nothing here decides what an endpoint looks like (that is `pinport_store::record::write`) or who
 //! may write where (that is `jobs::Resolver`). Start at [`Export::run`].
 
@@ -84,7 +84,7 @@ pub struct Export<'a> {
     pub format: Format,
     /// How parts are compressed.
     pub compression: Compression,
-    /// Bytes of rows behind which a part ends; none: everything is one part.
+    /// Bytes of rows after which a part ends; none: everything is one part.
     pub part_bytes: Option<u64>,
     /// The name of the one part; by number if absent.
     pub name: Option<String>,
@@ -111,7 +111,7 @@ enum Handed {
         text: Vec<u8>,
         rows: u64,
     },
-    /// The part ends behind this endpoint.
+    /// The part ends after this endpoint.
     End {
         last: String,
     },

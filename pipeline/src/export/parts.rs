@@ -27,7 +27,7 @@ pub fn part_name(number: u64, format: Format, compression: Compression) -> Strin
     format!("part-{number:05}.{}{}", format.suffix(), compression.suffix())
 }
 
-/// What an export came to: the last file that is written, so that whoever finds it finds all the others.
+/// What an export came to: the last file that is written, so that the others are complete where it is.
 #[derive(Debug, Serialize)]
 pub struct Manifest<'a> {
     /// The application's id.

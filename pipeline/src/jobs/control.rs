@@ -66,7 +66,7 @@ impl Jobs {
         }
     }
 
-    /// Makes a job rest as PENDING_JOB behind its last committed piece, until it is resumed.
+    /// Makes a job rest as PENDING_JOB after its last committed piece, until it is resumed.
     pub fn pause(&self, id: JobId) -> Result<(), ControlError> {
         self.check_open(id)?;
         marks::set_paused(&self.folder(id), true)?;
@@ -159,7 +159,7 @@ impl Jobs {
         tracing::info!(target: "pinport::job", ?rate, "the rate of all jobs is another");
     }
 
-    /// Begins no more jobs and lets the running ones rest behind their last committed pieces; how many still
+    /// Begins no more jobs and lets the running ones rest after their last committed pieces; how many still
     /// run when the time is over.
     pub fn stop(&self, limit: Duration) -> usize {
         let until = Instant::now() + limit;

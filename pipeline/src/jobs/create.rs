@@ -115,7 +115,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Where the bytes go. Whoever writes them syncs the file.
+    /// Where the bytes go. The writer syncs the file.
     pub fn file(&self) -> &Path {
         &self.file
     }
@@ -151,7 +151,7 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// The place of a request. Whoever holds its lock is creating the job.
+    /// The place of a request. The holder of its lock is creating the job.
     fn place(&mut self, request: &str, now: Instant, window: Duration) -> Arc<Mutex<Option<JobId>>> {
         while self.order.front().is_some_and(|(then, _)| now.saturating_duration_since(*then) > window) {
             self.forget_oldest();
@@ -351,7 +351,7 @@ impl Inner {
             let looked = Source::open(&location, options, io)
                 .map(|source| source.reading(format, &read))
                 .and_then(|source| look(&source, format, limits, &read));
-            // Nobody waits any more when it took too long.
+            // No one waits any more when it took too long.
             let _ = answer.send(looked);
             drop(thread);
         });

@@ -42,7 +42,7 @@ impl Inner {
             }
             state.changes += 1;
         }
-        // Whoever cannot begin waits, visibly.
+        // Jobs that cannot begin show that they wait.
         if state.running() >= self.options().max_running || state.trouble().is_some() {
             for entry in state.jobs.values_mut() {
                 if matches!(entry.place, Place::Waiting { .. }) && entry.job.status == JobStatus::Created {

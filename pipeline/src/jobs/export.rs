@@ -1,4 +1,4 @@
-//! Export jobs: created by a request, run on a job's thread, gone on with behind the last part that is whole.
+//! Export jobs: created by a request, run on a job's thread, gone on with after the last part that is whole.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -251,7 +251,7 @@ fn version(
     Ok((segment, version))
 }
 
-/// The record of a part, behind that of the part before.
+/// The record of a part, after that of the part before.
 fn record_of(before: Option<&PieceRecord>, part: WrittenPart) -> PieceRecord {
     let tally =
         Tally { read: part.records, registered: part.records, bytes: part.text_bytes, ..Tally::default() };

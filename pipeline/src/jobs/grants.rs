@@ -81,7 +81,7 @@ impl Grant {
         self.roles.has(arn)
     }
 
-    /// Whether it may name every role, so that it may hear which ones there are.
+    /// Whether it may name every role, and so may learn which ones there are.
     pub(super) fn has_every_role(&self) -> bool {
         self.roles == Reach::All
     }
@@ -109,7 +109,7 @@ impl Grants {
         self.0.get(key)
     }
 
-    /// What a job's maker may read for this application. Jobs without a maker were made while nobody needed a key.
+    /// What a job's maker may read for this application. Jobs without a maker were made while no one needed a key.
     pub(super) fn for_job(
         &self,
         principal: Option<&str>,

@@ -1,5 +1,5 @@
 //! The bytes of uploads that lie on the disk, by the key that sent them: each key has a bound, and all together. Nothing
-//! here writes; whoever writes asks before.
+//! here writes; writers ask before.
 
 use std::collections::HashMap;
 

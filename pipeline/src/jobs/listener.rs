@@ -1,4 +1,4 @@
-//! Who is told that a job ended or stands still, once each time. What is done about it is the listener's; nothing here
+//! Reports that a job ended or stands still, once each time. What is done about it is the listener's; nothing here
 //! speaks to anybody.
 
 use std::{
@@ -33,27 +33,27 @@ impl Occasion {
     }
 }
 
-/// What a listener hears.
+/// What a listener is told.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct JobNotice {
     /// What happened.
     pub occasion: Occasion,
     /// The job as it stands.
     pub job: JobView,
-    /// Where its maker wants to hear of it, beside whoever hears of all jobs.
+    /// The webhook that its maker named, beside those that get all jobs.
     pub webhook: Option<String>,
-    /// Whether its maker alone is to hear of it.
+    /// Whether only that webhook gets it.
     pub alone: bool,
 }
 
 /// Hears of jobs, on their threads: it must not wait for anybody.
 #[derive(Clone)]
-pub struct Listener(Arc<dyn Fn(Told) + Send + Sync>);
+pub struct Listener(Arc<dyn Fn(JobNotice) + Send + Sync>);
 
 impl Listener {
     /// Calls this.
-    pub fn new(hear: impl Fn(Told) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(hear))
+    pub fn new(notify: impl Fn(JobNotice) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(notify))
     }
 }
 
@@ -73,11 +73,11 @@ impl Stalls {
         self.0.retain(|known, _| now.iter().any(|(job, _)| job == known));
         let mut over = Vec::new();
         for (job, read) in now {
-            let (before, since, told) = self.0.entry(*job).or_insert((*read, Instant::now(), false));
+            let (before, since, is_reported) = self.0.entry(*job).or_insert((*read, Instant::now(), false));
             if before != read {
-                (*before, *since, *told) = (*read, Instant::now(), false);
-            } else if !*told && since.elapsed() >= stall {
-                *told = true;
+                (*before, *since, *is_reported) = (*read, Instant::now(), false);
+            } else if !*is_reported && since.elapsed() >= stall {
+                *is_reported = true;
                 over.push(*job);
             }
         }
@@ -100,7 +100,7 @@ pub(super) fn start(inner: &Arc<Inner>) -> io::Result<()> {
 }
 
 impl Jobs {
-    /// Notes where the maker of a job wants to hear of it. If it has ended, that is heard now.
+    /// Notes the webhook that the maker of a job named. If the job has ended, it is called now.
     ///
     /// # Errors
     /// [`ControlError::Conflict`] for a URL that the configuration does not allow.
@@ -125,15 +125,15 @@ impl Jobs {
 }
 
 impl Inner {
-    /// Tells the listener, if there is one.
+    /// Notifies the listener, if there is one.
     pub(super) fn tell(&self, occasion: Occasion, job: JobView, alone: bool) {
-        if let Some(Listener(hear)) = &self.options().listener {
+        if let Some(Listener(notify)) = &self.options().listener {
             let webhook = marks::webhook(&self.folder(job.id));
-            hear(Told { occasion, job, webhook, alone });
+            notify(JobNotice { occasion, job, webhook, alone });
         }
     }
 
-    /// Tells of jobs that stand still.
+    /// Reports jobs that stand still.
     fn look_for_stalls(&self, stalls: &mut Stalls) {
         let options = self.options();
         let (Some(stall), Some(_)) = (options.stall, &options.listener) else { return };
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_that_stands_still_is_told_once_until_it_reads_again() {
+    fn a_job_that_stands_still_is_reported_once_until_it_reads_again() {
         let job = JobId::from_bytes([1; 16]);
         let mut stalls = Stalls::default();
         assert_eq!(stalls.over(&[(job, 5)], Duration::MAX), []);

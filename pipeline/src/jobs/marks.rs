@@ -67,12 +67,12 @@ pub(super) fn throttle(folder: &Path) -> ThrottleRate {
     read.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
 }
 
-/// Keeps where the maker of a job wants to hear of it.
+/// Keeps the webhook that the maker of a job named.
 pub(super) fn set_webhook(folder: &Path, url: &str) -> Result<(), FileError> {
     write_file(folder, WEBHOOK, url.as_bytes())
 }
 
-/// Where the maker of a job wants to hear of it.
+/// The webhook that the maker of a job named.
 pub(super) fn webhook(folder: &Path) -> Option<String> {
     fs::read_to_string(folder.join(WEBHOOK)).ok()
 }

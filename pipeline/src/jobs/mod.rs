@@ -7,7 +7,7 @@
 //! export.rs   jobs that write endpoints, from request to end
 //! run.rs      one job on its thread: source, engine, and what became of it
 //! control.rs  cancel, pause, resume, stop
-//! listener.rs  who hears that a job ended or stands still
+//! listener.rs  reports that a job ended or stands still
 //! ledger.rs   how much of the disk uploads take
 //! retention.rs  how long ended jobs and their rejects are kept
 //! marks.rs    what was asked of a job, durably, beside the store
@@ -65,7 +65,7 @@ pub use export::{NewExport, folder_name};
 pub use grants::{Grant, Grants, NotAllowed, Reach};
 use ledger::Ledger;
 pub use ledger::TooMuch;
-pub use listener::{Listener, Occasion, Told};
+pub use listener::{JobNotice, Listener, Occasion};
 pub use queue::Settling;
 use queue::{Entry, Place, State};
 pub use retention::Retention;
@@ -105,11 +105,11 @@ pub struct JobsOptions {
     pub retention: Retention,
     /// How fast all jobs together may read.
     pub throttle: ThrottleRate,
-    /// Who hears of jobs that end or stand still.
+    /// Gets the jobs that end or stand still.
     pub listener: Option<Listener>,
     /// After which time a job that reads nothing stands still; it is not looked for if absent.
     pub stall: Option<Duration>,
-    /// How the URLs may begin that makers of jobs name to hear of them.
+    /// How the webhook URLs may begin that makers of jobs name.
     pub webhooks: Vec<String>,
     /// How the room on the disk is asked for.
     pub disk: fn(&Path) -> std::io::Result<Disk>,
@@ -282,8 +282,8 @@ impl Jobs {
         self.inner.dispatch();
     }
 
-    /// Hears a sample about four times a second while something happens. Whoever listens too slowly loses
-    /// samples, and nobody waits for it.
+    /// Receives a sample about four times a second while something happens. A slow receiver loses
+    /// samples; nothing waits for it.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Sample>> {
         self.inner.samples.subscribe()
     }
@@ -380,7 +380,7 @@ impl Inner {
         Ok(name)
     }
 
-    /// Ends a job that nobody runs as CANCELLED, with what its pieces committed.
+    /// Ends a job that no one runs as CANCELLED, with what its pieces committed.
     fn end_cancelled(&self, job: &mut ImportJob) -> Result<(), StoreError> {
         if let Some(last) = self.store.last_piece(job.id)? {
             last.count_into(job);

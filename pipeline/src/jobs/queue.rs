@@ -20,7 +20,7 @@ use crate::{
     throttle::Throttle,
 };
 
-/// What everybody may hear of a store that stopped.
+/// What every caller may read about a store that stopped.
 pub(super) const STOPPED: &str =
     "the server's store has stopped and nothing can be stored; its operator has to mend that";
 /// And of a disk that has too little room.
@@ -250,7 +250,7 @@ impl State {
         shown
     }
 
-    /// Lets the jobs that run rest behind their last committed pieces.
+    /// Lets the jobs that run rest after their last committed pieces.
     pub(super) fn let_running_rest(&self) {
         for entry in self.jobs.values() {
             if let Place::Running { cancel, .. } = &entry.place {
@@ -275,7 +275,7 @@ impl State {
     }
 
     /// The job whose turn it is: the first that may begin of the application of which the fewest jobs run, and of
-    /// those the one whose last turn was the longest ago. `most` tells how many jobs of a key may run at a time.
+    /// those the one whose last turn was the longest ago. `most` says how many jobs of a key may run at a time.
     pub(super) fn next(&self, now: Instant, most: impl Fn(&str) -> Option<usize>) -> Option<JobId> {
         let mut of_application: HashMap<ApplicationId, usize> = HashMap::new();
         let mut of_key: HashMap<&str, usize> = HashMap::new();
@@ -301,7 +301,7 @@ impl State {
     }
 }
 
-/// Drops the oldest of those that belong to whoever has the most.
+/// Drops the oldest of the application that has the most.
 fn drop_one<T>(list: &mut VecDeque<T>, owner: impl Fn(&T) -> Option<ApplicationId>) {
     let mut counts: HashMap<Option<ApplicationId>, usize> = HashMap::new();
     list.iter().for_each(|item| *counts.entry(owner(item)).or_default() += 1);

@@ -22,7 +22,7 @@ impl Jobs {
         }
     }
 
-    /// The disk that jobs are on, and its reserve; nothing if the system does not tell.
+    /// The disk that jobs are on, and its reserve; nothing if the system does not say.
     pub fn disk(&self) -> Option<(Disk, u64)> {
         self.inner.disk()
     }
@@ -43,7 +43,7 @@ impl Jobs {
         self.inner.stopped.clone()
     }
 
-    /// What everybody may hear of why no job runs, if none does.
+    /// What every caller may read about why no job runs, if none does.
     pub fn trouble(&self) -> Option<&'static str> {
         let state = self.inner.state.lock();
         if state.halted.is_some() { Some(STOPPED) } else { state.short.as_ref().map(|_| SHORT) }
@@ -55,7 +55,7 @@ impl Inner {
     pub(super) fn upload_limits(&self, key: Option<&str>) -> UploadLimits {
         let options = self.options();
         let own = key.and_then(|key| self.resolver().uploads(key));
-        // Without keys there is one caller, and nobody to be kept from.
+        // Without keys there is one caller, and no one to be kept from.
         let of_key = own.or(options.uploads_of_key).or(key.is_none().then_some(u64::MAX));
         UploadLimits::new(options.uploads, of_key, self.disk().map(|(disk, _)| disk.total))
     }
@@ -65,7 +65,7 @@ impl Inner {
         Some((disk, self.options().disk_reserve.unwrap_or_else(|| disk::reserve(disk.total))))
     }
 
-    /// How much room the disk has if that is less than its reserve. Whoever waits begins again only when there is a
+    /// How much room the disk has if that is less than its reserve. Waiting jobs begin again only when there is a
     /// quarter more: else jobs would begin and rest with every few bytes.
     fn short_by(&self, waits: bool) -> Option<(Disk, u64)> {
         let (disk, reserve) = self.disk()?;

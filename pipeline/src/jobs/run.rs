@@ -124,7 +124,7 @@ fn conclude(
         Stopped::NotAllowed(error) => return Ok(fail(inner, job, progress, error.to_string())?),
         Stopped::Error(error) => error,
     };
-    // From here on nobody can ask for a cancellation that would not be seen.
+    // From here on no one can ask for a cancellation that would not be seen.
     let (stop_request, tries) = {
         let state = inner.state.lock();
         let entry = state.jobs.get(&job.id);
@@ -310,7 +310,7 @@ impl Inner {
             self.totals.lock().ended(job, ran_ms);
         } else if let Some(entry) = state.jobs.get_mut(&job.id) {
             entry.job = job.clone();
-            // Nobody sees a job go back from CANCELLING.
+            // No one sees a job go back from CANCELLING.
             let cancelling = entry.stop_request == Some(StopRequest::Cancel);
             entry.set_status(if cancelling { JobStatus::Cancelling } else { job.status });
             entry.last = last.or(entry.last.take());
@@ -352,7 +352,7 @@ impl Inner {
         }
         let text = with_causes(error);
         tracing::error!(target: "pinport::job", error = %text, "all jobs are stopped: nothing can be stored");
-        // Everybody hears this one, so it names no path.
+        // Every listener gets this one, so it names no path.
         let reason = format!(
             "nothing can be stored any more ({}; the server's log says where); mend that and start the server again: every \
              job goes on by itself",
@@ -409,7 +409,7 @@ mod tests {
 
     /// L4: `/readyz` is for everybody.
     #[test]
-    fn what_everybody_hears_of_a_failed_store_has_no_path() {
+    fn what_every_caller_reads_of_a_failed_store_has_no_path() {
         let path = || std::path::PathBuf::from("/secret/place/store");
         let full =
             StoreError::Full { path: path(), message: "While appending to /secret/place/1.sst".into() };

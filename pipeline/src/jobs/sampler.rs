@@ -1,5 +1,5 @@
 //! The thread that takes samples of all jobs, and begins those whose wait is over. It is not in the way of
-//! the pipeline: it reads counters, and nobody waits for whoever listens.
+//! the pipeline: it reads counters, and never waits for a listener.
 
 use std::{
     collections::HashMap,
@@ -65,7 +65,7 @@ fn sample(this: &Weak<Inner>) {
         }
         if running || changed {
             let sample = inner.sample(true);
-            // An error says that nobody listens.
+            // An error says that no one listens.
             let _ = inner.samples.send(Arc::new(sample));
         }
         // Whatever changes in between is in the next one.

@@ -227,7 +227,7 @@ impl Resolver {
             None if grant.has_every_role() => Err(NotAllowed(format!(
                 "RoleArn {arn} is not configured here: add it to [roles] of pinport.toml, or set strict_roles = false in [sources]"
             ))),
-            // The same sentence whether it is another's or nobody's.
+            // The same sentence whether it is another's or no one's.
             _ => Err(NotAllowed(format!(
                 "RoleArn {arn} is not open to this key: list it in the key's roles in pinport.toml, and describe it in [roles]"
             ))),
@@ -263,7 +263,7 @@ impl Resolver {
         // A folder that is a link out of the root is none of it: then nothing is found below.
         let folder = root.join(folder);
         let root = &folder.canonicalize().ok().filter(|found| found.starts_with(root)).unwrap_or(folder);
-        // The same sentence for what is outside and for what is not there: nobody learns what else the machine has.
+        // The same sentence for what is outside and for what is not there: no one learns what else the machine has.
         let missing = || {
             NotAllowed(format!("file://{} is not below the folder that is open to imports", path.display()))
         };

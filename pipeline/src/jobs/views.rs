@@ -219,7 +219,7 @@ impl Inner {
         JobView { paused, waits_for, ..view_of(&entry.job, &entry.application_name, progress) }
     }
 
-    /// A job that has ended (or that nobody knows any more).
+    /// A job that has ended (or that is unknown by now).
     pub(super) fn ended_view(&self, job: &ImportJob) -> Result<JobView, StoreError> {
         let saved = marks::saved_progress(&self.folder(job.id));
         let name = self.application_name(job.definition.application)?;
@@ -290,7 +290,7 @@ pub struct ObjectCounts {
 impl ObjectCounts {
     /// Reads the pieces that were committed since.
     pub fn follow(&mut self, store: &dyn Store, job: JobId) -> Result<(), StoreError> {
-        // Pieces behind the last object that is shown say nothing about the ones shown.
+        // Pieces after the last object that is shown say nothing about the ones shown.
         while self.tallies.last().is_none_or(|tally| tally.object < VIEW_OBJECTS as u64) {
             let pieces = store.pieces(job, self.next, VIEW_PIECES)?;
             for piece in &pieces {
@@ -384,7 +384,7 @@ pub fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> J
 pub fn detail_of(mut job: ImportJob, view: JobView) -> JobDetail {
     let warnings = job.all_warnings();
     if job.definition.source_text.starts_with(UPLOADED) {
-        // The file lies in a folder of the server's own, which nobody else need know.
+        // The file lies in a folder of the server's own, which no one else need know.
         job.definition.source =
             pinport_model::SourceLocation::Path(job.definition.source_text.clone().into());
     }

@@ -58,7 +58,7 @@ pub fn preview(
     let options = SplitOptions::of(&context, HEAD_BYTES);
     let refused = |refused: ObjectRefused| refused.to_string();
     let bytes = if whole { head } else { whole_records(head) };
-    // Where the first record begins, and what the start of the object told.
+    // Where the first record begins, and what the start of the object says.
     let mut splitter = Splitter::new(format, options.clone(), 0);
     let Some(first) = splitter.next_of(&mut &bytes[..], None).map_err(refused)? else {
         return Ok(Vec::new());
@@ -93,7 +93,7 @@ pub fn preview(
     Ok(shown)
 }
 
-/// What precedes the last line break: a record behind it may be cut off.
+/// What precedes the last line break: a record after it may be cut off.
 fn whole_records(head: &[u8]) -> &[u8] {
     &head[..memchr::memrchr2(b'\n', b'\r', head).map_or(head.len(), |at| at + 1)]
 }

@@ -12,7 +12,7 @@ use crate::parse::names;
 pub struct Proposal {
     /// The mapping.
     pub mapping: Mapping,
-    /// Sentences for whoever reads it.
+    /// Sentences for the reader.
     pub notes: Vec<String>,
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::flatten;
 use crate::{
     parse::{block::Block, names, structure},
-    split::{SEPARATORS, SplitOptions, Splitter, told},
+    split::{SEPARATORS, SplitOptions, Splitter, dialect_of},
     text::Dialect,
 };
 
@@ -59,7 +59,7 @@ fn of_csv(head: &[u8], whole: bool, read: &ReadOptions, records: usize) -> Resul
     let head = if whole { head } else { super::whole_records(head) };
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let options = SplitOptions { rules: read.rules, ..SplitOptions::default() };
-    let (mut dialect, skip, is_found) = told(head, whole, &options);
+    let (mut dialect, skip, is_found) = dialect_of(head, whole, &options);
     let text = String::from_utf8_lossy(&head[skip..]);
     // Where carriage returns end lines, they are no part of what lies between.
     let text =

@@ -37,7 +37,7 @@ impl Block {
         &self.buffer[self.range.clone()]
     }
 
-    /// The same with a line feed behind them, where [`Block::records`] says where records are.
+    /// The same with a line feed after them, where [`Block::records`] says where records are.
     pub(crate) fn bytes_and_line_feed(&self) -> &[u8] {
         &self.buffer[self.range.start..=self.range.end]
     }

@@ -16,7 +16,7 @@ pub(super) struct Done {
     pub(super) marks: u64,
     /// Rows with separators beyond the columns.
     pub(super) trailing: u64,
-    /// Values behind Excel's apostrophe.
+    /// Values after Excel's apostrophe.
     pub(super) apostrophes: u64,
     /// Values in Excel's `="…"`.
     pub(super) formulas: u64,

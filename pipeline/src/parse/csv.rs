@@ -141,7 +141,7 @@ impl CsvReader {
             let column = column as usize;
             debug_assert!(column < cells);
             // SAFETY: a header's columns are fewer than `CsvHeader::columns`, of which the record has as many cells, each
-            // between two places. Places ascend and lie in the block, and a carriage return before the last is behind the
+            // between two places. Places ascend and lie in the block, and a carriage return before the last is after the
             // one before that. The block is UTF-8, and a cell begins and ends at ASCII characters or at an end of it.
             unsafe {
                 let start = places.get_unchecked(column).wrapping_add(1) as usize;

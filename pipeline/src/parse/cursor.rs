@@ -33,7 +33,7 @@ pub(super) enum Number {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor<'a> {
     text: &'a str,
-    /// Not behind the last byte of `text`, which is a line feed, and not within a character.
+    /// Not after the last byte of `text`, which is a line feed, and not within a character.
     at: usize,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Cursor<'a> {
         unsafe { self.text.as_bytes().get_unchecked(self.at..) }
     }
 
-    /// The next 16 bytes; zeros behind the end.
+    /// The next 16 bytes; zeros after the end.
     #[inline(always)]
     pub(super) fn word(&self) -> u128 {
         match self.rest().first_chunk() {
@@ -136,12 +136,12 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub(super) fn skip(&mut self) {
         if self.byte() <= b' ' {
-            *self = self.behind_blanks();
+            *self = self.after_blanks();
         }
     }
 
     #[cold]
-    fn behind_blanks(mut self) -> Self {
+    fn after_blanks(mut self) -> Self {
         while self.eat::<b' '>() || self.eat::<b'\t'>() {}
         self
     }
@@ -159,10 +159,10 @@ impl<'a> Cursor<'a> {
         Some(string)
     }
 
-    /// What the rest of a string with escapes says, kept in `scratch`, and the place behind its closing quote. `None`: it
+    /// What the rest of a string with escapes says, kept in `scratch`, and the place after its closing quote. `None`: it
     /// is no JSON, or half a surrogate pair.
     #[cold]
-    pub(super) fn behind_escapes(mut self, scratch: &'a Bump) -> Option<(&'a str, Self)> {
+    pub(super) fn after_escapes(mut self, scratch: &'a Bump) -> Option<(&'a str, Self)> {
         let mut said = String::new_in(scratch);
         loop {
             said.push_str(self.unescaped()?);
@@ -246,9 +246,9 @@ impl<'a> Cursor<'a> {
         Some(number)
     }
 
-    /// The number here as it is written, and the place behind it.
+    /// The number here as it is written, and the place after it.
     #[inline(never)]
-    pub(super) fn behind_digits(self) -> Option<(&'a str, Self)> {
+    pub(super) fn after_digits(self) -> Option<(&'a str, Self)> {
         let (start, mut end) = (self.at, self);
         end.eat::<b'-'>();
         let (_, places) = decimal::first_digits(end.word() as u64);
@@ -275,7 +275,7 @@ impl<'a> Cursor<'a> {
     /// Moves over a number whose sign is passed.
     #[inline(always)]
     fn long_number(&mut self, negative: bool) -> Option<Number> {
-        let (number, end) = behind_long_number(*self, negative)?;
+        let (number, end) = after_long_number(*self, negative)?;
         *self = end;
         Some(number)
     }
@@ -291,7 +291,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The place behind the number here. `None`: it has an exponent, or so many digits that it may be too large for JSON.
+/// The place after the number here. `None`: it has an exponent, or so many digits that it may be too large for JSON.
 #[inline(never)]
 fn long_digits(mut cursor: Cursor<'_>) -> Option<Cursor<'_>> {
     let start = cursor.at;
@@ -305,7 +305,7 @@ fn long_digits(mut cursor: Cursor<'_>) -> Option<Cursor<'_>> {
     (!matches!(cursor.byte(), b'e' | b'E') && cursor.at - start < 300).then_some(cursor)
 }
 
-/// Digits that are read at once, with another byte behind them.
+/// Digits that are read at once, with another byte after them.
 const SHORT: std::ops::Range<usize> = 1..8;
 
 #[cold]
@@ -315,9 +315,9 @@ fn last_word(rest: &[u8]) -> u128 {
     u128::from_le_bytes(chunk)
 }
 
-/// The number here, whose sign is passed, and the place behind it.
+/// The number here, whose sign is passed, and the place after it.
 #[inline(never)]
-fn behind_long_number(mut cursor: Cursor<'_>, negative: bool) -> Option<(Number, Cursor<'_>)> {
+fn after_long_number(mut cursor: Cursor<'_>, negative: bool) -> Option<(Number, Cursor<'_>)> {
     let (bytes, start) = (cursor.text.as_bytes(), cursor.at);
     let (mut digits, end) = decimal::digits(bytes, start, 0);
     cursor.at = end;
@@ -395,10 +395,10 @@ mod tests {
                 cursor.skip();
                 cursor.eat_null();
                 let _ = (cursor.truth(), cursor.number(), cursor.string());
-                if let Some((_, behind)) = cursor.behind_digits() {
+                if let Some((_, behind)) = cursor.after_digits() {
                     cursor = behind;
                 }
-                if let Some((_, behind)) = cursor.behind_escapes(&scratch) {
+                if let Some((_, behind)) = cursor.after_escapes(&scratch) {
                     cursor = behind;
                 }
                 let _ = names.iter().any(|name| cursor.eat_name(cursor.word(), name));

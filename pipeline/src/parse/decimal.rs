@@ -17,11 +17,11 @@ pub(super) const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000
 /// something.
 #[inline(always)]
 pub(super) fn first_digits(word: u64) -> (u64, usize) {
-    // Digits become 0 to 9; a carry out of another byte only reaches those behind it.
+    // Digits become 0 to 9; a carry out of another byte only reaches those after it.
     let word = word ^ 0x3030_3030_3030_3030;
     let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
     let count = others.trailing_zeros() as usize / 8;
-    // The digits move to the end, behind zeros; then pairs, fours and all eight are joined.
+    // The digits move to the end, after zeros; then pairs, fours and all eight are joined.
     (joined(word.wrapping_shl(64 - 8 * count as u32)), count)
 }
 
@@ -57,7 +57,7 @@ pub(super) fn digits(bytes: &[u8], mut at: usize, mut number: u64) -> (u64, usiz
     (number, at)
 }
 
-/// The number that all of `text` is, if it is plain: digits, perhaps a sign before them and a fraction behind,
+/// The number that all of `text` is, if it is plain: digits, perhaps a sign before them and a fraction after,
 /// few enough that one division rounds it as the standard library would.
 #[inline(always)]
 pub(super) fn float(text: &str) -> Option<f64> {

@@ -225,7 +225,7 @@ impl JsonReader {
         sink.add(draft, &bytes[record.clone()], origin).ok()
     }
 
-    /// Reads the objects on a line that is no object, such as several or one with a comma behind it. False: it is to
+    /// Reads the objects on a line that is no object, such as several or one with a comma after it. False: it is to
     /// fail as it is.
     #[cold]
     fn read_several(

@@ -25,7 +25,7 @@ const DEPTH: usize = 8;
 /// Unknown members of one record.
 const UNKNOWN: usize = 4;
 
-/// The members of a record that nobody knows. They are reported when it is sure that the record is taken.
+/// The members of a record that are unknown. They are reported when it is sure that the record is taken.
 #[derive(Debug, Default)]
 pub(super) struct UnknownMembers<'a> {
     names: [(&'static str, &'a str); UNKNOWN],
@@ -115,7 +115,7 @@ impl<'a, 'p> Fast<'a, 'p> {
         (content - start <= self.limits.max_line).then_some(End { content, line })
     }
 
-    /// Fills an empty draft from the object at hand, whatever stands behind it, and returns where it ends.
+    /// Fills an empty draft from the object at hand, whatever comes after it, and returns where it ends.
     #[inline(always)]
     pub(super) fn read_object(mut self, draft: &mut Draft<'a>, orders: &mut Orders) -> Option<usize> {
         self.record(draft, orders)?;
@@ -273,7 +273,7 @@ impl<'a, 'p> Fast<'a, 'p> {
             b't' | b'f' => Scalar::Bool(self.cursor.truth()?),
             b'n' => return self.cursor.eat_null().then_some(None),
             _ => {
-                let (digits, behind) = self.cursor.behind_digits()?;
+                let (digits, behind) = self.cursor.after_digits()?;
                 self.cursor = behind;
                 validate::value(self.limits, prefix, name, digits).ok()?;
                 Scalar::Text(digits)
@@ -324,7 +324,7 @@ impl<'a, 'p> Fast<'a, 'p> {
         if let Some(plain) = self.cursor.string() {
             return Some(plain);
         }
-        let (string, behind) = self.cursor.behind_escapes(self.scratch)?;
+        let (string, behind) = self.cursor.after_escapes(self.scratch)?;
         self.cursor = behind;
         Some(string)
     }
@@ -349,7 +349,7 @@ impl<'a, 'p> Fast<'a, 'p> {
         Some(name)
     }
 
-    /// Whose name is opened, and on to its value. `Some(None)`: nobody knows it.
+    /// Whose name is opened, and on to its value. `Some(None)`: it is unknown.
     #[inline(always)]
     fn key<T: Copy>(&mut self, prefix: &'static str, members: &mut Members<'_, T>) -> Option<Option<T>> {
         let word = self.cursor.word();
@@ -408,7 +408,7 @@ impl<'a, 'p> Fast<'a, 'p> {
         self.open()
     }
 
-    /// Goes on behind a member's value and, if there is another member, opens its name.
+    /// Goes on after a member's value and, if there is another member, opens its name.
     #[inline(always)]
     fn more(&mut self) -> Option<bool> {
         if self.cursor.eat_both::<b',', b'"'>() {

@@ -2,7 +2,7 @@
 
 use pinport_model::TextMember::{self, *};
 
-/// A member's name and the quote behind it, and the colon too if there is room: to be compared with 16 bytes at once.
+/// A member's name and the quote after it, and the colon too if there is room: to be compared with 16 bytes at once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Name {
     bytes: u128,
@@ -126,8 +126,8 @@ pub(super) const DEMOGRAPHIC: &[(Name, TextMember)] = &[
 pub(super) const USER: &[(Name, UserMember)] =
     &[(Name::new("UserId"), UserMember::Id), (Name::new("UserAttributes"), UserMember::Attributes)];
 
-/// Which member came behind which last time: most objects have all their records in the same order, and where an
-/// optional member is missing, those behind it still follow each other.
+/// Which member came after which last time: most objects have all their records in the same order, and where an
+/// optional member is missing, those after it still follow each other.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     pub(super) root: Order,

@@ -129,12 +129,12 @@ impl<'a> Walk<'_, 'a> {
                 "ApplicationId" => {}
                 other => self.other("", other, value)?,
             }
-            at = self.behind(value);
+            at = self.after(value);
         }
         self.take_near(draft)
     }
 
-    /// A member that nobody knows, unless it is nearly one that is known.
+    /// A member that are unknown, unless it is nearly one that is known.
     #[cold]
     fn other(&mut self, prefix: &'static str, name: &'a str, value: usize) -> Judged {
         if let Some(file) = &mut self.file
@@ -305,7 +305,7 @@ impl<'a> Walk<'_, 'a> {
                 }
                 other => self.other("User", other, value)?,
             }
-            at = self.behind(value);
+            at = self.after(value);
         }
         Ok(())
     }
@@ -330,7 +330,7 @@ impl<'a> Walk<'_, 'a> {
                 "Timezone" => Timezone,
                 other => {
                     self.other("Demographic", other, at + 1)?;
-                    at = self.behind(at + 1);
+                    at = self.after(at + 1);
                     continue;
                 }
             };
@@ -358,7 +358,7 @@ impl<'a> Walk<'_, 'a> {
                 "Longitude" => draft.longitude = self.number("Location", "Longitude", value)?,
                 other => self.other("Location", other, value)?,
             }
-            at = self.behind(value);
+            at = self.after(value);
         }
         Ok(())
     }
@@ -464,8 +464,8 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// The place behind the value at `at`.
-    fn behind(&self, at: usize) -> usize {
+    /// The place after the value at `at`.
+    fn after(&self, at: usize) -> usize {
         match self.nodes[at] {
             Node::Object { count, .. } | Node::Array { count, .. } => at + 1 + count,
             _ => at + 1,

@@ -273,7 +273,7 @@ impl<'c> Sink<'c> {
     }
 }
 
-/// Members that nobody knows, with how many records have them.
+/// Members that are unknown, with how many records have them.
 #[derive(Debug, Default)]
 struct Unknown {
     seen: Vec<(&'static str, String, u64)>,

@@ -245,7 +245,7 @@ fn shown(names: &[String]) -> String {
     format!("{}{more}", found.join(", "))
 }
 
-/// Why a line is no header, as well as its cells tell.
+/// Why a line is no header, as far as its cells show.
 fn no_key(found: String, cells: &[String], is_mapped: bool) -> RefusedReason {
     let is_value = |cell: &String| {
         let cell = cell.trim();

@@ -41,7 +41,7 @@ pub(super) struct Cells {
 /// Where the separators, newlines and quotes of a block are.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Places {
-    /// The offset of each separator, `\n` and `"`, behind one entry that is none: what ends before the block.
+    /// The offset of each separator, `\n` and `"`, after one entry that is none: what ends before the block.
     pub(super) all: Vec<u32>,
     /// Which of `all` are newlines.
     pub(super) newlines: Vec<u32>,
@@ -134,7 +134,7 @@ macro_rules! fill_places {
             places.reserve(64);
             let count = mask.count_ones() as usize;
             let room = &mut places.spare_capacity_mut()[..64];
-            // Four at a time: the last few may be nonsense, which nobody reads.
+            // Four at a time: the last few may be nonsense, which no one reads.
             for part in room.chunks_exact_mut(4).take(count.div_ceil(4)) {
                 for place in part {
                     place.write(base.wrapping_add(mask.trailing_zeros()));
@@ -223,7 +223,7 @@ fn masks(chunk: &[u8; 64], delimiter: u8) -> Masks {
 }
 
 /// Finds the cells of the record at `start`. `at` is the index in `places` of the first place that belongs
-/// to it. Returns the offset behind the record and the index of the first place behind it.
+/// to it. Returns the offset after the record and the index of the first place after it.
 ///
 /// Cells are ranges of `bytes` relative to `start`.
 pub(super) fn read_record(

@@ -1,4 +1,4 @@
-//! What bytes are that are neither CSV nor JSON, told by how they begin, and what a user can do about them.
+//! Recognises bytes that are neither CSV nor JSON by how they begin, and what a user can do about them.
 //!
 //! Only signatures that no CSV header and no JSON begins with count; the rest is for the parsers to judge.
 
@@ -156,7 +156,7 @@ pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
     if is_tar(head) {
         return Some(Foreign::Tar);
     }
-    // DuckDB's signature stands behind a sum.
+    // DuckDB's signature comes after a sum.
     if head.get(8..12) == Some(b"DUCK") && head[..8].iter().any(|byte| !byte.is_ascii_graphic()) {
         return Some(Foreign::Database);
     }
@@ -200,7 +200,7 @@ pub(super) fn is_tar(head: &[u8]) -> bool {
     if &header[257..262] == b"ustar" {
         return true;
     }
-    // The oldest form has no signature. A line of text holds no NUL behind a name.
+    // The oldest form has no signature. A line of text holds no NUL after a name.
     if header[0] == 0 || !header[..100].contains(&0) {
         return false;
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with a source, told so that a command can say it in one sentence with a hint.
+//! What can go wrong with a source, so that a command can say it in one sentence with a hint.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use super::content::Foreign;
 /// Why a source, or one object of it, could not be listed or read.
 ///
 /// `url` is what the object is called in messages; `byte` is an offset in the object as it lies in the
-/// store, `decoded` one behind its decompression.
+/// store, `decoded` one after its decompression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// The bucket or container does not exist.

@@ -165,12 +165,12 @@ impl Input for Through<'_> {
     }
 }
 
-/// A decoder, and what it made and nobody took yet.
+/// A decoder, and what it made and no one took yet.
 pub(super) struct Layer {
     decoder: Decoder,
     buffer: Vec<u8>,
     filled: std::ops::Range<usize>,
-    /// What is wrong behind the bytes in the buffer.
+    /// What is wrong after the bytes in the buffer.
     then: Option<Fault>,
 }
 

@@ -130,7 +130,7 @@ impl Lister<'_> {
     }
 }
 
-/// Tells a listing that never ends from a long one.
+/// Distinguishes a listing that never ends from a long one.
 #[derive(Default)]
 struct Endless {
     /// Hashes of the tokens so far.
@@ -141,7 +141,7 @@ struct Endless {
 }
 
 impl Endless {
-    /// Why the page behind one with so many objects is not asked for.
+    /// Why the page after one with so many objects is not asked for.
     fn judge(&mut self, objects: usize, next: Option<&Next>) -> Option<&'static str> {
         let next = next?;
         let mut hash = DefaultHasher::new();
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listing_that_never_ends_is_told_from_a_long_one() {
+    fn a_listing_that_never_ends_is_not_taken_for_a_long_one() {
         let token = |number: usize| Next::Token(number.to_string());
         let mut long = Endless::default();
         for page in 0..10_000 {

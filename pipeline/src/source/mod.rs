@@ -192,7 +192,7 @@ impl Source {
     }
 
     /// Reads these objects one after the other, the first from decoded byte `start` on. The iterator is pulled
-    /// by whoever reads, a little ahead.
+    /// by the reader, a little ahead.
     pub fn read(
         &self,
         objects: impl Iterator<Item = Result<PlannedObject, SourceError>> + Send + 'static,

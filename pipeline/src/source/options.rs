@@ -139,7 +139,7 @@ impl Settings {
     }
 
     /// Whether the machine's own credentials may be asked for where none are named: of its instance, of a managed
-    /// identity, of whoever signed in on it.
+    /// identity, of the user who signed in on it.
     pub(super) fn is_ambient(&self) -> bool {
         self.ambient
     }

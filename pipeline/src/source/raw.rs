@@ -49,7 +49,7 @@ impl Raw {
         Ok(Self { bucket: Bucket::open(service, bucket, &options)?, prefix, options, io })
     }
 
-    /// The objects below a name of the prefix, by the rest of their keys behind the prefix.
+    /// The objects below a name of the prefix, by the rest of their keys after the prefix.
     pub fn list(&self, below: &str) -> Result<Vec<PlannedObject>, SourceError> {
         let mut found = Vec::new();
         let lister = Lister { bucket: &self.bucket, io: &self.io, options: &self.options };

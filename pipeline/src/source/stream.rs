@@ -29,7 +29,7 @@ pub struct ObjectStream {
 struct Current {
     object: PlannedObject,
     decoded: Decoded,
-    /// What reading ended with: it is said again whenever it is asked again.
+    /// What reading ended with: it is said again whenever it is asked for again.
     broken: Option<SourceError>,
 }
 
@@ -45,8 +45,8 @@ impl ObjectStream {
     }
 
     /// Goes to the next object; what is left of the one before is dropped. An error for which
-    /// [`SourceError::is_object_error`] holds takes the place of one object, and the next call goes on behind it;
-    /// behind any other error there is nothing.
+    /// [`SourceError::is_object_error`] holds takes the place of one object, and the next call goes on after it;
+    /// after any other error there is nothing.
     pub fn next_object(&mut self) -> Option<Result<ObjectReader<'_>, SourceError>> {
         let lost = self.current.take().and_then(|current| current.broken);
         self.ended |= lost.is_some_and(|error| !error.is_object_error());
@@ -198,7 +198,7 @@ impl ObjectReader<'_> {
     }
 }
 
-/// Where reading is: in the object and behind its decoded.
+/// Where reading is: in the object and after its decoded.
 fn place(decoded: &Decoded) -> (u64, u64) {
     (decoded.source_bytes(), decoded.decoded_bytes())
 }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_the_store_is_told_apart() {
+    fn waiting_for_the_store_is_measured_apart() {
         let object = PlannedObject { key: "a".into(), size: 1000, etag: None, skipped: None };
         let caps = Caps { decoded: u64::MAX, ratio: u64::MAX, grace: u64::MAX };
         let feed = Box::new(Slow(Some(object), &[b'x'; 1000]));

@@ -1,6 +1,6 @@
 //! From text in another encoding to UTF-8, as the bytes come.
 //!
-//! UTF-16 is told from its mark, or from the zeros between the letters of a header. What else there is cannot be told
+//! UTF-16 is detected from its mark, or from the zeros between the letters of a header. Other encodings cannot be detected
 //! from its bytes, so the user says it. Bytes that mean nothing in the encoding become one that is no UTF-8: the record
 //! that holds them fails, and no other.
 
@@ -93,7 +93,7 @@ impl Text {
 /// The kind of UTF-16 that text begins with, if it is that.
 fn utf_16(head: &[u8]) -> Option<&'static Encoding> {
     match head {
-        // UTF-32 begins like UTF-16, with a character 0 behind the mark.
+        // UTF-32 begins like UTF-16, with a character 0 after the mark.
         [0xff, 0xfe, 0, 0, ..] => return None,
         [0xff, 0xfe, ..] => return Some(UTF_16LE),
         [0xfe, 0xff, ..] => return Some(UTF_16BE),

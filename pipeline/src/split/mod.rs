@@ -64,12 +64,12 @@ impl Default for SplitOptions {
 }
 
 /// Where a block should end at the latest: at the first record border at or after one of the two. Both lie
-/// behind the place where the block begins; others are ignored.
+/// after the place where the block begins; others are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
     /// Offset in the object.
     pub byte: u64,
-    /// Line of the record behind the border.
+    /// Line of the record after the border.
     pub line: u64,
     /// Records of the block, where they are not lines; from 1.
     pub records: u64,
@@ -91,7 +91,7 @@ pub enum Split {
     End,
 }
 
-/// What the start of an object told of the rest, for going on in its middle.
+/// What the start of an object says about the rest, for going on in its middle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
     /// The header of a CSV object.
@@ -105,7 +105,7 @@ pub enum Head {
 enum Stage {
     /// Perhaps a byte order mark.
     Mark,
-    /// How a CSV object is written must be told.
+    /// How a CSV object is written must be detected.
     Sniff,
     /// The header of a CSV object.
     Header(Dialect),
@@ -200,7 +200,7 @@ impl Splitter {
         self.out.origin
     }
 
-    /// What the start of the object told, once it has been read.
+    /// What the start of the object says, once it has been read.
     pub fn head(&self) -> Option<Head> {
         let form = self.out.form.map(Head::Json);
         self.out.header.clone().map(Head::Csv).or(form)
@@ -276,12 +276,12 @@ struct Outlet {
     max_line: u64,
     /// Where the next block begins.
     origin: Origin,
-    /// Where the window begins; behind `origin` if something was dropped.
+    /// Where the window begins; after `origin` if something was dropped.
     at: Origin,
     header: Option<Arc<CsvHeader>>,
     form: Option<JsonForm>,
     lost: Option<FailedRecord>,
-    /// What the next block has to tell.
+    /// The notices of the next block.
     notices: Notices,
     /// Ranges are offsets in the object until the block is made.
     faults: Vec<(std::ops::Range<u64>, FailureReason)>,
@@ -310,7 +310,7 @@ impl Outlet {
         self.lost.is_some() || to > self.at.byte
     }
 
-    /// Where the next block ends at the latest; always behind `origin`.
+    /// Where the next block ends at the latest; always after `origin`.
     fn stop(&self, cut: Option<Cut>) -> Cut {
         let Origin { byte, line, .. } = self.origin;
         let most = line + BLOCK_LINES;
@@ -336,7 +336,7 @@ impl Outlet {
         let first = self.at;
         let (mut buffer, range) = self.window.take(to);
         let records = matches!(self.form, Some(JsonForm::Objects { .. })).then(|| {
-            // The parser's fast way wants a line feed behind all it reads.
+            // The parser's fast way wants a line feed after all it reads.
             match buffer.get_mut(range.end) {
                 Some(behind) => *behind = b'\n',
                 None => buffer.push(b'\n'),
@@ -382,7 +382,7 @@ impl Outlet {
         self.window.discard(to);
     }
 
-    /// Tells how the records of a JSON object lie. Nothing: more bytes are needed.
+    /// Detects how the records of a JSON object lie. Nothing: more bytes are needed.
     fn form(&mut self) -> Option<JsonForm> {
         let (start, finished) = (self.window.start(), self.window.is_finished());
         let most = self.window.end().min(start + SNIFF_BYTES as u64);
@@ -398,7 +398,7 @@ impl Outlet {
         Some(form)
     }
 
-    /// Tells how the object is written, and drops what stands before its header. Nothing: more bytes are needed.
+    /// Detects how the object is written, and drops what comes before its header. Nothing: more bytes are needed.
     fn sniff(&mut self, options: &SplitOptions) -> Option<Dialect> {
         let (start, finished) = (self.window.start(), self.window.is_finished());
         let most = self.window.end().min(start + SNIFF_BYTES as u64);
@@ -415,7 +415,7 @@ impl Outlet {
         Some(sniffed.dialect)
     }
 
-    /// Drops a byte order mark. False: more bytes are needed to tell.
+    /// Drops a byte order mark. False: more bytes are needed to decide.
     fn skip_mark(&mut self) -> Result<bool, ObjectRefused> {
         let window = &self.window;
         let head = window.bytes(window.start()..window.end().min(window.start() + 4));
@@ -440,7 +440,7 @@ impl Outlet {
 }
 
 /// How a CSV object that begins with `head` is written, where its header begins, and whether that is sure.
-pub(crate) fn told(head: &[u8], whole: bool, options: &SplitOptions) -> (Dialect, usize, bool) {
+pub(crate) fn dialect_of(head: &[u8], whole: bool, options: &SplitOptions) -> (Dialect, usize, bool) {
     let most = head.len().min(SNIFF_BYTES);
     let sniffed = sniff::sniff(&head[..most], whole && most == head.len(), options);
     (sniffed.dialect, sniffed.skip, sniffed.is_found)

@@ -94,7 +94,7 @@ pub(crate) fn naive_judge(
     let ends = trimmed(&bytes[..record.len]).iter().rev().take_while(|byte| **byte == b',').count();
     let fits =
         record.cells == columns || trailing > 0 && record.cells == columns + trailing && ends >= trailing;
-    // What stands behind the limit cannot be known when the record is given up.
+    // What comes after the limit cannot be known when the record is given up.
     let known = content_len(&bytes[..record.len]) <= max_line;
     if !spans && record.closed {
         return if candidate && !fits { Err(FailureCode::CellCount) } else { Ok(line) };
@@ -116,7 +116,7 @@ fn naive_trailing(rows: &[u8], columns: usize) -> usize {
     if record.closed && !record.stray && more <= ends { more } else { 0 }
 }
 
-/// All records of a CSV object behind its header.
+/// All records of a CSV object after its header.
 pub(crate) fn naive_csv(bytes: &[u8], from: usize, columns: usize, max_line: usize) -> Vec<Item> {
     let mut items = Vec::new();
     let mut at = from;
@@ -126,7 +126,7 @@ pub(crate) fn naive_csv(bytes: &[u8], from: usize, columns: usize, max_line: usi
         let start = at;
         let line = 1 + lines_in(&bytes[..at]);
         let physical = &bytes[at..at + line_len(&bytes[at..])];
-        // Of a longer one nobody knows whether it is blank to its end.
+        // Of a longer one no one knows whether it is blank to its end.
         if is_blank(physical) && content_len(physical) <= max_line {
             at += physical.len();
             continue;

@@ -70,7 +70,7 @@ impl Run {
 enum Line {
     NeedInput,
     Long,
-    /// Offset behind the line.
+    /// Offset after the line.
     Ends(u64),
 }
 
@@ -134,7 +134,7 @@ pub(super) struct Records {
     line: u64,
     /// No newline lies between `pos` and here.
     searched: u64,
-    /// The next quote at or behind `pos`, and up to where it was looked for.
+    /// The next quote at or after `pos`, and up to where it was looked for.
     quote: Option<u64>,
     quote_searched: u64,
     /// The rest of the line at `pos` is being dropped because it is too long.

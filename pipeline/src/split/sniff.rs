@@ -1,7 +1,7 @@
-//! How a CSV object is written, told from its first bytes: separator, escape, line ends, and where its header is.
+//! How a CSV object is written, detected from its first bytes: separator, escape, line ends, and where its header is.
 //!
-//! Only the first [`SNIFF_BYTES`](crate::limits::SNIFF_BYTES) are looked at, always as many if the object has them, so that what is told does not
-//! depend on how the bytes arrive. An object that goes on after a crash is told the same.
+//! Only the first [`SNIFF_BYTES`](crate::limits::SNIFF_BYTES) are looked at, always as many if the object has them, so that the result does not
+//! depend on how the bytes arrive. After a crash an object that goes on is detected the same.
 
 use pinport_model::{Delimiter, Escape, NoticeKind, Notices};
 
@@ -12,13 +12,13 @@ use crate::{
     text::{Dialect, content_len, is_blank, walk},
 };
 
-/// Known names that prove a header behind titles. One alone may be a word of a title.
+/// Known names that prove a header after titles. One alone may be a word of a title.
 const PROOF: usize = 2;
 
 /// The separators that are tried when none is set; the first is the usual one.
 pub(crate) const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// What was told.
+/// What was detected.
 #[derive(Debug, Default)]
 pub(super) struct Sniffed {
     pub(super) dialect: Dialect,
@@ -36,7 +36,7 @@ struct Found {
     titles: u64,
 }
 
-/// Tells how an object is written that begins with `head`; `whole`: it ends with it.
+/// Detects how an object is written that begins with `head`; `whole`: it ends with it.
 pub(super) fn sniff(head: &[u8], whole: bool, options: &SplitOptions) -> Sniffed {
     let rules = &options.rules;
     let mut sniffed = Sniffed::default();
@@ -134,7 +134,7 @@ fn find_header(body: &[u8], candidates: &[u8], options: &SplitOptions) -> Option
     let is_mapped = |cell: &String| options.map.as_ref().is_some_and(|map| map.is_named(cell, strict));
     let (mut skip, mut titles, mut seen) = (0, Vec::new(), 0);
     for line in lines(body) {
-        // A byte order mark may follow another or stand behind a title.
+        // A byte order mark may follow another or come after a title.
         let text = String::from_utf8_lossy(line);
         if is_blank(line) {
             skip += line.len();
@@ -261,48 +261,48 @@ fn trailing_separators(head: &[u8], whole: bool, dialect: Dialect) -> usize {
 mod tests {
     use super::*;
 
-    fn told(head: &str) -> (char, bool, bool, usize) {
+    fn sniffed(head: &str) -> (char, bool, bool, usize) {
         let Sniffed { dialect, skip, .. } = sniff(head.as_bytes(), true, &SplitOptions::default());
         (char::from(dialect.delimiter), dialect.backslash, dialect.carriage, skip)
     }
 
     #[test]
-    fn separators_are_told_from_the_header() {
-        assert_eq!(told("Id,Address\nx;y,z;a\n").0, ',');
-        assert_eq!(told("Id;Address\nx,y;z\n").0, ';');
-        assert_eq!(told("Id\tAddress\n").0, '\t');
-        assert_eq!(told("\"Id\"|\"Address\"\n").0, '|');
-        assert_eq!(told("Address\n").0, ',');
-        assert_eq!(told("sep=;\r\nId;Address\r\n"), (';', false, false, 7));
-        assert_eq!(told("\"sep=|\"\nId|Address\n"), ('|', false, false, 8));
-        assert_eq!(told("sep=\t\nId\tAddress\n"), ('\t', false, false, 6));
-        assert_eq!(told("Attributes.a;b,Id,Address\n").0, ',');
+    fn separators_are_detected_in_the_header() {
+        assert_eq!(sniffed("Id,Address\nx;y,z;a\n").0, ',');
+        assert_eq!(sniffed("Id;Address\nx,y;z\n").0, ';');
+        assert_eq!(sniffed("Id\tAddress\n").0, '\t');
+        assert_eq!(sniffed("\"Id\"|\"Address\"\n").0, '|');
+        assert_eq!(sniffed("Address\n").0, ',');
+        assert_eq!(sniffed("sep=;\r\nId;Address\r\n"), (';', false, false, 7));
+        assert_eq!(sniffed("\"sep=|\"\nId|Address\n"), ('|', false, false, 8));
+        assert_eq!(sniffed("sep=\t\nId\tAddress\n"), ('\t', false, false, 6));
+        assert_eq!(sniffed("Attributes.a;b,Id,Address\n").0, ',');
     }
 
     #[test]
     fn titles_are_skipped_and_data_is_not() {
-        assert_eq!(told("Contacts,,,,\n,,,,\nId,Address,ChannelType,OptOut,Attributes.Plan\n").3, 18);
-        assert_eq!(told("My list\n\nId;Address\n"), (';', false, false, 9));
-        assert_eq!(told("a@x.test\nAddress\n").3, 0);
-        assert_eq!(told("c1,a@x.test,EMAIL\nId,Address,ChannelType\n").3, 0);
+        assert_eq!(sniffed("Contacts,,,,\n,,,,\nId,Address,ChannelType,OptOut,Attributes.Plan\n").3, 18);
+        assert_eq!(sniffed("My list\n\nId;Address\n"), (';', false, false, 9));
+        assert_eq!(sniffed("a@x.test\nAddress\n").3, 0);
+        assert_eq!(sniffed("c1,a@x.test,EMAIL\nId,Address,ChannelType\n").3, 0);
         let late = format!("{}Id,Address\n", "x\n".repeat(10));
-        assert_eq!(told(&late).3, 0);
+        assert_eq!(sniffed(&late).3, 0);
     }
 
     #[test]
-    fn line_ends_are_told() {
-        assert!(told("Id,Address\rc1,a\r").2);
-        assert!(told("Id,Address\nc1,a\nc2,b\rc3,c\n").2);
-        assert!(told("Id,Address\r\r\nc1,a\r\r\n").2);
-        assert!(!told("Id,Address\r\nc1,a\r\n").2);
-        assert!(!told("Id,Address\nc1,\"a\rb\"\n").2);
-        assert!(!told("Id,Address,City\nc1,a\rb,x\n").2);
+    fn line_ends_are_detected() {
+        assert!(sniffed("Id,Address\rc1,a\r").2);
+        assert!(sniffed("Id,Address\nc1,a\nc2,b\rc3,c\n").2);
+        assert!(sniffed("Id,Address\r\r\nc1,a\r\r\n").2);
+        assert!(!sniffed("Id,Address\r\nc1,a\r\n").2);
+        assert!(!sniffed("Id,Address\nc1,\"a\rb\"\n").2);
+        assert!(!sniffed("Id,Address,City\nc1,a\rb,x\n").2);
     }
 
     #[test]
     fn backslashes_escape_quotes_when_every_cell_ends_well_by_it() {
-        assert!(told("Id,Note\n\"b1\",\"said \\\"hi\\\" to me\"\n").1);
-        assert!(!told("Id,Note\n\"b1\",\"C:\\dir\\\"\n\"b2\",\"x\"\n").1);
-        assert!(!told("Id,Note\n\"b1\",\"said \"\"hi\"\" to me\"\n").1);
+        assert!(sniffed("Id,Note\n\"b1\",\"said \\\"hi\\\" to me\"\n").1);
+        assert!(!sniffed("Id,Note\n\"b1\",\"C:\\dir\\\"\n\"b2\",\"x\"\n").1);
+        assert!(!sniffed("Id,Note\n\"b1\",\"said \"\"hi\"\" to me\"\n").1);
     }
 }

@@ -191,7 +191,7 @@ fn check_line_cuts(format: Format, input: &[u8], max_line: usize, expected: &[It
             }
         }
     }
-    // Behind any border, lines are counted from there.
+    // After any border, lines are counted from there.
     for (index, border) in borders.iter().enumerate() {
         let Some(next) = borders[index..].iter().find(|end| end.line >= border.line + 2) else { break };
         let header = header_of(format, input, max_line);
@@ -305,7 +305,7 @@ fn long_lines_are_dropped_alone() {
     }
 }
 
-/// A cut that a dropped line reached, by its bytes or by its lines alone, takes nothing of what is behind the line.
+/// A cut that a dropped line reached, by its bytes or by its lines alone, takes nothing of what is after the line.
 #[test]
 fn a_dropped_line_that_reaches_a_cut_ends_the_block() {
     let input = b"{}\naaaaaaaaaaaaaaaa\n{}\n{}\n";
@@ -391,7 +391,7 @@ fn one_bad_record_costs_one_record() {
         "1,\"2,3\n4,5,6\n7,\"8\",9\n1,2,3\n",
         "1,\"2,3\n4,\"5\n5\",6\n7,8,9\n",
         "1,\"2,3\n4,\"\n5\",6\n7,8,9\n",
-        // The lines behind belong to the failure until one has the width.
+        // The lines after belong to the failure until one has the width.
         "1,\"2,3\nx\ny,z\n\n4,5,6\n",
         "1,\"2\n2\",3,4\n5,6,7\n",
         "1,\"2\n2\"x,3\n5,6,7\n",

@@ -104,7 +104,7 @@ impl Window {
         self.base + self.start as u64
     }
 
-    /// Offset behind the last byte.
+    /// Offset after the last byte.
     pub(super) fn end(&self) -> u64 {
         self.base + self.filled as u64
     }

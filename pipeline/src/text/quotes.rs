@@ -1,7 +1,7 @@
 //! Where quoted CSV cells begin and end, one physical line at a time.
 //!
 //! The rules are RFC 4180's and a little more: a quote opens a cell only as its first character that is not white
-//! space; inside, two quotes are one, and in some dialects a backslash escapes one. Behind the closing quote only white
+//! space; inside, two quotes are one, and in some dialects a backslash escapes one. After the closing quote only white
 //! space, a separator or the line's end should follow; other text is `stray`. A carriage return ends a line only before
 //! a newline: where it does so by itself, the window has made it one.
 
@@ -88,7 +88,7 @@ pub(crate) fn without_marks(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// Whether what follows a closing quote ends the cell, perhaps behind white space.
+/// Whether what follows a closing quote ends the cell, perhaps after white space.
 pub(crate) fn ends_cell(rest: &[u8], delimiter: u8) -> bool {
     match rest.iter().position(|byte| *byte == delimiter || !matches!(byte, b' ' | b'\t')) {
         Some(at) if rest[at] == b'\r' => matches!(rest.get(at + 1), Some(b'\n') | None),

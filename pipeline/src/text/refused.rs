@@ -81,7 +81,7 @@ pub enum RefusedReason {
     /// A quoted cell of the header that does not end.
     #[error("a quoted name in the header does not end")]
     HeaderUnterminated,
-    /// Text behind the closing quote of a name.
+    /// Text after the closing quote of a name.
     #[error("text follows the closing quote of a name in the header")]
     HeaderStray,
     /// A header that is too long.

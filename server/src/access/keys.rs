@@ -101,7 +101,7 @@ impl Key {
         self.principal.clone()
     }
 
-    /// A key that nobody has the secret of: what is signed by a key that is not known is held against it, so that the two
+    /// A key that no one has the secret of: what is signed by a key that is not known is held against it, so that the two
     /// cannot be told apart.
     fn nobody() -> Self {
         let random = || uuid::Uuid::new_v4().simple().to_string();
@@ -162,7 +162,7 @@ impl KeyRing {
         self.keys.is_empty()
     }
 
-    /// The key with this id, or else one that nobody has; and whether it is known.
+    /// The key with this id, or else one that no one has; and whether it is known.
     pub(super) fn find(&self, id: &str) -> (Arc<Key>, bool) {
         let found = self.keys.get(id);
         (Arc::clone(found.unwrap_or(&self.nobody)), found.is_some())

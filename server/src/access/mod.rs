@@ -135,7 +135,7 @@ impl Access {
         self.ring.read().is_empty()
     }
 
-    /// Replaces the keys for every request that comes after. Rates begin anew. Streams of keys that are gone, or may do
+    /// Replaces the keys for every request that comes after. Rates start again. Streams of keys that are gone, or may do
     /// less than before, end; and so do those of everybody when the first keys come.
     pub fn reload(&self, mut ring: KeyRing) -> Result<(), NoKeys> {
         let mut current = self.ring.write();
@@ -178,7 +178,7 @@ impl Access {
     }
 
     /// Checks all that can be checked before the body is read. `Ok(None)`: the gate stands open.
-    /// `unhashed_allowed`: the route streams its body, and nobody can change it on its way (TLS or loopback).
+    /// `unhashed_allowed`: the route streams its body, and no one can change it on its way (TLS or loopback).
     pub(crate) fn claim(&self, parts: &Parts, unhashed_allowed: bool) -> Result<Option<Claim>, AuthError> {
         let ring = Arc::clone(&self.ring.read());
         if ring.is_empty() {

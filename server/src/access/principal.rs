@@ -82,7 +82,7 @@ impl Principal {
         }
     }
 
-    /// Whether it may hear that a key with this id is there: its own, or any if it sees every application.
+    /// Whether it may learn that a key with this id exists: its own, or any if it sees every application.
     pub fn may_know(&self, key_id: &str) -> bool {
         self.applications == Applications::All || self.key_id() == Some(key_id)
     }

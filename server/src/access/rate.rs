@@ -42,7 +42,7 @@ impl Bucket {
             return Ok(());
         }
         let wait = (1.0 - self.left) / self.rate.per_second;
-        // A tiny rate must not overflow the duration; nobody waits longer than a day anyway.
+        // A tiny rate must not overflow the duration; no one waits longer than a day anyway.
         Err(Duration::from_secs_f64(wait.min(86_400.0)))
     }
 }

@@ -98,7 +98,7 @@ where
     }
 }
 
-/// The server was told to stop at once.
+/// The server was asked to stop at once.
 #[derive(Debug, thiserror::Error)]
 #[error("the server is stopping")]
 struct Cut;

@@ -11,7 +11,7 @@ use memchr::memchr;
 /// What the next bytes are.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Not enough bytes to tell.
+    /// Not enough bytes to decide.
     More,
     /// A whole head of this many bytes, after this many bytes of empty lines.
     Head { skip: usize, len: usize },

@@ -42,7 +42,7 @@ pub(super) struct HeadNote {
     pub(super) refused: Option<(ErrorStatus, &'static str)>,
 }
 
-/// What the guard of a connection and the funnel tell each other.
+/// What the guard of a connection and the funnel share.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     heads: Mutex<VecDeque<HeadNote>>,

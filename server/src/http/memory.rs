@@ -1,6 +1,6 @@
 //! The memory that the bodies of requests and the answers may take, in bytes, from one budget.
 //!
-//! Whoever holds bytes holds a [`Share`] of the budget as long. A share is fixed to the bytes of an answer and goes with
+//! Bytes hold a [`Share`] of the budget as long as they live. A share is fixed to the bytes of an answer and goes with
 //! them, when they are in the kernel's buffer. One holder (a key, or an address without one) may have a part of the
 //! budget, so that its readers that do not read take nothing from the others. Waiting is in order.
 
@@ -42,7 +42,7 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// Whoever calls from an address: with IPv6 a client has a network of 64 bits, as for connections.
+    /// The callers of one address: with IPv6 a client has a network of 64 bits, as for connections.
     pub fn at(address: IpAddr) -> Self {
         Self::Client(client(address))
     }
@@ -110,7 +110,7 @@ impl Budget {
         Some(Permits { all, own })
     }
 
-    /// Permits that nobody has.
+    /// Permits that no one has.
     pub fn left(&self) -> usize {
         self.all.available_permits()
     }
@@ -145,7 +145,7 @@ impl Memory {
         Self { budget: Arc::new(Budget::new(units, units / HOLDER_PART)), wait }
     }
 
-    /// Bytes that nobody holds.
+    /// Bytes that no one holds.
     pub fn left(&self) -> usize {
         self.budget.left() * UNIT
     }

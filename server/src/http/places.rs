@@ -1,4 +1,4 @@
-//! Who may have a connection. Each client may have a part of the places only. Whoever gets none has a spare place,
+//! Who may have a connection. Each client may have a part of the places only. A connection that gets none has a spare place,
 //! where probes alone are answered: of these there are a few, for a moment each, and a new one takes the oldest's.
 
 use std::{

@@ -107,7 +107,7 @@ impl Response {
         Self::new(StatusCode::OK, Some(HeaderValue::from_static(content_type)), Payload::Full(bytes.into()))
     }
 
-    /// 200 with bytes as they come. An error ends the connection in the middle of the body, so that nobody takes the
+    /// 200 with bytes as they come. An error ends the connection in the middle of the body, so that no one takes the
     /// part for the whole. A client that has gone is noticed by a failed write only: a stream that may be silent for
     /// long sends something every 15 s or so.
     pub fn stream(

@@ -69,7 +69,7 @@ pub async fn serve(
     for listener in listeners {
         let (running, workers, shutdown) = (Arc::clone(&running), workers.clone(), shutdown.clone());
         // On a thread of its own. Busy workers would let the system's queue fill up, and from a full queue it drops
-        // whoever comes: other clients, and probes.
+        // connections of any client, and probes.
         loops.spawn_blocking(move || workers.block_on(accept(running, listener, shutdown)));
     }
     shutdown.cancelled().await;

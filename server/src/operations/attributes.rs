@@ -56,7 +56,7 @@ fn remove(api: &Api, request: &Request) -> Result<Response, ApiError> {
         bounded(&format!("Blacklist[{index}]"), pattern, MAX_PATTERN)?;
     }
     let is_named = |name: &str| patterns.iter().any(|pattern| fits(pattern.as_bytes(), name.as_bytes()));
-    // One at a time: whoever asks again, because it took long, finds little left to do.
+    // One at a time: a caller who retries, because it took long, finds little left to do.
     let _turn = api.removing.lock();
     let removed = api.store().remove_attributes(application, kind, &is_named).map_err(stored)?;
     let attributes = removed.into_iter().collect();
@@ -66,7 +66,7 @@ fn remove(api: &Api, request: &Request) -> Result<Response, ApiError> {
 /// Whether a name fits a pattern, in which `*` stands for any text.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut within) = (0, 0);
-    // Where to go on when what came behind the last `*` does not fit: one further in the name.
+    // Where to go on when what came after the last `*` does not fit: one further in the name.
     let mut again: Option<(usize, usize)> = None;
     while within < name.len() {
         match pattern.get(at) {

@@ -1,4 +1,4 @@
-//! Cancel, pause, resume and delete jobs, how fast they may read, and who hears of their end.
+//! Cancel, pause, resume and delete jobs, how fast they may read, and their webhooks.
 
 use http::StatusCode;
 use pinport_model::JobId;
@@ -69,7 +69,7 @@ pub(super) fn add(routes: &mut Routes) {
 
 const JOB: &str = "/pinport/v1/jobs/{job-id}";
 
-/// Where the maker of a job wants to hear of it.
+/// The webhook that the maker of a job named.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Webhook {

@@ -92,7 +92,7 @@ impl Shared {
             };
             let Some((application, id)) = next else { return };
             if let Err(error) = self.count(application, id) {
-                // Whoever reads the segment hears why.
+                // A reader of the segment gets the reason.
                 tracing::warn!(target: "pinport::segment", segment = %id, %error, "its members are not counted");
             }
         }

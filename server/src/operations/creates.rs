@@ -1,5 +1,5 @@
 //! Whose turn it is to make a job. A look at its data may take seconds, so the requests that make jobs are a few at a
-//! time, fewer of one key, and wait without a thread. Those of one key that wait have a bound: more are told to come again.
+//! time, fewer of one key, and wait without a thread. Those of one key that wait have a bound: more are asked to come again.
 
 use std::collections::HashMap;
 

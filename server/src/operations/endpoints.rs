@@ -212,7 +212,7 @@ fn update(api: &Api, request: &Request) -> Result<Response, ApiError> {
     if request.bytes().is_empty() {
         return Err(ApiError::bad_request("The request has no body; a JSON object is expected."));
     }
-    // What is wrong with the request is told before an application is made for it.
+    // What is wrong with the request is answered before an application is made for it.
     request.principal().writable(request.param("application-id"))?;
     let now = Timestamp::now();
     let update = with_endpoint(request.bytes(), id, limits, |draft| endpoint_update(request, id, draft, now))

@@ -1,5 +1,5 @@
 //! Samples of all jobs as server-sent events: the same numbers as every other view. A listener that reads too
-//! slowly loses samples, which their sequence shows; nobody waits for it.
+//! slowly loses samples, which their sequence shows; no one waits for it.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -79,7 +79,7 @@ async fn feed(
     }
 }
 
-/// What those hear of the server's trouble who may not hear of its files.
+/// What callers read about the server's trouble who may not learn of its files.
 type Trouble<'a> = &'a (dyn Fn() -> Option<String> + Sync);
 
 /// The newest samples as they are sent. Each is made once for all listeners that may see the same.
@@ -98,7 +98,7 @@ struct Made {
 }
 
 /// What those see who may see some applications alone. Its samples have numbers of their own, and one that shows
-/// nothing new has the number of the last: neither tells how much the others do.
+/// nothing new has the number of the last: neither shows how much the others do.
 struct Part {
     of: Applications,
     last: Sample,

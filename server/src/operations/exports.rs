@@ -27,7 +27,7 @@ pub(super) fn add(routes: &mut Routes) {
     routes.waiting(Route::new("POST", JOBS, "CreateExportJob"), |api, request| async move {
         let turn = api.creates.turn(request.purse().holder()).await?;
         blocking(move || {
-            // It lasts as long as the work, also when nobody waits for that any more.
+            // It lasts as long as the work, also when no one waits for that any more.
             let _turn = turn;
             create(&api, &request)
         })
@@ -116,7 +116,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
         principal: request.principal().key_id().map(str::to_owned),
     };
     let Created { job, new } = api.jobs.create_export(new).map_err(created)?;
-    // A retry hears how far the job has come.
+    // A retry learns how far the job has come.
     let job = if new { job } else { api.jobs.see(job).map_err(viewed)?.job };
     Response::json(StatusCode::ACCEPTED, &export_job_response(&job))
 }

@@ -1,4 +1,4 @@
-//! `/`: what a browser shows of whoever opens the server's address. It names nothing that is the server's own.
+//! `/`: the page that a browser shows at the server's address. It names nothing that is the server's own.
 
 use http::{HeaderName, HeaderValue};
 

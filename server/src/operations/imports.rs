@@ -25,7 +25,7 @@ pub(super) fn add(routes: &mut Routes) {
     routes.waiting(Route::new("POST", JOBS, "CreateImportJob"), |api, request| async move {
         let turn = api.creates.turn(request.purse().holder()).await?;
         blocking(move || {
-            // It lasts as long as the work, also when nobody waits for that any more.
+            // It lasts as long as the work, also when no one waits for that any more.
             let _turn = turn;
             create(&api, &request)
         })
@@ -191,7 +191,7 @@ fn mapping(text: &str) -> Result<Box<Mapping>, ApiError> {
 }
 
 fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
-    // What is wrong with the request is told before an application is made for it.
+    // What is wrong with the request is answered before an application is made for it.
     request.principal().writable(request.param("application-id"))?;
     let body: ImportJobRequest = request.json()?;
     let format = required(body.format, "Format")?;
@@ -243,7 +243,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
     let response = if new {
         import_job_response(&job, Vec::new(), &api.options.account)
     } else {
-        // A retry hears how far the job has come.
+        // A retry learns how far the job has come.
         api.import_job(api.jobs.see(job).map_err(viewed)?)?
     };
     Response::json(StatusCode::CREATED, &response)

@@ -115,7 +115,7 @@ pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router 
     events::add(&mut routes);
     probes::add(&mut routes);
     home::add(&mut routes);
-    // Last: it tells of all that are there.
+    // Last: it describes all that are there.
     openapi::add(&mut routes);
     for (pattern, methods) in absent::ABSENT {
         for (method, name) in *methods {
@@ -253,7 +253,7 @@ impl Api {
         let application = new_application(id, name.to_owned());
         let made = match is_named {
             true => self.store().create_named_application(&application),
-            // Whoever has the id for a name has it by mistake.
+            // An id as a name is a mistake.
             false => self.store().create_application(&application),
         };
         match made {
@@ -271,7 +271,7 @@ fn new_application(id: ApplicationId, name: String) -> Application {
     Application { id, name, created: Timestamp::now(), tags: Default::default() }
 }
 
-/// What a caller hears of an error of the store.
+/// What a caller is answered when the store fails.
 fn stored(error: StoreError) -> ApiError {
     match error {
         error if error.lacks_descriptors() => {

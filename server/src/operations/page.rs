@@ -1,4 +1,4 @@
-//! A page of a list. It ends at the number of items that was asked for, or before at [`PAGE_BYTES`]: the rest is behind
+//! A page of a list. It ends at the number of items that was asked for, or before at [`PAGE_BYTES`]: the rest is after
 //! its token. Items are written as they are read, so a page holds its own bytes and one step of the store's.
 
 use http::StatusCode;
@@ -10,7 +10,7 @@ use crate::{ApiError, http::Response, limits::PAGE_BYTES};
 /// Records that are read from the store at a time for a page.
 pub(super) const STEP: usize = 32;
 
-/// A page while it is filled. `K` is what its token leads behind.
+/// A page while it is filled. `K` is what its token leads after.
 pub(super) struct Page<K> {
     json: Vec<u8>,
     limit: usize,
@@ -50,7 +50,7 @@ impl<K: Copy> Page<K> {
         Ok(true)
     }
 
-    /// Fills the page from a list that is read in steps, each behind the last record of the one before. `item` says
+    /// Fills the page from a list that is read in steps, each after the last record of the one before. `item` says
     /// what is shown of a record, if anything.
     pub(super) fn fill<R, T: Serialize>(
         &mut self,
@@ -65,7 +65,7 @@ impl<K: Copy> Page<K> {
             for record in records {
                 let own = key(&record);
                 behind = Some(own);
-                // What is not shown is passed over, also behind the last item: a token leads to something.
+                // What is not shown is passed over, also after the last item: a token leads to something.
                 if let Some(item) = item(record)?
                     && !self.push(own, || Ok(item))?
                 {

@@ -61,7 +61,7 @@ pub(super) async fn stream_blocking(
 }
 
 async fn feed(purse: Purse, mut parts: impl Parts, send: mpsc::Sender<Result<Bytes, BoxError>>) {
-    // Whoever has gone takes no more parts.
+    // A caller that has gone takes no more parts.
     while let Ok(room) = send.reserve().await {
         let part = async {
             let share = purse.take_within(READ_BYTES, PATIENCE).await?;

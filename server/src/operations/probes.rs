@@ -14,7 +14,7 @@ use crate::{
 /// What a listener for them alone says of other requests.
 const COVERED: &str = "This address has /livez, /readyz and /metrics only.";
 
-/// The table of the probes and metrics alone, for a listener of their own. What they tell is what [`super::router`] has
+/// The table of the probes and metrics alone, for a listener of their own. They answer what [`super::router`] has
 /// registered with the same metrics.
 pub fn probes_router(jobs: Jobs, metrics: Arc<Metrics>) -> Router {
     let mut routes = Routes::new(COVERED, jobs, ApiOptions::default(), metrics);

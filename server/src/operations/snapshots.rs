@@ -1,4 +1,4 @@
-//! Snapshots of the data folder, for backups: whoever runs the server copies one, and gives it back. Where it lies is told
+//! Snapshots of the data folder, for backups: the operator copies one, and gives it back. Where it lies is told
 //! to keys that see every application and may change them.
 
 use pinport_pipeline::backup::{self, SNAPSHOTS, SnapshotError};

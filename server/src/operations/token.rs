@@ -7,7 +7,7 @@ use crate::ApiError;
 
 const TAG: usize = 8;
 
-/// The token for the place behind `key` in a list.
+/// The token for the place after `key` in a list.
 pub(crate) fn write(list: &str, owner: &[u8], key: &[u8]) -> String {
     let tag = tag(list, owner, key);
     let mut token = String::with_capacity(2 * (TAG + key.len()));

@@ -182,7 +182,7 @@ struct Maker {
     objects: PathBuf,
     rows: u64,
     bad: Share,
-    /// Nobody looks any more.
+    /// No one looks any more.
     stop: CancellationToken,
 }
 

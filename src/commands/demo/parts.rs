@@ -172,7 +172,7 @@ fn write(args: &sample::Args, path: &Path, packing: &Packing, stop: &Cancellatio
     Ok(())
 }
 
-/// A file that takes no more once nobody wants it.
+/// A file that takes no more once no one wants it.
 struct UntilStopped<'a> {
     out: BufWriter<File>,
     stop: &'a CancellationToken,

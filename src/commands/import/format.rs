@@ -1,4 +1,4 @@
-//! What a source holds, where nobody says it: by its name, else by what lies there.
+//! What a source holds, where no one says it: by its name, else by what lies there.
 
 use std::{fs::File, io::Read as _};
 
@@ -53,7 +53,7 @@ pub(super) fn of_source(text: &str, open: impl Fn() -> anyhow::Result<Source>) -
     }
 }
 
-/// Looks at the beginning of standard input, which stays in it: what it holds if nobody says it.
+/// Looks at the beginning of standard input, which stays in it: what it holds if no one says it.
 ///
 /// # Errors
 /// It is empty, or cannot be read.

@@ -135,7 +135,7 @@ fn check(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) ->
     let finished = execute(wanted, job, source, folder.clone(), cancel, None)?;
     let code = conclude(wanted, &finished, &folder, "checked", None)?;
     if finished.outcome.job.tally.failed == 0 {
-        // And those above, if nothing else is in them: they were made for it. What stays harms nobody.
+        // And those above, if nothing else is in them: they were made for it. What stays harms no one.
         let removed = fs::remove_dir_all(&folder).and_then(|()| fs::remove_dir(&checks));
         let _ = removed.and_then(|()| fs::remove_dir(data));
     }
@@ -402,7 +402,7 @@ pub(super) fn stop_on_signals(
                 _ = terminate.recv() => {}
             }
             if stopping {
-                // Nobody waits for a second one: what is committed is safe.
+                // No one waits for a second one: what is committed is safe.
                 std::process::abort();
             }
             stopping = true;

@@ -1,4 +1,4 @@
-//! Jobs whose end nobody has been told: the process was killed between the last commit and its report. A file in
+//! Jobs whose end no one has been told: the process was killed between the last commit and its report. A file in
 //! the job's folder stands for that; it lasts as long as the file system remembers it, and nothing but the report
 //! depends on it.
 

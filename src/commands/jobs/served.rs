@@ -93,7 +93,7 @@ pub(super) fn wait(args: &ServedJobArgs, timeout: Option<Duration>, quiet: bool)
     Ok(code)
 }
 
-/// Asks something of the job and tells how it stands then.
+/// Asks something of the job and prints how it stands then.
 pub(super) fn ask(args: &ServedJobArgs, what: &str) -> anyhow::Result<()> {
     let client = Client::new(&args.server)?;
     let view = block_on(async {
@@ -118,7 +118,7 @@ pub(super) fn delete(server: &ServerArgs, job: &str) -> anyhow::Result<()> {
     Ok(writeln!(io::stderr(), "job {id} is deleted; what it registered stays")?)
 }
 
-/// Has a URL told of a job.
+/// Adds a webhook to a job.
 pub(super) fn webhook(args: &ServedJobArgs, url: &str) -> anyhow::Result<()> {
     let client = Client::new(&args.server)?;
     let id = block_on(async {

@@ -105,13 +105,13 @@ impl Desk {
     }
 }
 
-/// Answers the newest question until nobody asks any more; another question takes the place of one under way.
+/// Answers the newest question until no one asks any more; another question takes the place of one under way.
 async fn answer<Q: Clone + PartialEq>(
     outbox: &Outbox,
     mut questions: watch::Receiver<Option<Q>>,
     ask: impl AsyncFn(&Q) -> Result<Message, ClientError>,
 ) {
-    // The same trouble is not told with every question.
+    // The same trouble is not shown with every question.
     let mut told = String::new();
     while questions.changed().await.is_ok() {
         loop {
@@ -119,7 +119,7 @@ async fn answer<Q: Clone + PartialEq>(
             let other = async {
                 let other = questions.wait_for(|other| other.as_ref() != Some(&question)).await.is_ok();
                 if !other {
-                    // Nobody asks any more: the answer still comes, and then this ends.
+                    // No one asks any more: the answer still comes, and then this ends.
                     std::future::pending::<()>().await;
                 }
             };
@@ -130,7 +130,7 @@ async fn answer<Q: Clone + PartialEq>(
                             told.clear();
                             outbox.deliver(message).await;
                         }
-                        // The event stream breaks too, and tells.
+                        // The event stream breaks too, and shows it.
                         Err(ClientError::Unreachable { .. }) => {}
                         Err(error) => {
                             let text = error.to_string();

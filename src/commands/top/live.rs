@@ -1,6 +1,6 @@
 //! The dashboard of an import in this process: the engine's counters in, samples out, four times a second.
 //!
-//! The import has a thread of its own and hears of the dashboard only when it is to stop, so a terminal that takes
+//! The import has a thread of its own and the dashboard reaches it only to stop it, so a terminal that takes
 //! nothing holds up nothing but the screen.
 
 use std::{
@@ -84,7 +84,7 @@ pub(in crate::commands) fn run(
         let feeding =
             thread::Builder::new().name("feeder".into()).spawn_scoped(scope, move || feeder.run(&orders))?;
         let shown = pinport_tui::run(options, Output::Stderr, &messages, |effect| {
-            // What does not fit is asked again a second later.
+            // What does not fit is asked for again a second later.
             let _ = desk.try_send(effect);
         });
         drop(desk);
@@ -129,7 +129,7 @@ impl Ended {
     }
 }
 
-/// Answers the dashboard, and tells it how the import stands.
+/// Answers the dashboard, and shows it how the import stands.
 struct Feeder<'a> {
     live: &'a Live<'a>,
     ended: &'a Mutex<Option<Ended>>,
@@ -282,7 +282,7 @@ impl Feeder<'_> {
         for from in from.iter().take(last.rejects_file as usize) {
             part += 1;
             let file = File::open(from).map_err(|error| format!("the rejects cannot be read: {error}"))?;
-            // What lies behind is not committed.
+            // What comes after is not committed.
             let len = if part == last.rejects_file { last.rejects_len } else { u64::MAX };
             bytes += save(&mut file.take(len), &part_path(path, part))?;
         }

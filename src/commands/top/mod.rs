@@ -113,7 +113,7 @@ async fn follow(client: &Client, mut show: Lines) -> anyhow::Result<()> {
             News::Connected => {}
             News::Lost(reason, retry_in) => {
                 let reason = escape_controls(&reason).into_owned();
-                // Nobody may be listening there.
+                // No one may be listening there.
                 let _ = writeln!(io::stderr(), "{reason}; next try in {:.1} s", retry_in.as_secs_f64());
             }
         }
@@ -230,7 +230,7 @@ impl Outbox {
         (Self(send), messages)
     }
 
-    /// Sends the message if there is room; the next one tells the same and more.
+    /// Sends the message if there is room; the next one says the same and more.
     pub(super) fn offer(&self, message: Message) {
         let _ = self.0.try_send(message);
     }

@@ -121,7 +121,7 @@ impl<'a> Changes<'a> {
             }
             noted.forward();
         }
-        let changed = self.addresses.range(prefix.to_vec()..keys::behind(prefix));
+        let changed = self.addresses.range(prefix.to_vec()..keys::end_of(prefix));
         let changed = changed.filter(|(_, is_noted)| **is_noted).map(|(link, _)| &link[prefix.len()..]);
         found.extend(changed.filter(|id| *id != except).map(<[u8]>::to_vec));
         Ok(found)
@@ -250,7 +250,7 @@ fn remove_some(
     let mut rows = engine.scan(prefix);
     match &after {
         None => rows.seek_first(),
-        Some(after) => rows.seek_behind(after),
+        Some(after) => rows.seek_after(after),
     }
     let mut batch = WriteBatch::default();
     let (mut looked, mut last) = (0, None);

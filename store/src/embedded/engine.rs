@@ -20,7 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     folding::{self, Folding},
-    keys::{Key, behind},
+    keys::{Key, end_of},
     lock::Lock,
     options::{Access, EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
 };
@@ -60,8 +60,8 @@ pub(super) struct Engine {
     has_failed: AtomicBool,
     /// Held around whatever reads before it writes, but for endpoints.
     control: Mutex<Control>,
-    /// Held around whatever changes the endpoints of an application, behind `control` where both are: an application's
-    /// place is told by its id, so few others share it.
+    /// Held around whatever changes the endpoints of an application, after `control` where both are: an application's
+    /// place is found by its id, so few others share it.
     endpoints: [Mutex<()>; 64],
     settling: Mutex<()>,
     /// Last, so that it is released when the database is closed.
@@ -140,7 +140,7 @@ impl Engine {
         self.control.lock()
     }
 
-    /// Keeps others from changing the endpoints of an application. Whoever needs `control` too takes that first.
+    /// Keeps others from changing the endpoints of an application. Take `control` first where both are needed.
     pub(super) fn endpoints_of(&self, application: ApplicationId) -> MutexGuard<'_, ()> {
         let mixed =
             application.as_bytes().iter().fold(0_usize, |mixed, byte| mixed * 31 + usize::from(*byte));
@@ -170,7 +170,7 @@ impl Engine {
         }
     }
 
-    /// Stops the store: after a failed write nobody knows what is on the disk, and a second fsync may
+    /// Stops the store: after a failed write no one knows what is on the disk, and a second fsync may
     /// succeed without having written what the first could not.
     pub(super) fn stop(&self, error: rocksdb::Error) -> StoreError {
         let error = engine_error(&self.path, error);
@@ -322,7 +322,7 @@ impl Engine {
         batches.iter().flat_map(DraftBatch::sizes).try_fold(self.small_piece, usize::checked_sub).is_some()
     }
 
-    /// The options of a sorted run and a path for it that nobody else has.
+    /// The options of a sorted run and a path for it that no one else has.
     pub(super) fn stage(&self, access: Access) -> (&Options, PathBuf) {
         let options = match access {
             Access::ByKey => &self.runs.by_key,
@@ -361,7 +361,7 @@ impl Engine {
         if self.property("rocksdb.background-errors")? == 0 {
             return Ok(());
         }
-        // Only a write is told what failed. This one would change nothing.
+        // Only a write returns what failed. This one would change nothing.
         if let Err(error) = self.db.delete([]) {
             let error = engine_error(&self.path, error);
             if error.lacks_descriptors() {
@@ -421,7 +421,7 @@ impl Engine {
 fn within(prefix: &[u8]) -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_iterate_lower_bound(prefix);
-    options.set_iterate_upper_bound(behind(prefix));
+    options.set_iterate_upper_bound(end_of(prefix));
     options
 }
 
@@ -443,14 +443,14 @@ impl Scan<'_> {
         self.entries.seek_to_last();
     }
 
-    /// To the first key at or behind `key`.
+    /// To the first key at or after `key`.
     pub(super) fn seek(&mut self, key: &[u8]) {
         folding::reads(true);
         self.entries.seek(key);
     }
 
-    /// To the first key behind `key`.
-    pub(super) fn seek_behind(&mut self, key: &[u8]) {
+    /// To the first key after `key`.
+    pub(super) fn seek_after(&mut self, key: &[u8]) {
         self.seek(key);
         if self.entries.key() == Some(key) {
             self.entries.next();
@@ -482,7 +482,7 @@ impl Scan<'_> {
         status.is_err_and(|error| error.kind() == rocksdb::ErrorKind::Incomplete)
     }
 
-    /// The key behind the prefix and the value, or `None` at the end.
+    /// The key after the prefix and the value, or `None` at the end.
     pub(super) fn entry(&self) -> Result<Option<(&[u8], &[u8])>> {
         match self.entries.item() {
             Some((key, value)) => Ok(Some((&key[self.prefix..], value))),
@@ -505,7 +505,7 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 /// More descriptors than it takes to open a store.
 const DESCRIPTORS_TO_OPEN: usize = 64;
 
-/// The code of "Too many open files", which the engine tells in words only.
+/// The code of "Too many open files", which the engine gives in words only.
 const EMFILE: i32 = 24;
 
 /// The error of a process that has no descriptor left.
@@ -577,7 +577,7 @@ fn write_layout(folder: &Path, layout: &str) -> Result<()> {
 fn create_folder(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.is_dir() {
-        // Whoever made it may have been killed before it was durable; in a folder that we may not read it was
+        // Its maker may have been killed before it was durable; in a folder that we may not read it was
         // somebody else.
         return if File::open(parent).is_ok() { sync_folder(parent) } else { Ok(()) };
     }

@@ -2,7 +2,7 @@
 //!
 //! The members are merged as a stream into sorted runs, in bounded memory and without a lock, and become part of the
 //! store under a number that no row names yet. Then, in one write, the row of the new layer takes the place of those it
-//! stands for, if they are all still there. Whatever ends this before leaves members that nobody reads; the next attempt
+//! stands for, if they are all still there. Whatever ends this before leaves members that no one reads; the next attempt
 //! with that number begins by deleting them.
 
 use pinport_model::{Segment, SegmentId};
@@ -31,7 +31,7 @@ pub(super) fn fold_all(engine: &Engine) -> Result<()> {
             let mut rows = engine.scan(&prefix);
             match &after {
                 None => rows.seek_first(),
-                Some(after) => rows.seek_behind(after),
+                Some(after) => rows.seek_after(after),
             }
             match rows.entry()? {
                 None => return Ok(()),
@@ -97,7 +97,7 @@ fn are_there(engine: &Engine, segment: SegmentId, layers: &[Layer]) -> Result<bo
 }
 
 /// The last rows of the oldest version that is kept, oldest first, if they are many and too large to be folded with an
-/// import. No kept version ends between them. As there, a row is taken along while it is at most twice what lies behind
+/// import. No kept version ends between them. As there, a row is taken along while it is at most twice what comes after
 /// it, so a member is folded again only when its row has about doubled.
 fn due(engine: &Engine, segment: &Segment) -> Result<Vec<Layer>> {
     let Some(state) = segments::state(engine, segment.application, segment.id)? else {

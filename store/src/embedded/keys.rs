@@ -131,7 +131,7 @@ pub(super) fn copy_links(segment: SegmentId, layer: u32) -> Key {
     key(Table::CopyLinks, &[segment.as_bytes(), &layer.to_be_bytes()])
 }
 
-/// `prefix` with a user behind it: what the keys of that user's links begin with.
+/// `prefix` with a user after it: what the keys of that user's links begin with.
 pub(super) fn links_of(prefix: &[u8], user: &[u8]) -> Key {
     let mut key = prefix.to_vec();
     push_user(&mut key, user);
@@ -145,8 +145,8 @@ pub(super) fn push_user(key: &mut Key, user: &[u8]) {
     key.extend_from_slice(user);
 }
 
-/// The first key behind all that begin with `prefix`.
-pub(super) fn behind(prefix: &[u8]) -> Key {
+/// The first key after all that begin with `prefix`.
+pub(super) fn end_of(prefix: &[u8]) -> Key {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if last < 0xff {
@@ -162,10 +162,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_prefix_is_behind_all_its_keys() {
-        assert_eq!(behind(b"e\x01\xff\xff"), b"e\x02");
-        assert_eq!(behind(b"e\xff"), b"f");
-        assert!(behind(b"e\x01") > b"e\x01\xff\xff\xff".to_vec());
+    fn the_end_of_a_prefix_is_after_all_its_keys() {
+        assert_eq!(end_of(b"e\x01\xff\xff"), b"e\x02");
+        assert_eq!(end_of(b"e\xff"), b"f");
+        assert!(end_of(b"e\x01") > b"e\x01\xff\xff\xff".to_vec());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One process has a store open at a time, and whoever comes second learns who the first is.
+//! One process has a store open at a time; a second one learns which process that is.
 
 use std::{
     fs::{File, TryLockError},
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_comes_second_learns_who_the_first_is() {
+    fn a_second_process_learns_which_one_is_first() {
         let folder = tempfile::tempdir().unwrap();
         let first = Lock::take(folder.path()).unwrap();
         let Err(StoreError::InUse { holder, .. }) = Lock::take(folder.path()) else {

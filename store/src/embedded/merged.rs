@@ -2,7 +2,7 @@
 //!
 //! One scan serves all layers: each has some of its next members at hand and the scan goes back to it for more. A scan of
 //! its own for each layer would open every file of level 0 as many times. Only where the members of many layers that were
-//! folded lie behind its own, deleted and not yet compacted, has a layer a scan that ends with it.
+//! folded come after its own, deleted and not yet compacted, has a layer a scan that ends with it.
 
 use std::collections::VecDeque;
 
@@ -41,12 +41,12 @@ struct Layer {
     start: Key,
     copies: bool,
     at_hand: VecDeque<Member>,
-    /// Nothing lies behind what is at hand.
+    /// Nothing comes after what is at hand.
     is_read: bool,
 }
 
 impl<'a> Merged<'a> {
-    /// The members of layers, given by their number and whether they hold copies, that lie behind `after`.
+    /// The members of layers, given by their number and whether they hold copies, that come after `after`.
     pub(super) fn new(
         engine: &'a Engine,
         snapshot: &'a Snapshot<'a>,
@@ -110,7 +110,7 @@ impl Layer {
         self.at_hand.front().map(|(id, _)| &id[..])
     }
 
-    /// Reads some members from `from` on, or behind it.
+    /// Reads some members from `from` on, or after it.
     fn read(&mut self, source: &mut Source<'_>, from: &[u8], behind: bool, room: usize) -> Result<()> {
         let before = self.at_hand.len();
         let prefix = self.prefix.clone();
@@ -138,7 +138,7 @@ impl Layer {
     ) -> Result<bool> {
         let key = [&self.start[..], from].concat();
         if behind {
-            members.seek_behind(&key);
+            members.seek_after(&key);
         } else {
             members.seek(&key);
         }

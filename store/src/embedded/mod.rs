@@ -49,7 +49,7 @@ use rocksdb::WriteBatch;
 pub use self::options::EmbeddedOptions;
 use self::{
     engine::{Engine, from_json, to_json},
-    keys::{Table, behind, key},
+    keys::{Table, end_of, key},
     piece_rows::Target,
 };
 use crate::{
@@ -60,7 +60,7 @@ use crate::{
 
 /// A durable store in a folder.
 ///
-/// When the engine stops because it could not open a file in the background, it is opened again as soon as nobody uses it:
+/// When the engine stops because it could not open a file in the background, it is opened again as soon as no one uses it:
 /// nothing is wrong with what it wrote. Until then it answers reads.
 pub struct Embedded {
     path: PathBuf,
@@ -93,7 +93,7 @@ impl Embedded {
         })
     }
 
-    /// The engine. Whoever has it keeps it from being opened again.
+    /// The engine. While a caller holds it, it is not opened again.
     fn engine(&self) -> Result<Arc<Engine>> {
         match &*self.engine.read() {
             Some(engine) if !engine.lacked_descriptors() => return Ok(Arc::clone(engine)),
@@ -138,7 +138,7 @@ fn delete_prefix(engine: &Engine, batch: &mut WriteBatch, prefix: &[u8]) -> Resu
         entries.forward();
     }
     if found.len() > FEW {
-        batch.delete_range(prefix, &behind(prefix));
+        batch.delete_range(prefix, &end_of(prefix));
     } else {
         found.into_iter().for_each(|key| batch.delete(key));
     }
@@ -210,7 +210,7 @@ impl Store for Embedded {
         let mut entries = engine.scan(&key(Table::Applications, &[]));
         match after {
             None => entries.seek_first(),
-            Some(after) => entries.seek_behind(&keys::application(after)),
+            Some(after) => entries.seek_after(&keys::application(after)),
         }
         let mut found = Vec::new();
         while found.len() < limit
@@ -638,7 +638,7 @@ impl Store for Embedded {
     }
 
     fn figures(&self) -> Option<Figures> {
-        // Whoever watches opens nothing again.
+        // Watching opens nothing again.
         let engine = self.engine.read().clone()?;
         engine.figures().ok()
     }

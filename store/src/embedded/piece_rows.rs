@@ -62,7 +62,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// An entry's members and user attributes, which lie behind each other, as one record.
+/// An entry's members and user attributes, which lie after each other, as one record.
 pub(super) fn whole<'a>(batch: &'a DraftBatch, entry: &Entry) -> &'a [u8] {
     batch.bytes(Span { start: entry.record.start, end: entry.user_record.end })
 }

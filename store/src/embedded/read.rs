@@ -46,7 +46,7 @@ pub(super) fn user_endpoints(
     let mut links = engine.scan(&prefix);
     match after {
         None => links.seek_first(),
-        Some(after) => links.seek_behind(&[&prefix[..], after].concat()),
+        Some(after) => links.seek_after(&[&prefix[..], after].concat()),
     }
     let mut found = Vec::new();
     while found.len() < limit {
@@ -89,7 +89,7 @@ pub(super) fn has_other_endpoint(
     Ok(false)
 }
 
-/// Members of a version in order of id, behind `after`.
+/// Members of a version in order of id, after `after`.
 pub(super) fn members(
     engine: &Engine,
     segment: &Segment,

@@ -60,7 +60,7 @@ pub(super) fn read_out(
     match (&of, after) {
         (Of::Members(_), _) => {}
         (_, None) => endpoints.seek_first(),
-        (_, Some(after)) => endpoints.seek_behind(&keys::endpoint(application, after)),
+        (_, Some(after)) => endpoints.seek_after(&keys::endpoint(application, after)),
     }
     let mut rows = Rows::new(with_users);
     let mut most = FIRST_ROWS;

@@ -401,7 +401,7 @@ struct Room<'a> {
 }
 
 impl Room<'_> {
-    /// Merges what a record says of an endpoint and of a user (of nobody, if it has no id), or says why they have no room
+    /// Merges what a record says of an endpoint and of a user (of no one, if it has no id), or says why they have no room
     /// for it.
     fn take(
         &mut self,

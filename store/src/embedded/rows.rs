@@ -54,7 +54,7 @@ impl<'a> Ids<'a> {
             let mut scan = scan(&prefix);
             match after {
                 None => scan.seek_first(),
-                Some(after) => scan.seek_behind(&[&prefix[..], after].concat()),
+                Some(after) => scan.seek_after(&[&prefix[..], after].concat()),
             }
             (scan, *copies)
         });
@@ -126,7 +126,7 @@ pub(super) struct Rows {
     /// Of rows whose users decide whether they belong: the import segments they are in, as their reader numbers them.
     /// Empty unless there are such rows.
     open: Vec<Option<u128>>,
-    /// Users are read where they decide, and nowhere else: whoever counts needs no more.
+    /// Users are read only where they decide: a count needs no more.
     without_users: bool,
     /// The records of users.
     user_records: Vec<u8>,

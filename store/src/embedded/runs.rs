@@ -159,7 +159,7 @@ fn write_members(mut run: Run<'_>, ids: &Texts, others: &[&[u8]]) -> Result<()> 
     run.finish()
 }
 
-/// Texts in one buffer, one behind the other.
+/// Texts in one buffer, one after the other.
 #[derive(Debug)]
 struct Texts {
     bytes: Vec<u8>,
@@ -254,7 +254,7 @@ impl Links {
 fn sort<'a>(count: usize, key: impl Fn(usize) -> &'a [u8]) -> Vec<(u64, u32)> {
     let count = u32::try_from(count).expect("a piece has fewer than 2^32 records");
     let shared = shared_prefix((0..count).map(|index| key(index as usize)));
-    // Eight bytes behind what all keys share decide nearly every comparison without touching the keys.
+    // Eight bytes after what all keys share decide nearly every comparison without touching the keys.
     let mut sorted: Vec<_> = (0..count).map(|index| (leading(key(index as usize), shared), index)).collect();
     sorted.sort_unstable_by(|left, right| match left.0.cmp(&right.0) {
         Ordering::Equal => key(left.1 as usize).cmp(key(right.1 as usize)).then(left.1.cmp(&right.1)),
@@ -294,7 +294,7 @@ struct Run<'a> {
     written: &'a mut Written,
     access: Access,
     writer: Option<(SstFileWriter<'a>, StagedFile)>,
-    /// The prefix, and behind it the rest of the entry's key.
+    /// The prefix, and after it the rest of the entry's key.
     key: Key,
     prefix: usize,
 }

@@ -358,7 +358,7 @@ fn forget_layers(
 }
 
 /// Folds the last rows of the oldest version that is kept into one, if enough of them are small: no kept version ends
-/// between them. A row is taken along while it is at most twice what lies behind it, so a member is folded again
+/// between them. A row is taken along while it is at most twice what comes after it, so a member is folded again
 /// only when its row has about doubled.
 fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &SegmentVersion) -> Result<()> {
     let snapshot = engine.db.snapshot();

@@ -334,7 +334,7 @@ fn a_waiting_commit_ends_with_the_store() {
 fn settling_joins_small_files_that_lie_next_to_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let store = begin(folder.path(), 4800, true);
-    // Ids ascend, so each piece lies behind the one before and its files sink to the last level.
+    // Ids ascend, so each piece comes after the one before and its files sink to the last level.
     for piece in 0..20 {
         commit_as(&store, piece, |piece, record| format!("{piece:02}-{record}")).unwrap();
     }

@@ -41,7 +41,7 @@ impl JobWriter for Writer {
 struct Prepared {
     writer: Writer,
     piece: u64,
-    /// What is written; what was waiting is behind the rest, and so the newer.
+    /// What is written; what was waiting is after the rest, and so the newer.
     written: Written,
     /// The piece, while some of its records depend on what the store holds at its turn.
     waiting: Option<(Vec<DraftBatch>, Deferred)>,

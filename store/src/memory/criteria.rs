@@ -42,9 +42,9 @@ impl State {
         Ok(all)
     }
 
-    /// Id, record and user's record of the next endpoints that criteria find behind an id: of at least one, until they have so
+    /// Id, record and user's record of the next endpoints that criteria find after an id: of at least one, until they have so
     /// many bytes.
-    pub(super) fn found_behind(
+    pub(super) fn found_after(
         &self,
         segment: &Segment,
         criteria: &Criteria,

@@ -202,15 +202,10 @@ impl State {
         Ok(last_layer)
     }
 
-    /// Id, record and user's record of the next endpoints behind an id: of at least one, until they have so many bytes.
-    fn batch_behind(
-        &self,
-        scope: Scope<'_>,
-        after: Option<&[u8]>,
-        bytes: usize,
-    ) -> Result<Vec<[Vec<u8>; 3]>> {
+    /// Id, record and user's record of the next endpoints after an id: of at least one, until they have so many bytes.
+    fn batch_after(&self, scope: Scope<'_>, after: Option<&[u8]>, bytes: usize) -> Result<Vec<[Vec<u8>; 3]>> {
         if let Scope::Version(segment, SegmentVersion { criteria: Some(criteria), .. }) = scope {
-            return self.found_behind(segment, criteria, after, bytes);
+            return self.found_after(segment, criteria, after, bytes);
         }
         let (application, members) = match scope {
             Scope::Application(application) => {
@@ -678,7 +673,7 @@ impl Store for Memory {
         // Copied in batches: `each` may ask the store. What changes meanwhile is seen in later ones.
         let mut after = after.map(|after| after.as_bytes().to_vec());
         loop {
-            let found = self.state.lock().batch_behind(scope, after.as_deref(), batch)?;
+            let found = self.state.lock().batch_after(scope, after.as_deref(), batch)?;
             for [id, record, user_record] in &found {
                 if each(Stored { id, record, user_record })?.is_break() {
                     return Ok(());

@@ -1,11 +1,11 @@
 //! What an endpoint or a user may have in all, however many records it is merged from.
 //!
-//! A large import does not read what it updates, so nobody can refuse its records when an endpoint is full. [`Fold`]
+//! A large import does not read what it updates, so no one can refuse its records when an endpoint is full. [`Fold`]
 //! therefore leaves out what has no room while it merges: *what is there stays*, and of a newer record the members that
 //! neither fit nor replace something as large are left out, one by one, and counted. A record that was accepted
 //! ([`crate::lifecycle::too_large`]) loses nothing here: both ask the same question.
 //!
-//! Records are folded oldest first. What is left out depends on what came before, so whoever folds must begin with
+//! Records are folded oldest first. What is left out depends on what came before, so a fold must begin with
 //! the oldest record there is; records without those before them are only folded where that is said.
 
 use pinport_model::limits::RecordLimits;

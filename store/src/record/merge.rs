@@ -49,7 +49,7 @@ pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<(),
     }
 }
 
-/// Appends `member` and all behind it, which are read once more so that damage shows here, not later.
+/// Appends `member` and all after it, which are read once more so that damage shows here, not later.
 fn copy_rest<'a>(member: Member<'a>, mut rest: Members<'a>, out: &mut Vec<u8>) -> Result<(), Damaged> {
     out.extend_from_slice(member.whole);
     while let Some(member) = rest.next()? {

@@ -73,13 +73,13 @@ impl<'a> Members<'a> {
         Self { rest: record }
     }
 
-    /// What lies behind the members that were read.
+    /// What comes after the members that were read.
     #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// The next member, or `None` behind the last.
+    /// The next member, or `None` after the last.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Member<'a>>, Damaged> {
         let start = self.rest;

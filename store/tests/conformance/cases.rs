@@ -634,7 +634,7 @@ pub(crate) fn endpoints_may_lack_address_and_channel(mut bench: Bench) {
         assert_eq!(bench.store().user_endpoints(app, "u", None, 9).unwrap().len(), 2);
         bench.store().settle().unwrap();
     }
-    // It can be updated, and stays opted out when it gets an address: nobody has said otherwise.
+    // It can be updated, and stays opted out when it gets an address: no one has said otherwise.
     bench.import(&job(app), &[new("e", "1"), update("put").city("Bonn")]);
     let found = bench.endpoint(app, "e").unwrap();
     assert_eq!((found.address.as_deref(), found.opt_out), (Some("1"), OptOut::All));

@@ -41,7 +41,7 @@ pub(crate) fn updates_come_in_one_write_and_see_each_other(mut bench: Bench) {
     bench.reopen();
     let get = |id: &str| bench.endpoint(app, id).unwrap();
     let status = |id: &str| get(id).endpoint_status;
-    // The last one with the address took it from those before it; one was made active behind that.
+    // The last one with the address took it from those before it; one was made active after that.
     assert_eq!(status("old"), EndpointStatus::Inactive);
     assert_eq!(status("one"), EndpointStatus::Inactive);
     assert_eq!(status("two"), EndpointStatus::Active);

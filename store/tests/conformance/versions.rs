@@ -94,7 +94,7 @@ pub(crate) fn a_version_that_is_not_kept_is_not_found(bench: Bench) {
         let next = adding(&first);
         bench.store().create_job(&next).unwrap();
         bench.commit(&next, 0, &[new(&number.to_string(), "1")]);
-        // The members that nobody else has go with the version.
+        // The members that no one else has go with the version.
         bench.finish(&next, JobStatus::Completed, 1, number % 2 == 0);
     }
     let gone = bench.store().members(&segment, &old, None, 9);

@@ -28,7 +28,7 @@ pub(crate) fn address_of(piece: u64) -> String {
     format!("address {piece}")
 }
 
-/// Commits pieces behind the last one, each with a line when it is durable.
+/// Commits pieces after the last one, each with a line when it is durable.
 pub(crate) fn run(folder: &Path, pieces: u64, small_piece: usize) {
     let store = Embedded::open(folder, EmbeddedOptions { small_piece, ..Default::default() }).unwrap();
     begin(&store);

@@ -139,7 +139,7 @@ fn acknowledged_pieces_survive_a_kill() {
     let mut program = Command::new(std::env::current_exe().unwrap());
     let (mut last, mut torn) = (None, 0);
     for round in 0..10 {
-        // One way lies behind the other in the same store.
+        // One way comes after the other in the same store.
         let way = if round % 3 == 1 { Way::Log } else { Way::Runs };
         let mut running = child(&mut program, folder.path(), u64::MAX, way).spawn().unwrap();
         let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();

@@ -1,4 +1,4 @@
-//! The power goes: a store on a disk of its own, of which a copy is taken behind the back of the page cache. What was
+//! The power goes: a store on a disk of its own, of which a copy is taken after the back of the page cache. What was
 //! not synced is not in the copy. Needs root, loop devices and ext4; elsewhere it says so and does nothing.
 
 use std::{
@@ -62,7 +62,7 @@ fn done(command: &mut Command) -> Result<(), String> {
     }
 }
 
-/// Cuts the power behind the `acknowledged`-th line of a child run by `program`; the store's folder on the disk that is
+/// Cuts the power after the `acknowledged`-th line of a child run by `program`; the store's folder on the disk that is
 /// left, and the last piece that was acknowledged. `None` where there can be no such disk.
 fn cut(folder: &Path, mut program: Command, way: Way, acknowledged: u64) -> Option<(Disk, Option<u64>)> {
     let disk = match Disk::make(folder) {

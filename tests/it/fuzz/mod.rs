@@ -1,6 +1,6 @@
 //! What fuzzing found worth keeping is run once more: every file of `fuzz/corpus`, by the same checks.
 //!
-//! `fuzz/run` makes the corpora; the seeds they begin with are written by `write_seeds` here, which nobody else runs.
+//! `fuzz/run` makes the corpora; the seeds they begin with are written by `write_seeds` here, which no one else runs.
 
 mod seeds;
 

@@ -340,7 +340,7 @@ fn a_job_whose_source_is_silent_is_shown_and_cancelled_at_once() {
 }
 
 #[test]
-fn a_running_job_is_not_resumed_and_nobody_waits_for_it() {
+fn a_running_job_is_neither_resumed_nor_waited_for() {
     let mut house = House::new();
     let (jobs, _silent) = house.jobs_of_a_silent_store();
     let id = jobs.create(new_job("s3://bucket/key".into())).unwrap().job.id;
@@ -483,7 +483,7 @@ fn jobs_are_seen_to_move_forward_only() {
 #[test]
 fn a_source_that_does_not_answer_is_tried_again_before_the_job_fails() {
     let house = House::new();
-    // Nobody listens on a port that was free a moment ago.
+    // No one listens on a port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let default = RoleConfig {
         endpoint: Some(format!("http://127.0.0.1:{port}")),

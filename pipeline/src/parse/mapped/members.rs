@@ -1,4 +1,4 @@
-//! Maps a JSON record: it is taken apart into its members and written anew, with the members that the mapping makes.
+//! Maps a JSON record: it is taken apart into its members and rewritten, with the members that the mapping makes.
 //!
 //! Values stay the JSON text that they are, so that digits are not lost. What is no JSON object, or has values of a
 //! wrong type, is left as it is: the reader judges it.
@@ -18,7 +18,7 @@ use crate::parse::{
     validate::{Judged, failed},
 };
 
-/// Names whose places are remembered; more are looked up anew.
+/// Names whose places are remembered; others are looked up each time.
 const MAX_SPOTS: usize = 1000;
 
 /// What came of a record.
@@ -28,7 +28,7 @@ pub(in super::super) enum Mapped {
     Unread,
     /// A rule drops it.
     Dropped,
-    /// It was written anew.
+    /// It was rewritten.
     Written,
 }
 

@@ -1,7 +1,7 @@
 //! A mapping, compiled: which names of a file become which members, and what is done to their values.
 //!
 //! CSV rows are mapped in [`columns`], by a plan that is made once for each header; JSON records in [`members`],
-//! which writes each anew before it is judged. Both leave values to [`values`], and all judgement to the readers:
+//! which rewrites each before it is judged. Both leave values to [`values`], and all judgement to the readers:
 //! a mapped record obeys the same rules as one that came so.
 
 mod columns;

@@ -137,7 +137,7 @@ fn good(line: &str) -> Seen {
     said.drafts.remove(0)
 }
 
-/// The failure of one line, as text behind the object and line.
+/// The failure of one line, as text after the object and line.
 fn bad(line: &[u8]) -> (FailureCode, String) {
     let mut input = b"{\"Id\":\"a\"}\n".to_vec();
     input.extend_from_slice(line);
@@ -613,7 +613,7 @@ proptest! {
 
     #[test]
     fn csv_cells_are_those_of_the_csv_crate(rows in "([12é]|\"|,|\n|\r\n|\"\"|,\"|\",){0,40}", block in 1_usize..40) {
-        // Only inputs whose records have a line each: what happens behind an open quote differs on purpose.
+        // Only inputs whose records have a line each: what happens after an open quote differs on purpose.
         let input = format!("Id,Attributes.a,Attributes.b\n{rows}\n");
         let said = parse_with(Format::Csv, input.as_bytes(), &context(), block);
         let mut reader = ::csv::ReaderBuilder::new().flexible(true).from_reader(input.as_bytes());

@@ -231,7 +231,7 @@ fn the_fast_way_is_tried_less_while_it_fails() {
     let (said, plain) = said_by(Parser::new(), input.as_bytes(), &context());
     assert_eq!(said.drafts.len(), 1202);
     assert!((138..202).contains(&plain), "{plain}");
-    // One that fails alone holds nobody up.
+    // One that fails alone holds no one up.
     let mixed = format!("{PLAIN}\n{{\"Id\":\"a\",\"Zzz\":[]}}\n").repeat(50);
     assert_eq!(same(mixed), 50);
 }

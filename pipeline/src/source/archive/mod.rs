@@ -333,7 +333,7 @@ fn is_wide(bytes: &[u8]) -> bool {
 }
 
 /// The header line of a CSV member, without byte order mark, blank lines before it and its line end; and where the
-/// next line begins. With an Excel `sep=` line if there is one. `None`: more bytes are needed to tell.
+/// next line begins. With an Excel `sep=` line if there is one. `None`: more bytes are needed to decide.
 fn header_of(bytes: &[u8], ended: bool) -> Option<(&[u8], usize)> {
     let mut start = 0;
     while bytes[start..].starts_with(MARK) {

@@ -14,7 +14,7 @@ const SIZE_MOST: u64 = 1 << 62;
 /// Where the reading of a tar is.
 #[derive(Default)]
 pub(super) struct Tar {
-    /// Bytes of the member, and of the padding behind it, that are still to come.
+    /// Bytes of the member, and of the padding after it, that are still to come.
     left: u64,
     padding: u64,
     /// Whether a block of zeroes was seen: without one, the archive was cut off.
@@ -61,7 +61,7 @@ impl Members for Tar {
                 self.marked = true;
                 continue;
             }
-            // A tar behind the end of another, as cat joins them, is read too.
+            // A tar after the end of another, as cat joins them, is read too.
             self.marked = false;
             let sum = octal(&header[148..156]);
             if sum.is_none() || sum != tar_sum(&header) && sum != signed_sum(&header) {

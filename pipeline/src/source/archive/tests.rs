@@ -290,7 +290,7 @@ fn a_zip_is_read_as_programs_write_it() {
     for (packed, words) in [(Packed::Encrypted, "is encrypted"), (Packed::Method(9), "by method 9")] {
         let (_, end, _) = reads(&zip_of(&[("a.csv", A, packed)]), Format::Csv);
         assert!(matches!(&end, Err(Fault::Member(reason)) if reason.contains(words)), "{end:?}");
-        // One that is skipped anyway harms nobody.
+        // One that is skipped anyway harms no one.
         let object = zip_of(&[("a.csv", A, Packed::Stored), ("b.txt.json", B, packed)]);
         assert_eq!(reads(&object, Format::Csv).1, Ok(()));
     }
@@ -343,7 +343,7 @@ fn every_cut_and_every_turned_byte_is_noticed() {
     for cut in HEAD_BYTES..tar.len() - 2 * HEAD_BYTES {
         assert!(read(&tar[..cut], Format::Csv, 64, 64).1.is_err(), "{cut}");
     }
-    // Nothing else than the right bytes comes out as if it were right; times and the like are nobody's concern.
+    // Nothing else than the right bytes comes out as if it were right; times and the like are no one's concern.
     for at in 4..zip.len() {
         let mut zip = zip.clone();
         zip[at] ^= 0x10;

@@ -7,7 +7,7 @@ use super::{Caps, Fault, Input, Member, Members, corrupt, cut_off, need, pass, t
 
 const WHAT: &str = "zip archive";
 
-/// The size of a member is not in front of it, but behind it.
+/// The size of a member is not in front of it, but after it.
 const DESCRIPTOR: u16 = 1 << 3;
 const ENCRYPTED: u16 = 1 | 1 << 6;
 const STORED: u16 = 0;
@@ -27,8 +27,8 @@ pub(super) struct Zip {
 struct Current {
     name: String,
     method: u16,
-    /// Sum and sizes as they are told in front; none if they follow.
-    told: Option<(u32, u64, u64)>,
+    /// Sum and sizes as they are declared in front; none if they follow.
+    declared: Option<(u32, u64, u64)>,
     zip64: bool,
     inflate: Option<Box<Decompress>>,
     crc: Crc,
@@ -40,7 +40,7 @@ struct Current {
 impl Current {
     /// Whether the end can be found.
     fn readable(&self) -> bool {
-        self.inflate.is_some() || self.method == STORED && self.told.is_some()
+        self.inflate.is_some() || self.method == STORED && self.declared.is_some()
     }
 
     fn read(&mut self, input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Fault> {
@@ -52,7 +52,7 @@ impl Current {
                 let bytes = input.fill()?;
                 let exhausted = bytes.is_empty();
                 // Not beyond what the member has: what follows is another's.
-                let most = self.told.map_or(u64::MAX, |(_, packed, _)| packed - self.packed);
+                let most = self.declared.map_or(u64::MAX, |(_, packed, _)| packed - self.packed);
                 let bytes = &bytes[..bytes.len().min(usize::try_from(most).unwrap_or(usize::MAX))];
                 let before = (inflate.total_in(), inflate.total_out());
                 let status = inflate.decompress(bytes, buf, FlushDecompress::None);
@@ -76,7 +76,7 @@ impl Current {
                 }
             },
             None => {
-                let left = self.told.map_or(0, |(_, packed, _)| packed - self.packed);
+                let left = self.declared.map_or(0, |(_, packed, _)| packed - self.packed);
                 let wanted = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 let bytes = if wanted == 0 { 0 } else { input.read(&mut buf[..wanted])? };
                 if bytes == 0 && left > 0 {
@@ -95,23 +95,23 @@ impl Current {
         Ok(bytes)
     }
 
-    /// Holds sum and sizes against what is told in front or behind.
+    /// Holds sum and sizes against what is declared in front or after.
     fn check(&mut self, input: &mut dyn Input) -> Result<(), Fault> {
         let found = (self.crc.sum(), self.packed, self.plain);
-        let told = match self.told {
-            Some(told) => told,
+        let declared = match self.declared {
+            Some(declared) => declared,
             None => self.descriptor(input)?,
         };
-        if told.0 != found.0 {
+        if declared.0 != found.0 {
             return self.wrong("has another CRC-32 than it should have");
         }
-        if (told.1, told.2) != (found.1, found.2) {
+        if (declared.1, declared.2) != (found.1, found.2) {
             return self.wrong("has another size than it should have");
         }
         Ok(())
     }
 
-    /// What is told behind: perhaps a signature, the sum, and sizes of four or eight bytes each.
+    /// What is declared after: perhaps a signature, the sum, and sizes of four or eight bytes each.
     fn descriptor(&self, input: &mut dyn Input) -> Result<(u32, u64, u64), Fault> {
         let mut first = [0; 4];
         need(input, &mut first, WHAT)?;
@@ -142,8 +142,8 @@ impl Zip {
 
     fn skip_rest(&mut self, input: &mut dyn Input) -> Result<(), Fault> {
         let Some(mut current) = self.current.take() else { return Ok(()) };
-        match current.told {
-            // Nobody looks at it.
+        match current.declared {
+            // No one looks at it.
             Some((_, packed, _)) if !current.ended && current.packed == 0 => pass(input, packed, WHAT),
             _ if current.ended => {
                 self.packed += current.packed;
@@ -151,7 +151,7 @@ impl Zip {
                 Ok(())
             }
             _ if !current.readable() => {
-                corrupt(format!("where the member {} ends is not told in front of it", current.name))
+                corrupt(format!("where the member {} ends is not declared in front of it", current.name))
             }
             _ => {
                 let mut waste = vec![0; 64 << 10];
@@ -196,12 +196,12 @@ impl Zip {
         let behind = flags & DESCRIPTOR != 0;
         let inflate = (method == DEFLATED && !encrypted).then(|| Box::new(Decompress::new(false)));
         let folder = name.ends_with('/');
-        // Some say both, in front and behind; then what is behind must be read all the same.
-        let told = (!behind).then_some((crc, packed, plain));
+        // Some say both, in front and after; then what is after must be read all the same.
+        let declared = (!behind).then_some((crc, packed, plain));
         let current = Current {
             name: pinport_model::escape_controls(&name).into_owned(),
             method,
-            told,
+            declared,
             zip64: zip64.is_some(),
             inflate,
             crc: Crc::new(),
@@ -219,7 +219,7 @@ impl Zip {
             None
         };
         self.members += 1;
-        let size = current.told.map(|(_, _, plain)| plain);
+        let size = current.declared.map(|(_, _, plain)| plain);
         if folder && behind && method == STORED {
             // It has no bytes, but a descriptor.
             current.descriptor(input)?;

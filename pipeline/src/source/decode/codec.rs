@@ -162,7 +162,7 @@ pub(super) struct Step {
     pub(super) written: usize,
     /// Whether the member ends here.
     pub(super) ended: bool,
-    /// What is wrong with the data behind the bytes that were made.
+    /// What is wrong with the data after the bytes that were made.
     pub(super) error: Option<String>,
 }
 

@@ -124,7 +124,7 @@ pub(super) struct Decoder {
     /// Bytes of padding since the last member.
     padding: usize,
     ended: bool,
-    /// What is wrong behind the bytes that were handed out last.
+    /// What is wrong after the bytes that were handed out last.
     wrong: Option<String>,
     read: u64,
     decoded: u64,

@@ -31,7 +31,7 @@ use crate::{limits::CREDENTIALS_TIMEOUT, source::Settings};
 /// Who asks.
 #[derive(Debug)]
 pub(super) enum Auth {
-    /// Nobody in particular.
+    /// No one in particular.
     Unsigned,
     Aws {
         provider: AwsCredentialProvider,
@@ -213,7 +213,7 @@ fn aws(
     Ok(Auth::Aws { provider, region: region.into(), pays })
 }
 
-/// Why nobody is asked for credentials that are not named.
+/// Why no one is asked for credentials that are not named.
 fn none_named(what: &str) -> String {
     format!(
         "no credentials are configured for it, and those of the machine are used only with environment = true: configure {what}"
@@ -264,7 +264,7 @@ fn azure_builder(settings: &Settings, container: &str) -> MicrosoftAzureBuilder 
     builder.with_container_name(container)
 }
 
-/// For the few requests that fetch credentials: a machine without any must not wait long to hear so.
+/// For the few requests that fetch credentials: a machine without any must not wait long to learn so.
 fn retry() -> RetryConfig {
     RetryConfig { backoff: BackoffConfig::default(), max_retries: 1, retry_timeout: Duration::from_secs(5) }
 }

@@ -1,6 +1,6 @@
 //! What a store says an object's bytes add up to, held against the bytes that came.
 //!
-//! S3 tells the checksum an object was uploaded with, and GCS the CRC of any, if the whole of it is asked for in one
+//! S3 returns the checksum an object was uploaded with, and GCS the CRC of any, if the whole of it is asked for in one
 //! request. CRCs cost
 //! nothing that can be measured beside the transfer, so they are always compared; SHA-256 and the MD5 of an entity
 //! tag take as long as everything else that is done with the bytes, so they are only on request. Checksums of parts
@@ -22,7 +22,7 @@ enum Kind {
     Md5,
 }
 
-/// The sum of an object as its store tells it.
+/// The sum of an object as its store gives it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Checksum {
     kind: Kind,
@@ -32,7 +32,7 @@ pub(super) struct Checksum {
 }
 
 impl Checksum {
-    /// The sum of a whole object that an answer's headers tell; `thorough` also takes the dear ones.
+    /// The sum of a whole object from an answer's headers; `thorough` also takes the dear ones.
     pub(super) fn from_headers(headers: &HeaderMap, thorough: bool) -> Option<Self> {
         const CRCS: [(&str, &str, CrcAlgorithm, usize); 3] = [
             ("x-amz-checksum-crc64nvme", "CRC-64/NVME", CrcAlgorithm::Crc64Nvme, 8),
@@ -51,7 +51,7 @@ impl Checksum {
                 return Some(Self { kind: Kind::Crc(algorithm, bytes), name, value });
             }
         }
-        // GCS tells the sum of what it stores, which is what we ask for.
+        // GCS gives the sum of what it stores, which is what we ask for.
         let hashes = text("x-goog-hash").unwrap_or_default();
         if let Some(value) = hashes.split(',').find_map(|hash| hash.trim().strip_prefix("crc32c=")) {
             return Some(Self {

@@ -29,7 +29,7 @@ pub(in crate::source) struct RemoteFeed {
     /// Objects that were begun to be asked for; the first is the current one once `open`.
     planned: VecDeque<Planned>,
     open: bool,
-    /// Whether the first object's bytes behind its first few wait for a `seek`.
+    /// Whether the first object's bytes after its first few wait for a `seek`.
     held: bool,
     /// No more objects come, or an error came that the object in turn reports.
     exhausted: bool,
@@ -221,7 +221,7 @@ pub(in crate::source) fn wait<T>(
 
 impl Feed for RemoteFeed {
     fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
-        // An object that was lost before it could be sought in must not hold back the ones behind it.
+        // An object that was lost before it could be sought in must not hold back the ones after it.
         self.held &= !self.open;
         self.drop_current();
         self.top_up();

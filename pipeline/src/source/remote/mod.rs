@@ -106,7 +106,7 @@ impl Bucket {
         }
     }
 
-    /// A page of the objects whose keys begin with `prefix`; `next`: the one behind it.
+    /// A page of the objects whose keys begin with `prefix`; `next`: the one after it.
     pub(super) async fn page(&self, prefix: &str, next: Option<&Next>) -> Result<Page, SourceError> {
         let asked = self.asked(prefix, false);
         // Whether it is asked by the first version of S3's protocol.
@@ -114,7 +114,7 @@ impl Bucket {
         let mut backoff = Backoff::new(&self.options);
         loop {
             let query: Vec<(&str, &str)> = match (self.service, next) {
-                // The first version of listings goes on behind a key.
+                // The first version of listings goes on after a key.
                 (Service::S3 | Service::Gcs, Some(Next::Key(key))) => vec![("marker", key)],
                 (Service::S3 | Service::Gcs, None) if old => vec![],
                 (Service::S3 | Service::Gcs, None) => vec![("list-type", "2")],
@@ -229,7 +229,7 @@ impl Bucket {
         let asked = self.asked(&object.key, true);
         let untagged;
         let object = match self.options.settings.get("PINPORT_TRUST_LISTING") {
-            // Some stores list other tags than they send: then only the size tells whether it is the same object.
+            // Some stores list other tags than they send: then only the size shows whether it is the same object.
             Some("size") => {
                 untagged = PlannedObject { etag: None, ..object.clone() };
                 &untagged

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::limits::{PROCESS_OUTPUT, PROCESS_TIMEOUT};
 
-/// How long before their end keys are asked for anew.
+/// How long before they expire keys are fetched again.
 const EARLY: Duration = Duration::from_secs(300);
 
 /// A program that prints keys.
@@ -74,7 +74,7 @@ impl Program {
         });
         let Ok(read) = tokio::time::timeout(self.patience, reading).await else {
             if let Some(mut child) = child.try_lock() {
-                // Whatever comes of it, nobody waits for it any more.
+                // Whatever comes of it, no one waits for it any more.
                 let _ = child.kill();
             }
             return Err(format!("it did not end within {:?}", self.patience));

@@ -96,7 +96,7 @@ impl Failure {
                 error: SourceError::Unreachable { url, byte, reason, object },
                 retry: Some(retry_after()),
             },
-            // It is archived, whoever asks.
+            // It is archived for every caller.
             (_, "InvalidObjectState" | "BlobArchived") => {
                 Self::lasting(SourceError::Other { url, reason, object: true })
             }

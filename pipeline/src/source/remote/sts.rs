@@ -21,7 +21,7 @@ use crate::{
     source::Settings,
 };
 
-/// How long before their end credentials are asked for anew.
+/// How long before they expire credentials are fetched again.
 const EARLY: Duration = Duration::from_secs(300);
 
 /// A role that is to be assumed.

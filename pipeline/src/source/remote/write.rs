@@ -149,7 +149,7 @@ impl<'a> Upload<'a> {
         Self { to, name, id, buffer, next: 0, sent, done, finished: false }
     }
 
-    /// Adds bytes. `began` hears of the id of the multipart upload before anything is sent to it.
+    /// Adds bytes. `began` is called with the id of the multipart upload before anything is sent to it.
     pub(crate) fn write<E: From<SourceError>>(
         &mut self,
         bytes: &[u8],

@@ -11,12 +11,12 @@ pub(in crate::source) struct Page {
     pub(in crate::source) next: Option<Next>,
 }
 
-/// What a page says of the one behind it.
+/// What a page says of the one after it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::source) enum Next {
     /// A token of the store's.
     Token(String),
-    /// It begins behind this key: the first version of S3's protocol.
+    /// It begins after this key: the first version of S3's protocol.
     Key(String),
 }
 
@@ -56,7 +56,7 @@ pub(in crate::source) fn page(body: &[u8]) -> Result<Page, String> {
     if !root {
         return Err("the answer is no listing".into());
     }
-    // Without a delimiter, the first version of the protocol goes on behind the last key and does not say so.
+    // Without a delimiter, the first version of the protocol goes on after the last key and does not say so.
     let last = || page.objects.iter().map(|object| object.key.clone()).max().filter(|key| !key.is_empty());
     page.next = match (truncated, token) {
         (Some(false), _) => None,
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_from_data() {
+    fn errors_are_not_taken_for_data() {
         let body = b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>gone</Message><Region>eu</Region></Error>";
         assert_eq!(
             error(body),

@@ -99,7 +99,7 @@ fn head(status: u16, headers: &[(&str, String)], length: usize) -> Vec<u8> {
     (head + "\r\n").into_bytes()
 }
 
-/// The right answer, cut off or stalled behind `bytes` of its body, which says it has `length`.
+/// The right answer, cut off or stalled after `bytes` of its body, which says it has `length`.
 fn partly(request: &Request, bytes: usize, length: impl Fn(usize) -> usize) -> Vec<u8> {
     let Answer::Say(status, mut headers, body) = right(request) else { unreachable!() };
     // Else the client may ask again where an answer that was whole by its own length ended, and that try fails by
@@ -177,7 +177,7 @@ fn connection(mut socket: TcpStream, script: &Script, count: &AtomicUsize) -> Op
     }
 }
 
-/// Makes closing the socket a reset, as when the machine behind it went down.
+/// Makes closing the socket a reset, as when the machine after it went down.
 fn reset_on_close(socket: &TcpStream) {
     use std::os::fd::AsRawFd as _;
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };

@@ -151,7 +151,7 @@ fn credentials_of_a_program_are_used_and_checked() {
 }
 
 #[test]
-fn a_profile_that_signs_in_otherwise_is_told_a_way() {
+fn a_profile_that_signs_in_otherwise_gets_a_hint() {
     let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
     let file = folder.path().join("config");
     std::fs::write(&file, "[default]\nsso_session = corp\n").unwrap();
@@ -163,7 +163,7 @@ fn a_profile_that_signs_in_otherwise_is_told_a_way() {
 }
 
 #[test]
-fn an_archived_object_is_told_to_be_restored() {
+fn an_archived_object_gets_a_hint_to_restore_it() {
     let archived = run(|_, request| match request.is_list() {
         true => Answer::Right,
         false => Answer::Say(403, vec![], error_body("InvalidObjectState")),

@@ -85,7 +85,7 @@ fn texts(input: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_form_is_told_from_the_start() {
+fn the_form_is_detected_at_the_start() {
     let form = |head: &str| form_of(head.as_bytes(), true);
     for lines in [
         "",
@@ -182,7 +182,7 @@ fn long_objects_are_dropped_alone() {
 }
 
 #[test]
-fn lines_of_several_objects_are_told_apart() {
+fn objects_that_share_a_line_are_found() {
     assert_eq!(objects_of(b"{},").map(|found| found[0].clone()), Some(0..2));
     assert_eq!(objects_of(b"{} {\"a\":1}"), Some(vec![0..2, 3..10]));
     assert_eq!(objects_of(b"[{},{}]"), Some(vec![1..3, 4..6]));

@@ -1,10 +1,10 @@
-//! JSON that is not one object a line: objects one behind the other, arrays of objects, objects over many lines, and
+//! JSON that is not one object a line: objects one after the other, arrays of objects, objects over many lines, and
 //! the answers of an SDK as people save them (`{"Item":[…]}`, `{"EndpointResponse":{…}}`).
 //!
 //! A record is an object outside all others. What stands between records (commas, brackets, the names of such answers)
 //! says nothing and is passed over. Only what it takes to find a record's end is looked at here: braces, brackets and
 //! strings, and a grammar that is just good enough to see early that an object is broken, so that one broken object
-//! does not take those behind it along.
+//! does not take those after it along.
 
 mod scan;
 
@@ -35,7 +35,7 @@ pub enum JsonForm {
 /// What the next bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// More bytes are needed to tell.
+    /// More bytes are needed to decide.
     NeedInput,
     /// So many bytes are no part of a record.
     Between(usize),
@@ -52,7 +52,7 @@ pub(crate) enum Step {
 pub(crate) struct Finder {
     /// Records stand in arrays or answers.
     pub(crate) enclosed: bool,
-    /// A bracket or brace was closed behind the last record.
+    /// A bracket or brace was closed after the last record.
     pub(crate) closed: bool,
     scan: Scan,
     /// The object at hand is passed over.
@@ -65,7 +65,7 @@ fn first(bytes: &[u8], from: usize) -> Option<(usize, u8)> {
     Some((at, bytes[at]))
 }
 
-/// A name in quotes at `at`, a colon behind it, and where its value begins. `Err`: the bytes end before.
+/// A name in quotes at `at`, a colon after it, and where its value begins. `Err`: the bytes end before.
 fn name(bytes: &[u8], at: usize) -> Result<Option<(&str, usize)>, ()> {
     let Some(end) = memchr::memchr(b'"', &bytes[at + 1..]).map(|end| at + 1 + end) else { return Err(()) };
     let Ok(name) = str::from_utf8(&bytes[at + 1..end]) else { return Ok(None) };
@@ -76,7 +76,7 @@ fn name(bytes: &[u8], at: usize) -> Result<Option<(&str, usize)>, ()> {
     }
 }
 
-/// Whether a value behind one of [`HOLDERS`] may hold records.
+/// Whether a value after one of [`HOLDERS`] may hold records.
 fn holds(name: &str, value: u8) -> bool {
     // An `Item` that is an object is not the service's.
     HOLDERS.contains(&name) && (value == b'[' || value == b'{' && name != "Item")
@@ -93,7 +93,7 @@ impl Finder {
         (self.scan, self.skips) = (Scan::default(), false);
     }
 
-    /// What comes next. `finished`: nothing comes behind `bytes`.
+    /// What comes next. `finished`: nothing comes after `bytes`.
     pub(crate) fn step(&mut self, bytes: &[u8], finished: bool) -> Step {
         if self.scan.at > 0 {
             return self.object(bytes, finished);
@@ -205,7 +205,7 @@ impl Finder {
 /// Bytes before a brace that say whether an object may begin with it.
 pub(crate) const LOOK_BACK: usize = 64;
 
-/// Where the next object may begin, at or behind `from`: behind a closed one, on a line of its own, or where it
+/// Where the next object may begin, at or after `from`: after a closed one, on a line of its own, or where it
 /// `begins` for another reason. `Err`: it is not known before more bytes come; nothing begins before there.
 pub(crate) fn next_start(
     bytes: &[u8],
@@ -229,7 +229,7 @@ pub(crate) fn next_start(
     if finished { Ok(None) } else { Err(bytes.len()) }
 }
 
-/// Whether an object may begin behind these bytes.
+/// Whether an object may begin after these bytes.
 fn may_begin(before: &[u8]) -> bool {
     let Some(at) = before.iter().rposition(|byte| !byte.is_ascii_whitespace()) else { return true };
     let own_line = before[at..].contains(&b'\n');
@@ -287,7 +287,7 @@ pub(crate) fn form_of(head: &[u8], whole: bool) -> JsonForm {
     }
 }
 
-/// The records of a line that is more than one object, such as several objects or one with a comma behind it. Nothing,
+/// The records of a line that is more than one object, such as several objects or one with a comma after it. Nothing,
 /// if anything on it is broken.
 pub(crate) fn objects_of(line: &[u8]) -> Option<Vec<Range<usize>>> {
     let mut finder = Finder::default();

@@ -68,7 +68,7 @@ impl Scan {
             let (found, len) = match rest.first_chunk() {
                 Some(chunk) => (masks(chunk), 64),
                 None => {
-                    // Behind the end stands white space, which says nothing.
+                    // After the end stands white space, which says nothing.
                     let mut chunk = [b' '; 64];
                     chunk[..rest.len()].copy_from_slice(rest);
                     (masks(&chunk), rest.len())
@@ -105,7 +105,7 @@ impl Scan {
         scanned
     }
 
-    /// Which of the next `len` bytes stand behind a backslash that escapes them.
+    /// Which of the next `len` bytes come after a backslash that escapes them.
     #[inline(always)]
     fn escaped_bytes(&mut self, backslashes: u64, len: usize) -> u64 {
         let before = u64::from(self.escaped);

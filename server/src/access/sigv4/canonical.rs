@@ -5,7 +5,7 @@ use http::request::Parts;
 use super::{AuthError, PayloadHash, Presented};
 use crate::percent::decode_segment;
 
-/// The canonical request. A body whose hash nobody said must be hashed by the caller before.
+/// The canonical request. A body whose hash no one said must be hashed by the caller before.
 pub(super) fn request(parts: &Parts, presented: &Presented, body: PayloadHash) -> Result<Vec<u8>, AuthError> {
     let mut text = Vec::with_capacity(1024);
     text.extend_from_slice(parts.method.as_str().as_bytes());
@@ -38,7 +38,7 @@ pub(super) fn request(parts: &Parts, presented: &Presented, body: PayloadHash) -
     Ok(text)
 }
 
-/// Names and values, decoded and encoded anew so that each has one spelling, sorted. The signature of a presigned
+/// Names and values, decoded and encoded again so that each has one spelling, sorted. The signature of a presigned
 /// URL cannot sign itself.
 fn query(raw: &str, text: &mut Vec<u8>) -> Result<(), AuthError> {
     let recode = |part: &str| {

@@ -9,7 +9,7 @@
 //! - fifteen minutes either way; a presigned URL holds as long as its `X-Amz-Expires` says, up to seven days;
 //! - a hashed body. boto3, aws-cli and the Rust SDK send no `x-amz-content-sha256`: the hash is then the body's
 //!   own. `STREAMING-…` is refused everywhere. `UNSIGNED-PAYLOAD` is refused except where a route streams
-//!   its body (uploads) over TLS or loopback, where nobody can change it on its way.
+//!   its body (uploads) over TLS or loopback, where no one can change it on its way.
 //!
 //! The path is taken as it came: the router matches no path that clients would normalise before signing.
 //! `parse` has the grammar, `canonical` the text that is signed.

@@ -309,7 +309,7 @@ fn presigned_urls_hold_as_long_as_they_say() {
 }
 
 #[test]
-fn uploads_may_be_unhashed_where_nobody_can_change_them() {
+fn uploads_may_be_unhashed_where_they_cannot_be_changed() {
     let signer = Signer { unsigned_payload: true, checksum: true, ..Signer::default() };
     let sent = signer.sign("POST", "/uploads", b"anything");
     assert_eq!(judge_at(&sent, NOW, true).as_deref(), Ok(KEY));

@@ -174,7 +174,7 @@ async fn a_thousand_resting_or_slow_connections_do_not_stop_a_probe() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_are_told_so_and_probes_are_answered() {
+async fn connections_over_the_limit_are_refused_in_words_and_probes_are_answered() {
     let server = TestServer::start(Limits { connections: 2, ..Limits::default() }).await;
     let first = server.connect().await;
     let mut second = server.connect().await;

@@ -103,7 +103,7 @@ async fn uploads_are_hashed_as_they_stream() {
 }
 
 #[tokio::test]
-async fn a_key_over_its_rate_is_told_when_to_come_back() {
+async fn a_key_over_its_rate_learns_when_to_come_back() {
     let server = locked(&Arc::new(FixedClock::at(NOW)), Some(Rate { per_second: 0.01, burst: 2 })).await;
     let good = Signer::default().sign("GET", "/v1/apps/a", b"");
     // A wrong signature takes nothing from the key's rate.

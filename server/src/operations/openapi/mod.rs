@@ -26,8 +26,8 @@ pub(super) fn add(routes: &mut Routes) {
     let _ = document.set(text);
 }
 
-/// What is told of an operation: a sentence, its query parameters, its success and what that holds.
-struct Told {
+/// How an operation is described: a sentence, its query parameters, its success and what that holds.
+struct Described {
     summary: &'static str,
     query: &'static [(&'static str, &'static str)],
     status: u16,
@@ -56,15 +56,15 @@ const ALLOW_INCOMPLETE: (&str, &str) =
 const MAP: (&str, &str) = ("map", "What columns and members become: a Mapping, as JSON");
 const JSON: &str = "application/json";
 
-fn told(name: &str) -> Option<Told> {
-    let plain = |summary, status| Told { summary, query: &[], status, content: JSON };
-    let paged = |summary| Told { summary, query: PAGE, status: 200, content: JSON };
+fn described(name: &str) -> Option<Described> {
+    let plain = |summary, status| Described { summary, query: &[], status, content: JSON };
+    let paged = |summary| Described { summary, query: PAGE, status: 200, content: JSON };
     Some(match name {
         "CreateApp" => plain("Makes an application", 201),
         "GetApps" => paged("Lists applications"),
         "GetApp" => plain("An application", 200),
         "DeleteApp" => plain("Deletes an application with all that it has", 200),
-        "CreateImportJob" => Told {
+        "CreateImportJob" => Described {
             query: &[
                 (
                     "max-failures",
@@ -87,7 +87,7 @@ fn told(name: &str) -> Option<Told> {
         "GetExportJobs" => paged("Lists the export jobs of an application, newest first"),
         "GetExportJob" => plain("An export job", 200),
         "GetSegmentExportJobs" => paged("Lists the export jobs of a segment, newest first"),
-        "ExportEndpoints" => Told {
+        "ExportEndpoints" => Described {
             query: &[
                 ("format", "csv or json, the default"),
                 ("segment", "A segment whose members are written, by name or id; all endpoints if absent"),
@@ -118,7 +118,7 @@ fn told(name: &str) -> Option<Told> {
         "GetChannels" => plain("The channels of an application: none", 200),
         "GetCampaigns" => paged("The campaigns of an application: none"),
         "ListJourneys" => paged("The journeys of an application: none"),
-        "ListTemplates" => Told {
+        "ListTemplates" => Described {
             query: &[
                 ("page-size", "1 to 1000"),
                 ("next-token", "None is ever given out"),
@@ -134,10 +134,11 @@ fn told(name: &str) -> Option<Told> {
         "PutEvents" => plain("Updates the endpoints in it, and drops the events", 202),
         "ListTagsForResource" => plain("The tags of an application or segment", 200),
         "TagResource" => plain("Adds tags", 204),
-        "UntagResource" => {
-            Told { query: &[("tagKeys", "A tag to remove; may be repeated")], ..plain("Removes tags", 204) }
-        }
-        "ListJobs" => Told {
+        "UntagResource" => Described {
+            query: &[("tagKeys", "A tag to remove; may be repeated")],
+            ..plain("Removes tags", 204)
+        },
+        "ListJobs" => Described {
             query: &[
                 ("app", "Only jobs of this application, by name or id"),
                 ("status", "Only jobs with this status; may be repeated"),
@@ -149,9 +150,9 @@ fn told(name: &str) -> Option<Told> {
         },
         "GetJob" => plain("A job with its objects, pieces, stages and failures by kind", 200),
         "GetJobFailures" => {
-            Told { content: "application/x-ndjson", ..plain("Every failed record of a job", 200) }
+            Described { content: "application/x-ndjson", ..plain("Every failed record of a job", 200) }
         }
-        "GetJobRejects" => Told {
+        "GetJobRejects" => Described {
             query: &[("part", "Which rejects file, from 1; x-pinport-parts tells how many there are")],
             content: "*/*",
             ..plain("The original bytes of the failed records", 200)
@@ -167,23 +168,23 @@ fn told(name: &str) -> Option<Told> {
         "GetThrottle" => plain("How fast all jobs together may read", 200),
         "Throttle" => plain("Changes that, until the server ends", 202),
         "SetJobWebhook" => {
-            plain("Has a URL told when the job ends or stands still, if the configuration allows it", 202)
+            plain("Calls a URL when the job ends or stands still, if the configuration allows it", 202)
         }
         "CreateSnapshot" => {
             plain("Makes a snapshot of the data folder, for a backup on the server's machine", 201)
         }
         "DeleteSnapshot" => plain("Removes a snapshot", 204),
         "FindApp" => plain("An application, by name or id", 200),
-        "ListSegments" => Told {
+        "ListSegments" => Described {
             query: &[("page-size", "1 to 1000, default 200"), ("token", "next_token of the page before")],
             ..plain("Lists the segments of an application with all their versions", 200)
         },
-        "GetSegmentMembers" => Told {
+        "GetSegmentMembers" => Described {
             query: &[("version", "A version; the current one if absent")],
             content: "application/x-ndjson",
             ..plain("The members of a segment in order of id", 200)
         },
-        "UploadFile" => Told {
+        "UploadFile" => Described {
             query: &[
                 ("format", "csv or json"),
                 ("segment", "A segment to make or to add to, by name or id"),
@@ -204,16 +205,16 @@ fn told(name: &str) -> Option<Told> {
             ..plain("Imports the file in the body", 201)
         },
         "StreamEvents" => {
-            Told { content: "text/event-stream", ..plain("Samples of all jobs as they happen", 200) }
+            Described { content: "text/event-stream", ..plain("Samples of all jobs as they happen", 200) }
         }
-        "Live" => Told { content: "text/plain", ..plain("Whether the process lives", 200) },
-        "Ready" => Told { content: "text/plain", ..plain("Whether jobs can run", 200) },
-        "Metrics" => Told {
+        "Live" => Described { content: "text/plain", ..plain("Whether the process lives", 200) },
+        "Ready" => Described { content: "text/plain", ..plain("Whether jobs can run", 200) },
+        "Metrics" => Described {
             content: "text/plain, application/openmetrics-text",
             ..plain("Metrics for Prometheus, in the form that Accept names", 200)
         },
         "OpenApi" => plain("This document", 200),
-        "Home" => Told { content: "text/html", ..plain("A page that says what this is", 200) },
+        "Home" => Described { content: "text/html", ..plain("A page that says what this is", 200) },
         _ => return None,
     })
 }
@@ -239,33 +240,33 @@ fn parameter(operation: &str, name: &str) -> (bool, Value) {
 pub(super) fn build(routes: impl Iterator<Item = Route>) -> Value {
     let mut paths: BTreeMap<&str, serde_json::Map<String, Value>> = BTreeMap::new();
     for route in routes {
-        let told = told(route.name);
-        debug_assert!(told.is_some(), "nothing is told of {}", route.name);
-        let Some(told) = told else { continue };
+        let described = described(route.name);
+        debug_assert!(described.is_some(), "nothing describes {}", route.name);
+        let Some(described) = described else { continue };
         let in_path = route.pattern.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let in_path = in_path.map(
             |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
         );
-        let in_query = told.query.iter().map(|(name, help)| {
+        let in_query = described.query.iter().map(|(name, help)| {
             let (required, schema) = parameter(route.name, name);
             json!({ "name": name, "in": "query", "description": help, "required": required, "schema": schema })
         });
-        let mut success = json!({ "description": told.summary });
+        let mut success = json!({ "description": described.summary });
         let (answer, body) = schemas::of(route.name);
-        if told.status != 204 {
+        if described.status != 204 {
             // Of lines and of events, this is each one.
-            let key = if told.content == JSON { "schema" } else { "x-item-schema" };
+            let key = if described.content == JSON { "schema" } else { "x-item-schema" };
             let content = answer.map_or_else(|| json!({}), |name| json!({ key: schemas::named(name) }));
-            for kind in told.content.split(", ") {
+            for kind in described.content.split(", ") {
                 success["content"][kind] = content.clone();
             }
         }
         let mut operation = json!({
             "operationId": route.name,
-            "summary": told.summary,
+            "summary": described.summary,
             "parameters": in_path.chain(in_query).collect::<Vec<_>>(),
             "responses": {
-                told.status.to_string(): success,
+                described.status.to_string(): success,
                 "default": { "$ref": "#/components/responses/Error" },
             },
         });
@@ -275,7 +276,8 @@ pub(super) fn build(routes: impl Iterator<Item = Route>) -> Value {
             Gate::Signed => {}
         }
         // A snapshot is asked for without a word.
-        if matches!(route.method, "POST" | "PUT") && told.status != 200 && route.name != "CreateSnapshot" {
+        if matches!(route.method, "POST" | "PUT") && described.status != 200 && route.name != "CreateSnapshot"
+        {
             let content = match body {
                 Some(name) => json!({ JSON: { "schema": schemas::named(name) } }),
                 None => json!({ "application/octet-stream": {} }),
@@ -320,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_required_and_its_bounds_are_told() {
+    fn required_members_and_bounds_are_documented() {
         let upload = Route::new("POST", "/pinport/v1/apps/{application-id}/uploads", "UploadFile");
         let list = Route::new("GET", "/v1/apps", "GetApps");
         let document = build([upload, list].into_iter());
@@ -353,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn path_parameters_are_told() {
+    fn path_parameters_are_documented() {
         let document = build([Route::new("GET", "/v1/apps/{application-id}", "GetApp")].into_iter());
         let operation = &document["paths"]["/v1/apps/{application-id}"]["get"];
         assert_eq!(operation["parameters"][0]["name"], "application-id");

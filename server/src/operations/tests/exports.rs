@@ -113,7 +113,7 @@ async fn an_export_from_creation_to_its_manifest() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_export_is_told_before_it_is_made() {
+async fn what_is_wrong_with_an_export_is_reported_before_it_is_made() {
     let house = House::new(2).await;
     let unknown = "0".repeat(32);
     let target = house.target("out");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::access::Applications;
 
-/// The operations behind the house's server.
+/// The operations after the house's server.
 fn api(house: &House) -> Api {
     Api {
         jobs: house.jobs.clone(),

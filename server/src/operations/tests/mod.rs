@@ -470,7 +470,7 @@ async fn our_own_view_of_jobs() {
     let detail = house.get(&format!("/pinport/v1/jobs/{id}")).await.json();
     assert_eq!(detail["job"]["progress"]["registered"], 2);
     assert_eq!(detail["objects"][0]["name"], "upload:mine.json");
-    // L4: where the server keeps it is nobody's business.
+    // L4: where the server keeps it is no one's business.
     assert!(!detail.to_string().contains(house.folder.path().to_str().unwrap()), "{detail}");
     assert_eq!(detail["failures"][0]["line"], 3);
     let failures = house.get(&format!("/pinport/v1/jobs/{id}/failures")).await;

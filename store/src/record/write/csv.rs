@@ -342,7 +342,7 @@ impl Column {
     }
 }
 
-/// The comma behind the last cell is the end of the row.
+/// The comma after the last cell is the end of the row.
 fn end_row(out: &mut [u8]) {
     if let Some(last) = out.last_mut() {
         *last = b'\n';

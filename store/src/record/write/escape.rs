@@ -1,6 +1,6 @@
 //! Text as JSON writes it, byte for byte as `serde_json` does.
 
-/// What stands for a byte: 0 for itself, `u` for `\u00xx`, else the letter behind the backslash.
+/// What stands for a byte: 0 for itself, `u` for `\u00xx`, else the letter after the backslash.
 const ESCAPES: [u8; 256] = {
     let mut escapes = [0; 256];
     let mut byte = 0;

@@ -57,14 +57,14 @@ impl JsonWriter {
         Self { application, order, dates: Dates::default() }
     }
 
-    /// Appends an endpoint as one object, without a line feed behind it.
+    /// Appends an endpoint as one object, without a line feed after it.
     pub fn write(&mut self, stored: &Stored<'_>, out: &mut Vec<u8>) -> Result<()> {
         let parts = Parts::find(stored.id, stored.record, stored.user_record)?;
         match self.order {
             Order::Model => self.model(&parts, out)?,
             Order::Export => self.export(&parts, out)?,
         }
-        // Every member has a comma behind it; there is always one.
+        // Every member has a comma after it; there is always one.
         if let Some(last) = out.last_mut() {
             *last = b'}';
         }
@@ -182,7 +182,7 @@ fn text(out: &mut Vec<u8>, name: &[u8], value: Option<&str>) {
     }
 }
 
-/// Ends an object whose members have a comma behind each.
+/// Ends an object whose members have a comma after each.
 fn close(out: &mut Vec<u8>) {
     if out.last() == Some(&b',') {
         out.pop();
