@@ -7,6 +7,7 @@
 //! parse   block -> drafts and failures
 //! engine  cuts pieces, runs the stages on their threads, commits in source order
 //! export  endpoints of the store -> parts in a folder or a bucket
+//! verify  where the records are that differ from what is stored
 //! disk    how much room there is
 //! jobs    many jobs: queue, restart, cancel, pause, views
 //! ```
@@ -29,3 +30,4 @@ pub mod source;
 pub mod split;
 pub mod text;
 pub mod throttle;
+pub mod verify;

@@ -165,6 +165,9 @@ pub(crate) const SLOWEST_UPLOAD: usize = 64 << 10;
 /// How long an upload that is given up is cleared away for.
 pub(crate) const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bytes of a block when a source is read again for the places of a few records.
+pub(crate) const VERIFY_BLOCK: usize = 512 << 10;
+
 // Exports.
 
 /// Bytes of rows that are handed over at a time.

@@ -1,6 +1,7 @@
 //! What may be asked on the command line. Every option is also an environment variable `PINPORT_*`.
 
 mod jobs;
+mod verify;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -11,7 +12,10 @@ use clap::{
 use pinport_model::{Format, RecordLimits, job::FailureBudget};
 use pinport_server::log::LogFormat;
 
-pub(crate) use self::jobs::{JobArgs, JobsCommand, ServedJobArgs, ThrottleArgs, parse_time};
+pub(crate) use self::{
+    jobs::{JobArgs, JobsCommand, ServedJobArgs, ThrottleArgs, parse_time},
+    verify::VerifyArgs,
+};
 use crate::{address, reading::ReadingArgs, sample};
 
 /// The self-hosted home for Amazon Pinpoint's import jobs
@@ -59,6 +63,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Write endpoints to a folder, a bucket, a file or standard output
     Export(ExportArgs),
+    /// Read a source again, and compare what it says with what is stored
+    Verify(VerifyArgs),
     /// Propose a mapping for a file, and show its first records before and after
     Map(MapArgs),
     /// Serve Pinpoint's Import Jobs API

@@ -13,6 +13,7 @@ mod segment;
 mod serve;
 mod settle;
 mod top;
+mod verify;
 
 pub(crate) use crate::output::write_line;
 use std::io::{self, Write as _};
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Import(args) => return import::run(&args),
         Command::Export(args) => return export::run(&args),
+        Command::Verify(args) => return verify::run(&args),
         Command::Map(args) => map::run(&args)?,
         Command::Serve(args) => serve::run(&args)?,
         Command::Top(args) => top::run(&args)?,

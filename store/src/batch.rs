@@ -129,6 +129,16 @@ impl DraftBatch {
         Ok(Some(record::read::endpoint(application, id, record, user)?))
     }
 
+    /// The id of a draft's endpoint; empty for [`DraftKind::UserOnly`].
+    pub fn id(&self, index: usize) -> Option<&str> {
+        str::from_utf8(self.bytes(self.entries().get(index)?.id)).ok()
+    }
+
+    /// Where a draft's record begins.
+    pub fn origin(&self, index: usize) -> Option<Origin> {
+        self.entries().get(index).map(|entry| self.origin_of(entry))
+    }
+
     /// Bytes of memory the batch holds.
     pub fn memory(&self) -> usize {
         self.memory.bytes()

@@ -10,6 +10,7 @@
 
 pub mod batch;
 mod boundary;
+pub mod compare;
 pub mod embedded;
 mod entry;
 pub mod error;

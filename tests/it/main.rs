@@ -55,4 +55,5 @@ mod support;
 mod targets;
 mod tenants;
 mod top;
+mod verify;
 mod webhooks;

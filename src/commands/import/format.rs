@@ -20,7 +20,10 @@ const INPUT_HEAD: usize = 16;
 ///
 /// # Errors
 /// It does not tell, or cannot be read.
-pub(super) fn of_source(text: &str, open: impl Fn() -> anyhow::Result<Source>) -> anyhow::Result<Format> {
+pub(in crate::commands) fn of_source(
+    text: &str,
+    open: impl Fn() -> anyhow::Result<Source>,
+) -> anyhow::Result<Format> {
     if let Some(format) = format_of_name(text) {
         return Ok(format);
     }

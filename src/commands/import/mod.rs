@@ -1,6 +1,6 @@
 //! `pinport import`: one import from source to report.
 
-mod format;
+pub(super) mod format;
 mod served;
 mod unreported;
 
@@ -364,7 +364,7 @@ fn conclude(
     }
 }
 
-fn engine_options(args: &EngineArgs) -> EngineOptions {
+pub(super) fn engine_options(args: &EngineArgs) -> EngineOptions {
     let defaults = EngineOptions::default();
     EngineOptions {
         threads: args.threads.map_or(defaults.threads, usize::from),
@@ -374,7 +374,7 @@ fn engine_options(args: &EngineArgs) -> EngineOptions {
 }
 
 /// A path is kept absolute, so that the same import is recognised from another folder.
-fn absolute(location: SourceLocation) -> anyhow::Result<SourceLocation> {
+pub(super) fn absolute(location: SourceLocation) -> anyhow::Result<SourceLocation> {
     Ok(match location {
         SourceLocation::Path(path) => SourceLocation::Path(
             std::path::absolute(&path).with_context(|| format!("failed to find {}", path.display()))?,

@@ -117,7 +117,7 @@ impl Tag {
 /// Tags from here on are followed by a name.
 pub(crate) const FIRST_NAMED: u8 = 0x40;
 
-const DATE_TEXT: u8 = 0;
+pub(crate) const DATE_TEXT: u8 = 0;
 const DATE_MILLIS: u8 = 1;
 
 /// Appends the members of `draft` but for its user attributes. `creation` is the creation date of a draft

@@ -22,7 +22,7 @@ use crate::{
 pub const MAX_COLUMNS: usize = 4096;
 
 /// The columns of every file, in the order of an export.
-const FIXED: [(&str, Tag); 25] = [
+pub(crate) const FIXED: [(&str, Tag); 25] = [
     ("ChannelType", Tag::Channel),
     ("Address", Tag::Address),
     ("EndpointStatus", Tag::Status),
