@@ -6,16 +6,18 @@
 use std::{
     collections::HashSet,
     io::{self, Write as _},
+    path::PathBuf,
     sync::Arc,
 };
 
 use anyhow::Context as _;
 use pinport_model::{
-    ImportDefinition, ImportJob, JobId, SourceLocation, Timestamp, escape_controls, failure::quoted,
+    Application, Format, ImportDefinition, ImportJob, JobId, ReadOptions, RecordLimits, Segment,
+    SegmentVersion, SourceLocation, Timestamp, escape_controls, failure::quoted,
 };
 use pinport_pipeline::{
     disk::kept_failure_bytes,
-    engine::{Engine, JobProgress, Run, look, progress_of},
+    engine::{Engine, JobError, JobProgress, Run, RunOutcome, look, progress_of},
     source::{Source, SourceOptions},
     verify::{Place, places},
 };
@@ -41,6 +43,9 @@ use crate::{
 /// Bytes of a value that are shown.
 const VALUE: usize = 256;
 
+/// The folder of the job within the scratch folder.
+const FOLDER: &str = "job";
+
 /// Differences that are shown with their places.
 const SHOWN: usize = 20;
 
@@ -57,18 +62,8 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<u8> {
     stop_on_signals(&io, &cancel)?;
     let data = Data::open_existing(&args.data.data)?;
     let application = data.application(&args.app)?;
-    let found = match &args.segment {
-        None => None,
-        Some(name) => {
-            let segment = data.find_segment(application.id, name)?;
-            let what = || format!("application \"{}\" has no segment \"{name}\"", args.app);
-            let segment = segment.with_context(what)?;
-            let version = segment.current().cloned();
-            let version = version.with_context(|| format!("segment \"{name}\" has no version"))?;
-            Some((segment, version))
-        }
-    };
-    let scope = match &found {
+    let segment = args.segment.as_ref().map(|name| current(&data, &application, name)).transpose()?;
+    let scope = match &segment {
         None => Scope::Application(application.id),
         Some((segment, version)) => Scope::Version(segment, version),
     };
@@ -83,67 +78,112 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<u8> {
     read.rules.allow_incomplete = true;
     let source = Arc::new(open()?.reading(format, &read));
     look(&source, format, limits, &read)?;
-
-    let scratch = tempfile::Builder::new().prefix("verify-").tempdir_in(&args.data.data)?;
-    let store = Embedded::open(
-        scratch.path().join("store"),
-        EmbeddedOptions { limits, ..EmbeddedOptions::default() },
-    )?;
-    let store: Arc<dyn Store> = Arc::new(store);
-    store.create_application(&application)?;
-    let definition = ImportDefinition {
-        application: application.id,
-        source: location,
-        source_text: args.source.clone(),
-        format,
-        register_endpoints: true,
-        segment: None,
-        asked_to_define: None,
-        segment_name: None,
-        role_arn: None,
-        external_id: None,
-        piece_bytes: args.engine.piece << 10,
-        limits,
-        max_failures: None,
-        kept_failure_bytes: kept_failure_bytes(scratch.path()),
-        export: None,
-        read,
-    };
-    let job = ImportJob::new(JobId::generate(), definition.clone(), Timestamp::now());
-    store.create_job(&job)?;
-    let folder = scratch.path().join("job");
-    let engine = Engine::start(engine_options(&args.engine)).context("failed to start the threads")?;
-    let progress = Arc::new(JobProgress::going_on(&progress_of(&job, None)));
-    let run =
-        Run { job, source: Arc::clone(&source), folder: folder.clone(), progress, cancel: cancel.clone() };
-    let outcome = engine.run(run, Some(&store));
-    if cancel.is_cancelled() {
-        writeln!(io::stderr(), "stopped; nothing was changed")?;
-        return Ok(exit::STOPPED);
-    }
-    if let Some(error) = outcome.stopped {
-        explain::print(&error);
+    let wanted = Wanted { args, location: location.clone(), format, limits, read };
+    let scratch = Scratch::import(&wanted, &application, &source, &cancel)?;
+    if let Some(error) = &scratch.stopped {
+        if cancel.is_cancelled() {
+            return stopped();
+        }
+        explain::print(error);
         return Ok(exit::FAILED);
     }
-    let said = Side { store: &*store, scope: Scope::Application(application.id) };
-    let go_on = || !cancel.is_cancelled();
-    let Some(comparison) = compare(said, Side { store: &*data.store, scope }, SHOWN, &go_on)? else {
-        writeln!(io::stderr(), "stopped; nothing was changed")?;
-        return Ok(exit::STOPPED);
+    let said = Side { store: &*scratch.store, scope: Scope::Application(application.id) };
+    let stored = Side { store: &*data.store, scope };
+    let Some(comparison) = compare(said, stored, SHOWN, &|| !cancel.is_cancelled())? else {
+        return stopped();
     };
     let ids: HashSet<&str> = comparison.first.iter().map(|difference| difference.id.as_str()).collect();
     let found = match ids.is_empty() {
         true => Default::default(),
-        false => places(&source, &folder, &definition, &ids, &cancel)?,
+        false => places(&source, &scratch.folder(), &scratch.job.definition, &ids, &cancel)?,
     };
     let place = |difference: &Difference| found.get(&difference.id);
-    let report = Report { job: &outcome.job, comparison: &comparison };
+    let report = Report { job: &scratch.job, comparison: &comparison };
     if args.json {
         write_line(&mut io::stdout().lock(), &report.json(place))?;
     } else {
         report.print(place)?;
     }
     Ok(report.code())
+}
+
+fn stopped() -> anyhow::Result<u8> {
+    writeln!(io::stderr(), "stopped; nothing was changed")?;
+    Ok(exit::STOPPED)
+}
+
+/// A segment and its current version.
+fn current(data: &Data, application: &Application, name: &str) -> anyhow::Result<(Segment, SegmentVersion)> {
+    let segment = data.find_segment(application.id, name)?;
+    let segment =
+        segment.with_context(|| format!("application \"{}\" has no segment \"{name}\"", application.name))?;
+    let version = segment.current().cloned();
+    let version = version.with_context(|| format!("segment \"{name}\" has no version"))?;
+    Ok((segment, version))
+}
+
+/// What is read, and how.
+struct Wanted<'a> {
+    args: &'a VerifyArgs,
+    location: SourceLocation,
+    format: Format,
+    limits: RecordLimits,
+    read: ReadOptions,
+}
+
+/// A store that has what the source says and nothing else.
+struct Scratch {
+    place: tempfile::TempDir,
+    store: Arc<dyn Store>,
+    job: ImportJob,
+    /// Why the import did not come to its end.
+    stopped: Option<JobError>,
+}
+
+impl Scratch {
+    fn import(
+        wanted: &Wanted<'_>,
+        application: &Application,
+        source: &Arc<Source>,
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let Wanted { args, limits, .. } = *wanted;
+        let place = tempfile::Builder::new().prefix("verify-").tempdir_in(&args.data.data)?;
+        let options = EmbeddedOptions { limits, ..EmbeddedOptions::default() };
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(place.path().join("store"), options)?);
+        store.create_application(application)?;
+        let definition = ImportDefinition {
+            application: application.id,
+            source: wanted.location.clone(),
+            source_text: args.source.clone(),
+            format: wanted.format,
+            register_endpoints: true,
+            segment: None,
+            asked_to_define: None,
+            segment_name: None,
+            role_arn: None,
+            external_id: None,
+            piece_bytes: args.engine.piece << 10,
+            limits,
+            max_failures: None,
+            kept_failure_bytes: kept_failure_bytes(place.path()),
+            export: None,
+            read: wanted.read.clone(),
+        };
+        let job = ImportJob::new(JobId::generate(), definition, Timestamp::now());
+        store.create_job(&job)?;
+        let engine = Engine::start(engine_options(&args.engine)).context("failed to start the threads")?;
+        let progress = Arc::new(JobProgress::going_on(&progress_of(&job, None)));
+        let folder = place.path().join(FOLDER);
+        let run = Run { job, source: Arc::clone(source), folder, progress, cancel: cancel.clone() };
+        let RunOutcome { job, stopped, .. } = engine.run(run, Some(&store));
+        Ok(Self { place, store, job, stopped })
+    }
+
+    /// The folder of the job.
+    fn folder(&self) -> PathBuf {
+        self.place.path().join(FOLDER)
+    }
 }
 
 struct Report<'a> {

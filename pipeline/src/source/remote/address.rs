@@ -9,8 +9,8 @@ use reqwest::Url;
 use super::{keys::region, profile::Profile};
 use crate::source::Settings;
 
-/// Everything but what S3 signs unencoded.
-const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What stands for itself in a URL that is signed: all but the unreserved characters of RFC 3986 is encoded.
+pub(super) const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const STRICT_PATH: &AsciiSet = &STRICT.remove(b'/');
 
 /// The address of a bucket.

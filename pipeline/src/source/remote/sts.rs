@@ -11,11 +11,11 @@ use object_store::{
     aws::{AwsAuthorizer, AwsCredential, AwsCredentialProvider},
     client::{HttpRequest, HttpRequestBody},
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use pinport_model::{Timestamp, with_causes};
 use reqwest::Url;
 
-use super::address::is_loopback;
+use super::address::{STRICT, is_loopback};
 use crate::{
     limits::{CREDENTIALS_TIMEOUT, STS_ANSWER},
     source::Settings,
@@ -77,9 +77,8 @@ impl Role {
             ("Version", "2011-06-15"),
         ];
         query.extend(self.external_id.as_deref().map(|id| ("ExternalId", id)));
-        const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
         let pairs =
-            query.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, UNRESERVED)));
+            query.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, STRICT)));
         format!("{}/?{}", self.endpoint, pairs.collect::<Vec<_>>().join("&"))
     }
 }
