@@ -111,6 +111,55 @@ def segments_of_dimensions(s):
     fails(s, "BadRequestException", "create-segment", "--application-id", app, "--write-segment-request", '{"Dimensions":{"Attributes":{"a":{"Values":[]}}}}')
 
 
+def export_jobs(s):
+    app = create_app(s, "cli-export")["Id"]
+    made = aws(s, *job_words(app, s.source("s3", "JSON"), "JSON", DefineSegment=True))["ImportJobResponse"]
+    segment = wait(s, app, made["Id"])["Definition"]["SegmentId"]
+    prefix = f"s3://{s.bucket}/out/{s.client}/"
+    of_app = ["--application-id", app]
+    words = ["create-export-job", *of_app, "--export-job-request"]
+    request = {"RoleArn": ROLE, "S3UrlPrefix": prefix, "SegmentId": segment}
+    job = aws(s, *words, json.dumps(request))["ExportJobResponse"]
+    assert job["Type"] == "EXPORT" and job["Definition"]["S3UrlPrefix"] == prefix, job
+    deadline = time.monotonic() + 60
+    while job["JobStatus"] not in ("COMPLETED", "FAILED") and time.monotonic() < deadline:
+        job = aws(s, "get-export-job", *of_app, "--job-id", job["Id"])["ExportJobResponse"]
+    assert (job["JobStatus"], job["TotalProcessed"]) == ("COMPLETED", MEMBERS["JSON"]), job
+    listed = aws(s, "get-export-jobs", *of_app)["ExportJobsResponse"]["Item"]
+    assert [found["Id"] for found in listed] == [job["Id"]], listed
+    listed = aws(s, "get-segment-export-jobs", *of_app, "--segment-id", segment)["ExportJobsResponse"]["Item"]
+    assert [found["Id"] for found in listed] == [job["Id"]], listed
+    fails(s, "BadRequestException", *words, json.dumps(request | {"S3UrlPrefix": "nowhere"}))
+    fails(s, "NotFoundException", "get-export-job", *of_app, "--job-id", made["Id"])
+
+
+def also_called(s):
+    app = create_app(s, "cli-also")["Id"]
+    of_app = ["--application-id", app]
+    settings = {"QuietTime": {"Start": "22:00", "End": "07:00"}}
+    words = ["--write-application-settings-request", json.dumps(settings)]
+    kept = aws(s, "update-application-settings", *of_app, *words)["ApplicationSettingsResource"]
+    assert kept["QuietTime"] == settings["QuietTime"], kept
+    assert aws(s, "get-application-settings", *of_app)["ApplicationSettingsResource"] == kept
+    assert aws(s, "get-channels", *of_app)["ChannelsResponse"] == {"Channels": {}}
+    assert aws(s, "get-campaigns", *of_app)["CampaignsResponse"] == {"Item": []}
+    assert aws(s, "list-journeys", *of_app)["JourneysResponse"] == {"Item": []}
+    assert aws(s, "list-templates")["TemplatesResponse"] == {"Item": []}
+    assert aws(s, "get-recommender-configurations")["ListRecommenderConfigurationsResponse"] == {"Item": []}
+    fails(s, "NotFoundException", "get-event-stream", *of_app)
+    endpoint = {"Address": "a@x", "ChannelType": "EMAIL", "Attributes": {"plan": ["x"], "old": ["1"]}}
+    event = {"EventType": "x", "Timestamp": "2026-01-01T00:00:00Z"}
+    request = {"BatchItem": {"a": {"Endpoint": endpoint, "Events": {"one": event}}}}
+    results = aws(s, "put-events", *of_app, "--events-request", json.dumps(request))["EventsResponse"]["Results"]
+    assert results["a"]["EndpointItemResponse"]["StatusCode"] == 202, results
+    words = ["--attribute-type", "endpoint-custom-attributes", "--update-attributes-request", "Blacklist=old"]
+    assert aws(s, "remove-attributes", *of_app, *words)["AttributesResource"]["Attributes"] == ["old"]
+    query = ["--query", "EndpointResponse.Attributes"]
+    assert aws(s, "get-endpoint", *of_app, "--endpoint-id", "a", *query) == {"plan": ["x"]}
+    number = aws(s, "phone-number-validate", "--number-validate-request", "IsoCountryCode=US,PhoneNumber=2065550142")
+    assert number["NumberValidateResponse"]["CleansedPhoneNumberE164"] == "+12065550142", number
+
+
 def errors(s):
     app = create_app(s, "cli-errors")["Id"]
     fails(s, "BadRequestException", *job_words(app, s.source("s3", "CSV"), "JSON"))
@@ -145,4 +194,7 @@ def retried_post(s):
     assert [found["Id"] for found in listed] == [job], listed
 
 
-CASES = [import_and_lists, endpoints_and_tags, segments_of_dimensions, errors, too_many_requests, cancelled_job, retried_post]
+CASES = [
+    import_and_lists, endpoints_and_tags, segments_of_dimensions, export_jobs, also_called, errors, too_many_requests, cancelled_job,
+    retried_post,
+]

@@ -152,6 +152,57 @@ async function errors() {
   await fails("NotFoundException", 404, c.getImportJobs({ ApplicationId: "" }));
 }
 
+async function export_jobs() {
+  const c = client();
+  const ApplicationId = (await createApp(c, "js-export")).Id;
+  const made = await createJob(c, ApplicationId, env("S3_JSON"), "JSON", { DefineSegment: true });
+  const SegmentId = (await wait(c, ApplicationId, made.Id)).Definition.SegmentId;
+  const S3UrlPrefix = env("S3_JSON").replace(/[^/]*$/, `out/${env("CLIENT")}/`);
+  const ExportJobRequest = { RoleArn: env("ROLE"), S3UrlPrefix, SegmentId };
+  let job = (await c.createExportJob({ ApplicationId, ExportJobRequest })).ExportJobResponse;
+  assert.deepEqual([job.Type, job.Definition.S3UrlPrefix], ["EXPORT", S3UrlPrefix]);
+  for (const end = Date.now() + 60_000; !["COMPLETED", "FAILED"].includes(job.JobStatus) && Date.now() < end; ) {
+    job = (await c.getExportJob({ ApplicationId, JobId: job.Id })).ExportJobResponse;
+  }
+  assert.deepEqual([job.JobStatus, job.TotalProcessed], ["COMPLETED", Number(env("JSON_MEMBERS"))]);
+  const ids = (answer) => answer.ExportJobsResponse.Item.map((found) => found.Id);
+  assert.deepEqual(ids(await c.getExportJobs({ ApplicationId })), [job.Id]);
+  assert.deepEqual(ids(await c.getSegmentExportJobs({ ApplicationId, SegmentId })), [job.Id]);
+  const nowhere = { ...ExportJobRequest, S3UrlPrefix: "nowhere" };
+  await fails("BadRequestException", 400, c.createExportJob({ ApplicationId, ExportJobRequest: nowhere }));
+  await fails("NotFoundException", 404, c.getExportJob({ ApplicationId, JobId: made.Id }));
+}
+
+async function also_called() {
+  const c = client();
+  const ApplicationId = (await createApp(c, "js-also")).Id;
+  const QuietTime = { Start: "22:00", End: "07:00" };
+  const WriteApplicationSettingsRequest = { QuietTime };
+  const kept = await c.updateApplicationSettings({ ApplicationId, WriteApplicationSettingsRequest });
+  assert.deepEqual(kept.ApplicationSettingsResource.QuietTime, QuietTime);
+  const found = await c.getApplicationSettings({ ApplicationId });
+  assert.deepEqual(found.ApplicationSettingsResource, kept.ApplicationSettingsResource);
+  assert.deepEqual((await c.getChannels({ ApplicationId })).ChannelsResponse, { Channels: {} });
+  assert.deepEqual((await c.getCampaigns({ ApplicationId })).CampaignsResponse.Item, []);
+  assert.deepEqual((await c.listJourneys({ ApplicationId })).JourneysResponse.Item, []);
+  assert.deepEqual((await c.listTemplates({})).TemplatesResponse.Item, []);
+  assert.deepEqual((await c.getRecommenderConfigurations({})).ListRecommenderConfigurationsResponse.Item, []);
+  await fails("NotFoundException", 404, c.getEventStream({ ApplicationId }));
+  const Endpoint = { Address: "a@x", ChannelType: "EMAIL", Attributes: { plan: ["x"], old: ["1"] } };
+  const Events = { one: { EventType: "x", Timestamp: "2026-01-01T00:00:00Z" } };
+  const put = await c.putEvents({ ApplicationId, EventsRequest: { BatchItem: { a: { Endpoint, Events } } } });
+  assert.equal(put.EventsResponse.Results.a.EndpointItemResponse.StatusCode, 202);
+  const UpdateAttributesRequest = { Blacklist: ["old"] };
+  const AttributeType = "endpoint-custom-attributes";
+  const removed = await c.removeAttributes({ ApplicationId, AttributeType, UpdateAttributesRequest });
+  assert.deepEqual(removed.AttributesResource.Attributes, ["old"]);
+  const left = (await c.getEndpoint({ ApplicationId, EndpointId: "a" })).EndpointResponse;
+  assert.deepEqual(left.Attributes, { plan: ["x"] });
+  const NumberValidateRequest = { IsoCountryCode: "US", PhoneNumber: "2065550142" };
+  const number = (await c.phoneNumberValidate({ NumberValidateRequest })).NumberValidateResponse;
+  assert.equal(number.CleansedPhoneNumberE164, "+12065550142");
+}
+
 async function access() {
   const url = env("KEYED");
   const admin = client({ url });
@@ -196,7 +247,7 @@ async function retried_post() {
   assert.deepEqual(listed.map((job) => job.Id), [answer.ImportJobResponse.Id]);
 }
 
-const cases = [imports_and_lists, endpoints_and_odd_ids, apps_and_tags, segments_of_dimensions, errors, access, too_many_requests, cancelled_job, retried_post];
+const cases = [imports_and_lists, endpoints_and_odd_ids, apps_and_tags, segments_of_dimensions, export_jobs, also_called, errors, access, too_many_requests, cancelled_job, retried_post];
 for (const run of cases) {
   try {
     await run();

@@ -15,8 +15,10 @@ use aws_sdk_pinpoint::{
     error::{ProvideErrorMetadata, SdkError},
     operation::{create_import_job::CreateImportJobError, get_app::GetAppError, get_apps::GetAppsError},
     types::{
-        ChannelType, CreateApplicationRequest, EndpointBatchItem, EndpointBatchRequest, EndpointRequest, EndpointUser,
-        Format, ImportJobRequest, ImportJobResponse, JobStatus, SegmentType, TagsModel, WriteSegmentRequest,
+        ChannelType, CreateApplicationRequest, DimensionType, EndpointBatchItem, EndpointBatchRequest, EndpointRequest,
+        EndpointUser, Event, EventsBatch, EventsRequest, ExportJobRequest, Format, ImportJobRequest, ImportJobResponse,
+        JobStatus, NumberValidateRequest, PublicEndpoint, QuietTime, SegmentDimensions, SegmentLocation, SegmentType,
+        SetDimension, TagsModel, UpdateAttributesRequest, WriteApplicationSettingsRequest, WriteSegmentRequest,
     },
 };
 
@@ -198,6 +200,110 @@ async fn tags() {
     assert_eq!(listed.tags_model().and_then(|model| model.tags()), Some(&expected));
 }
 
+async fn segments_of_dimensions() {
+    let client = client("OPEN", "ADMIN");
+    let app = create_app(&client, "rust-dimensions").await;
+    let country = SetDimension::builder().dimension_type(DimensionType::Inclusive).values("CAN").build();
+    let location = SegmentLocation::builder().country(country).build();
+    let dimensions = SegmentDimensions::builder().location(location).build();
+    let request = WriteSegmentRequest::builder().name("canada").dimensions(dimensions.clone()).build();
+    let made = client.create_segment().application_id(&app).write_segment_request(request).send().await;
+    let made = made.expect("a segment").segment_response.expect("a payload");
+    assert_eq!(made.segment_type(), Some(&SegmentType::Dimensional));
+    assert_eq!(made.dimensions().and_then(|found| found.location()), dimensions.location());
+    let id = made.id().expect("an id");
+    let request = WriteSegmentRequest::builder().name("other").build();
+    let changed = client.update_segment().application_id(&app).segment_id(id).write_segment_request(request);
+    let changed = changed.send().await.expect("updated").segment_response.expect("a payload");
+    assert_eq!((changed.name(), changed.version()), (Some("other"), Some(2)));
+    let found = client.get_segment().application_id(&app).segment_id(id).send().await.expect("found");
+    assert_eq!(found.segment_response(), Some(&changed));
+}
+
+async fn export_jobs() {
+    let client = client("OPEN", "ADMIN");
+    let app = create_app(&client, "rust-export").await;
+    let source = env("S3_JSON");
+    let made = create_job(&client, &app, &source, "JSON", |job| job.define_segment(true)).await.expect("a job");
+    let made_id = made.id().expect("an id");
+    let done = wait(&client, &app, made_id, &[JobStatus::from("COMPLETED")]).await;
+    let segment = done.definition().and_then(|job| job.segment_id()).expect("a segment").to_owned();
+    let (bucket, _) = source.rsplit_once('/').expect("a key");
+    let prefix = format!("{bucket}/out/{}/", env("CLIENT"));
+    let request = |prefix: &str| {
+        ExportJobRequest::builder().role_arn(env("ROLE")).s3_url_prefix(prefix).segment_id(&segment).build()
+    };
+    let job = client.create_export_job().application_id(&app).export_job_request(request(&prefix)).send().await;
+    let mut job = job.expect("a job").export_job_response.expect("a payload");
+    let id = job.id().expect("an id").to_owned();
+    let begun = Instant::now();
+    while !["COMPLETED", "FAILED"].map(JobStatus::from).contains(job.job_status().expect("a status")) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{job:?}");
+        let found = client.get_export_job().application_id(&app).job_id(&id).send().await.expect("found");
+        job = found.export_job_response.expect("a payload");
+    }
+    let members = env("JSON_MEMBERS").parse().expect("a number");
+    assert_eq!((job.job_status(), job.total_processed()), (Some(&JobStatus::from("COMPLETED")), Some(members)));
+    let listed = client.get_export_jobs().application_id(&app).send().await.expect("listed");
+    let listed = listed.export_jobs_response().expect("a payload");
+    assert_eq!(listed.item().iter().map(|job| job.id()).collect::<Vec<_>>(), [Some(id.as_str())]);
+    let listed = client.get_segment_export_jobs().application_id(&app).segment_id(&segment).send().await;
+    assert_eq!(listed.expect("listed").export_jobs_response().map(|found| found.item().len()), Some(1));
+    let wrong = client.create_export_job().application_id(&app).export_job_request(request("nowhere")).send().await;
+    fails("BadRequestException", 400, wrong);
+    fails("NotFoundException", 404, client.get_export_job().application_id(&app).job_id(made_id).send().await);
+}
+
+async fn also_called() {
+    let client = client("OPEN", "ADMIN");
+    let app = create_app(&client, "rust-also").await;
+    let quiet = QuietTime::builder().start("22:00").end("07:00").build();
+    let request = WriteApplicationSettingsRequest::builder().quiet_time(quiet.clone()).build();
+    let kept = client.update_application_settings().application_id(&app);
+    let kept = kept.write_application_settings_request(request).send().await.expect("kept");
+    let kept = kept.application_settings_resource().expect("a payload");
+    assert_eq!(kept.quiet_time(), Some(&quiet));
+    let found = client.get_application_settings().application_id(&app).send().await.expect("found");
+    assert_eq!(found.application_settings_resource(), Some(kept));
+    let channels = client.get_channels().application_id(&app).send().await.expect("none");
+    let channels = channels.channels_response().and_then(|found| found.channels());
+    assert!(channels.expect("a map").is_empty());
+    let campaigns = client.get_campaigns().application_id(&app).send().await.expect("none");
+    assert_eq!(campaigns.campaigns_response().map(|found| found.item().len()), Some(0));
+    let journeys = client.list_journeys().application_id(&app).send().await.expect("none");
+    assert_eq!(journeys.journeys_response().map(|found| found.item().len()), Some(0));
+    let templates = client.list_templates().send().await.expect("none");
+    assert_eq!(templates.templates_response().map(|found| found.item().len()), Some(0));
+    let found = client.get_recommender_configurations().send().await.expect("none");
+    let found = found.list_recommender_configurations_response().map(|found| found.item().len());
+    assert_eq!(found, Some(0));
+    fails("NotFoundException", 404, client.get_event_stream().application_id(&app).send().await);
+
+    let endpoint = PublicEndpoint::builder()
+        .address("a@x")
+        .channel_type(ChannelType::Email)
+        .attributes("plan", vec!["x".into()])
+        .attributes("old", vec!["1".into()])
+        .build();
+    let event = Event::builder().event_type("x").timestamp("2026-01-01T00:00:00Z").build();
+    let batch = EventsBatch::builder().endpoint(endpoint).events("one", event).build();
+    let request = EventsRequest::builder().batch_item("a", batch).build();
+    let put = client.put_events().application_id(&app).events_request(request).send().await.expect("accepted");
+    let results = put.events_response().and_then(|answer| answer.results()).expect("results");
+    assert_eq!(results["a"].endpoint_item_response().and_then(|item| item.status_code()), Some(202));
+    let request = UpdateAttributesRequest::builder().blacklist("old").build();
+    let removed = client.remove_attributes().application_id(&app).attribute_type("endpoint-custom-attributes");
+    let removed = removed.update_attributes_request(request).send().await.expect("removed");
+    assert_eq!(removed.attributes_resource().map(|found| found.attributes()), Some(&["old".to_owned()][..]));
+    let found = client.get_endpoint().application_id(&app).endpoint_id("a").send().await.expect("found");
+    let expected = HashMap::from([("plan".to_owned(), vec!["x".to_owned()])]);
+    assert_eq!(found.endpoint_response().and_then(|found| found.attributes()), Some(&expected));
+    let request = NumberValidateRequest::builder().iso_country_code("US").phone_number("2065550142").build();
+    let number = client.phone_number_validate().number_validate_request(request).send().await.expect("valid");
+    let number = number.number_validate_response().and_then(|found| found.cleansed_phone_number_e164());
+    assert_eq!(number, Some("+12065550142"));
+}
+
 async fn errors() {
     let client = client("OPEN", "ADMIN");
     let app = create_app(&client, "rust-errors").await;
@@ -291,5 +397,5 @@ macro_rules! run {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    run!(imports_and_lists, endpoints_and_odd_ids, tags, errors, access, too_many_requests, cancelled_job, retried_post);
+    run!(imports_and_lists, endpoints_and_odd_ids, tags, segments_of_dimensions, export_jobs, also_called, errors, access, too_many_requests, cancelled_job, retried_post);
 }
