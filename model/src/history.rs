@@ -28,6 +28,8 @@ pub struct History {
     spacing_ms: i64,
     /// From and to when nothing is known, in milliseconds.
     gaps: Vec<(i64, i64)>,
+    /// Points that are older than this are dropped. Without it all of the life is kept, in fewer points.
+    keep_ms: Option<i64>,
 }
 
 impl History {
@@ -39,6 +41,13 @@ impl History {
     const PEAK_MS: i64 = 1000;
     /// A clock that was set back by more than this begins a new history; by less, the point is left out.
     const MAX_BACK_MS: i64 = 60_000;
+
+    /// An empty history of the last `keep_ms` milliseconds alone: its points stay close however long a job runs.
+    pub fn of_last(keep_ms: i64) -> Self {
+        // Two points lie outside: one before the span, and the newest.
+        let spacing_ms = keep_ms / (Self::MAX_POINTS as i64 - 2) + 1;
+        Self { keep_ms: Some(keep_ms), spacing_ms, ..Self::default() }
+    }
 
     /// The history that ends with the last of these points.
     pub fn from_points(points: &[HistoryPoint]) -> Self {
@@ -80,7 +89,7 @@ impl History {
         };
         let passed = point.time.as_millis().saturating_sub(newest.time.as_millis());
         if passed < -Self::MAX_BACK_MS || point.records < newest.records || point.bytes < newest.bytes {
-            *self = Self::default();
+            *self = self.keep_ms.map(Self::of_last).unwrap_or_default();
             return self.push(point);
         }
         if passed <= 0 {
@@ -91,7 +100,12 @@ impl History {
         if point.time.as_millis().saturating_sub(kept) < self.spacing_ms {
             return;
         }
-        if self.points.len() == Self::MAX_POINTS - 1 {
+        if let Some(keep) = self.keep_ms {
+            let start = point.time.as_millis().saturating_sub(keep);
+            // The last point before the span stays: the first rate begins there.
+            let older = self.points.partition_point(|old| old.time.as_millis() <= start).saturating_sub(1);
+            self.points.drain(..older);
+        } else if self.points.len() == Self::MAX_POINTS - 1 {
             self.thin_out();
         }
         self.points.push(point);
@@ -133,7 +147,12 @@ impl History {
 
     /// The highest rate (a second) of a counter over a second or more, gaps left out.
     pub fn peak(&self, counter: impl Fn(&HistoryPoint) -> u64) -> f64 {
-        let points: Vec<_> = self.points().collect();
+        self.peak_since(i64::MIN, counter)
+    }
+
+    /// The highest rate (a second) of a counter over a second or more that begins at this time or later.
+    pub fn peak_since(&self, start_ms: i64, counter: impl Fn(&HistoryPoint) -> u64) -> f64 {
+        let points: Vec<_> = self.points().skip_while(|point| point.time.as_millis() < start_ms).collect();
         let mut first = 0;
         let mut peak: f64 = 0.0;
         for point in &points {
@@ -159,26 +178,44 @@ impl History {
     /// The rates (a second) of a counter over the whole life, in `columns` equal spans of time; NaN in a gap. Empty while
     /// there are fewer than two points.
     pub fn rates(&self, columns: usize, counter: impl Fn(&HistoryPoint) -> u64) -> Vec<f64> {
+        match (self.points.first(), self.newest) {
+            (Some(first), Some(last)) => {
+                self.rates_between(first.time.as_millis(), last.time.as_millis(), columns, counter)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The rates (a second) of a counter between two times, in `columns` equal spans; NaN in a gap and outside of the life.
+    /// Empty while there are fewer than two points.
+    pub fn rates_between(
+        &self,
+        from_ms: i64,
+        to_ms: i64,
+        columns: usize,
+        counter: impl Fn(&HistoryPoint) -> u64,
+    ) -> Vec<f64> {
         let points: Vec<(f64, f64)> =
             self.points().map(|point| (point.time.as_millis() as f64, counter(point) as f64)).collect();
-        let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
-        let (start, step) = (first.0, (last.0 - first.0) / columns.max(1) as f64);
-        if step <= 0.0 {
-            return Vec::new();
-        }
+        let (start, step) = (from_ms as f64, to_ms.saturating_sub(from_ms) as f64 / columns.max(1) as f64);
+        let (&[first, .., last], true) = (points.as_slice(), step > 0.0) else { return Vec::new() };
         let mut segment = 0;
-        let mut before = first.1;
-        let mut rates = Vec::with_capacity(columns);
-        for column in 1..=columns {
-            let time = start + step * column as f64;
+        let mut value_at = |time: f64| {
             while segment + 2 < points.len() && points[segment + 1].0 < time {
                 segment += 1;
             }
             let (from, to) = (points[segment], points[segment + 1]);
             let share = ((time - from.0) / (to.0 - from.0)).clamp(0.0, 1.0);
-            let value = from.1 + (to.1 - from.1) * share;
-            let middle = (time - step / 2.0) as i64;
-            let is_known = !self.gaps.iter().any(|gap| (gap.0..gap.1).contains(&middle));
+            from.1 + (to.1 - from.1) * share
+        };
+        let mut before = value_at(start);
+        let mut rates = Vec::with_capacity(columns);
+        for column in 1..=columns {
+            let time = start + step * column as f64;
+            let value = value_at(time);
+            let middle = time - step / 2.0;
+            let is_known = (first.0..=last.0).contains(&middle)
+                && !self.gaps.iter().any(|gap| (gap.0..gap.1).contains(&(middle as i64)));
             rates.push(if is_known { ((value - before) * 1000.0 / step).max(0.0) } else { f64::NAN });
             before = value;
         }
@@ -233,6 +270,40 @@ mod tests {
         }
         let rates = history.rates(10, |point| point.records);
         assert_eq!(rates, [100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 100.0]);
+    }
+
+    #[test]
+    fn a_window_shows_its_own_time() {
+        let history = History::from_points(&[at(0, 0), at(1000, 100), at(2000, 200), at(4000, 600)]);
+        let rates = |from, to, columns| history.rates_between(from, to, columns, |point| point.records);
+        assert_eq!(rates(2000, 4000, 2), [200.0, 200.0]);
+        let early = rates(-2000, 2000, 4);
+        assert!(early[0].is_nan() && early[1].is_nan(), "nothing is known before the first point");
+        assert_eq!(early[2..], [100.0, 100.0]);
+        assert_eq!(rates(4000, 4000, 9), []);
+        assert_eq!(history.peak_since(1500, |point| point.records), 200.0);
+        assert_eq!(history.peak_since(3000, |point| point.records), 0.0);
+    }
+
+    #[test]
+    fn the_last_minutes_stay_close_however_long_a_job_runs() {
+        let mut history = History::of_last(60_000);
+        for quarter in 0..100_000_i64 {
+            history.push(at(quarter * 250, quarter as u64 * 10));
+            assert!(history.points().count() <= History::MAX_POINTS);
+        }
+        let newest = 99_999 * 250;
+        let times: Vec<i64> = history.points().map(|point| point.time.as_millis()).collect();
+        assert!(times[0] <= newest - 60_000 && times[1] > newest - 61_000, "{times:?}");
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= 500), "{times:?}");
+        let rates = history.rates_between(newest - 60_000, newest, 60, |point| point.records);
+        assert!(rates.iter().all(|rate| (rate - 40.0).abs() < 0.01), "{rates:?}");
+        // A counter that fell begins anew, and still keeps the last minute alone.
+        history.push(at(30_000_000, 1));
+        for second in 1..1000 {
+            history.push(at(30_000_000 + second * 1000, second as u64));
+        }
+        assert!(history.span_ms() <= 62_000);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) enum Column {
     Source,
     Status,
     Progress,
+    /// Records a second over the last minute, as a sparkline.
+    Trend,
     Pieces,
     Rows,
     Bytes,
@@ -28,12 +30,13 @@ pub(crate) enum Column {
 }
 
 impl Column {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Id,
         Self::Application,
         Self::Source,
         Self::Status,
         Self::Progress,
+        Self::Trend,
         Self::Pieces,
         Self::Rows,
         Self::Bytes,
@@ -44,7 +47,7 @@ impl Column {
     ];
 
     /// From the most to the least important.
-    const BY_IMPORTANCE: [Self; 12] = [
+    const BY_IMPORTANCE: [Self; 13] = [
         Self::Status,
         Self::Progress,
         Self::Source,
@@ -55,6 +58,7 @@ impl Column {
         Self::Id,
         Self::Bytes,
         Self::Pieces,
+        Self::Trend,
         Self::Age,
         Self::Ran,
     ];
@@ -66,6 +70,7 @@ impl Column {
             Self::Source => "SOURCE",
             Self::Status => "STATUS",
             Self::Progress => "DONE",
+            Self::Trend => "TREND",
             Self::Pieces => "PIECES",
             Self::Rows => "ROWS/S",
             Self::Bytes => "MB/S",
@@ -89,7 +94,7 @@ impl Column {
             Self::Status => 7,
             Self::Progress => 4,
             Self::Failures => 6,
-            Self::Source => 8,
+            Self::Source | Self::Trend => 8,
             Self::Rows => 6,
             Self::Left => 6,
             Self::Application => 10,
@@ -104,9 +109,10 @@ impl Column {
     fn most(self) -> u16 {
         match self {
             Self::Status => 12,
-            Self::Progress => 16,
+            Self::Progress => 20,
+            Self::Trend => 24,
             Self::Failures => 6,
-            Self::Application => 18,
+            Self::Application => 24,
             Self::Pieces => 15,
             // The remaining width.
             Self::Source => u16::MAX,
@@ -115,8 +121,9 @@ impl Column {
     }
 }
 
-/// The columns that fit into a width, in the order of display, with their widths; one cell lies between two.
-pub(crate) fn columns(width: u16) -> Vec<(Column, u16)> {
+/// The columns that fit into a width, in the order of display, with their widths; one cell lies between two. `content`
+/// gives the cells that a column of names needs; the others have a fixed need.
+pub(crate) fn columns(width: u16, content: impl Fn(Column) -> u16) -> Vec<(Column, u16)> {
     let mut chosen: Vec<Column> = Vec::new();
     let mut used = 0_u16;
     for column in Column::BY_IMPORTANCE {
@@ -140,34 +147,54 @@ pub(crate) fn columns(width: u16) -> Vec<(Column, u16)> {
     if chosen.is_empty() {
         return vec![(Column::Status, width)];
     }
-    let mut room = width.saturating_sub(used);
+    // What the names need, and no more: the rest is for others.
+    let need = |column: Column| match column {
+        Column::Application | Column::Pieces | Column::Source => {
+            let title = u16::try_from(column.title().len()).unwrap_or(u16::MAX);
+            content(column).max(title).min(column.most())
+        }
+        column => column.most(),
+    };
     let mut widths: Vec<(Column, u16)> = Column::ALL
         .into_iter()
         .filter(|column| chosen.contains(column))
-        .map(|column| (column, column.least()))
+        .map(|column| (column, column.least().min(need(column))))
         .collect();
+    let others: u16 =
+        widths.iter().filter(|(column, _)| *column != Column::Source).map(|(_, width)| width + 1).sum();
     if used == width && chosen.last() == Some(&Column::Source) {
-        let others: u16 =
-            widths.iter().filter(|(column, _)| *column != Column::Source).map(|(_, width)| width + 1).sum();
         widths.iter_mut().filter(|(column, _)| *column == Column::Source).for_each(|(_, cells)| {
             *cells = (*cells).min(width.saturating_sub(others));
         });
     }
-    // The source first gets enough to be recognised, then the others their full width, then the source the rest.
-    let mut grow = |column: Column, most: u16, room: &mut u16| {
+    let gaps = u16::try_from(widths.len()).unwrap_or(u16::MAX).saturating_sub(1);
+    let mut room = width.saturating_sub(widths.iter().map(|(_, width)| width).sum::<u16>() + gaps);
+    // The source first gets enough to be recognised, then the others their need, then the source the whole name. What
+    // is left makes bars and sparklines longer, and the last of it keeps the table as wide as the screen.
+    let mut grow = |column: Column, most: u16| {
         if let Some((_, width)) = widths.iter_mut().find(|(known, _)| *known == column) {
-            let more = most.saturating_sub(*width).min(*room);
+            let more = most.saturating_sub(*width).min(room);
             *width += more;
-            *room -= more;
+            room -= more;
         }
     };
-    grow(Column::Source, 24, &mut room);
+    grow(Column::Source, need(Column::Source).min(14));
+    grow(Column::Status, need(Column::Status));
+    grow(Column::Application, need(Column::Application).min(12));
+    grow(Column::Source, need(Column::Source).min(18));
+    grow(Column::Progress, 10);
+    grow(Column::Source, need(Column::Source).min(24));
     for column in Column::BY_IMPORTANCE {
-        if column != Column::Source {
-            grow(column, column.most(), &mut room);
+        match column {
+            Column::Source => {}
+            Column::Progress | Column::Trend => grow(column, need(column).min(14)),
+            column => grow(column, need(column)),
         }
     }
-    grow(Column::Source, u16::MAX, &mut room);
+    grow(Column::Source, need(Column::Source));
+    grow(Column::Progress, need(Column::Progress));
+    grow(Column::Trend, 60);
+    grow(Column::Source, u16::MAX);
     widths
 }
 
@@ -407,20 +434,36 @@ mod tests {
     #[test]
     fn columns_never_take_more_than_there_is() {
         for width in 0..300 {
-            let columns = columns(width);
+            let columns = columns(width, |_| 12);
             let used: u16 = columns.iter().map(|(_, width)| width).sum::<u16>() + columns.len() as u16 - 1;
             assert!(used <= width, "{width}: {columns:?}");
             assert!(columns.iter().any(|(column, _)| *column == Column::Status));
         }
-        assert_eq!(columns(200).len(), Column::ALL.len());
+        assert_eq!(columns(200, |_| 12).len(), Column::ALL.len());
     }
 
     #[test]
     fn columns_go_by_importance() {
-        let names = |width| columns(width).into_iter().map(|(column, _)| column.title()).collect::<Vec<_>>();
+        let names =
+            |width| columns(width, |_| 99).into_iter().map(|(column, _)| column.title()).collect::<Vec<_>>();
         assert_eq!(names(20), ["SOURCE", "STATUS", "DONE"]);
         assert_eq!(names(40), ["SOURCE", "STATUS", "DONE", "ROWS/S", "FAILED"]);
         assert_eq!(names(80).len(), 9);
+    }
+
+    #[test]
+    fn names_are_whole_where_there_is_room() {
+        let need = |column| if column == Column::Source { 40 } else { 11 };
+        for width in [112, 120, 160, 240] {
+            let columns = columns(width, need);
+            let of = |wanted| columns.iter().find(|(column, _)| *column == wanted).map(|(_, width)| *width);
+            assert_eq!(of(Column::Application), Some(11), "{width}");
+            assert!(of(Column::Trend).is_some(), "{width}");
+            let used: u16 = columns.iter().map(|(_, width)| width).sum::<u16>() + columns.len() as u16 - 1;
+            assert_eq!(used, width, "all of the width is used");
+        }
+        let columns = columns(170, need);
+        assert!(columns.iter().any(|(column, width)| *column == Column::Source && *width >= 40));
     }
 
     #[test]

@@ -104,6 +104,11 @@ impl Symbols {
         self.pick("·", ":")
     }
 
+    /// What marks failed records in a chart.
+    pub(crate) fn failure(self) -> &'static str {
+        self.pick("×", "x")
+    }
+
     pub(crate) fn choose(self, unicode: &'static str, ascii: &'static str) -> &'static str {
         self.pick(unicode, ascii)
     }

@@ -4,7 +4,7 @@ use ratatui::{
     buffer::Buffer,
     layout::Rect,
     style::{Modifier, Style},
-    widgets::{Block, Clear, Widget as _},
+    widgets::{Block, Clear, Widget},
 };
 
 use crate::{
@@ -84,6 +84,14 @@ impl<'a> Brush<'a> {
     pub(crate) fn select(&mut self, area: Rect) {
         let area = area.intersection(self.buffer.area);
         self.buffer.set_style(area, Style::new().add_modifier(Modifier::REVERSED));
+    }
+
+    /// Draws a widget of ratatui's, clipped to the buffer.
+    pub(crate) fn widget(&mut self, widget: impl Widget, area: Rect) {
+        let area = area.intersection(self.buffer.area);
+        if !area.is_empty() {
+            widget.render(area, self.buffer);
+        }
     }
 
     /// A bar that is filled to `share`.

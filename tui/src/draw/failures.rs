@@ -36,6 +36,7 @@ pub(super) fn classes(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
     let sample = inner.height.saturating_sub(reasons);
     let sample = if inner.height >= WHOLE_FROM { sample.max(inner.height / 3) } else { 0 };
     let rows = Rect { height: inner.height - sample, ..inner };
+    let columns = panes::ReasonColumns::new(classes.iter().copied(), rows.width.into());
     panes::list(brush, rows, classes.len() + 1, detail.class_row, |brush, at, index| {
         let Some(class) = index.checked_sub(1).and_then(|index| classes.get(index)) else {
             let text =
@@ -44,7 +45,7 @@ pub(super) fn classes(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
             brush.text(after(at, used), &text, Role::Plain);
             return;
         };
-        panes::class_row(brush, at, class, failed);
+        panes::class_row(brush, at, class, failed, columns);
     });
     if sample > 0 {
         first_records(detail, view, brush, below(inner, rows.height.into()));

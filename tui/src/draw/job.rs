@@ -26,7 +26,10 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, bor
     summary(dashboard, brush, places.summary, job);
     for (pane, area) in places.panes {
         let focus = pane == detail.pane;
-        let title = title(pane, detail);
+        let title = match pane {
+            Pane::Throughput => format!("throughput, {}", dashboard.window.word("whole job")),
+            pane => title(pane, detail),
+        };
         let inner = brush.pane(area, &title, focus, borders);
         if detail.view.is_none() && pane != Pane::Throughput {
             brush.text(row(inner, 0), "waiting for the details", Role::Dim);

@@ -2,6 +2,7 @@
 //! formats only visible rows.
 
 mod brush;
+mod chart;
 mod events;
 mod failures;
 mod header;

@@ -4,7 +4,8 @@ use ratatui::layout::Rect;
 
 use super::{
     brush::{Brush, after, below, row},
-    events, panes,
+    chart::Chart,
+    events,
 };
 use crate::{
     layout::{self, Column},
@@ -16,7 +17,7 @@ use crate::{
     },
     words::{self, StatusWord, plural},
 };
-use pinport_model::{JobStatus, view::JobView};
+use pinport_model::{JobStatus, progress::Progress, view::JobView};
 
 /// A wait that is worth a word.
 const SHOWN_WAIT_MS: i64 = 1_000;
@@ -28,8 +29,11 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, bor
     let parts = layout::overview(area, jobs.len().max(1) + 1 + filtered, worked);
     totals(dashboard, brush, parts.totals);
     if !parts.chart.is_empty() {
-        let inner = brush.pane(parts.chart, "throughput of the server", false, borders);
-        panes::chart(&dashboard.meters.server, ("now", dashboard.meters.rate()), brush, inner);
+        let window = dashboard.window;
+        let title = format!("throughput of the server, {}", window.word("since the start"));
+        let inner = brush.pane(parts.chart, &title, false, borders);
+        let figures = ("now", dashboard.meters.rate());
+        Chart { curve: dashboard.meters.curve(), window, ended: false, figures }.draw(brush, inner);
     }
     table(dashboard, brush, parts.table);
     if let Some(job) = jobs.selected().filter(|_| !parts.selected.is_empty()) {
@@ -109,8 +113,19 @@ fn totals(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
 
 fn table(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
     let jobs = &dashboard.jobs;
-    let columns = layout::columns(area.width);
     let titles = usize::from(area.height >= 3);
+    let room = usize::from(area.height).saturating_sub(titles);
+    let shown = layout::first_row(jobs.row(), jobs.len(), room)..;
+    let shown: Vec<&JobView> = shown.take(room).map_while(|index| jobs.at(index)).collect();
+    let columns = layout::columns(area.width, |column| {
+        let cells = shown.iter().map(|job| match column {
+            Column::Application => width(&job.application_name),
+            Column::Source => width(&job.source),
+            Column::Pieces => width(&pieces(&job.progress, brush.look.symbols)),
+            _ => 0,
+        });
+        cells.max().and_then(|cells| u16::try_from(cells).ok()).unwrap_or(u16::MAX)
+    });
     if titles > 0 {
         let mut x = 0;
         for (column, cells) in &columns {
@@ -228,13 +243,16 @@ fn job_row(
                 }
             },
             Column::Pieces => {
-                let done = short(progress.pieces_done);
-                let mut text = format!("{done}/{}", short(progress.pieces_total));
                 let role = if progress.pieces_failed > 0 { Role::Bad } else { Role::Plain };
-                if progress.pieces_failed > 0 {
-                    append!(text, " {}{}", symbols.choose("✗", "x"), short(progress.pieces_failed));
+                number(brush, &pieces(progress, symbols), role);
+            }
+            Column::Trend => {
+                if let Some(meter) = dashboard.meters.of(job.id) {
+                    let trend = meter.trend((*cells).into());
+                    let most = trend.iter().copied().fold(0.0, f64::max);
+                    let role = if ended { Role::Dim } else { Role::Active };
+                    brush.columns(at, &trend, most, role);
                 }
-                number(brush, &text, role);
             }
             Column::Rows | Column::Bytes => {
                 let average = words::average(progress);
@@ -262,6 +280,15 @@ fn job_row(
             }
         }
     }
+}
+
+/// Pieces in few cells, with those that failed.
+fn pieces(progress: &Progress, symbols: Symbols) -> String {
+    let mut text = format!("{}/{}", short(progress.pieces_done), short(progress.pieces_total));
+    if progress.pieces_failed > 0 {
+        append!(text, " {}{}", symbols.choose("✗", "x"), short(progress.pieces_failed));
+    }
+    text
 }
 
 /// The status, or that the job has stalled.

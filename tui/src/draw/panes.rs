@@ -2,17 +2,19 @@
 
 use pinport_model::{
     FailureClass, JobStatus,
-    history::History,
     view::{JobDetail, PieceRun, PieceState},
 };
 use ratatui::layout::Rect;
 
-use super::brush::{Brush, after, below, row};
+use super::{
+    brush::{Brush, after, below, row},
+    chart::Chart,
+};
 use crate::{
     layout::{Pane, first_row},
     look::Role,
     state::{Dashboard, detail::Detail},
-    text::{bytes, clip_left, count, megabytes, percent, short, span, width},
+    text::{bytes, clip, clip_left, count, percent, short, width},
     words::{self, PIECE_STATES},
 };
 
@@ -28,7 +30,9 @@ pub(super) fn draw(pane: Pane, dashboard: &Dashboard, detail: &Detail, brush: &m
                     Some(job) => ("on average", words::average(&job.progress)),
                     None => ("now", (meter.records().unwrap_or(0.0), meter.bytes().unwrap_or(0.0))),
                 };
-                chart(&meter.history, figures, brush, area);
+                let chart =
+                    Chart { curve: meter.curve(), window: dashboard.window, ended: ended.is_some(), figures };
+                chart.draw(brush, area);
             }
             None => {
                 let status = dashboard.view_of(detail.job).map(|job| job.progress.status);
@@ -50,34 +54,6 @@ pub(super) fn draw(pane: Pane, dashboard: &Dashboard, detail: &Detail, brush: &m
     }
 }
 
-/// Records a second over the whole run, with their peak and two `figures` that are called so: records and bytes a second.
-pub(super) fn chart(
-    history: &History,
-    (word, (rows, bytes)): (&str, (f64, f64)),
-    brush: &mut Brush<'_>,
-    area: Rect,
-) {
-    let rates = history.rates(area.width.into(), |point| point.records);
-    if rates.is_empty() {
-        brush.text(row(area, 0), "two samples make a chart", Role::Dim);
-        return;
-    }
-    let most = match history.peak(|point| point.records) {
-        // It is shorter than what a peak needs.
-        0.0 => rates.iter().copied().fold(0.0, f64::max),
-        peak => peak,
-    };
-    let text = format!(
-        "rows/s over {}: at most {}, {word} {}, {} MB/s",
-        span(history.span_ms()),
-        count(most as u64),
-        count(rows as u64),
-        megabytes(bytes),
-    );
-    brush.text(row(area, 0), &text, Role::Dim);
-    brush.columns(below(area, 1), &rates, most, Role::Active);
-}
-
 fn reasons(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) {
     let classes = detail.classes();
     if classes.is_empty() {
@@ -91,24 +67,52 @@ fn reasons(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect)
     }
     let first = detail.row(Pane::Reasons).min(classes.len().saturating_sub(area.height.into()));
     let failed = view.job.progress.failed.max(1);
-    for (line, class) in classes.iter().skip(first).take(area.height.into()).enumerate() {
-        class_row(brush, row(area, line), class, failed);
+    let shown = || classes.iter().skip(first).take(area.height.into());
+    let ranks = ReasonColumns::new(shown().copied(), area.width.into());
+    for (line, class) in shown().enumerate() {
+        class_row(brush, row(area, line), class, failed, ranks);
+    }
+}
+
+/// The cells of a reason's name and of its place: the same in every row, so that they line up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReasonColumns {
+    name: usize,
+    place: usize,
+}
+
+impl ReasonColumns {
+    pub(super) fn new<'a>(classes: impl Iterator<Item = &'a FailureClass>, room: usize) -> Self {
+        let (mut name, mut place) = (0, 0);
+        for class in classes {
+            name = name.max(width(&words::class(class)));
+            place = place.max(width(words::example(class).1));
+        }
+        let name = name.min(room * 2 / 5);
+        // A name of a file says less than what is wrong.
+        let place = if room < 100 { 0 } else { place.min(room / 4) };
+        Self { name, place }
     }
 }
 
 /// A reason: its count, a bar of its share of all failures, its name, and its first record.
-pub(super) fn class_row(brush: &mut Brush<'_>, at: Rect, class: &FailureClass, failed: u64) {
-    let mut used = reason_head(brush, at, class.count, class.count as f64 / failed as f64);
-    used += brush.text(after(at, used), &words::class(class), Role::Plain);
+pub(super) fn class_row(
+    brush: &mut Brush<'_>,
+    at: Rect,
+    class: &FailureClass,
+    failed: u64,
+    columns: ReasonColumns,
+) {
+    let used = reason_head(brush, at, class.count, class.count as f64 / failed as f64);
+    let symbols = brush.look.symbols;
     let (message, place) = words::example(class);
-    // Align the examples if there is room.
-    let start = (used + 2).max(usize::from(at.width).min(120) * 2 / 5);
-    let rest = after(at, start);
-    let wrote = start + brush.text(rest, message, Role::Dim);
-    let room = usize::from(at.width).saturating_sub(wrote + 2);
-    if room >= 16 {
-        brush.right(after(at, wrote + 2), &clip_left(place, room, brush.look.symbols), Role::Dim);
-    }
+    let rest = after(at, used);
+    brush.text(rest, &clip(&words::class(class), columns.name, symbols), Role::Plain);
+    let rest = after(rest, columns.name + 2);
+    let kept = if columns.place > 0 { columns.place + 2 } else { 0 };
+    let room = usize::from(rest.width).saturating_sub(kept);
+    brush.text(rest, &clip(message, room, symbols), Role::Dim);
+    brush.text(after(rest, room + 2), &clip_left(place, columns.place, symbols), Role::Dim);
 }
 
 /// A count and a bar of a share. Returns the cells they take.

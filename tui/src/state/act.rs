@@ -88,6 +88,7 @@ impl Dashboard {
                 self.jobs.arrange(&self.meters);
             }
             Action::Freeze => self.freeze(),
+            Action::Window => self.window = self.window.next(),
             Action::Events => {
                 self.event_row = 0;
                 self.screens.push(Screen::Events);
@@ -284,8 +285,10 @@ impl Dashboard {
     }
 
     fn sort(&mut self, forward: bool) {
-        let at = self.jobs.sort.and_then(|sort| Column::ALL.iter().position(|column| *column == sort));
-        let last = Column::ALL.len() - 1;
+        let sortable: Vec<Column> =
+            Column::ALL.into_iter().filter(|column| *column != Column::Trend).collect();
+        let at = self.jobs.sort.and_then(|sort| sortable.iter().position(|column| *column == sort));
+        let last = sortable.len() - 1;
         let next = match (at, forward) {
             (None, true) => Some(0),
             (None, false) => Some(last),
@@ -294,7 +297,7 @@ impl Dashboard {
             (Some(at), true) => Some(at + 1),
             (Some(at), false) => Some(at - 1),
         };
-        self.jobs.sort = next.map(|index| Column::ALL[index]);
+        self.jobs.sort = next.map(|index| sortable[index]);
         self.jobs.reversed = false;
         self.jobs.arrange(&self.meters);
     }

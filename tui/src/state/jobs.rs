@@ -122,7 +122,10 @@ impl Jobs {
                 share(b).partial_cmp(&share(a)).unwrap_or(Ordering::Equal)
             }),
             Some(Column::Pieces) => shown.sort_by_key(|index| Reverse(job(index).progress.pieces_total)),
-            Some(Column::Rows) => shown.sort_by_cached_key(|index| Reverse(rate(index, false))),
+            // The trend has no order of its own.
+            Some(Column::Rows | Column::Trend) => {
+                shown.sort_by_cached_key(|index| Reverse(rate(index, false)))
+            }
             Some(Column::Bytes) => shown.sort_by_cached_key(|index| Reverse(rate(index, true))),
             Some(Column::Failures) => shown.sort_by_key(|index| Reverse(job(index).progress.failed)),
             Some(Column::Age) => shown.sort_by_key(|index| Reverse(job(index).created)),

@@ -8,6 +8,8 @@ use pinport_model::{
     view::{JobView, Sample},
 };
 
+use super::window::Window;
+
 /// The window of the current rate.
 const RATE_MS: i64 = 5_000;
 /// The window of the estimate of the time left.
@@ -26,10 +28,19 @@ struct Recent {
     settled: u64,
 }
 
+/// Counters over time: the whole of it, and the last minutes in more points.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Curve<'a> {
+    pub(crate) whole: &'a History,
+    pub(crate) late: &'a History,
+}
+
 /// One job's counters over time.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Meter {
     pub(crate) history: History,
+    /// The last minutes, in more points.
+    late: History,
     recent: VecDeque<Recent>,
     /// When a counter moved last, by the server's clock.
     moved: i64,
@@ -39,7 +50,37 @@ pub(crate) struct Meter {
     lost: bool,
 }
 
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            history: History::default(),
+            late: History::of_last(Window::LONGEST_MS),
+            recent: VecDeque::new(),
+            moved: 0,
+            ended: false,
+            lost: false,
+        }
+    }
+}
+
 impl Meter {
+    pub(crate) fn curve(&self) -> Curve<'_> {
+        Curve { whole: &self.history, late: &self.late }
+    }
+
+    /// Records a second over the last minute, in this many columns; of an ended job, over its whole run.
+    pub(crate) fn trend(&self, columns: usize) -> Vec<f64> {
+        if self.ended {
+            return self.history.rates(columns, |point| point.records);
+        }
+        let to = self.late.newest().map_or(0, |newest| newest.time.as_millis());
+        let from = to.saturating_sub(Window::Minute.millis().unwrap_or_default());
+        let mut rates = self.late.rates_between(from, to, columns, |point| point.records);
+        // Before it began there was nothing; later, nothing is known.
+        rates.iter_mut().take_while(|rate| rate.is_nan()).for_each(|rate| *rate = 0.0);
+        rates
+    }
+
     fn record(&mut self, time: Timestamp, job: &JobView) {
         let progress = &job.progress;
         if self.ended && progress.status.is_terminal() {
@@ -53,9 +94,13 @@ impl Meter {
         match std::mem::take(&mut self.lost) {
             true => {
                 self.history.push_after_gap(point);
+                self.late.push_after_gap(point);
                 self.recent.clear();
             }
-            false => self.history.push_on(point),
+            false => {
+                self.history.push_on(point);
+                self.late.push_on(point);
+            }
         }
         let point = Recent {
             time: time.as_millis(),
@@ -118,18 +163,37 @@ impl Meter {
 }
 
 /// The meters of a server's jobs, and of the server as a whole.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Meters {
     jobs: HashMap<JobId, Meter>,
     /// What all jobs did since the first sample.
     pub(crate) server: History,
+    server_late: History,
     total: (u64, u64, u64),
     rate: (f64, f64),
     /// Whether the connection was lost since the last sample.
     lost: bool,
 }
 
+impl Default for Meters {
+    fn default() -> Self {
+        Self {
+            jobs: HashMap::new(),
+            server: History::default(),
+            server_late: History::of_last(Window::LONGEST_MS),
+            total: (0, 0, 0),
+            rate: (0.0, 0.0),
+            lost: false,
+        }
+    }
+}
+
 impl Meters {
+    /// What all jobs did.
+    pub(crate) fn curve(&self) -> Curve<'_> {
+        Curve { whole: &self.server, late: &self.server_late }
+    }
+
     /// Adds a sample.
     pub(crate) fn record(&mut self, sample: &Sample) {
         let mut rate = (0.0, 0.0);
@@ -158,8 +222,14 @@ impl Meters {
         let (records, bytes, failed) = self.total;
         let point = HistoryPoint { time: sample.time, records, bytes, failed };
         match std::mem::take(&mut self.lost) {
-            true => self.server.push_after_gap(point),
-            false => self.server.push(point),
+            true => {
+                self.server.push_after_gap(point);
+                self.server_late.push_after_gap(point);
+            }
+            false => {
+                self.server.push(point);
+                self.server_late.push(point);
+            }
         }
         if self.jobs.len() > MAX_METERS {
             let listed: HashSet<JobId> = sample
@@ -183,11 +253,19 @@ impl Meters {
     /// Takes the server's history, which may be longer than ours.
     pub(crate) fn adopt(&mut self, job: JobId, points: &[HistoryPoint]) {
         let history = History::from_points(points);
-        let Some(oldest) = history.oldest() else { return };
+        let Some(oldest) = history.oldest().copied() else { return };
         let meter = self.jobs.entry(job).or_default();
         if meter.history.oldest().is_none_or(|seen| oldest.time < seen.time) || meter.history.span_ms() == 0 {
             let newest = meter.history.newest().copied();
             meter.history = history;
+            if meter.late.oldest().is_none_or(|seen| oldest.time < seen.time) {
+                let ours: Vec<HistoryPoint> = meter.late.points().copied().collect();
+                let first = ours.first().map_or(i64::MAX, |first| first.time.as_millis());
+                meter.late = History::of_last(Window::LONGEST_MS);
+                // What is seen here is closer than what the server keeps of a long run.
+                let theirs = points.iter().filter(|point| point.time.as_millis() < first);
+                theirs.chain(&ours).for_each(|point| meter.late.push_on(*point));
+            }
             if let Some(newest) = newest {
                 // The history ignores it unless it is the newest.
                 meter.history.push_on(newest);

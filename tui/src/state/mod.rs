@@ -10,6 +10,7 @@ pub(crate) mod form;
 pub(crate) mod input;
 pub(crate) mod jobs;
 pub(crate) mod meter;
+pub(crate) mod window;
 
 use std::{collections::VecDeque, path::PathBuf};
 
@@ -19,7 +20,9 @@ use pinport_model::{
 };
 use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
 
-use self::{detail::Detail, failures::Failures, form::Form, input::Input, jobs::Jobs, meter::Meters};
+use self::{
+    detail::Detail, failures::Failures, form::Form, input::Input, jobs::Jobs, meter::Meters, window::Window,
+};
 use crate::{
     keys::{self, Context, Reach},
     look::Look,
@@ -145,6 +148,8 @@ pub struct Dashboard {
     /// While frozen: the newest sample, to show afterwards.
     held: Option<Box<Sample>>,
     pub(crate) frozen: bool,
+    /// How much time the charts show.
+    pub(crate) window: Window,
     size: (u16, u16),
     revision: u64,
     effects: Vec<Effect>,
@@ -176,6 +181,7 @@ impl Dashboard {
             notice: None,
             held: None,
             frozen: false,
+            window: Window::default(),
             size: (80, 24),
             revision: 1,
             effects: Vec::new(),

@@ -226,3 +226,50 @@ fn form() {
     press(&mut dashboard, "enter");
     assert_snapshot!("form_wrong_20x6", screen(&dashboard, 20, 6));
 }
+
+#[test]
+fn a_chart_of_each_window() {
+    // One record of ten fails in the last ten seconds; ten minutes at one rate lie before.
+    let jobs = |second: u64| {
+        let mut view = job(1, JobStatus::Processing, second);
+        let fast = second.saturating_sub(570) * 9_000;
+        view.progress.parsed = second * 1_000 + fast;
+        view.progress.bytes = view.progress.parsed * 500;
+        view.progress.failed = second.saturating_sub(590) * 1_000;
+        vec![view]
+    };
+    let mut dashboard = watched(jobs, 600);
+    for window in ["whole", "1_min", "5_min"] {
+        assert_snapshot!(format!("overview_window_{window}"), screen(&dashboard, 100, 26));
+        press(&mut dashboard, "z");
+    }
+    press(&mut dashboard, "z enter tab tab tab");
+    assert_snapshot!("job_window_1_min", screen(&dashboard, 80, 24));
+    let ascii = watched_with(options(Symbols::Ascii), jobs, 600);
+    assert_snapshot!("overview_window_ascii", screen(&ascii, 100, 26));
+}
+
+#[test]
+fn the_most_is_of_the_window_whatever_the_width() {
+    let jobs = |second: u64| {
+        let mut view = job(1, JobStatus::Processing, second);
+        // A peak of 50,000 a second, five minutes before the end.
+        view.progress.parsed = second * 1_000 + if second > 100 { 49_000 } else { 0 };
+        vec![view]
+    };
+    let mut dashboard = watched(jobs, 400);
+    let most = |dashboard: &pinport_tui::Dashboard, width| {
+        let text = screen(dashboard, width, 30);
+        let most = text.split_once("at most ").map(|(_, rest)| rest.split(' ').next().unwrap().to_owned());
+        most.unwrap().trim_end_matches(',').replace(',', "").parse::<u64>().unwrap()
+    };
+    for width in [60, 100, 200] {
+        // The whole run keeps a point every few seconds.
+        assert!((20_000..=50_000).contains(&most(&dashboard, width)), "{width}");
+    }
+    assert_eq!(most(&dashboard, 60), most(&dashboard, 200));
+    press(&mut dashboard, "z");
+    for width in [60, 100, 200] {
+        assert_eq!(most(&dashboard, width), 1_000, "the last minute alone");
+    }
+}
