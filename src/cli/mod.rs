@@ -1,6 +1,7 @@
 //! What may be asked on the command line. Every option is also an environment variable `PINPORT_*`.
 
 mod jobs;
+mod look;
 mod verify;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -14,6 +15,7 @@ use pinport_server::log::LogFormat;
 
 pub(crate) use self::{
     jobs::{JobArgs, JobsCommand, ServedJobArgs, ThrottleArgs, parse_time},
+    look::LookArgs,
     verify::VerifyArgs,
 };
 use crate::{address, reading::ReadingArgs, sample};
@@ -192,6 +194,8 @@ pub(crate) struct ImportArgs {
     /// Watch it on the dashboard, if this is a terminal
     #[arg(long, env = "PINPORT_TOP")]
     pub(crate) top: bool,
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
     /// Print the outcome as one JSON object: ImportJobResponse's members and ours
     #[arg(long)]
     pub(crate) json: bool,
@@ -378,9 +382,8 @@ pub(crate) struct TopArgs {
     /// Only watch: nothing can be cancelled, paused or created
     #[arg(long, env = "PINPORT_READ_ONLY")]
     pub(crate) read_only: bool,
-    /// Draw with ASCII characters only
-    #[arg(long, env = "PINPORT_ASCII")]
-    pub(crate) ascii: bool,
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
 }
 
 #[derive(Debug, Args)]
@@ -482,9 +485,8 @@ pub(crate) struct DemoArgs {
     /// Share of rows that are broken, in many ways
     #[arg(long, default_value = "1%", value_name = "N%")]
     pub(crate) bad: sample::Share,
-    /// Draw with ASCII characters only
-    #[arg(long, env = "PINPORT_ASCII")]
-    pub(crate) ascii: bool,
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
 }
 
 /// A server that is always asked.

@@ -169,6 +169,61 @@ fn signals_leave_the_terminal_as_it_was() {
 }
 
 #[test]
+fn ctrl_z_gives_the_terminal_back_and_fg_takes_it_again() {
+    let lab = Lab::new();
+    let (server, _) = served(&lab);
+    let script = "\"$@\"; echo the shell is told $?; read line; fg %1";
+    let top = OnTerminal::start(top(&lab, &server).under("sh", &["-mc", script, "sh"]), 80, 24);
+    top.wait_for("connected");
+    assert!(top.is_full_screen() && !top.is_as_before());
+    top.keys("\x1a");
+    // 128 and the number of SIGTSTP.
+    top.wait_for("the shell is told 148");
+    assert!(!top.is_full_screen() && top.is_as_before(), "the terminal was given back");
+    top.keys("\n");
+    let screen = top.wait_for("completed");
+    assert!(top.is_full_screen() && !top.is_as_before(), "{screen}");
+    assert!(screen.contains("SOURCE") && screen.contains("more"), "all of it is drawn again: {screen}");
+    top.keys("q");
+    assert_eq!(top.end().status.code(), Some(0));
+}
+
+#[test]
+fn a_dumb_terminal_gets_lines_and_the_console_what_it_can_show() {
+    let lab = Lab::new();
+    let (server, _) = served(&lab);
+    let dumb = OnTerminal::start(top(&lab, &server).env("TERM", "dumb"), 120, 24);
+    server.import(&lab, "in/rows.json");
+    dumb.wait_for("completed 100%");
+    assert!(!dumb.is_full_screen() && dumb.is_as_before());
+    dumb.signal(libc::SIGTERM);
+    let left = dumb.end();
+    assert!(!left.bytes.contains(&0x1b), "{}", left.text);
+
+    let console = OnTerminal::start(top(&lab, &server).env("TERM", "linux"), 80, 24);
+    let screen = console.wait_for("+ completed");
+    assert!(screen.contains("─ throughput") || screen.contains("─ job"), "{screen}");
+    console.keys("q");
+    console.end();
+}
+
+#[test]
+fn a_theme_is_taken_and_one_that_is_wrong_says_where() {
+    let lab = Lab::new();
+    let (server, _) = served(&lab);
+    std::fs::write(lab.path("mine.toml"), "base = \"dark\"\ngood = 201\n").unwrap();
+    let themed = OnTerminal::start(top(&lab, &server).args(["--theme", "mine.toml"]), 80, 24);
+    themed.wait_for("completed");
+    themed.keys("q");
+    assert!(themed.end().bytes.windows(8).any(|bytes| bytes == b"38;5;201"));
+    std::fs::write(lab.path("mine.toml"), "base = \"dark\"\ngod = 201\n").unwrap();
+    let wrong = top(&lab, &server).args(["--theme", "mine.toml"]).expect(2);
+    assert!(wrong.err.contains("line 2: there is no role \"god\"; roles are base, text,"), "{}", wrong.err);
+    let missing = top(&lab, &server).env("PINPORT_THEME", "drak").expect(2);
+    assert!(missing.err.contains("write auto, dark, light, mono, or the name of a file"), "{}", missing.err);
+}
+
+#[test]
 fn every_size_shows_something_and_colours_can_be_off() {
     let lab = Lab::new();
     let (server, _) = served(&lab);
@@ -190,7 +245,7 @@ fn every_size_shows_something_and_colours_can_be_off() {
 
     let plain = top(&lab, &server).env("NO_COLOR", "1").env("LC_ALL", "C");
     let plain = OnTerminal::start(plain.args(["--ascii"]), 80, 24);
-    let screen = plain.wait_for("+ done");
+    let screen = plain.wait_for("+ completed");
     assert!(screen.is_ascii(), "{screen}");
     plain.keys("q");
     assert!(!coloured(&plain.end().bytes));

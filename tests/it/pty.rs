@@ -71,7 +71,11 @@ impl OnTerminal {
         let mut command = run.command;
         let stream = || slave.try_clone().unwrap();
         command.stdin(stream()).stdout(stream()).stderr(stream());
-        command.env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8");
+        for (name, value) in [("TERM", "xterm-256color"), ("LC_ALL", "C.UTF-8")] {
+            if command.get_envs().all(|(given, _)| given != name) {
+                command.env(name, value);
+            }
+        }
         // SAFETY: between fork and exec only these two system calls are made.
         unsafe {
             command.pre_exec(|| {
@@ -139,6 +143,13 @@ impl OnTerminal {
     /// Whether the screen that is seen is the one that goes away.
     pub(crate) fn is_full_screen(&self) -> bool {
         self.taken.0.lock().unwrap().parser.screen().alternate_screen()
+    }
+
+    /// Whether the terminal's settings are those before the command.
+    pub(crate) fn is_as_before(&self) -> bool {
+        let now = settings(&self.master);
+        (now.c_lflag, now.c_iflag, now.c_oflag)
+            == (self.before.c_lflag, self.before.c_iflag, self.before.c_oflag)
     }
 
     /// Types keys. What follows Esc at once is Alt and that key, as on every terminal: wait for what Esc does.

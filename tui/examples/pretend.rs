@@ -13,8 +13,11 @@ use pinport_tui::{Connection, Effect, FailuresPage, Look, Message, Options, Outp
 fn main() -> std::io::Result<()> {
     let jobs: u64 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(50);
     let variable = |name: &str| std::env::var(name).ok();
-    let look =
-        Look { palette: Palette::from_environment(variable), symbols: Symbols::from_environment(variable) };
+    let look = Look {
+        palette: Palette::from_environment(variable),
+        symbols: Symbols::from_environment(variable),
+        ..Look::default()
+    };
     let (sender, messages) = mpsc::sync_channel(64);
     let (asked, effects) = mpsc::sync_channel::<Effect>(64);
     let begun = Timestamp::now();

@@ -27,6 +27,7 @@ pub(crate) enum Action {
     SortBack,
     Reverse,
     Freeze,
+    Suspend,
     Window,
     Events,
     Failures,
@@ -223,6 +224,7 @@ pub(crate) const TABLE: &[Binding] = &[
         "failures",
         "show the job's failed records by reason",
     ),
+    line(&[key('/')], Action::Filter, C::Help as u16, "search", "search the help"),
     line(
         &[key('/')],
         Action::Filter,
@@ -281,6 +283,7 @@ pub(crate) const TABLE: &[Binding] = &[
         "close",
         "close the help or the text",
     ),
+    line(&[control('z')], Action::Suspend, ALL, "", "stop here and give the terminal back; fg goes on"),
     line(&[control('c')], Action::Quit, ALL, "", "quit from anywhere"),
 ];
 
@@ -352,13 +355,16 @@ pub(crate) fn footer(context: Context, reach: Reach) -> impl Iterator<Item = &'s
     TABLE.iter().filter(move |line| line.is_for(context) && !line.label.is_empty() && line.may(reach))
 }
 
-/// The lines of the help: headings, and each key with its action under the first context that has it.
-pub(crate) fn help(reach: Reach, symbols: Symbols) -> Vec<(String, &'static str)> {
-    const GROUPS: [(&str, u16); 5] = [
+/// The lines of the help that have `search` in them: headings, and each key with its action under the first context that
+/// has it.
+pub(crate) fn help(reach: Reach, symbols: Symbols, search: &str) -> Vec<(String, &'static str)> {
+    let words: Vec<String> = search.split_whitespace().map(str::to_lowercase).collect();
+    const GROUPS: [(&str, u16); 6] = [
         ("everywhere", SCREENS),
         ("jobs", C::Overview as u16),
         ("one job", C::Detail as u16),
         ("failures", FAILURES),
+        ("help and texts", TEXTS),
         ("forms and questions", C::Form as u16 | C::Prompt as u16 | C::Confirm as u16 | C::Leave as u16),
     ];
     let group_of = |line: &Binding| {
@@ -370,8 +376,17 @@ pub(crate) fn help(reach: Reach, symbols: Symbols) -> Vec<(String, &'static str)
     let mut lines = Vec::new();
     for (index, (title, _)) in GROUPS.iter().enumerate() {
         let wanted = |line: &&Binding| group_of(line) == Some(index) && line.may(reach);
+        let named = TABLE.iter().filter(wanted).map(|line| (line.names(symbols), line.help));
+        let found = named.filter(|(keys, text)| {
+            let text = format!("{title} {keys} {text}").to_lowercase();
+            words.iter().all(|word| text.contains(word))
+        });
+        let before = lines.len();
         lines.push(((*title).to_owned(), ""));
-        lines.extend(TABLE.iter().filter(wanted).map(|line| (line.names(symbols), line.help)));
+        lines.extend(found);
+        if lines.len() == before + 1 {
+            lines.pop();
+        }
     }
     lines
 }
@@ -427,7 +442,7 @@ mod tests {
             assert_eq!(action(context, event, Reach::ReadOnly), None, "{character}");
         }
         assert!(footer(C::Overview, Reach::ReadOnly).all(|line| line.action != Action::Cancel));
-        assert!(help(Reach::ReadOnly, Symbols::Ascii).iter().all(|(keys, _)| keys != "x"));
+        assert!(help(Reach::ReadOnly, Symbols::Ascii, "").iter().all(|(keys, _)| keys != "x"));
     }
 
     #[test]
@@ -441,14 +456,22 @@ mod tests {
     }
 
     #[test]
+    fn the_help_is_searched_by_words_of_keys_and_texts() {
+        let found = |search| help(Reach::Server, Symbols::Ascii, search);
+        assert_eq!(found("CANCEL job").len(), 2, "{:?}", found("CANCEL job"));
+        assert_eq!(found("jobs pause")[0].0, "jobs");
+        assert!(found("ctrl-z").iter().any(|(_, text)| text.contains("fg")));
+        assert_eq!(found("no such words"), []);
+    }
+
+    #[test]
     fn the_help_names_every_key() {
-        let help = help(Reach::Server, Symbols::Unicode);
+        let help = help(Reach::Server, Symbols::Unicode, "");
         for line in TABLE {
             assert!(!line.help.is_empty());
             let listed =
                 help.iter().any(|(keys, text)| *keys == line.names(Symbols::Unicode) && *text == line.help);
-            let elsewhere = [TEXTS, ALL].contains(&line.contexts);
-            assert!(listed || elsewhere, "{} {}", line.names(Symbols::Unicode), line.help);
+            assert!(listed, "{} {}", line.names(Symbols::Unicode), line.help);
         }
         assert!(help.iter().any(|(keys, _)| keys == "ctrl-c"));
     }

@@ -97,7 +97,7 @@ impl Column {
             Self::Source | Self::Trend => 8,
             Self::Rows => 6,
             Self::Left => 6,
-            Self::Application => 10,
+            Self::Application => 11,
             Self::Id => 8,
             Self::Bytes => 6,
             Self::Pieces => 11,
@@ -128,9 +128,14 @@ pub(crate) fn columns(width: u16, content: impl Fn(Column) -> u16) -> Vec<(Colum
     let mut used = 0_u16;
     for column in Column::BY_IMPORTANCE {
         let gap = u16::from(!chosen.is_empty());
-        // A bar says more than the time a job ran.
+        // Bars and names say more than times.
         let cost = column.least() + gap;
-        if column == Column::Ran && used + cost + BAR > width {
+        let spare = match column {
+            Column::Ran => BAR,
+            Column::Age => BAR / 3,
+            _ => 0,
+        };
+        if used + cost + spare > width && spare > 0 {
             continue;
         }
         if used + cost > width {
@@ -242,7 +247,7 @@ pub(crate) fn overview(body: Rect, rows: usize, has_chart: bool) -> Overview {
     let totals = u16::from(body.height >= 6);
     let chart = match body.height {
         0..16 => 0,
-        16..24 => 5,
+        16..24 => 6,
         24..36 => 6,
         _ => 9,
     };

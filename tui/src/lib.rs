@@ -13,6 +13,7 @@ mod plain;
 mod run;
 mod state;
 mod text;
+mod theme;
 mod words;
 
 pub use look::{Look, Palette, Symbols};
@@ -21,3 +22,4 @@ pub use plain::{ProgressLines, progress_line, snapshot, snapshot_of_job};
 pub use ratatui::crossterm;
 pub use run::{Output, run};
 pub use state::{Dashboard, Options};
+pub use theme::Theme;

@@ -6,6 +6,8 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
+use crate::theme::{self, Slot, Theme};
+
 /// Which colours are used. None of them paints a background, so the terminal's own stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Palette {
@@ -24,6 +26,8 @@ pub enum Symbols {
     /// Box drawing and block elements.
     #[default]
     Unicode,
+    /// What the font of the Linux console has: frames, half and full blocks, Latin-1. Other characters are shown as `?`.
+    Console,
     /// ASCII only; other characters in data are shown as `?`.
     Ascii,
 }
@@ -45,17 +49,41 @@ impl Palette {
 }
 
 impl Symbols {
-    /// The symbols for an environment: the first of LC_ALL, LC_CTYPE and LANG that is set must name UTF-8.
+    /// The symbols for an environment: the first of LC_ALL, LC_CTYPE and LANG that is set must name UTF-8, and the Linux
+    /// console has few of them.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"];
         let locale = locale.into_iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
         let locale = locale.unwrap_or_default().to_ascii_lowercase().replace('-', "");
-        if locale.contains("utf8") { Self::Unicode } else { Self::Ascii }
+        let is_console =
+            variable("TERM").is_some_and(|terminal| terminal == "linux" || terminal.starts_with("linux-"));
+        match locale.contains("utf8") {
+            true if is_console => Self::Console,
+            true => Self::Unicode,
+            false => Self::Ascii,
+        }
+    }
+
+    /// Whether a character of data can be shown.
+    pub(crate) fn has(self, character: char) -> bool {
+        match self {
+            Self::Unicode => true,
+            Self::Console => matches!(character, '\0'..='\u{ff}' | '─'..='▟'),
+            Self::Ascii => character.is_ascii(),
+        }
     }
 
     fn pick<T>(self, unicode: T, ascii: T) -> T {
         match self {
             Self::Unicode => unicode,
+            Self::Console | Self::Ascii => ascii,
+        }
+    }
+
+    /// The same where the Linux console has the first one.
+    fn drawn<T>(self, unicode: T, ascii: T) -> T {
+        match self {
+            Self::Unicode | Self::Console => unicode,
             Self::Ascii => ascii,
         }
     }
@@ -65,11 +93,11 @@ impl Symbols {
     }
 
     pub(crate) fn horizontal(self) -> &'static str {
-        self.pick("─", "-")
+        self.drawn("─", "-")
     }
 
     pub(crate) fn separator(self) -> &'static str {
-        self.pick(" · ", " | ")
+        self.drawn(" · ", " | ")
     }
 
     pub(crate) fn selected(self) -> &'static str {
@@ -86,27 +114,38 @@ impl Symbols {
 
     /// Parts of a bar's cell from empty to full.
     pub(crate) fn horizontal_parts(self) -> &'static [&'static str] {
+        if self == Self::Console {
+            return &[" ", "▌", "█"];
+        }
         self.pick(&[" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"], &[" ", "#"])
     }
 
     /// Parts of a chart's cell from empty to full.
     pub(crate) fn vertical_parts(self) -> &'static [&'static str] {
+        if self == Self::Console {
+            return &[" ", "▄", "█"];
+        }
         self.pick(&[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"], &[" ", ".", ":", "|"])
     }
 
     /// What an empty part of a bar is drawn with.
     pub(crate) fn track(self) -> &'static str {
-        self.pick("░", ".")
+        self.drawn("░", ".")
     }
 
     /// What a chart shows where nothing is known.
     pub(crate) fn unknown(self) -> &'static str {
-        self.pick("·", ":")
+        self.drawn("·", ":")
     }
 
     /// What marks failed records in a chart.
     pub(crate) fn failure(self) -> &'static str {
         self.pick("×", "x")
+    }
+
+    /// The line beside a chart, with a tick or without.
+    pub(crate) fn scale(self, tick: bool) -> &'static str {
+        if tick { self.drawn("┤", "+") } else { self.drawn("│", "|") }
     }
 
     pub(crate) fn choose(self, unicode: &'static str, ascii: &'static str) -> &'static str {
@@ -125,7 +164,7 @@ impl Symbols {
             horizontal_top: "-",
             horizontal_bottom: "-",
         };
-        self.pick(border::PLAIN, ascii)
+        self.drawn(border::PLAIN, ascii)
     }
 }
 
@@ -149,18 +188,83 @@ pub struct Look {
     pub palette: Palette,
     /// The characters.
     pub symbols: Symbols,
+    /// The colours of roles. Without a palette it has no effect.
+    pub theme: Theme,
 }
 
+/// How a colour must stand out from a selected row's to stay there.
+const READABLE: f64 = 3.0;
+
 impl Look {
+    /// The palette, unless the theme wants none.
+    fn palette(self) -> Palette {
+        if self.theme.is_mono { Palette::None } else { self.palette }
+    }
+
+    /// A theme's colour as this terminal has it.
+    fn shown(self, colour: Option<Color>) -> Option<Color> {
+        match self.palette() {
+            Palette::None => None,
+            Palette::Sixteen => colour.map(theme::of_sixteen),
+            Palette::Many => colour.map(theme::of_many),
+        }
+    }
+
+    /// The colours to paint behind everything and to write plain text in, if the theme says so.
+    pub(crate) fn ground(self) -> Option<(Option<Color>, Color)> {
+        let ground = self.shown(self.theme.slot(Slot::Background))?;
+        Some((self.shown(self.theme.slot(Slot::Text)), ground))
+    }
+
+    /// What a cell of a selected row becomes: every cell has the same background, and a colour stays where it reads on
+    /// that.
+    pub(crate) fn selected(self, cell: Style) -> Style {
+        let kept = cell.remove_modifier(Modifier::DIM);
+        if self.palette() == Palette::None {
+            return kept.fg(Color::Reset).bg(Color::Reset).add_modifier(Modifier::REVERSED);
+        }
+        let (text, ground) = match (self.theme.is_auto, self.palette()) {
+            (true, Palette::Sixteen) => (Some(Color::Black), Some(Color::Gray)),
+            // Light, as what is reversed on black; what reads on black and on white reads on it too.
+            (true, _) => (Some(Color::Indexed(16)), Some(Color::Indexed(254))),
+            (false, _) => (
+                self.shown(self.theme.slot(Slot::SelectedText)),
+                self.shown(self.theme.slot(Slot::SelectedBackground)),
+            ),
+        };
+        let Some(ground) = ground else {
+            return kept.fg(text.unwrap_or_default()).add_modifier(Modifier::REVERSED);
+        };
+        let reads = |colour: &Color| {
+            let pair = theme::parts(*colour).zip(theme::parts(ground));
+            pair.is_some_and(|(colour, ground)| theme::contrast(colour, ground) >= READABLE)
+        };
+        let fallback = || if reads(&Color::Black) { Color::Black } else { Color::White };
+        let text = text.filter(reads).unwrap_or_else(fallback);
+        // What is plain or dim elsewhere is plain here.
+        let plain = [self.style(Role::Plain).fg, self.style(Role::Dim).fg];
+        let colour =
+            kept.fg.filter(|colour| reads(colour) && !plain.contains(&Some(*colour))).unwrap_or(text);
+        kept.fg(colour).bg(ground)
+    }
+
     pub(crate) fn style(self, role: Role) -> Style {
         let plain = Style::new();
-        let colour = |sixteen: Option<Color>, many: u8| match self.palette {
+        if !self.theme.is_auto && !self.theme.is_mono && self.palette != Palette::None {
+            let style = self.shown(self.theme.role(role)).map_or(plain, |colour| plain.fg(colour));
+            return match role {
+                Role::Title | Role::Bad | Role::Warn | Role::Key => style.add_modifier(Modifier::BOLD),
+                Role::Dim if style.fg.is_none() => style.add_modifier(Modifier::DIM),
+                _ => style,
+            };
+        }
+        let colour = |sixteen: Option<Color>, many: u8| match self.palette() {
             Palette::None => plain,
             Palette::Sixteen => sixteen.map_or(plain, |colour| plain.fg(colour)),
             Palette::Many => plain.fg(Color::Indexed(many)),
         };
         // Bold would make some terminals take the bright one of 16 colours, which is hard to read on white.
-        let bold = |style: Style| match self.palette {
+        let bold = |style: Style| match self.palette() {
             Palette::Sixteen if style.fg.is_some() => style,
             _ => style.add_modifier(Modifier::BOLD),
         };
@@ -206,7 +310,9 @@ mod tests {
 
     #[test]
     fn symbols_follow_the_first_locale_that_is_set() {
-        let cases: [(&[(&str, &str)], Symbols); 5] = [
+        let cases: [(&[(&str, &str)], Symbols); 7] = [
+            (&[("LANG", "de_DE.UTF-8"), ("TERM", "linux")], Symbols::Console),
+            (&[("LANG", "C"), ("TERM", "linux")], Symbols::Ascii),
             (&[], Symbols::Ascii),
             (&[("LANG", "de_DE.UTF-8")], Symbols::Unicode),
             (&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")], Symbols::Ascii),
@@ -222,7 +328,7 @@ mod tests {
         [Role::Plain, Role::Dim, Role::Title, Role::Good, Role::Bad, Role::Warn, Role::Active, Role::Key];
 
     fn look(palette: Palette) -> Look {
-        Look { palette, symbols: Symbols::Unicode }
+        Look { palette, ..Look::default() }
     }
 
     #[test]
@@ -233,14 +339,68 @@ mod tests {
         }
     }
 
-    /// How a colour stands out from black and from white, by the formula of WCAG 2.
-    fn contrasts([red, green, blue]: [u8; 3]) -> (f64, f64) {
-        let linear = |part: u8| {
-            let part = f64::from(part) / 255.0;
-            if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
-        };
-        let luminance = 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
-        ((luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05))
+    /// How a colour stands out from black and from white.
+    fn contrasts(colour: [u8; 3]) -> (f64, f64) {
+        (theme::contrast(colour, [0; 3]), theme::contrast(colour, [255; 3]))
+    }
+
+    #[test]
+    fn a_selected_row_is_flat_and_every_cell_of_it_reads() {
+        let file =
+            Theme::parse("background = 'black'\nselected_background = '#404040'\nselected_text = 'black'")
+                .unwrap();
+        for theme in [Theme::AUTO, Theme::DARK, Theme::LIGHT, Theme::MONO, file] {
+            for palette in [Palette::None, Palette::Sixteen, Palette::Many] {
+                let look = Look { palette, theme, ..Look::default() };
+                let rows: Vec<Style> = ROLES.iter().map(|role| look.selected(look.style(*role))).collect();
+                for style in &rows {
+                    let reversed = style.add_modifier.contains(Modifier::REVERSED);
+                    assert_eq!(style.bg, rows[0].bg, "{look:?}");
+                    assert!(!style.add_modifier.contains(Modifier::DIM), "{look:?}");
+                    assert_eq!(reversed, style.bg == Some(Color::Reset), "{look:?}");
+                    if !reversed {
+                        let pair = style.fg.and_then(theme::parts).zip(style.bg.and_then(theme::parts));
+                        let (text, ground) = pair.unwrap();
+                        assert!(theme::contrast(text, ground) >= READABLE, "{look:?} {style:?}");
+                    }
+                }
+            }
+        }
+        // States keep their colours where they read.
+        for theme in [Theme::AUTO, Theme::DARK, Theme::LIGHT] {
+            let look = Look { theme, ..Look::default() };
+            for role in [Role::Good, Role::Bad, Role::Warn, Role::Active] {
+                assert_eq!(look.selected(look.style(role)).fg, look.style(role).fg, "{theme:?} {role:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_dark_theme_reads_on_black_and_the_light_one_on_white() {
+        for (theme, ground) in [(Theme::DARK, [0; 3]), (Theme::LIGHT, [255; 3])] {
+            for palette in [Palette::Sixteen, Palette::Many] {
+                for role in ROLES {
+                    let Some(colour) = (Look { theme, palette, ..Look::default() }).style(role).fg else {
+                        continue;
+                    };
+                    let contrast = theme::contrast(theme::parts(colour).unwrap(), ground);
+                    let least = if palette == Palette::Many { 4.5 } else { 2.6 };
+                    assert!(contrast >= least, "{role:?} {colour:?}: {contrast:.1}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_color_wins_over_every_theme() {
+        for theme in [Theme::DARK, Theme::LIGHT, Theme::parse("bad = 'red'\nbackground = 'blue'").unwrap()] {
+            let look = Look { palette: Palette::None, theme, ..Look::default() };
+            assert_eq!(look.ground(), None);
+            for role in ROLES {
+                let style = look.style(role);
+                assert_eq!((style.fg, style.bg), (None, None), "{role:?}");
+            }
+        }
     }
 
     #[test]
@@ -249,11 +409,8 @@ mod tests {
             let style = look(Palette::Many).style(role);
             assert_eq!(style.bg, None, "{role:?}");
             let Some(colour) = style.fg else { continue };
-            let Color::Indexed(number @ 16..=231) = colour else { panic!("{role:?} is {colour:?}") };
-            // The cube of 6 by 6 by 6.
-            let part = |of: u8| if of == 0 { 0 } else { 55 + of * 40 };
-            let number = number - 16;
-            let (black, white) = contrasts([part(number / 36), part(number / 6 % 6), part(number % 6)]);
+            assert!(matches!(colour, Color::Indexed(16..=231)), "{role:?} is {colour:?}");
+            let (black, white) = contrasts(theme::parts(colour).unwrap());
             assert!(black >= 4.0 && white >= 4.0, "{role:?}: {black:.1} on black, {white:.1} on white");
         }
     }

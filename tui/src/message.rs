@@ -7,7 +7,7 @@ use pinport_model::{
     job::FailureBudget,
     view::{JobDetail, Sample},
 };
-use ratatui::crossterm::event::KeyEvent;
+use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 /// Input of the dashboard. The clock is a message too, so that tests control the time.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub enum Message {
     Connection(Connection),
     /// A key.
     Key(KeyEvent),
+    /// A click or a turn of the wheel.
+    Mouse(MouseEvent),
     /// Pasted text.
     Paste(String),
     /// The terminal has a new size.
@@ -122,7 +124,7 @@ pub struct ImportRequest {
     pub max_failures: Option<FailureBudget>,
 }
 
-/// Work that the dashboard requests. [`Message::EffectDone`] answers each but `Copy`, `Quit` and the
+/// Work that the dashboard requests. [`Message::EffectDone`] answers each but `Copy`, `Suspend`, `Quit` and the
 /// requests for data.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
@@ -154,6 +156,8 @@ pub enum Effect {
     CreateImport(ImportRequest),
     /// Copy this to the terminal's clipboard; [`crate::run()`] does it.
     Copy(String),
+    /// Give the terminal back and stop, as Ctrl-Z does elsewhere; [`crate::run()`] does it.
+    Suspend,
     /// Quit; [`crate::run()`] does it.
     Quit,
 }

@@ -72,7 +72,7 @@ pub(crate) fn clip_left(text: &str, width: usize, symbols: Symbols) -> String {
 pub(crate) fn harmless(text: &str, symbols: Symbols) -> String {
     let escaped = escape_controls(text);
     let shown = |character: char| match character {
-        character if symbols == Symbols::Ascii && !character.is_ascii() => Some('?'),
+        character if !symbols.has(character) => Some('?'),
         character if is_selector(character) => None,
         character => Some(character),
     };

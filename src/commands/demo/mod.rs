@@ -75,7 +75,7 @@ fn show(args: &DemoArgs, folder: &Path, runtime: Runtime, signals: Signals) -> a
         bad: args.bad,
         stop: CancellationToken::new(),
     };
-    let shown = if io::stdout().is_terminal() && io::stdin().is_terminal() {
+    let shown = if io::stdout().is_terminal() && top::can_draw() {
         on_terminal(args, &maker, runtime, signals, folder.to_owned())
     } else {
         in_lines(&maker, runtime, signals)
@@ -103,7 +103,8 @@ fn on_terminal(
 ) -> anyhow::Result<String> {
     let options = Options {
         server: maker.client.server().to_owned(),
-        look: top::look(args.ascii),
+        look: top::look(&args.look),
+        mouse: args.look.mouse,
         ..Options::default()
     };
     let (outbox, messages) = Outbox::open();

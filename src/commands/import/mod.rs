@@ -25,7 +25,10 @@ use pinport_store::boundary;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    top::live::{self, Live},
+    top::{
+        self,
+        live::{self, Live},
+    },
     write_line,
 };
 use crate::{
@@ -287,7 +290,7 @@ fn execute(
         outcome
     };
     let run = Run { job, source, folder, progress: Arc::clone(&progress), cancel };
-    let outcome = if wanted.args.top && io::stderr().is_terminal() && io::stdin().is_terminal() {
+    let outcome = if wanted.args.top && io::stderr().is_terminal() && top::can_draw() {
         let live = Live {
             job: run.job.clone(),
             application: wanted.args.app.clone(),
@@ -296,6 +299,7 @@ fn execute(
             engine: &engine,
             store: data.map(|data| Arc::clone(&data.store)),
             cancel: run.cancel.clone(),
+            look: wanted.args.look.clone(),
         };
         live::run(&live, || work(run))?
     } else if wanted.args.quiet {

@@ -94,7 +94,7 @@ impl Desk {
             Effect::RequestDetail(job) => drop(self.detail.send_replace(Some(job))),
             Effect::RequestFailures(query) => drop(self.failures.send_replace(Some(query))),
             // The dashboard's loop does these itself.
-            Effect::Copy(_) | Effect::Quit => {}
+            Effect::Copy(_) | Effect::Suspend | Effect::Quit => {}
             action => {
                 if self.actions.try_send(action).is_err() {
                     let text = "too much is under way: try again when some of it is done".into();
@@ -190,6 +190,7 @@ async fn act(client: &Client, effect: Effect) -> Result<String, String> {
         | Effect::RequestDetail(_)
         | Effect::RequestFailures(_)
         | Effect::Copy(_)
+        | Effect::Suspend
         | Effect::Quit => {
             return Err("this is not asked of a server".into());
         }

@@ -33,7 +33,7 @@ use super::{
     Outbox,
     effects::{not_written, part_path},
 };
-use crate::progress::Display;
+use crate::{cli::LookArgs, progress::Display};
 
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 /// Effects that wait for their turn.
@@ -55,6 +55,8 @@ pub(in crate::commands) struct Live<'a> {
     pub(in crate::commands) store: Option<Arc<dyn Store>>,
     /// Stops it.
     pub(in crate::commands) cancel: CancellationToken,
+    /// How the dashboard looks.
+    pub(in crate::commands) look: LookArgs,
 }
 
 /// Runs the import beside the dashboard. When that is left while the import goes on, lines take its place.
@@ -65,8 +67,13 @@ pub(in crate::commands) fn run(
     let (outbox, messages) = Outbox::open();
     let (desk, orders) = sync_channel(WAITING);
     let ended = Mutex::new(None);
-    let options =
-        Options { look: super::look(false), one_import: true, open: Some(live.job.id), ..Options::default() };
+    let options = Options {
+        look: super::look(&live.look),
+        mouse: live.look.mouse,
+        one_import: true,
+        open: Some(live.job.id),
+        ..Options::default()
+    };
     thread::scope(|scope| {
         let running = thread::Builder::new().name("import".into()).spawn_scoped(scope, || {
             let outcome = import();
@@ -232,7 +239,7 @@ impl Feeder<'_> {
             Effect::Pause(_) | Effect::Resume(_) | Effect::CreateImport(_) => {
                 Err("this needs a server: start one with `pinport serve`".into())
             }
-            Effect::Copy(_) | Effect::Quit => return,
+            Effect::Copy(_) | Effect::Suspend | Effect::Quit => return,
         };
         let (text, worked) = match done {
             Ok(text) => (text, true),

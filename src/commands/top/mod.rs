@@ -25,7 +25,11 @@ use tokio_util::sync::CancellationToken;
 use self::effects::Desk;
 pub(super) use self::effects::create;
 use super::write_line;
-use crate::{cli::TopArgs, client::Client, signals::Signals};
+use crate::{
+    cli::{LookArgs, TopArgs},
+    client::Client,
+    signals::Signals,
+};
 
 /// Messages that wait for the dashboard.
 const WAITING: usize = 32;
@@ -41,13 +45,14 @@ pub(super) fn run(args: &TopArgs) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     if args.once {
         runtime.block_on(once(&client, args.json))
-    } else if args.json || !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+    } else if args.json || !(io::stdout().is_terminal() && can_draw()) {
         let show = if args.json { Lines::Json } else { Lines::Progress(ProgressLines::default(), None) };
         runtime.block_on(follow(&client, show))
     } else {
         let options = Options {
             server: client.server().to_owned(),
-            look: look(args.ascii),
+            look: look(&args.look),
+            mouse: args.look.mouse,
             read_only: args.read_only,
             ..Options::default()
         };
@@ -59,11 +64,16 @@ pub(super) fn run(args: &TopArgs) -> anyhow::Result<()> {
     }
 }
 
+/// Whether there is a keyboard, and a terminal that can move its cursor.
+pub(super) fn can_draw() -> bool {
+    io::stdin().is_terminal() && env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}
+
 /// Colours and symbols for this terminal.
-pub(super) fn look(ascii: bool) -> Look {
+pub(super) fn look(args: &LookArgs) -> Look {
     let variable = |name: &str| env::var(name).ok();
-    let symbols = if ascii { Symbols::Ascii } else { Symbols::from_environment(variable) };
-    Look { palette: Palette::from_environment(variable), symbols }
+    let symbols = if args.ascii { Symbols::Ascii } else { Symbols::from_environment(variable) };
+    Look { palette: Palette::from_environment(variable), symbols, theme: args.theme }
 }
 
 async fn once(client: &Client, json: bool) -> anyhow::Result<()> {

@@ -3,12 +3,13 @@
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
-    style::{Modifier, Style},
+    style::{Color, Modifier, Style},
     widgets::{Block, Clear, Widget},
 };
 
 use crate::{
     look::{Look, Role},
+    state::mouse::Hit,
     text::{clip, width},
 };
 
@@ -16,6 +17,8 @@ use crate::{
 pub(crate) struct Brush<'a> {
     buffer: &'a mut Buffer,
     pub(crate) look: Look,
+    /// What the mouse finds where.
+    pub(crate) zones: Vec<(Rect, Hit)>,
 }
 
 /// One row of an area.
@@ -41,7 +44,7 @@ pub(crate) fn below(area: Rect, rows: usize) -> Rect {
 
 impl<'a> Brush<'a> {
     pub(crate) fn new(buffer: &'a mut Buffer, look: Look) -> Self {
-        Self { buffer, look }
+        Self { buffer, look, zones: Vec::new() }
     }
 
     /// Writes text at the start of the area's first row. Returns the cells it took.
@@ -80,10 +83,32 @@ impl<'a> Brush<'a> {
         self.buffer.set_style(area, self.look.style(Role::Dim));
     }
 
-    /// Marks a row as selected. It is reversed, which works with every palette.
+    /// Marks a row as selected: one background, on which every cell reads.
     pub(crate) fn select(&mut self, area: Rect) {
         let area = area.intersection(self.buffer.area);
-        self.buffer.set_style(area, Style::new().add_modifier(Modifier::REVERSED));
+        for position in area.positions() {
+            if let Some(cell) = self.buffer.cell_mut(position) {
+                let colour = Some(cell.fg).filter(|colour| *colour != Color::Reset);
+                let style = Style { fg: colour, add_modifier: cell.modifier, ..Style::new() };
+                let style = self.look.selected(style);
+                cell.modifier = style.add_modifier;
+                cell.fg = style.fg.unwrap_or_default();
+                cell.bg = style.bg.unwrap_or_default();
+            }
+        }
+    }
+
+    /// Paints the theme's background behind what has none, and its colour on text that has none.
+    pub(crate) fn ground(&mut self) {
+        let Some((text, ground)) = self.look.ground() else { return };
+        for cell in &mut self.buffer.content {
+            if cell.bg == Color::Reset && !cell.modifier.contains(Modifier::REVERSED) {
+                cell.bg = ground;
+                if let (Color::Reset, Some(text)) = (cell.fg, text) {
+                    cell.fg = text;
+                }
+            }
+        }
     }
 
     /// Draws a widget of ratatui's, clipped to the buffer.

@@ -81,7 +81,7 @@ impl Chart<'_> {
         let before = ((begun - shown.from) as f64 / step).ceil().clamp(0.0, columns as f64) as usize;
         match symbols {
             Symbols::Unicode => braille(brush, canvas, &rates, before, most),
-            Symbols::Ascii => {
+            Symbols::Console | Symbols::Ascii => {
                 brush.columns(after(canvas, before), rates.get(before..).unwrap_or(&[]), most, Role::Active);
             }
         }
@@ -135,7 +135,7 @@ impl Chart<'_> {
             };
             let at = Rect { width: SCALE, ..row(plot, line) };
             brush.right(at, &value.map(|value| short(value as u64)).unwrap_or_default(), Role::Dim);
-            let edge = if value.is_some() { symbols.choose("┤", "+") } else { symbols.choose("│", "|") };
+            let edge = symbols.scale(value.is_some());
             brush.text(after(row(plot, line), SCALE.into()), edge, Role::Dim);
         }
     }

@@ -4,13 +4,16 @@ use ratatui::layout::Rect;
 
 use super::brush::{Brush, after, below, row};
 use crate::{
-    keys,
+    keys::{self, Action},
     look::Role,
     message::Connection,
     state::{Dashboard, STALE_MS, Screen},
     text::{count, harmless, span, width, wrap},
     words::short_id,
 };
+
+/// What the footer says of the key for the help.
+const MORE: &str = " more";
 
 /// Connection and age of the sample come first: they fit everywhere.
 pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
@@ -120,15 +123,25 @@ pub(super) fn footer(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
         brush.text(after(area, used + 1), text, Role::Plain);
         return;
     }
+    // Not all keys are in the footer; where there is a help, it says that there are more.
+    let help = keys::footer(dashboard.context(), dashboard.reach()).find(|line| line.action == Action::Help);
+    let more = help.map(|line| (line.first(brush.look.symbols), brush.look.symbols.choose("… ", ".. ")));
+    let kept = more.as_ref().map_or(0, |(key, dots)| width(dots) + width(key) + MORE.len());
     let mut used = 0;
     for binding in keys::footer(dashboard.context(), dashboard.reach()) {
+        if binding.action == Action::Help {
+            continue;
+        }
         let key = binding.first(brush.look.symbols);
         let cells = width(&key) + 1 + width(binding.label);
-        if used + cells > usize::from(area.width) {
+        if used + cells + kept + 2 * usize::from(kept > 0) > usize::from(area.width) {
             break;
         }
         let wrote = brush
             .parts(after(area, used), &[(&key, Role::Key), (" ", Role::Plain), (binding.label, Role::Plain)]);
         used += wrote + 2;
+    }
+    if let Some((key, dots)) = more {
+        brush.parts(after(area, used), &[(dots, Role::Dim), (&key, Role::Key), (MORE, Role::Plain)]);
     }
 }

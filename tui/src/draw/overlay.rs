@@ -26,9 +26,13 @@ const KEYS_WIDTH: usize = 20;
 pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, parts: Frame) {
     match &dashboard.overlay {
         None => {}
-        Some(Overlay::Help { scroll }) => {
-            let lines = help_lines(dashboard.reach(), brush.look, inner_width(area.width));
-            scrolled(brush, body_of(area, parts), "help", lines.len(), *scroll, |brush, at, index| {
+        Some(Overlay::Help { scroll, search, typing }) => {
+            let lines = help_lines(dashboard.reach(), brush.look, inner_width(area.width), search.text());
+            let title = match search.text() {
+                "" => "help".to_owned(),
+                text => format!("help, search: {text}"),
+            };
+            scrolled(brush, body_of(area, parts), &title, lines.len(), *scroll, |brush, at, index| {
                 let (keys, text) = &lines[index];
                 if text.is_empty() {
                     brush.text(at, keys, Role::Title);
@@ -37,6 +41,9 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, par
                     brush.text(after(at, help_indent(at.width.into())), text, Role::Plain);
                 }
             });
+            if *typing {
+                typed(brush, area, "search: ", search);
+            }
         }
         Some(Overlay::Text { title, text, scroll }) => {
             let lines = harmless_lines(text, inner_width(area.width), usize::MAX, brush.look.symbols);
@@ -52,10 +59,6 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, par
             ask(dashboard, brush, body_of(area, parts), "leave?", question);
         }
         Some(Overlay::Prompt { prompt, input }) => {
-            // It replaces the footer, or the last row if there is no footer.
-            let at = row(area, usize::from(area.height.saturating_sub(1)));
-            let blank = " ".repeat(at.width.into());
-            brush.text(at, &blank, Role::Plain);
             let label = match prompt {
                 Prompt::Filter => "filter: ",
                 Prompt::Search => "search: ",
@@ -63,11 +66,19 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, par
                 Prompt::SaveFailures(_) => "save failures to: ",
                 Prompt::SaveRejects(_) => "save rejects to: ",
             };
-            let used = brush.text(at, label, Role::Key);
-            line(brush, after(at, used), input, true);
+            typed(brush, area, label, input);
         }
         Some(Overlay::Form(form)) => draw_form(brush, body_of(area, parts), form),
     }
+}
+
+/// A line that is being typed. It replaces the footer, or the last row if there is no footer.
+fn typed(brush: &mut Brush<'_>, area: Rect, label: &str, input: &Input) {
+    let at = row(area, usize::from(area.height.saturating_sub(1)));
+    let blank = " ".repeat(at.width.into());
+    brush.text(at, &blank, Role::Plain);
+    let used = brush.text(at, label, Role::Key);
+    line(brush, after(at, used), input, true);
 }
 
 /// Overlays leave the footer visible, because it shows the keys.
@@ -85,10 +96,10 @@ fn help_indent(width: usize) -> usize {
 }
 
 /// The help, wrapped: continued lines have no keys.
-fn help_lines(reach: Reach, look: Look, width: usize) -> Vec<(String, String)> {
+fn help_lines(reach: Reach, look: Look, width: usize, search: &str) -> Vec<(String, String)> {
     let mut lines = Vec::new();
     let room = width.saturating_sub(help_indent(width));
-    for (keys, text) in keys::help(reach, look.symbols) {
+    for (keys, text) in keys::help(reach, look.symbols, search) {
         if text.is_empty() {
             lines.push((keys, String::new()));
             continue;
@@ -101,6 +112,9 @@ fn help_lines(reach: Reach, look: Look, width: usize) -> Vec<(String, String)> {
             lines.push((if index == 0 && !wide { keys.clone() } else { String::new() }, text));
         }
     }
+    if lines.is_empty() {
+        lines.push(("no key is like that".into(), String::new()));
+    }
     lines
 }
 
@@ -108,7 +122,9 @@ fn help_lines(reach: Reach, look: Look, width: usize) -> Vec<(String, String)> {
 pub(crate) fn overlay_lines(dashboard: &Dashboard, size: (u16, u16)) -> usize {
     let look = dashboard.options.look;
     let lines = match &dashboard.overlay {
-        Some(Overlay::Help { .. }) => help_lines(dashboard.reach(), look, inner_width(size.0)).len(),
+        Some(Overlay::Help { search, .. }) => {
+            help_lines(dashboard.reach(), look, inner_width(size.0), search.text()).len()
+        }
         Some(Overlay::Text { text, .. }) => {
             harmless_lines(text, inner_width(size.0), usize::MAX, look.symbols).len()
         }

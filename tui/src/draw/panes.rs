@@ -13,7 +13,7 @@ use super::{
 use crate::{
     layout::{Pane, first_row},
     look::Role,
-    state::{Dashboard, detail::Detail},
+    state::{Dashboard, detail::Detail, mouse::Hit},
     text::{bytes, clip, clip_left, count, percent, short, width},
     words::{self, PIECE_STATES},
 };
@@ -363,6 +363,7 @@ pub(super) fn list(
     for line in 0..usize::from(area.height).min(rows.saturating_sub(first)) {
         let at = row(area, line);
         draw(brush, at, first + line);
+        brush.zones.push((at, Hit::Row(first + line)));
         if first + line == selected {
             brush.select(at);
         }

@@ -1,5 +1,7 @@
 //! Sets the terminal up and restores it on return, on errors and on panics.
 
+#![allow(unsafe_code, reason = "calls libc")]
+
 use std::{
     io::{self, Write},
     panic,
@@ -9,7 +11,7 @@ use std::{
 
 use ratatui::crossterm::{
     cursor::{Hide, Show},
-    event::{DisableBracketedPaste, EnableBracketedPaste},
+    event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture},
     execute,
     terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
 };
@@ -35,6 +37,7 @@ impl Output {
 /// What is needed to restore the terminal.
 struct Taken {
     output: Output,
+    mouse: bool,
     thread: ThreadId,
     /// Panic messages of other threads, printed later because they would damage the screen.
     kept: Vec<String>,
@@ -51,15 +54,35 @@ fn taken() -> MutexGuard<'static, Option<Taken>> {
 pub(super) struct Guard(());
 
 impl Guard {
-    pub(super) fn enter(output: Output) -> io::Result<Self> {
+    pub(super) fn enter(output: Output, mouse: bool) -> io::Result<Self> {
         HOOK.call_once(install_hook);
-        enable_raw_mode()?;
-        *taken() = Some(Taken { output, thread: thread::current().id(), kept: Vec::new() });
         // From here on, dropping the guard restores everything.
         let guard = Self(());
-        execute!(output.writer(), EnterAlternateScreen, EnableBracketedPaste, Hide)?;
+        take(output, mouse)?;
         Ok(guard)
     }
+
+    /// Gives the terminal back, stops the process group as the terminal's Ctrl-Z does, and takes the terminal again when
+    /// the shell lets it go on.
+    pub(super) fn suspend(&self, output: Output, mouse: bool) -> io::Result<()> {
+        give_back();
+        stop_group()?;
+        take(output, mouse)
+    }
+}
+
+/// Sets the terminal up.
+fn take(output: Output, mouse: bool) -> io::Result<()> {
+    enable_raw_mode()?;
+    *taken() = Some(Taken { output, mouse, thread: thread::current().id(), kept: Vec::new() });
+    execute!(output.writer(), EnterAlternateScreen, EnableBracketedPaste, Hide)?;
+    if mouse { execute!(output.writer(), EnableMouseCapture) } else { Ok(()) }
+}
+
+/// Stops every process of the group, this one among them; returns when it goes on.
+fn stop_group() -> io::Result<()> {
+    // SAFETY: it takes two numbers.
+    if unsafe { libc::kill(0, libc::SIGTSTP) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 impl Drop for Guard {
@@ -72,6 +95,9 @@ impl Drop for Guard {
 fn give_back() {
     let Some(taken) = taken().take() else { return };
     // If the terminal is gone, there is nothing to restore.
+    if taken.mouse {
+        let _ = execute!(taken.output.writer(), DisableMouseCapture);
+    }
     let _ = execute!(taken.output.writer(), DisableBracketedPaste, Show, LeaveAlternateScreen);
     let _ = disable_raw_mode();
     for text in taken.kept {

@@ -46,7 +46,8 @@ pub fn run(
     mut effects: impl FnMut(Effect),
 ) -> io::Result<String> {
     let mut keyboard = Keyboard::new()?;
-    let guard = Guard::enter(output)?;
+    let mouse = options.mouse;
+    let guard = Guard::enter(output, mouse)?;
     let mut terminal =
         Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(64 << 10, output.writer())))?;
     // Not `clear()`: that asks the terminal where its cursor is, and fails where nothing answers. The alternate
@@ -70,6 +71,7 @@ pub fn run(
                 write!(backend, "\x1b]52;c;{}\x07", base64(text))?;
                 io::Write::flush(backend)
             }
+            Effect::Suspend => guard.suspend(output, mouse),
             effect => {
                 effects(effect);
                 Ok(())
@@ -126,7 +128,13 @@ where
             if effect == Effect::Quit {
                 return Ok(());
             }
+            let draws_anew = effect == Effect::Suspend;
             effects(terminal.backend_mut(), effect)?;
+            if draws_anew {
+                // The screen is empty now, and so is the buffer that the next frame is compared with.
+                terminal.swap_buffers();
+                drawn = None;
+            }
         }
     }
 }
@@ -136,7 +144,8 @@ fn translate(event: Event) -> Option<Message> {
         Event::Key(key) => Some(Message::Key(key)),
         Event::Paste(text) => Some(Message::Paste(text)),
         Event::Resize(width, height) => Some(Message::Resize { width, height }),
-        Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
+        Event::Mouse(event) => Some(Message::Mouse(event)),
+        Event::FocusGained | Event::FocusLost => None,
     }
 }
 

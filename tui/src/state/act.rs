@@ -33,6 +33,10 @@ impl Dashboard {
     pub(super) fn type_key(&mut self, key: KeyEvent) {
         let taken = match &mut self.overlay {
             Some(Overlay::Prompt { input, .. }) => input.key(key),
+            Some(Overlay::Help { search, typing: true, scroll }) => {
+                *scroll = 0;
+                search.key(key)
+            }
             Some(Overlay::Form(form)) => form.input().is_some_and(|input| input.key(key)),
             _ => false,
         };
@@ -65,7 +69,9 @@ impl Dashboard {
         match action {
             Action::Quit => self.quit(),
             Action::Stop | Action::GoOn => self.leave(action == Action::Stop),
-            Action::Help => self.overlay = Some(Overlay::Help { scroll: 0 }),
+            Action::Help => {
+                self.overlay = Some(Overlay::Help { scroll: 0, search: Input::default(), typing: false });
+            }
             Action::Close => self.close(),
             Action::Up => self.step(-1),
             Action::Down => self.step(1),
@@ -88,6 +94,7 @@ impl Dashboard {
                 self.jobs.arrange(&self.meters);
             }
             Action::Freeze => self.freeze(),
+            Action::Suspend => self.effects.push(Effect::Suspend),
             Action::Window => self.window = self.window.next(),
             Action::Events => {
                 self.event_row = 0;
@@ -151,6 +158,10 @@ impl Dashboard {
                 // A filter that was typed and left is no filter.
                 Overlay::Prompt { prompt: Prompt::Filter, .. } => self.clear_filter(),
                 Overlay::Prompt { prompt: Prompt::Search, .. } => self.search(String::new()),
+                // First the search is dropped, then the help is left.
+                Overlay::Help { search, typing, .. } if typing || !search.text().is_empty() => {
+                    self.overlay = Some(Overlay::Help { scroll: 0, search: Input::default(), typing: false });
+                }
                 _ => {}
             }
             return;
@@ -178,11 +189,11 @@ impl Dashboard {
         isize::from(i16::try_from(self.size.1.saturating_sub(6)).unwrap_or(i16::MAX)).max(1)
     }
 
-    fn step(&mut self, rows: isize) {
+    pub(super) fn step(&mut self, rows: isize) {
         let moved = |row: usize, len: usize| row.saturating_add_signed(rows).min(len.saturating_sub(1));
         let lines = draw::overlay_lines(self, self.size);
         match &mut self.overlay {
-            Some(Overlay::Help { scroll } | Overlay::Text { scroll, .. }) => {
+            Some(Overlay::Help { scroll, .. } | Overlay::Text { scroll, .. }) => {
                 *scroll = moved(*scroll, lines);
                 return;
             }
@@ -265,6 +276,10 @@ impl Dashboard {
     }
 
     fn filter(&mut self) {
+        if let Some(Overlay::Help { typing, .. }) = &mut self.overlay {
+            *typing = true;
+            return;
+        }
         match self.screen() {
             Screen::Overview => self.prompt(Prompt::Filter, self.jobs.filter.clone()),
             Screen::Entries(_) => {
@@ -395,6 +410,9 @@ impl Dashboard {
                 }
                 Prompt::SaveFailures(_) | Prompt::SaveRejects(_) => self.save(prompt, input.text()),
             },
+            Some(Overlay::Help { scroll, search, .. }) => {
+                self.overlay = Some(Overlay::Help { scroll, search, typing: false });
+            }
             other => self.overlay = other,
         }
     }

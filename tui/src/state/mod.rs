@@ -10,6 +10,7 @@ pub(crate) mod form;
 pub(crate) mod input;
 pub(crate) mod jobs;
 pub(crate) mod meter;
+pub(crate) mod mouse;
 pub(crate) mod window;
 
 use std::{collections::VecDeque, path::PathBuf};
@@ -51,6 +52,8 @@ pub struct Options {
     pub read_only: bool,
     /// Whether the only job is an import in this process. Quitting then asks what to do with it.
     pub one_import: bool,
+    /// Whether the terminal sends clicks and turns of the wheel. Its own selecting of text then needs Shift.
+    pub mouse: bool,
     /// The job to open first.
     pub open: Option<JobId>,
     /// The initial filter.
@@ -72,6 +75,10 @@ pub(crate) enum Screen {
 pub(crate) enum Overlay {
     Help {
         scroll: usize,
+        /// Only lines with these words are shown.
+        search: Input,
+        /// Whether the words are being typed.
+        typing: bool,
     },
     Text {
         title: String,
@@ -208,6 +215,7 @@ impl Dashboard {
             }
             Message::Key(key) => self.take_key(key),
             Message::Paste(text) => self.paste(&text),
+            Message::Mouse(event) => self.take_mouse(event),
             Message::Resize { width, height } => {
                 self.size = (width, height);
                 true
@@ -361,6 +369,7 @@ impl Dashboard {
     fn paste(&mut self, text: &str) -> bool {
         match &mut self.overlay {
             Some(Overlay::Prompt { input, .. }) => input.insert(text),
+            Some(Overlay::Help { search, typing: true, .. }) => search.insert(text),
             Some(Overlay::Form(form)) => {
                 if let Some(input) = form.input() {
                     input.insert(text);
@@ -374,6 +383,7 @@ impl Dashboard {
 
     pub(crate) fn context(&self) -> Context {
         match (&self.overlay, self.screen()) {
+            (Some(Overlay::Help { typing: true, .. }), _) => Context::Prompt,
             (Some(Overlay::Help { .. }), _) => Context::Help,
             (Some(Overlay::Text { .. }), _) => Context::Text,
             (Some(Overlay::Confirm { .. }), _) => Context::Confirm,

@@ -243,7 +243,7 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
 pub(crate) fn options(symbols: Symbols) -> Options {
     Options {
         server: "http://127.0.0.1:7465".into(),
-        look: Look { palette: Palette::Many, symbols },
+        look: Look { palette: Palette::Many, symbols, ..Look::default() },
         ..Options::default()
     }
 }

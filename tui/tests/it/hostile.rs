@@ -86,6 +86,22 @@ fn ascii_screens_are_ascii() {
 }
 
 #[test]
+fn the_linux_console_gets_what_its_font_has() {
+    let mut dashboard = watched_with(options(Symbols::Console), mixed, 30);
+    for keys in ["", "enter", "?", "esc f", "esc e", "esc esc n", "esc x"] {
+        press(&mut dashboard, keys);
+        let text = screen(&dashboard, 100, 40);
+        let strange =
+            text.chars().find(|character| !(character.is_ascii() || "·─│┌┐└┘├┤░▌▄█".contains(*character)));
+        assert_eq!(strange, None, "{keys}: {text}");
+    }
+    assert_snapshot!(
+        "overview_console",
+        screen(&watched_with(options(Symbols::Console), mixed, 30), 100, 30)
+    );
+}
+
+#[test]
 fn numbers_beyond_reason() {
     let mut huge = job(1, JobStatus::Processing, 10);
     let progress = &mut huge.progress;

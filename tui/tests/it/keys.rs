@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use insta::assert_snapshot;
 use pinport_model::{Format, JobStatus, SourceLocation, job::FailureBudget};
 use pinport_tui::{
-    Effect, ImportRequest, Message, Options, Symbols,
-    crossterm::event::{KeyEvent, KeyEventKind, KeyModifiers},
+    Dashboard, Effect, ImportRequest, Message, Options, Symbols,
+    crossterm::event::{KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind},
 };
 
 use crate::fixtures::*;
@@ -200,4 +201,73 @@ fn quitting_an_import_of_this_process_asks_first() {
     let mut asked = start();
     press(&mut asked, "q");
     assert_eq!(asked.update(Message::Quit), [Effect::Quit], "a signal does not ask");
+}
+
+#[test]
+fn the_mouse_selects_scrolls_and_sorts() {
+    let click = |dashboard: &mut Dashboard, text: &str| {
+        let screen = screen(dashboard, 80, 24);
+        let (row, line) = screen.lines().enumerate().find(|(_, line)| line.contains(text)).unwrap();
+        let column = line[..line.find(text).unwrap()].chars().count();
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        mouse(dashboard, kind, column as u16, row as u16)
+    };
+    let mut dashboard = watched(mixed, 3);
+    dashboard.update(Message::Resize { width: 80, height: 24 });
+    click(&mut dashboard, "part-00004");
+    assert_eq!(press(&mut dashboard, "c"), [Effect::Copy(id(4).to_string())]);
+    mouse(&mut dashboard, MouseEventKind::ScrollDown, 5, 12);
+    assert_eq!(press(&mut dashboard, "c"), [Effect::Copy(id(10).to_string())], "three rows down");
+    mouse(&mut dashboard, MouseEventKind::ScrollUp, 5, 12);
+    assert_eq!(press(&mut dashboard, "c"), [Effect::Copy(id(4).to_string())]);
+    click(&mut dashboard, "FAILED");
+    assert!(screen(&dashboard, 80, 24).contains("FAILE▼"));
+    click(&mut dashboard, "FAILE▼");
+    assert!(screen(&dashboard, 80, 24).contains("FAILE▲"));
+    // On a job, a click chooses the pane; in the list of reasons, the row.
+    let mut dashboard = opened(|second| vec![job(1, JobStatus::Processing, second)], 30);
+    dashboard.update(Message::Resize { width: 80, height: 24 });
+    click(&mut dashboard, "stages");
+    assert!(screen(&dashboard, 80, 24).contains("▸stages"));
+    press(&mut dashboard, "f");
+    click(&mut dashboard, "invalid json");
+    assert!(screen(&dashboard, 80, 24).contains("first records: invalid json"));
+    // Questions are answered with keys.
+    press(&mut dashboard, "esc x");
+    assert_eq!(mouse(&mut dashboard, MouseEventKind::Down(MouseButton::Left), 40, 12), []);
+    assert!(screen(&dashboard, 80, 24).contains("sure?"));
+}
+
+fn mouse(dashboard: &mut Dashboard, kind: MouseEventKind, column: u16, row: u16) -> Vec<Effect> {
+    let event = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
+    dashboard.update(Message::Mouse(event))
+}
+
+#[test]
+fn the_help_is_searched() {
+    let mut dashboard = watched(mixed, 3);
+    dashboard.update(Message::Resize { width: 80, height: 24 });
+    press(&mut dashboard, "? /");
+    type_text(&mut dashboard, "cancel q");
+    assert!(screen(&dashboard, 80, 24).contains("no key is like that"));
+    press(&mut dashboard, "backspace backspace");
+    let found = screen(&dashboard, 80, 24);
+    assert!(found.contains("help, search: cancel") && found.contains("what is committed stays"), "{found}");
+    assert!(found.contains("search: cancel"), "{found}");
+    press(&mut dashboard, "enter");
+    assert_snapshot!("help_search_80x24", screen(&dashboard, 80, 24));
+    // Esc first shows all keys again, then closes the help.
+    press(&mut dashboard, "esc");
+    assert!(screen(&dashboard, 80, 24).contains("help 1-"));
+    press(&mut dashboard, "esc");
+    assert!(!screen(&dashboard, 80, 24).contains("help 1-"));
+}
+
+#[test]
+fn ctrl_z_suspends_from_everywhere() {
+    for keys in ["", "enter", "f", "e", "?", "n", "/", "x"] {
+        let mut dashboard = watched(mixed, 3);
+        press(&mut dashboard, keys);
+        assert_eq!(press(&mut dashboard, "ctrl-z"), [Effect::Suspend], "{keys}");
+    }
 }

@@ -4,7 +4,10 @@ use std::{collections::HashSet, time::Duration};
 
 use pinport_model::{JobStatus, history::HistoryPoint};
 use pinport_tui::{Connection, Dashboard, Effect, FailuresPage, FailuresQuery, Message, Symbols};
-use ratatui::style::{Color, Modifier};
+use ratatui::{
+    buffer::Cell,
+    style::{Color, Modifier},
+};
 
 use crate::fixtures::*;
 
@@ -211,8 +214,17 @@ fn colours_and_their_absence() {
     let buffer = coloured.backend().buffer();
     let colours: HashSet<Color> = buffer.content().iter().map(|cell| cell.fg).collect();
     assert!(colours.len() > 3, "{colours:?}");
-    assert!(buffer.content().iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)));
+    // The selected row: one background from end to end, and the state's colour stays.
+    let selected: Vec<_> = buffer.content().iter().filter(|cell| cell.bg != Color::Reset).collect();
+    assert_eq!(selected.len(), 120);
+    assert!(
+        selected.iter().all(|cell| cell.bg == selected[0].bg && !cell.modifier.contains(Modifier::DIM)),
+        "{selected:?}"
+    );
+    assert!(selected.iter().any(|cell| cell.symbol() == "▶" && cell.fg == Color::Indexed(31)));
     let plain = look(pinport_tui::Palette::None);
+    let reversed = |cell: &&Cell| cell.modifier.contains(Modifier::REVERSED);
+    assert_eq!(plain.backend().buffer().content().iter().filter(reversed).count(), 120);
     assert!(
         plain
             .backend()
