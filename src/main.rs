@@ -16,6 +16,7 @@ mod explain;
 mod follow;
 mod heap;
 mod notify;
+mod otlp;
 mod output;
 mod private;
 mod progress;

@@ -49,6 +49,11 @@ impl ClientError {
             Self::Unreachable { .. } => Some(
                 "start it with `pinport serve`, or name another one with --server URL (https:// if it has a certificate)",
             ),
+            // What `openssl req -x509` makes is marked so.
+            Self::Untrusted { reason, .. } if reason.contains("CaUsedAsEndEntity") => Some(
+                "the server shows the certificate of an authority: name that certificate itself with --ca FILE, or give the \
+                 server one that is none (openssl req -x509 -addext basicConstraints=critical,CA:FALSE)",
+            ),
             Self::Untrusted { .. } => {
                 Some("name the certificates to trust with --ca FILE; a server without TLS is http://")
             }

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use pinport_model::{Timestamp, with_causes};
 use pinport_pipeline::{
     engine::{Engine, EngineOptions},
-    jobs::{self, Jobs, JobsOptions, Resolver},
+    jobs::{self, Jobs, JobsOptions, Occasion, Resolver},
     source::{Settings, SourceOptions},
 };
 use pinport_server::{
@@ -39,6 +39,7 @@ use crate::{
     exit,
     explain::{self, Logged, Usage},
     notify::Notify,
+    otlp::{Otlp, Traces},
     webhooks::Webhooks,
 };
 
@@ -289,6 +290,7 @@ struct Serving {
     server: Arc<Server>,
     jobs: Jobs,
     webhooks: Webhooks,
+    otlp: Option<Otlp>,
     drain: Duration,
     /// Ends it.
     shutdown: CancellationToken,
@@ -304,7 +306,8 @@ impl Serving {
         let address = socket.local_addr()?;
         let webhooks =
             Webhooks::start(&config.data, config.webhooks.clone(), tokio::runtime::Handle::current())?;
-        let jobs = start_jobs(config, resolver, &webhooks)?;
+        let traces = Traces::new(&config.otlp);
+        let jobs = start_jobs(config, resolver, &webhooks, &traces)?;
         let access = Arc::new(
             Access::with_keys(&config.region, ring, Arc::new(SystemClock)).with_cors(config.cors.clone()),
         );
@@ -322,6 +325,7 @@ impl Serving {
             metrics: Arc::clone(&metrics),
             limits: config.http.clone().within(crate::descriptors::raise()),
         });
+        let otlp = Otlp::start(&config.otlp, &traces, Arc::clone(&metrics))?;
         let scraping = match config.metrics_listen {
             Some(address) => Some(Scraping::open(address, config, &jobs, &metrics)?),
             None => None,
@@ -338,6 +342,7 @@ impl Serving {
             server,
             jobs,
             webhooks,
+            otlp,
             drain: config.drain,
             shutdown: CancellationToken::new(),
         })
@@ -345,7 +350,7 @@ impl Serving {
 
     /// Answers until it is shut down.
     async fn run(self) {
-        let Self { listener, server, jobs, drain, shutdown, scraping, told: _told, .. } = self;
+        let Self { listener, server, jobs, drain, shutdown, scraping, otlp, told: _told, .. } = self;
         // Probes are answered until everything has come to rest.
         let rested = CancellationToken::new();
         let probes = scraping
@@ -363,6 +368,9 @@ impl Serving {
         rested.cancel();
         if let Some(probes) = probes {
             let _ = probes.await;
+        }
+        if let Some(otlp) = otlp {
+            otlp.stop().await;
         }
         tracing::info!(requests_cut_off = drained.cut_off, jobs_still_running = left, "stopped");
     }
@@ -429,7 +437,12 @@ fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn start_jobs(config: &Config, resolver: Resolver, webhooks: &Webhooks) -> anyhow::Result<Jobs> {
+fn start_jobs(
+    config: &Config,
+    resolver: Resolver,
+    webhooks: &Webhooks,
+    traces: &Traces,
+) -> anyhow::Result<Jobs> {
     let data = Data::open_to_serve(&config.data, config.limits)?;
     // Whoever made them is gone with the server before this one.
     pinport_pipeline::backup::sweep(&config.data, true);
@@ -441,8 +454,13 @@ fn start_jobs(config: &Config, resolver: Resolver, webhooks: &Webhooks) -> anyho
         ..defaults
     });
     let engine = engine.context("failed to start the threads")?;
-    let webhooks = webhooks.clone();
-    let listener = jobs::Listener::new(move |notice| webhooks.deliver(notice));
+    let (webhooks, traces) = (webhooks.clone(), traces.clone());
+    let listener = jobs::Listener::new(move |notice| {
+        if notice.occasion == Occasion::Ended && !notice.alone {
+            traces.ended(&notice.job);
+        }
+        webhooks.deliver(notice);
+    });
     let options = JobsOptions { listener: Some(listener), ..jobs_options(config, data.jobs_folder()?) };
     let io = tokio::runtime::Handle::current();
     Ok(Jobs::start(Arc::clone(&data.store), Arc::new(engine), resolver, options, io)?)

@@ -62,6 +62,7 @@ impl Config {
             http = "http",
             log_format = "log.format",
             metrics_listen = "metrics.listen",
+            otlp = "otlp",
         }
         changes
     }

@@ -69,6 +69,7 @@ pub(super) const OPTIONS: &[(&str, &[&str])] = &[
     ("log", &["filter"]),
     // No flag: arguments can be seen by every user.
     ("metrics", &["token"]),
+    ("otlp", &["endpoint", "headers", "interval", "service", "ca"]),
     (
         "sources",
         &[

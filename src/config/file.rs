@@ -46,6 +46,7 @@ pub(super) struct File {
     pub(super) limits: RecordLimits,
     pub(super) log: LogSection,
     pub(super) metrics: MetricsSection,
+    pub(super) otlp: OtlpSection,
     pub(super) sources: SourcesSection,
     pub(super) roles: BTreeMap<String, RoleConfig>,
     pub(super) keys_file: Option<PathBuf>,
@@ -62,6 +63,7 @@ impl File {
         !self.keys.is_empty()
             || self.metrics.token.is_some()
             || self.webhooks.secret.is_some()
+            || !self.otlp.headers.is_empty()
             || sources.secret_access_key.is_some()
             || sources.session_token.is_some()
             || !sources.settings.is_empty()
@@ -174,6 +176,18 @@ pub(super) struct MetricsSection {
     #[serde(deserialize_with = "listen")]
     pub(super) listen: Option<SocketAddr>,
     pub(super) token: Option<ScrapeToken>,
+}
+
+/// The collector of OpenTelemetry that is sent traces and metrics.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct OtlpSection {
+    pub(super) endpoint: Option<String>,
+    pub(super) headers: BTreeMap<String, Secret>,
+    #[serde(deserialize_with = "time")]
+    pub(super) interval: Option<Duration>,
+    pub(super) service: Option<String>,
+    pub(super) ca: Option<PathBuf>,
 }
 
 /// The members of [`RoleConfig`] and those of the whole. (`flatten` would accept unknown members.)

@@ -26,7 +26,7 @@ use pinport_server::{
 use self::environment::Overlay;
 use self::file::{File, HttpSection, read_keys};
 pub(crate) use self::file::{SegmentUpdate, Text, TlsFiles};
-use crate::{cli::ServeArgs, explain::Usage, private, webhooks::WebhookConfig};
+use crate::{cli::ServeArgs, explain::Usage, otlp::OtlpConfig, private, webhooks::WebhookConfig};
 
 /// After how long a job that reads nothing is reported.
 const STALL: Duration = Duration::from_secs(600);
@@ -70,6 +70,7 @@ pub(crate) struct Config {
     /// Where probes and metrics have a listener of their own.
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) metrics_token: Option<ScrapeToken>,
+    pub(crate) otlp: OtlpConfig,
     pub(crate) sources: SourcesConfig,
     pub(crate) keys: Vec<KeyConfig>,
     pub(crate) keys_file: Option<PathBuf>,
@@ -93,7 +94,9 @@ impl Config {
             true => file,
             false => text.overlaid(overlay.options.clone(), |table| overlay.over(table))?,
         };
-        let config = Self::merge(args, text, file)?;
+        let mut config = Self::merge(args, text, file)?;
+        config.otlp = config.otlp.or_environment(|name| std::env::var(name).ok());
+        config.otlp.check().map_err(|(member, reason)| config.text.wrong(&["otlp", member], reason))?;
         if let Some(tls) = &config.tls {
             private::check_secrets(&tls.key).map_err(Usage)?;
         }
@@ -198,6 +201,13 @@ impl Config {
             ca: file.webhooks.ca.map(from_file),
         };
         webhooks.check().map_err(|(member, reason)| text.wrong(&["webhooks", member], reason))?;
+        let otlp = OtlpConfig {
+            endpoint: file.otlp.endpoint,
+            headers: file.otlp.headers,
+            interval: file.otlp.interval,
+            service: file.otlp.service,
+            ca: file.otlp.ca.map(from_file),
+        };
         let tls = match (&args.tls_certificate, &args.tls_key) {
             (Some(certificate), Some(key)) => {
                 Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
@@ -240,6 +250,7 @@ impl Config {
             log_filter: args.log_filter.clone().or(log.filter).unwrap_or_else(|| "info".into()),
             metrics_listen: args.metrics_listen.or(file.metrics.listen),
             metrics_token: file.metrics.token,
+            otlp,
             sources,
             keys,
             keys_file,

@@ -80,6 +80,15 @@ fn a_certificate_that_is_its_own_authority_is_taken_from_the_file() {
     assert_eq!(top(&lab, &server.url).args(["--ca", ca]).expect(0).json()["jobs_total"], 0);
     let misnamed = server.url.replace("localhost", "127.0.0.1");
     top(&lab, &misnamed).args(["--ca", ca]).expect(1).says(&["no private connection"]);
+    // Whoever does not name it hears that it is an authority's, and what to do.
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let other = lab.write("other.crt", other.cert.pem());
+    let untrusted = top(&lab, &server.url).args(["--ca", other.to_str().unwrap()]).expect(1);
+    untrusted.says(&[
+        "no private connection",
+        "hint: the server shows the certificate of an authority",
+        "CA:FALSE",
+    ]);
 }
 
 #[test]

@@ -130,3 +130,44 @@ fn a_store_of_a_newer_pinport_is_left_alone() {
         "hint: restore the data folder",
     ]);
 }
+
+#[test]
+fn a_full_output_is_told_as_one() {
+    let lab = Lab::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let Ok(full) = full else { return skip("full output", "there is no /dev/full") };
+    for arguments in [&["sample", "--rows", "100000"][..], &["completions", "bash"]] {
+        let mut command = lab.pinport(arguments).command;
+        let output = command.stdout(full.try_clone().unwrap()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        // Not of the disk of the data, to which nothing was written.
+        assert!(
+            said.contains("hint: what standard output goes to has no room left")
+                && !said.contains("same command"),
+            "{arguments:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_port_below_1024_is_told_as_one() {
+    let lab = Lab::new();
+    let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if first.is_ok_and(|first| first.trim() != "1024") {
+        return skip("ports below 1024", "this system gives them to everybody");
+    }
+    let mut run = lab.pinport(&["serve", "--listen", "127.0.0.1:1023"]);
+    if is_root() {
+        // As another user, who may not reach the folder that it was built in.
+        fs::copy(BINARY, lab.path("pinport")).unwrap();
+        for name in ["", "pinport"] {
+            fs::set_permissions(lab.path(name), fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let mut command = std::process::Command::new(lab.path("pinport"));
+        command.args(run.command.get_args()).current_dir(lab.path(""));
+        run.command = command;
+        run = run.user(65_534);
+    }
+    run.expect(2).says(&["ports below 1024 are root's", "--listen", "CAP_NET_BIND_SERVICE"]);
+}

@@ -318,6 +318,7 @@ fn scripts_can_be_run() {
         "scripts/s3-server",
         "scripts/torture",
         "scripts/try-emulators",
+        "scripts/try-otlp",
         "scripts/try-packages",
         "scripts/try-prometheus",
         "scripts/try-seaweedfs",

@@ -30,6 +30,7 @@ mod memory;
 mod modules;
 mod operator;
 mod order;
+mod otlp;
 mod packages;
 mod pinpoint;
 mod pty;

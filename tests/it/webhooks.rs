@@ -16,35 +16,35 @@ const SECRET: &str = "a-secret-of-the-tests-0123";
 
 /// What a receiver got.
 #[derive(Debug)]
-struct Hook {
-    path: String,
+pub(crate) struct Hook {
+    pub(crate) path: String,
     headers: Vec<(String, String)>,
     body: String,
 }
 
 impl Hook {
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("no {name}: {:?}", self.headers))
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
 /// A receiver on loopback that answers with these codes, and then with 200.
-struct Receiver {
-    url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     hooks: mpsc::Receiver<Hook>,
 }
 
 impl Receiver {
-    fn start(codes: &'static [u16]) -> Self {
+    pub(crate) fn start(codes: &'static [u16]) -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), codes)
     }
 
-    fn on(listener: TcpListener, codes: &'static [u16]) -> Self {
+    pub(crate) fn on(listener: TcpListener, codes: &'static [u16]) -> Self {
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let (sender, hooks) = mpsc::sync_channel(100);
         std::thread::spawn(move || {
@@ -79,7 +79,7 @@ impl Receiver {
     }
 
     #[track_caller]
-    fn next(&self) -> Hook {
+    pub(crate) fn next(&self) -> Hook {
         self.hooks.recv_timeout(PATIENCE).unwrap()
     }
 }
