@@ -6,6 +6,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
+pub(crate) use crate::theme::Role;
 use crate::theme::{self, Slot, Theme};
 
 /// Which colours are used. None of them paints a background, so the terminal's own stays.
@@ -166,19 +167,6 @@ impl Symbols {
         };
         self.drawn(border::PLAIN, ascii)
     }
-}
-
-/// The role of a text, which decides how it looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    Plain,
-    Dim,
-    Title,
-    Good,
-    Bad,
-    Warn,
-    Active,
-    Key,
 }
 
 /// Colours and symbols together.

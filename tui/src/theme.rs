@@ -3,7 +3,18 @@
 use ratatui::style::Color;
 use toml::de::{DeTable, DeValue};
 
-use crate::look::Role;
+/// The role of a text, which decides how it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Plain,
+    Dim,
+    Title,
+    Good,
+    Bad,
+    Warn,
+    Active,
+    Key,
+}
 
 /// The colours of the dashboard. A role without one has the terminal's own colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
