@@ -15,6 +15,7 @@ pub(crate) const WITH_FAILURES: u8 = 3;
 pub(crate) const OVER_BUDGET: u8 = 4;
 pub(crate) const STOPPED: u8 = 5;
 pub(crate) const WAITED: u8 = 6;
+pub(crate) const NOTHING: u8 = 7;
 
 /// The code of a job that has ended.
 pub(crate) fn of(job: &ImportJob) -> u8 {

@@ -160,6 +160,9 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) 
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<9} {value}");
     };
+    if let Some(before) = job.definition.retry_of {
+        line("retry of", format!("job {before}"));
+    }
     let sizes = format!("{} read, {} in the source", bytes(tally.bytes), bytes(plan.bytes));
     line("objects", format!("{}{skipped}; {sizes}", count(plan.objects)));
     let (read, registered, failed) = (count(tally.read), count(tally.registered), count(tally.failed));

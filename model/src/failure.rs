@@ -131,8 +131,20 @@ impl FailureReason {
             code: self.code,
             member: self.member.map(|member| escape_controls(&member).into_owned()),
             message: escape_controls(&self.message).into_owned(),
+            reject: None,
         }
     }
+}
+
+/// Where the original bytes of a failed record lie among the rejects of its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectPlace {
+    /// Number of the rejects file, from 1.
+    pub part: u32,
+    /// Byte of that file where the record begins, from 0.
+    pub byte: u64,
+    /// Length of the record in bytes.
+    pub bytes: u64,
 }
 
 /// A failed record, as `failures.ndjson` and the API give it. Its `Display` is the one line of text in a
@@ -155,6 +167,9 @@ pub struct Failure {
     pub member: Option<String>,
     /// What is wrong, control characters escaped.
     pub message: String,
+    /// Where its original bytes are, if they are kept. Jobs of older versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reject: Option<RejectPlace>,
 }
 
 impl fmt::Display for Failure {
@@ -167,6 +182,39 @@ impl fmt::Display for Failure {
             write!(f, ": {member}")?;
         }
         write!(f, ": {}", self.message)
+    }
+}
+
+/// Which failures of a job are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FailureFilter {
+    /// Only this code.
+    pub code: Option<FailureCode>,
+    /// Only this member, as [`Failure::class_member`] names it.
+    pub member: Option<String>,
+    /// Only those whose line of text has all of these words in it, in lower case.
+    words: Vec<String>,
+}
+
+impl FailureFilter {
+    /// A filter of a code, a member and the words of a search. The case of letters does not matter.
+    pub fn new(code: Option<FailureCode>, member: Option<String>, search: &str) -> Self {
+        let words = search.to_lowercase().split_whitespace().map(str::to_owned).collect();
+        Self { code, member, words }
+    }
+
+    /// Whether `failure` is wanted.
+    pub fn matches(&self, failure: &Failure) -> bool {
+        if self.code.is_some_and(|code| code != failure.code)
+            || self.member.as_deref().is_some_and(|member| failure.class_member() != Some(member))
+        {
+            return false;
+        }
+        if self.words.is_empty() {
+            return true;
+        }
+        let text = failure.to_string().to_lowercase();
+        self.words.iter().all(|word| text.contains(word))
     }
 }
 
@@ -315,6 +363,20 @@ mod tests {
         }
         let plain = "Zoë 日本 ❤\u{fe0f} e\u{301} \u{a0}\u{2013}…🇩🇪";
         assert!(matches!(escape_controls(plain), Cow::Borrowed(text) if text == plain));
+    }
+
+    #[test]
+    fn a_filter_wants_all_of_its_words_in_any_case_and_order() {
+        let failure = FailureReason::of("Attributes.plan", FailureCode::ValueTooLong, "has 101 characters")
+            .locate("s3://b/Part-1.csv", Origin { object: 0, byte: 0, line: 17 });
+        let matches = |code, member: Option<&str>, search: &str| {
+            FailureFilter::new(code, member.map(str::to_owned), search).matches(&failure)
+        };
+        assert!(matches(None, None, "") && matches(None, None, " CHARACTERS part-1.CSV "));
+        assert!(!matches(None, None, "characters part-2"));
+        assert!(matches(Some(FailureCode::ValueTooLong), Some("Attributes"), "line 17"));
+        assert!(!matches(Some(FailureCode::WrongType), None, ""));
+        assert!(!matches(None, Some("Attributes.plan"), ""), "classes have no names of attributes");
     }
 
     #[test]

@@ -91,6 +91,9 @@ pub struct ImportDefinition {
     /// What the caller said about how to read.
     #[serde(default)]
     pub read: ReadOptions,
+    /// The job whose rejects this one imports, mended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<JobId>,
     /// What is written, if the job is an export: then `source` is where to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<Box<ExportDefinition>>,
@@ -122,6 +125,7 @@ impl ImportDefinition {
             max_failures: None,
             kept_failure_bytes: KEPT_FAILURE_BYTES,
             read: ReadOptions::default(),
+            retry_of: None,
             export: None,
         }
     }

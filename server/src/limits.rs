@@ -97,6 +97,9 @@ pub const ANSWER_BUFFER: usize = 64 << 10;
 /// Bytes of the items of a page. A page that would have more ends before, with a token for the rest.
 pub const PAGE_BYTES: usize = 1 << 20;
 
+/// Bytes of a job's failures that one request searches; its answer says where to go on.
+pub const SEARCH_BYTES: u64 = 16 << 20;
+
 /// Bytes of a part of a streamed answer, unless one item of it is larger.
 pub const PART_BYTES: usize = 64 << 10;
 

@@ -31,11 +31,17 @@ pub(crate) enum JobsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Print every failed record of a job, one JSON object a line
-    #[command(after_help = "Example:\n  pinport jobs failures last | jq -r .message | sort | uniq -c")]
+    /// Print every failed record of a job, or those that a search finds, one JSON object a line
+    #[command(after_help = "\
+Examples:
+  pinport jobs failures last | jq -r .message | sort | uniq -c
+  pinport jobs failures last --search 'ChannelType pigeon'")]
     Failures {
         #[command(flatten)]
         job: JobArgs,
+        /// Only failures whose text has all of these words in it, in any case: object, line, member, reason
+        #[arg(long, value_name = "WORDS")]
+        search: Option<String>,
     },
     /// Print the original bytes of the failed records of a job, importable as they are
     #[command(after_help = "Example:\n  pinport jobs rejects last > mend.json")]
@@ -46,6 +52,20 @@ pub(crate) enum JobsCommand {
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         part: u32,
     },
+    /// Import the rejects of a server's ended job again, mended in an editor or as they are
+    #[command(after_help = "\
+Examples:
+  pinport jobs retry last --edit
+  pinport jobs retry last --edit --search 'ChannelType pigeon'
+  pinport jobs retry last                # after what they refer to was made
+
+The new job imports into the same application and segment, with the same format and options, and names the job it came from.
+The editor is $VISUAL, or else $EDITOR, or else vi.
+
+Exit codes, as of an import: 0 completed; 3 completed, with failed records; 4 over the failure budget; 5 stopped;
+7 nothing to import: no rejects, or the file was left as it was or emptied; 1 the job failed, or the server cannot be
+asked; 2 wrong usage.")]
+    Retry(RetryArgs),
     /// Follow a server's job to its end and report it
     #[command(after_help = "\
 Example:
@@ -105,6 +125,24 @@ pub(crate) struct JobArgs {
     pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    #[command(flatten)]
+    pub(crate) job: ServedJobArgs,
+    /// Open them in an editor first
+    #[arg(long)]
+    pub(crate) edit: bool,
+    /// Only rejects whose failure has all of these words in it, in any case: object, line, member, reason
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) search: Option<String>,
+    /// CSV objects with another header have their rejects in another part
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) part: u32,
+    /// Show no progress, and no report unless a record failed or the job did not complete
+    #[arg(long, short, env = "PINPORT_QUIET")]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]

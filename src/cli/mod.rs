@@ -14,7 +14,7 @@ use pinport_model::{Format, RecordLimits, job::FailureBudget};
 use pinport_server::log::LogFormat;
 
 pub(crate) use self::{
-    jobs::{JobArgs, JobsCommand, ServedJobArgs, ThrottleArgs, parse_time},
+    jobs::{JobArgs, JobsCommand, RetryArgs, ServedJobArgs, ThrottleArgs, parse_time},
     look::LookArgs,
     verify::VerifyArgs,
 };

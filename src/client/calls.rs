@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pinport_model::{
-    Application, JobId, Segment,
+    Application, FailureCode, JobId, Segment,
     view::{JobDetail, JobView},
 };
 use reqwest::{Method, Response};
@@ -22,6 +22,9 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, PLAIN).to_string()
 }
+
+/// A page of failures has at most this many bytes; a server sends 1 MiB and the rest of a line.
+const MAX_FAILURES_PAGE: usize = 4 << 20;
 
 #[derive(Deserialize)]
 struct Jobs {
@@ -118,6 +121,48 @@ impl Client {
     pub(crate) async fn print(&self, path: &str) -> anyhow::Result<()> {
         let response = self.send(Method::GET, path, None).await.map_err(not_there)?;
         self.copy(response, &mut io::stdout().lock()).await
+    }
+}
+
+/// Which failures of a job are looked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FailureSearch {
+    /// Words that are all in the text of a failure.
+    pub(crate) words: String,
+    pub(crate) code: Option<FailureCode>,
+    /// The member as classes of failures name it.
+    pub(crate) member: Option<String>,
+}
+
+impl Client {
+    /// A page of the failures of a job, one a line, and the token of the next page. A page may be empty and have a next.
+    pub(crate) async fn failures(
+        &self,
+        job: JobId,
+        search: &FailureSearch,
+        token: Option<&str>,
+    ) -> Result<(Vec<u8>, Option<String>), ClientError> {
+        let mut path = format!("/pinport/v1/jobs/{job}/failures?page-size=1000");
+        let code = search.code.map(FailureCode::as_str);
+        let words = Some(search.words.as_str()).filter(|words| !words.is_empty());
+        let parameters =
+            [("search", words), ("code", code), ("member", search.member.as_deref()), ("token", token)];
+        for (name, value) in parameters {
+            if let Some(value) = value {
+                path.push_str(&format!("&{name}={}", encoded(value)));
+            }
+        }
+        let mut response = self.send(Method::GET, &path, None).await?;
+        let next = response.headers().get("x-pinport-next-token").and_then(|next| next.to_str().ok());
+        let next = next.map(str::to_owned);
+        let mut text = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(&error))? {
+            text.extend_from_slice(&chunk);
+            if text.len() > MAX_FAILURES_PAGE {
+                return Err(ClientError::Strange { what: "a page of failures is too long".into() });
+            }
+        }
+        Ok((text, next))
     }
 }
 

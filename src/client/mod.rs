@@ -17,7 +17,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub(crate) use self::{
-    calls::{encoded, not_there},
+    calls::{FailureSearch, encoded, not_there},
     error::ClientError,
     sign::Payload,
     upload::Sent,

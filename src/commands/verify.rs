@@ -167,6 +167,7 @@ impl Scratch {
             limits,
             max_failures: None,
             kept_failure_bytes: kept_failure_bytes(place.path()),
+            retry_of: None,
             export: None,
             read: wanted.read.clone(),
         };

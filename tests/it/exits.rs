@@ -165,9 +165,14 @@ fn a_check_says_the_same_and_stores_nothing() {
         let imported = lab.import_with(format, &file, format, &["--segment", "s"]).expect(3).json();
         let asks = |line: &&str| line.contains("\"unknown_endpoint\"") || line.contains("\"unknown_user\"");
         let [one, other] = [&checked, &imported].map(|outcome| String::from_utf8(failures(outcome)).unwrap());
-        let without: String =
-            other.lines().filter(|line| !asks(line)).map(|line| format!("{line}\n")).collect();
-        same_lines(&one, &without, "the failures");
+        // Fewer rejects lie before one.
+        let placeless = |line: &str| {
+            let line = line.split_once(",\"reject\":").map_or(line, |(line, _)| line);
+            format!("{}\n", line.trim_end_matches('}'))
+        };
+        let checked_lines: String = one.lines().map(placeless).collect();
+        let without: String = other.lines().filter(|line| !asks(line)).map(placeless).collect();
+        same_lines(&checked_lines, &without, "the failures");
         let asking = other.lines().filter(asks).count() as u64;
         let (read, registered, failed) = counts(&imported);
         assert_eq!(counts(&checked), (read, registered + asking, failed - asking));

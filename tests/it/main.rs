@@ -36,6 +36,7 @@ mod pinpoint;
 mod pty;
 mod rejects;
 mod resume;
+mod retry;
 mod s3;
 mod scraping;
 mod serve;

@@ -117,7 +117,7 @@ fn failures_over_the_budget_are_counted_and_sampled_and_the_job_says_so() {
     assert!(size <= 1 << 20, "{size}");
     assert_eq!(outcome["UnkeptFailures"], 60_001 - kept.len());
     let lines_kept: Vec<u64> = kept.iter().map(|failure| failure["line"].as_u64().unwrap()).collect();
-    assert_eq!(lines_kept[..5000], (1..=5000).collect::<Vec<_>>());
+    assert_eq!(lines_kept[..4000], (1..=4000).collect::<Vec<_>>());
     assert!(lines_kept.last() > Some(&50_000), "the sample reaches to the end");
     let warning = outcome["Warnings"].to_string();
     assert!(warning.contains("counted but not kept: the job keeps 1 MiB"), "{warning}");

@@ -116,7 +116,7 @@ fn foreign_and_absent_look_the_same() {
             (outcome.code, outcome.err)
         };
         // Each question about theirs and about what is not there, with the names made the same.
-        let table: [&[&str]; 10] = [
+        let table: [&[&str]; 11] = [
             &["segment", "ls", "--app", "APP"],
             &["segment", "members", "all", "--app", "APP"],
             &["endpoint", "get", &endpoint, "--app", "APP"],
@@ -126,6 +126,7 @@ fn foreign_and_absent_look_the_same() {
             &["jobs", "failures", "JOB"],
             &["jobs", "rejects", "JOB"],
             &["jobs", "cancel", "JOB"],
+            &["jobs", "retry", "JOB"],
             &["jobs", "wait", "JOB"],
         ];
         for question in table {

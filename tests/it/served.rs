@@ -13,6 +13,57 @@ fn import<'a>(lab: &Lab, server: &'a Serving, file: &'a str, more: &[&'a str]) -
     lab.pinport(&at(server, &["import", file, "--format", "json", "--app", "shop", "--json"])).args(more)
 }
 
+/// All failures of a job are searched, by the command and through the API in pages.
+#[test]
+fn failures_are_searched_where_they_are() {
+    let lab = Lab::new();
+    lab.write_sample("in/rows.json", "--rows 30000 --bad 10%");
+    let server = Serving::start(&lab);
+    let job = server.import(&lab, "in/rows.json");
+    lab.pinport(&at(&server, &["jobs", "wait", &job, "--quiet"])).expect(3);
+    let path = format!("/pinport/v1/jobs/{job}/failures");
+    let all = lines(&server.get(&path).body);
+    assert!(all.len() > 2500, "more than one page of the dashboard: {}", all.len());
+    let last = all.last().unwrap();
+    // The last of them, by words in another order and case.
+    let words = format!("ROWS.json \"line {}", last["line"]).replace('"', "");
+    let found = lab.pinport(&at(&server, &["jobs", "failures", &job, "--search", &words])).expect(0);
+    assert!(lines(&found.out).contains(last), "{words}");
+    let nothing = lab.pinport(&at(&server, &["jobs", "failures", &job, "--search", "no such words"]));
+    assert!(nothing.expect(0).out.is_empty());
+
+    // Pages give the same as the whole.
+    let pages = |narrowed: &str| {
+        let (mut found, mut token) = (Vec::new(), String::new());
+        loop {
+            let page = server.get(&format!("{path}?page-size=70&{narrowed}&token={token}"));
+            assert_eq!(page.status, 200);
+            let part = lines(&page.body);
+            assert!(part.len() <= 70);
+            found.extend(part);
+            match page.head.lines().find_map(|line| line.strip_prefix("x-pinport-next-token: ")) {
+                Some(next) => token = next.to_owned(),
+                None => return found,
+            }
+        }
+    };
+    assert_eq!(pages("search="), all);
+    let of_code: Vec<_> = all.iter().filter(|failure| failure["code"] == "wrong_type").cloned().collect();
+    assert!(!of_code.is_empty() && of_code.len() < all.len());
+    assert_eq!(pages("code=wrong_type"), of_code);
+    let of_member = pages("member=ChannelType&search=pigeon");
+    assert!(!of_member.is_empty());
+    assert!(of_member.iter().all(|failure| failure["member"] == "ChannelType"));
+    for wrong in ["code=none", "token=1", "token=x", "page-size=0"] {
+        assert_eq!(server.get(&format!("{path}?{wrong}")).status, 400, "{wrong}");
+    }
+
+    // The same of a data folder that no server has open.
+    server.stop();
+    let local = lab.pinport(&["jobs", "failures", &job, "--search", &words, "--data", "data"]).run();
+    assert_eq!(local.out, found.out, "{}", local.err);
+}
+
 #[test]
 fn an_uploaded_file_gives_what_an_import_gives() {
     let lab = Lab::new();

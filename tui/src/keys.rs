@@ -37,6 +37,8 @@ pub(crate) enum Action {
     SaveRejects,
     Copy,
     NewImport,
+    Throttle,
+    Reconnect,
     OpenById,
     Yes,
     Stop,
@@ -260,6 +262,14 @@ pub(crate) const TABLE: &[Binding] = &[
     act(&[key('n')], Action::NewImport, C::Overview as u16, "new", "start an import"),
     act(&[key('p')], Action::Pause, OF_JOB, "pause", "pause the job, or let it go on"),
     act(&[key('x')], Action::Cancel, OF_JOB, "cancel", "cancel the job; what is committed stays"),
+    act(
+        &[key('T')],
+        Action::Throttle,
+        OF_JOB,
+        "",
+        "bound how fast the job reads: rows a second, or bytes with k, m or g; off",
+    ),
+    line(&[key('R')], Action::Reconnect, SCREENS, "", "connect to the server again now"),
     line(&[key('e')], Action::Events, OF_JOB, "events", "show what happened, and when"),
     line(&[key('o')], Action::OpenById, C::Overview as u16, "", "open a job by its id or the end of it"),
     line(&[key('z')], Action::Window, OF_JOB, "time", "charts of 1 minute, 5 minutes, or the whole time"),
@@ -304,7 +314,10 @@ impl Binding {
     }
 
     fn may(&self, reach: Reach) -> bool {
-        let asks_a_server = matches!(self.action, Action::NewImport | Action::Pause | Action::OpenById);
+        let asks_a_server = matches!(
+            self.action,
+            Action::NewImport | Action::Pause | Action::OpenById | Action::Throttle | Action::Reconnect
+        );
         match reach {
             Reach::Server => true,
             Reach::ReadOnly => !self.acts,
@@ -435,7 +448,7 @@ mod tests {
     #[test]
     fn read_only_takes_the_keys_away_that_act() {
         for (character, context) in
-            [('x', C::Overview), ('p', C::Detail), ('n', C::Overview), ('y', C::Confirm)]
+            [('x', C::Overview), ('p', C::Detail), ('n', C::Overview), ('y', C::Confirm), ('T', C::Detail)]
         {
             let event = KeyEvent::new(KeyCode::Char(character), KeyModifiers::NONE);
             assert!(action(context, event, Reach::Server).is_some(), "{character}");
@@ -452,7 +465,7 @@ mod tests {
             action(C::Overview, event, Reach::OneImport)
         };
         assert_eq!(press('x'), Some(Action::Cancel));
-        assert_eq!([press('n'), press('p'), press('o')], [None; 3]);
+        assert_eq!([press('n'), press('p'), press('o'), press('T'), press('R')], [None; 5]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod layout;
 mod look;
 mod message;
 mod plain;
+mod record;
 mod run;
 mod state;
 mod text;
@@ -17,7 +18,9 @@ mod theme;
 mod words;
 
 pub use look::{Look, Palette, Symbols};
-pub use message::{Connection, Effect, FailuresPage, FailuresQuery, ImportRequest, Message};
+pub use message::{
+    Connection, Effect, FailuresPage, FailuresQuery, ImportRequest, Message, Rate, RecordBytes, RecordQuery,
+};
 pub use plain::{ProgressLines, progress_line, snapshot, snapshot_of_job};
 pub use ratatui::crossterm;
 pub use run::{Output, run};

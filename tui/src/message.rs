@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use pinport_model::{
-    Failure, FailureCode, Format, JobId, SourceLocation, Timestamp,
+    Failure, FailureCode, FailureFilter, Format, JobId, RejectPlace, SourceLocation, Timestamp,
     job::FailureBudget,
     view::{JobDetail, Sample},
 };
@@ -18,6 +18,8 @@ pub enum Message {
     Detail(Box<JobDetail>),
     /// Failed records: the answer to [`Effect::RequestFailures`].
     Failures(FailuresPage),
+    /// The bytes of a failed record: the answer to [`Effect::RequestRecord`].
+    Record(Box<RecordBytes>),
     /// The state of the connection to the server.
     Connection(Connection),
     /// A key.
@@ -75,7 +77,7 @@ pub struct FailuresQuery {
     pub job: JobId,
     /// Only this kind: the code and the member as [`Failure::class_member`] names it.
     pub class: Option<(FailureCode, Option<String>)>,
-    /// Only records whose line of text contains this, ignoring case.
+    /// Only records whose line of text has all words of this, ignoring case.
     pub search: String,
 }
 
@@ -90,7 +92,7 @@ impl FailuresQuery {
         {
             return false;
         }
-        self.search.is_empty() || failure.to_string().to_lowercase().contains(&self.search.to_lowercase())
+        FailureFilter::new(None, None, &self.search).matches(failure)
     }
 }
 
@@ -103,6 +105,54 @@ pub struct FailuresPage {
     pub entries: Vec<Failure>,
     /// Whether there are more.
     pub more: bool,
+}
+
+/// A request for the original bytes of a failed record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordQuery {
+    /// The job.
+    pub job: JobId,
+    /// The format of its records.
+    pub format: Format,
+    /// Where the record is among the rejects.
+    pub place: RejectPlace,
+}
+
+impl RecordQuery {
+    /// The most bytes of a record in an answer.
+    pub const LIMIT: u64 = 1 << 20;
+    /// The most bytes of a CSV header in an answer.
+    pub const HEADER_LIMIT: u64 = 64 << 10;
+
+    /// The bytes of the rejects file, from its start, that hold the CSV header of the record, if any do.
+    pub fn header_bytes(&self) -> u64 {
+        match self.format {
+            Format::Csv => self.place.byte.min(Self::HEADER_LIMIT),
+            Format::Json => 0,
+        }
+    }
+
+    /// The answer to this, of the record's bytes and those that hold its header.
+    pub fn answer(self, header: &[u8], bytes: Result<Vec<u8>, String>) -> RecordBytes {
+        // The header is the file's first row. A quoted name may hold a line break.
+        let mut inside = false;
+        let end = header.iter().position(|byte| {
+            inside ^= *byte == b'"';
+            *byte == b'\n' && !inside
+        });
+        RecordBytes { query: self, header: end.map(|end| header[..end].to_vec()), bytes }
+    }
+}
+
+/// The original bytes of a failed record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordBytes {
+    /// The request.
+    pub query: RecordQuery,
+    /// The CSV header of the record's object, if there is one.
+    pub header: Option<Vec<u8>>,
+    /// The first bytes of the record, at most [`RecordQuery::LIMIT`], or why they are not there.
+    pub bytes: Result<Vec<u8>, String>,
 }
 
 /// An import that the form describes; every member has been checked.
@@ -124,6 +174,50 @@ pub struct ImportRequest {
     pub max_failures: Option<FailureBudget>,
 }
 
+/// How fast a job may read; what is absent has no bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rate {
+    /// Records a second.
+    pub rows: Option<u64>,
+    /// Decoded bytes a second.
+    pub bytes: Option<u64>,
+}
+
+impl std::str::FromStr for Rate {
+    /// A sentence for whoever typed it.
+    type Err = String;
+
+    /// Reads `20000` (rows), `50m` (bytes), both with a space between, or `off`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().eq_ignore_ascii_case("off") {
+            return Ok(Self::default());
+        }
+        let mut rate = Self::default();
+        for word in text.split_whitespace() {
+            let (digits, unit) = match word.as_bytes().last().map(u8::to_ascii_lowercase) {
+                Some(b'k') => (&word[..word.len() - 1], Some(1 << 10)),
+                Some(b'm') => (&word[..word.len() - 1], Some(1 << 20)),
+                Some(b'g') => (&word[..word.len() - 1], Some(1 << 30)),
+                _ => (word, None),
+            };
+            let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit.unwrap_or(1)));
+            let place = if unit.is_some() { &mut rate.bytes } else { &mut rate.rows };
+            match number.filter(|number| *number > 0) {
+                Some(number) if place.is_none() => *place = Some(number),
+                _ => {
+                    return Err(format!(
+                        "\"{word}\" is no rate: type 20000 for rows a second, 50m for bytes, or off"
+                    ));
+                }
+            }
+        }
+        match rate == Self::default() {
+            true => Err("no rate was typed".into()),
+            false => Ok(rate),
+        }
+    }
+}
+
 /// Work that the dashboard requests. [`Message::EffectDone`] answers each but `Copy`, `Suspend`, `Quit` and the
 /// requests for data.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,12 +226,19 @@ pub enum Effect {
     RequestDetail(JobId),
     /// Send [`Message::Failures`].
     RequestFailures(FailuresQuery),
+    /// Send [`Message::Record`].
+    RequestRecord(RecordQuery),
     /// Cancel the job.
     Cancel(JobId),
     /// Pause the job.
     Pause(JobId),
     /// Resume a paused job.
     Resume(JobId),
+    /// Bound how fast the job reads.
+    Throttle(JobId, Rate),
+    /// Connect to the server again now, without waiting for the next attempt. Nothing answers it but
+    /// [`Message::Connection`].
+    Reconnect,
     /// Write every failed record of the job to a new file, as NDJSON.
     SaveFailures {
         /// The job.

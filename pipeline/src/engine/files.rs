@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pinport_model::{Failure, Format, PieceRecord, PlannedObject, job::PlanSummary};
+use pinport_model::{Failure, Format, PieceRecord, PlannedObject, RejectPlace, job::PlanSummary};
 use pinport_store::boundary;
 use serde::{Deserialize, Serialize};
 
@@ -232,11 +232,21 @@ impl FailureFiles {
     ) -> Result<(), FileError> {
         let begins = raw.is_some()
             && (self.rejects.is_none() || (self.format == Format::Csv && self.header.as_deref() != header));
+        let written_header = header.map_or(0, |header| header.len() as u64 + 1);
+        let place = raw.map(|raw| RejectPlace {
+            part: self.number + u32::from(begins),
+            byte: match &self.rejects {
+                Some(rejects) if !begins => rejects.len,
+                _ if self.format == Format::Csv => written_header,
+                _ => 0,
+            },
+            bytes: raw.len() as u64,
+        });
         let mut line = Vec::new();
         let admitted = self.keeping.admits(|| {
-            line = serde_json::to_vec(failure).expect("a failure has only strings and numbers");
-            let beginning =
-                if begins { FILE_BYTES + header.map_or(0, |header| header.len() as u64 + 1) } else { 0 };
+            let placed = Failure { reject: place, ..failure.clone() };
+            line = serde_json::to_vec(&placed).expect("a failure has only strings and numbers");
+            let beginning = if begins { FILE_BYTES + written_header } else { 0 };
             line.len() as u64 + 1 + raw.map_or(0, |raw| raw.len() as u64 + 1) + beginning
         });
         if !admitted {
@@ -461,6 +471,14 @@ mod tests {
         drop(files);
         let files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, Some(&record)).unwrap();
         assert_eq!(files.header.as_deref(), Some(&b"B"[..]));
+        // Each failure says where its record is.
+        for (failure, raw) in first_failures(folder.path(), u64::MAX, 9).unwrap().iter().zip(["1", "2", "3"])
+        {
+            let place = failure.reject.unwrap();
+            let path = &rejects_paths(folder.path(), Format::Csv)[place.part as usize - 1];
+            let (from, len) = (place.byte as usize, place.bytes as usize);
+            assert_eq!(&read(path)[from..from + len], raw);
+        }
     }
 
     #[test]

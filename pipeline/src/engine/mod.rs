@@ -26,6 +26,7 @@ mod pieces;
 mod plan;
 mod progress;
 mod reader;
+pub mod search;
 mod stages;
 mod workers;
 
@@ -193,14 +194,10 @@ impl Engine {
     pub fn run(&self, run: Run, store: Option<&Arc<dyn Store>>) -> RunOutcome {
         let Run { mut job, source, folder, progress, cancel } = run;
         let (mut last, mut hint) = (None, None);
+        // What was mended belongs beside what was right at once.
+        let replace = self.options.replace_segments && job.definition.retry_of.is_none();
         let result = guarded(|| {
-            let mut life = Life {
-                job: &mut job,
-                store,
-                progress: &progress,
-                replace: self.options.replace_segments,
-                hint: None,
-            };
+            let mut life = Life { job: &mut job, store, progress: &progress, replace, hint: None };
             let driven = self.drive(&mut life, &mut last, &source, folder, &progress, &cancel);
             hint = life.hint;
             driven

@@ -65,6 +65,8 @@ pub struct NewJob {
     pub max_failures: Option<FailureBudget>,
     /// What the caller said about how to read.
     pub read: ReadOptions,
+    /// The job whose rejects it imports, mended.
+    pub retry_of: Option<JobId>,
     /// The id of the key that asks for it; none while the server has no keys.
     pub principal: Option<String>,
 }
@@ -286,6 +288,7 @@ impl Inner {
                 .kept_failure_bytes
                 .unwrap_or_else(|| disk::kept_failure_bytes(&self.options().folder)),
             read: new.read,
+            retry_of: new.retry_of,
             export: None,
         };
         let mut job = ImportJob::new(id, definition, Timestamp::now());

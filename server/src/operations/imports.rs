@@ -235,6 +235,7 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
         external_id: body.external_id.filter(|id| !id.is_empty()),
         request: fingerprint(request, application.id),
         upload: None,
+        retry_of: None,
         principal: request.principal().key_id().map(str::to_owned),
         max_failures: budget(request)?,
         read: read_options(request)?,

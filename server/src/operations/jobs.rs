@@ -1,11 +1,20 @@
 //! pinport's own view of jobs: all applications, 64-bit counters, everything that is known.
 
-use std::{io, path::PathBuf};
+use std::{
+    io::{self, SeekFrom},
+    path::PathBuf,
+};
 
 use http::HeaderName;
-use pinport_model::{ApplicationId, ImportJob, JobId, JobStatus};
-use pinport_pipeline::{engine::files, jobs::Seen};
-use tokio::io::AsyncReadExt as _;
+use pinport_model::{ApplicationId, FailureCode, FailureFilter, ImportJob, JobId, JobStatus};
+use pinport_pipeline::{
+    engine::{
+        files,
+        search::{SearchBounds, search_failures},
+    },
+    jobs::Seen,
+};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::{
     Api, Routes, blocking, no_such_job,
@@ -16,8 +25,14 @@ use super::{
 use crate::{
     ApiError,
     http::{Request, Response, Route},
-    limits::PART_BYTES,
+    limits::{PAGE_BYTES, PART_BYTES, SEARCH_BYTES},
 };
+
+const NOT_KEPT: &str =
+    "The failures and rejects of this job are not kept any more ([retention] of the configuration).";
+
+/// The token of the next page of failures.
+const NEXT: HeaderName = HeaderName::from_static("x-pinport-next-token");
 
 /// How many rejects files a job has.
 const PARTS: HeaderName = HeaderName::from_static("x-pinport-parts");
@@ -35,13 +50,17 @@ pub(super) fn add(routes: &mut Routes) {
         Route::new("GET", "/pinport/v1/jobs/{job-id}/failures", "GetJobFailures"),
         |api, request| async move {
             let purse = request.purse().clone();
+            let narrows = ["search", "code", "member", "page-size", "token"];
+            if request.query().pairs().iter().any(|(name, _)| narrows.contains(&name.as_str())) {
+                return blocking(move || searched(&api, &request)).await;
+            }
             let (path, len) = blocking(move || {
                 let seen = api.any_job(&request)?;
                 let len = seen.last.as_ref().map_or(0, |last| last.failures_len);
                 Ok((files::failures_path(&api.jobs.folder(seen.job.id)), len))
             })
             .await?;
-            Ok(Response::stream("application/x-ndjson", stream(purse, file(path, len).await?)))
+            Ok(Response::stream("application/x-ndjson", stream(purse, file(path, 0, len).await?)))
         },
     );
     routes.waiting(
@@ -49,7 +68,7 @@ pub(super) fn add(routes: &mut Routes) {
         |api, request| async move {
             let purse = request.purse().clone();
             let found = blocking(move || rejects(&api, &request)).await?;
-            let parts = stream(purse, file(found.path, found.len).await?);
+            let parts = stream(purse, file(found.path, found.from, found.len).await?);
             Ok(Response::stream(found.content_type, parts).with_header(PARTS, found.parts.into()))
         },
     );
@@ -134,8 +153,51 @@ fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
     page.of_ours(|last| token::write(LIST, owner, last.as_bytes()))
 }
 
+/// The failures that a search wants, in source order: a page of them, of a bounded part of the file.
+fn searched(api: &Api, request: &Request) -> Result<Response, ApiError> {
+    let query = request.query();
+    let code = match query.get("code")? {
+        None => None,
+        Some(word) => {
+            let code = FailureCode::ALL.iter().copied().find(|code| code.as_str() == word);
+            Some(code.ok_or_else(|| {
+                let text = format!("code \"{}\" is not the code of a failure.", super::shown(word));
+                ApiError::bad_request(text)
+            })?)
+        }
+    };
+    let filter =
+        FailureFilter::new(code, query.get("member")?.map(str::to_owned), query.get("search")?.unwrap_or(""));
+    let strange = || ApiError::bad_request("The token is not one that this server has given out.");
+    let from = match query.token()? {
+        None => 0,
+        Some(token) => token.parse().map_err(|_| strange())?,
+    };
+    let bounds = SearchBounds {
+        failures: query.page_size()? as usize,
+        found_bytes: PAGE_BYTES,
+        read_bytes: SEARCH_BYTES,
+    };
+    let seen = api.any_job(request)?;
+    let len = seen.last.as_ref().map_or(0, |last| last.failures_len);
+    let folder = api.jobs.folder(seen.job.id);
+    if len > 0 && !files::failures_path(&folder).exists() {
+        return Err(ApiError::not_found(NOT_KEPT));
+    }
+    let found = search_failures(&folder, (from, len), &filter, bounds).map_err(ApiError::internal)?;
+    let found = found.ok_or_else(strange)?;
+    let response = Response::bytes("application/x-ndjson", found.lines);
+    Ok(match found.next {
+        Some(next) => response.with_header(NEXT, next.into()),
+        None => response,
+    })
+}
+
 struct Rejects {
     path: PathBuf,
+    /// The first byte that is wanted.
+    from: u64,
+    /// How many bytes from there.
     len: u64,
     parts: u32,
     content_type: &'static str,
@@ -167,27 +229,36 @@ fn rejects(api: &Api, request: &Request) -> Result<Rejects, ApiError> {
         part if part == parts => last_len,
         _ => u64::MAX,
     };
-    Ok(Rejects { path, len, parts, content_type })
+    let (from, most) = (number(request, "byte")?.unwrap_or(0), number(request, "bytes")?.unwrap_or(u64::MAX));
+    Ok(Rejects { path, from, len: len.saturating_sub(from).min(most), parts, content_type })
 }
 
-/// The first bytes of a file as they are read.
+/// A parameter that is a number of bytes.
+fn number(request: &Request, name: &str) -> Result<Option<u64>, ApiError> {
+    let Some(text) = request.query().get(name)? else { return Ok(None) };
+    let number = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    number.map(Some).ok_or_else(|| ApiError::bad_request(format!("{name} must be a number of bytes.")))
+}
+
+/// Bytes of a file as they are read.
 struct FileParts {
     /// There may be no file.
     file: Option<tokio::fs::File>,
     left: u64,
 }
 
-/// The first `len` bytes of a file.
-async fn file(path: PathBuf, len: u64) -> Result<FileParts, ApiError> {
-    let file = match len {
+/// At most `len` bytes of a file, from its byte `from` on.
+async fn file(path: PathBuf, from: u64, len: u64) -> Result<FileParts, ApiError> {
+    let mut file = match len {
         0 => None,
         _ => Some(tokio::fs::File::open(&path).await.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => ApiError::not_found(
-                "The failures and rejects of this job are not kept any more ([retention] of the configuration).",
-            ),
+            io::ErrorKind::NotFound => ApiError::not_found(NOT_KEPT),
             _ => ApiError::internal(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
         })?),
     };
+    if let Some(file) = file.as_mut().filter(|_| from > 0) {
+        file.seek(SeekFrom::Start(from)).await.map_err(ApiError::internal)?;
+    }
     Ok(FileParts { file, left: len })
 }
 

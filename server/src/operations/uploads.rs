@@ -1,10 +1,10 @@
 //! A file in a request's body becomes a job. The body goes to the job's own folder first, in bounded memory:
 //! when it is answered it is durable, and the job can go on after a crash without its client.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
-use pinport_model::Format;
+use pinport_model::{Format, JobKind, ReadOptions};
 use pinport_pipeline::jobs::{Jobs, NewJob, TooMuch, Upload, sync_upload};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
@@ -28,39 +28,46 @@ const MAX_NAME: usize = 200;
 
 pub(super) fn add(routes: &mut Routes) {
     let route = Route::new("POST", "/pinport/v1/apps/{application-id}/uploads", "UploadFile");
-    routes.waiting(route.body(BodyMode::Stream), |api, mut request| async move {
-        let (body, purse) = (request.take_stream(), request.purse().clone());
-        let revoked = request.principal().revoked().clone();
-        let wanted = {
-            let api = std::sync::Arc::clone(&api);
-            blocking(move || wanted(&api, &request)).await?
-        };
-        let upload = {
-            let (api, format, key) = (std::sync::Arc::clone(&api), wanted.format, wanted.principal.clone());
-            blocking(move || {
-                api.jobs.room().map_err(no_room)?;
-                api.jobs.begin_upload(format, key.as_deref()).map_err(ApiError::internal)
-            })
-            .await?
-        };
-        let Some(body) = body else { return Err(ApiError::bad_request("The request has no body.")) };
-        let gathered = purse.take(BUFFER).await?;
-        let received = revoked.run_until_cancelled(receive(body, &upload, &api.jobs)).await;
-        received.unwrap_or_else(|| {
-            Err(ApiError::forbidden(
-                "The key was removed, or may do less than before, while the upload came.",
-            ))
-        })?;
-        drop(gathered);
+    routes.waiting(route.body(BodyMode::Stream), |api, request| take(api, request, wanted));
+    let route = Route::new("POST", "/pinport/v1/jobs/{job-id}/retry", "RetryJob");
+    routes.waiting(route.body(BodyMode::Stream), |api, request| take(api, request, again));
+}
+
+/// Makes a job of the body. `wanted` says which, before a byte of the body is read.
+async fn take(
+    api: Arc<Api>,
+    mut request: Request,
+    wanted: impl FnOnce(&Api, &Request) -> Result<NewJob, ApiError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let (body, purse) = (request.take_stream(), request.purse().clone());
+    let revoked = request.principal().revoked().clone();
+    let wanted = {
+        let api = Arc::clone(&api);
+        blocking(move || wanted(&api, &request)).await?
+    };
+    let upload = {
+        let (api, format, key) = (Arc::clone(&api), wanted.format, wanted.principal.clone());
         blocking(move || {
-            sync_upload(&upload).map_err(ApiError::internal)?;
-            let new = NewJob { upload: Some(upload), ..wanted };
-            let job = api.jobs.create(new).map_err(created)?.job;
-            let seen = api.jobs.see(job).map_err(viewed)?;
-            Response::json(StatusCode::CREATED, &seen.view)
+            api.jobs.room().map_err(no_room)?;
+            api.jobs.begin_upload(format, key.as_deref()).map_err(ApiError::internal)
         })
-        .await
-    });
+        .await?
+    };
+    let Some(body) = body else { return Err(ApiError::bad_request("The request has no body.")) };
+    let gathered = purse.take(BUFFER).await?;
+    let received = revoked.run_until_cancelled(receive(body, &upload, &api.jobs)).await;
+    received.unwrap_or_else(|| {
+        Err(ApiError::forbidden("The key was removed, or may do less than before, while the upload came."))
+    })?;
+    drop(gathered);
+    blocking(move || {
+        sync_upload(&upload).map_err(ApiError::internal)?;
+        let new = NewJob { upload: Some(upload), ..wanted };
+        let job = api.jobs.create(new).map_err(created)?.job;
+        let seen = api.jobs.see(job).map_err(viewed)?;
+        Response::json(StatusCode::CREATED, &seen.view)
+    })
+    .await
 }
 
 /// Everything but the body, judged before a byte of it is read.
@@ -71,12 +78,7 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
         Some("json") => Format::Json,
         _ => return Err(ApiError::bad_request("The parameter format must be csv or json.")),
     };
-    let name = query.get("name")?.unwrap_or("body");
-    if name.chars().count() > MAX_NAME {
-        return Err(ApiError::bad_request(format!(
-            "The parameter name has more than {MAX_NAME} characters."
-        )));
-    }
+    let name = name_of(request)?.unwrap_or("body");
     let segment_only = match query.get("segment-only")? {
         None | Some("false") => false,
         Some("true") => true,
@@ -104,9 +106,56 @@ fn wanted(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
         external_id: None,
         request: None,
         upload: None,
+        retry_of: None,
         principal: request.principal().key_id().map(str::to_owned),
         max_failures,
         read,
+    })
+}
+
+/// What the records in the body are called.
+fn name_of(request: &Request) -> Result<Option<&str>, ApiError> {
+    let name = request.query().get("name")?;
+    match name.is_some_and(|name| name.chars().count() > MAX_NAME) {
+        true => {
+            let text = format!("The parameter name has more than {MAX_NAME} characters.");
+            Err(ApiError::bad_request(text))
+        }
+        false => Ok(name),
+    }
+}
+
+/// The job that imports the mended records of another one, as that one did.
+fn again(api: &Api, request: &Request) -> Result<NewJob, ApiError> {
+    let job = api.writable_job(request)?.job;
+    let definition = job.definition;
+    if definition.kind() == JobKind::Export {
+        return Err(ApiError::bad_request(format!("Job {} is an export: it rejects no records.", job.id)));
+    }
+    if !job.status.is_terminal() {
+        let text = format!("Job {} has not ended: more of its records may fail. Wait for it.", job.id);
+        return Err(ApiError::conflict(text));
+    }
+    let name = name_of(request)?.map(str::to_owned);
+    let name = name.unwrap_or_else(|| format!("rejects of {}", job.id));
+    Ok(NewJob {
+        application: definition.application,
+        source_text: format!("upload:{name}"),
+        format: definition.format,
+        register_endpoints: definition.register_endpoints,
+        define_segment: definition.segment.is_some(),
+        asked_to_define: None,
+        segment: definition.segment,
+        segment_name: definition.segment_name,
+        role_arn: definition.role_arn,
+        external_id: definition.external_id,
+        request: None,
+        upload: None,
+        retry_of: Some(job.id),
+        principal: request.principal().key_id().map(str::to_owned),
+        max_failures: definition.max_failures,
+        // Rejects are UTF-8, whatever their objects were.
+        read: ReadOptions { encoding: None, ..definition.read },
     })
 }
 

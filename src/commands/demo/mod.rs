@@ -141,7 +141,8 @@ fn in_lines(maker: &Maker, runtime: Runtime, mut signals: Signals) -> anyhow::Re
             }
             made
         })?;
-        let follow = top::feed(&maker.client, async |news| {
+        let never = tokio::sync::Notify::new();
+        let follow = top::feed(&maker.client, &never, async |news| {
             let News::Sample(sample) = news else { return Ok(()) };
             lines.record(&sample);
             let ended = sample.jobs.iter().filter(|job| job.progress.status.is_terminal()).count();

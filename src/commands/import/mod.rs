@@ -121,6 +121,7 @@ impl Wanted<'_> {
                 Some(mib) => mib << 20,
                 None => disk::kept_failure_bytes(&args.data.data),
             },
+            retry_of: None,
             export: None,
             read: args.reading.options(),
         }

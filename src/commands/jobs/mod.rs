@@ -1,15 +1,16 @@
 //! `pinport jobs`: looks at the jobs of a data folder or a server.
 
+mod retry;
 mod served;
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Write as _},
+    io::{self, BufRead as _, BufReader, BufWriter, Write as _},
     path::Path,
 };
 
 use anyhow::Context as _;
-use pinport_model::{ImportJob, JobId, Timestamp, escape_controls};
+use pinport_model::{Failure, FailureFilter, ImportJob, JobId, Timestamp, escape_controls};
 use pinport_pipeline::engine::files;
 
 use super::{asked::Asked, write_line};
@@ -31,11 +32,15 @@ pub(super) fn run(command: JobsCommand) -> anyhow::Result<u8> {
             Asked::Server(server) => served::show(&server, &job.job, json)?,
             Asked::Data(data) => show(&data, &data.job(&job.job)?, json)?,
         },
-        JobsCommand::Failures { job } => match asked(&job)? {
-            Asked::Server(server) => served::failures(&server, &job.job)?,
+        JobsCommand::Failures { job, search } => match asked(&job)? {
+            Asked::Server(server) => served::failures(&server, &job.job, search)?,
             Asked::Data(data) => {
                 let job = data.job(&job.job)?;
-                copy(&files::failures_path(&data.job_folder(job.id)))?;
+                let path = files::failures_path(&data.job_folder(job.id));
+                match search {
+                    Some(words) => find(&path, &FailureFilter::new(None, None, &words))?,
+                    None => copy(&path)?,
+                }
             }
         },
         JobsCommand::Rejects { job, part } => match asked(&job)? {
@@ -43,6 +48,7 @@ pub(super) fn run(command: JobsCommand) -> anyhow::Result<u8> {
             Asked::Data(data) => rejects(&data, &data.job(&job.job)?, part)?,
         },
         JobsCommand::Wait { job, timeout, quiet } => return served::wait(&job, timeout, quiet),
+        JobsCommand::Retry(args) => return retry::run(&args),
         JobsCommand::Cancel(args) => served::ask(&args, "cancel")?,
         JobsCommand::Pause(args) => served::ask(&args, "pause")?,
         JobsCommand::Resume(args) => served::ask(&args, "resume")?,
@@ -140,6 +146,24 @@ fn tell_parts(part: u32, parts: usize) -> io::Result<()> {
         writeln!(io::stderr(), "part {part} of {parts}: objects with another header are in the other parts")?;
     }
     Ok(())
+}
+
+/// Prints the failures of a file that a filter wants; a file that was never begun is empty.
+fn find(path: &Path, filter: &FailureFilter) -> anyhow::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let failed = || format!("failed to read {}", path.display());
+    let mut file = BufReader::new(File::open(path).with_context(failed)?);
+    let (mut out, mut line) = (BufWriter::new(io::stdout().lock()), Vec::new());
+    while file.read_until(b'\n', &mut line).with_context(failed)? > 0 {
+        let failure: Failure = serde_json::from_slice(&line).with_context(failed)?;
+        if filter.matches(&failure) {
+            out.write_all(&line)?;
+        }
+        line.clear();
+    }
+    Ok(out.flush()?)
 }
 
 /// Copies a file to standard output; a file that was never begun is empty.

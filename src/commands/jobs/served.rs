@@ -12,7 +12,7 @@ use reqwest::Method;
 use super::{head, row, tell_parts, write_line};
 use crate::{
     cli::{ServedJobArgs, ServerArgs, ThrottleArgs},
-    client::{Client, not_there},
+    client::{Client, FailureSearch, not_there},
     exit,
     follow::{block_on, conclude, follow, outcome, text},
 };
@@ -51,11 +51,23 @@ pub(super) fn show(server: &ServerArgs, job: &str, json: bool) -> anyhow::Result
     })
 }
 
-pub(super) fn failures(server: &ServerArgs, job: &str) -> anyhow::Result<()> {
+pub(super) fn failures(server: &ServerArgs, job: &str, search: Option<String>) -> anyhow::Result<()> {
     let client = Client::new(server)?;
     block_on(async {
         let id = client.job(job).await?;
-        client.print(&format!("/pinport/v1/jobs/{id}/failures")).await
+        let Some(words) = search else {
+            return client.print(&format!("/pinport/v1/jobs/{id}/failures")).await;
+        };
+        let search = FailureSearch { words, ..FailureSearch::default() };
+        let mut token = None;
+        loop {
+            let (lines, next) = client.failures(id, &search, token.as_deref()).await.map_err(not_there)?;
+            io::stdout().lock().write_all(&lines)?;
+            if next.is_none() {
+                return Ok(io::stdout().lock().flush()?);
+            }
+            token = next;
+        }
     })
 }
 

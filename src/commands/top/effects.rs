@@ -3,27 +3,30 @@
 
 use std::{
     io,
+    num::NonZeroU64,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use pinport_model::{Failure, Format, JobId, SourceLocation};
-use pinport_tui::{Effect, FailuresPage, FailuresQuery, ImportRequest, Message};
+use pinport_pipeline::throttle::ThrottleRate;
+use pinport_tui::{
+    Effect, FailuresPage, FailuresQuery, ImportRequest, Message, Rate, RecordBytes, RecordQuery,
+};
 use reqwest::{Method, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
     fs::File,
     io::{AsyncWriteExt as _, BufWriter},
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
 };
 
 use super::Outbox;
-use crate::client::{Client, ClientError, encoded};
+use crate::client::{Client, ClientError, FailureSearch, encoded};
 
 /// What is done that waits for its turn.
 const WAITING: usize = 32;
-/// A failure is a line of at most this size.
-const MAX_LINE: usize = 1 << 20;
 /// The role of imports that are made here: a server that asks for configured roles says so.
 const ROLE: &str = "arn:aws:iam::000000000000:role/pinport-top";
 
@@ -32,7 +35,10 @@ const ROLE: &str = "arn:aws:iam::000000000000:role/pinport-top";
 pub(super) struct Desk {
     detail: watch::Sender<Option<JobId>>,
     failures: watch::Sender<Option<FailuresQuery>>,
+    record: watch::Sender<Option<RecordQuery>>,
     actions: mpsc::Sender<Effect>,
+    /// Wakes whoever waits to connect again.
+    now: Arc<Notify>,
     outbox: Outbox,
 }
 
@@ -41,19 +47,23 @@ pub(super) struct Desk {
 pub(super) struct Orders {
     detail: watch::Receiver<Option<JobId>>,
     failures: watch::Receiver<Option<FailuresQuery>>,
+    record: watch::Receiver<Option<RecordQuery>>,
     actions: mpsc::Receiver<Effect>,
 }
 
 impl Orders {
     /// Carries effects out until the desk is closed.
     pub(super) async fn serve(self, client: &Client, outbox: &Outbox) {
-        let Self { detail, failures, mut actions } = self;
+        let Self { detail, failures, record, mut actions } = self;
         let details = answer(outbox, detail, async |job: &JobId| {
             let detail = client.call(Method::GET, &format!("/pinport/v1/jobs/{job}"), None).await?;
             Ok(Message::Detail(detail))
         });
         let pages = answer(outbox, failures, async |query: &FailuresQuery| {
             Ok(Message::Failures(page(client, query).await?))
+        });
+        let records = answer(outbox, record, async |query: &RecordQuery| {
+            Ok(Message::Record(Box::new(record_bytes(client, *query).await?)))
         });
         let work = async {
             while let Some(effect) = actions.recv().await {
@@ -74,18 +84,19 @@ impl Orders {
                 outbox.deliver(Message::EffectDone { text, worked }).await;
             }
         };
-        tokio::join!(details, pages, work);
+        tokio::join!(details, pages, records, work);
     }
 }
 
 impl Desk {
     /// A desk, and what is handed in there.
-    pub(super) fn open(outbox: Outbox) -> (Self, Orders) {
+    pub(super) fn open(outbox: Outbox, now: Arc<Notify>) -> (Self, Orders) {
         let (detail, details) = watch::channel(None);
         let (failures, pages) = watch::channel(None);
+        let (record, records) = watch::channel(None);
         let (actions, work) = mpsc::channel(WAITING);
-        let orders = Orders { detail: details, failures: pages, actions: work };
-        (Self { detail, failures, actions, outbox }, orders)
+        let orders = Orders { detail: details, failures: pages, record: records, actions: work };
+        (Self { detail, failures, record, actions, now, outbox }, orders)
     }
 
     /// Takes an effect in, without waiting.
@@ -93,6 +104,8 @@ impl Desk {
         match effect {
             Effect::RequestDetail(job) => drop(self.detail.send_replace(Some(job))),
             Effect::RequestFailures(query) => drop(self.failures.send_replace(Some(query))),
+            Effect::RequestRecord(query) => drop(self.record.send_replace(Some(query))),
+            Effect::Reconnect => self.now.notify_one(),
             // The dashboard's loop does these itself.
             Effect::Copy(_) | Effect::Suspend | Effect::Quit => {}
             action => {
@@ -148,34 +161,77 @@ async fn answer<Q: Clone + PartialEq>(
     }
 }
 
-/// The first failures that a query wants.
+/// The first failures that a query wants: the server looks for them, some of its file with each request.
 async fn page(client: &Client, query: &FailuresQuery) -> Result<FailuresPage, ClientError> {
     let mut page = FailuresPage { query: query.clone(), entries: Vec::new(), more: false };
-    let path = format!("/pinport/v1/jobs/{}/failures", query.job);
-    let mut response = client.send(Method::GET, &path, None).await?;
-    let mut line = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| client.broken(&error))? {
-        for part in chunk.split_inclusive(|byte| *byte == b'\n') {
-            line.extend_from_slice(part);
-            if line.len() > MAX_LINE {
-                return Err(ClientError::Strange { what: "a failure is too long".into() });
-            }
-            if !part.ends_with(b"\n") {
+    let search = FailureSearch {
+        words: query.search.clone(),
+        code: query.class.as_ref().map(|(code, _)| *code),
+        member: query.class.as_ref().and_then(|(_, member)| member.clone()),
+    };
+    let mut token = None;
+    loop {
+        let (text, next) = client.failures(query.job, &search, token.as_deref()).await?;
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let failure: Failure = serde_json::from_slice(line)
+                .map_err(|error| ClientError::Strange { what: error.to_string() })?;
+            if !query.matches(&failure) {
                 continue;
             }
-            let failure: Failure = serde_json::from_slice(&line)
-                .map_err(|error| ClientError::Strange { what: error.to_string() })?;
-            line.clear();
-            if query.matches(&failure) {
-                if page.entries.len() == FailuresQuery::LIMIT {
-                    page.more = true;
-                    return Ok(page);
-                }
-                page.entries.push(failure);
+            if page.entries.len() == FailuresQuery::LIMIT {
+                page.more = true;
+                return Ok(page);
             }
+            page.entries.push(failure);
+        }
+        match next {
+            Some(next) => token = Some(next),
+            None => return Ok(page),
         }
     }
-    Ok(page)
+}
+
+/// The bytes of a failed record, or the server's reason why they are not there.
+async fn record_bytes(client: &Client, query: RecordQuery) -> Result<RecordBytes, ClientError> {
+    let place = query.place;
+    let wanted = place.bytes.min(RecordQuery::LIMIT);
+    let header = match query.header_bytes() {
+        0 => Ok(Vec::new()),
+        bytes => rejected(client, query, 0, bytes).await,
+    };
+    let bytes = match header {
+        Ok(_) => rejected(client, query, place.byte, wanted).await,
+        Err(ref error) => Err(ClientError::Strange { what: error.to_string() }),
+    };
+    match (header, bytes) {
+        (Err(error @ ClientError::Unreachable { .. }), _)
+        | (_, Err(error @ ClientError::Unreachable { .. })) => Err(error),
+        (Ok(header), Ok(bytes)) => Ok(query.answer(&header, Ok(bytes))),
+        (Err(error), _) | (_, Err(error)) => Ok(query.answer(&[], Err(error.to_string()))),
+    }
+}
+
+/// A range of a rejects file.
+async fn rejected(
+    client: &Client,
+    query: RecordQuery,
+    from: u64,
+    bytes: u64,
+) -> Result<Vec<u8>, ClientError> {
+    let RecordQuery { job, place, .. } = query;
+    let path = format!("/pinport/v1/jobs/{job}/rejects?part={}&byte={from}&bytes={bytes}", place.part);
+    let mut response = client.send(Method::GET, &path, None).await?;
+    let mut read = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| client.broken(&error))? {
+        read.extend_from_slice(&chunk);
+        if read.len() as u64 > bytes {
+            return Err(ClientError::Strange { what: "more of the rejects came than were asked for".into() });
+        }
+    }
+    if (read.len() as u64) < bytes {
+        return Err(ClientError::Strange { what: "the rejects end before the record does".into() });
+    }
+    Ok(read)
 }
 
 /// Does it, and says in a sentence what was done or why not.
@@ -184,11 +240,14 @@ async fn act(client: &Client, effect: Effect) -> Result<String, String> {
         Effect::Cancel(job) => (job, "cancel", "is cancelled"),
         Effect::Pause(job) => (job, "pause", "is paused"),
         Effect::Resume(job) => (job, "resume", "goes on"),
+        Effect::Throttle(job, rate) => return throttle(client, job, rate).await,
         Effect::SaveFailures { job, path } => return save_failures(client, job, &path).await,
         Effect::SaveRejects { job, path } => return save_rejects(client, job, &path).await,
         Effect::CreateImport(_)
         | Effect::RequestDetail(_)
         | Effect::RequestFailures(_)
+        | Effect::RequestRecord(_)
+        | Effect::Reconnect
         | Effect::Copy(_)
         | Effect::Suspend
         | Effect::Quit => {
@@ -199,6 +258,24 @@ async fn act(client: &Client, effect: Effect) -> Result<String, String> {
     let answer = client.send(Method::POST, &path, None).await;
     answer.map_err(|error| error.to_string())?;
     Ok(format!("job {job} {done}"))
+}
+
+/// Bounds how fast a job reads.
+async fn throttle(client: &Client, job: JobId, rate: Rate) -> Result<String, String> {
+    let body = ThrottleRate {
+        rows_per_second: rate.rows.and_then(NonZeroU64::new),
+        bytes_per_second: rate.bytes.and_then(NonZeroU64::new),
+    };
+    let body = serde_json::to_value(body).map_err(|error| error.to_string())?;
+    let path = format!("/pinport/v1/jobs/{job}/throttle");
+    client.send(Method::PUT, &path, Some(body)).await.map_err(|error| error.to_string())?;
+    let bounds = [(rate.rows, "rows"), (rate.bytes, "bytes")];
+    let bounds = bounds.into_iter().filter_map(|(bound, what)| Some(format!("{} {what} a second", bound?)));
+    let bounds: Vec<_> = bounds.collect();
+    Ok(match bounds.is_empty() {
+        true => format!("job {job} reads without a bound"),
+        false => format!("job {job} reads at most {}", bounds.join(" and ")),
+    })
 }
 
 async fn save_failures(client: &Client, job: JobId, path: &Path) -> Result<String, String> {

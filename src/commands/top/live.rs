@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufRead as _, BufReader, Read as _},
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -26,7 +26,7 @@ use pinport_pipeline::{
     jobs::{ObjectCounts, detail_of, failures_of, object_views, stage_views, view_of},
 };
 use pinport_store::Store;
-use pinport_tui::{Connection, Effect, FailuresPage, FailuresQuery, Message, Options, Output};
+use pinport_tui::{Connection, Effect, FailuresPage, FailuresQuery, Message, Options, Output, RecordQuery};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -229,6 +229,13 @@ impl Feeder<'_> {
                 Ok(page) => return self.outbox.offer(Message::Failures(page)),
                 Err(error) => Err(format!("the failed records cannot be read: {error}")),
             },
+            Effect::RequestRecord(query) => {
+                let record = self.record(query);
+                let bytes = record.as_ref().map(|(_, bytes)| bytes.clone());
+                let bytes = bytes.map_err(|error| format!("its bytes cannot be read: {error}"));
+                let header = record.as_ref().map_or(&[][..], |(header, _)| header);
+                return self.outbox.offer(Message::Record(Box::new(query.answer(header, bytes))));
+            }
             Effect::Cancel(_) => {
                 self.asked = true;
                 self.live.cancel.cancel();
@@ -236,10 +243,10 @@ impl Feeder<'_> {
             }
             Effect::SaveFailures { path, .. } => self.save_failures(&path),
             Effect::SaveRejects { path, .. } => self.save_rejects(&path),
-            Effect::Pause(_) | Effect::Resume(_) | Effect::CreateImport(_) => {
+            Effect::Pause(_) | Effect::Resume(_) | Effect::Throttle(..) | Effect::CreateImport(_) => {
                 Err("this needs a server: start one with `pinport serve`".into())
             }
-            Effect::Copy(_) | Effect::Suspend | Effect::Quit => return,
+            Effect::Reconnect | Effect::Copy(_) | Effect::Suspend | Effect::Quit => return,
         };
         let (text, worked) = match done {
             Ok(text) => (text, true),
@@ -273,6 +280,18 @@ impl Feeder<'_> {
             page.entries.push(failure);
         }
         Ok(page)
+    }
+
+    /// The bytes that hold a record's header, and its own.
+    fn record(&self, query: RecordQuery) -> io::Result<(Vec<u8>, Vec<u8>)> {
+        let paths = files::rejects_paths(&self.live.folder, query.format);
+        let path = paths.get((query.place.part as usize).wrapping_sub(1)).ok_or(io::ErrorKind::NotFound)?;
+        let mut file = File::open(path)?;
+        let (mut header, mut bytes) = (Vec::new(), Vec::new());
+        (&mut file).take(query.header_bytes()).read_to_end(&mut header)?;
+        file.seek(SeekFrom::Start(query.place.byte))?;
+        file.take(query.place.bytes.min(RecordQuery::LIMIT)).read_to_end(&mut bytes)?;
+        Ok((header, bytes))
     }
 
     fn save_failures(&self, path: &Path) -> Result<String, String> {

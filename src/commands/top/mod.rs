@@ -9,7 +9,10 @@ pub(super) mod live;
 use std::{
     env,
     io::{self, IsTerminal as _, Write as _},
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -19,7 +22,10 @@ use pinport_tui::{
     Connection, Look, Message, Options, Output, Palette, ProgressLines, Symbols, crossterm::terminal,
     snapshot,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::Notify,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::effects::Desk;
@@ -117,7 +123,8 @@ impl Lines {
 /// Prints until a signal comes.
 async fn follow(client: &Client, mut show: Lines) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let feed = feed(client, async |news| {
+    let never = Notify::new();
+    let feed = feed(client, &never, async |news| {
         match news {
             News::Sample(sample) => show.print(&sample)?,
             News::Connected => {}
@@ -144,14 +151,15 @@ pub(super) fn dashboard(
     (runtime, signals): (Runtime, Signals),
     last: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<String> {
-    let (desk, orders) = Desk::open(outbox.clone());
+    let now = Arc::<Notify>::default();
+    let (desk, orders) = Desk::open(outbox.clone(), Arc::clone(&now));
     let left = CancellationToken::new();
     let network = {
         let left = left.clone();
         thread::Builder::new().name("network".into()).spawn(move || {
             let work = async {
                 tokio::join!(
-                    show(&client, &outbox),
+                    show(&client, &outbox, &now),
                     orders.serve(&client, &outbox),
                     quit(signals, &outbox, last)
                 )
@@ -168,8 +176,8 @@ pub(super) fn dashboard(
 }
 
 /// Shows what comes from the server.
-async fn show(client: &Client, outbox: &Outbox) -> anyhow::Result<()> {
-    feed(client, async |news| {
+async fn show(client: &Client, outbox: &Outbox, now: &Notify) -> anyhow::Result<()> {
+    feed(client, now, async |news| {
         match news {
             News::Sample(sample) => outbox.offer(Message::Sample(sample)),
             News::Connected => outbox.deliver(Message::Connection(Connection::Connected)).await,
@@ -201,9 +209,10 @@ pub(super) enum News {
     Lost(String, Duration),
 }
 
-/// Follows the event stream and connects again when it breaks; ends when `tell` fails.
+/// Follows the event stream and connects again when it breaks, at once when `now` says so; ends when `tell` fails.
 pub(super) async fn feed(
     client: &Client,
+    now: &Notify,
     mut tell: impl AsyncFnMut(News) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut rest = RETRY.0;
@@ -224,8 +233,10 @@ pub(super) async fn feed(
             }
         };
         tell(News::Lost(error.to_string(), rest)).await?;
-        tokio::time::sleep(rest).await;
-        rest = (rest * 2).min(RETRY.1);
+        rest = tokio::select! {
+            () = tokio::time::sleep(rest) => (rest * 2).min(RETRY.1),
+            () = now.notified() => RETRY.0,
+        };
     }
 }
 

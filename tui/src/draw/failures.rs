@@ -5,12 +5,12 @@ use ratatui::layout::Rect;
 
 use super::{
     brush::{Brush, after, below, row},
-    panes,
+    panes, record,
 };
 use crate::{
-    look::{Role, Symbols},
+    look::Role,
     state::{Dashboard, detail::Detail, failures::Extent},
-    text::{append, clip_left, count, harmless, small_percent, width, wrap},
+    text::{append, clip_left, count, small_percent, width},
     words,
 };
 
@@ -118,8 +118,7 @@ pub(super) fn entries(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
         brush.text(row(inner, 0), text, Role::Dim);
         return;
     }
-    let symbols = brush.look.symbols;
-    let whole = if inner.height >= WHOLE_FROM { (inner.height / 3).min(8) } else { 0 };
+    let whole = if inner.height >= WHOLE_FROM { (inner.height * 2 / 5).clamp(7, 10) } else { 0 };
     let rows = Rect { height: inner.height - whole, ..inner };
     panes::list(brush, rows, failures.entries.len(), failures.row, |brush, at, index| {
         if let Some(entry) = failures.entries.get(index) {
@@ -130,35 +129,7 @@ pub(super) fn entries(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
         && let Some(entry) = failures.entries.get(failures.row)
     {
         let place = below(inner, rows.height.into());
-        let place = brush.pane(place, "selected", false, false);
-        let text =
-            harmless_lines(&entry_text(entry), usize::from(place.width), usize::from(place.height), symbols);
-        for (line, text) in text.iter().enumerate() {
-            brush.text(row(place, line), text, Role::Plain);
-        }
+        let place = brush.pane(place, &record::title(entry), false, false);
+        record::selected(dashboard, brush, place, failures);
     }
-}
-
-/// All details of a failed record, one a line.
-pub(crate) fn entry_text(entry: &Failure) -> String {
-    // A line break in a name must not start a new line here.
-    let clean = |text: &str| harmless(text, Symbols::Unicode);
-    let mut text =
-        format!("{}\nline {}, byte {}", clean(&entry.object), count(entry.line), count(entry.byte));
-    if let Some(column) = entry.column {
-        append!(text, ", column {}", count(column));
-    }
-    append!(text, "\n{} ({})", clean(&words::class_name(entry.code, entry.member.as_deref())), entry.code);
-    append!(text, "\n{}", clean(&entry.message));
-    text
-}
-
-/// Lines of `text`, each escaped and wrapped.
-pub(super) fn harmless_lines(text: &str, width: usize, most: usize, symbols: Symbols) -> Vec<String> {
-    let mut lines = Vec::new();
-    for line in text.lines() {
-        let room = most.saturating_sub(lines.len());
-        lines.extend(wrap(&harmless(line, symbols), width, room));
-    }
-    lines
 }

@@ -10,11 +10,12 @@ mod job;
 mod overlay;
 mod overview;
 mod panes;
+mod record;
 
 use ratatui::{Frame, buffer::Buffer, layout::Rect};
 
 use self::brush::Brush;
-pub(crate) use self::{failures::entry_text, overlay::overlay_lines, panes::definition_rows};
+pub(crate) use self::{overlay::overlay_lines, panes::definition_rows};
 use crate::{
     layout,
     state::{Dashboard, Screen, mouse::Hit},

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::{
     brush::{Brush, after, below, row},
-    failures::harmless_lines,
+    record::{self, harmless_lines},
 };
 use crate::{
     keys::{self, Reach},
@@ -51,6 +51,19 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, par
                 brush.text(at, &lines[index], Role::Plain);
             });
         }
+        Some(Overlay::Record { scroll }) => {
+            let lines = record::lines(dashboard, inner_width(area.width));
+            scrolled(
+                brush,
+                body_of(area, parts),
+                "failed record",
+                lines.len(),
+                *scroll,
+                |brush, at, index| {
+                    record::draw_line(brush, at, &lines[index]);
+                },
+            );
+        }
         Some(Overlay::Confirm { question, .. }) => {
             ask(dashboard, brush, body_of(area, parts), "sure?", question);
         }
@@ -63,6 +76,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, par
                 Prompt::Filter => "filter: ",
                 Prompt::Search => "search: ",
                 Prompt::OpenById => "job id: ",
+                Prompt::Throttle(_) => "at most, rows/s, or bytes/s as 50m, or off: ",
                 Prompt::SaveFailures(_) => "save failures to: ",
                 Prompt::SaveRejects(_) => "save rejects to: ",
             };
@@ -128,6 +142,7 @@ pub(crate) fn overlay_lines(dashboard: &Dashboard, size: (u16, u16)) -> usize {
         Some(Overlay::Text { text, .. }) => {
             harmless_lines(text, inner_width(size.0), usize::MAX, look.symbols).len()
         }
+        Some(Overlay::Record { .. }) => record::lines(dashboard, inner_width(size.0)).len(),
         _ => 0,
     };
     // Scrolling ends when the last line is at the bottom.

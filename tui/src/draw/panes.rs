@@ -303,7 +303,11 @@ const PACKED: [&str; 4] = [".gz", ".zst", ".bz2", ".xz"];
 
 /// Rows of the definition, for scrolling.
 pub(crate) fn definition_rows(view: &JobDetail) -> usize {
-    FIXED_ROWS + view.warnings.len() + view.lost.len() + view.notices.iter().count()
+    FIXED_ROWS
+        + usize::from(view.definition.retry_of.is_some())
+        + view.warnings.len()
+        + view.lost.len()
+        + view.notices.iter().count()
 }
 
 const FIXED_ROWS: usize = 13;
@@ -338,7 +342,9 @@ fn definition(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Re
         .iter()
         .map(|notice| ("note", format!("{notice} ({})", count(notice.count)), Role::Plain));
     // They come first: the definition is already known.
+    let retry = definition.retry_of.map(|job| ("retry of", job.to_string(), Role::Plain));
     let rows = lost
+        .chain(retry)
         .chain(warnings)
         .chain(notices)
         .chain(rows.into_iter().map(|(name, text)| (name, text, Role::Plain)));

@@ -13,7 +13,7 @@ use crate::{
     keys::Action,
     layout::{Column, Pane},
     look::Symbols,
-    message::{Effect, FailuresQuery},
+    message::{Connection, Effect, FailuresQuery},
     text::harmless,
     words::short_id,
 };
@@ -111,6 +111,8 @@ impl Dashboard {
                 let application = self.job().map(|job| job.application_name.clone()).unwrap_or_default();
                 self.overlay = Some(Overlay::Form(Box::new(Form::new(&application))));
             }
+            Action::Throttle => self.ask_for_rate(),
+            Action::Reconnect => self.reconnect(),
             Action::OpenById => self.prompt(Prompt::OpenById, String::new()),
             Action::Yes => {
                 if let Some(Overlay::Confirm { effect, .. }) = self.overlay.take() {
@@ -193,7 +195,9 @@ impl Dashboard {
         let moved = |row: usize, len: usize| row.saturating_add_signed(rows).min(len.saturating_sub(1));
         let lines = draw::overlay_lines(self, self.size);
         match &mut self.overlay {
-            Some(Overlay::Help { scroll, .. } | Overlay::Text { scroll, .. }) => {
+            Some(
+                Overlay::Help { scroll, .. } | Overlay::Text { scroll, .. } | Overlay::Record { scroll },
+            ) => {
                 *scroll = moved(*scroll, lines);
                 return;
             }
@@ -240,9 +244,8 @@ impl Dashboard {
             }
             Screen::Entries(_) => {
                 let entry = self.failures.as_ref().and_then(|failures| failures.entries.get(failures.row));
-                if let Some(entry) = entry {
-                    let text = draw::entry_text(entry);
-                    self.overlay = Some(Overlay::Text { title: "failed record".into(), text, scroll: 0 });
+                if entry.is_some() {
+                    self.overlay = Some(Overlay::Record { scroll: 0 });
                 }
             }
             Screen::Events => {
@@ -355,6 +358,25 @@ impl Dashboard {
         self.overlay = Some(Overlay::Confirm { effect, question });
     }
 
+    fn ask_for_rate(&mut self) {
+        let Some(job) = self.job() else { return };
+        let id = job.id;
+        if job.progress.status.is_terminal() {
+            return self.tell(format!("job {} has ended", short_id(id)), false);
+        }
+        self.prompt(Prompt::Throttle(id), String::new());
+    }
+
+    /// Connects again now if the connection is lost.
+    fn reconnect(&mut self) {
+        if matches!(self.connection, Connection::Disconnected { .. }) {
+            self.retry_at = self.now;
+            self.effects.push(Effect::Reconnect);
+        } else {
+            self.tell("the connection is not lost".into(), true);
+        }
+    }
+
     fn ask_where_to_save(&mut self, rejects: bool) {
         let Some(job) = self.job() else { return };
         let (id, format) = (job.id, job.format);
@@ -371,6 +393,12 @@ impl Dashboard {
     fn copy(&mut self) {
         let text = match (&self.overlay, self.screen()) {
             (Some(Overlay::Text { text, .. }), _) => Some(text.clone()),
+            (Some(Overlay::Record { .. }), _) => {
+                let failures = self.failures.as_ref();
+                let record = failures.and_then(|failures| failures.record.as_ref());
+                let bytes = record.and_then(|record| record.bytes.as_deref().ok());
+                bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+            }
             (Some(_), _) => None,
             (None, Screen::Entries(_)) => {
                 let entry = self.failures.as_ref().and_then(|failures| failures.entries.get(failures.row));
@@ -405,6 +433,10 @@ impl Dashboard {
                 Prompt::Filter => {}
                 Prompt::Search => self.search(input.text().to_owned()),
                 Prompt::OpenById => self.open_by_id(input.text().trim()),
+                Prompt::Throttle(job) => match input.text().parse() {
+                    Ok(rate) => self.effects.push(Effect::Throttle(job, rate)),
+                    Err(text) => self.tell(text, false),
+                },
                 Prompt::SaveFailures(_) | Prompt::SaveRejects(_) if input.text().trim().is_empty() => {
                     self.tell("no file was named".into(), false);
                 }

@@ -1,8 +1,8 @@
 //! The list of failed records of a job.
 
-use pinport_model::{Failure, Timestamp};
+use pinport_model::{Failure, Format, Timestamp};
 
-use crate::message::{FailuresPage, FailuresQuery};
+use crate::message::{FailuresPage, FailuresQuery, RecordBytes, RecordQuery};
 
 /// How complete the list is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +23,23 @@ pub(crate) struct Failures {
     pub(crate) extent: Extent,
     pub(crate) row: usize,
     pub(crate) asked: Timestamp,
+    /// The bytes of the selected record, if they have come.
+    pub(crate) record: Option<RecordBytes>,
+    /// The record whose bytes were requested last.
+    wanted: Option<RecordQuery>,
 }
 
 impl Failures {
     pub(crate) fn new(query: FailuresQuery, first: &[Failure], asked: Timestamp) -> Self {
-        let mut list = Self { query, entries: Vec::new(), extent: Extent::First, row: 0, asked };
+        let mut list = Self {
+            query,
+            entries: Vec::new(),
+            extent: Extent::First,
+            row: 0,
+            asked,
+            record: None,
+            wanted: None,
+        };
         list.take_first(first);
         list
     }
@@ -56,6 +68,26 @@ impl Failures {
         self.query.search = text;
         self.extent = Extent::First;
         self.take_first(first);
+    }
+
+    /// The request for the bytes of the selected record, once for each.
+    pub(crate) fn want_record(&mut self, format: Format) -> Option<RecordQuery> {
+        let place = self.entries.get(self.row)?.reject?;
+        let query = RecordQuery { job: self.query.job, format, place };
+        (self.wanted.replace(query) != Some(query)).then_some(query)
+    }
+
+    /// Requests the bytes once more if they have not come: the connection was lost.
+    pub(crate) fn want_again(&mut self) {
+        self.wanted = self.record.as_ref().map(|record| record.query);
+    }
+
+    pub(crate) fn take_record(&mut self, record: RecordBytes) -> bool {
+        let is_wanted = self.wanted == Some(record.query);
+        if is_wanted {
+            self.record = Some(record);
+        }
+        is_wanted
     }
 
     pub(crate) fn is_waiting(&self) -> bool {

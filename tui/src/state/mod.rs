@@ -85,6 +85,10 @@ pub(crate) enum Overlay {
         text: String,
         scroll: usize,
     },
+    /// All of the selected failed record.
+    Record {
+        scroll: usize,
+    },
     Confirm {
         effect: Effect,
         question: String,
@@ -108,6 +112,7 @@ pub(crate) enum Prompt {
     OpenById,
     SaveFailures(JobId),
     SaveRejects(JobId),
+    Throttle(JobId),
 }
 
 /// An event, and whether it is bad news.
@@ -209,6 +214,9 @@ impl Dashboard {
             }
             Message::Detail(detail) => self.take_detail(detail),
             Message::Failures(page) => self.failures.as_mut().is_some_and(|failures| failures.take(page)),
+            Message::Record(record) => {
+                self.failures.as_mut().is_some_and(|failures| failures.take_record(*record))
+            }
             Message::Connection(connection) => {
                 self.take_connection(connection);
                 true
@@ -235,6 +243,9 @@ impl Dashboard {
                 false
             }
         };
+        if changed {
+            self.want_record();
+        }
         self.revision += u64::from(changed);
         std::mem::take(&mut self.effects)
     }
@@ -242,6 +253,14 @@ impl Dashboard {
     /// Changes whenever there is something new to draw.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Requests the bytes of the failed record that is selected, if they are not here.
+    fn want_record(&mut self) {
+        let Screen::Entries(job) = self.screen() else { return };
+        let Some(format) = self.view_of(job).map(|view| view.format) else { return };
+        let query = self.failures.as_mut().and_then(|failures| failures.want_record(format));
+        self.effects.extend(query.map(Effect::RequestRecord));
     }
 
     fn take_sample(&mut self, mut sample: Box<Sample>) {
@@ -307,6 +326,9 @@ impl Dashboard {
             self.add_event(Event { time: self.server_now(), job: None, text, worked: true });
             // A restarted server counts its samples from 1.
             self.sequence = None;
+            if let Some(failures) = &mut self.failures {
+                failures.want_again();
+            }
         }
         self.connection = connection;
     }
@@ -385,7 +407,7 @@ impl Dashboard {
         match (&self.overlay, self.screen()) {
             (Some(Overlay::Help { typing: true, .. }), _) => Context::Prompt,
             (Some(Overlay::Help { .. }), _) => Context::Help,
-            (Some(Overlay::Text { .. }), _) => Context::Text,
+            (Some(Overlay::Text { .. } | Overlay::Record { .. }), _) => Context::Text,
             (Some(Overlay::Confirm { .. }), _) => Context::Confirm,
             (Some(Overlay::Leave { .. }), _) => Context::Leave,
             (Some(Overlay::Prompt { .. }), _) => Context::Prompt,

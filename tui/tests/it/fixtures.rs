@@ -143,6 +143,7 @@ pub(crate) fn failure(line: u64) -> Failure {
         code,
         member: member.map(str::to_owned),
         message: message.into(),
+        reject: None,
     }
 }
 
@@ -196,6 +197,7 @@ pub(crate) fn detail(job: JobView) -> JobDetail {
             max_failures: Some(FailureBudget::Percent(5.0)),
             kept_failure_bytes: 1 << 30,
             read: Default::default(),
+            retry_of: None,
             export: None,
         },
         pieces: vec![

@@ -1,11 +1,11 @@
 //! Keys and the effects that they cause.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use insta::assert_snapshot;
 use pinport_model::{Format, JobStatus, SourceLocation, job::FailureBudget};
 use pinport_tui::{
-    Dashboard, Effect, ImportRequest, Message, Options, Symbols,
+    Connection, Dashboard, Effect, ImportRequest, Message, Options, Rate, Symbols,
     crossterm::event::{KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind},
 };
 
@@ -34,9 +34,40 @@ fn pause_turns_into_resume() {
 }
 
 #[test]
+fn a_rate_is_typed() {
+    let mut dashboard = watched(mixed, 3);
+    for (text, rows, bytes) in [
+        ("20000", Some(20_000), None),
+        (" 50m ", None, Some(50 << 20)),
+        ("7 2K", Some(7), Some(2 << 10)),
+        ("off", None, None),
+    ] {
+        assert_eq!(press(&mut dashboard, "T"), []);
+        type_text(&mut dashboard, text);
+        assert_eq!(press(&mut dashboard, "enter"), [Effect::Throttle(id(1), Rate { rows, bytes })]);
+    }
+    for wrong in ["fast", "0", "1 2", "-5", "99999999999g", ""] {
+        press(&mut dashboard, "T");
+        type_text(&mut dashboard, wrong);
+        assert_eq!(press(&mut dashboard, "enter"), [], "{wrong}");
+    }
+    assert!(screen(&dashboard, 100, 20).contains("no rate was typed"));
+}
+
+#[test]
+fn a_lost_connection_is_tried_again_at_once() {
+    let mut dashboard = watched(mixed, 3);
+    assert_eq!(press(&mut dashboard, "R"), []);
+    assert!(screen(&dashboard, 100, 20).contains("the connection is not lost"));
+    let lost = Connection::Disconnected { reason: "gone".into(), retry_in: Duration::from_secs(9) };
+    dashboard.update(Message::Connection(lost));
+    assert_eq!(press(&mut dashboard, "R"), [Effect::Reconnect]);
+}
+
+#[test]
 fn ended_jobs_take_no_actions() {
     let mut dashboard = watched(|_| vec![job(5, JobStatus::Completed, 60)], 3);
-    assert_eq!(press(&mut dashboard, "x y p y"), []);
+    assert_eq!(press(&mut dashboard, "x y p y T"), []);
     assert!(screen(&dashboard, 80, 10).contains("has ended"));
 }
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use pinport_model::{
-    JobStatus,
+    Format, JobStatus, RejectPlace,
     view::{PieceRun, PieceState},
 };
-use pinport_tui::{Connection, FailuresPage, Message, Options, Symbols};
+use pinport_tui::{Connection, Effect, FailuresPage, FailuresQuery, Message, Options, RecordQuery, Symbols};
 
 use crate::fixtures::*;
 
@@ -178,6 +178,54 @@ fn failures() {
     let mut none = opened(|_| vec![job(3, JobStatus::Completed, 100)], 5);
     press(&mut none, "f");
     assert_snapshot!("classes_none", screen(&none, 60, 8));
+}
+
+/// A dashboard that shows a failed record of these bytes, whose fault is at `column`.
+fn recorded(record: &[u8], column: Option<u64>) -> pinport_tui::Dashboard {
+    let mut dashboard = opened(running, 30);
+    press(&mut dashboard, "f enter");
+    let query = FailuresQuery { job: id(1), class: None, search: String::new() };
+    let place = RejectPlace { part: 1, byte: 90, bytes: record.len() as u64 };
+    let mut entries = vec![failure(3), failure(7)];
+    (entries[0].column, entries[0].reject) = (column, Some(place));
+    let effects = dashboard.update(Message::Failures(FailuresPage { query, entries, more: false }));
+    let wanted = RecordQuery { job: id(1), format: Format::Json, place };
+    assert_eq!(effects, [Effect::RequestRecord(wanted)]);
+    assert!(screen(&dashboard, 80, 24).contains("asking for its original bytes"));
+    dashboard.update(Message::Record(Box::new(wanted.answer(&[], Ok(record.to_vec())))));
+    dashboard
+}
+
+#[test]
+fn the_failing_record_itself() {
+    let record = format!(
+        "{{\"Id\":\"{}\",\"ChannelType\":\"PIGEON\",\"Attributes\":{{\"note\":[\"a\x1b[2J{}\"]}}}}",
+        "1".repeat(60),
+        "long ".repeat(60)
+    );
+    let mut dashboard = recorded(record.as_bytes(), None);
+    assert_snapshot!("record_80x24", screen(&dashboard, 80, 24));
+    assert_snapshot!("record_40x20", screen(&dashboard, 40, 20));
+    assert_eq!(press(&mut dashboard, "enter"), []);
+    assert_snapshot!("record_whole_80x24", screen(&dashboard, 80, 24));
+    assert_eq!(press(&mut dashboard, "c"), [Effect::Copy(record)]);
+    // The next one has no bytes, and is not asked for.
+    assert_eq!(press(&mut dashboard, "esc j"), []);
+    assert!(screen(&dashboard, 80, 24).contains("its original bytes are not kept"));
+    // The first one is still here.
+    assert_eq!(press(&mut dashboard, "k"), []);
+    assert!(screen(&dashboard, 80, 24).contains("\"PIGEON\","));
+}
+
+#[test]
+fn a_whole_record_is_scrolled() {
+    let record: String = (0..200).map(|line| format!("cell {line},\n")).collect();
+    let mut dashboard = recorded(record.as_bytes(), Some(1));
+    press(&mut dashboard, "enter");
+    assert!(screen(&dashboard, 80, 24).contains("cell 1,"));
+    press(&mut dashboard, "G");
+    let end = screen(&dashboard, 80, 24);
+    assert!(end.contains("cell 199,") && !end.contains("cell 1,"), "{end}");
 }
 
 #[test]

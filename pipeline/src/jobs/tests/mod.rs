@@ -129,6 +129,7 @@ fn new_job(url: String) -> NewJob {
         external_id: None,
         request: None,
         upload: None,
+        retry_of: None,
         max_failures: None,
         read: ReadOptions::default(),
     }

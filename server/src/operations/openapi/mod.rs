@@ -149,11 +149,29 @@ fn described(name: &str) -> Option<Described> {
             ..plain("Lists the jobs of all applications, newest first", 200)
         },
         "GetJob" => plain("A job with its objects, pieces, stages and failures by kind", 200),
-        "GetJobFailures" => {
-            Described { content: "application/x-ndjson", ..plain("Every failed record of a job", 200) }
-        }
+        "GetJobFailures" => Described {
+            query: &[
+                ("search", "Only failures whose text has all of these words, in any case"),
+                ("code", "Only failures with this code"),
+                ("member", "Only failures of this member, as the classes of failures name it"),
+                ("page-size", "1 to 1000, default 200"),
+                (
+                    "token",
+                    "x-pinport-next-token of the page before. A page may have few failures or none and be followed by others: a request searches 16 MiB",
+                ),
+            ],
+            content: "application/x-ndjson",
+            ..plain("Every failed record of a job, or with any of the parameters a page of them", 200)
+        },
         "GetJobRejects" => Described {
-            query: &[("part", "Which rejects file, from 1; x-pinport-parts tells how many there are")],
+            query: &[
+                ("part", "Which rejects file, from 1; x-pinport-parts tells how many there are"),
+                (
+                    "byte",
+                    "Only from this byte of the file on, as the `reject` of a failure says; 0 if absent",
+                ),
+                ("bytes", "Only so many bytes; to the end if absent"),
+            ],
             content: "*/*",
             ..plain("The original bytes of the failed records", 200)
         },
@@ -204,6 +222,13 @@ fn described(name: &str) -> Option<Described> {
             ],
             ..plain("Imports the file in the body", 201)
         },
+        "RetryJob" => Described {
+            query: &[("name", "What the records are called")],
+            ..plain(
+                "Imports the mended records of an ended job, in the body, as the job did: same application, segment, format and options",
+                201,
+            )
+        },
         "StreamEvents" => {
             Described { content: "text/event-stream", ..plain("Samples of all jobs as they happen", 200) }
         }
@@ -227,6 +252,7 @@ fn parameter(operation: &str, name: &str) -> (bool, Value) {
         }),
         "token" => json!({ "type": "string", "maxLength": MAX_TOKEN_BYTES }),
         "segment" => json!({ "type": "string", "maxLength": MAX_SEGMENT_NAME }),
+        "byte" | "bytes" => json!({ "type": "integer", "minimum": 0 }),
         "part" | "version" => json!({ "type": "integer", "minimum": 1 }),
         "format" => json!({ "type": "string", "enum": ["csv", "json"] }),
         "ended" | "segment-only" | "strict-names" | "allow-suspicious" | "allow-incomplete" => {

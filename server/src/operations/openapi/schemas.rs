@@ -185,7 +185,7 @@ const OBJECTS: &[(&str, &str)] = &[
         "application: string, source: string, source_text: string, format: Format, register_endpoints: boolean, \
          segment: string|null, asked_to_define: boolean|null, segment_name: string|null, role_arn: string|null, external_id: string|null, \
          piece_bytes: count, limits: RecordLimits, max_failures: FailureBudget|null, kept_failure_bytes: count, \
-         read: ReadOptions, export?: Export",
+         read: ReadOptions, retry_of?: string, export?: Export",
     ),
     (
         "Export",
@@ -212,8 +212,10 @@ const OBJECTS: &[(&str, &str)] = &[
     ("FailureClass", "code: FailureCode, member?: string, count: count, example: string"),
     (
         "Failure",
-        "object: string, line: count, byte: count, column?: count, code: FailureCode, member?: string, message: string",
+        "object: string, line: count, byte: count, column?: count, code: FailureCode, member?: string, message: string, \
+         reject?: RejectPlace",
     ),
+    ("RejectPlace", "part: count, byte: count, bytes: count"),
     ("ObjectTally", "object: count, read: count, failed: count, bytes: count, complete: boolean"),
     ("Object", "name: string, size: count, skipped?: string, tally: ObjectTally"),
     ("Stage", "stage: string, busy_ms: count, threads: count, queued: count, queue_limit: count"),
@@ -284,7 +286,9 @@ pub(super) fn of(operation: &str) -> (Option<&'static str>, Option<&'static str>
         "ListJobs" => (Some("Jobs"), None),
         "GetJob" => (Some("JobDetail"), None),
         "GetJobFailures" => (Some("Failure"), None),
-        "CancelJob" | "PauseJob" | "ResumeJob" | "DeleteJob" | "UploadFile" => (Some("Job"), None),
+        "CancelJob" | "PauseJob" | "ResumeJob" | "DeleteJob" | "UploadFile" | "RetryJob" => {
+            (Some("Job"), None)
+        }
         "SetJobWebhook" => (Some("Webhook"), Some("Webhook")),
         "CreateSnapshot" => (Some("Snapshot"), None),
         "GetJobThrottle" | "GetThrottle" => (Some("ThrottleRate"), None),

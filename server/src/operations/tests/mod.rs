@@ -646,7 +646,10 @@ async fn answers_are_what_the_document_says() {
         let answer = house.send(method, path, "", body.as_bytes()).await;
         assert_eq!(answer.status, status, "{method} {path}: {}", String::from_utf8_lossy(&answer.body));
     }
-    house.done(created["Id"].as_str().unwrap()).await;
+    let created = created["Id"].as_str().unwrap();
+    house.done(created).await;
+    let again = format!("/pinport/v1/jobs/{created}/retry");
+    assert_eq!(house.send("POST", &again, "", LINES.as_bytes()).await.status, 201);
     house.events(1).await;
     // The store in memory has no files.
     assert_eq!(house.send("POST", "/pinport/v1/snapshots", "", b"").await.status, 409);
