@@ -99,7 +99,7 @@ pub struct ImportDefinition {
     pub export: Option<Box<ExportDefinition>>,
 }
 
-/// Bytes of failures and rejects that a job keeps at most, if nothing else is said: seven million short records.
+/// Bytes of failures and rejects that a job keeps at most, if nothing else is said: five million short records.
 pub const KEPT_FAILURE_BYTES: u64 = 1 << 30;
 
 fn kept_failure_bytes() -> u64 {
