@@ -170,7 +170,7 @@ pub(crate) fn cut(record: &[u8], spot: Option<usize>, width: usize, symbols: Sym
         let half = width * BEFORE.0 / BEFORE.1;
         if cells(&shown[..under]) > half || first > 0 {
             from = under;
-            while from > 0 && cells(&shown[from - 1..under]) + 1 <= half {
+            while from > 0 && cells(&shown[from - 1..under]) < half {
                 from -= 1;
             }
         }
