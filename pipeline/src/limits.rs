@@ -1,4 +1,4 @@
-//! Every bound of the pipeline, with its reason. What a user can set is in [`EngineOptions`](crate::EngineOptions) and
+//! Every bound of the pipeline, with its reason. What a user can set is in [`EngineOptions`](crate::engine::EngineOptions) and
 //! [`SourceOptions`](crate::source::SourceOptions); docs/limits.md lists both.
 
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub(crate) const BLOCK_LINES: u64 = 16 << 10;
 /// Records of a block.
 pub(crate) const BLOCK_RECORDS: u64 = 16 << 10;
 
-/// Bytes after an opening brace in which the first name and what follows it must be to be one of [`HOLDERS`].
+/// Bytes after an opening brace in which the first name and what follows it must be to name what holds records.
 pub(crate) const HOLDER_NAME_BYTES: usize = 256;
 
 /// An object that is nested deeper when it breaks is passed over as far as it was read. Others are looked through

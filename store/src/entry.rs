@@ -33,7 +33,7 @@ impl Span {
 pub(crate) struct Entry {
     /// The endpoint's id; empty for [`DraftKind::UserOnly`].
     pub(crate) id: Span,
-    /// The endpoint's members (see [`record`]), without user attributes.
+    /// The endpoint's members (see [`crate::record`]), without user attributes.
     pub(crate) record: Span,
     /// The user attributes, in the same layout; they follow `record` without a gap, so that both
     /// together are one record too.

@@ -30,7 +30,7 @@ pub(super) struct Decoded {
 }
 
 impl Decoded {
-    /// Begins an object whose first bytes are `lead`, at least [`HEAD`](super::content::HEAD) of them if it has so
+    /// Begins an object whose first bytes are `lead`, at least [`HEAD_BYTES`](crate::limits::HEAD_BYTES) of them if it has so
     /// many. They are still to come from `input`.
     pub(super) fn begin(
         lead: &[u8],
