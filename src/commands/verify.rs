@@ -194,10 +194,11 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn code(&self) -> u8 {
-        let Comparison { missing, different, .. } = self.comparison;
-        match (missing + different, exit::of(self.job)) {
-            (0, code) => code,
-            (_, _) => exit::FAILED,
+        let Comparison { missing, different, unknown, .. } = *self.comparison;
+        match exit::of(self.job) {
+            _ if missing + different > 0 => exit::FAILED,
+            exit::COMPLETED if unknown > 0 => exit::WITH_FAILURES,
+            code => code,
         }
     }
 
@@ -221,13 +222,14 @@ impl Report<'_> {
             "Equal": self.comparison.equal,
             "Missing": self.comparison.missing,
             "Different": self.comparison.different,
+            "Unknown": self.comparison.unknown,
             "Others": self.comparison.others,
             "Differences": first.collect::<Vec<_>>(),
         })
     }
 
     fn print<'p>(&self, place: impl Fn(&Difference) -> Option<&'p Place>) -> io::Result<()> {
-        let Comparison { said, equal, missing, different, others, first } = self.comparison;
+        let Comparison { said, equal, missing, different, unknown, others, first } = self.comparison;
         let mut err = io::stderr().lock();
         let read = self.job.tally.read;
         writeln!(err, "the source has {read} records of {said} endpoints: {equal} are stored as it says")?;
@@ -236,6 +238,12 @@ impl Report<'_> {
             writeln!(
                 err,
                 "{failed} records fail, as in an import, or only name users: they are not compared"
+            )?;
+        }
+        if *unknown > 0 {
+            writeln!(
+                err,
+                "{unknown} are not stored and only updated by the source: an import fails such records"
             )?;
         }
         for (count, what) in [(missing, "are not stored"), (different, "are stored with other values")] {

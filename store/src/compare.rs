@@ -40,6 +40,8 @@ pub struct Comparison {
     pub missing: u64,
     /// Those that are stored with other values.
     pub different: u64,
+    /// Those that are not stored, and that the records only update: an import fails such records.
+    pub unknown: u64,
     /// Stored endpoints that no record speaks of.
     pub others: u64,
     /// The first that are missing or differ, in order of id.
@@ -135,6 +137,10 @@ struct Walk {
 impl Walk {
     fn missing(&mut self, said: &Stored<'_>) -> Result<()> {
         self.comparison.said += 1;
+        if find(said.record, Tag::Incomplete)?.is_some() {
+            self.comparison.unknown += 1;
+            return Ok(());
+        }
         self.comparison.missing += 1;
         self.keep(said.id()?, None);
         Ok(())
