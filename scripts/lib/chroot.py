@@ -11,7 +11,15 @@ import environment
 from trial import Wrong
 
 SUITE = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
+
+
+def mirror(archive="debian"):
+    """Where the apt of this machine has Debian from, or another archive of it."""
+    done = subprocess.run(["apt-get", "indextargets", "--format", "$(SITE)"], capture_output=True, text=True, check=True)
+    found = [site for site in done.stdout.split() if site.rstrip("/").endswith(f"/{archive}")]
+    if not found:
+        sys.exit(f"the apt of this machine names no archive that ends in /{archive}: this runs on Debian")
+    return found[0]
 
 
 def bare_debian(variant="minbase"):
@@ -23,7 +31,7 @@ def bare_debian(variant="minbase"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         print(f"making a bare Debian in {folder}", file=sys.stderr, flush=True)
-        subprocess.run(["debootstrap", f"--variant={variant}", SUITE, folder, MIRROR], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["debootstrap", f"--variant={variant}", SUITE, folder, mirror()], check=True, stdout=subprocess.DEVNULL)
         (folder / "made").touch()
     return folder
 
