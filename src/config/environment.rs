@@ -253,6 +253,7 @@ mod tests {
             "sources",
             "log",
             "metrics",
+            "otlp",
             "tls",
             "limits",
             "retention",

@@ -167,9 +167,15 @@ impl Framing {
                 }
                 other => {
                     at += 1;
-                    match chunk_byte(other, byte)? {
-                        Some(next) => next,
-                        None => {
+                    match chunk_byte(other, byte) {
+                        // What came before the bad byte is passed on, as it is when the byte arrives by itself.
+                        Err(_) if at > 1 => {
+                            self.state = State::Chunk(other);
+                            return Ok(Step::Body(at - 1));
+                        }
+                        Err(refused) => return Err(refused),
+                        Ok(Some(next)) => next,
+                        Ok(None) => {
                             self.state = State::Head;
                             return Ok(Step::Body(at));
                         }
