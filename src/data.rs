@@ -15,7 +15,7 @@ use pinport_store::{
     embedded::{Embedded, EmbeddedOptions},
 };
 
-use crate::{descriptors, explain::Usage, private};
+use crate::{descriptors, exit::Usage, private};
 
 /// A data folder whose store is open.
 pub(crate) struct Data {

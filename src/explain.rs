@@ -7,7 +7,7 @@ use pinport_pipeline::{engine::JobError, source::SourceError};
 use pinport_store::StoreError;
 
 use crate::client::ClientError;
-pub(crate) use crate::exit::{Logged, NotThere, Usage};
+use crate::exit::{Logged, Usage};
 
 /// Prints the error with its causes, then the hint on a line of its own.
 pub(crate) fn print(error: &(dyn std::error::Error + 'static)) {

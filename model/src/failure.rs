@@ -136,6 +136,17 @@ impl FailureReason {
     }
 }
 
+/// Bytes of the header of rejects in CSV, with its line end: the first row. A quoted name may hold a line break. `None`: the
+/// row does not end in `bytes`.
+pub fn csv_header_len(bytes: &[u8]) -> Option<usize> {
+    let mut inside = false;
+    let end = bytes.iter().position(|byte| {
+        inside ^= *byte == b'"';
+        *byte == b'\n' && !inside
+    });
+    end.map(|end| end + 1)
+}
+
 /// Where the original bytes of a failed record lie among the rejects of its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectPlace {

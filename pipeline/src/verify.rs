@@ -12,7 +12,7 @@ use crate::{
     engine::{JobError, files},
     limits::VERIFY_BLOCK,
     parse::{ParseContext, Parser},
-    source::{ObjectReader, Source, SourceError},
+    source::{ObjectReader, Source},
     split::{Split, SplitOptions, Splitter},
 };
 
@@ -39,14 +39,7 @@ pub fn places(
 ) -> Result<HashMap<String, Place>, JobError> {
     let context = ParseContext::new(&definition.read, definition.limits, pinport_model::Timestamp::now())
         .map_err(JobError::Mapping)?;
-    let objects = files::planned_objects(folder)?.map(|object| {
-        object.map_err(|error| SourceError::Other {
-            url: "the job's plan".into(),
-            reason: error.to_string(),
-            object: false,
-        })
-    });
-    let mut stream = source.read(objects, 0);
+    let mut stream = source.read(files::objects_to_read(folder)?, 0);
     let (mut found, mut parser, mut number) = (HashMap::new(), Parser::new(), 0);
     while let Some(object) = stream.next_object() {
         if cancel.is_cancelled() {

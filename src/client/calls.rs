@@ -152,16 +152,12 @@ impl Client {
                 path.push_str(&format!("&{name}={}", encoded(value)));
             }
         }
-        let mut response = self.send(Method::GET, &path, None).await?;
+        let response = self.send(Method::GET, &path, None).await?;
         let next = response.headers().get("x-pinport-next-token").and_then(|next| next.to_str().ok());
         let next = next.map(str::to_owned);
-        let mut text = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(&error))? {
-            text.extend_from_slice(&chunk);
-            if text.len() > MAX_FAILURES_PAGE {
-                return Err(ClientError::Strange { what: "a page of failures is too long".into() });
-            }
-        }
+        let text = self.whole(response, MAX_FAILURES_PAGE).await?;
+        let text =
+            text.ok_or_else(|| ClientError::Strange { what: "a page of failures is too long".into() })?;
         Ok((text, next))
     }
 }

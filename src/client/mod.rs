@@ -177,7 +177,7 @@ impl Client {
             message: String,
         }
         let ours = response.headers().contains_key(ERROR_TYPE);
-        let body = self.whole(response).await?;
+        let body = self.answer(response).await?;
         match serde_json::from_slice::<Refusal>(&body) {
             Ok(refusal) if ours => {
                 Err(ClientError::Refused { status: status.as_u16(), message: refusal.message })
@@ -186,15 +186,26 @@ impl Client {
         }
     }
 
-    async fn whole(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
+    /// A body of at most `most` bytes; nothing if it is longer.
+    pub(crate) async fn whole(
+        &self,
+        mut response: Response,
+        most: usize,
+    ) -> Result<Option<Vec<u8>>, ClientError> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(&error))? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(ClientError::Strange { what: "it is too long".into() });
+            if body.len() + chunk.len() > most {
+                return Ok(None);
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(body)
+        Ok(Some(body))
+    }
+
+    /// The body of an answer.
+    async fn answer(&self, response: Response) -> Result<Vec<u8>, ClientError> {
+        let body = self.whole(response, MAX_ANSWER).await?;
+        body.ok_or_else(|| ClientError::Strange { what: "it is too long".into() })
     }
 
     /// Sends a request and reads the answer.
@@ -210,7 +221,7 @@ impl Client {
 
     /// Reads an answer whole.
     pub(crate) async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
-        let body = self.whole(response).await?;
+        let body = self.answer(response).await?;
         serde_json::from_slice(&body).map_err(|error| ClientError::Strange { what: error.to_string() })
     }
 

@@ -1,6 +1,6 @@
 //! Whom a client trusts: the system's root certificates, or only those of a file.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rustls::{
@@ -16,6 +16,30 @@ use rustls::{
 };
 
 use crate::exit::Usage;
+
+/// A client for the servers of others: it follows no redirects and takes no proxy. `ca`: whom to trust, if not those that
+/// the machine trusts. `is_plain`: it only speaks HTTP. `failed`: what an error says
+/// that is not the file's.
+pub(crate) fn to_others(
+    ca: Option<&Path>,
+    is_plain: bool,
+    patience: Duration,
+    failed: &'static str,
+) -> anyhow::Result<reqwest::Client> {
+    // Fails when somebody installed one before, which is as good.
+    let _ = ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(patience)
+        .user_agent(concat!("pinport/", env!("CARGO_PKG_VERSION")))
+        .no_proxy();
+    match ca {
+        Some(file) => builder = builder.tls_backend_preconfigured(only(file)?),
+        None if is_plain => builder = builder.tls_backend_preconfigured(none()),
+        None => {}
+    }
+    builder.build().context(failed)
+}
 
 /// For a client that speaks no TLS: root certificates would be read in vain, and a machine may have none.
 pub(crate) fn none() -> ClientConfig {

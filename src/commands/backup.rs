@@ -19,8 +19,7 @@ use crate::{
     cli::{BackupArgs, BackupCommand, RestoreArgs},
     client::{Client, not_there},
     data::Data,
-    exit,
-    explain::{NotThere, Usage},
+    exit::{self, NotThere, Usage},
     follow::block_on,
 };
 

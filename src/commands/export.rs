@@ -21,8 +21,7 @@ use crate::{
     cli::{AppArgs, ExportArgs, ServerArgs},
     client::{Client, encoded, not_there},
     data::Data,
-    exit,
-    explain::Usage,
+    exit::{self, Usage},
     follow::block_on,
 };
 

@@ -14,7 +14,7 @@ use pinport_pipeline::{
     source::{Source, SourceOptions, format_of_name},
 };
 
-use crate::{cli::MapArgs, explain::Usage};
+use crate::{cli::MapArgs, exit::Usage};
 
 /// Records from which a mapping is guessed.
 const GUESSED_FROM: usize = 200;

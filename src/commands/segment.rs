@@ -18,7 +18,7 @@ use super::{asked::Asked, write_line};
 use crate::{
     cli::{AppArgs, SegmentCommand},
     client::{Client, encoded, not_there},
-    explain::Usage,
+    exit::Usage,
     follow::block_on,
 };
 

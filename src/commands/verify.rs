@@ -36,8 +36,8 @@ use super::{
 use crate::{
     cli::{VerifyArgs, limits},
     data::Data,
-    exit, explain,
-    explain::Usage,
+    exit::{self, Usage},
+    explain,
 };
 
 /// Bytes of a value that are shown.
@@ -152,24 +152,14 @@ impl Scratch {
         let options = EmbeddedOptions { limits, ..EmbeddedOptions::default() };
         let store: Arc<dyn Store> = Arc::new(Embedded::open(place.path().join("store"), options)?);
         store.create_application(application)?;
+        let piece_bytes = args.engine.piece << 10;
+        let whole =
+            ImportDefinition::new(application.id, wanted.location.clone(), wanted.format, piece_bytes);
         let definition = ImportDefinition {
-            application: application.id,
-            source: wanted.location.clone(),
-            source_text: args.source.clone(),
-            format: wanted.format,
-            register_endpoints: true,
-            segment: None,
-            asked_to_define: None,
-            segment_name: None,
-            role_arn: None,
-            external_id: None,
-            piece_bytes: args.engine.piece << 10,
             limits,
-            max_failures: None,
             kept_failure_bytes: kept_failure_bytes(place.path()),
-            retry_of: None,
-            export: None,
             read: wanted.read.clone(),
+            ..whole
         };
         let job = ImportJob::new(JobId::generate(), definition, Timestamp::now());
         store.create_job(&job)?;

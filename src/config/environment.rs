@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 use toml::{Table, Value};
 
 use super::file::{File, variable, without_value};
-use crate::{cli::Cli, explain::Usage};
+use crate::{cli::Cli, exit::Usage};
 
 /// The options by their sections, but for those that `pinport serve` has as flags with the same variables. A test holds
 /// them against the file's sections.

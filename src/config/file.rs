@@ -18,7 +18,7 @@ use pinport_server::{
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::de::{DeTable, DeValue};
 
-use crate::{address, explain::Usage, private};
+use crate::{address, exit::Usage, private};
 
 fn listen<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
     let text = String::deserialize(value)?;

@@ -26,7 +26,7 @@ use pinport_server::{
 use self::environment::Overlay;
 use self::file::{File, HttpSection, read_keys};
 pub(crate) use self::file::{SegmentUpdate, Text, TlsFiles};
-use crate::{cli::ServeArgs, explain::Usage, otlp::OtlpConfig, private, webhooks::WebhookConfig};
+use crate::{cli::ServeArgs, exit::Usage, otlp::OtlpConfig, private, webhooks::WebhookConfig};
 
 /// After how long a job that reads nothing is reported.
 const STALL: Duration = Duration::from_secs(600);

@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
 use parking_lot::Mutex;
 use pinport_model::{Timestamp, view::JobView};
 use pinport_server::{access::Secret, metrics::Metrics};
@@ -24,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::encode::Resource;
 
-/// Jobs whose traces wait for the collector: behind them the oldest is dropped.
+/// Jobs whose traces wait for the collector: beyond them the oldest is dropped.
 const MOST: usize = 1024;
 /// Traces in one request.
 const AT_ONCE: usize = 64;
@@ -126,14 +125,14 @@ struct Queue {
 }
 
 impl Traces {
-    /// A queue, if there is somebody to send to.
+    /// A queue, if there is a collector.
     pub(crate) fn new(config: &OtlpConfig) -> Self {
         let queue =
             || Arc::new(Queue { jobs: Mutex::default(), more: Notify::new(), counts: Counts::default() });
         Self(config.endpoint.is_some().then(queue))
     }
 
-    /// Notes a job that has ended. It waits for nobody.
+    /// Notes a job that has ended. It does not wait.
     pub(crate) fn ended(&self, job: &JobView) {
         let Some(queue) = &self.0 else { return };
         let mut jobs = queue.jobs.lock();
@@ -158,7 +157,7 @@ pub(crate) struct Otlp {
 }
 
 impl Otlp {
-    /// Begins to send, if there is somebody to send to.
+    /// Begins to send, if there is a collector.
     pub(crate) fn start(
         config: &OtlpConfig,
         traces: &Traces,
@@ -293,22 +292,10 @@ impl Sender {
 }
 
 fn client(config: &OtlpConfig) -> anyhow::Result<reqwest::Client> {
-    // Fails when somebody installed one before, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
-        .user_agent(concat!("pinport/", env!("CARGO_PKG_VERSION")))
-        .no_proxy();
     let is_plain = config.endpoint.as_ref().is_none_or(|url| url.starts_with("http://"));
-    match &config.ca {
-        Some(file) => builder = builder.tls_backend_preconfigured(crate::client::tls::only(file)?),
-        None if is_plain => builder = builder.tls_backend_preconfigured(crate::client::tls::none()),
-        None => {}
-    }
-    builder.build().context(
-        "failed to make a client for [otlp] (has the machine root certificates? [otlp] ca names others)",
-    )
+    let failed =
+        "failed to make a client for [otlp] (has the machine root certificates? [otlp] ca names others)";
+    crate::client::tls::to_others(config.ca.as_deref(), is_plain, PATIENCE, failed)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub(super) struct MetricFamily<'a> {
 /// A line with a value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sample<'a> {
-    /// What stands behind the family's name, such as `_bucket`.
+    /// What follows the family's name, such as `_bucket`.
     pub(super) suffix: &'a str,
     pub(super) labels: Vec<(&'a str, String)>,
     pub(super) value: f64,
@@ -59,12 +59,12 @@ fn sample(line: &str) -> Option<Sample<'_>> {
         Some(rest) => labels(rest)?,
         None => (Vec::new(), rest),
     };
-    // Behind the value there may be a time, or an example behind a #.
+    // After the value there may be a time, or an example after a #.
     let value = rest.split_whitespace().next()?.parse().ok()?;
     Some(Sample { suffix, labels, value })
 }
 
-/// The labels of a sample, and what stands behind them.
+/// The labels of a sample, and what follows them.
 fn labels(mut rest: &str) -> Option<(Vec<(&str, String)>, &str)> {
     let mut found = Vec::new();
     loop {

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::Context as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use parking_lot::{Mutex, RwLock};
 use pinport_model::{Timestamp, hex, view::JobView};
@@ -277,20 +276,9 @@ fn signature(secret: &Secret, seconds: u64, body: &str) -> String {
 }
 
 fn client(config: &WebhookConfig) -> anyhow::Result<reqwest::Client> {
-    // Fails when somebody installed one before, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
-        .user_agent(concat!("pinport/", env!("CARGO_PKG_VERSION")))
-        .no_proxy();
     let is_plain = config.url.iter().chain(&config.allow).all(|url| url.starts_with("http://"));
-    match &config.ca {
-        Some(file) => builder = builder.tls_backend_preconfigured(crate::client::tls::only(file)?),
-        None if is_plain => builder = builder.tls_backend_preconfigured(crate::client::tls::none()),
-        None => {}
-    }
-    builder.build().context("failed to make a client for webhooks (has the machine root certificates? [webhooks] ca names others)")
+    let failed = "failed to make a client for webhooks (has the machine root certificates? [webhooks] ca names others)";
+    crate::client::tls::to_others(config.ca.as_deref(), is_plain, PATIENCE, failed)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use pinport_model::{
     Failure, FailureCode, FailureFilter, Format, JobId, RejectPlace, SourceLocation, Timestamp,
+    failure::csv_header_len,
     job::FailureBudget,
     view::{JobDetail, Sample},
 };
@@ -87,12 +88,18 @@ impl FailuresQuery {
 
     /// Whether `failure` matches. Both the answer and the records that are already here use this rule.
     pub fn matches(&self, failure: &Failure) -> bool {
-        if let Some((code, member)) = &self.class
-            && (failure.code != *code || failure.class_member() != member.as_deref())
-        {
-            return false;
+        self.matcher()(failure)
+    }
+
+    /// The same for many failures: the words of the search are taken apart once.
+    pub fn matcher(&self) -> impl Fn(&Failure) -> bool {
+        let words = FailureFilter::new(None, None, &self.search);
+        move |failure| {
+            let is_of_class = self.class.as_ref().is_none_or(|(code, member)| {
+                failure.code == *code && failure.class_member() == member.as_deref()
+            });
+            is_of_class && words.matches(failure)
         }
-        FailureFilter::new(None, None, &self.search).matches(failure)
     }
 }
 
@@ -134,13 +141,9 @@ impl RecordQuery {
 
     /// The answer to this, of the record's bytes and those that hold its header.
     pub fn answer(self, header: &[u8], bytes: Result<Vec<u8>, String>) -> RecordBytes {
-        // The header is the file's first row. A quoted name may hold a line break.
-        let mut inside = false;
-        let end = header.iter().position(|byte| {
-            inside ^= *byte == b'"';
-            *byte == b'\n' && !inside
-        });
-        RecordBytes { query: self, header: end.map(|end| header[..end].to_vec()), bytes }
+        // Without its line end.
+        let header = csv_header_len(header).map(|len| header[..len - 1].to_vec());
+        RecordBytes { query: self, header, bytes }
     }
 }
 

@@ -115,12 +115,12 @@ impl<'a, 'b> Committer<'a, 'b> {
             let failure = reason.locate(&name, origin);
             counts.tally.count_failed(&failure);
             let header = header.as_ref().map(|header| header.raw());
-            self.files.push(&failure, header, raw.as_deref())?;
+            self.files.push(failure, header, raw.as_deref())?;
         }
         for (object, lost) in &end.lost {
             let reason = FailureReason::new(FailureCode::ObjectLost, lost.to_string());
             let origin = Origin { object: *object, byte: lost.byte, line: lost.line };
-            self.files.push(&reason.locate(&lost.object, origin), None, None)?;
+            self.files.push(reason.locate(&lost.object, origin), None, None)?;
         }
         let first = self.last.is_none();
         counts.ids.push(counts.updates.drain(..).map(|(_, id)| id).collect());

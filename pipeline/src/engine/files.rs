@@ -21,7 +21,7 @@ use pinport_store::boundary;
 use serde::{Deserialize, Serialize};
 
 use super::keeping::{FILE_BYTES, Keeping};
-use crate::text::ends_inside;
+use crate::{source::SourceError, text::ends_inside};
 
 /// A file operation that failed, with the file.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,17 @@ pub fn planned_objects(
     let path = folder.join(PLAN);
     let file = File::open(&path).map_err(on("open", &path))?;
     Ok(objects_of(BufReader::new(file)))
+}
+
+/// The same for a source to read: a plan that cannot be read is an error of it.
+pub(crate) fn objects_to_read(
+    folder: &Path,
+) -> Result<impl Iterator<Item = Result<PlannedObject, SourceError>> + Send + 'static, FileError> {
+    let url = || "the job's plan".into();
+    let objects = planned_objects(folder)?;
+    Ok(objects.map(move |object| {
+        object.map_err(|error| SourceError::Other { url: url(), reason: error.to_string(), object: false })
+    }))
 }
 
 /// The same of the text of a plan.
@@ -226,14 +237,14 @@ impl FailureFiles {
     /// Appends a failed record, if the budget keeps it. `header` is the raw CSV header of its object; `raw` its bytes, if they were kept.
     pub fn push(
         &mut self,
-        failure: &Failure,
+        mut failure: Failure,
         header: Option<&[u8]>,
         raw: Option<&[u8]>,
     ) -> Result<(), FileError> {
         let begins = raw.is_some()
             && (self.rejects.is_none() || (self.format == Format::Csv && self.header.as_deref() != header));
         let written_header = header.map_or(0, |header| header.len() as u64 + 1);
-        let place = raw.map(|raw| RejectPlace {
+        failure.reject = raw.map(|raw| RejectPlace {
             part: self.number + u32::from(begins),
             byte: match &self.rejects {
                 Some(rejects) if !begins => rejects.len,
@@ -244,8 +255,7 @@ impl FailureFiles {
         });
         let mut line = Vec::new();
         let admitted = self.keeping.admits(|| {
-            let placed = Failure { reject: place, ..failure.clone() };
-            line = serde_json::to_vec(&placed).expect("a failure has only strings and numbers");
+            line = serde_json::to_vec(&failure).expect("a failure has only strings and numbers");
             let beginning = if begins { FILE_BYTES + written_header } else { 0 };
             line.len() as u64 + 1 + raw.map_or(0, |raw| raw.len() as u64 + 1) + beginning
         });
@@ -439,18 +449,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut record = PieceRecord::default();
         let mut files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, None).unwrap();
-        files.push(&failure(2), Some(b"Id,Address"), Some(b"one")).unwrap();
+        files.push(failure(2), Some(b"Id,Address"), Some(b"one")).unwrap();
         files.sync(&mut record).unwrap();
-        files.push(&failure(3), Some(b"Id,Address"), Some(b"two")).unwrap();
-        files.push(&failure(9), Some(b"Other"), Some(b"three")).unwrap();
+        files.push(failure(3), Some(b"Id,Address"), Some(b"two")).unwrap();
+        files.push(failure(9), Some(b"Other"), Some(b"three")).unwrap();
         files.sync(&mut PieceRecord::default()).unwrap();
         assert_eq!(rejects_paths(folder.path(), Format::Csv).len(), 2);
         drop(files);
 
         let mut files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, Some(&record)).unwrap();
         assert_eq!(rejects_paths(folder.path(), Format::Csv).len(), 1);
-        files.push(&failure(4), Some(b"Id,Address"), Some(b"four")).unwrap();
-        files.push(&failure(5), Some(b"Id,Address"), None).unwrap();
+        files.push(failure(4), Some(b"Id,Address"), Some(b"four")).unwrap();
+        files.push(failure(5), Some(b"Id,Address"), None).unwrap();
         files.sync(&mut record).unwrap();
         assert_eq!(read(&folder.path().join("rejects.csv")), "Id,Address\none\nfour\n");
         assert_eq!(read(&failures_path(folder.path())).lines().count(), 3);
@@ -461,7 +471,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, None).unwrap();
         for (header, raw) in [("A,\"b\nc\"", "1"), ("A,\"b\nc\"", "2"), ("B", "3")] {
-            files.push(&failure(2), Some(header.as_bytes()), Some(raw.as_bytes())).unwrap();
+            files.push(failure(2), Some(header.as_bytes()), Some(raw.as_bytes())).unwrap();
         }
         let mut record = PieceRecord::default();
         files.sync(&mut record).unwrap();
@@ -486,7 +496,7 @@ mod tests {
         for header in ["Id,inch\"", "Id,\"a \"\"b\"\" \nc\"", "Id,a\"b\"\"c"] {
             let folder = tempfile::tempdir().unwrap();
             let mut files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, None).unwrap();
-            files.push(&failure(2), Some(header.as_bytes()), Some(b"1")).unwrap();
+            files.push(failure(2), Some(header.as_bytes()), Some(b"1")).unwrap();
             let mut record = PieceRecord::default();
             files.sync(&mut record).unwrap();
             let files = FailureFiles::open(folder.path(), Format::Csv, u64::MAX, Some(&record)).unwrap();

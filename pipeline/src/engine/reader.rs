@@ -68,7 +68,7 @@ struct Place {
 impl Reader {
     /// Reads everything after `start`, where piece `number` begins.
     pub(super) fn run(self, start: Position, number: u64) -> Result<(), JobError> {
-        let mut objects = files::planned_objects(&self.folder)?;
+        let mut objects = files::objects_to_read(&self.folder)?;
         let (mut source_bytes, mut packed) = (0, 0);
         for object in objects.by_ref().take(start.object as usize).flatten() {
             source_bytes += object.size;
@@ -77,13 +77,6 @@ impl Reader {
         let made = (start.stream - start.byte).saturating_sub(source_bytes - packed);
         self.progress.expected().pass(packed, made);
         self.look_at_packed()?;
-        let objects = objects.map(|object| {
-            object.map_err(|error| SourceError::Other {
-                url: "the job's plan".into(),
-                reason: error.to_string(),
-                object: false,
-            })
-        });
         let mut stream = self.source.read(objects, start.byte);
         let cutter = PieceCutter::new(self.definition.piece_bytes, start.stream);
         let mut place = Place { position: start, cutter, current: Current::new(number) };

@@ -9,7 +9,7 @@ use pinport_pipeline::{
     source::{Source, SourceError, format_of_name},
 };
 
-use crate::explain::Usage;
+use crate::exit::Usage;
 
 /// Bytes that are looked at of an object whose name says nothing.
 const HEAD: usize = 4 << 10;

@@ -34,8 +34,8 @@ use super::{
 use crate::{
     cli::{EngineArgs, ImportArgs, limits},
     data::{Data, first_failures},
-    exit,
-    explain::{self, Usage},
+    exit::{self, Usage},
+    explain,
     progress::Display,
     report::{self, Place},
 };

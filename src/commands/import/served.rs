@@ -17,8 +17,7 @@ use super::format;
 use crate::{
     cli::{ImportArgs, ServerArgs},
     client::{Client, Sent, encoded, not_there},
-    exit,
-    explain::{NotThere, Usage},
+    exit::{self, NotThere, Usage},
     follow::{block_on, conclude, follow},
     signals::Signals,
 };

@@ -17,8 +17,7 @@ use super::{asked::Asked, write_line};
 use crate::{
     cli::{JobArgs, JobsCommand},
     data::Data,
-    exit,
-    explain::Usage,
+    exit::{self, Usage},
     report::{self, Place},
 };
 

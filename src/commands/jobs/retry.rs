@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use pinport_model::{Failure, Format, JobId, RejectPlace, view::JobView};
+use pinport_model::{Failure, Format, JobId, RejectPlace, failure::csv_header_len, view::JobView};
 use reqwest::Method;
 
 use super::tell_parts;
@@ -110,20 +110,16 @@ async fn retry(args: &RetryArgs, client: &Client) -> anyhow::Result<u8> {
 /// A part of the rejects of a job, and how many parts there are.
 async fn rejects(client: &Client, job: JobId, part: u32, most: usize) -> anyhow::Result<(Vec<u8>, u32)> {
     let path = format!("/pinport/v1/jobs/{job}/rejects?part={part}");
-    let mut response = client.send(Method::GET, &path, None).await.map_err(not_there)?;
+    let response = client.send(Method::GET, &path, None).await.map_err(not_there)?;
     let parts = response.headers().get("x-pinport-parts").and_then(|parts| parts.to_str().ok());
     let parts = parts.and_then(|parts| parts.parse().ok()).unwrap_or(0);
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| client.broken(&error))? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > most {
-            bail!(
-                "the rejects of job {job} have more than {} MiB, too many for this: write them to a file with `pinport jobs \
-                 rejects {job}`, mend them with a program and import that",
-                most >> 20
-            );
-        }
-    }
+    let Some(bytes) = client.whole(response, most).await? else {
+        bail!(
+            "the rejects of job {job} have more than {} MiB, too many for this: write them to a file with `pinport jobs \
+             rejects {job}`, mend them with a program and import that",
+            most >> 20
+        );
+    };
     Ok((bytes, parts))
 }
 
@@ -160,17 +156,12 @@ fn chosen(all: &[u8], format: Format, places: &[RejectPlace]) -> Option<Vec<u8>>
     found.then_some(records)
 }
 
-/// Bytes of the header with its line end. A quoted name may hold a line break.
+/// Bytes of the header with its line end.
 fn header_len(bytes: &[u8], format: Format) -> usize {
-    if format == Format::Json {
-        return 0;
+    match format {
+        Format::Json => 0,
+        Format::Csv => csv_header_len(bytes).unwrap_or(bytes.len()),
     }
-    let mut inside = false;
-    let end = bytes.iter().position(|byte| {
-        inside ^= *byte == b'"';
-        *byte == b'\n' && !inside
-    });
-    end.map_or(bytes.len(), |end| end + 1)
 }
 
 /// Whether there is no record in it.

@@ -169,13 +169,13 @@ async fn page(client: &Client, query: &FailuresQuery) -> Result<FailuresPage, Cl
         code: query.class.as_ref().map(|(code, _)| *code),
         member: query.class.as_ref().and_then(|(_, member)| member.clone()),
     };
-    let mut token = None;
+    let (matches, mut token) = (query.matcher(), None);
     loop {
         let (text, next) = client.failures(query.job, &search, token.as_deref()).await?;
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let failure: Failure = serde_json::from_slice(line)
                 .map_err(|error| ClientError::Strange { what: error.to_string() })?;
-            if !query.matches(&failure) {
+            if !matches(&failure) {
                 continue;
             }
             if page.entries.len() == FailuresQuery::LIMIT {
@@ -193,22 +193,20 @@ async fn page(client: &Client, query: &FailuresQuery) -> Result<FailuresPage, Cl
 
 /// The bytes of a failed record, or the server's reason why they are not there.
 async fn record_bytes(client: &Client, query: RecordQuery) -> Result<RecordBytes, ClientError> {
-    let place = query.place;
-    let wanted = place.bytes.min(RecordQuery::LIMIT);
-    let header = match query.header_bytes() {
-        0 => Ok(Vec::new()),
-        bytes => rejected(client, query, 0, bytes).await,
-    };
-    let bytes = match header {
-        Ok(_) => rejected(client, query, place.byte, wanted).await,
-        Err(ref error) => Err(ClientError::Strange { what: error.to_string() }),
-    };
-    match (header, bytes) {
-        (Err(error @ ClientError::Unreachable { .. }), _)
-        | (_, Err(error @ ClientError::Unreachable { .. })) => Err(error),
-        (Ok(header), Ok(bytes)) => Ok(query.answer(&header, Ok(bytes))),
-        (Err(error), _) | (_, Err(error)) => Ok(query.answer(&[], Err(error.to_string()))),
+    match header_and_record(client, query).await {
+        Ok((header, bytes)) => Ok(query.answer(&header, Ok(bytes))),
+        Err(error @ ClientError::Unreachable { .. }) => Err(error),
+        Err(error) => Ok(query.answer(&[], Err(error.to_string()))),
     }
+}
+
+async fn header_and_record(client: &Client, query: RecordQuery) -> Result<(Vec<u8>, Vec<u8>), ClientError> {
+    let header = match query.header_bytes() {
+        0 => Vec::new(),
+        bytes => rejected(client, query, 0, bytes).await?,
+    };
+    let wanted = query.place.bytes.min(RecordQuery::LIMIT);
+    Ok((header, rejected(client, query, query.place.byte, wanted).await?))
 }
 
 /// A range of a rejects file.
@@ -220,14 +218,10 @@ async fn rejected(
 ) -> Result<Vec<u8>, ClientError> {
     let RecordQuery { job, place, .. } = query;
     let path = format!("/pinport/v1/jobs/{job}/rejects?part={}&byte={from}&bytes={bytes}", place.part);
-    let mut response = client.send(Method::GET, &path, None).await?;
-    let mut read = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| client.broken(&error))? {
-        read.extend_from_slice(&chunk);
-        if read.len() as u64 > bytes {
-            return Err(ClientError::Strange { what: "more of the rejects came than were asked for".into() });
-        }
-    }
+    let response = client.send(Method::GET, &path, None).await?;
+    let most = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let too_many = || ClientError::Strange { what: "more of the rejects came than were asked for".into() };
+    let read = client.whole(response, most).await?.ok_or_else(too_many)?;
     if (read.len() as u64) < bytes {
         return Err(ClientError::Strange { what: "the rejects end before the record does".into() });
     }

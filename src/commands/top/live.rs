@@ -225,7 +225,7 @@ impl Feeder<'_> {
                 Ok(detail) => return self.outbox.offer(Message::Detail(Box::new(detail))),
                 Err(error) => Err(format!("{error:#}")),
             },
-            Effect::RequestFailures(query) => match self.failures(query) {
+            Effect::RequestFailures(query) => match self.failures(&query) {
                 Ok(page) => return self.outbox.offer(Message::Failures(page)),
                 Err(error) => Err(format!("the failed records cannot be read: {error}")),
             },
@@ -265,12 +265,13 @@ impl Feeder<'_> {
         }
     }
 
-    fn failures(&self, query: FailuresQuery) -> io::Result<FailuresPage> {
-        let mut page = FailuresPage { query, entries: Vec::new(), more: false };
+    fn failures(&self, query: &FailuresQuery) -> io::Result<FailuresPage> {
+        let mut page = FailuresPage { query: query.clone(), entries: Vec::new(), more: false };
+        let matches = query.matcher();
         let Some(file) = self.committed()? else { return Ok(page) };
         for line in BufReader::with_capacity(256 << 10, file).lines() {
             let failure: Failure = serde_json::from_str(&line?)?;
-            if !page.query.matches(&failure) {
+            if !matches(&failure) {
                 continue;
             }
             if page.entries.len() == FailuresQuery::LIMIT {

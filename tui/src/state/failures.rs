@@ -47,7 +47,8 @@ impl Failures {
     /// Shows matches among the job's first failures until an answer arrives.
     pub(crate) fn take_first(&mut self, first: &[Failure]) {
         if self.extent == Extent::First {
-            self.entries = first.iter().filter(|failure| self.query.matches(failure)).cloned().collect();
+            let matches = self.query.matcher();
+            self.entries = first.iter().filter(|failure| matches(failure)).cloned().collect();
             self.row = self.row.min(self.entries.len().saturating_sub(1));
         }
     }
