@@ -22,6 +22,7 @@ pub mod read;
 pub mod remedy;
 pub mod segment;
 pub mod settings;
+pub mod size;
 pub mod time;
 pub mod view;
 

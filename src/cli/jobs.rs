@@ -164,13 +164,7 @@ pub(crate) struct ThrottleArgs {
 
 /// A number of bytes as `1000`, `500k`, `20m` or `1g`.
 fn parse_bytes(text: &str) -> Result<NonZeroU64, String> {
-    let (number, unit) = match text.as_bytes().last().map(u8::to_ascii_lowercase) {
-        Some(b'k') => (&text[..text.len() - 1], 1 << 10),
-        Some(b'm') => (&text[..text.len() - 1], 1 << 20),
-        Some(b'g') => (&text[..text.len() - 1], 1 << 30),
-        _ => (text, 1),
-    };
-    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    let bytes = pinport_model::size::with_unit(text).map(|(number, _)| number);
     bytes.and_then(NonZeroU64::new).ok_or_else(|| "write a number above 0, or 500k, 20m, 1g".into())
 }
 

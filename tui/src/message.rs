@@ -6,6 +6,7 @@ use pinport_model::{
     Failure, FailureCode, FailureFilter, Format, JobId, RejectPlace, SourceLocation, Timestamp,
     failure::csv_header_len,
     job::FailureBudget,
+    size::with_unit,
     view::{JobDetail, Sample},
 };
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
@@ -187,7 +188,7 @@ pub struct Rate {
 }
 
 impl std::str::FromStr for Rate {
-    /// A sentence for whoever typed it.
+    /// A sentence for the person who typed it.
     type Err = String;
 
     /// Reads `20000` (rows), `50m` (bytes), both with a space between, or `off`.
@@ -197,16 +198,10 @@ impl std::str::FromStr for Rate {
         }
         let mut rate = Self::default();
         for word in text.split_whitespace() {
-            let (digits, unit) = match word.as_bytes().last().map(u8::to_ascii_lowercase) {
-                Some(b'k') => (&word[..word.len() - 1], Some(1 << 10)),
-                Some(b'm') => (&word[..word.len() - 1], Some(1 << 20)),
-                Some(b'g') => (&word[..word.len() - 1], Some(1 << 30)),
-                _ => (word, None),
-            };
-            let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit.unwrap_or(1)));
-            let place = if unit.is_some() { &mut rate.bytes } else { &mut rate.rows };
-            match number.filter(|number| *number > 0) {
-                Some(number) if place.is_none() => *place = Some(number),
+            let (number, is_bytes) = with_unit(word).unwrap_or_default();
+            let place = if is_bytes { &mut rate.bytes } else { &mut rate.rows };
+            match number {
+                1.. if place.is_none() => *place = Some(number),
                 _ => {
                     return Err(format!(
                         "\"{word}\" is no rate: type 20000 for rows a second, 50m for bytes, or off"
