@@ -17,12 +17,20 @@ impl Signals {
 
     /// Waits for the next one.
     pub(crate) fn next(&mut self) -> impl Future<Output = ()> {
+        let next = self.next_kind();
+        async {
+            next.await;
+        }
+    }
+
+    /// Waits for the next one; says which it is.
+    pub(crate) fn next_kind(&mut self) -> impl Future<Output = SignalKind> {
         let [interrupt, terminate, hangup] = &mut self.0;
         async {
             tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
+                _ = interrupt.recv() => SignalKind::interrupt(),
+                _ = terminate.recv() => SignalKind::terminate(),
+                _ = hangup.recv() => SignalKind::hangup(),
             }
         }
     }

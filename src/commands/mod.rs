@@ -9,6 +9,7 @@ mod import;
 mod jobs;
 mod man;
 mod map;
+mod mending;
 mod segment;
 mod serve;
 mod settle;

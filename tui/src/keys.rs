@@ -35,6 +35,8 @@ pub(crate) enum Action {
     Pause,
     SaveFailures,
     SaveRejects,
+    Mark,
+    Mend,
     Copy,
     NewImport,
     Throttle,
@@ -252,6 +254,21 @@ pub(crate) const TABLE: &[Binding] = &[
         "",
         "write the failed records' original bytes to a file, to mend and import",
     ),
+    act(
+        &[key('E')],
+        Action::Mend,
+        FAILURES,
+        "edit",
+        "edit the marked or listed failed records in $EDITOR and import what was mended as a new job",
+    ),
+    act(
+        &[key('E')],
+        Action::Mend,
+        OF_JOB,
+        "",
+        "edit all failed records of the job in $EDITOR and import what was mended as a new job",
+    ),
+    act(&[key('m')], Action::Mark, C::Entries as u16, "mark", "mark a failed record for E, or unmark it"),
     line(
         &[key('c'), control('y')],
         Action::Copy,
@@ -316,7 +333,13 @@ impl Binding {
     fn may(&self, reach: Reach) -> bool {
         let asks_a_server = matches!(
             self.action,
-            Action::NewImport | Action::Pause | Action::OpenById | Action::Throttle | Action::Reconnect
+            Action::NewImport
+                | Action::Pause
+                | Action::OpenById
+                | Action::Throttle
+                | Action::Reconnect
+                | Action::Mark
+                | Action::Mend
         );
         match reach {
             Reach::Server => true,
@@ -447,9 +470,14 @@ mod tests {
 
     #[test]
     fn read_only_takes_the_keys_away_that_act() {
-        for (character, context) in
-            [('x', C::Overview), ('p', C::Detail), ('n', C::Overview), ('y', C::Confirm), ('T', C::Detail)]
-        {
+        for (character, context) in [
+            ('x', C::Overview),
+            ('p', C::Detail),
+            ('n', C::Overview),
+            ('y', C::Confirm),
+            ('T', C::Detail),
+            ('E', C::Entries),
+        ] {
             let event = KeyEvent::new(KeyCode::Char(character), KeyModifiers::NONE);
             assert!(action(context, event, Reach::Server).is_some(), "{character}");
             assert_eq!(action(context, event, Reach::ReadOnly), None, "{character}");
@@ -465,7 +493,7 @@ mod tests {
             action(C::Overview, event, Reach::OneImport)
         };
         assert_eq!(press('x'), Some(Action::Cancel));
-        assert_eq!([press('n'), press('p'), press('o'), press('T'), press('R')], [None; 5]);
+        assert_eq!([press('n'), press('p'), press('o'), press('T'), press('R'), press('E')], [None; 6]);
     }
 
     #[test]

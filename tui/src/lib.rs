@@ -20,6 +20,7 @@ mod words;
 pub use look::{Look, Palette, Symbols};
 pub use message::{
     Connection, Effect, FailuresPage, FailuresQuery, ImportRequest, Message, Rate, RecordBytes, RecordQuery,
+    RejectsQuery,
 };
 pub use plain::{ProgressLines, progress_line, snapshot, snapshot_of_job};
 pub use ratatui::crossterm;

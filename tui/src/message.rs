@@ -22,6 +22,8 @@ pub enum Message {
     Failures(FailuresPage),
     /// The bytes of a failed record: the answer to [`Effect::RequestRecord`].
     Record(Box<RecordBytes>),
+    /// Rejects of this job are in a file: the answer to [`Effect::FetchRejects`].
+    Rejects(JobId),
     /// The state of the connection to the server.
     Connection(Connection),
     /// A key.
@@ -46,7 +48,7 @@ pub enum Message {
         /// Whether it worked.
         worked: bool,
     },
-    /// The import of [`Effect::CreateImport`] was created; it becomes the selected job. Comes in addition to
+    /// The import of [`Effect::CreateImport`] or [`Effect::Edit`] was created; it becomes the selected job. Comes in addition to
     /// [`Message::EffectDone`].
     Created(JobId),
     /// Quit, because of SIGTERM.
@@ -86,6 +88,11 @@ pub struct FailuresQuery {
 impl FailuresQuery {
     /// The most records in an answer.
     pub const LIMIT: usize = 1000;
+
+    /// Whether every failed record of the job matches.
+    pub fn is_all(&self) -> bool {
+        self.class.is_none() && self.search.trim().is_empty()
+    }
 
     /// Whether `failure` matches. Both the answer and the records that are already here use this rule.
     pub fn matches(&self, failure: &Failure) -> bool {
@@ -157,6 +164,17 @@ pub struct RecordBytes {
     pub header: Option<Vec<u8>>,
     /// The first bytes of the record, at most [`RecordQuery::LIMIT`], or why they are not there.
     pub bytes: Result<Vec<u8>, String>,
+}
+
+/// A request for the original bytes of several failed records, to mend them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectsQuery {
+    /// Which failures they belong to.
+    pub failures: FailuresQuery,
+    /// Only the records at these places, if some are marked.
+    pub places: Option<Vec<RejectPlace>>,
+    /// Only those in this part. Objects with another CSV header have their rejects in another one.
+    pub part: u32,
 }
 
 /// An import that the form describes; every member has been checked.
@@ -251,6 +269,11 @@ pub enum Effect {
         /// The file.
         path: PathBuf,
     },
+    /// Write the original bytes of failed records to a file, to mend them, and send [`Message::Rejects`].
+    FetchRejects(RejectsQuery),
+    /// Open the file of [`Message::Rejects`] in an editor, and import what was mended. [`crate::run()`] gives the
+    /// terminal back before it hands this out, and takes it again afterwards.
+    Edit(JobId),
     /// Create an import job.
     CreateImport(ImportRequest),
     /// Copy this to the terminal's clipboard; [`crate::run()`] does it.

@@ -1,17 +1,19 @@
-//! Carries out what the dashboard asks for. What it looks at is asked one at a time, the newest question first;
-//! what it does, in order.
+//! Carries out what the dashboard asks for. Of each kind of data it wants, only the newest request is under way; actions
+//! are done one after the other.
 
 use std::{
     io,
     num::NonZeroU64,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use pinport_model::{Failure, Format, JobId, SourceLocation};
 use pinport_pipeline::throttle::ThrottleRate;
 use pinport_tui::{
-    Effect, FailuresPage, FailuresQuery, ImportRequest, Message, Rate, RecordBytes, RecordQuery,
+    Effect, FailuresPage, FailuresQuery, ImportRequest, Message, Rate, RecordBytes, RecordQuery, RejectsQuery,
 };
 use reqwest::{Method, Response};
 use serde::Deserialize;
@@ -23,38 +25,83 @@ use tokio::{
 };
 
 use super::Outbox;
-use crate::client::{Client, ClientError, FailureSearch, encoded};
+use crate::{
+    client::{Client, ClientError, FailureSearch, encoded},
+    commands::mending::{Choice, Edited, MAX_EDITED, Rejects},
+};
 
-/// What is done that waits for its turn.
+/// Actions that wait for their turn.
 const WAITING: usize = 32;
 /// The role of imports that are made here: a server that asks for configured roles says so.
 const ROLE: &str = "arn:aws:iam::000000000000:role/pinport-top";
 
-/// Where effects are handed in.
+/// Rejects that an editor is opened for, and whether they were mended and not sent yet.
+type Mending = Arc<Mutex<Option<(Rejects, bool)>>>;
+
+/// Whether an editor has the terminal.
+#[derive(Debug, Default)]
+pub(super) struct Editor(Mutex<Since>);
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Since {
+    #[default]
+    Never,
+    /// One has it.
+    Now,
+    /// One had it until then.
+    Ended(Instant),
+}
+
+impl Editor {
+    /// A signal takes so long at most to be seen.
+    const LATE: Duration = Duration::from_millis(500);
+
+    fn begin(&self) {
+        *self.0.lock() = Since::Now;
+    }
+
+    fn end(&self) {
+        *self.0.lock() = Since::Ended(Instant::now());
+    }
+
+    /// Whether a Ctrl-C that is seen now was typed in an editor. In the dashboard it is a key and no signal.
+    pub(super) fn takes_interrupts(&self) -> bool {
+        match *self.0.lock() {
+            Since::Never => false,
+            Since::Now => true,
+            Since::Ended(then) => then.elapsed() < Self::LATE,
+        }
+    }
+}
+
+/// Where the dashboard puts effects.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct EffectQueue {
     detail: watch::Sender<Option<JobId>>,
     failures: watch::Sender<Option<FailuresQuery>>,
     record: watch::Sender<Option<RecordQuery>>,
     actions: mpsc::Sender<Effect>,
-    /// Wakes whoever waits to connect again.
+    mending: Mending,
+    editor: Arc<Editor>,
+    /// Wakes the task that waits before it connects again.
     now: Arc<Notify>,
     outbox: Outbox,
 }
 
-/// What was handed in and waits for its turn.
+/// Carries out the effects of a queue.
 #[derive(Debug)]
-pub(super) struct Orders {
+pub(super) struct EffectWorker {
     detail: watch::Receiver<Option<JobId>>,
     failures: watch::Receiver<Option<FailuresQuery>>,
     record: watch::Receiver<Option<RecordQuery>>,
     actions: mpsc::Receiver<Effect>,
+    mending: Mending,
 }
 
-impl Orders {
-    /// Carries effects out until the desk is closed.
-    pub(super) async fn serve(self, client: &Client, outbox: &Outbox) {
-        let Self { detail, failures, record, mut actions } = self;
+impl EffectWorker {
+    /// Works until the queue is dropped.
+    pub(super) async fn run(self, client: &Client, outbox: &Outbox) {
+        let Self { detail, failures, record, mut actions, mending } = self;
         let details = answer(outbox, detail, async |job: &JobId| {
             let detail = client.call(Method::GET, &format!("/pinport/v1/jobs/{job}"), None).await?;
             Ok(Message::Detail(detail))
@@ -68,39 +115,53 @@ impl Orders {
         let work = async {
             while let Some(effect) = actions.recv().await {
                 let done = match effect {
-                    Effect::CreateImport(import) => match create(client, import).await {
-                        Ok((job, text)) => {
-                            outbox.deliver(Message::Created(job)).await;
+                    Effect::CreateImport(import) => made(outbox, create(client, import).await).await,
+                    Effect::FetchRejects(query) => match fetch(client, query).await {
+                        Ok((rejects, text)) => {
+                            let job = rejects.job;
+                            *mending.lock() = Some((rejects, false));
+                            outbox.deliver(Message::Rejects(job)).await;
                             Ok(text)
                         }
                         Err(text) => Err(text),
                     },
+                    Effect::Edit(_) => made(outbox, import_mended(client, &mending).await).await,
                     effect => act(client, effect).await,
                 };
                 let (text, worked) = match done {
                     Ok(text) => (text, true),
                     Err(text) => (text, false),
                 };
-                outbox.deliver(Message::EffectDone { text, worked }).await;
+                if !text.is_empty() {
+                    outbox.deliver(Message::EffectDone { text, worked }).await;
+                }
             }
         };
         tokio::join!(details, pages, records, work);
     }
 }
 
-impl Desk {
-    /// A desk, and what is handed in there.
-    pub(super) fn open(outbox: Outbox, now: Arc<Notify>) -> (Self, Orders) {
+impl EffectQueue {
+    /// A queue, and who carries out what is put into it.
+    pub(super) fn open(outbox: Outbox, now: Arc<Notify>) -> (Self, EffectWorker) {
         let (detail, details) = watch::channel(None);
         let (failures, pages) = watch::channel(None);
         let (record, records) = watch::channel(None);
         let (actions, work) = mpsc::channel(WAITING);
-        let orders = Orders { detail: details, failures: pages, record: records, actions: work };
-        (Self { detail, failures, record, actions, now, outbox }, orders)
+        let mending = Mending::default();
+        let worker = EffectWorker {
+            detail: details,
+            failures: pages,
+            record: records,
+            actions: work,
+            mending: Arc::clone(&mending),
+        };
+        let editor = Arc::default();
+        (Self { detail, failures, record, actions, mending, editor, now, outbox }, worker)
     }
 
-    /// Takes an effect in, without waiting.
-    pub(super) fn take(&self, effect: Effect) {
+    /// Takes an effect, without waiting. Only an editor is waited for: the terminal is its own until it ends.
+    pub(super) fn put(&self, effect: Effect) {
         match effect {
             Effect::RequestDetail(job) => drop(self.detail.send_replace(Some(job))),
             Effect::RequestFailures(query) => drop(self.failures.send_replace(Some(query))),
@@ -108,13 +169,137 @@ impl Desk {
             Effect::Reconnect => self.now.notify_one(),
             // The dashboard's loop does these itself.
             Effect::Copy(_) | Effect::Suspend | Effect::Quit => {}
-            action => {
-                if self.actions.try_send(action).is_err() {
-                    let text = "too much is under way: try again when some of it is done".into();
-                    self.outbox.offer(Message::EffectDone { text, worked: false });
+            Effect::Edit(job) => {
+                self.editor.begin();
+                let edited = self.edit();
+                self.editor.end();
+                match edited {
+                    Ok(true) => self.act(Effect::Edit(job)),
+                    Ok(false) => {}
+                    Err(text) => self.outbox.offer(Message::EffectDone { text, worked: false }),
                 }
             }
+            action => self.act(action),
         }
+    }
+
+    fn act(&self, action: Effect) {
+        if self.actions.try_send(action).is_err() {
+            let mut text = "too much is under way: try again when some of it is done".to_owned();
+            text.extend(self.unsent().map(|kept| format!("; {kept}")));
+            self.outbox.offer(Message::EffectDone { text, worked: false });
+        }
+    }
+
+    /// Opens the rejects that were fetched in an editor; says whether there is something to import.
+    fn edit(&self) -> Result<bool, String> {
+        let Some((rejects, _)) = self.mending.lock().take() else { return Ok(false) };
+        match rejects.edit().map_err(|error| format!("{error:#}"))? {
+            Edited::Changed => {
+                *self.mending.lock() = Some((rejects, true));
+                Ok(true)
+            }
+            Edited::Unchanged => Err("the rejects were left as they were: nothing was imported".into()),
+            Edited::Emptied => Err("no record is left: nothing was imported".into()),
+        }
+    }
+
+    /// Who has the terminal.
+    pub(super) fn editor(&self) -> Arc<Editor> {
+        Arc::clone(&self.editor)
+    }
+
+    /// Keeps mended records that were not imported, and says where they are.
+    pub(super) fn unsent(&self) -> Option<String> {
+        let (rejects, is_mended) = self.mending.lock().take()?;
+        is_mended.then(|| kept(rejects))
+    }
+}
+
+/// Tells the dashboard of a new job.
+async fn made(outbox: &Outbox, made: Result<(JobId, String), String>) -> Result<String, String> {
+    let (job, text) = made?;
+    outbox.deliver(Message::Created(job)).await;
+    Ok(text)
+}
+
+/// Gets rejects for an editor; gives also what to tell of those that are not among them.
+async fn fetch(client: &Client, query: RejectsQuery) -> Result<(Rejects, String), String> {
+    let job = query.failures.job;
+    let choice = match query.places {
+        Some(places) => Choice::At(places),
+        None if query.failures.is_all() => Choice::All,
+        None => Choice::Found(search_of(&query.failures)),
+    };
+    let gather = async {
+        let detail = client.detail(job).await?;
+        Rejects::gather(client, &detail, query.part, choice, MAX_EDITED).await
+    };
+    let rejects = gather.await.map_err(|error| format!("{error:#}"))?;
+    if rejects.is_empty {
+        return Err(format!("no original bytes of these records of job {job} are kept"));
+    }
+    let elsewhere = rejects.elsewhere.saturating_add(rejects.parts.saturating_sub(1).into());
+    let mut text = Vec::new();
+    if elsewhere > 0 {
+        text.push(
+            "objects with another header have their rejects in other parts: edit those on their own".into(),
+        );
+    }
+    if rejects.unkept > 0 {
+        text.push(format!("{} records are not there: their original bytes are not kept", rejects.unkept));
+    }
+    Ok((rejects, text.join("; ")))
+}
+
+/// Imports what was mended; what cannot be imported now is kept.
+async fn import_mended(client: &Client, mending: &Mending) -> Result<(JobId, String), String> {
+    let Some((rejects, _)) = mending.lock().take() else { return Err("nothing was mended".into()) };
+    // If this is dropped halfway, they are still there.
+    let mut held = Held { mending, rejects: Some(rejects) };
+    let Some(rejects) = &held.rejects else { return Err("nothing was mended".into()) };
+    let of = rejects.job;
+    match rejects.send(client).await {
+        Ok(job) => {
+            held.rejects = None;
+            Ok((job, format!("job {job} imports mended records of job {of}")))
+        }
+        Err(error) => {
+            let kept = held.rejects.take().map(kept).unwrap_or_default();
+            Err(format!("{kept}, because they were not imported: {error:#}"))
+        }
+    }
+}
+
+/// Mended rejects that are being sent; unless they were, they are put back.
+struct Held<'m> {
+    mending: &'m Mending,
+    rejects: Option<Rejects>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(rejects) = self.rejects.take() {
+            *self.mending.lock() = Some((rejects, true));
+        }
+    }
+}
+
+/// Keeps mended rejects; says where.
+fn kept(rejects: Rejects) -> String {
+    let job = rejects.job;
+    match rejects.keep() {
+        Ok(path) => format!("the mended records of job {job} are in {}", path.display()),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+/// What a server looks for.
+fn search_of(query: &FailuresQuery) -> FailureSearch {
+    FailureSearch {
+        words: query.search.clone(),
+        code: query.class.as_ref().map(|(code, _)| *code),
+        member: query.class.as_ref().and_then(|(_, member)| member.clone()),
     }
 }
 
@@ -164,11 +349,7 @@ async fn answer<Q: Clone + PartialEq>(
 /// The first failures that a query wants: the server looks for them, some of its file with each request.
 async fn page(client: &Client, query: &FailuresQuery) -> Result<FailuresPage, ClientError> {
     let mut page = FailuresPage { query: query.clone(), entries: Vec::new(), more: false };
-    let search = FailureSearch {
-        words: query.search.clone(),
-        code: query.class.as_ref().map(|(code, _)| *code),
-        member: query.class.as_ref().and_then(|(_, member)| member.clone()),
-    };
+    let search = search_of(query);
     let (matches, mut token) = (query.matcher(), None);
     loop {
         let (text, next) = client.failures(query.job, &search, token.as_deref()).await?;
@@ -241,6 +422,8 @@ async fn act(client: &Client, effect: Effect) -> Result<String, String> {
         | Effect::RequestDetail(_)
         | Effect::RequestFailures(_)
         | Effect::RequestRecord(_)
+        | Effect::FetchRejects(_)
+        | Effect::Edit(_)
         | Effect::Reconnect
         | Effect::Copy(_)
         | Effect::Suspend

@@ -243,9 +243,12 @@ impl Feeder<'_> {
             }
             Effect::SaveFailures { path, .. } => self.save_failures(&path),
             Effect::SaveRejects { path, .. } => self.save_rejects(&path),
-            Effect::Pause(_) | Effect::Resume(_) | Effect::Throttle(..) | Effect::CreateImport(_) => {
-                Err("this needs a server: start one with `pinport serve`".into())
-            }
+            Effect::Pause(_)
+            | Effect::Resume(_)
+            | Effect::Throttle(..)
+            | Effect::CreateImport(_)
+            | Effect::FetchRejects(_)
+            | Effect::Edit(_) => Err("this needs a server: start one with `pinport serve`".into()),
             Effect::Reconnect | Effect::Copy(_) | Effect::Suspend | Effect::Quit => return,
         };
         let (text, worked) = match done {

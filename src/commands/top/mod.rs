@@ -24,12 +24,13 @@ use pinport_tui::{
 };
 use tokio::{
     runtime::{Builder, Runtime},
+    signal::unix::SignalKind,
     sync::Notify,
 };
 use tokio_util::sync::CancellationToken;
 
-use self::effects::Desk;
 pub(super) use self::effects::create;
+use self::effects::{Editor, EffectQueue};
 use super::write_line;
 use crate::{
     cli::{LookArgs, TopArgs},
@@ -152,7 +153,8 @@ pub(super) fn dashboard(
     last: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<String> {
     let now = Arc::<Notify>::default();
-    let (desk, orders) = Desk::open(outbox.clone(), Arc::clone(&now));
+    let (queue, worker) = EffectQueue::open(outbox.clone(), Arc::clone(&now));
+    let editor = queue.editor();
     let left = CancellationToken::new();
     let network = {
         let left = left.clone();
@@ -160,19 +162,21 @@ pub(super) fn dashboard(
             let work = async {
                 tokio::join!(
                     show(&client, &outbox, &now),
-                    orders.serve(&client, &outbox),
-                    quit(signals, &outbox, last)
+                    worker.run(&client, &outbox),
+                    quit(signals, &outbox, &editor, last)
                 )
             };
             runtime.block_on(left.run_until_cancelled(work));
             runtime.shutdown_timeout(CLEAR_UP);
         })?
     };
-    let summary = pinport_tui::run(options, Output::Stdout, &messages, |effect| desk.take(effect));
+    let summary = pinport_tui::run(options, Output::Stdout, &messages, |effect| queue.put(effect));
     left.cancel();
     // If it panicked there is nothing to clear up.
     let _ = network.join();
-    Ok(summary?)
+    let mut summary = summary?;
+    summary.extend(queue.unsent().map(|text| format!("{text}\n")));
+    Ok(summary)
 }
 
 /// Shows what comes from the server.
@@ -191,8 +195,8 @@ async fn show(client: &Client, outbox: &Outbox, now: &Notify) -> anyhow::Result<
 }
 
 /// Lets the dashboard leave when a signal comes.
-async fn quit(mut signals: Signals, outbox: &Outbox, last: impl FnOnce()) {
-    signals.next().await;
+async fn quit(mut signals: Signals, outbox: &Outbox, editor: &Editor, last: impl FnOnce()) {
+    while signals.next_kind().await == SignalKind::interrupt() && editor.takes_interrupts() {}
     tokio::join!(outbox.deliver(Message::Quit), async {
         signals.next().await;
         // A terminal that takes nothing holds the dashboard; a second signal does not wait for it.

@@ -108,6 +108,9 @@ pub(super) fn entries(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
     if !query.search.is_empty() {
         append!(title, ", search: {}", query.search);
     }
+    if !failures.marked.is_empty() {
+        append!(title, ", {} marked: E edits them", count(failures.marked.len() as u64));
+    }
     let inner = brush.pane(area, &title, true, borders);
     if failures.entries.is_empty() {
         let text = if query.search.is_empty() {
@@ -121,9 +124,10 @@ pub(super) fn entries(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, 
     let whole = if inner.height >= WHOLE_FROM { (inner.height * 2 / 5).clamp(7, 10) } else { 0 };
     let rows = Rect { height: inner.height - whole, ..inner };
     panes::list(brush, rows, failures.entries.len(), failures.row, |brush, at, index| {
-        if let Some(entry) = failures.entries.get(index) {
-            entry_row(brush, at, entry);
-        }
+        let Some(entry) = failures.entries.get(index) else { return };
+        let mark = if failures.is_marked(entry) { brush.look.symbols.choose("◆ ", "* ") } else { "" };
+        let used = brush.text(at, mark, Role::Key);
+        entry_row(brush, after(at, used), entry);
     });
     if whole > 0
         && let Some(entry) = failures.entries.get(failures.row)

@@ -62,11 +62,15 @@ impl Guard {
         Ok(guard)
     }
 
-    /// Gives the terminal back, stops the process group as the terminal's Ctrl-Z does, and takes the terminal again when
-    /// the shell lets it go on.
-    pub(super) fn suspend(&self, output: Output, mouse: bool) -> io::Result<()> {
+    /// Gives the terminal back for as long as `work` takes.
+    pub(super) fn lend(
+        &self,
+        output: Output,
+        mouse: bool,
+        work: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         give_back();
-        stop_group()?;
+        work()?;
         take(output, mouse)
     }
 }
@@ -79,8 +83,9 @@ fn take(output: Output, mouse: bool) -> io::Result<()> {
     if mouse { execute!(output.writer(), EnableMouseCapture) } else { Ok(()) }
 }
 
-/// Stops every process of the group, this one among them; returns when it goes on.
-fn stop_group() -> io::Result<()> {
+/// Stops every process of the group, this one among them, as the terminal's Ctrl-Z does; returns when the shell lets
+/// them go on.
+pub(super) fn stop_group() -> io::Result<()> {
     // SAFETY: it takes two numbers.
     if unsafe { libc::kill(0, libc::SIGTSTP) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

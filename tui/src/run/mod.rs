@@ -21,7 +21,10 @@ use ratatui::{
 };
 
 pub use self::guard::Output;
-use self::{guard::Guard, keyboard::Keyboard};
+use self::{
+    guard::{Guard, stop_group},
+    keyboard::Keyboard,
+};
 use crate::{
     message::{Effect, Message},
     state::{Dashboard, Options},
@@ -37,8 +40,8 @@ const MAX_COPY: usize = 64 << 10;
 
 /// Runs a dashboard until the operator quits. Returns the summary to print afterwards.
 ///
-/// `effects` is called for everything but copying and quitting. It must not block: it should pass the
-/// effect on.
+/// `effects` is called for everything but copying and quitting. It must not block: it should pass the effect on. The
+/// exception is [`Effect::Edit`]: the terminal is the editor's until `effects` returns.
 pub fn run(
     options: Options,
     output: Output,
@@ -71,7 +74,11 @@ pub fn run(
                 write!(backend, "\x1b]52;c;{}\x07", base64(text))?;
                 io::Write::flush(backend)
             }
-            Effect::Suspend => guard.suspend(output, mouse),
+            Effect::Suspend => guard.lend(output, mouse, stop_group),
+            Effect::Edit(_) => guard.lend(output, mouse, || {
+                effects(effect);
+                Ok(())
+            }),
             effect => {
                 effects(effect);
                 Ok(())
@@ -128,7 +135,7 @@ where
             if effect == Effect::Quit {
                 return Ok(());
             }
-            let draws_anew = effect == Effect::Suspend;
+            let draws_anew = matches!(effect, Effect::Suspend | Effect::Edit(_));
             effects(terminal.backend_mut(), effect)?;
             if draws_anew {
                 // The screen is empty now, and so is the buffer that the next frame is compared with.

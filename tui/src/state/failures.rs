@@ -1,6 +1,6 @@
 //! The list of failed records of a job.
 
-use pinport_model::{Failure, Format, Timestamp};
+use pinport_model::{Failure, Format, RejectPlace, Timestamp};
 
 use crate::message::{FailuresPage, FailuresQuery, RecordBytes, RecordQuery};
 
@@ -23,6 +23,8 @@ pub(crate) struct Failures {
     pub(crate) extent: Extent,
     pub(crate) row: usize,
     pub(crate) asked: Timestamp,
+    /// Records that were marked to be mended.
+    pub(crate) marked: Vec<RejectPlace>,
     /// The bytes of the selected record, if they have come.
     pub(crate) record: Option<RecordBytes>,
     /// The record whose bytes were requested last.
@@ -37,6 +39,7 @@ impl Failures {
             extent: Extent::First,
             row: 0,
             asked,
+            marked: Vec::new(),
             record: None,
             wanted: None,
         };
@@ -69,6 +72,26 @@ impl Failures {
         self.query.search = text;
         self.extent = Extent::First;
         self.take_first(first);
+    }
+
+    /// Marks the selected record, or takes its mark away. Says whether its bytes are kept.
+    pub(crate) fn mark(&mut self) -> bool {
+        let Some(place) = self.entries.get(self.row).and_then(|entry| entry.reject) else { return false };
+        match self.marked.iter().position(|marked| *marked == place) {
+            Some(at) => drop(self.marked.remove(at)),
+            None => self.marked.push(place),
+        }
+        true
+    }
+
+    pub(crate) fn is_marked(&self, failure: &Failure) -> bool {
+        failure.reject.is_some_and(|place| self.marked.contains(&place))
+    }
+
+    /// The part of the rejects that the marked records are in, or else the selected one.
+    pub(crate) fn part(&self) -> Option<u32> {
+        let selected = || self.entries.get(self.row)?.reject;
+        self.marked.first().copied().or_else(selected).map(|place| place.part)
     }
 
     /// The request for the bytes of the selected record, once for each.

@@ -217,6 +217,10 @@ impl Dashboard {
             Message::Record(record) => {
                 self.failures.as_mut().is_some_and(|failures| failures.take_record(*record))
             }
+            Message::Rejects(job) => {
+                self.effects.push(Effect::Edit(job));
+                false
+            }
             Message::Connection(connection) => {
                 self.take_connection(connection);
                 true

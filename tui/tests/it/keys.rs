@@ -3,9 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use insta::assert_snapshot;
-use pinport_model::{Format, JobStatus, SourceLocation, job::FailureBudget};
+use pinport_model::{Failure, Format, JobStatus, RejectPlace, SourceLocation, job::FailureBudget};
 use pinport_tui::{
-    Connection, Dashboard, Effect, ImportRequest, Message, Options, Rate, Symbols,
+    Connection, Dashboard, Effect, FailuresPage, FailuresQuery, ImportRequest, Message, Options, Rate,
+    Symbols,
     crossterm::event::{KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind},
 };
 
@@ -130,6 +131,38 @@ fn writing_a_file_asks_for_its_name() {
     let effects = press(&mut dashboard, "W enter");
     let [Effect::SaveRejects { path, .. }] = &effects[..] else { panic!("{effects:?}") };
     assert!(path.to_str().unwrap().starts_with("rejects-") && path.extension().unwrap() == "json");
+}
+
+#[test]
+fn failed_records_are_marked_and_mended() {
+    let mut dashboard = opened(|second| vec![job(1, JobStatus::Processing, second)], 30);
+    assert_eq!(acts(press(&mut dashboard, "E")), []);
+    assert!(screen(&dashboard, 100, 24).contains("has not ended"));
+    let mut dashboard = opened(|_| vec![job(1, JobStatus::Completed, 60)], 30);
+    let fetched = |effects: Vec<Effect>| match &acts(effects)[..] {
+        [Effect::FetchRejects(query)] => query.clone(),
+        other => panic!("{other:?}"),
+    };
+    let all = fetched(press(&mut dashboard, "E"));
+    assert!(all.failures.is_all() && all.places.is_none() && all.part == 1);
+    press(&mut dashboard, "f j");
+    let reason = fetched(press(&mut dashboard, "E"));
+    assert!(reason.failures.class.is_some() && reason.places.is_none());
+    // The listed ones, in the part of the selected one; then the marked ones alone.
+    let place = |line: u64| RejectPlace { part: 2, byte: line * 100, bytes: 90 };
+    let list = |query: FailuresQuery| {
+        let entries = (1..=3).map(|line| Failure { reject: Some(place(line)), ..failure(line) }).collect();
+        Message::Failures(FailuresPage { query, entries, more: false })
+    };
+    press(&mut dashboard, "enter");
+    dashboard.update(list(reason.failures.clone()));
+    let listed = fetched(press(&mut dashboard, "E"));
+    assert_eq!((listed.failures, listed.places, listed.part), (reason.failures, None, 2));
+    press(&mut dashboard, "m m m k m");
+    let marked = fetched(press(&mut dashboard, "E"));
+    assert_eq!(marked.places, Some(vec![place(1), place(3)]));
+    assert_snapshot!("marked_80x24", screen(&dashboard, 80, 24));
+    assert_eq!(dashboard.update(Message::Rejects(id(1))), [Effect::Edit(id(1))]);
 }
 
 #[test]
