@@ -6,7 +6,7 @@ pub use crate::entry::DraftKind;
 pub(crate) use crate::entry::{Entry, Span};
 use crate::{
     pool::{self, Memory},
-    record,
+    record::{self, bounds::is_wide},
 };
 
 /// The drafts of one block of records of one object, in source order.
@@ -61,7 +61,8 @@ impl DraftBatch {
 
     /// Adds a draft and returns the bytes its endpoint takes as stored. `id` is the draft's own id or a
     /// derived one (ignored for [`DraftKind::UserOnly`]); `raw` the record's original bytes, of which a copy
-    /// is kept unless the draft is [`DraftKind::Blind`] (but see [`DraftBatch::keep_raw`]); `origin` where the record begins.
+    /// is kept if the record may fail at its piece's turn: it is not [`DraftKind::Blind`], or wide, or [`DraftBatch::keep_raw`]
+    /// says so; `origin` where the record begins.
     ///
     /// # Panics
     /// If the batch grows over 4 GiB or `origin` lies before the batch's: blocks are far smaller.
@@ -84,7 +85,8 @@ impl DraftBatch {
         let end = self.memory.arena.len();
         let user = user.map_or(Span::default(), |range| span(range.start, range.end));
         debug_assert_eq!(user.is_empty(), draft.text(TextMember::UserId).is_none_or(str::is_empty));
-        let is_kept = kind != DraftKind::Blind || self.keeps_raw;
+        let is_wide = is_wide(draft, end - start);
+        let is_kept = kind != DraftKind::Blind || is_wide || self.keeps_raw;
         let raw = if is_kept { self.append(raw) } else { Span::default() };
         self.memory.entries.push(Entry {
             id,
@@ -93,6 +95,7 @@ impl DraftBatch {
             user,
             raw,
             kind,
+            is_wide,
             channel: draft.channel,
             byte: relative(origin.byte, self.origin.byte),
             line: relative(origin.line, self.origin.line),
@@ -154,6 +157,11 @@ impl DraftBatch {
 
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.memory.entries
+    }
+
+    /// The original bytes of an entry, if they are kept.
+    pub(crate) fn raw_of(&self, entry: &Entry) -> Option<Vec<u8>> {
+        (!entry.raw.is_empty()).then(|| self.bytes(entry.raw).to_vec())
     }
 
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {

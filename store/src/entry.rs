@@ -43,6 +43,9 @@ pub(crate) struct Entry {
     /// The original bytes, if they are kept.
     pub(crate) raw: Span,
     pub(crate) kind: DraftKind,
+    /// Whether it takes so much of the room its endpoint or its user has that it is judged by what they have
+    /// ([`crate::record::bounds::is_wide`]).
+    pub(crate) is_wide: bool,
     pub(crate) channel: Option<Channel>,
     /// Bytes and lines from the batch's origin.
     pub(crate) byte: u32,

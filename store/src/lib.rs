@@ -355,8 +355,8 @@ pub trait PreparedPiece: Send {
     fn repeated(&self) -> u64 {
         0
     }
-    /// Members of the piece's records that were left out, because its records of one endpoint or user have more than one
-    /// may have. What has no room beside what was stored before is not among them.
+    /// Members of the piece's records that were left out of a segment's copies, because its records of one endpoint have
+    /// more than one may have.
     fn left_out(&self) -> u64 {
         0
     }
@@ -373,6 +373,6 @@ pub struct Unresolved {
     pub reason: FailureReason,
     /// The channel it was counted under.
     pub channel: Option<Channel>,
-    /// The record's original bytes.
-    pub raw: Vec<u8>,
+    /// The record's original bytes, if its batch kept them.
+    pub raw: Option<Vec<u8>>,
 }

@@ -100,7 +100,7 @@ impl<'a, 'b> Committer<'a, 'b> {
             let failed: HashSet<Origin> = unresolved.iter().map(|unresolved| unresolved.origin).collect();
             counts.updates.retain(|(origin, _)| !failed.contains(origin));
             for unresolved in unresolved {
-                let (origin, reason, raw) = (unresolved.origin, unresolved.reason, Some(unresolved.raw));
+                let (origin, reason, raw) = (unresolved.origin, unresolved.reason, unresolved.raw);
                 let (name, header) = counts.name(origin.object);
                 counts.reject_late(Reject { origin, reason, name, header, raw }, unresolved.channel);
                 self.life.progress.add(Counter::Failed, 1);

@@ -1,5 +1,7 @@
 //! The rows that the drafts of a piece come to: endpoints, users and members, in source order.
 
+use std::collections::HashSet;
+
 use pinport_model::{ApplicationId, SegmentId, segment::SegmentLayer};
 
 use crate::{
@@ -38,6 +40,19 @@ pub(super) struct Rows<'a> {
     pub(super) users: Vec<Row<'a>>,
     /// Members of the layer beside the endpoints.
     pub(super) members: Vec<&'a [u8]>,
+}
+
+/// Endpoints and users of which the records of a piece, merged, are larger than they may be.
+#[derive(Debug, Default)]
+pub(super) struct Crowded {
+    pub(super) ids: HashSet<Vec<u8>>,
+    pub(super) users: HashSet<Vec<u8>>,
+}
+
+impl Crowded {
+    pub(super) fn is_empty(&self) -> bool {
+        self.ids.is_empty() && self.users.is_empty()
+    }
 }
 
 /// Whether an entry's rows depend on nothing but the entry.

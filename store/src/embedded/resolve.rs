@@ -13,7 +13,7 @@ use pinport_model::{ApplicationId, failure::FailureReason};
 use super::{
     engine::Engine,
     keys::{self, Key},
-    piece_rows::{Row, Rows, Target, is_blind, whole},
+    piece_rows::{Crowded, Row, Rows, Target, is_blind, whole},
 };
 use crate::{
     DraftBatch, DraftKind, Result, Unresolved,
@@ -27,8 +27,9 @@ use crate::{
 };
 
 /// Records of a piece up to which all of them are judged by what their endpoints and users have: a record that has no
-/// room fails. In larger pieces that would be a read for each record; there the members that have no room are left out when
-/// they are folded ([`crate::record::bounds`]).
+/// room fails. In larger pieces that would be a read for each record; there wide records are judged, and those that the
+/// piece itself has too many of. Of the others the members that have no room are left out when they are folded
+/// ([`crate::record::bounds`]).
 const SMALL_PIECE: usize = 256;
 
 /// Whether all records of a piece are judged by what is there. A copy only has what its job says.
@@ -40,38 +41,89 @@ fn is_judged(batches: &[DraftBatch], target: &Target) -> bool {
 /// Keys read at once: bounds what a piece of many updates holds in memory.
 const READ_AT_ONCE: usize = 1024;
 
+/// Bytes of merged records that are kept while a piece is judged. Of endpoints beyond, each record is judged by what is
+/// stored, without the earlier ones of its piece.
+const KEPT: usize = 64 << 20;
+
+/// When the rows of an entry are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Before the turn of the piece: they depend on nothing.
+    Before,
+    /// At its turn.
+    AtTurn,
+    /// At its turn, if its endpoint and its user have room for it.
+    IfThereIsRoom,
+}
+
 /// Which entries of a piece are written at its turn, by their place in it. Empty: none.
 #[derive(Debug)]
 pub(super) struct Deferred {
-    places: Vec<bool>,
+    places: Vec<When>,
 }
 
 impl Deferred {
-    /// An entry is deferred if it is not blind, or speaks of an endpoint of which such an entry speaks: the rows of
-    /// one endpoint stay together, because of its dates the first counts, of the rest the last.
-    pub(super) fn find(batches: &[DraftBatch], target: &Target) -> Self {
+    /// An entry is deferred if it is not blind, or wide, or speaks of an endpoint of which such an entry speaks: the rows of
+    /// one endpoint stay together, because of its dates the first counts, of the rest the last. What speaks of
+    /// a `crowded` endpoint or user is deferred too.
+    pub(super) fn find(batches: &[DraftBatch], target: &Target, crowded: &Crowded) -> Self {
         let entries =
             || batches.iter().flat_map(|batch| batch.entries().iter().map(move |entry| (batch, entry)));
         if is_judged(batches, target) {
-            return Self { places: entries().map(|_| true).collect() };
+            return Self { places: entries().map(|_| When::IfThereIsRoom).collect() };
         }
-        let mut ids = HashSet::new();
-        let mut any = false;
-        for (batch, entry) in entries().filter(|(_, entry)| !is_blind(entry, target)) {
+        // Which copies a user without an endpoint adds to is only known at the turn.
+        let copies = target.copies().is_some();
+        let mut waiting = HashSet::new();
+        let mut judged: HashSet<&[u8]> = crowded.ids.iter().map(Vec::as_slice).collect();
+        let mut users: HashSet<&[u8]> = crowded.users.iter().map(Vec::as_slice).collect();
+        let (mut any, mut any_user) = (!crowded.is_empty(), false);
+        for (batch, entry) in entries() {
+            let is_wide = entry.is_wide && !copies;
+            if is_blind(entry, target) && !is_wide {
+                continue;
+            }
             any = true;
+            if is_wide && !entry.user_record.is_empty() {
+                // Whose it is, if it does not say so, is only known at the turn.
+                any_user |= entry.user.is_empty();
+                users.insert(batch.bytes(entry.user));
+            }
             if entry.kind != DraftKind::UserOnly {
+                let ids = if is_wide { &mut judged } else { &mut waiting };
                 ids.insert(batch.bytes(entry.id));
             }
         }
         if !any {
             return Self { places: Vec::new() };
         }
-        // Which copies a user without an endpoint adds to is only known at the turn.
-        let all = target.copies().is_some();
-        let is_deferred = |batch: &DraftBatch, entry| {
-            all || !is_blind(entry, target) || !ids.is_empty() && ids.contains(batch.bytes(entry.id))
+        let is_of = |users: &HashSet<&[u8]>, batch: &DraftBatch, entry: &Entry| {
+            !users.is_empty()
+                && !entry.user_record.is_empty()
+                && (any_user || users.contains(batch.bytes(entry.user)))
         };
-        Self { places: entries().map(|(batch, entry)| is_deferred(batch, entry)).collect() }
+        if !users.is_empty() {
+            let of_users = entries().filter(|(batch, entry)| is_of(&users, batch, entry));
+            judged.extend(
+                of_users
+                    .filter(|(_, entry)| entry.kind != DraftKind::UserOnly)
+                    .map(|(batch, entry)| batch.bytes(entry.id)),
+            );
+        }
+        let when = |batch: &DraftBatch, entry: &Entry| {
+            let id = batch.bytes(entry.id);
+            if entry.is_wide && !copies
+                || !judged.is_empty() && judged.contains(id)
+                || is_of(&users, batch, entry)
+            {
+                When::IfThereIsRoom
+            } else if copies || !is_blind(entry, target) || !waiting.is_empty() && waiting.contains(id) {
+                When::AtTurn
+            } else {
+                When::Before
+            }
+        };
+        Self { places: entries().map(|(batch, entry)| when(batch, entry)).collect() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -85,16 +137,16 @@ impl Deferred {
         let entries =
             batches.iter().flat_map(|batch| batch.entries().iter().map(move |entry| (batch, entry)));
         for (place, (batch, entry)) in entries.enumerate() {
-            if !self.has(place) {
+            if self.when(place) == When::Before {
                 rows.push(batch, entry, target);
             }
         }
         rows
     }
 
-    /// Whether the entry at this place waits.
-    pub(super) fn has(&self, place: usize) -> bool {
-        self.places.get(place).copied().unwrap_or_default()
+    /// When the entry at this place is written.
+    fn when(&self, place: usize) -> When {
+        self.places.get(place).copied().unwrap_or(When::Before)
     }
 }
 
@@ -296,11 +348,7 @@ pub(super) fn judge<'a>(
 ) -> Result<(Rows<'a>, Vec<Unresolved>)> {
     let copies = target.copies().is_some();
     let mut walk = Walk { lookup, copies, seen: HashMap::new(), named: HashMap::new() };
-    let mut room = is_judged(batches, target).then(|| Room {
-        engine,
-        application: target.application,
-        records: HashMap::new(),
-    });
+    let mut room = Room { engine, application: target.application, records: HashMap::new(), bytes: 0 };
     let mut rows = Rows::default();
     let mut unresolved = Vec::new();
     let (mut deferred_users, mut noted) = (HashSet::new(), 0);
@@ -310,7 +358,9 @@ pub(super) fn judge<'a>(
             let (id, user) = (batch.bytes(entry.id), batch.bytes(entry.user));
             let user_record = batch.bytes(entry.user_record);
             place += 1;
-            if !deferred.has(place - 1) {
+            let when = deferred.when(place - 1);
+            let is_judged = when == When::IfThereIsRoom;
+            if when == When::Before {
                 // Who has which endpoint is all that others may ask about.
                 if !lookup.users.is_empty() && walk.may_be_asked(id, user) {
                     walk.note(batch, entry)?;
@@ -327,7 +377,7 @@ pub(super) fn judge<'a>(
                     origin: batch.origin_of(entry),
                     reason,
                     channel: entry.channel,
-                    raw: batch.bytes(entry.raw).to_vec(),
+                    raw: batch.raw_of(entry),
                 });
             };
             match entry.kind {
@@ -335,9 +385,7 @@ pub(super) fn judge<'a>(
                     let ids = walk.endpoints_of(user);
                     if ids.is_empty() {
                         fail(lifecycle::unknown_user(user));
-                    } else if let Some(room) = &mut room
-                        && let Some(reason) = room.take(None, (user, user_record))?
-                    {
+                    } else if is_judged && let Some(reason) = room.take(None, (user, user_record))? {
                         fail(reason);
                     } else if copies {
                         rows.endpoints.extend(ids.into_iter().map(|id| Row {
@@ -354,7 +402,7 @@ pub(super) fn judge<'a>(
                 }
                 DraftKind::Update if !walk.exists(id) => fail(lifecycle::unknown_endpoint(id)),
                 DraftKind::Blind | DraftKind::Update | DraftKind::Upsert => {
-                    if let Some(room) = &mut room {
+                    if is_judged {
                         let owner =
                             if user.is_empty() && !user_record.is_empty() { walk.user(id) } else { user };
                         let record = match owner {
@@ -393,11 +441,13 @@ pub(super) fn judge<'a>(
     Ok((rows, unresolved))
 }
 
-/// What the endpoints and users of a small piece have by now, each read when it is first asked for.
+/// What the endpoints and users of judged records have by now, each read when it is first asked for.
 struct Room<'a> {
     engine: &'a Engine,
     application: ApplicationId,
     records: HashMap<Key, Vec<u8>>,
+    /// What these take.
+    bytes: usize,
 }
 
 impl Room<'_> {
@@ -427,7 +477,19 @@ impl Room<'_> {
             }
             changed.push((key, after));
         }
-        self.records.extend(changed);
+        for (key, record) in changed {
+            match self.records.get_mut(&key) {
+                Some(kept) => {
+                    self.bytes = self.bytes + record.len() - kept.len();
+                    *kept = record;
+                }
+                None if self.bytes < KEPT => {
+                    self.bytes += key.len() + record.len();
+                    self.records.insert(key, record);
+                }
+                None => {}
+            }
+        }
         Ok(None)
     }
 }

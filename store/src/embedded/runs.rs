@@ -16,7 +16,7 @@ use super::{
     keys::{self, Key, Table},
     merged::Merged,
     options::Access,
-    piece_rows::{Row, Rows, Target},
+    piece_rows::{Crowded, Row, Rows, Target},
 };
 use crate::{Result, boundary, record::bounds::Fold};
 
@@ -48,8 +48,10 @@ pub(super) struct Written {
     files: Vec<StagedFile>,
     /// Rows of endpoints that were merged with an earlier row of the piece.
     pub(super) repeated: u64,
-    /// Members of rows that had no room beside earlier rows of the piece.
+    /// Members of copies that had no room beside earlier rows of the piece.
     pub(super) left_out: u64,
+    /// Endpoints and users, not copies, whose rows have more than there is room for.
+    pub(super) crowded: Crowded,
 }
 
 impl Written {
@@ -64,8 +66,9 @@ impl Written {
         let mut links = Links::new(&rows.endpoints);
         if let Some((segment, layer)) = target.copies() {
             let mut run = Run::create(engine, self, Access::ByKey, &keys::layer(segment, layer))?;
-            run.merge_rows(&rows.endpoints, |row| links.push(row))?;
+            let crowded = run.merge_rows(&rows.endpoints, |row| links.push(row))?;
             run.finish()?;
+            self.left_out += crowded.left_out;
             return links.write(Run::create(
                 engine,
                 self,
@@ -74,8 +77,9 @@ impl Written {
             )?);
         }
         let mut run = Run::create(engine, self, Access::ByKey, &keys::key(Table::Endpoints, &[application]))?;
-        run.merge_rows(&rows.endpoints, |row| links.push(row))?;
+        let crowded = run.merge_rows(&rows.endpoints, |row| links.push(row))?;
         run.finish()?;
+        self.crowded.ids.extend(crowded.ids);
         if let Some((segment, layer)) = target.layer {
             let run = Run::create(engine, self, Access::InOrder, &keys::layer(segment, layer.number))?;
             write_members(run, &links.ids, &rows.members)?;
@@ -84,8 +88,9 @@ impl Written {
         // A user's record is no endpoint's.
         let repeated = self.repeated;
         let mut run = Run::create(engine, self, Access::ByKey, &keys::key(Table::Users, &[application]))?;
-        run.merge_rows(&rows.users, |_| {})?;
+        let crowded = run.merge_rows(&rows.users, |_| {})?;
         run.finish()?;
+        self.crowded.users.extend(crowded.ids);
         self.repeated = repeated;
         Ok(())
     }
@@ -287,6 +292,14 @@ fn leading(key: &[u8], start: usize) -> u64 {
     }
 }
 
+/// Rows of one id that had no room beside each other.
+#[derive(Debug, Default)]
+struct Crowd {
+    ids: Vec<Vec<u8>>,
+    /// Members that were left out.
+    left_out: u64,
+}
+
 /// Entries of one table that are being written: to a file, which appears with its first entry, or to the batch of a
 /// small piece.
 struct Run<'a> {
@@ -350,10 +363,11 @@ impl<'a> Run<'a> {
 
     /// Writes what the rows say in order of their ids, rows of one id merged in source order. `visit` sees every
     /// row in that order, while its bytes are at hand.
-    fn merge_rows<'r>(&mut self, rows: &[Row<'r>], mut visit: impl FnMut(&Row<'r>)) -> Result<()> {
+    fn merge_rows<'r>(&mut self, rows: &[Row<'r>], mut visit: impl FnMut(&Row<'r>)) -> Result<Crowd> {
         let order = sort(rows.len(), |index| rows[index].id);
         // However many rows there are of one id: what is merged is read whole.
         let mut fold = Fold::new(self.engine.folding.bounds, true);
+        let mut crowd = Crowd::default();
         let (mut at, mut repeated) = (0, 0);
         while at < order.len() {
             if at % AHEAD == 0 {
@@ -380,10 +394,13 @@ impl<'a> Run<'a> {
                 repeated += 1;
             }
             self.merge(fold.so_far())?;
+            if fold.left_out() > crowd.left_out {
+                crowd.left_out = fold.left_out();
+                crowd.ids.push(row.id.to_vec());
+            }
         }
         self.written.repeated += repeated;
-        self.written.left_out += fold.left_out();
-        Ok(())
+        Ok(crowd)
     }
 
     /// Ends and syncs the file. A run without entries leaves no file.

@@ -96,38 +96,45 @@ fn ids_that_come_again_in_a_piece_are_counted() {
 }
 
 #[test]
-fn what_has_no_room_is_counted_once_it_is_stored() {
+fn what_has_no_room_fails_where_a_piece_can_know_and_is_counted_once_it_is_stored() {
     let folder = tempfile::tempdir().unwrap();
     let store = begin(folder.path(), 40, true);
     let job = store.job(JOB).unwrap().unwrap();
     let origin = Origin { object: 0, byte: 0, line: 1 };
     let names: Vec<_> = (0..1000).map(|name| format!("{name:03}")).collect();
-    let commit = |piece: u64, records: [std::ops::Range<usize>; 2]| {
+    // Records of so many names each; how many of them failed.
+    let commit = |piece: u64, width: usize, names_of_piece: &[std::ops::Range<usize>]| {
         let mut batch = DraftBatch::new(origin, job.created);
-        for names in records.into_iter().map(|range| &names[range]) {
+        for names in names_of_piece.iter().flat_map(|range| names[range.clone()].chunks(width)) {
             let mut draft = Draft::default();
             draft.channel = Some(Channel::Email);
             draft.set_text(TextMember::Address, Some("somewhere"));
             draft.metrics.extend(names.iter().map(|name| (name.as_str(), 1.0)));
-            batch.push(&mut draft, DraftKind::Blind, "a", b"", origin);
+            batch.push(&mut draft, DraftKind::Blind, "a", b"raw", origin);
         }
         let mut prepared = store.writer(&job).unwrap().prepare(piece, vec![batch]).unwrap();
-        prepared.resolve().unwrap();
-        let left_out = prepared.left_out();
+        let failed = prepared.resolve().unwrap();
+        // The bytes of a wide record are kept, those of others are not.
+        assert!(failed.iter().all(|failed| failed.raw.is_some() == (width > 62)));
+        assert_eq!(prepared.left_out(), 0);
         prepared.commit(&PieceRecord { piece, ..PieceRecord::default() }).unwrap();
-        left_out
+        failed.len()
     };
     let read = || store.endpoint(APPLICATION, "a").unwrap().unwrap().metrics.len();
-    assert_eq!(commit(0, [0..200, 100..240]), 0);
+    assert_eq!(commit(0, 50, &[0..200, 100..240]), 0);
     assert_eq!((read(), store.left_out()), (240, 0));
-    // Of the piece itself 250 are over, and of the others 240 beside what was there.
-    assert_eq!(commit(1, [300..500, 500..800]), 250);
-    assert_eq!(commit(2, [0..240, 800..1000]), 190);
-    assert_eq!((read(), read(), store.left_out()), (250, 250, 440));
+    // A wide record is judged by what is there, and so are all of an endpoint that the piece itself has too much for.
+    assert_eq!(commit(1, 200, &[100..300, 0..200]), 1);
+    assert_eq!(commit(2, 50, &[300..500, 500..800]), 10);
+    assert_eq!(commit(3, 50, &[0..240, 800..1000, 200..210]), 4);
+    assert_eq!((read(), store.left_out()), (240, 0));
+    // Of the others no piece can know.
+    assert_eq!(commit(4, 50, &[800..825, 825..850]), 0);
+    assert_eq!((read(), read(), store.left_out()), (250, 250, 0));
     store.settle().unwrap();
-    assert_eq!((read(), store.left_out()), (250, 440 + 240 + 10));
+    assert_eq!((read(), store.left_out()), (250, 40));
     store.settle().unwrap();
-    assert_eq!((read(), store.left_out()), (250, 690));
+    assert_eq!((read(), store.left_out()), (250, 40));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use pinport_model::{ImportJob, JobId, PieceRecord};
 use super::{
     engine::{Engine, to_json},
     keys::{self, Table},
-    piece_rows::Target,
+    piece_rows::{Crowded, Target},
     resolve::{self, Deferred, Lookup},
     runs::Written,
 };
@@ -26,13 +26,24 @@ pub(super) fn writer(engine: Arc<Engine>, job: &ImportJob, target: Target) -> Ar
 
 impl JobWriter for Writer {
     fn prepare(&self, piece: u64, batches: Vec<DraftBatch>) -> Result<Box<dyn PreparedPiece>> {
-        let deferred = Deferred::find(&batches, &self.target);
-        let rows = deferred.rows_of_others(&batches, &self.target);
-        let mut written = match self.engine.is_small(&batches) {
-            true => Written::small(),
-            false => Written::default(),
+        let write = |deferred: &Deferred| {
+            let rows = deferred.rows_of_others(&batches, &self.target);
+            let mut written = match self.engine.is_small(&batches) {
+                true => Written::small(),
+                false => Written::default(),
+            };
+            written.add(&self.engine, &self.target, &rows)?;
+            Ok::<_, StoreError>(written)
         };
-        written.add(&self.engine, &self.target, &rows)?;
+        let mut deferred = Deferred::find(&batches, &self.target, &Crowded::default());
+        let mut written = write(&deferred)?;
+        if !written.crowded.is_empty() {
+            // Some of these records have no room. Which ones is judged one after the other.
+            let crowded = std::mem::take(&mut written.crowded);
+            drop(written);
+            deferred = Deferred::find(&batches, &self.target, &crowded);
+            written = write(&deferred)?;
+        }
         let waiting = (!deferred.is_empty()).then_some((batches, deferred));
         Ok(Box::new(Prepared { writer: self.clone(), piece, written, waiting }))
     }

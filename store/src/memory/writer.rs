@@ -57,7 +57,7 @@ impl PreparedPiece for Prepared {
                         origin: batch.origin_of(entry),
                         reason,
                         channel: entry.channel,
-                        raw: batch.bytes(entry.raw).to_vec(),
+                        raw: batch.raw_of(entry),
                     });
                 }
                 place += 1;

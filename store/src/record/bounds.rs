@@ -8,7 +8,7 @@
 //! Records are folded oldest first. What is left out depends on what came before, so a fold must begin with
 //! the oldest record there is; records without those before them are only folded where that is said.
 
-use pinport_model::limits::RecordLimits;
+use pinport_model::{Draft, limits::RecordLimits};
 
 use super::{
     Tag,
@@ -56,6 +56,18 @@ impl From<&RecordLimits> for Bounds {
     fn from(limits: &RecordLimits) -> Self {
         Self { names: limits.max_attributes, bytes: limits.max_endpoint }
     }
+}
+
+/// A quarter of the default bounds: what a wide record takes at least.
+const WIDE_NAMES: usize = 250 / 4;
+const WIDE_BYTES: usize = (15 << 10) / 4;
+
+/// Whether a draft that takes so many bytes as stored has a quarter or more of the room that an endpoint, or a user, has by
+/// default. Few are; to look at what their endpoints have costs little, and those that have no room fail like those of a
+/// small piece.
+pub(crate) fn is_wide(draft: &Draft<'_>, bytes: usize) -> bool {
+    let names = draft.attributes.len().max(draft.metrics.len()).max(draft.user_attributes.len());
+    names >= WIDE_NAMES || bytes >= WIDE_BYTES
 }
 
 /// What a record takes.

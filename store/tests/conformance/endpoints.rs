@@ -5,7 +5,7 @@ use pinport_model::{
 };
 use pinport_store::{AttributeKind, EndpointUpdate, Scope, StoreError};
 
-use crate::support::{Bench, Record, job, new, update};
+use crate::support::{Bench, Record, job, new, origin, update};
 
 fn updates(records: &[Record]) -> Vec<EndpointUpdate> {
     let now = Timestamp::from_millis(3000);
@@ -135,6 +135,53 @@ pub(crate) fn all_endpoints_of_a_user_are_deleted(mut bench: Bench) {
     // The user's attributes went with the last endpoint.
     put(&bench, app, &[new("again", "1").user("u")], &RecordLimits::default()).unwrap();
     assert!(bench.endpoint(app, "again").unwrap().user.user_attributes.is_empty());
+}
+
+pub(crate) fn a_wide_record_of_a_large_piece_fails_when_it_has_no_room(mut bench: Bench) {
+    let app = bench.application("a");
+    let wide = |id: &str, names: std::ops::Range<usize>| {
+        names.fold(new(id, "x").user("u"), |record, name| record.attribute(&format!("{name:03}"), "1"))
+    };
+    let of_user = |names: std::ops::Range<usize>| {
+        names.fold(update("a"), |record, name| record.user_attribute(&format!("{name:03}"), "1"))
+    };
+    let others = |count: usize| (0..count).map(|other| new(&format!("other{other}"), "y"));
+    let mut piece: Vec<_> = others(300).collect();
+    piece.push(wide("a", 0..200));
+    assert_eq!(bench.import(&job(app), &piece), []);
+    // Narrow records of the same endpoint and user count, before and after.
+    let mut piece: Vec<_> = others(300).collect();
+    piece.extend([
+        wide("a", 200..230),
+        wide("a", 100..240),
+        wide("a", 230..260),
+        new("b", "y").user("u").user_attribute("more", "1"),
+        of_user(0..249),
+        of_user(249..250),
+        of_user(0..100),
+    ]);
+    let failed = bench.import(&job(app), &piece);
+    let places: Vec<_> = failed.iter().map(|failed| failed.origin).collect();
+    assert_eq!(places, [origin(302), origin(305)]);
+    assert!(failed.iter().all(|failed| failed.reason.code == FailureCode::TooManyAttributes));
+    // Many narrow ones are too many as well.
+    let mut piece: Vec<_> = (0..30).map(|narrow| wide("c", narrow * 10..narrow * 10 + 10)).collect();
+    piece.extend(others(300));
+    let failed = bench.import(&job(app), &piece);
+    assert_eq!(
+        failed.iter().map(|failed| failed.origin).collect::<Vec<_>>(),
+        [25, 26, 27, 28, 29].map(origin)
+    );
+    let check = |bench: &Bench| {
+        let found = bench.endpoint(app, "a").unwrap();
+        assert_eq!((found.attributes.len(), found.user.user_attributes.len()), (240, 250));
+        assert_eq!(bench.endpoint(app, "c").unwrap().attributes.len(), 250);
+    };
+    check(&bench);
+    bench.store().settle().unwrap();
+    assert_eq!(bench.store().left_out(), 0);
+    bench.reopen();
+    check(&bench);
 }
 
 pub(crate) fn imports_do_not_fill_an_endpoint_beyond_its_limits(mut bench: Bench) {

@@ -71,6 +71,7 @@ conformance! {
     an_update_that_is_refused_refuses_all_of_its_write,
     merged_endpoints_and_users_have_limits,
     all_endpoints_of_a_user_are_deleted,
+    a_wide_record_of_a_large_piece_fails_when_it_has_no_room,
     imports_do_not_fill_an_endpoint_beyond_its_limits,
     imports_do_not_make_an_endpoint_of_many_bytes,
     attributes_are_removed_from_all_endpoints,
