@@ -69,6 +69,21 @@ pub enum StoreError {
     /// What was read is not what was once written.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
+    /// The database does not answer, or has no room for another connection. Another try may go well; whether a change that
+    /// was asked for was made is not known.
+    #[error("{server} is not available: {message}")]
+    Unavailable {
+        /// The database, without a password.
+        server: String,
+        /// Why, in its words or the client's.
+        message: String,
+    },
+    /// The job, or a part of it, is another server's by now. Nothing was changed; whoever worked on it stops.
+    #[error("{0}")]
+    Lost(String),
+    /// The store cannot be used as it is, or as it was configured.
+    #[error("{0}")]
+    Unfit(String),
     /// An earlier write failed; the store does no more until it is opened again.
     #[error("the store stopped after a failed write: {0}")]
     Stopped(String),

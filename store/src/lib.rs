@@ -1,8 +1,8 @@
 //! Where pinport keeps applications, endpoints, segments, jobs and their pieces.
 //!
 //! The traits here speak of jobs, pieces and endpoints, never of keys, so that an SQL engine can implement
-//! them. Two engines do now: [`memory`], the simplest thing that is right and therefore the oracle, and
-//! [`embedded`], RocksDB with sorted runs. One conformance suite runs on both.
+//! them. Three engines do now: [`memory`], the simplest thing that is right and therefore the oracle, [`embedded`],
+//! RocksDB with sorted runs, and [`postgres`], a database that many servers share. One conformance suite runs on all.
 //!
 //! The way of an import: [`Store::create_job`], then [`Store::writer`]; for each piece
 //! [`JobWriter::prepare`] (in parallel, in any order, may be thrown away), then, in source order,
@@ -18,8 +18,11 @@ pub mod error;
 pub mod fuzzing;
 mod lifecycle;
 pub mod memory;
+mod piece_rows;
 mod pool;
+pub mod postgres;
 pub mod record;
+mod resolve;
 
 use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 

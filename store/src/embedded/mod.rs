@@ -11,16 +11,15 @@
 mod criteria;
 mod endpoints;
 mod engine;
+mod facts;
 mod folding;
 mod folds;
 mod keys;
 mod lock;
 mod merged;
 mod options;
-mod piece_rows;
 mod read;
 mod read_out;
-mod resolve;
 mod rows;
 mod runs;
 mod segments;
@@ -50,12 +49,12 @@ pub use self::options::EmbeddedOptions;
 use self::{
     engine::{Engine, from_json, to_json},
     keys::{Table, end_of, key},
-    piece_rows::Target,
 };
 use crate::{
     AttributeKind, COUNTED_AT_ONCE, EndpointUpdate, Figures, JobWriter, Result, Scope, Store, StoreError,
     Stored,
     lifecycle::{self, not_found},
+    piece_rows::Target,
 };
 
 /// A durable store in a folder.

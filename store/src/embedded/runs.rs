@@ -16,9 +16,12 @@ use super::{
     keys::{self, Key, Table},
     merged::Merged,
     options::Access,
-    piece_rows::{Crowded, Row, Rows, Target},
 };
-use crate::{Result, boundary, record::bounds::Fold};
+use crate::{
+    Result, boundary,
+    piece_rows::{Crowded, Row, Rows, Target},
+    record::bounds::Fold,
+};
 
 /// A file in the staging folder, removed when it is dropped. Ingestion moves it away first.
 #[derive(Debug)]

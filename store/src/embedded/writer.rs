@@ -7,11 +7,13 @@ use pinport_model::{ImportJob, JobId, PieceRecord};
 use super::{
     engine::{Engine, to_json},
     keys::{self, Table},
-    piece_rows::{Crowded, Target},
-    resolve::{self, Deferred, Lookup},
     runs::Written,
 };
-use crate::{DraftBatch, JobWriter, PreparedPiece, Result, StoreError, Unresolved, boundary, lifecycle};
+use crate::{
+    DraftBatch, JobWriter, PreparedPiece, Result, StoreError, Unresolved, boundary, lifecycle,
+    piece_rows::{Crowded, Target},
+    resolve::{self, Deferred, Lookup},
+};
 
 #[derive(Clone)]
 struct Writer {
@@ -62,8 +64,8 @@ impl PreparedPiece for Prepared {
     fn resolve(&mut self) -> Result<Vec<Unresolved>> {
         let Some((batches, deferred)) = self.waiting.take() else { return Ok(Vec::new()) };
         let Writer { engine, target, .. } = &self.writer;
-        let lookup = Lookup::make(engine, target, &batches)?;
-        let (rows, unresolved) = resolve::judge(engine, &lookup, target, &batches, &deferred)?;
+        let lookup = Lookup::make(&**engine, target, &batches)?;
+        let (rows, unresolved) = resolve::judge(&**engine, &lookup, target, &batches, &deferred)?;
         self.written.add(engine, target, &rows)?;
         Ok(unresolved)
     }

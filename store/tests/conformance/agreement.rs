@@ -161,17 +161,31 @@ fn sorted<'a>(ids: &[&'a str]) -> Vec<&'a str> {
     ids
 }
 
+fn agrees(bench: Bench, expected: &[String], steps: &[Step]) -> Result<(), TestCaseError> {
+    let found = play(bench, ApplicationId::from_bytes([1; 16]), steps);
+    for (expected, found) in expected.iter().zip(&found) {
+        prop_assert_eq!(expected, found);
+    }
+    prop_assert_eq!(expected.len(), found.len());
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn engines_agree(steps in steps()) {
-        let application = ApplicationId::from_bytes([1; 16]);
-        let expected = play(Bench::memory(), application, &steps);
-        for bench in [Bench::embedded(), Bench::embedded_runs()] {
-            let found = play(bench, application, &steps);
-            for (expected, found) in expected.iter().zip(&found) {
-                prop_assert_eq!(expected, found);
-            }
-            prop_assert_eq!(expected.len(), found.len());
-        }
+        let expected = play(Bench::memory(), ApplicationId::from_bytes([1; 16]), &steps);
+        agrees(Bench::embedded(), &expected, &steps)?;
+        agrees(Bench::embedded_runs(), &expected, &steps)?;
+    }
+}
+
+proptest! {
+    // Each has tables of its own, which takes longer than to play it.
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn the_database_agrees(steps in steps()) {
+        let expected = play(Bench::memory(), ApplicationId::from_bytes([1; 16]), &steps);
+        agrees(Bench::postgres(), &expected, &steps)?;
     }
 }

@@ -10,7 +10,9 @@
 
 mod agreement;
 mod cases;
+mod cluster;
 mod criteria;
+mod database;
 mod endpoints;
 mod support;
 mod versions;
@@ -29,6 +31,9 @@ macro_rules! conformance {
         }
         mod embedded_runs {
             $(#[test] fn $case() { crate::all::$case(crate::support::Bench::embedded_runs()); })+
+        }
+        mod postgres {
+            $(#[test] fn $case() { crate::all::$case(crate::support::Bench::postgres()); })+
         }
     };
 }

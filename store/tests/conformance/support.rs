@@ -1,30 +1,45 @@
 //! What the cases are written with: stores to run on, jobs, and records in few words.
 
-use std::{fmt, ops::ControlFlow, sync::Arc};
+use std::{
+    fmt,
+    ops::ControlFlow,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use pinport_model::{
     Application, ApplicationId, Attribute, Channel, Draft, Endpoint, EndpointStatus, Format,
     ImportDefinition, ImportJob, JobId, JobStatus, Origin, PieceRecord, Scalar, Segment, SegmentId,
-    SourceLocation, TextMember, Timestamp,
+    SourceLocation, TextMember, Timestamp, limits::RecordLimits,
 };
 use pinport_store::{
     DraftBatch, DraftKind, Scope, Store, Unresolved,
     embedded::{Embedded, EmbeddedOptions},
     memory::Memory,
+    postgres::{self, Postgres, PostgresOptions},
     record::write::json::{JsonWriter, Order},
 };
 
-/// An engine under test, with the folder it lives in.
+use crate::cluster::Cluster;
+
+/// One server for all cases; each has a schema of its own.
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
+static SCHEMAS: AtomicU32 = AtomicU32::new(0);
+
+/// An engine under test, with the folder or the schema it lives in.
 pub(crate) struct Bench {
     store: Option<Arc<dyn Store>>,
     folder: Option<tempfile::TempDir>,
     options: EmbeddedOptions,
+    url: Option<String>,
 }
 
 impl Bench {
     pub(crate) fn memory() -> Self {
         let options = EmbeddedOptions::default();
-        Self { store: Some(Arc::new(Memory::default())), folder: None, options }
+        Self { store: Some(Arc::new(Memory::default())), folder: None, options, url: None }
     }
 
     /// Its pieces are small, and go through the log.
@@ -42,13 +57,36 @@ impl Bench {
         let memory = std::path::Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let folder = folder.unwrap();
-        let mut bench = Self { store: None, folder: Some(folder), options };
+        let mut bench = Self { store: None, folder: Some(folder), options, url: None };
+        bench.reopen();
+        bench
+    }
+
+    /// A store that was opened elsewhere.
+    pub(crate) fn of(store: impl Store + 'static) -> Self {
+        let options = EmbeddedOptions::default();
+        Self { store: Some(Arc::new(store)), folder: None, options, url: None }
+    }
+
+    /// A schema in a database.
+    pub(crate) fn postgres() -> Self {
+        let number = SCHEMAS.fetch_add(1, Ordering::Relaxed);
+        let url = format!("{}?schema=case_{number}", CLUSTER.url());
+        assert!(postgres::init(&PostgresOptions::new(&url, |_| None).unwrap()).unwrap());
+        let mut bench =
+            Self { store: None, folder: None, options: EmbeddedOptions::default(), url: Some(url) };
         bench.reopen();
         bench
     }
 
     /// Closes the store and opens it again, if it is one that lasts.
     pub(crate) fn reopen(&mut self) {
+        if let Some(url) = &self.url {
+            self.store = None;
+            let options = PostgresOptions::new(url, |_| None).unwrap();
+            let limits = RecordLimits::default();
+            self.store = Some(Arc::new(Postgres::open(options, "a test", &limits).unwrap()));
+        }
         if let Some(folder) = &self.folder {
             self.store = None;
             self.store = Some(Arc::new(Embedded::open(folder.path(), self.options.clone()).unwrap()));

@@ -5,23 +5,21 @@
 //! turn everything it may ask about is read in sorted batches ([`Lookup`]); then the records are walked in source
 //! order ([`judge`]) without touching the store again. The rows of deferred records become runs of their own, which are
 //! newer than the first ones.
+//!
+//! What an engine holds is asked through [`Facts`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use pinport_model::{ApplicationId, failure::FailureReason};
+use pinport_model::failure::FailureReason;
 
-use super::{
-    engine::Engine,
-    keys::{self, Key},
-    piece_rows::{Crowded, Row, Rows, Target, is_blind, whole},
-};
 use crate::{
     DraftBatch, DraftKind, Result, Unresolved,
     batch::Entry,
     lifecycle,
+    piece_rows::{Crowded, Row, Rows, Target, is_blind, whole},
     record::{
         INCOMPLETE, Tag,
-        bounds::fold,
+        bounds::{Bounds, fold},
         read::{find, is_endpoint, user_of},
     },
 };
@@ -36,6 +34,36 @@ const SMALL_PIECE: usize = 256;
 fn is_judged(batches: &[DraftBatch], target: &Target) -> bool {
     let count = batches.iter().map(DraftBatch::len).sum::<usize>();
     count <= SMALL_PIECE && batches.iter().all(DraftBatch::keeps_raw) && target.copies().is_none()
+}
+
+/// Takes what was found for each of some ids, in their order: the id's place among them, and its record.
+pub(crate) type Found<'a> = dyn FnMut(usize, Option<&[u8]>) -> Result<()> + 'a;
+/// Endpoints that users may have, in order, by user.
+pub(crate) type Linked = HashMap<Vec<u8>, BTreeSet<Vec<u8>>>;
+
+/// What an engine holds by now, for those who judge a piece.
+pub(crate) trait Facts {
+    /// The folded records of registered endpoints. The ids ascend.
+    fn endpoints(&self, target: &Target, ids: &[Vec<u8>], found: &mut Found<'_>) -> Result<()>;
+    /// The folded copies in the target's layer. The ids ascend.
+    fn copies(&self, target: &Target, ids: &[Vec<u8>], found: &mut Found<'_>) -> Result<()>;
+    /// Adds the endpoints that each of the users has, or had, registered or as a copy in the target's layer.
+    fn linked(&self, target: &Target, users: &mut Linked) -> Result<()>;
+    /// The folded record of one registered endpoint, or of one user.
+    fn record(&self, target: &Target, owner: Owner<'_>) -> Result<Vec<u8>>;
+    /// Says which records will be asked for one by one, so that they can be read at once.
+    fn expect(&self, _target: &Target, _owners: &mut dyn Iterator<Item = Owner<'_>>) -> Result<()> {
+        Ok(())
+    }
+    /// What endpoints and users may have.
+    fn bounds(&self) -> &Bounds;
+}
+
+/// Whose record is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Owner<'a> {
+    Endpoint(&'a [u8]),
+    User(&'a [u8]),
 }
 
 /// Keys read at once: bounds what a piece of many updates holds in memory.
@@ -58,7 +86,7 @@ enum When {
 
 /// Which entries of a piece are written at its turn, by their place in it. Empty: none.
 #[derive(Debug)]
-pub(super) struct Deferred {
+pub(crate) struct Deferred {
     places: Vec<When>,
 }
 
@@ -66,7 +94,7 @@ impl Deferred {
     /// An entry is deferred if it is not blind, or wide, or speaks of an endpoint of which such an entry speaks: the rows of
     /// one endpoint stay together, because of its dates the first counts, of the rest the last. What speaks of
     /// a `crowded` endpoint or user is deferred too.
-    pub(super) fn find(batches: &[DraftBatch], target: &Target, crowded: &Crowded) -> Self {
+    pub(crate) fn find(batches: &[DraftBatch], target: &Target, crowded: &Crowded) -> Self {
         let entries =
             || batches.iter().flat_map(|batch| batch.entries().iter().map(move |entry| (batch, entry)));
         if is_judged(batches, target) {
@@ -126,12 +154,12 @@ impl Deferred {
         Self { places: entries().map(|(batch, entry)| when(batch, entry)).collect() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
     /// The rows of the entries that need not wait for the turn of their piece.
-    pub(super) fn rows_of_others<'a>(&self, batches: &'a [DraftBatch], target: &Target) -> Rows<'a> {
+    pub(crate) fn rows_of_others<'a>(&self, batches: &'a [DraftBatch], target: &Target) -> Rows<'a> {
         let count = batches.iter().map(DraftBatch::len).sum();
         let mut rows = Rows { endpoints: Vec::with_capacity(count), ..Rows::default() };
         let entries =
@@ -144,6 +172,24 @@ impl Deferred {
         rows
     }
 
+    /// Says which records will be asked for one by one.
+    fn expect(&self, facts: &impl Facts, target: &Target, batches: &[DraftBatch]) -> Result<()> {
+        let entries =
+            || batches.iter().flat_map(|batch| batch.entries().iter().map(move |entry| (batch, entry)));
+        let judged = || {
+            entries()
+                .enumerate()
+                .filter(|(place, _)| self.when(*place) == When::IfThereIsRoom)
+                .map(|(_, it)| it)
+        };
+        if judged().next().is_none() {
+            return Ok(());
+        }
+        let ids = judged().map(|(batch, entry)| Owner::Endpoint(batch.bytes(entry.id)));
+        let users = judged().map(|(batch, entry)| Owner::User(batch.bytes(entry.user)));
+        facts.expect(target, &mut ids.chain(users))
+    }
+
     /// When the entry at this place is written.
     fn when(&self, place: usize) -> When {
         self.places.get(place).copied().unwrap_or(When::Before)
@@ -152,10 +198,10 @@ impl Deferred {
 
 /// What the store holds of the endpoints and users that a piece asks about.
 #[derive(Default)]
-pub(super) struct Lookup {
+pub(crate) struct Lookup {
     endpoints: HashMap<Vec<u8>, View>,
     /// Endpoints that a user may have, in order.
-    users: HashMap<Vec<u8>, BTreeSet<Vec<u8>>>,
+    users: Linked,
 }
 
 /// What is known of one endpoint.
@@ -176,13 +222,13 @@ struct LayerCopy {
 }
 
 impl Lookup {
-    pub(super) fn make(engine: &Engine, target: &Target, batches: &[DraftBatch]) -> Result<Self> {
-        let (mut ids, mut users) = (BTreeSet::new(), BTreeSet::new());
+    pub(crate) fn make(facts: &impl Facts, target: &Target, batches: &[DraftBatch]) -> Result<Self> {
+        let (mut ids, mut linked) = (BTreeSet::new(), Linked::new());
         for batch in batches {
             for entry in batch.entries() {
                 match entry.kind {
                     DraftKind::UserOnly => {
-                        users.insert(batch.bytes(entry.user));
+                        linked.entry(batch.bytes(entry.user).to_vec()).or_default();
                     }
                     _ if !is_blind(entry, target) => {
                         ids.insert(batch.bytes(entry.id).to_vec());
@@ -191,66 +237,44 @@ impl Lookup {
                 }
             }
         }
-        let mut lookup = Self::default();
-        let copy_links = target.copies().map(|(segment, layer)| keys::copy_links(segment, layer));
-        let mut linked: HashMap<Vec<u8>, BTreeSet<Vec<u8>>> =
-            users.into_iter().map(|user: &[u8]| (user.to_vec(), BTreeSet::new())).collect();
-        for prefix in [Some(keys::links(target.application)), copy_links].into_iter().flatten() {
-            if linked.is_empty() {
-                break;
-            }
-            // One scan for all users: making one visits every file of level 0.
-            let mut links = engine.scan(&prefix);
-            for (user, endpoints) in &mut linked {
-                let key = keys::links_of(&prefix, user);
-                links.seek(&key);
-                while let Some((link, _)) = links.entry()?
-                    && let Some(id) = link.strip_prefix(&key[prefix.len()..])
-                {
-                    endpoints.insert(id.to_vec());
-                    links.forward();
-                }
-            }
+        if !linked.is_empty() {
+            facts.linked(target, &mut linked)?;
         }
+        let mut lookup = Self::default();
         ids.extend(linked.values().flatten().cloned());
         lookup.users = linked;
         let ids: Vec<_> = ids.into_iter().collect();
         for ids in ids.chunks(READ_AT_ONCE) {
-            lookup.read(engine, target, ids)?;
+            lookup.read(facts, target, ids)?;
         }
         Ok(lookup)
     }
 
-    fn read(&mut self, engine: &Engine, target: &Target, ids: &[Vec<u8>]) -> Result<()> {
-        let registered: Vec<_> = ids.iter().map(|id| keys::endpoint(target.application, id)).collect();
-        let registered = engine.get_sorted(&registered)?;
-        let copies = match target.copies() {
-            None => Vec::new(),
-            Some((segment, layer)) => {
-                let prefix = keys::layer(segment, layer);
-                let copies: Vec<_> = ids.iter().map(|id| [&prefix[..], id].concat()).collect();
-                engine.get_sorted(&copies)?
-            }
-        };
-        let mut copies = copies.into_iter();
-        for (id, record) in ids.iter().zip(registered) {
-            let mut view = View::default();
+    fn read(&mut self, facts: &impl Facts, target: &Target, ids: &[Vec<u8>]) -> Result<()> {
+        let mut views: Vec<View> = ids.iter().map(|_| View::default()).collect();
+        facts.endpoints(target, ids, &mut |place, record| {
             if let Some(record) = record
-                && is_endpoint(&record)?
+                && is_endpoint(record)?
             {
-                view.registered = true;
-                view.registered_user = user_of(&record)?.map(<[u8]>::to_vec);
+                views[place].registered = true;
+                views[place].registered_user = user_of(record)?.map(<[u8]>::to_vec);
             }
-            if let Some(copy) = copies.next().flatten() {
-                view.copy = LayerCopy {
-                    address: find(&copy, Tag::Address)?.is_some(),
-                    channel: find(&copy, Tag::Channel)?.is_some(),
-                    incomplete: find(&copy, Tag::Incomplete)?.is_some(),
-                    user: user_of(&copy)?.map(<[u8]>::to_vec),
-                };
-            }
-            self.endpoints.insert(id.clone(), view);
+            Ok(())
+        })?;
+        if target.copies().is_some() {
+            facts.copies(target, ids, &mut |place, copy| {
+                if let Some(copy) = copy {
+                    views[place].copy = LayerCopy {
+                        address: find(copy, Tag::Address)?.is_some(),
+                        channel: find(copy, Tag::Channel)?.is_some(),
+                        incomplete: find(copy, Tag::Incomplete)?.is_some(),
+                        user: user_of(copy)?.map(<[u8]>::to_vec),
+                    };
+                }
+                Ok(())
+            })?;
         }
+        self.endpoints.extend(ids.iter().cloned().zip(views));
         Ok(())
     }
 
@@ -339,8 +363,8 @@ impl<'a> Walk<'a> {
 ///
 /// A user's attributes may come from deferred entries and from others. The deferred ones are written after the
 /// others, so from the first of them on they bring along what the others say of the user later.
-pub(super) fn judge<'a>(
-    engine: &Engine,
+pub(crate) fn judge<'a>(
+    facts: &impl Facts,
     lookup: &'a Lookup,
     target: &Target,
     batches: &'a [DraftBatch],
@@ -348,7 +372,8 @@ pub(super) fn judge<'a>(
 ) -> Result<(Rows<'a>, Vec<Unresolved>)> {
     let copies = target.copies().is_some();
     let mut walk = Walk { lookup, copies, seen: HashMap::new(), named: HashMap::new() };
-    let mut room = Room { engine, application: target.application, records: HashMap::new(), bytes: 0 };
+    let mut room = Room { facts, target, records: HashMap::new(), bytes: 0 };
+    deferred.expect(facts, target, batches)?;
     let mut rows = Rows::default();
     let mut unresolved = Vec::new();
     let (mut deferred_users, mut noted) = (HashSet::new(), 0);
@@ -442,15 +467,16 @@ pub(super) fn judge<'a>(
 }
 
 /// What the endpoints and users of judged records have by now, each read when it is first asked for.
-struct Room<'a> {
-    engine: &'a Engine,
-    application: ApplicationId,
-    records: HashMap<Key, Vec<u8>>,
+struct Room<'a, F> {
+    facts: &'a F,
+    target: &'a Target,
+    /// Of endpoints, and of users, by id.
+    records: HashMap<(bool, Vec<u8>), Vec<u8>>,
     /// What these take.
     bytes: usize,
 }
 
-impl Room<'_> {
+impl<F: Facts> Room<'_, F> {
     /// Merges what a record says of an endpoint and of a user (of no one, if it has no id), or says why they have no room
     /// for it.
     fn take(
@@ -458,21 +484,25 @@ impl Room<'_> {
         endpoint: Option<(&[u8], &[u8])>,
         (user, user_record): (&[u8], &[u8]),
     ) -> Result<Option<FailureReason>> {
-        let endpoint = endpoint.map(|(id, record)| (keys::endpoint(self.application, id), record, false));
+        let endpoint = endpoint.map(|(id, record)| (Owner::Endpoint(id), record));
         let is_named = !user.is_empty() && !user_record.is_empty();
-        let user = is_named.then(|| (keys::user(self.application, user), user_record, true));
+        let user = is_named.then_some((Owner::User(user), user_record));
         let mut changed = Vec::new();
-        for (key, record, keep_removals) in [user, endpoint].into_iter().flatten() {
+        for (owner, record) in [user, endpoint].into_iter().flatten() {
+            let (key, keep_removals) = match owner {
+                Owner::Endpoint(id) => ((false, id.to_vec()), false),
+                Owner::User(user) => ((true, user.to_vec()), true),
+            };
             let stored;
             let before = match self.records.get(&key) {
                 Some(record) => record,
                 None => {
-                    stored = self.engine.get(&key)?.map_or_else(Vec::new, |record| record.to_vec());
+                    stored = self.facts.record(self.target, owner)?;
                     &stored
                 }
             };
-            let after = fold([before, record], keep_removals)?;
-            if let Some(reason) = lifecycle::too_large(before, &after, &self.engine.folding.bounds)? {
+            let after = fold([&before[..], record], keep_removals)?;
+            if let Some(reason) = lifecycle::too_large(before, &after, self.facts.bounds())? {
                 return Ok(Some(reason));
             }
             changed.push((key, after));
@@ -484,7 +514,7 @@ impl Room<'_> {
                     *kept = record;
                 }
                 None if self.bytes < KEPT => {
-                    self.bytes += key.len() + record.len();
+                    self.bytes += key.1.len() + record.len();
                     self.records.insert(key, record);
                 }
                 None => {}

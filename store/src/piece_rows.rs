@@ -11,52 +11,52 @@ use crate::{
 
 /// Where the rows of a job go.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Target {
-    pub(super) application: ApplicationId,
-    pub(super) layer: Option<(SegmentId, SegmentLayer)>,
+pub(crate) struct Target {
+    pub(crate) application: ApplicationId,
+    pub(crate) layer: Option<(SegmentId, SegmentLayer)>,
 }
 
 impl Target {
     /// The layer, if it holds copies instead of naming registered endpoints.
-    pub(super) fn copies(&self) -> Option<(SegmentId, u32)> {
+    pub(crate) fn copies(&self) -> Option<(SegmentId, u32)> {
         self.layer.filter(|(_, layer)| layer.copies).map(|(segment, layer)| (segment, layer.number))
     }
 }
 
 /// An endpoint (or a copy) and what a record says of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row<'a> {
-    pub(super) id: &'a [u8],
-    pub(super) record: &'a [u8],
+pub(crate) struct Row<'a> {
+    pub(crate) id: &'a [u8],
+    pub(crate) record: &'a [u8],
     /// The user the record names, or nothing.
-    pub(super) user: &'a [u8],
+    pub(crate) user: &'a [u8],
 }
 
 /// What a piece says, each list in source order.
 #[derive(Debug, Default)]
-pub(super) struct Rows<'a> {
-    pub(super) endpoints: Vec<Row<'a>>,
+pub(crate) struct Rows<'a> {
+    pub(crate) endpoints: Vec<Row<'a>>,
     /// Users with their attributes (`user` is empty here, `id` is the user's).
-    pub(super) users: Vec<Row<'a>>,
+    pub(crate) users: Vec<Row<'a>>,
     /// Members of the layer beside the endpoints.
-    pub(super) members: Vec<&'a [u8]>,
+    pub(crate) members: Vec<&'a [u8]>,
 }
 
 /// Endpoints and users of which the records of a piece, merged, are larger than they may be.
 #[derive(Debug, Default)]
-pub(super) struct Crowded {
-    pub(super) ids: HashSet<Vec<u8>>,
-    pub(super) users: HashSet<Vec<u8>>,
+pub(crate) struct Crowded {
+    pub(crate) ids: HashSet<Vec<u8>>,
+    pub(crate) users: HashSet<Vec<u8>>,
 }
 
 impl Crowded {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ids.is_empty() && self.users.is_empty()
     }
 }
 
 /// Whether an entry's rows depend on nothing but the entry.
-pub(super) fn is_blind(entry: &Entry, target: &Target) -> bool {
+pub(crate) fn is_blind(entry: &Entry, target: &Target) -> bool {
     // User attributes without a user belong to the user that the endpoint has by now.
     let of_unknown_user = entry.user.is_empty() && !entry.user_record.is_empty();
     entry.kind == DraftKind::Blind && (target.copies().is_some() || !of_unknown_user)
@@ -64,7 +64,7 @@ pub(super) fn is_blind(entry: &Entry, target: &Target) -> bool {
 
 impl<'a> Rows<'a> {
     /// Adds the rows of a blind entry.
-    pub(super) fn push(&mut self, batch: &'a DraftBatch, entry: &Entry, target: &Target) {
+    pub(crate) fn push(&mut self, batch: &'a DraftBatch, entry: &Entry, target: &Target) {
         let (id, user) = (batch.bytes(entry.id), batch.bytes(entry.user));
         if target.copies().is_some() {
             self.endpoints.push(Row { id, record: whole(batch, entry), user });
@@ -78,6 +78,6 @@ impl<'a> Rows<'a> {
 }
 
 /// An entry's members and user attributes, which lie after each other, as one record.
-pub(super) fn whole<'a>(batch: &'a DraftBatch, entry: &Entry) -> &'a [u8] {
+pub(crate) fn whole<'a>(batch: &'a DraftBatch, entry: &Entry) -> &'a [u8] {
     batch.bytes(Span { start: entry.record.start, end: entry.user_record.end })
 }

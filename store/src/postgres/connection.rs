@@ -1,0 +1,126 @@
+//! One connection: statements that are prepared once, transactions that end, and what a lost one means.
+
+use std::{collections::HashMap, io::Write as _};
+
+use postgres::{Client, Row, Statement, types::ToSql};
+
+use super::error;
+use crate::{Result, StoreError};
+
+/// Statements that a connection keeps prepared. Their number is that of the texts in this module's siblings, but for those
+/// that have as many parts as a segment has layers.
+const MOST_STATEMENTS: usize = 200;
+
+/// Bytes of rows that are handed to the connection at a time.
+const CHUNK: usize = 256 << 10;
+
+pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// A connection that is set up.
+pub(super) struct Connection {
+    client: Client,
+    server: String,
+    statements: HashMap<String, Statement>,
+    /// Whether it is inside a transaction that has not ended: it is then of no use to others.
+    pub(super) is_dirty: bool,
+}
+
+impl Connection {
+    pub(super) fn new(client: Client, server: String) -> Self {
+        Self { client, server, statements: HashMap::new(), is_dirty: false }
+    }
+
+    /// What it is connected to, for messages.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Whether it can be used again.
+    pub(super) fn is_good(&self) -> bool {
+        !self.is_dirty && !self.client.is_closed()
+    }
+
+    pub(super) fn error(&self, error: &postgres::Error) -> StoreError {
+        if self.client.is_closed() && error.as_db_error().is_none() {
+            return StoreError::Unavailable { server: self.server.clone(), message: error::words(error) };
+        }
+        error::of(&self.server, error)
+    }
+
+    /// A statement that is prepared here, now or before.
+    pub(super) fn prepare(&mut self, text: &str) -> Result<Statement> {
+        if let Some(statement) = self.statements.get(text) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(text).map_err(|error| self.error(&error))?;
+        if self.statements.len() >= MOST_STATEMENTS {
+            self.statements.clear();
+        }
+        self.statements.insert(text.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    pub(super) fn query(&mut self, text: &str, params: Params<'_>) -> Result<Vec<Row>> {
+        let statement = self.prepare(text)?;
+        self.client.query(&statement, params).map_err(|error| self.error(&error))
+    }
+
+    pub(super) fn query_opt(&mut self, text: &str, params: Params<'_>) -> Result<Option<Row>> {
+        Ok(self.query(text, params)?.into_iter().next())
+    }
+
+    pub(super) fn execute(&mut self, text: &str, params: Params<'_>) -> Result<u64> {
+        let statement = self.prepare(text)?;
+        self.client.execute(&statement, params).map_err(|error| self.error(&error))
+    }
+
+    /// Statements without parameters, or one that is not worth preparing.
+    pub(super) fn batch(&mut self, text: &str) -> Result<()> {
+        self.client.batch_execute(text).map_err(|error| self.error(&error))
+    }
+
+    /// Appends rows, in the binary form of COPY.
+    pub(super) fn copy_in(&mut self, text: &str, rows: &[u8]) -> Result<()> {
+        let statement = self.prepare(text)?;
+        let client = &mut self.client;
+        let mut copy = || -> Result<(), postgres::Error> {
+            let mut writer = client.copy_in(&statement)?;
+            for chunk in rows.chunks(CHUNK) {
+                if writer.write_all(chunk).is_err() {
+                    // Its end says why.
+                    break;
+                }
+            }
+            writer.finish().map(drop)
+        };
+        copy().map_err(|error| self.error(&error))
+    }
+
+    /// Runs `work` in a transaction, which is committed if it comes to a good end and rolled back if not.
+    pub(super) fn in_transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.between("BEGIN", work)
+    }
+
+    /// Runs `work`, which only reads, and sees all of one moment.
+    pub(super) fn in_snapshot<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.between("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work)
+    }
+
+    fn between<T>(&mut self, begin: &str, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.is_dirty = true;
+        self.batch(begin)?;
+        match work(self) {
+            Ok(done) => {
+                self.batch("COMMIT")?;
+                self.is_dirty = false;
+                Ok(done)
+            }
+            Err(error) => {
+                if self.batch("ROLLBACK").is_ok() {
+                    self.is_dirty = false;
+                }
+                Err(error)
+            }
+        }
+    }
+}

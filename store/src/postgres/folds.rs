@@ -1,0 +1,154 @@
+//! The fold: of the operands of an endpoint or a user one is made, in the background. Reads fold too, so this changes
+//! nothing that can be seen; it makes reads fast and tables small again.
+//!
+//! Only operands of jobs below the oldest that has not ended are folded: a later piece of that would sort below them.
+
+use std::collections::BTreeMap;
+
+use super::{
+    connection::Connection,
+    copy,
+    hash::{PLACES, range_of},
+    pool::Pool,
+    read::{Operand, folded, version_at},
+    rows::{COPY_OPS, COPY_UOPS},
+};
+use crate::{Result, record::bounds::Bounds};
+
+/// Endpoints or users whose operands are folded in one transaction.
+const AT_ONCE: i64 = 5000;
+
+/// Folds everything; how many members had no room.
+pub(super) fn all(pool: &Pool, bounds: Bounds) -> Result<u64> {
+    let below = pool.write(below)?;
+    let mut left_out = 0;
+    for place in 0..PLACES {
+        for work in [endpoints, users] {
+            loop {
+                let (count, left) = pool.write(|connection| {
+                    connection.query("SELECT 1 FROM folds WHERE place = $1 FOR UPDATE", &[&place])?;
+                    work(connection, place, below, bounds)
+                })?;
+                left_out += left;
+                if count < AT_ONCE.cast_unsigned() {
+                    break;
+                }
+            }
+        }
+        pool.write(|connection| {
+            let sql = "UPDATE folds SET folded_to = $2 WHERE place = $1 AND folded_to < $2";
+            connection.execute(sql, &[&place, &below])
+        })?;
+    }
+    pool.read(|connection| connection.batch("ANALYZE ops, uops, members"))?;
+    Ok(left_out)
+}
+
+/// The number that all finished ones are below. Who draws one shares the row of meta until it is used.
+fn below(connection: &mut Connection) -> Result<i32> {
+    connection.query("SELECT 1 FROM meta FOR UPDATE", &[])?;
+    let sql = "SELECT coalesce((SELECT min(job) FROM jobs WHERE NOT ended), nextval('job_no')::int4)";
+    Ok(connection.query(sql, &[])?[0].get(0))
+}
+
+/// Folds some endpoints: how many, and what had no room.
+fn endpoints(connection: &mut Connection, place: i32, below: i32, bounds: Bounds) -> Result<(u64, u64)> {
+    let (first, last) = range_of(place);
+    let found = connection.query(
+        "DELETE FROM ops o USING (SELECT h8, space, id FROM ops WHERE h8 BETWEEN $1 AND $2 AND job < $3 \
+         GROUP BY h8, space, id HAVING count(*) > 1 LIMIT $4) g \
+         WHERE o.h8 = g.h8 AND o.space = g.space AND o.id = g.id AND o.job < $3 \
+         RETURNING o.h8, o.space, o.id, o.job, o.part, o.piece, o.rec",
+        &[&first, &last, &below, &AT_ONCE],
+    )?;
+    let mut operands: BTreeMap<(i64, i32, Vec<u8>), Vec<Operand>> = BTreeMap::new();
+    for row in found {
+        let operand = (version_at(&row, 3), row.get(6));
+        operands.entry((row.get(0), row.get(1), row.get(2))).or_default().push(operand);
+    }
+    let (count, mut left_out) = (operands.len() as u64, 0);
+    let mut rows = copy::Rows::default();
+    for ((hash, space, id), operands) in operands {
+        let version = operands.iter().map(|(version, _)| *version).max().unwrap_or_default();
+        let (record, left) = folded(operands, bounds, space < 0)?;
+        left_out += left;
+        rows.row(7);
+        rows.int8(hash);
+        version.iter().for_each(|number| rows.int4(*number));
+        rows.int4(space);
+        rows.bytes(&id);
+        rows.bytes(&record);
+    }
+    if !rows.is_empty() {
+        connection.copy_in(COPY_OPS, &rows.end())?;
+    }
+    Ok((count, left_out))
+}
+
+/// The operands of a user.
+#[derive(Default)]
+struct User {
+    ids: BTreeMap<Vec<u8>, [i32; 3]>,
+    operands: Vec<Operand>,
+}
+
+/// Folds some users: how many, and what had no room.
+fn users(connection: &mut Connection, place: i32, below: i32, bounds: Bounds) -> Result<(u64, u64)> {
+    let (first, last) = range_of(place);
+    let found = connection.query(
+        "DELETE FROM uops o USING (SELECT h8, space, usr FROM uops WHERE h8 BETWEEN $1 AND $2 AND job < $3 \
+         GROUP BY h8, space, usr HAVING count(rec) > 1 OR count(*) > count(DISTINCT id) LIMIT $4) g \
+         WHERE o.h8 = g.h8 AND o.space = g.space AND o.usr = g.usr AND o.job < $3 \
+         RETURNING o.h8, o.space, o.usr, o.id, o.job, o.part, o.piece, o.rec",
+        &[&first, &last, &below, &AT_ONCE],
+    )?;
+    let mut users: BTreeMap<(i64, i32, Vec<u8>), User> = BTreeMap::new();
+    for row in found {
+        let user = users.entry((row.get(0), row.get(1), row.get(2))).or_default();
+        let version = version_at(&row, 4);
+        let id: Vec<u8> = row.get(3);
+        if !id.is_empty() {
+            let last = user.ids.entry(id).or_insert(version);
+            *last = version.max(*last);
+        }
+        if let Some(record) = row.get::<_, Option<Vec<u8>>>(7) {
+            user.operands.push((version, record));
+        }
+    }
+    let (count, mut left_out) = (users.len() as u64, 0);
+    let mut rows = copy::Rows::default();
+    for ((hash, space, user), found) in users {
+        let mut row = |version: [i32; 3], id: &[u8], record: Option<&[u8]>| {
+            rows.row(8);
+            rows.int8(hash);
+            version.iter().for_each(|number| rows.int4(*number));
+            rows.int4(space);
+            rows.bytes(&user);
+            rows.bytes(id);
+            match record {
+                Some(record) => rows.bytes(record),
+                None => rows.null(),
+            }
+        };
+        let mut record = None;
+        if let Some(version) = found.operands.iter().map(|(version, _)| *version).max() {
+            let (whole, left) = folded(found.operands, bounds, true)?;
+            left_out += left;
+            record = Some((version, whole));
+        }
+        for (id, version) in &found.ids {
+            // What is said of the user goes with the first link, in the version it was said.
+            match record.take() {
+                Some((version, record)) => row(version, id, Some(&record)),
+                None => row(*version, id, None),
+            }
+        }
+        if let Some((version, record)) = record {
+            row(version, b"", Some(&record));
+        }
+    }
+    if !rows.is_empty() {
+        connection.copy_in(COPY_UOPS, &rows.end())?;
+    }
+    Ok((count, left_out))
+}

@@ -1,0 +1,139 @@
+//! Jobs and the records of their pieces.
+
+use pinport_model::{ApplicationId, ImportJob, JobId, PieceRecord};
+
+use super::{
+    connection::Connection,
+    documents::{key, limit, read, text},
+    segments,
+};
+use crate::{
+    Result, StoreError,
+    lifecycle::{self, not_found},
+};
+
+/// Draws the number of a job, or of an update that comes by itself. Until the transaction ends the fold waits: it must
+/// know whether a lower number is still under way.
+pub(super) fn draw_number(connection: &mut Connection) -> Result<i32> {
+    connection.query("SELECT 1 FROM meta FOR SHARE", &[])?;
+    let drawn = connection.query("SELECT nextval('job_no')::int4", &[])?;
+    Ok(drawn[0].get(0))
+}
+
+pub(super) fn create(connection: &mut Connection, job: &ImportJob) -> Result<()> {
+    let application = job.definition.application;
+    let sql = "SELECT 1 FROM applications WHERE id = $1 FOR SHARE";
+    if connection.query_opt(sql, &[&key(application.as_bytes())])?.is_none() {
+        return Err(not_found("application", application));
+    }
+    let number = draw_number(connection)?;
+    let added = connection.execute(
+        "INSERT INTO jobs (job, id, application, doc) VALUES ($1, $2, $3, $4::text::json) ON CONFLICT (id) DO NOTHING",
+        &[&number, &key(job.id.as_bytes()), &key(application.as_bytes()), &text(job)?],
+    )?;
+    if added == 0 {
+        return Err(StoreError::Conflict(format!("there is already a job {}", job.id)));
+    }
+    connection.execute("INSERT INTO parts (job, part) VALUES ($1, 0)", &[&number])?;
+    if let Some(id) = job.definition.segment {
+        segments::open_layer(connection, job, id)?;
+    }
+    Ok(())
+}
+
+/// A job that no one else changes until the transaction ends.
+fn locked(connection: &mut Connection, id: JobId) -> Result<Option<ImportJob>> {
+    let sql = "SELECT doc::text FROM jobs WHERE id = $1 FOR UPDATE";
+    connection.query_opt(sql, &[&key(id.as_bytes())])?.map(|row| read(&row, 0)).transpose()
+}
+
+pub(super) fn save(connection: &mut Connection, job: &ImportJob) -> Result<()> {
+    lifecycle::check_save(locked(connection, job.id)?.as_ref(), job)?;
+    put(connection, job)
+}
+
+fn put(connection: &mut Connection, job: &ImportJob) -> Result<()> {
+    connection.execute(
+        "UPDATE jobs SET doc = $2::text::json, ended = $3 WHERE id = $1",
+        &[&key(job.id.as_bytes()), &text(job)?, &job.status.is_terminal()],
+    )?;
+    Ok(())
+}
+
+pub(super) fn finish(connection: &mut Connection, job: &ImportJob, replace: bool) -> Result<()> {
+    lifecycle::check_finish(locked(connection, job.id)?.as_ref(), job)?;
+    if let Some(id) = job.definition.segment {
+        segments::close_layer(connection, job, id, replace)?;
+    }
+    put(connection, job)?;
+    let sql =
+        "UPDATE parts SET state = 'done', lease = NULL WHERE job = (SELECT job FROM jobs WHERE id = $1)";
+    connection.execute(sql, &[&key(job.id.as_bytes())])?;
+    Ok(())
+}
+
+pub(super) fn find(connection: &mut Connection, id: JobId) -> Result<Option<ImportJob>> {
+    let found = connection.query_opt("SELECT doc::text FROM jobs WHERE id = $1", &[&key(id.as_bytes())])?;
+    found.map(|row| read(&row, 0)).transpose()
+}
+
+pub(super) fn list(
+    connection: &mut Connection,
+    application: Option<ApplicationId>,
+    before: Option<JobId>,
+    most: usize,
+) -> Result<Vec<ImportJob>> {
+    // Ids of jobs begin with the time they were made.
+    let before = before.map(|before| key(before.as_bytes()));
+    let found = match application {
+        None => connection.query(
+            "SELECT doc::text FROM jobs WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
+            &[&before, &limit(most)],
+        ),
+        Some(application) => connection.query(
+            "SELECT doc::text FROM jobs WHERE application = $3 AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
+            &[&before, &limit(most), &key(application.as_bytes())],
+        ),
+    };
+    found?.iter().map(|row| read(row, 0)).collect()
+}
+
+pub(super) fn unfinished(connection: &mut Connection) -> Result<Vec<ImportJob>> {
+    let found = connection.query("SELECT doc::text FROM jobs WHERE NOT ended ORDER BY id", &[])?;
+    found.iter().map(|row| read(row, 0)).collect()
+}
+
+pub(super) fn delete(connection: &mut Connection, id: JobId) -> Result<bool> {
+    let Some(job) = locked(connection, id)? else { return Ok(false) };
+    lifecycle::check_deletable(&job)?;
+    for sql in [
+        "DELETE FROM pieces WHERE job = (SELECT job FROM jobs WHERE id = $1)",
+        "DELETE FROM parts WHERE job = (SELECT job FROM jobs WHERE id = $1)",
+        "DELETE FROM jobs WHERE id = $1",
+    ] {
+        connection.execute(sql, &[&key(id.as_bytes())])?;
+    }
+    Ok(true)
+}
+
+pub(super) fn last_piece(connection: &mut Connection, job: JobId) -> Result<Option<PieceRecord>> {
+    let found = connection.query_opt(
+        "SELECT record::text FROM pieces WHERE job = (SELECT job FROM jobs WHERE id = $1) ORDER BY part DESC, piece DESC LIMIT 1",
+        &[&key(job.as_bytes())],
+    )?;
+    found.map(|row| read(&row, 0)).transpose()
+}
+
+pub(super) fn pieces(
+    connection: &mut Connection,
+    job: JobId,
+    from: u64,
+    most: usize,
+) -> Result<Vec<PieceRecord>> {
+    let Ok(from) = i32::try_from(from) else { return Ok(Vec::new()) };
+    let found = connection.query(
+        "SELECT record::text FROM pieces WHERE job = (SELECT job FROM jobs WHERE id = $1) AND piece >= $2 ORDER BY part, piece LIMIT $3",
+        &[&key(job.as_bytes()), &from, &limit(most)],
+    )?;
+    found.iter().map(|row| read(row, 0)).collect()
+}

@@ -1,0 +1,460 @@
+//! The engine on PostgreSQL: one database that many servers may write to.
+//!
+//! What RocksDB does with merge operands, PostgreSQL does here with rows: a piece appends versioned operands by COPY
+//! ([`rows`], [`writer`]), never reads and never updates; they are folded when they are read ([`read`], [`stream`]) and in
+//! the background ([`folds`]). The version of an operand is (number of the job, part, piece), so of two jobs the one
+//! that was created later wins. Rows of endpoints and users are found by a hash of their id ([`hash`]).
+//!
+//! The tables are in `schema.sql`. Nothing here reads the environment.
+
+mod applications;
+mod config;
+mod connection;
+mod copy;
+mod criteria;
+mod documents;
+mod endpoints;
+mod error;
+mod facts;
+mod folds;
+mod hash;
+mod jobs;
+mod layers;
+mod pool;
+mod read;
+mod removal;
+mod rows;
+mod schema;
+mod segments;
+mod stream;
+mod tls;
+mod writer;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use pinport_model::{
+    Application, ApplicationId, Criteria, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
+    SegmentVersion, Settings, Timestamp, limits::RecordLimits, segment::MemberCount,
+};
+
+pub use self::config::{PostgresOptions, is_postgres};
+use self::{pool::Pool, stream::Asked};
+use crate::{
+    AttributeKind, COUNTED_AT_ONCE, EndpointUpdate, JobWriter, Result, Scope, Store, Stored,
+    lifecycle::not_found, record::bounds::Bounds, record::read::decode,
+};
+
+/// How long the space of an application is taken for what it was: another server may delete it.
+const SPACE_HOLDS: Duration = Duration::from_secs(5);
+/// Registered records of a job from which on the planner's figures are made anew.
+const ANALYZED_FROM: u64 = 1000;
+
+/// A store in a database.
+pub struct Postgres {
+    engine: Arc<Engine>,
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("pool", &self.engine.pool).finish_non_exhaustive()
+    }
+}
+
+/// What all parts of the engine share.
+struct Engine {
+    pool: Pool,
+    bounds: Bounds,
+    /// Who this is, for others that look at what it works on.
+    owner: String,
+    spaces: Mutex<HashMap<ApplicationId, (i32, Instant)>>,
+    left_out: AtomicU64,
+}
+
+impl Engine {
+    /// The space of an application, if it is there.
+    fn space(&self, id: ApplicationId) -> Result<Option<i32>> {
+        if let Some((space, since)) = self.spaces.lock().get(&id)
+            && since.elapsed() < SPACE_HOLDS
+        {
+            return Ok(Some(*space));
+        }
+        let found = self.pool.read(|connection| applications::space(connection, id))?;
+        let mut spaces = self.spaces.lock();
+        match found {
+            None => drop(spaces.remove(&id)),
+            Some(space) => drop(spaces.insert(id, (space, Instant::now()))),
+        }
+        Ok(found)
+    }
+
+    fn needed_space(&self, id: ApplicationId) -> Result<i32> {
+        self.space(id)?.ok_or_else(|| not_found("application", id))
+    }
+
+    fn count_left_out(&self, members: u64) {
+        self.left_out.fetch_add(members, Ordering::Relaxed);
+    }
+}
+
+/// Makes the tables of a store, unless they are there; whether they were made.
+pub fn init(options: &PostgresOptions) -> Result<bool> {
+    let schema = options.schema.clone();
+    let pool = Pool::new(options.clone())?;
+    let mut connection = pool.connect()?;
+    schema::init(&mut connection, &schema)
+}
+
+impl Postgres {
+    /// Opens a store whose tables [`init`] made. `owner` names this process among those that share it; `limits`: what
+    /// endpoints may have becomes at least this.
+    pub fn open(options: PostgresOptions, owner: &str, limits: &RecordLimits) -> Result<Self> {
+        let pool = Pool::new(options)?;
+        let asked = Bounds::from(limits);
+        let numbers = [asked.names, asked.bytes].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
+        let bounds = pool.write(|connection| {
+            schema::check(connection, &pool.options.schema)?;
+            connection.execute(
+                "UPDATE meta SET most_names = greatest(most_names, $1), most_bytes = greatest(most_bytes, $2) \
+                 WHERE most_names < $1 OR most_bytes < $2",
+                &[&numbers[0], &numbers[1]],
+            )?;
+            let found = connection.query("SELECT most_names, most_bytes FROM meta", &[])?;
+            let number = |column| usize::try_from(found[0].get::<_, i64>(column)).unwrap_or(usize::MAX);
+            Ok(Bounds { names: number(0), bytes: number(1) })
+        })?;
+        let owner = owner.to_owned();
+        let (spaces, left_out) = Default::default();
+        Ok(Self { engine: Arc::new(Engine { pool, bounds, owner, spaces, left_out }) })
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.engine.pool
+    }
+
+    fn stream(
+        &self,
+        scope: Scope<'_>,
+        after: Option<&[u8]>,
+        (batch, with_users): (usize, bool),
+        go_on: &dyn Fn() -> bool,
+        each: &mut stream::Each<'_>,
+    ) -> Result<()> {
+        let application = stream::application_of(scope);
+        let Some(space) = self.engine.space(application)? else { return Ok(()) };
+        let asked = Asked { scope, space, after, batch, with_users, bounds: self.engine.bounds };
+        let mut is_begun = false;
+        self.pool().snapshot(|connection| {
+            // What was handed on cannot be taken back, and another try would see another moment.
+            if is_begun {
+                return Err(error::failed(
+                    "go on with what was read out",
+                    connection.server(),
+                    &"the connection was lost",
+                ));
+            }
+            stream::read_out(connection, &asked, go_on, &mut |stored| {
+                is_begun = true;
+                each(stored)
+            })
+        })
+    }
+}
+
+impl Store for Postgres {
+    fn create_application(&self, application: &Application) -> Result<()> {
+        self.pool().write(|connection| applications::create(connection, application, false))
+    }
+
+    fn create_named_application(&self, application: &Application) -> Result<()> {
+        self.pool().write(|connection| applications::create(connection, application, true))
+    }
+
+    fn application(&self, id: ApplicationId) -> Result<Option<Application>> {
+        self.pool().read(|connection| applications::find(connection, id))
+    }
+
+    fn applications_by_name(&self, name: &str) -> Result<Vec<Application>> {
+        self.pool().read(|connection| applications::named(connection, name))
+    }
+
+    fn applications(&self, after: Option<ApplicationId>, limit: usize) -> Result<Vec<Application>> {
+        self.pool().read(|connection| applications::list(connection, after, limit))
+    }
+
+    fn save_application(&self, application: &Application) -> Result<()> {
+        self.pool().write(|connection| applications::save(connection, application))
+    }
+
+    fn settings(&self, application: ApplicationId) -> Result<Option<Settings>> {
+        self.pool().read(|connection| applications::settings(connection, application))
+    }
+
+    fn save_settings(&self, application: ApplicationId, settings: &Settings) -> Result<()> {
+        self.pool().write(|connection| applications::save_settings(connection, application, settings))
+    }
+
+    fn remove_attributes(
+        &self,
+        application: ApplicationId,
+        kind: AttributeKind,
+        is_named: &dyn Fn(&str) -> bool,
+    ) -> Result<BTreeSet<String>> {
+        removal::remove(&self.engine, application, kind, is_named)
+    }
+
+    fn delete_application(&self, id: ApplicationId) -> Result<()> {
+        self.pool().write(|connection| applications::delete(connection, id))?;
+        self.engine.spaces.lock().remove(&id);
+        Ok(())
+    }
+
+    fn create_job(&self, job: &ImportJob) -> Result<()> {
+        self.pool().write(|connection| jobs::create(connection, job))
+    }
+
+    fn save_job(&self, job: &ImportJob) -> Result<()> {
+        self.pool().write(|connection| jobs::save(connection, job))
+    }
+
+    fn finish_job(&self, job: &ImportJob, replace: bool) -> Result<()> {
+        self.pool().write(|connection| jobs::finish(connection, job, replace))?;
+        if job.tally.registered >= ANALYZED_FROM {
+            // Only plans depend on it, and the database does it by itself some time later.
+            let _ = self.pool().read(|connection| connection.batch("ANALYZE ops, uops, members"));
+        }
+        Ok(())
+    }
+
+    fn job(&self, id: JobId) -> Result<Option<ImportJob>> {
+        self.pool().read(|connection| jobs::find(connection, id))
+    }
+
+    fn jobs(
+        &self,
+        application: Option<ApplicationId>,
+        before: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<ImportJob>> {
+        self.pool().read(|connection| jobs::list(connection, application, before, limit))
+    }
+
+    fn delete_job(&self, id: JobId) -> Result<bool> {
+        self.pool().write(|connection| jobs::delete(connection, id))
+    }
+
+    fn unfinished_jobs(&self) -> Result<Vec<ImportJob>> {
+        self.pool().read(jobs::unfinished)
+    }
+
+    fn last_piece(&self, job: JobId) -> Result<Option<PieceRecord>> {
+        self.pool().read(|connection| jobs::last_piece(connection, job))
+    }
+
+    fn pieces(&self, job: JobId, from: u64, limit: usize) -> Result<Vec<PieceRecord>> {
+        self.pool().read(|connection| jobs::pieces(connection, job, from, limit))
+    }
+
+    fn writer(&self, job: &ImportJob) -> Result<Arc<dyn JobWriter>> {
+        writer::writer(&self.engine, job)
+    }
+
+    fn endpoint(&self, application: ApplicationId, id: &str) -> Result<Option<Endpoint>> {
+        let Some(space) = self.engine.space(application)? else { return Ok(None) };
+        let ids = [id.as_bytes().to_vec()];
+        let bounds = self.engine.bounds;
+        let found =
+            self.pool().read(|connection| read::decoded(connection, application, space, &ids, bounds))?;
+        Ok(found.into_iter().next())
+    }
+
+    fn put_endpoints(
+        &self,
+        application: ApplicationId,
+        updates: &[EndpointUpdate],
+        limits: &RecordLimits,
+    ) -> Result<()> {
+        let bounds = self.engine.bounds;
+        self.pool().write(|connection| endpoints::put(connection, application, updates, limits, bounds))
+    }
+
+    fn delete_endpoint(&self, application: ApplicationId, id: &str) -> Result<bool> {
+        let bounds = self.engine.bounds;
+        if self.engine.space(application)?.is_none() {
+            return Ok(false);
+        }
+        self.pool().write(|connection| {
+            let space = applications::locked(connection, application)?;
+            endpoints::delete(connection, application, space, id.as_bytes(), bounds)
+        })
+    }
+
+    fn delete_user_endpoints(&self, application: ApplicationId, user: &str) -> Result<u64> {
+        let bounds = self.engine.bounds;
+        let mut removed = 0;
+        if self.engine.space(application)?.is_none() {
+            return Ok(0);
+        }
+        loop {
+            let (some, is_last) = self.pool().write(|connection| {
+                let space = applications::locked(connection, application)?;
+                endpoints::delete_some_of_user(connection, space, user.as_bytes(), bounds)
+            })?;
+            removed += some;
+            if is_last {
+                return Ok(removed);
+            }
+        }
+    }
+
+    fn user_endpoints(
+        &self,
+        application: ApplicationId,
+        user: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>> {
+        let Some(space) = self.engine.space(application)? else { return Ok(Vec::new()) };
+        let from = (user.as_bytes(), after.map(str::as_bytes));
+        let bounds = self.engine.bounds;
+        self.pool()
+            .read(|connection| read::user_endpoints(connection, application, space, from, limit, bounds))
+    }
+
+    fn segment(&self, application: ApplicationId, id: SegmentId) -> Result<Option<Segment>> {
+        let found = self.pool().read(|connection| segments::state(connection, application, id, false))?;
+        Ok(found.map(|state| state.segment))
+    }
+
+    fn segments(
+        &self,
+        application: ApplicationId,
+        before: Option<SegmentId>,
+        limit: usize,
+    ) -> Result<Vec<Segment>> {
+        self.pool().read(|connection| segments::list(connection, application, before, limit))
+    }
+
+    fn segment_version(&self, segment: &Segment, version: u32) -> Result<Option<SegmentVersion>> {
+        self.pool().read(|connection| segments::version(connection, segment.id, version))
+    }
+
+    fn segment_versions(
+        &self,
+        segment: &Segment,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<SegmentVersion>> {
+        self.pool().read(|connection| segments::versions(connection, segment.id, before, limit))
+    }
+
+    fn version_jobs(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+        limit: usize,
+    ) -> Result<Option<Vec<JobId>>> {
+        self.pool().read(|connection| segments::jobs(connection, segment, version, limit))
+    }
+
+    fn create_segment(&self, segment: &Segment) -> Result<()> {
+        self.pool().write(|connection| segments::create(connection, segment))
+    }
+
+    fn update_segment(
+        &self,
+        application: ApplicationId,
+        id: SegmentId,
+        name: Option<&str>,
+        criteria: Option<&Criteria>,
+    ) -> Result<Segment> {
+        self.pool().write(|connection| segments::update(connection, application, id, name, criteria))
+    }
+
+    fn save_count(&self, segment: &Segment, version: u32, count: &MemberCount) -> Result<()> {
+        self.pool().write(|connection| segments::save_count(connection, segment, version, count))
+    }
+
+    fn save_segment(&self, segment: &Segment) -> Result<()> {
+        self.pool().write(|connection| segments::save(connection, segment))
+    }
+
+    fn delete_segment(&self, application: ApplicationId, id: SegmentId) -> Result<bool> {
+        self.pool().write(|connection| segments::delete(connection, application, id))
+    }
+
+    fn members(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>> {
+        let (application, after) = (segment.application, after.map(str::as_bytes));
+        let Some(space) = self.engine.space(application)? else { return Ok(Vec::new()) };
+        if version.criteria.is_none() {
+            let of = (segment, version);
+            let bounds = self.engine.bounds;
+            return self
+                .pool()
+                .snapshot(|connection| layers::members(connection, space, of, after, limit, bounds));
+        }
+        let mut found = Vec::new();
+        if limit > 0 {
+            let scope = Scope::Version(segment, version);
+            self.stream(scope, after, (COUNTED_AT_ONCE, true), &|| true, &mut |stored| {
+                found.extend(decode(application, stored.id, stored.record, stored.user_record)?);
+                Ok(if found.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn read_out(
+        &self,
+        scope: Scope<'_>,
+        after: Option<&str>,
+        batch: usize,
+        each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        self.stream(scope, after.map(str::as_bytes), (batch, true), &|| true, each)
+    }
+
+    fn count_members(
+        &self,
+        segment: &Segment,
+        version: &SegmentVersion,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<MemberCount>> {
+        let mut count = MemberCount { size: 0, channels: Default::default(), at: Timestamp::now() };
+        let scope = Scope::Version(segment, version);
+        self.stream(scope, None, (COUNTED_AT_ONCE, false), go_on, &mut |stored| {
+            stored.count_into(&mut count)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(go_on().then_some(count))
+    }
+
+    fn check(&self) -> Result<()> {
+        self.pool().read(|connection| connection.batch("SELECT 1"))
+    }
+
+    fn left_out(&self) -> u64 {
+        self.engine.left_out.load(Ordering::Relaxed)
+    }
+
+    fn settle(&self) -> Result<()> {
+        let left_out = folds::all(self.pool(), self.engine.bounds)?;
+        self.engine.count_left_out(left_out);
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! Reading endpoints and users: the operands of some keys at once, folded.
+
+use std::collections::{BTreeSet, HashMap};
+
+use pinport_model::{ApplicationId, Endpoint};
+use postgres::Row;
+
+use super::{connection::Connection, hash::h8};
+use crate::{
+    Result,
+    record::{
+        bounds::{Bounds, fold_within},
+        read::{decode, user_of},
+    },
+};
+
+/// Keys that are looked up at once.
+const AT_ONCE: usize = 2000;
+
+/// Folded records, by what they are of.
+pub(super) type Records<K> = HashMap<K, Vec<u8>>;
+
+/// An operand: its version, and what it says.
+pub(super) type Operand = ([i32; 3], Vec<u8>);
+
+/// Folds operands, which may come in any order.
+pub(super) fn folded(
+    mut operands: Vec<Operand>,
+    bounds: Bounds,
+    keep_removals: bool,
+) -> Result<(Vec<u8>, u64)> {
+    operands.sort_unstable_by_key(|(version, _)| *version);
+    Ok(fold_within(bounds, operands.iter().map(|(_, record)| &record[..]), keep_removals)?)
+}
+
+/// The version that stands in some columns.
+pub(super) fn version_at(row: &Row, column: usize) -> [i32; 3] {
+    [row.get(column), row.get(column + 1), row.get(column + 2)]
+}
+
+/// The records of endpoints in some spaces of one application, by space and id. Copies keep removals: these apply to the
+/// registered endpoint.
+pub(super) fn endpoints_in<'a>(
+    connection: &mut Connection,
+    space: i32,
+    spaces: &[i32],
+    ids: impl IntoIterator<Item = &'a [u8]>,
+    bounds: Bounds,
+) -> Result<Records<(i32, Vec<u8>)>> {
+    let mut operands: HashMap<(i32, Vec<u8>), Vec<Operand>> = HashMap::new();
+    for hashes in hashes(space, ids).chunks(AT_ONCE) {
+        let found = connection.query(
+            "SELECT space, id, job, part, piece, rec FROM ops WHERE h8 = ANY($1) AND space = ANY($2)",
+            &[&hashes, &spaces],
+        )?;
+        for row in found {
+            let operand = (version_at(&row, 2), row.get(5));
+            operands.entry((row.get(0), row.get(1))).or_default().push(operand);
+        }
+    }
+    let folded = operands.into_iter().map(|((space, id), operands)| {
+        let record = folded(operands, bounds, space < 0)?.0;
+        Ok(((space, id), record))
+    });
+    folded.collect()
+}
+
+/// The records of registered endpoints, by id.
+pub(super) fn endpoints<'a>(
+    connection: &mut Connection,
+    space: i32,
+    ids: impl IntoIterator<Item = &'a [u8]>,
+    bounds: Bounds,
+) -> Result<Records<Vec<u8>>> {
+    let found = endpoints_in(connection, space, &[space], ids, bounds)?;
+    Ok(found.into_iter().map(|((_, id), record)| (id, record)).collect())
+}
+
+/// What is said of users themselves, by user.
+pub(super) fn users<'a>(
+    connection: &mut Connection,
+    space: i32,
+    users: impl IntoIterator<Item = &'a [u8]>,
+    bounds: Bounds,
+) -> Result<Records<Vec<u8>>> {
+    let mut operands: HashMap<Vec<u8>, Vec<Operand>> = HashMap::new();
+    for hashes in hashes(space, users).chunks(AT_ONCE) {
+        let found = connection.query(
+            "SELECT usr, job, part, piece, rec FROM uops WHERE h8 = ANY($1) AND space = $2 AND rec IS NOT NULL",
+            &[&hashes, &space],
+        )?;
+        for row in found {
+            operands.entry(row.get(0)).or_default().push((version_at(&row, 1), row.get(4)));
+        }
+    }
+    let folded = operands.into_iter().map(|(user, operands)| Ok((user, folded(operands, bounds, true)?.0)));
+    folded.collect()
+}
+
+/// The hashes of keys, each once.
+fn hashes<'a>(space: i32, keys: impl IntoIterator<Item = &'a [u8]>) -> Vec<i64> {
+    let mut hashes: Vec<_> = keys.into_iter().map(|key| h8(space, key)).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    hashes
+}
+
+/// The user that a record names, if it names one.
+pub(super) fn named_user(record: &[u8]) -> Result<Option<&[u8]>> {
+    Ok(user_of(record)?.filter(|user| !user.is_empty()))
+}
+
+/// The records of the users that some records name.
+pub(super) fn users_of<'a>(
+    connection: &mut Connection,
+    space: i32,
+    records: impl IntoIterator<Item = &'a [u8]>,
+    bounds: Bounds,
+) -> Result<Records<Vec<u8>>> {
+    let mut named = BTreeSet::new();
+    for record in records {
+        named.extend(named_user(record)?);
+    }
+    if named.is_empty() {
+        return Ok(Records::new());
+    }
+    users(connection, space, named, bounds)
+}
+
+/// Some endpoints, in the order of their ids; those that are not there are left out.
+pub(super) fn decoded(
+    connection: &mut Connection,
+    application: ApplicationId,
+    space: i32,
+    ids: &[Vec<u8>],
+    bounds: Bounds,
+) -> Result<Vec<Endpoint>> {
+    let records = endpoints(connection, space, ids.iter().map(Vec::as_slice), bounds)?;
+    let users = users_of(connection, space, records.values().map(Vec::as_slice), bounds)?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        let Some(record) = records.get(id) else { continue };
+        let user = named_user(record)?.and_then(|user| users.get(user));
+        found.extend(decode(application, id, record, user.map_or(&[], Vec::as_slice))?);
+    }
+    Ok(found)
+}
+
+/// The ids that a user is linked to, after one, in order: some of them may belong to others by now, or be gone.
+pub(super) fn links(
+    connection: &mut Connection,
+    space: i32,
+    user: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<Vec<u8>>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let found = connection.query(
+        "SELECT DISTINCT id FROM uops WHERE h8 = $1 AND space = $2 AND usr = $3 AND id > $4 ORDER BY id LIMIT $5",
+        &[&h8(space, user), &space, &user, &after.unwrap_or_default(), &limit],
+    )?;
+    Ok(found.iter().map(|row| row.get(0)).collect())
+}
+
+/// Endpoints of a user in order of id, after one.
+pub(super) fn user_endpoints(
+    connection: &mut Connection,
+    application: ApplicationId,
+    space: i32,
+    (user, after): (&[u8], Option<&[u8]>),
+    limit: usize,
+    bounds: Bounds,
+) -> Result<Vec<Endpoint>> {
+    let mut found = Vec::new();
+    let mut after = after.map(<[u8]>::to_vec);
+    while found.len() < limit {
+        let wanted = AT_ONCE.min(limit);
+        let ids = links(connection, space, user, after.as_deref(), wanted)?;
+        let endpoints = decoded(connection, application, space, &ids, bounds)?;
+        let own = |endpoint: &Endpoint| endpoint.user.user_id.as_deref().map(str::as_bytes) == Some(user);
+        found.extend(endpoints.into_iter().filter(own).take(limit - found.len()));
+        if ids.len() < wanted {
+            break;
+        }
+        after = ids.into_iter().next_back();
+    }
+    Ok(found)
+}

@@ -1,0 +1,148 @@
+//! What only a store in a database must do: outlive the database, tell servers apart, and refuse tables that do not fit.
+
+use std::sync::Arc;
+
+use pinport_model::limits::RecordLimits;
+use pinport_store::{
+    Store, StoreError,
+    postgres::{self, Postgres, PostgresOptions},
+};
+
+use crate::{
+    cluster::Cluster,
+    support::{Bench, batches, job, new, piece_record, segment_job, update},
+};
+
+fn open(url: &str, owner: &str) -> Result<Postgres, StoreError> {
+    Postgres::open(PostgresOptions::new(url, |_| None)?, owner, &RecordLimits::default())
+}
+
+/// A server of its own, with tables.
+fn started() -> (Cluster, String) {
+    let cluster = Cluster::start();
+    let url = cluster.url();
+    assert!(postgres::init(&PostgresOptions::new(&url, |_| None).unwrap()).unwrap());
+    (cluster, url)
+}
+
+#[test]
+fn tables_that_do_not_fit_are_refused_in_a_sentence() {
+    let (cluster, url) = started();
+    let options = PostgresOptions::new(&url, |_| None).unwrap();
+    assert!(!postgres::init(&options).unwrap(), "they are there");
+    let refused = |sql: &str, words: &str| {
+        cluster.ask(&format!("SET search_path = pinport; {sql}"));
+        let error = open(&url, "a").unwrap_err();
+        assert!(matches!(error, StoreError::Unfit(_)), "{error:?}");
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    open(&url, "a").unwrap();
+    refused("UPDATE meta SET layout = 2", "has layout 2.");
+    refused("UPDATE meta SET layout = 1, record_layout = 99", "has layout 1.99");
+    refused(
+        &format!("UPDATE meta SET record_layout = {}, hash_check = 7", pinport_store::record::LAYOUT),
+        "another hash",
+    );
+    let error = open(&format!("{url}?schema=elsewhere"), "a").unwrap_err().to_string();
+    assert!(error.contains("pinport store init") && error.contains("elsewhere"), "{error}");
+}
+
+#[test]
+fn a_database_that_comes_back_is_used_again() {
+    let (mut cluster, url) = started();
+    let store = open(&url, "a").unwrap();
+    let application = pinport_model::Application {
+        id: pinport_model::ApplicationId::generate(),
+        name: "a".into(),
+        created: pinport_model::Timestamp::from_millis(1),
+        tags: Default::default(),
+    };
+    store.create_application(&application).unwrap();
+    let job = segment_job(application.id);
+    store.create_job(&job).unwrap();
+    let writer = store.writer(&job).unwrap();
+    let commit = |piece: u64, id: &str| {
+        let mut prepared = writer.prepare(piece, batches(&[new(id, "1"), update("first")])).unwrap();
+        prepared.resolve().unwrap();
+        prepared.commit(&piece_record(piece))
+    };
+    commit(0, "first").unwrap();
+    cluster.crash();
+    // While it is away, callers learn that, and not that something is wrong.
+    let error = store.job(job.id).unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    cluster.run();
+    // All connections were cut. Reads and commits find new ones.
+    assert_eq!(store.job(job.id).unwrap().unwrap().id, job.id);
+    cluster.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'");
+    commit(1, "second").unwrap();
+    assert_eq!(store.last_piece(job.id).unwrap(), Some(piece_record(1)));
+    assert_eq!(cluster.ask("SELECT count(*) FROM pinport.ops"), "3");
+    assert!(store.endpoint(application.id, "second").unwrap().is_some());
+}
+
+#[test]
+fn whoever_lost_a_job_commits_nothing_more() {
+    let bench = Bench::postgres();
+    let application = bench.application("a");
+    let job = job(application);
+    bench.store().create_job(&job).unwrap();
+    let prepare = |writer: &Arc<dyn pinport_store::JobWriter>, piece, id| {
+        let mut prepared = writer.prepare(piece, batches(&[new(id, "1")])).unwrap();
+        assert_eq!(prepared.resolve().unwrap(), []);
+        prepared
+    };
+    let first = bench.store().writer(&job).unwrap();
+    prepare(&first, 0, "a").commit(&piece_record(0)).unwrap();
+    let late = prepare(&first, 1, "late");
+    let second = bench.store().writer(&job).unwrap();
+    let error = late.commit(&piece_record(1)).unwrap_err();
+    assert!(matches!(error, StoreError::Lost(_)), "{error:?}");
+    assert_eq!(bench.endpoint(application, "late"), None);
+    prepare(&second, 1, "b").commit(&piece_record(1)).unwrap();
+    assert!(bench.endpoint(application, "b").is_some());
+}
+
+#[test]
+fn ids_may_hold_any_character() {
+    let bench = Bench::postgres();
+    let application = bench.application("zero\0name");
+    let id = "a\0b\u{1f600}\\x00";
+    bench.import(&segment_job(application), &[new(id, "1").user("u\0").user_attribute("n\0", "v\0")]);
+    let found = bench.endpoint(application, id).unwrap();
+    assert_eq!(found.user.user_id.as_deref(), Some("u\0"));
+    assert_eq!(bench.store().user_endpoints(application, "u\0", None, 9).unwrap(), [found]);
+    assert_eq!(bench.store().applications_by_name("zero\0name").unwrap().len(), 1);
+}
+
+#[test]
+fn a_fold_leaves_one_operand_and_spares_jobs_that_run() {
+    let (cluster, url) = started();
+    let store = open(&url, "a").unwrap();
+    let bench = Bench::of(store);
+    let application = bench.application("a");
+    let records =
+        |city: &str| (0..50).map(|id| new(&format!("{id}"), "1").user("u").city(city)).collect::<Vec<_>>();
+    bench.import(&job(application), &records("x"));
+    let running = job(application);
+    bench.store().create_job(&running).unwrap();
+    bench.import(&job(application), &records("z"));
+    let count = || {
+        cluster.ask("SELECT count(*) FROM pinport.ops")
+            + "/"
+            + &cluster.ask("SELECT count(*) FROM pinport.uops")
+    };
+    bench.store().settle().unwrap();
+    assert_eq!(count(), "100/100", "what came after a job that runs is not folded");
+    bench.commit(&running, 0, &records("y"));
+    assert_eq!(
+        bench.endpoint(application, "7").unwrap().location.city.as_deref(),
+        Some("z"),
+        "the later job wins"
+    );
+    bench.finish(&running, pinport_model::JobStatus::Completed, 50, false);
+    bench.store().settle().unwrap();
+    assert_eq!(count(), "50/50");
+    assert_eq!(bench.endpoint(application, "7").unwrap().location.city.as_deref(), Some("z"));
+    assert_eq!(bench.store().user_endpoints(application, "u", None, 99).unwrap().len(), 50);
+}
