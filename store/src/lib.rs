@@ -211,7 +211,7 @@ pub trait Store: Send + Sync {
         &self,
         segment: &Segment,
         version: &SegmentVersion,
-        go_on: &dyn Fn() -> bool,
+        go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<MemberCount>> {
         let mut count = MemberCount { size: 0, channels: Default::default(), at: Timestamp::now() };
         self.read_out(Scope::Version(segment, version), None, COUNTED_AT_ONCE, &mut |stored| {

@@ -8,7 +8,7 @@
 //! The application's endpoints are looked at, and beside them the copies that source segments hold of what is not
 //! registered. Of an endpoint that is registered, what is registered counts.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use pinport_model::{
     ApplicationId, Criteria, Segment, SegmentId, SegmentVersion, Timestamp,
@@ -36,8 +36,7 @@ const ASKED_EVERY: usize = 4096;
 
 /// What is looked at, and how.
 pub(super) struct Wanted<'a> {
-    matcher: Matcher,
-    values: Values,
+    judge: Judge,
     imports: Vec<Import<'a>>,
     /// The id that is looked at.
     id: Vec<u8>,
@@ -96,7 +95,8 @@ impl<'a> Wanted<'a> {
             Ok(import)
         });
         let imports = imports.collect::<Result<_>>()?;
-        Ok(Self { matcher: compiler.matcher(), values: Values::default(), imports, id: Vec::new() })
+        let judge = Judge { matcher: Arc::new(compiler.matcher()), values: Values::default() };
+        Ok(Self { judge, imports, id: Vec::new() })
     }
 
     /// Takes the next endpoints that belong, or may belong if their users say so; whether they are the last.
@@ -106,7 +106,7 @@ impl<'a> Wanted<'a> {
         endpoints: &mut Scan<'_>,
         application: ApplicationId,
         [most, batch]: [usize; 2],
-        go_on: &dyn Fn() -> bool,
+        go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
         if self.imports.is_empty() {
             return self.fill_with_registered(rows, endpoints, [most, batch], go_on);
@@ -119,7 +119,7 @@ impl<'a> Wanted<'a> {
             }
             looked += 1;
             let least = self.imports.iter().filter_map(Import::id).min();
-            if self.matcher.needs_import {
+            if self.judge.matcher.needs_import {
                 let Some(least) = least else { return Ok(true) };
                 self.id.clear();
                 self.id.extend_from_slice(least);
@@ -182,7 +182,7 @@ impl<'a> Wanted<'a> {
         rows: &mut Rows,
         endpoints: &mut Scan<'_>,
         [most, batch]: [usize; 2],
-        go_on: &dyn Fn() -> bool,
+        go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
         let mut looked = 0_usize;
         while rows.has_room(most, batch) {
@@ -192,7 +192,7 @@ impl<'a> Wanted<'a> {
             looked += 1;
             let Some((id, record)) = endpoints.entry()? else { return Ok(true) };
             if is_endpoint(record)? {
-                let verdict = self.judge(record, 0, false)?;
+                let verdict = self.judge.look(record, 0, false)?;
                 if verdict != Verdict::No {
                     rows.push_found(id, record, false, (verdict == Verdict::Open).then_some(0))?;
                 }
@@ -202,21 +202,35 @@ impl<'a> Wanted<'a> {
         Ok(false)
     }
 
-    fn judge(&mut self, record: &[u8], imports: u128, is_copy: bool) -> Result<Verdict> {
+    /// Says of endpoints that may belong whether they do.
+    pub(super) fn judge(&self) -> Judge {
+        Judge { matcher: self.judge.matcher.clone(), values: Values::default() }
+    }
+
+    fn look(&mut self, rows: &mut Rows, record: &[u8], imports: u128, is_copy: bool) -> Result<()> {
+        let verdict = self.judge.look(record, imports, is_copy)?;
+        if verdict != Verdict::No {
+            rows.push_found(&self.id, record, is_copy, (verdict == Verdict::Open).then_some(imports))?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at one endpoint after the other.
+pub(super) struct Judge {
+    matcher: Arc<Matcher>,
+    values: Values,
+}
+
+impl Judge {
+    /// Whether an endpoint belongs, before its user's record is at hand.
+    fn look(&mut self, record: &[u8], imports: u128, is_copy: bool) -> Result<Verdict> {
         // A copy is whole by itself, its user's attributes included.
         let has_user = self.matcher.has_user_tests()
             && !is_copy
             && user_of(record)?.is_some_and(|user| !user.is_empty());
         let user: Option<&[u8]> = if has_user { None } else { Some(&[]) };
         Ok(self.matcher.look(record, user, imports, &mut self.values)?)
-    }
-
-    fn look(&mut self, rows: &mut Rows, record: &[u8], imports: u128, is_copy: bool) -> Result<()> {
-        let verdict = self.judge(record, imports, is_copy)?;
-        if verdict != Verdict::No {
-            rows.push_found(&self.id, record, is_copy, (verdict == Verdict::Open).then_some(imports))?;
-        }
-        Ok(())
     }
 
     /// Whether an endpoint belongs, now that its user's record is at hand.

@@ -42,7 +42,7 @@ const UPGRADING: &str = "upgrading to 3";
 
 pub(super) struct Engine {
     pub(super) db: DB,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     staging: PathBuf,
     next_file: AtomicU64,
     level0_trigger: u32,

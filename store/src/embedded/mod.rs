@@ -25,6 +25,7 @@ mod runs;
 mod segments;
 #[cfg(test)]
 mod tests;
+mod users;
 mod writer;
 
 use std::{
@@ -608,7 +609,7 @@ impl Store for Embedded {
         &self,
         segment: &Segment,
         version: &SegmentVersion,
-        go_on: &dyn Fn() -> bool,
+        go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<MemberCount>> {
         let engine = self.engine()?;
         let mut count = MemberCount { size: 0, channels: Default::default(), at: Timestamp::now() };

@@ -3,18 +3,19 @@
 //! Endpoints are read in batches ([`super::rows`]): their members, their records by one scan that goes along, and then the
 //! users that they name. Nothing is decoded here.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::mpsc, thread};
 
-use pinport_model::Endpoint;
+use pinport_model::{ApplicationId, Endpoint};
 
 use super::{
     criteria::Wanted,
-    engine::Engine,
+    engine::{Engine, Scan},
     keys,
     rows::{Each, Ids, Rows},
     segments,
+    users::Users,
 };
-use crate::{Result, Scope, record::read::decode};
+use crate::{Result, Scope, StoreError, record::read::decode};
 
 /// Rows of the first batch, so that the first of them come soon. Each batch is twice the one before.
 const FIRST_ROWS: usize = 256;
@@ -23,23 +24,30 @@ const MOST_ROWS: usize = 1 << 18;
 /// Bytes up to which a read is a short one, which the cache is for.
 const SHORT: usize = 4 << 20;
 
+/// Bytes of users that a long read keeps: about a million, and in tests some of them.
+const USERS: usize = if cfg!(test) { 6 << 10 } else { 96 << 20 };
+
 /// Reads with the users of endpoints, or without where these decide nothing. `go_on` is asked now and then while endpoints
 /// are looked at that criteria do not find: if it says no, there are no more.
+///
+/// A long read has a thread of its own for the endpoints: it reads a batch while this one reads the users of the batch
+/// before and hands it on.
 pub(super) fn read_out(
     engine: &Engine,
     scope: Scope<'_>,
     after: Option<&[u8]>,
     (batch, with_users): (usize, bool),
-    go_on: &dyn Fn() -> bool,
+    go_on: &(dyn Fn() -> bool + Sync),
     each: &mut Each<'_>,
 ) -> Result<()> {
     // Another thread may fold the layers meanwhile.
     let snapshot = engine.db.snapshot();
-    let scan = |prefix: &[u8]| match batch <= SHORT {
+    let is_short = batch <= SHORT;
+    let scan = |prefix: &[u8]| match is_short {
         true => engine.scan_in(&snapshot, prefix),
         false => engine.stream_in(&snapshot, prefix),
     };
-    let (application, mut of) = match scope {
+    let (application, of) = match scope {
         Scope::Application(application) => (application, Of::All),
         Scope::Version(segment, version) => {
             let of = match &version.criteria {
@@ -55,31 +63,97 @@ pub(super) fn read_out(
             (segment.application, of)
         }
     };
+    let mut judge = match &of {
+        Of::Found(wanted) => Some(wanted.judge()),
+        _ => None,
+    };
+    let mut belongs = |record: &[u8], user: &[u8], imports| match &mut judge {
+        Some(judge) => judge.belongs(record, user, imports),
+        None => Ok(true),
+    };
     let mut endpoints = scan(&keys::endpoint(application, b""));
-    let mut users = scan(&keys::user(application, b""));
     match (&of, after) {
         (Of::Members(_), _) => {}
         (_, None) => endpoints.seek_first(),
         (_, Some(after)) => endpoints.seek_after(&keys::endpoint(application, after)),
     }
-    let mut rows = Rows::new(with_users);
-    let mut most = FIRST_ROWS;
-    loop {
-        rows.clear();
-        let is_last = match &mut of {
-            Of::All => rows.fill_with_all(&mut endpoints, most, batch)?,
-            Of::Members(ids) => rows.fill_with_members(ids, &mut endpoints, application, most, batch)?,
-            Of::Found(wanted) => wanted.fill(&mut rows, &mut endpoints, application, [most, batch], go_on)?,
-        };
+    // A long read holds two batches at a time.
+    let batch = if is_short { batch } else { batch / 2 };
+    let mut reader = Reader { of, endpoints, application, batch, most: FIRST_ROWS, go_on };
+    // A page needs few users, and leaves the rest where they are.
+    let room = if is_short { 0 } else { USERS };
+    let mut users = Users::new(scan(&keys::user(application, b"")), application, room);
+    let mut hand_on = |rows: &mut Rows| {
         let all = 0..rows.len();
-        let mut belongs = |record: &[u8], user: &[u8], imports| match &mut of {
-            Of::Found(wanted) => wanted.belongs(record, user, imports),
-            _ => Ok(true),
-        };
-        if rows.hand_on(&mut users, application, all, batch, &mut belongs, each)?.is_break() || is_last {
-            return Ok(());
+        rows.hand_on(&mut users, all, batch, &mut belongs, each)
+    };
+    if is_short {
+        let mut rows = Rows::new(with_users);
+        loop {
+            let is_last = reader.fill(&mut rows)?;
+            if hand_on(&mut rows)?.is_break() || is_last {
+                return Ok(());
+            }
         }
-        most = (most * 2).min(MOST_ROWS);
+    }
+    thread::scope(|scope| {
+        let (full, filled) = mpsc::sync_channel(1);
+        let (empty, emptied) = mpsc::sync_channel::<Rows>(2);
+        for _ in 0..2 {
+            empty.send(Rows::new(with_users)).expect("its receiver is held below");
+        }
+        let own = thread::Builder::new().name("read-out".to_owned());
+        let spawned = own.spawn_scoped(scope, move || {
+            // Who hands on has gone when either channel is closed.
+            while let Ok(mut rows) = emptied.recv() {
+                let is_last = reader.fill(&mut rows);
+                let is_end = !matches!(is_last, Ok(false));
+                if full.send((rows, is_last)).is_err() || is_end {
+                    return;
+                }
+            }
+        });
+        spawned.map_err(|source| StoreError::Io {
+            action: "start a thread for",
+            path: engine.path.clone(),
+            source,
+        })?;
+        for (mut rows, is_last) in filled {
+            let is_last = is_last?;
+            if hand_on(&mut rows)?.is_break() || is_last {
+                break;
+            }
+            // It has ended, if it does not take it.
+            let _ = empty.send(rows);
+        }
+        Ok(())
+    })
+}
+
+/// Reads the endpoints of a scope in batches.
+struct Reader<'a> {
+    of: Of<'a>,
+    endpoints: Scan<'a>,
+    application: ApplicationId,
+    /// Bytes of a batch.
+    batch: usize,
+    /// Rows of the next batch.
+    most: usize,
+    go_on: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Reader<'_> {
+    /// Takes the next batch; whether it is the last.
+    fn fill(&mut self, rows: &mut Rows) -> Result<bool> {
+        let Self { of, endpoints, application, batch, most, go_on } = self;
+        rows.clear();
+        let is_last = match of {
+            Of::All => rows.fill_with_all(endpoints, *most, *batch)?,
+            Of::Members(ids) => rows.fill_with_members(ids, endpoints, *application, *most, *batch)?,
+            Of::Found(wanted) => wanted.fill(rows, endpoints, *application, [*most, *batch], *go_on)?,
+        };
+        *most = (*most * 2).min(MOST_ROWS);
+        Ok(is_last)
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     engine::{Engine, Scan},
     keys,
     merged::Merged,
+    users::{Users, first_bytes},
 };
 use crate::{
     Result, Stored,
@@ -255,20 +256,19 @@ impl Rows {
     /// Hands the rows of a range on, with their users. A range whose users are too large is handed on in halves.
     pub(super) fn hand_on(
         &mut self,
-        users: &mut Scan<'_>,
-        application: ApplicationId,
+        users: &mut Users<'_>,
         range: Range<usize>,
         batch: usize,
         belongs: &mut Belongs<'_>,
         each: &mut Each<'_>,
     ) -> Result<ControlFlow<()>> {
-        if !self.find_users(users, application, range.clone(), batch)? {
+        if !self.find_users(users, range.clone(), batch)? {
             let middle = range.start + range.len() / 2;
             let first = range.start..middle;
-            if self.hand_on(users, application, first, batch, belongs, each)?.is_break() {
+            if self.hand_on(users, first, batch, belongs, each)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            return self.hand_on(users, application, middle..range.end, batch, belongs, each);
+            return self.hand_on(users, middle..range.end, batch, belongs, each);
         }
         let (mut merged, mut spare) = (Vec::new(), Vec::new());
         for (index, row) in range.clone().zip(&self.rows[range]) {
@@ -298,13 +298,7 @@ impl Rows {
     }
 
     /// Reads the users that the rows of a range name; false if they take too much room for more than one row.
-    fn find_users(
-        &mut self,
-        users: &mut Scan<'_>,
-        application: ApplicationId,
-        range: Range<usize>,
-        batch: usize,
-    ) -> Result<bool> {
+    fn find_users(&mut self, users: &mut Users<'_>, range: Range<usize>, batch: usize) -> Result<bool> {
         self.user_records.clear();
         self.by_user.clear();
         let (bytes, rows) = (&self.bytes, &mut self.rows);
@@ -319,6 +313,7 @@ impl Rows {
             let by_all = || user(one.1 as usize, rows).cmp(user(other.1 as usize, rows));
             one.0.cmp(&other.0).then_with(by_all)
         });
+        users.begin()?;
         let mut last: Option<(&[u8], Range<usize>)> = None;
         for (_, row) in &self.by_user {
             let row = &mut rows[*row as usize];
@@ -329,11 +324,8 @@ impl Rows {
                 row.user_record = found.clone();
                 continue;
             }
-            seek(users, user, last.is_none(), |user| keys::user(application, user))?;
             let start = self.user_records.len();
-            if let Some((found, record)) = users.entry()?
-                && found == user
-            {
+            if let Some(record) = users.find(user)? {
                 self.user_records.extend_from_slice(record);
             }
             row.user_record = start..self.user_records.len();
@@ -346,34 +338,27 @@ impl Rows {
     }
 }
 
-/// The first bytes as a number, in whose order they are.
-fn first_bytes(text: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    let length = text.len().min(first.len());
-    first[..length].copy_from_slice(&text[..length]);
-    u64::from_be_bytes(first)
-}
-
-/// Brings a scan to the first key at or behind `wanted`: step by step, if it is not far behind where the scan is.
+/// Brings a scan to the first key at or after `wanted`: step by step, if it is not far from where the scan is. Returns how
+/// many entries it passed.
 #[inline]
 pub(super) fn seek(
     scan: &mut Scan<'_>,
     wanted: &[u8],
     is_first: bool,
     key: impl Fn(&[u8]) -> keys::Key,
-) -> Result<()> {
+) -> Result<usize> {
     if is_first {
         scan.seek(&key(wanted));
-        return Ok(());
+        return Ok(0);
     }
-    for _ in 0..STEPS {
+    for passed in 0..STEPS {
         match scan.entry()? {
             Some((at, _)) if at < wanted => scan.forward(),
-            _ => return Ok(()),
+            _ => return Ok(passed),
         }
     }
     if scan.entry()?.is_some_and(|(at, _)| at < wanted) {
         scan.seek(&key(wanted));
     }
-    Ok(())
+    Ok(STEPS)
 }

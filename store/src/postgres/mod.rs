@@ -146,7 +146,7 @@ impl Postgres {
         scope: Scope<'_>,
         after: Option<&[u8]>,
         (batch, with_users): (usize, bool),
-        go_on: &dyn Fn() -> bool,
+        go_on: &(dyn Fn() -> bool + Sync),
         each: &mut stream::Each<'_>,
     ) -> Result<()> {
         let application = stream::application_of(scope);
@@ -433,7 +433,7 @@ impl Store for Postgres {
         &self,
         segment: &Segment,
         version: &SegmentVersion,
-        go_on: &dyn Fn() -> bool,
+        go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<MemberCount>> {
         let mut count = MemberCount { size: 0, channels: Default::default(), at: Timestamp::now() };
         let scope = Scope::Version(segment, version);

@@ -93,7 +93,7 @@ pub(super) struct Asked<'a> {
 pub(super) fn read_out(
     connection: &mut Connection,
     asked: &Asked<'_>,
-    go_on: &dyn Fn() -> bool,
+    go_on: &(dyn Fn() -> bool + Sync),
     each: &mut Each<'_>,
 ) -> Result<()> {
     // What comes is most of a table, in order.
