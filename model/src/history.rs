@@ -223,9 +223,82 @@ impl History {
     }
 }
 
+/// Counters over all of a life, and over the last minutes in closer points.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Curve {
+    /// All of it.
+    pub whole: History,
+    /// The last [`Curve::LATE_MS`].
+    pub late: History,
+}
+
+impl Default for Curve {
+    fn default() -> Self {
+        Self { whole: History::default(), late: History::of_last(Self::LATE_MS) }
+    }
+}
+
+impl Curve {
+    /// How long close points are kept.
+    pub const LATE_MS: i64 = 300_000;
+
+    /// The curve that ends with the last of these points.
+    pub fn from_points(points: &[HistoryPoint]) -> Self {
+        let mut curve = Self::default();
+        points.iter().for_each(|point| curve.push(*point));
+        curve
+    }
+
+    /// Adds a point after the others.
+    pub fn push(&mut self, point: HistoryPoint) {
+        self.whole.push(point);
+        self.late.push(point);
+    }
+
+    /// See [`History::push_on`].
+    pub fn push_on(&mut self, point: HistoryPoint) {
+        self.whole.push_on(point);
+        self.late.push_on(point);
+    }
+
+    /// See [`History::push_after_gap`].
+    pub fn push_after_gap(&mut self, point: HistoryPoint) {
+        self.whole.push_after_gap(point);
+        self.late.push_after_gap(point);
+    }
+
+    /// The newest point.
+    pub fn newest(&self) -> Option<&HistoryPoint> {
+        self.whole.newest()
+    }
+
+    /// All points: those of the whole life, and from where they begin the close ones.
+    pub fn points(&self) -> Vec<HistoryPoint> {
+        let close = self.late.oldest().map_or(i64::MAX, |oldest| oldest.time.as_millis());
+        let far = self.whole.points().filter(|point| point.time.as_millis() < close);
+        far.chain(self.late.points()).copied().collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_curve_hands_on_all_of_a_life_and_its_end_in_close_points() {
+        let mut curve = Curve::default();
+        for second in 0..40_000 {
+            curve.push(at(second * 1000, second as u64));
+        }
+        let points = curve.points();
+        assert!(points.len() <= 2 * History::MAX_POINTS && points.is_sorted_by(|a, b| a.time < b.time));
+        assert_eq!((points[0], points.last()), (at(0, 0), Some(&at(39_999_000, 39_999))));
+        let late = points.iter().filter(|point| point.time.as_millis() > 39_999_000 - Curve::LATE_MS);
+        assert!(late.count() > 140);
+        let copy = Curve::from_points(&points);
+        assert_eq!(copy.late, curve.late);
+        assert_eq!(copy.whole.oldest(), curve.whole.oldest());
+    }
 
     fn at(millis: i64, records: u64) -> HistoryPoint {
         HistoryPoint { time: Timestamp::from_millis(millis), records, bytes: records * 10, failed: 0 }

@@ -173,7 +173,7 @@ pub struct JobDetail {
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Happening {
+pub struct Event {
     /// When.
     pub time: Timestamp,
     /// To which job, if to one.
@@ -209,5 +209,56 @@ pub struct Sample {
     pub trouble: Option<String>,
     /// What happened since the sample before.
     #[serde(default)]
-    pub happenings: Vec<Happening>,
+    pub events: Vec<Event>,
+    /// What a new listener missed: only in its first sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<Box<Past>>,
+    /// How the server's machine is: only for listeners that see all applications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
+}
+
+/// What happened on a server before a listener came.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// The newest events, oldest first.
+    pub events: Vec<Event>,
+    /// Counters of all jobs together since the server began; empty for listeners that see some applications alone.
+    #[serde(default)]
+    pub server: Vec<HistoryPoint>,
+    /// The histories of running jobs.
+    #[serde(default)]
+    pub jobs: Vec<JobHistory>,
+}
+
+/// The counters of a job over time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobHistory {
+    /// The job.
+    pub job: JobId,
+    /// Its application: not sent to listeners, it decides which of them get it.
+    #[serde(skip)]
+    pub application: Option<ApplicationId>,
+    /// From its begin to now.
+    pub points: Vec<HistoryPoint>,
+}
+
+/// What a server has of its machine. What the system does not tell is absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Bytes that are free on the disk of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free: Option<u64>,
+    /// Bytes below which no job begins and running ones wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_reserve: Option<u64>,
+    /// How many CPUs the process kept busy since the measurement before.
+    pub cpu: f64,
+    /// How many it may use.
+    pub cpus: u32,
+    /// Bytes of memory that the process has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Whether the store is being settled.
+    pub settling: bool,
 }

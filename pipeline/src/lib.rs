@@ -23,6 +23,7 @@ pub mod export;
 pub mod fuzzing;
 pub mod jobs;
 mod limits;
+pub mod machine;
 pub mod mapping;
 pub mod parse;
 pub mod phone;

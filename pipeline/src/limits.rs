@@ -181,6 +181,12 @@ pub(crate) const EXPORT_BUFFERS: usize = 4;
 /// Events that wait for the next sample; more are dropped, oldest first.
 pub(crate) const EVENTS_WAITING: usize = 256;
 
+/// Past events that a new listener gets; more are dropped, oldest first.
+pub(crate) const EVENTS_KEPT: usize = 256;
+
+/// Running jobs whose histories a new listener gets, up to 512 points each. The others' come with their details.
+pub(crate) const HISTORIES_SHOWN: usize = 16;
+
 /// Samples that a slow listener may lag behind.
 pub(crate) const SAMPLES_KEPT: usize = 16;
 

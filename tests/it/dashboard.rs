@@ -29,8 +29,13 @@ fn a_job_is_opened_its_failures_read_and_saved() {
     let top = OnTerminal::start(top(&lab, &server), 110, 30);
     let overview = top.wait_for("✓ completed");
     assert!(top.is_full_screen());
-    // What came before the dashboard did is not lost.
+    // What came before the dashboard did is not lost: its events and its throughput are there at once.
     assert!(overview.contains("connected") && !overview.contains(" lost"), "{overview}");
+    assert!(overview.contains("rows/s over ") && overview.contains("store ok"), "{overview}");
+    top.keys("e");
+    top.wait_for("COMPLETED: 3000 read");
+    top.keys(ESC);
+    top.wait_for("SOURCE");
     top.keys("\r");
     let parts = ["failures", "pieces 1/1", "throughput", "rows.json", "definition"];
     let stages = ["fetch ", "decode ", "parse ", "build ", "commit "];

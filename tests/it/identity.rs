@@ -321,7 +321,7 @@ fn a_tenant_sees_only_its_own_jobs() {
     let cancel =
         |id: &str, job: &str| house.ask(id, "POST", &format!("/pinport/v1/jobs/{job}/cancel"), &Value::Null);
     let told = |sample: &Value| {
-        let told = sample["happenings"].as_array().unwrap();
+        let told = sample["events"].as_array().unwrap();
         assert!(told.iter().all(|told| told["job"] == own.as_str()), "{sample}");
         !told.is_empty()
     };

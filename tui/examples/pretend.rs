@@ -46,7 +46,9 @@ fn main() -> std::io::Result<()> {
                 bytes_in_flight: 96 << 20,
                 bytes_in_flight_limit: 256 << 20,
                 trouble: None,
-                happenings: Vec::new(),
+                events: Vec::new(),
+                past: None,
+                machine: None,
             };
             // Drop samples that a stopped dashboard does not take.
             let _ = samples.try_send(Message::Sample(Box::new(sample)));

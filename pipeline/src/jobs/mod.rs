@@ -46,7 +46,7 @@ use std::{
 use parking_lot::{Condvar, Mutex, RwLock};
 use pinport_model::{
     Application, ApplicationId, ImportJob, JobId, JobStatus, RecordLimits, SourceLocation, Timestamp,
-    history::History, job::FailureBudget, view::Sample,
+    history::Curve, job::FailureBudget, view::Sample,
 };
 use pinport_store::{Store, StoreError, boundary};
 use tokio::{runtime::Handle, sync::broadcast};
@@ -56,6 +56,7 @@ use crate::{
     disk::Disk,
     engine::{Engine, FileError, ids::forget_ids, log_status},
     limits::{ENDED_SHOWN, SAMPLES_KEPT},
+    machine::Load,
     throttle::{Throttle, ThrottleRate},
 };
 
@@ -187,6 +188,10 @@ struct Inner {
     samples: broadcast::Sender<Arc<Sample>>,
     /// The last sample that was asked for, when, and how much had changed.
     latest: Mutex<Option<(Instant, u64, Arc<Sample>)>>,
+    /// The last one that a new listener got.
+    first: Mutex<Option<(Instant, u64, Arc<Sample>)>>,
+    /// How busy the process is.
+    load: Mutex<Load>,
     /// Shared by the threads that look at the data of new jobs.
     looking: Arc<()>,
     names: Mutex<HashMap<ApplicationId, String>>,
@@ -222,6 +227,8 @@ impl Jobs {
             changed: Condvar::new(),
             samples: broadcast::channel(SAMPLES_KEPT).0,
             latest: Mutex::default(),
+            first: Mutex::default(),
+            load: Mutex::default(),
             looking: Arc::default(),
             names: Mutex::default(),
             requests: Mutex::default(),
@@ -324,7 +331,7 @@ impl Inner {
             log_status(job.id, job.status);
             let folder = self.folder(job.id);
             let rested = marks::saved_progress(&folder);
-            let history = History::from_points(&marks::saved_history(&folder));
+            let history = Curve::from_points(&marks::saved_history(&folder));
             let throttle = Arc::new(Throttle::new(marks::throttle(&folder)));
             let entry = Entry { last, rested, history, throttle, ..Entry::new(job, name, place) };
             state.jobs.insert(entry.job.id, entry);
@@ -333,6 +340,7 @@ impl Inner {
         for job in newest.iter().filter(|job| job.status.is_terminal()).take(ENDED_SHOWN) {
             state.ended.push_front(self.ended_view(job)?);
         }
+        state.remember_ends();
         self.sweep_uploads(&state);
         *self.state.lock() = state;
         Ok(())

@@ -8,15 +8,15 @@ use std::{
 
 use pinport_model::{
     ApplicationId, ImportJob, JobId, JobStatus, PieceRecord, Timestamp,
-    history::{History, HistoryPoint},
+    history::{Curve, HistoryPoint},
     progress::Progress,
-    view::{Happening, JobView},
+    view::{Event, JobHistory, JobView, Past},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     engine::{JobProgress, log_status, progress_of},
-    limits::{ENDED_SHOWN, EVENTS_WAITING},
+    limits::{ENDED_SHOWN, EVENTS_KEPT, EVENTS_WAITING, HISTORIES_SHOWN},
     throttle::Throttle,
 };
 
@@ -48,7 +48,12 @@ pub(super) struct State {
     pub(super) counted: u64,
     /// How many of them each application has.
     pub(super) counted_of: Arc<HashMap<ApplicationId, u64>>,
-    pub(super) happenings: VecDeque<Happening>,
+    /// What happened since the last sample.
+    pub(super) events: VecDeque<Event>,
+    /// The newest events before that, for new listeners.
+    pub(super) past: VecDeque<Event>,
+    /// What all jobs did together since the process began.
+    pub(super) done: Curve,
     /// The number of the last sample.
     pub(super) sequence: u64,
     /// Counts everything that a view would show.
@@ -84,7 +89,7 @@ pub(super) struct Entry {
     /// Its counters when it rested last.
     pub(super) rested: Option<Progress>,
     /// Its counters over its life.
-    pub(super) history: History,
+    pub(super) history: Curve,
     /// How fast it may read.
     pub(super) throttle: Arc<Throttle>,
 }
@@ -119,7 +124,7 @@ impl Entry {
             why: None,
             last: None,
             rested: None,
-            history: History::default(),
+            history: Curve::default(),
             throttle: Arc::default(),
         }
     }
@@ -151,10 +156,18 @@ impl Entry {
         log_status(self.job.id, status);
     }
 
-    /// Adds the counters of this moment to its history.
-    pub(super) fn record(&mut self, now: &Progress, time: Timestamp) {
+    /// Adds the counters of this moment to its history. Gives by how much they grew: records, bytes and failed records.
+    pub(super) fn record(&mut self, now: &Progress, time: Timestamp) -> [u64; 3] {
+        // What an interrupted run did is not done again.
+        let begin = || HistoryPoint { time, records: now.before.parsed, bytes: now.before.bytes, failed: 0 };
+        let before = self.history.newest().copied().unwrap_or_else(begin);
         let Progress { parsed: records, bytes, failed, .. } = *now;
         self.history.push_on(HistoryPoint { time, records, bytes, failed });
+        [
+            records.saturating_sub(before.records),
+            bytes.saturating_sub(before.bytes),
+            failed.saturating_sub(before.failed),
+        ]
     }
 
     /// Whether it may begin now, as far as it goes by itself.
@@ -182,11 +195,68 @@ impl State {
     /// Notes what happened to a job, or to all of them, for the next sample.
     pub(super) fn note(&mut self, job: Option<JobId>, text: String) {
         let application = job.and_then(|job| self.application_of(job));
-        if self.happenings.len() == EVENTS_WAITING {
-            drop_one(&mut self.happenings, |happening| happening.application);
+        if self.events.len() == EVENTS_WAITING {
+            drop_one(&mut self.events, |event| event.application);
         }
-        self.happenings.push_back(Happening { time: Timestamp::now(), job, application, text });
+        self.events.push_back(Event { time: Timestamp::now(), job, application, text });
         self.changes += 1;
+    }
+
+    /// The events since the last sample. They become past.
+    pub(super) fn take_events(&mut self) -> Vec<Event> {
+        let events: Vec<Event> = self.events.drain(..).collect();
+        for event in &events {
+            if self.past.len() == EVENTS_KEPT {
+                drop_one(&mut self.past, |event| event.application);
+            }
+            self.past.push_back(event.clone());
+        }
+        events
+    }
+
+    /// Makes past events of the jobs that ended before this process began.
+    pub(super) fn remember_ends(&mut self) {
+        let mut ends: Vec<Event> = self
+            .ended
+            .iter()
+            .filter_map(|view| {
+                let progress = &view.progress;
+                let text =
+                    format!("{}: {} read, {} failed", progress.status, progress.parsed, progress.failed);
+                Some(Event {
+                    time: view.completed?,
+                    job: Some(view.id),
+                    application: Some(view.application),
+                    text,
+                })
+            })
+            .collect();
+        ends.sort_by_key(|event| event.time);
+        self.past.extend(ends);
+    }
+
+    /// Adds to what all jobs did.
+    pub(super) fn add(&mut self, [records, bytes, failed]: [u64; 3], time: Timestamp) {
+        let now = self.done.newest().copied();
+        let now = now.unwrap_or(HistoryPoint { time, records: 0, bytes: 0, failed: 0 });
+        self.done.push(HistoryPoint {
+            time,
+            records: now.records.saturating_add(records),
+            bytes: now.bytes.saturating_add(bytes),
+            failed: now.failed.saturating_add(failed),
+        });
+    }
+
+    /// What a new listener missed.
+    pub(super) fn past(&self) -> Past {
+        let is_running = |entry: &&Entry| matches!(entry.place, Place::Running { .. });
+        let jobs = self.jobs.values().filter(is_running).take(HISTORIES_SHOWN);
+        let jobs = jobs.map(|entry| JobHistory {
+            job: entry.job.id,
+            application: Some(entry.job.definition.application),
+            points: entry.history.points(),
+        });
+        Past { events: self.past.iter().cloned().collect(), server: self.done.points(), jobs: jobs.collect() }
     }
 
     /// Keeps the view of a job that has ended.
@@ -222,6 +292,7 @@ impl State {
     /// Forgets the jobs of a deleted application.
     pub(super) fn forget(&mut self, application: ApplicationId, jobs: u64) {
         self.ended.retain(|view| view.application != application);
+        self.past.retain(|event| event.application != Some(application));
         self.counted = self.counted.saturating_sub(jobs);
         Arc::make_mut(&mut self.counted_of).remove(&application);
         self.turns.remove(&application);

@@ -60,7 +60,7 @@ impl Inner {
         UploadLimits::new(options.uploads, of_key, self.disk().map(|(disk, _)| disk.total))
     }
 
-    fn disk(&self) -> Option<(Disk, u64)> {
+    pub(super) fn disk(&self) -> Option<(Disk, u64)> {
         let disk = (self.options().disk)(&self.options().folder).ok()?;
         Some((disk, self.options().disk_reserve.unwrap_or_else(|| disk::reserve(disk.total))))
     }

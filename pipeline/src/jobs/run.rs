@@ -46,13 +46,15 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
     marks::save_progress(&inner.folder(job.id), &snapshot);
     let (before, history) = {
         let mut state = inner.state.lock();
-        let entry = state.jobs.get_mut(&job.id);
+        let (entry, now) = (state.jobs.get_mut(&job.id), Timestamp::now());
         let kept = entry.map(|entry| {
-            entry.record(&snapshot, Timestamp::now());
+            let grown = entry.record(&snapshot, now);
             entry.rested = Some(snapshot.clone());
-            (entry.last.clone(), entry.history.points().copied().collect::<Vec<_>>())
+            (grown, entry.last.clone(), entry.history.points())
         });
-        kept.unwrap_or_default()
+        let (grown, before, history) = kept.unwrap_or_default();
+        state.add(grown, now);
+        (before, history)
     };
     marks::save_history(&inner.folder(job.id), &history);
     inner.totals.lock().add(&snapshot, before.as_ref());

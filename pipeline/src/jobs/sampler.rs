@@ -9,7 +9,10 @@ use std::{
     time::Instant,
 };
 
-use pinport_model::{ApplicationId, ImportJob, Timestamp, view::Sample};
+use pinport_model::{
+    ApplicationId, ImportJob, Timestamp,
+    view::{Machine, Sample},
+};
 
 use super::{Inner, queue::Place};
 use crate::limits::{COUNTED_AT_ONCE, OPEN_SHOWN, SAMPLE_EVERY};
@@ -80,21 +83,26 @@ impl Inner {
     /// the last one that all got, so that nothing seems to be lost between it and the next.
     pub(super) fn sample(&self, next: bool) -> Sample {
         let (bytes_in_flight, bytes_in_flight_limit) = self.engine.bytes_in_flight();
-        let time = Timestamp::now();
+        let (time, mut machine) = (Timestamp::now(), self.machine());
         let mut state = self.state.lock();
+        machine.settling = state.settling;
         if next {
+            let mut grown = [0; 3];
             for entry in state.jobs.values_mut() {
                 if let Place::Running { progress, .. } = &entry.place {
                     let now = progress.snapshot();
-                    entry.record(&now, time);
+                    for (sum, more) in grown.iter_mut().zip(entry.record(&now, time)) {
+                        *sum += more;
+                    }
                 }
             }
+            state.add(grown, time);
         }
         let open = state.shown(OPEN_SHOWN).into_iter().map(|entry| self.open_view(&state, entry));
         let mut jobs: Vec<_> = open.chain(state.ended.iter().cloned()).collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
         state.sequence += u64::from(next);
-        let happenings = if next { state.happenings.drain(..).collect() } else { Vec::new() };
+        let events = if next { state.take_events() } else { Vec::new() };
         Sample {
             sequence: state.sequence,
             time,
@@ -104,7 +112,23 @@ impl Inner {
             bytes_in_flight,
             bytes_in_flight_limit,
             trouble: state.trouble().map(str::to_owned),
-            happenings,
+            events,
+            past: None,
+            machine: Some(machine),
+        }
+    }
+
+    /// What the process has of its machine, without what the jobs know.
+    fn machine(&self) -> Machine {
+        let (cpu, cpus, memory) = self.load.lock().measure();
+        let disk = self.disk();
+        Machine {
+            disk_free: disk.map(|(disk, _)| disk.free),
+            disk_reserve: disk.map(|(_, reserve)| reserve),
+            cpu,
+            cpus,
+            memory,
+            settling: false,
         }
     }
 }

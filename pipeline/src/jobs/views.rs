@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use parking_lot::Mutex;
 use pinport_model::{
     Failure, ImportJob, JobId, JobKind, JobStatus, ObjectTally, PieceRecord,
     history::HistoryPoint,
@@ -151,20 +152,39 @@ impl Jobs {
     /// All jobs at this moment, as the first sample of a listener that has subscribed. Listeners that come at the same
     /// time share it.
     pub fn sample(&self) -> Arc<Sample> {
-        let mut latest = self.inner.latest.lock();
+        self.recent(&self.inner.latest, || self.inner.sample(false))
+    }
+
+    /// The same for a new listener: with what it missed.
+    pub fn first_sample(&self) -> Arc<Sample> {
+        self.recent(&self.inner.first, || {
+            let mut sample = self.inner.sample(false);
+            let past = self.inner.state.lock().past();
+            sample.past = Some(Box::new(past));
+            sample
+        })
+    }
+
+    /// What was made last, if it is new enough.
+    fn recent(
+        &self,
+        kept: &Mutex<Option<(Instant, u64, Arc<Sample>)>>,
+        make: impl FnOnce() -> Sample,
+    ) -> Arc<Sample> {
+        let mut kept = kept.lock();
         let (changes, sequence) = {
             let state = self.inner.state.lock();
             (state.changes, state.sequence)
         };
-        match &*latest {
+        match &*kept {
             Some((made, then, sample))
                 if made.elapsed() < SAMPLE_EVERY && (*then, sample.sequence) == (changes, sequence) =>
             {
                 Arc::clone(sample)
             }
             _ => {
-                let sample = Arc::new(self.inner.sample(false));
-                *latest = Some((Instant::now(), changes, Arc::clone(&sample)));
+                let sample = Arc::new(make());
+                *kept = Some((Instant::now(), changes, Arc::clone(&sample)));
                 sample
             }
         }
@@ -253,7 +273,7 @@ impl Inner {
             Place::Running { progress, .. } => Some(progress.queues()),
             _ => None,
         });
-        let history = entry.map(|entry| entry.history.points().copied().collect());
+        let history = entry.map(|entry| entry.history.points());
         drop(state);
         let history = history.unwrap_or_else(|| marks::saved_history(&self.folder(seen.job.id)));
         let stages = stage_views(&self.engine, seen.view.progress.busy_ms, queues.unwrap_or_default());

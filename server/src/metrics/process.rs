@@ -3,6 +3,7 @@
 
 use std::{fs, time::SystemTime};
 
+use pinport_pipeline::machine;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
@@ -26,8 +27,7 @@ impl Process {
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        let cpu = ConstCounter::new(cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9);
+        let cpu = ConstCounter::new(machine::cpu_time().as_secs_f64());
         let help = "Time that the process took of the CPUs, in user and system mode";
         let seconds = Some(&Unit::Seconds);
         cpu.encode(encoder.encode_descriptor("process_cpu", help, seconds, cpu.metric_type())?)?;
@@ -39,6 +39,7 @@ impl Collector for Process {
         gauge("process_start_time_seconds", "When the process began, as a Unix time", Some(self.begun))?;
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        let number = |text: &str, name| machine::number(text, name).map(|number| number as f64);
         let bytes = |name| number(&status, name).map(|kib| kib * 1024.0);
         gauge("process_resident_memory_bytes", "Memory that the process has", bytes("VmRSS:"))?;
         gauge("process_virtual_memory_bytes", "Addresses that the process has", bytes("VmSize:"))?;
@@ -47,25 +48,5 @@ impl Collector for Process {
         let open = fs::read_dir("/proc/self/fd").ok().map(|files| files.count().saturating_sub(1) as f64);
         gauge("process_open_fds", "Files and sockets that are open", open)?;
         gauge("process_max_fds", "Files and sockets that may be open", number(&limits, "Max open files"))
-    }
-}
-
-/// The first number of the line that begins with a name.
-fn number(text: &str, name: &str) -> Option<f64> {
-    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
-    rest.split_whitespace().next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_found_by_the_name_of_their_line() {
-        let text = "Name:\tpinport\nVmRSS:\t  1234 kB\nMax open files            1024   4096   files\n";
-        assert_eq!(number(text, "VmRSS:"), Some(1234.0));
-        assert_eq!(number(text, "Max open files"), Some(1024.0));
-        assert_eq!(number(text, "VmSize:"), None);
-        assert_eq!(number("Max open files  unlimited unlimited", "Max open files"), None);
     }
 }

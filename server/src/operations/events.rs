@@ -10,7 +10,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use parking_lot::Mutex;
-use pinport_model::{ApplicationId, view::Sample};
+use pinport_model::{
+    ApplicationId,
+    view::{Event, Past, Sample},
+};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::{
     StreamExt as _,
@@ -59,8 +62,8 @@ async fn feed(
 ) {
     // Without those that were lost: the number of the next one shows it.
     let mut samples = BroadcastStream::new(api.jobs.subscribe()).filter_map(Result::ok);
-    // A listener sees at once how things stand.
-    let mut next = api.jobs.sample();
+    // A listener sees at once how things stand, and what it missed.
+    let mut next = api.jobs.first_sample();
     let (mut last, mut due) = (None, Instant::now());
     while let Ok(room) = send.reserve().await {
         // Without memory for it, the sample is lost as if the listener were too slow.
@@ -131,9 +134,19 @@ impl Latest {
         let (number, event) = match own {
             Applications::All => (sample.sequence, event(sample)),
             Applications::Only(only) => {
-                let part = part(sample, only, trouble);
-                let part = numbered(parts, own, part);
-                (part.sequence, event(part))
+                let mut part = part(sample, only, trouble);
+                // What one listener missed is nothing new to the others.
+                let past = part.past.take();
+                match past {
+                    None => {
+                        let part = numbered(parts, own, part);
+                        (part.sequence, event(part))
+                    }
+                    past => {
+                        let part = Sample { past, ..numbered(parts, own, part).clone() };
+                        (part.sequence, event(&part))
+                    }
+                }
             }
         };
         let event = match event.len() > FREE_BYTES {
@@ -176,7 +189,14 @@ fn is_same(one: &Applications, other: &Applications) -> bool {
 fn part(sample: &Sample, only: &BTreeSet<ApplicationId>, trouble: Trouble<'_>) -> Sample {
     let is_own = |application: &ApplicationId| only.contains(application);
     let own_jobs = sample.jobs_of.iter().filter(|(application, _)| is_own(application));
-    let happened = sample.happenings.iter();
+    let events = |events: &[Event]| {
+        let own = events.iter().filter(|event| event.application.as_ref().is_some_and(is_own));
+        own.cloned().collect()
+    };
+    let past = sample.past.as_ref().map(|past| {
+        let jobs = past.jobs.iter().filter(|job| job.application.as_ref().is_some_and(is_own));
+        Box::new(Past { events: events(&past.events), server: Vec::new(), jobs: jobs.cloned().collect() })
+    });
     Sample {
         sequence: 0,
         time: sample.time,
@@ -188,7 +208,9 @@ fn part(sample: &Sample, only: &BTreeSet<ApplicationId>, trouble: Trouble<'_>) -
         bytes_in_flight_limit: sample.bytes_in_flight_limit,
         // Without the server's files.
         trouble: sample.trouble.as_ref().and_then(|_| trouble()),
-        happenings: happened.filter(|it| it.application.as_ref().is_some_and(is_own)).cloned().collect(),
+        events: events(&sample.events),
+        past,
+        machine: None,
     }
 }
 
@@ -201,6 +223,11 @@ fn event(sample: &Sample) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use pinport_model::{
+        history::HistoryPoint,
+        view::{JobHistory, Machine},
+    };
+
     use super::*;
     use crate::http::{Holder, Memory};
 
@@ -208,7 +235,7 @@ mod tests {
     fn a_sample_is_made_once_for_all_who_may_see_the_same() {
         let memory = Memory::new(16 << 20, Duration::ZERO);
         let purse = memory.purse(Holder::Server);
-        let sample = |happenings: Vec<_>| {
+        let sample = |events: Vec<_>| {
             Arc::new(Sample {
                 sequence: 1,
                 time: pinport_model::Timestamp::now(),
@@ -217,17 +244,19 @@ mod tests {
                 jobs_of: Arc::default(),
                 bytes_in_flight: 0,
                 bytes_in_flight_limit: 0,
-                happenings,
+                events,
+                past: None,
+                machine: None,
                 trouble: None,
             })
         };
-        let happenings = (0..1000).map(|number| pinport_model::view::Happening {
+        let events = (0..1000).map(|number| Event {
             time: pinport_model::Timestamp::now(),
             job: None,
             application: None,
             text: format!("what happened {number}"),
         });
-        let large = sample(happenings.collect());
+        let large = sample(events.collect());
         let latest = Latest::default();
         let (all, only) = (Principal::anybody(), Applications::Only(Arc::new(BTreeSet::new())));
         let event = |sample: &_, of: &_| latest.event(sample, of, &purse, &|| None).unwrap();
@@ -248,6 +277,62 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_gets_the_past_of_what_it_may_see_and_no_number_for_it() {
+        let memory = Memory::new(16 << 20, Duration::ZERO);
+        let purse = memory.purse(Holder::Server);
+        let ids: [ApplicationId; 2] = [1, 2].map(|number| ApplicationId::from_bytes([number; 16]));
+        let time = pinport_model::Timestamp::from_millis(1);
+        let event = |number: usize| Event {
+            time,
+            job: None,
+            application: Some(ids[number]),
+            text: format!("event {number}"),
+        };
+        let history = |number: usize| JobHistory {
+            job: pinport_model::JobId::from_bytes([number as u8; 16]),
+            application: Some(ids[number]),
+            points: Vec::new(),
+        };
+        let point = HistoryPoint { time, records: 77, bytes: 0, failed: 0 };
+        let past = Past {
+            events: vec![event(0), event(1)],
+            server: vec![point],
+            jobs: vec![history(0), history(1)],
+        };
+        let sample = |past| {
+            Arc::new(Sample {
+                sequence: 5,
+                time,
+                jobs: Vec::new(),
+                jobs_total: 0,
+                jobs_of: Arc::default(),
+                bytes_in_flight: 0,
+                bytes_in_flight_limit: 0,
+                events: Vec::new(),
+                past,
+                machine: Some(Machine::default()),
+                trouble: None,
+            })
+        };
+        let latest = Latest::default();
+        let key = Principal::new("key", Applications::Only(Arc::new([ids[0]].into())), true);
+        let shown = |sample: &_, of: &_| {
+            let (number, event) = latest.event(sample, of, &purse, &|| None).unwrap();
+            (number, String::from_utf8(event.to_vec()).unwrap())
+        };
+        let (plain, first) = (sample(None), sample(Some(Box::new(past))));
+        let (number, text) = shown(&plain, &key);
+        assert!(!text.contains("past") && !text.contains("machine"), "{text}");
+        let (same, text) = shown(&first, &key);
+        assert_eq!((number, same), (1, 1), "the others miss nothing");
+        assert!(text.contains("event 0") && !text.contains("event 1") && !text.contains("77"), "{text}");
+        assert_eq!(text.matches("\"points\"").count(), 1, "{text}");
+        assert_eq!(shown(&plain, &key).0, 1);
+        let (_, text) = shown(&first, &Principal::anybody());
+        assert!(text.contains("event 1") && text.contains("77") && text.contains("machine"), "{text}");
+    }
+
+    #[test]
     fn what_others_do_changes_no_number_of_a_part() {
         let memory = Memory::new(16 << 20, Duration::ZERO);
         let purse = memory.purse(Holder::Server);
@@ -262,7 +347,9 @@ mod tests {
                 jobs_of: Arc::new([(own, jobs[0]), (other, jobs[1])].into()),
                 bytes_in_flight: jobs[1],
                 bytes_in_flight_limit: 1000,
-                happenings: Vec::new(),
+                events: Vec::new(),
+                past: None,
+                machine: None,
                 trouble: None,
             })
         };

@@ -18,12 +18,14 @@ use std::{
 use parking_lot::Mutex;
 use pinport_model::{
     Failure, ImportJob, JobStatus, Timestamp,
-    view::{JobDetail, JobView, PieceRun, PieceState, Sample},
+    view::{JobDetail, JobView, Machine, PieceRun, PieceState, Sample},
     with_causes,
 };
 use pinport_pipeline::{
+    disk::Disk,
     engine::{Engine, JobError, JobProgress, RunOutcome, files},
     jobs::{ObjectCounts, detail_of, failures_of, object_views, stage_views, view_of},
+    machine::Load,
 };
 use pinport_store::Store;
 use pinport_tui::{Connection, Effect, FailuresPage, FailuresQuery, Message, Options, Output, RecordQuery};
@@ -86,6 +88,7 @@ pub(in crate::commands) fn run(
             outbox,
             counts: ObjectCounts::default(),
             sequence: 0,
+            load: Load::default(),
             asked: false,
         };
         let feeding =
@@ -143,6 +146,7 @@ struct Feeder<'a> {
     outbox: Outbox,
     counts: ObjectCounts,
     sequence: u64,
+    load: Load,
     /// The dashboard asked for the stop; a signal's stop ends the dashboard too.
     asked: bool,
 }
@@ -168,9 +172,17 @@ impl Feeder<'_> {
         }
     }
 
+    /// What this process has of its machine.
+    fn machine(&mut self) -> Machine {
+        let (cpu, cpus, memory) = self.load.measure();
+        let disk = Disk::of(&self.live.folder).ok();
+        Machine { disk_free: disk.map(|disk| disk.free), cpu, cpus, memory, ..Machine::default() }
+    }
+
     fn sample(&mut self) {
         self.sequence += 1;
         let (bytes_in_flight, bytes_in_flight_limit) = self.live.engine.bytes_in_flight();
+        let machine = Some(self.machine());
         self.outbox.offer(Message::Sample(Box::new(Sample {
             sequence: self.sequence,
             time: Timestamp::now(),
@@ -180,7 +192,9 @@ impl Feeder<'_> {
             bytes_in_flight,
             bytes_in_flight_limit,
             trouble: None,
-            happenings: Vec::new(),
+            events: Vec::new(),
+            past: None,
+            machine,
         })));
     }
 

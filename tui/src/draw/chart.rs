@@ -1,6 +1,6 @@
 //! Charts of records a second, with a scale, a time axis, and the failures over them.
 
-use pinport_model::history::History;
+use pinport_model::history::{Curve, History};
 use ratatui::{
     layout::Rect,
     symbols::Marker,
@@ -10,7 +10,7 @@ use ratatui::{
 use super::brush::{Brush, after, below, row};
 use crate::{
     look::{Role, Symbols},
-    state::{meter::Curve, window::Window},
+    state::window::Window,
     text::{append, count, megabytes, short, span, width},
 };
 
@@ -21,7 +21,7 @@ const SCALE: u16 = 5;
 
 /// What is charted.
 pub(super) struct Chart<'a> {
-    pub(super) curve: Curve<'a>,
+    pub(super) curve: &'a Curve,
     pub(super) window: Window,
     /// Whether the newest point is the end of a job, not now.
     pub(super) ended: bool,
@@ -38,14 +38,14 @@ struct Shown<'a> {
 
 impl Chart<'_> {
     fn shown(&self) -> Option<Shown<'_>> {
-        let whole = self.curve.whole;
+        let whole = &self.curve.whole;
         let (first, to) = (whole.oldest()?.time.as_millis(), whole.newest()?.time.as_millis());
         Some(match self.window.millis() {
             None => Shown { history: whole, from: first, to },
             Some(millis) => {
                 let from = to.saturating_sub(millis);
                 // Both are exact; the one with closer points shows more.
-                let history = if self.curve.late.span_ms() > 0 { self.curve.late } else { whole };
+                let history = if self.curve.late.span_ms() > 0 { &self.curve.late } else { whole };
                 Shown { history, from, to }
             }
         })

@@ -1,4 +1,4 @@
-//! The first row (connection and age of the data) and the last row (keys).
+//! The first row (connection, age of the data, how the server is) and the last row (keys).
 
 use ratatui::layout::Rect;
 
@@ -8,7 +8,7 @@ use crate::{
     look::Role,
     message::Connection,
     state::{Dashboard, STALE_MS, Screen},
-    text::{count, harmless, span, width, wrap},
+    text::{bytes, count, harmless, span, width, wrap},
     words::short_id,
 };
 
@@ -72,9 +72,48 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
     let parts: Vec<(&str, Role)> = parts.iter().map(|(text, role)| (text.as_str(), *role)).collect();
     let used = start + brush.parts(after(area, start), &parts);
     let server = &dashboard.options.server;
-    if !server.is_empty() && used + width(server) + 2 <= room {
+    let mut left = room.saturating_sub(used + 2);
+    if !server.is_empty() && width(server) <= left {
         brush.right(after(area, used + 2), server, Role::Dim);
+        left = left.saturating_sub(width(server) + 2);
     }
+    let mut at = used + 2;
+    for (index, (text, role)) in health(dashboard).into_iter().enumerate() {
+        let between = if index == 0 { "" } else { separator };
+        let cells = width(between) + width(&text);
+        if cells > left {
+            break;
+        }
+        at += brush.parts(after(area, at), &[(between, Role::Dim), (&text, role)]);
+        left -= cells;
+    }
+}
+
+/// How the server is, the most important first.
+fn health(dashboard: &Dashboard) -> Vec<(String, Role)> {
+    let Some(machine) = dashboard.server.as_ref().and_then(|server| server.machine) else {
+        return Vec::new();
+    };
+    let reserve = machine.disk_reserve.unwrap_or(0);
+    let is_short = machine.disk_free.is_some_and(|free| free < reserve);
+    let store = match dashboard.trouble {
+        Some(_) if is_short => ("no room", Role::Bad),
+        Some(_) => ("store stopped", Role::Bad),
+        None if machine.settling => ("settling", Role::Active),
+        None => ("store ok", Role::Good),
+    };
+    let mut parts = vec![(store.0.to_owned(), store.1)];
+    if let Some(free) = machine.disk_free {
+        let role = match free {
+            _ if is_short => Role::Bad,
+            free if free / 2 < reserve => Role::Warn,
+            _ => Role::Dim,
+        };
+        parts.push((format!("disk {} free", bytes(free)), role));
+    }
+    parts.push((format!("cpu {:.1}/{}", machine.cpu.max(0.0), machine.cpus), Role::Dim));
+    parts.extend(machine.memory.map(|memory| (format!("mem {}", bytes(memory)), Role::Dim)));
+    parts
 }
 
 /// Why no job runs, above everything else; gives what is left below.

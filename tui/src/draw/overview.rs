@@ -33,7 +33,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, bor
         let title = format!("throughput of the server, {}", window.word("since the start"));
         let inner = brush.pane(parts.chart, &title, false, borders);
         let figures = ("now", dashboard.meters.rate());
-        Chart { curve: dashboard.meters.curve(), window, ended: false, figures }.draw(brush, inner);
+        Chart { curve: &dashboard.meters.server, window, ended: false, figures }.draw(brush, inner);
     }
     table(dashboard, brush, parts.table);
     if let Some(job) = jobs.selected().filter(|_| !parts.selected.is_empty()) {

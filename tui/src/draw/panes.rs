@@ -31,7 +31,7 @@ pub(super) fn draw(pane: Pane, dashboard: &Dashboard, detail: &Detail, brush: &m
                     None => ("now", (meter.records().unwrap_or(0.0), meter.bytes().unwrap_or(0.0))),
                 };
                 let chart =
-                    Chart { curve: meter.curve(), window: dashboard.window, ended: ended.is_some(), figures };
+                    Chart { curve: &meter.curve, window: dashboard.window, ended: ended.is_some(), figures };
                 chart.draw(brush, area);
             }
             None => {

@@ -35,7 +35,9 @@ fn sample(sequence: u64) -> Message {
         bytes_in_flight: 0,
         bytes_in_flight_limit: 0,
         trouble: None,
-        happenings: Vec::new(),
+        events: Vec::new(),
+        past: None,
+        machine: None,
     }))
 }
 

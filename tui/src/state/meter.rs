@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use pinport_model::{
     JobId, JobStatus, Timestamp,
-    history::{History, HistoryPoint},
-    view::{JobView, Sample},
+    history::{Curve, HistoryPoint},
+    view::{JobView, Past, Sample},
 };
 
 use super::window::Window;
@@ -28,19 +28,10 @@ struct Recent {
     settled: u64,
 }
 
-/// Counters over time: the whole of it, and the last minutes in more points.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Curve<'a> {
-    pub(crate) whole: &'a History,
-    pub(crate) late: &'a History,
-}
-
 /// One job's counters over time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Meter {
-    pub(crate) history: History,
-    /// The last minutes, in more points.
-    late: History,
+    pub(crate) curve: Curve,
     recent: VecDeque<Recent>,
     /// When a counter moved last, by the server's clock.
     moved: i64,
@@ -50,32 +41,15 @@ pub(crate) struct Meter {
     lost: bool,
 }
 
-impl Default for Meter {
-    fn default() -> Self {
-        Self {
-            history: History::default(),
-            late: History::of_last(Window::LONGEST_MS),
-            recent: VecDeque::new(),
-            moved: 0,
-            ended: false,
-            lost: false,
-        }
-    }
-}
-
 impl Meter {
-    pub(crate) fn curve(&self) -> Curve<'_> {
-        Curve { whole: &self.history, late: &self.late }
-    }
-
     /// Records a second over the last minute, in this many columns; of an ended job, over its whole run.
     pub(crate) fn trend(&self, columns: usize) -> Vec<f64> {
         if self.ended {
-            return self.history.rates(columns, |point| point.records);
+            return self.curve.whole.rates(columns, |point| point.records);
         }
-        let to = self.late.newest().map_or(0, |newest| newest.time.as_millis());
+        let to = self.curve.late.newest().map_or(0, |newest| newest.time.as_millis());
         let from = to.saturating_sub(Window::Minute.millis().unwrap_or_default());
-        let mut rates = self.late.rates_between(from, to, columns, |point| point.records);
+        let mut rates = self.curve.late.rates_between(from, to, columns, |point| point.records);
         // Before it began there was nothing; later, nothing is known.
         rates.iter_mut().take_while(|rate| rate.is_nan()).for_each(|rate| *rate = 0.0);
         rates
@@ -93,14 +67,10 @@ impl Meter {
         let point = HistoryPoint { time, records: progress.parsed, bytes: progress.bytes, failed };
         match std::mem::take(&mut self.lost) {
             true => {
-                self.history.push_after_gap(point);
-                self.late.push_after_gap(point);
+                self.curve.push_after_gap(point);
                 self.recent.clear();
             }
-            false => {
-                self.history.push_on(point);
-                self.late.push_on(point);
-            }
+            false => self.curve.push_on(point),
         }
         let point = Recent {
             time: time.as_millis(),
@@ -122,6 +92,15 @@ impl Meter {
         while self.recent.len() > MAX_RECENT || self.recent.get(1).is_some_and(too_old) {
             self.recent.pop_front();
         }
+    }
+
+    /// Takes a server's points up to a time; from there on its own stay.
+    fn adopt(&mut self, points: &[HistoryPoint], until: i64) {
+        let mut curve = Curve::default();
+        let theirs = points.iter().filter(|point| point.time.as_millis() < until);
+        let ours = self.curve.late.points().filter(|point| point.time.as_millis() >= until);
+        theirs.chain(ours).for_each(|point| curve.push_on(*point));
+        self.curve = curve;
     }
 
     fn over(&self, millis: i64, counter: impl Fn(&Recent) -> u64) -> Option<f64> {
@@ -163,37 +142,18 @@ impl Meter {
 }
 
 /// The meters of a server's jobs, and of the server as a whole.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Meters {
     jobs: HashMap<JobId, Meter>,
-    /// What all jobs did since the first sample.
-    pub(crate) server: History,
-    server_late: History,
+    /// What all jobs did since the server began, or, if it does not tell, since the first sample.
+    pub(crate) server: Curve,
     total: (u64, u64, u64),
     rate: (f64, f64),
     /// Whether the connection was lost since the last sample.
     lost: bool,
 }
 
-impl Default for Meters {
-    fn default() -> Self {
-        Self {
-            jobs: HashMap::new(),
-            server: History::default(),
-            server_late: History::of_last(Window::LONGEST_MS),
-            total: (0, 0, 0),
-            rate: (0.0, 0.0),
-            lost: false,
-        }
-    }
-}
-
 impl Meters {
-    /// What all jobs did.
-    pub(crate) fn curve(&self) -> Curve<'_> {
-        Curve { whole: &self.server, late: &self.server_late }
-    }
-
     /// Adds a sample.
     pub(crate) fn record(&mut self, sample: &Sample) {
         let mut rate = (0.0, 0.0);
@@ -204,7 +164,7 @@ impl Meters {
             if known.is_none() && (idle || self.jobs.len() >= MAX_METERS * 2) {
                 continue;
             }
-            let before = known.and_then(|meter| meter.history.newest().copied());
+            let before = known.and_then(|meter| meter.curve.newest().copied());
             let meter = self.jobs.entry(job.id).or_default();
             meter.record(sample.time, job);
             if let Some(before) = before {
@@ -222,14 +182,8 @@ impl Meters {
         let (records, bytes, failed) = self.total;
         let point = HistoryPoint { time: sample.time, records, bytes, failed };
         match std::mem::take(&mut self.lost) {
-            true => {
-                self.server.push_after_gap(point);
-                self.server_late.push_after_gap(point);
-            }
-            false => {
-                self.server.push(point);
-                self.server_late.push(point);
-            }
+            true => self.server.push_after_gap(point),
+            false => self.server.push(point),
         }
         if self.jobs.len() > MAX_METERS {
             let listed: HashSet<JobId> = sample
@@ -250,26 +204,35 @@ impl Meters {
         }
     }
 
-    /// Takes the server's history, which may be longer than ours.
+    /// Takes what the server knows from before this dashboard connected.
+    pub(crate) fn take_past(&mut self, past: &Past) {
+        for job in &past.jobs {
+            let last = job.points.last().map_or(0, |last| last.time.as_millis());
+            let meter = self.jobs.entry(job.job).or_default();
+            // The server was there all the time: its points fill our gaps.
+            if begin(&meter.curve) >= job.points.first().map_or(i64::MAX, |first| first.time.as_millis()) {
+                meter.adopt(&job.points, last + 1);
+                meter.lost = false;
+            }
+        }
+        let server = Curve::from_points(&past.server);
+        if let Some(newest) = server.newest().copied()
+            && begin(&server) <= begin(&self.server)
+        {
+            self.total = (newest.records, newest.bytes, newest.failed);
+            self.lost = false;
+            self.server = server;
+        }
+    }
+
+    /// Takes the server's history of a job, which may be longer than ours.
     pub(crate) fn adopt(&mut self, job: JobId, points: &[HistoryPoint]) {
-        let history = History::from_points(points);
-        let Some(oldest) = history.oldest().copied() else { return };
+        let Some(oldest) = points.first().map(|oldest| oldest.time.as_millis()) else { return };
         let meter = self.jobs.entry(job).or_default();
-        if meter.history.oldest().is_none_or(|seen| oldest.time < seen.time) || meter.history.span_ms() == 0 {
-            let newest = meter.history.newest().copied();
-            meter.history = history;
-            if meter.late.oldest().is_none_or(|seen| oldest.time < seen.time) {
-                let ours: Vec<HistoryPoint> = meter.late.points().copied().collect();
-                let first = ours.first().map_or(i64::MAX, |first| first.time.as_millis());
-                meter.late = History::of_last(Window::LONGEST_MS);
-                // What is seen here is closer than what the server keeps of a long run.
-                let theirs = points.iter().filter(|point| point.time.as_millis() < first);
-                theirs.chain(&ours).for_each(|point| meter.late.push_on(*point));
-            }
-            if let Some(newest) = newest {
-                // The history ignores it unless it is the newest.
-                meter.history.push_on(newest);
-            }
+        if oldest < begin(&meter.curve) || meter.curve.whole.span_ms() == 0 {
+            // What is seen here is closer than what a server keeps of a long run.
+            let seen = meter.curve.late.oldest().map_or(i64::MAX, |seen| seen.time.as_millis());
+            meter.adopt(points, seen);
         }
     }
 
@@ -281,4 +244,9 @@ impl Meters {
     pub(crate) fn rate(&self) -> (f64, f64) {
         self.rate
     }
+}
+
+/// When a curve begins.
+fn begin(curve: &Curve) -> i64 {
+    curve.whole.oldest().map_or(i64::MAX, |oldest| oldest.time.as_millis())
 }

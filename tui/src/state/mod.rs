@@ -17,7 +17,7 @@ use std::{collections::VecDeque, path::PathBuf};
 
 use pinport_model::{
     JobId, JobStatus, Timestamp,
-    view::{JobView, Sample},
+    view::{self, JobView, Machine, Sample},
 };
 use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
 
@@ -131,6 +131,7 @@ pub(crate) struct Server {
     pub(crate) jobs_total: u64,
     pub(crate) bytes_in_flight: u64,
     pub(crate) bytes_in_flight_limit: u64,
+    pub(crate) machine: Option<Machine>,
 }
 
 /// The dashboard.
@@ -275,9 +276,13 @@ impl Dashboard {
         }
         self.sequence = Some(sample.sequence);
         self.arrived = self.now;
+        if let Some(past) = sample.past.take() {
+            self.meters.take_past(&past);
+            past.events.into_iter().for_each(|event| self.add_past(event));
+        }
         self.meters.record(&sample);
-        for happening in std::mem::take(&mut sample.happenings) {
-            let (time, job, text) = (happening.time, happening.job, happening.text);
+        for event in std::mem::take(&mut sample.events) {
+            let (time, job, text) = (event.time, event.job, event.text);
             self.add_event(Event { time, job, text, worked: true });
         }
         if matches!(self.connection, Connection::Connecting) {
@@ -296,6 +301,7 @@ impl Dashboard {
             jobs_total: sample.jobs_total,
             bytes_in_flight: sample.bytes_in_flight,
             bytes_in_flight_limit: sample.bytes_in_flight_limit,
+            machine: sample.machine,
         });
         self.trouble = sample.trouble;
         self.jobs.replace(sample.jobs, &self.meters);
@@ -479,6 +485,19 @@ impl Dashboard {
     fn tell(&mut self, text: String, worked: bool) {
         let until = Timestamp::from_millis(self.now.as_millis().saturating_add(NOTICE_MS));
         self.notice = Some((text, worked, until));
+    }
+
+    /// Adds an event of the past at its place, unless it is there: a server tells of it again after a lost connection.
+    fn add_past(&mut self, event: view::Event) {
+        let at = self.events.partition_point(|known| known.time > event.time);
+        let same_time = self.events.iter().skip(at).take_while(|known| known.time == event.time);
+        if same_time.into_iter().any(|known| known.job == event.job && known.text == event.text) {
+            return;
+        }
+        let (time, job, text) = (event.time, event.job, event.text);
+        self.events.insert(at, Event { time, job, text, worked: true });
+        self.event_row += usize::from(self.event_row > at);
+        self.events.truncate(MAX_EVENTS);
     }
 
     fn add_event(&mut self, event: Event) {

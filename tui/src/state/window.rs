@@ -1,5 +1,7 @@
 //! How much time the charts show.
 
+use pinport_model::history::Curve;
+
 /// The time that every chart shows; one key cycles through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Window {
@@ -11,9 +13,6 @@ pub(crate) enum Window {
 }
 
 impl Window {
-    /// The longest window but the whole.
-    pub(crate) const LONGEST_MS: i64 = 300_000;
-
     pub(crate) fn next(self) -> Self {
         match self {
             Self::Whole => Self::Minute,
@@ -27,7 +26,7 @@ impl Window {
         match self {
             Self::Whole => None,
             Self::Minute => Some(60_000),
-            Self::FiveMinutes => Some(Self::LONGEST_MS),
+            Self::FiveMinutes => Some(Curve::LATE_MS),
         }
     }
 

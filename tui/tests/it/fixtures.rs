@@ -6,7 +6,7 @@ use pinport_model::{
     ObjectTally, RecordLimits, Timestamp,
     job::FailureBudget,
     progress::{Progress, StageTimes},
-    view::{Happening, JobDetail, JobView, ObjectView, PieceRun, PieceState, Sample, StageName, StageView},
+    view::{Event, JobDetail, JobView, ObjectView, PieceRun, PieceState, Sample, StageName, StageView},
 };
 use pinport_tui::{
     Connection, Dashboard, Effect, Look, Message, Options, Palette, Symbols,
@@ -94,7 +94,9 @@ pub(crate) fn sample(second: u64, jobs: Vec<JobView>) -> Sample {
         bytes_in_flight: 96 << 20,
         bytes_in_flight_limit: 256 << 20,
         trouble: None,
-        happenings: Vec::new(),
+        events: Vec::new(),
+        past: None,
+        machine: None,
     }
 }
 
@@ -264,19 +266,14 @@ pub(crate) fn watched_with(options: Options, jobs: impl Fn(u64) -> Vec<JobView>,
         let mut sample = sample(second, jobs(second));
         if second == 2 {
             let job = sample.jobs.first().map(|job| job.id);
-            sample.happenings = vec![
-                Happening {
+            sample.events = vec![
+                Event {
                     time: at(1500),
                     job: None,
                     application: None,
                     text: "the server began with 10 jobs".into(),
                 },
-                Happening {
-                    time: at(1900),
-                    job,
-                    application: None,
-                    text: "job went on behind piece 12".into(),
-                },
+                Event { time: at(1900), job, application: None, text: "job went on behind piece 12".into() },
             ];
         }
         dashboard.update(Message::Sample(Box::new(sample)));

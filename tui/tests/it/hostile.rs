@@ -27,9 +27,9 @@ fn poisoned() -> pinport_tui::Dashboard {
     view.failures[0].message = HOSTILE.into();
     dashboard.update(Message::Detail(Box::new(view)));
     let mut sample = sample(6, jobs(0));
-    let happening =
-        pinport_model::view::Happening { time: at(0), job: None, application: None, text: HOSTILE.into() };
-    sample.happenings.push(happening);
+    let event =
+        pinport_model::view::Event { time: at(0), job: None, application: None, text: HOSTILE.into() };
+    sample.events.push(event);
     dashboard.update(Message::Sample(Box::new(sample)));
     dashboard
 }

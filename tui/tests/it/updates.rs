@@ -2,7 +2,11 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use pinport_model::{JobStatus, history::HistoryPoint};
+use pinport_model::{
+    JobStatus,
+    history::HistoryPoint,
+    view::{Event, JobHistory, Machine, Past, Sample},
+};
 use pinport_tui::{Connection, Dashboard, Effect, FailuresPage, FailuresQuery, Message, Symbols};
 use ratatui::{
     buffer::Cell,
@@ -167,6 +171,87 @@ fn a_server_s_history_reaches_further_back() {
     press(&mut dashboard, "tab tab tab");
     let text = screen(&dashboard, 80, 24);
     assert!(text.contains("rows/s over 1m43s"), "{text}");
+}
+
+fn point(millis: i64, records: u64) -> HistoryPoint {
+    HistoryPoint { time: at(millis), records, bytes: records * 500, failed: 0 }
+}
+
+/// A first sample whose server knows the last 100 seconds of a job, at 50,000 records a second, and an event.
+fn first_sample(second: u64) -> Message {
+    let running = vec![job(1, JobStatus::Processing, 100 + second)];
+    let points: Vec<_> = (0..=100 + second).map(|s| point(s as i64 * 1000 - 100_000, s * 50_000)).collect();
+    let event =
+        |time, text: &str| Event { time: at(time), job: Some(id(1)), application: None, text: text.into() };
+    let past = Past {
+        events: vec![event(-100_000, "CREATED s3://contacts"), event(-99_000, "PROCESSING")],
+        server: points.clone(),
+        jobs: vec![JobHistory { job: id(1), application: None, points }],
+    };
+    Message::Sample(Box::new(Sample { past: Some(Box::new(past)), ..sample(second, running) }))
+}
+
+#[test]
+fn charts_and_events_of_the_time_before_are_there_at_once() {
+    let mut dashboard = Dashboard::new(options(Symbols::Unicode));
+    dashboard.update(Message::Resize { width: 120, height: 40 });
+    dashboard.update(Message::Tick(at(0)));
+    dashboard.update(first_sample(0));
+    let text = screen(&dashboard, 120, 40);
+    assert!(text.contains("rows/s over 1m40s: at most 50,000"), "{text}");
+    assert!(text.contains("PROCESSING") && !text.contains("nothing has happened"), "{text}");
+    press(&mut dashboard, "e");
+    let events = screen(&dashboard, 120, 40);
+    let line = |text: &str| events.lines().position(|line| line.contains(text)).unwrap();
+    assert!(line("PROCESSING") < line("CREATED s3://contacts"), "newest first: {events}");
+
+    // After an outage a server tells of it again: no event is there twice, and no time is unknown that it knows.
+    press(&mut dashboard, "esc");
+    let reason = Connection::Disconnected { reason: "gone".into(), retry_in: Duration::from_secs(1) };
+    dashboard.update(Message::Connection(reason));
+    dashboard.update(Message::Tick(at(30_000)));
+    dashboard.update(Message::Connection(Connection::Connected));
+    dashboard.update(first_sample(30));
+    press(&mut dashboard, "e");
+    let events = screen(&dashboard, 120, 40);
+    assert_eq!(events.matches("PROCESSING").count(), 1, "{events}");
+    press(&mut dashboard, "esc enter");
+    let job = screen(&dashboard, 120, 40);
+    assert!(job.contains("rows/s over 2m10s: at most 50,000"), "{job}");
+}
+
+#[test]
+fn the_header_says_how_the_server_is() {
+    let machine = |disk_free| Machine {
+        disk_free: Some(disk_free),
+        disk_reserve: Some(2 << 30),
+        cpu: 1.84,
+        cpus: 2,
+        memory: Some(283 << 20),
+        settling: false,
+    };
+    let shown = |machine: Machine, trouble: Option<&str>| {
+        let mut dashboard = watched(mixed, 3);
+        let trouble = trouble.map(str::to_owned);
+        let sample = Sample { machine: Some(machine), trouble, ..sample(4, mixed(4)) };
+        dashboard.update(Message::Sample(Box::new(sample)));
+        dashboard
+    };
+    let head = |dashboard: &Dashboard, width| screen(dashboard, width, 30).lines().next().unwrap().to_owned();
+    let well = shown(machine(24 << 30), None);
+    let all = "store ok · disk 24.0 GiB free · cpu 1.8/2 · mem 283 MiB";
+    assert!(head(&well, 120).contains(all), "{}", head(&well, 120));
+    assert!(
+        head(&well, 84).contains("store ok") && head(&well, 84).contains("127.0.0.1"),
+        "{}",
+        head(&well, 84)
+    );
+    let settling = shown(Machine { settling: true, ..machine(3 << 30) }, None);
+    assert!(head(&settling, 120).contains("settling · disk 3.0 GiB free"));
+    let short = shown(machine(1 << 30), Some("the disk is full"));
+    assert!(head(&short, 120).contains("no room · disk 1.0 GiB free"));
+    let stopped = shown(machine(24 << 30), Some("a write failed"));
+    assert!(head(&stopped, 120).contains("store stopped"));
 }
 
 #[test]

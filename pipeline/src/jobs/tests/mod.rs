@@ -170,7 +170,7 @@ fn the_first_sample_of_a_listener_has_the_number_of_the_last_one_that_all_got() 
     jobs.create(new_job(house.file("a.json", 1))).unwrap();
     let seen = next().unwrap().sequence;
     let first = jobs.sample();
-    assert!(first.sequence >= seen && first.happenings.is_empty(), "{first:?}");
+    assert!(first.sequence >= seen && first.events.is_empty(), "{first:?}");
     jobs.create(new_job(house.file("b.json", 1))).unwrap();
     let mut last = seen;
     while last <= first.sequence {
@@ -178,6 +178,38 @@ fn the_first_sample_of_a_listener_has_the_number_of_the_last_one_that_all_got() 
         assert_eq!(sample.sequence, last + 1);
         last = sample.sequence;
     }
+}
+
+#[test]
+fn a_new_listener_gets_what_it_missed() {
+    let house = House::new();
+    let jobs = house.jobs(2);
+    let created = jobs.create(new_job(house.file("a.json", 50))).unwrap().job;
+    assert!(jobs.wait(created.id, LONG));
+    // The sampler makes past events of those that it sent.
+    let begun = std::time::Instant::now();
+    let past = loop {
+        let past = jobs.first_sample().past.clone().unwrap();
+        if past.events.iter().any(|event| event.text.starts_with("COMPLETED")) {
+            break past;
+        }
+        assert!(begun.elapsed() < LONG, "{past:?}");
+        std::thread::yield_now();
+    };
+    assert!(past.events.is_sorted_by_key(|event| event.time) && past.events.len() > 1, "{past:?}");
+    assert!(past.events.iter().all(|event| event.job == Some(created.id) && event.application.is_some()));
+    assert_eq!(past.server.last().map(|point| (point.records, point.failed)), Some((50, 0)));
+    assert_eq!(past.jobs, [], "none runs");
+    assert!(jobs.sample().past.is_none());
+    let machine = jobs.sample().machine.unwrap();
+    assert!(machine.cpus > 0 && machine.disk_free > machine.disk_reserve, "{machine:?}");
+    drop(jobs);
+
+    // Another process still knows how the job ended.
+    let again = house.jobs(2).first_sample();
+    let events = &again.past.as_ref().unwrap().events;
+    let last = events.last().unwrap();
+    assert!(last.text.starts_with("COMPLETED: 50 read") && last.job == Some(created.id), "{events:?}");
 }
 
 #[test]

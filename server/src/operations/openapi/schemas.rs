@@ -242,11 +242,17 @@ const OBJECTS: &[(&str, &str)] = &[
          current: SegmentVersion|null",
     ),
     ("Segments", "segments: [Segment], next_token?: string"),
-    ("Happening", "time: time, job?: string, text: string"),
+    ("ServerEvent", "time: time, job?: string, text: string"),
+    ("Past", "events: [ServerEvent], server: [HistoryPoint], jobs: [JobHistory]"),
+    ("JobHistory", "job: string, points: [HistoryPoint]"),
+    (
+        "Machine",
+        "disk_free?: count, disk_reserve?: count, cpu: number, cpus: count, memory?: count, settling: boolean",
+    ),
     (
         "Sample",
         "sequence: count, time: time, jobs: [Job], jobs_total: count, bytes_in_flight: count, \
-         bytes_in_flight_limit: count, trouble?: string, happenings: [Happening]",
+         bytes_in_flight_limit: count, trouble?: string, events: [ServerEvent], past?: Past, machine?: Machine",
     ),
 ];
 
