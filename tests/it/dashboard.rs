@@ -497,6 +497,16 @@ fn an_import_of_this_process_shows_its_failed_records_too() {
     look_at_the_record(&import);
     import.keys("q");
     assert_eq!(import.end().status.code(), Some(3));
+
+    // Under a mapping the mark is at the value that the member is made of.
+    lab.write("in/crm.csv", ROWS.replace("ChannelType,Address", "Kind,Mail"));
+    lab.write("crm.toml", "[rename]\nKind = \"ChannelType\"\nMail = \"Address\"\n");
+    let import = ["import", "in/crm.csv", "--format", "csv", "--map", "crm.toml", "--top"];
+    let import = OnTerminal::start(lab.pinport(&import), 110, 30);
+    import.wait_for("✓ completed");
+    look_at_the_record(&import);
+    import.keys("q");
+    assert_eq!(import.end().status.code(), Some(3));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! only writer, and [`Dashboard::draw`], which only reads; [`run()`] puts both on a terminal.
 
 mod draw;
+mod hit;
 mod keys;
 mod layout;
 mod look;
@@ -17,6 +18,7 @@ mod text;
 mod theme;
 mod words;
 
+pub use hit::Hit;
 pub use look::{Look, Palette, Symbols};
 pub use message::{
     Connection, Effect, FailuresPage, FailuresQuery, ImportRequest, Message, Rate, RecordBytes, RecordQuery,

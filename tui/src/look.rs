@@ -7,7 +7,7 @@
 use ratatui::style::{Color, Modifier, Style};
 
 pub(crate) use crate::theme::Role;
-use crate::theme::{self, Slot, Theme};
+use crate::theme::{self, Theme};
 
 /// Which colours are used. None of them paints a background, so the terminal's own stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -200,8 +200,8 @@ impl Look {
 
     /// The colours to paint behind everything and to write plain text in, if the theme says so.
     pub(crate) fn ground(self) -> Option<(Option<Color>, Color)> {
-        let ground = self.shown(self.theme.slot(Slot::Background))?;
-        Some((self.shown(self.theme.slot(Slot::Text)), ground))
+        let ground = self.shown(self.theme.colour(Role::Background))?;
+        Some((self.shown(self.theme.colour(Role::Plain)), ground))
     }
 
     /// What a cell of a selected row becomes: every cell has the same background, and a colour stays where it reads on
@@ -216,8 +216,8 @@ impl Look {
             // Light, as what is reversed on black; what reads on black and on white reads on it too.
             (true, _) => (Some(Color::Indexed(16)), Some(Color::Indexed(254))),
             (false, _) => (
-                self.shown(self.theme.slot(Slot::SelectedText)),
-                self.shown(self.theme.slot(Slot::SelectedBackground)),
+                self.shown(self.theme.colour(Role::SelectedText)),
+                self.shown(self.theme.colour(Role::SelectedBackground)),
             ),
         };
         let Some(ground) = ground else {
@@ -239,7 +239,7 @@ impl Look {
     pub(crate) fn style(self, role: Role) -> Style {
         let plain = Style::new();
         if !self.theme.is_auto && !self.theme.is_mono && self.palette != Palette::None {
-            let style = self.shown(self.theme.role(role)).map_or(plain, |colour| plain.fg(colour));
+            let style = self.shown(self.theme.colour(role)).map_or(plain, |colour| plain.fg(colour));
             return match role {
                 Role::Title | Role::Bad | Role::Warn | Role::Key => style.add_modifier(Modifier::BOLD),
                 Role::Dim if style.fg.is_none() => style.add_modifier(Modifier::DIM),
@@ -257,7 +257,7 @@ impl Look {
             _ => style.add_modifier(Modifier::BOLD),
         };
         match role {
-            Role::Plain => plain,
+            Role::Plain | Role::Background | Role::SelectedText | Role::SelectedBackground => plain,
             Role::Dim => plain.add_modifier(Modifier::DIM),
             Role::Title => plain.add_modifier(Modifier::BOLD),
             // Green, cyan and yellow are too bright for white, blue is too dark for black.

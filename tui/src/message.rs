@@ -3,13 +3,14 @@
 use std::{path::PathBuf, time::Duration};
 
 use pinport_model::{
-    Failure, FailureCode, FailureFilter, Format, JobId, RejectPlace, SourceLocation, Timestamp,
-    failure::csv_header_len,
+    Failure, FailureCode, FailureFilter, Format, JobId, ReadOptions, RejectPlace, SourceLocation, Timestamp,
     job::FailureBudget,
     size::with_unit,
     view::{JobDetail, Sample},
 };
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
+
+use crate::hit::Hit;
 
 /// Input of the dashboard. The clock is a message too, so that tests control the time.
 #[derive(Debug, Clone)]
@@ -29,7 +30,12 @@ pub enum Message {
     /// A key.
     Key(KeyEvent),
     /// A click or a turn of the wheel.
-    Mouse(MouseEvent),
+    Mouse {
+        /// What the terminal says.
+        event: MouseEvent,
+        /// What lies there, as [`crate::Dashboard::hit`] says.
+        hit: Option<Hit>,
+    },
     /// Pasted text.
     Paste(String),
     /// The terminal has a new size.
@@ -123,20 +129,24 @@ pub struct FailuresPage {
 }
 
 /// A request for the original bytes of a failed record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordQuery {
     /// The job.
     pub job: JobId,
     /// The format of its records.
     pub format: Format,
+    /// How it reads them.
+    pub read: ReadOptions,
     /// Where the record is among the rejects.
     pub place: RejectPlace,
+    /// Its failure.
+    pub failure: Failure,
 }
 
 impl RecordQuery {
     /// The most bytes of a record in an answer.
     pub const LIMIT: u64 = 1 << 20;
-    /// The most bytes of a CSV header in an answer.
+    /// The most bytes of a CSV header that are read for an answer.
     pub const HEADER_LIMIT: u64 = 64 << 10;
 
     /// The bytes of the rejects file, from its start, that hold the CSV header of the record, if any do.
@@ -146,13 +156,6 @@ impl RecordQuery {
             Format::Json => 0,
         }
     }
-
-    /// The answer to this, of the record's bytes and those that hold its header.
-    pub fn answer(self, header: &[u8], bytes: Result<Vec<u8>, String>) -> RecordBytes {
-        // Without its line end.
-        let header = csv_header_len(header).map(|len| header[..len - 1].to_vec());
-        RecordBytes { query: self, header, bytes }
-    }
 }
 
 /// The original bytes of a failed record.
@@ -160,10 +163,10 @@ impl RecordQuery {
 pub struct RecordBytes {
     /// The request.
     pub query: RecordQuery,
-    /// The CSV header of the record's object, if there is one.
-    pub header: Option<Vec<u8>>,
     /// The first bytes of the record, at most [`RecordQuery::LIMIT`], or why they are not there.
     pub bytes: Result<Vec<u8>, String>,
+    /// The byte of them that the fault is at, if it is known.
+    pub fault: Option<usize>,
 }
 
 /// A request for the original bytes of several failed records, to mend them.

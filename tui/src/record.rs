@@ -1,6 +1,5 @@
-//! Shows the bytes of a failed record, and finds where in them the fault is.
+//! Shows the bytes of a failed record with a mark under its fault.
 
-use pinport_model::{Failure, Format};
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::{look::Symbols, text::harmless};
@@ -13,108 +12,6 @@ const BEFORE: (usize, usize) = (1, 2);
 pub(crate) struct Line {
     pub(crate) text: String,
     pub(crate) caret: Option<usize>,
-}
-
-/// The byte of the record that the fault is at: its column, or else where its member's value begins.
-pub(crate) fn spot(failure: &Failure, format: Format, header: Option<&[u8]>, record: &[u8]) -> Option<usize> {
-    if let Some(column) = failure.column {
-        let at = usize::try_from(column).ok()?.checked_sub(1)?;
-        return (at <= record.len()).then_some(at);
-    }
-    let member = failure.member.as_deref()?;
-    match format {
-        Format::Json => value_of(record, member),
-        Format::Csv => cell_of(header?, record, member),
-    }
-}
-
-/// Where the value of a dotted member begins in a JSON object: behind each name of the path, one inside the other.
-fn value_of(record: &[u8], member: &str) -> Option<usize> {
-    // Names have dots too: the longest name that is there is meant.
-    let (object, mut found) = (0, None);
-    let mut ends: Vec<usize> = member.match_indices('.').map(|(at, _)| at).collect();
-    ends.push(member.len());
-    for end in ends.into_iter().rev() {
-        let Some(at) = key_of(record, object, &member[..end]) else { continue };
-        let rest = member.get(end + 1..).filter(|rest| !rest.is_empty());
-        let inner = rest.and_then(|rest| Some(at + value_of(&record[at..], rest)?));
-        // A member that is missing is missing in its object.
-        found = Some(inner.unwrap_or(at));
-        break;
-    }
-    found
-}
-
-/// Where the value of the key `name` of the object that begins at `from` begins.
-fn key_of(record: &[u8], from: usize, name: &str) -> Option<usize> {
-    let (mut at, mut depth) = (from, 0_u32);
-    while at < record.len() {
-        match record[at] {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return None;
-                }
-            }
-            b'"' => {
-                let end = string_end(record, at + 1);
-                let is_name = record[at + 1..end].eq_ignore_ascii_case(name.as_bytes());
-                at = end + 1;
-                let colon = skip_space(record, at);
-                if depth == 1 && is_name && record.get(colon) == Some(&b':') {
-                    return Some(skip_space(record, colon + 1)).filter(|at| *at < record.len());
-                }
-                continue;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
-/// Where the string that begins at `at` has its closing quote, or the end of the record.
-fn string_end(record: &[u8], mut at: usize) -> usize {
-    while at < record.len() && record[at] != b'"' {
-        at += if record[at] == b'\\' { 2 } else { 1 };
-    }
-    at.min(record.len())
-}
-
-fn skip_space(record: &[u8], mut at: usize) -> usize {
-    while record.get(at).is_some_and(u8::is_ascii_whitespace) {
-        at += 1;
-    }
-    at
-}
-
-/// Where the cell of a member's column begins in a CSV row.
-fn cell_of(header: &[u8], record: &[u8], member: &str) -> Option<usize> {
-    let separator = *b",;\t|".iter().max_by_key(|separator| cells(header, **separator).len())?;
-    let is_name = |(from, to): &(usize, usize)| {
-        let name = header[*from..*to].trim_ascii();
-        let name = name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name);
-        let name = name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")).unwrap_or(name);
-        name.eq_ignore_ascii_case(member.as_bytes())
-    };
-    let column = cells(header, separator).iter().position(is_name)?;
-    cells(record, separator).get(column).map(|(from, _)| *from)
-}
-
-/// Where the cells of a row begin and end.
-fn cells(row: &[u8], separator: u8) -> Vec<(usize, usize)> {
-    let (mut cells, mut from, mut inside) = (Vec::new(), 0, false);
-    for (at, byte) in row.iter().enumerate() {
-        if *byte == b'"' {
-            inside = !inside;
-        } else if *byte == separator && !inside {
-            cells.push((from, at));
-            from = at + 1;
-        }
-    }
-    cells.push((from, row.len()));
-    cells
 }
 
 /// Adds the parts of a record as they are shown: each with its byte, its cells, and whether a line ends with it.
@@ -222,56 +119,9 @@ pub(crate) fn whole(record: &[u8], spot: Option<usize>, width: usize, symbols: S
 
 #[cfg(test)]
 mod tests {
-    use pinport_model::{
-        FailureCode,
-        failure::{FailureReason, Origin},
-    };
     use proptest::prelude::*;
 
     use super::*;
-
-    fn failure(member: &str) -> Failure {
-        FailureReason::of(member, FailureCode::WrongType, "is wrong")
-            .locate("o", Origin { object: 0, byte: 0, line: 1 })
-    }
-
-    fn rest<'a>(format: Format, header: &str, record: &'a str, member: &str) -> Option<&'a str> {
-        spot(&failure(member), format, Some(header.as_bytes()), record.as_bytes()).map(|at| &record[at..])
-    }
-
-    #[test]
-    fn a_member_of_an_object_is_found() {
-        let json = r#"{"x":{"ChannelType":"no"},"t":"\"ChannelType\":", "ChannelType" : "PIGEON","Attributes":{"a.b":[1],"c":2},"User":{"UserId":7}}"#;
-        let starts = |member, text| {
-            let found = rest(Format::Json, "", json, member).unwrap();
-            assert!(found.starts_with(text), "{member}: {found}");
-        };
-        starts("ChannelType", "\"PIGEON\"");
-        starts("channeltype", "\"PIGEON\"");
-        starts("Attributes.a.b", "[1]");
-        starts("Attributes.c", "2}");
-        starts("User.UserId", "7}");
-        starts("User.missing", "{\"UserId\"");
-        assert_eq!(rest(Format::Json, "", json, "Id"), None);
-    }
-
-    #[test]
-    fn a_cell_of_a_column_is_found() {
-        let found = |header, record, member| rest(Format::Csv, header, record, member);
-        assert_eq!(found("Id,Address,ChannelType", "1,\"a,\nb\",PIGEON", "ChannelType"), Some("PIGEON"));
-        assert_eq!(found("\u{feff}Id;\"Address\"", "1;x", "Address"), Some("x"));
-        assert_eq!(found("\u{feff}Id;\"Address\"", "1;x", "Id"), Some("1;x"));
-        assert_eq!(found("Id,Address", "1", "Address"), None);
-    }
-
-    #[test]
-    fn a_column_is_a_byte() {
-        let mut failure = failure("Id");
-        failure.column = Some(3);
-        assert_eq!(spot(&failure, Format::Json, None, b"abc"), Some(2));
-        failure.column = Some(5);
-        assert_eq!(spot(&failure, Format::Json, None, b"abc"), None);
-    }
 
     fn under(line: &Line) -> String {
         line.text.chars().skip(line.caret.unwrap()).collect()
@@ -315,8 +165,6 @@ mod tests {
             let lines = whole(&record, spot, width, Symbols::Ascii);
             prop_assert_eq!(lines.iter().filter(|line| line.caret.is_some()).count() <= 1, true);
             prop_assert!(lines.iter().all(|line| line.text.is_ascii()));
-            value_of(&record, "a.b");
-            cell_of(&record, &record, "a");
         }
     }
 }

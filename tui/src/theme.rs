@@ -3,34 +3,12 @@
 use ratatui::style::Color;
 use toml::de::{DeTable, DeValue};
 
-/// The role of a text, which decides how it looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    Plain,
-    Dim,
-    Title,
-    Good,
-    Bad,
-    Warn,
-    Active,
-    Key,
-}
-
-/// The colours of the dashboard. A role without one has the terminal's own colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Theme {
-    colours: [Option<Color>; Slot::ALL.len()],
-    /// Whether the colours are left to the kind of terminal: those that read on black and on white.
-    pub(crate) is_auto: bool,
-    /// Whether there are no colours at all.
-    pub(crate) is_mono: bool,
-}
-
-/// What a theme gives a colour to, in the order of the documentation.
+/// What a colour is for, in the order of the documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
-pub(crate) enum Slot {
-    Text,
+pub(crate) enum Role {
+    Plain,
+    /// Painted behind everything.
     Background,
     Dim,
     Title,
@@ -43,9 +21,10 @@ pub(crate) enum Slot {
     SelectedBackground,
 }
 
-impl Slot {
+impl Role {
+    /// All of them by their names in files.
     const ALL: [(Self, &'static str); 11] = [
-        (Self::Text, "text"),
+        (Self::Plain, "text"),
         (Self::Background, "background"),
         (Self::Dim, "dim"),
         (Self::Title, "title"),
@@ -57,6 +36,16 @@ impl Slot {
         (Self::SelectedText, "selected_text"),
         (Self::SelectedBackground, "selected_background"),
     ];
+}
+
+/// The colours of the dashboard. A role without one has the terminal's own colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Theme {
+    colours: [Option<Color>; Role::ALL.len()],
+    /// Whether the colours are left to the kind of terminal: those that read on black and on white.
+    pub(crate) is_auto: bool,
+    /// Whether there are no colours at all.
+    pub(crate) is_mono: bool,
 }
 
 /// The names of the 16 colours.
@@ -90,9 +79,9 @@ impl Default for Theme {
 
 impl Theme {
     /// Colours that read on black and on white, as many as the terminal has.
-    pub const AUTO: Self = Self { colours: [None; Slot::ALL.len()], is_auto: true, is_mono: false };
+    pub const AUTO: Self = Self { colours: [None; Role::ALL.len()], is_auto: true, is_mono: false };
     /// No colours: bold, dim and reversed only.
-    pub const MONO: Self = Self { colours: [None; Slot::ALL.len()], is_auto: false, is_mono: true };
+    pub const MONO: Self = Self { colours: [None; Role::ALL.len()], is_auto: false, is_mono: true };
     /// For a dark background.
     pub const DARK: Self =
         Self::of([None, None, n(245), None, n(114), n(210), n(215), n(80), n(80), n(255), n(237)]);
@@ -100,7 +89,7 @@ impl Theme {
     pub const LIGHT: Self =
         Self::of([None, None, n(242), None, n(22), n(124), n(94), n(24), n(24), n(16), n(252)]);
 
-    const fn of(colours: [Option<Color>; Slot::ALL.len()]) -> Self {
+    const fn of(colours: [Option<Color>; Role::ALL.len()]) -> Self {
         Self { colours, is_auto: false, is_mono: false }
     }
 
@@ -141,34 +130,22 @@ impl Theme {
         }
         for (key, value) in entries.iter().filter(|(key, _)| key.get_ref().as_ref() != "base") {
             let (name, line) = (key.get_ref().as_ref(), line(key.span().start));
-            let Some((slot, _)) = Slot::ALL.into_iter().find(|(_, known)| *known == name) else {
-                let known: Vec<&str> = Slot::ALL.into_iter().map(|(_, known)| known).collect();
+            let Some((role, _)) = Role::ALL.into_iter().find(|(_, known)| *known == name) else {
+                let known: Vec<&str> = Role::ALL.into_iter().map(|(_, known)| known).collect();
                 return Err(format!(
                     "line {line}: there is no role \"{name}\"; roles are base, {}",
                     known.join(", ")
                 ));
             };
-            theme.colours[slot as usize] = colour(value.get_ref())
+            theme.colours[role as usize] = colour(value.get_ref())
                 .ok_or_else(|| format!("line {line}: {name} needs a colour: {COLOURS}"))?;
         }
         Ok(theme)
     }
 
-    pub(crate) fn slot(&self, slot: Slot) -> Option<Color> {
-        self.colours[slot as usize]
-    }
-
-    pub(crate) fn role(&self, role: Role) -> Option<Color> {
-        self.slot(match role {
-            Role::Plain => Slot::Text,
-            Role::Dim => Slot::Dim,
-            Role::Title => Slot::Title,
-            Role::Good => Slot::Good,
-            Role::Bad => Slot::Bad,
-            Role::Warn => Slot::Warn,
-            Role::Active => Slot::Active,
-            Role::Key => Slot::Key,
-        })
+    /// The colour of a role, if it has one.
+    pub(crate) fn colour(&self, role: Role) -> Option<Color> {
+        self.colours[role as usize]
     }
 }
 
@@ -273,11 +250,11 @@ mod tests {
     fn a_file_changes_roles_over_its_base() {
         let text = "# mine\nbad = \"#ff0000\"\ngood = 'bright-green'\nkey = 200\ntext = \"default\"\nbase = \"light\"\n";
         let theme = Theme::parse(text).unwrap();
-        assert_eq!(theme.role(Role::Bad), Some(Color::Rgb(255, 0, 0)));
-        assert_eq!(theme.role(Role::Good), Some(Color::LightGreen));
-        assert_eq!(theme.role(Role::Key), Some(Color::Indexed(200)));
-        assert_eq!(theme.role(Role::Plain), None);
-        assert_eq!(theme.role(Role::Warn), Theme::LIGHT.role(Role::Warn));
+        assert_eq!(theme.colour(Role::Bad), Some(Color::Rgb(255, 0, 0)));
+        assert_eq!(theme.colour(Role::Good), Some(Color::LightGreen));
+        assert_eq!(theme.colour(Role::Key), Some(Color::Indexed(200)));
+        assert_eq!(theme.colour(Role::Plain), None);
+        assert_eq!(theme.colour(Role::Warn), Theme::LIGHT.colour(Role::Warn));
         assert_eq!(Theme::parse("").unwrap(), Theme::DARK);
         Theme::parse(include_str!("../../examples/theme.toml")).unwrap();
     }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pinport_model::{Failure, Format, JobId, SourceLocation};
-use pinport_pipeline::throttle::ThrottleRate;
+use pinport_model::{Failure, Format, JobId, SourceLocation, failure::csv_header_len};
+use pinport_pipeline::{parse::place_of, throttle::ThrottleRate};
 use pinport_tui::{
     Effect, FailuresPage, FailuresQuery, ImportRequest, Message, Rate, RecordBytes, RecordQuery, RejectsQuery,
 };
@@ -110,7 +110,7 @@ impl EffectWorker {
             Ok(Message::Failures(page(client, query).await?))
         });
         let records = answer(outbox, record, async |query: &RecordQuery| {
-            Ok(Message::Record(Box::new(record_bytes(client, *query).await?)))
+            Ok(Message::Record(Box::new(record_bytes(client, query).await?)))
         });
         let work = async {
             while let Some(effect) = actions.recv().await {
@@ -373,15 +373,26 @@ async fn page(client: &Client, query: &FailuresQuery) -> Result<FailuresPage, Cl
 }
 
 /// The bytes of a failed record, or the server's reason why they are not there.
-async fn record_bytes(client: &Client, query: RecordQuery) -> Result<RecordBytes, ClientError> {
+async fn record_bytes(client: &Client, query: &RecordQuery) -> Result<RecordBytes, ClientError> {
     match header_and_record(client, query).await {
-        Ok((header, bytes)) => Ok(query.answer(&header, Ok(bytes))),
+        Ok((header, bytes)) => Ok(record_answer(query.clone(), &header, Ok(bytes))),
         Err(error @ ClientError::Unreachable { .. }) => Err(error),
-        Err(error) => Ok(query.answer(&[], Err(error.to_string()))),
+        Err(error) => Ok(record_answer(query.clone(), &[], Err(error.to_string()))),
     }
 }
 
-async fn header_and_record(client: &Client, query: RecordQuery) -> Result<(Vec<u8>, Vec<u8>), ClientError> {
+/// The answer to a request for a record: its bytes, and where in them the fault is. `head`: those that hold its header.
+pub(super) fn record_answer(query: RecordQuery, head: &[u8], bytes: Result<Vec<u8>, String>) -> RecordBytes {
+    // Without its line end.
+    let header = csv_header_len(head).map(|len| &head[..len - 1]);
+    let fault = bytes
+        .as_ref()
+        .ok()
+        .and_then(|bytes| place_of(&query.failure, query.format, &query.read, header, bytes));
+    RecordBytes { query, bytes, fault }
+}
+
+async fn header_and_record(client: &Client, query: &RecordQuery) -> Result<(Vec<u8>, Vec<u8>), ClientError> {
     let header = match query.header_bytes() {
         0 => Vec::new(),
         bytes => rejected(client, query, 0, bytes).await?,
@@ -393,7 +404,7 @@ async fn header_and_record(client: &Client, query: RecordQuery) -> Result<(Vec<u
 /// A range of a rejects file.
 async fn rejected(
     client: &Client,
-    query: RecordQuery,
+    query: &RecordQuery,
     from: u64,
     bytes: u64,
 ) -> Result<Vec<u8>, ClientError> {

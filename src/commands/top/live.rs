@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Outbox,
-    effects::{not_written, part_path},
+    effects::{not_written, part_path, record_answer},
 };
 use crate::{cli::LookArgs, progress::Display};
 
@@ -244,11 +244,11 @@ impl Feeder<'_> {
                 Err(error) => Err(format!("the failed records cannot be read: {error}")),
             },
             Effect::RequestRecord(query) => {
-                let record = self.record(query);
+                let record = self.record(&query);
                 let bytes = record.as_ref().map(|(_, bytes)| bytes.clone());
                 let bytes = bytes.map_err(|error| format!("its bytes cannot be read: {error}"));
                 let header = record.as_ref().map_or(&[][..], |(header, _)| header);
-                return self.outbox.offer(Message::Record(Box::new(query.answer(header, bytes))));
+                return self.outbox.offer(Message::Record(Box::new(record_answer(query, header, bytes))));
             }
             Effect::Cancel(_) => {
                 self.asked = true;
@@ -301,7 +301,7 @@ impl Feeder<'_> {
     }
 
     /// The bytes that hold a record's header, and its own.
-    fn record(&self, query: RecordQuery) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    fn record(&self, query: &RecordQuery) -> io::Result<(Vec<u8>, Vec<u8>)> {
         let paths = files::rejects_paths(&self.live.folder, query.format);
         let path = paths.get((query.place.part as usize).wrapping_sub(1)).ok_or(io::ErrorKind::NotFound)?;
         let mut file = File::open(path)?;

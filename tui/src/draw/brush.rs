@@ -8,8 +8,8 @@ use ratatui::{
 };
 
 use crate::{
+    hit::Zone,
     look::{Look, Role},
-    state::mouse::Hit,
     text::{clip, width},
 };
 
@@ -18,7 +18,7 @@ pub(crate) struct Brush<'a> {
     buffer: &'a mut Buffer,
     pub(crate) look: Look,
     /// What the mouse finds where.
-    pub(crate) zones: Vec<(Rect, Hit)>,
+    pub(crate) zones: Vec<(Rect, Zone)>,
 }
 
 /// One row of an area.

@@ -8,9 +8,10 @@ use super::{
     overview, panes,
 };
 use crate::{
+    hit::Zone,
     layout::{self, Pane},
     look::Role,
-    state::{Dashboard, detail::Detail, mouse::Hit},
+    state::{Dashboard, detail::Detail},
     text::{append, count, harmless, megabytes, percent, span, wrap},
     words,
 };
@@ -30,7 +31,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, bor
             Pane::Throughput => format!("throughput, {}", dashboard.window.word("whole job")),
             pane => title(pane, detail),
         };
-        brush.zones.push((area, Hit::Pane(pane)));
+        brush.zones.push((area, Zone::Pane(pane)));
         let inner = brush.pane(area, &title, focus, borders);
         if detail.view.is_none() && pane != Pane::Throughput {
             brush.text(row(inner, 0), "waiting for the details", Role::Dim);

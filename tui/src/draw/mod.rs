@@ -15,24 +15,11 @@ mod record;
 use ratatui::{Frame, buffer::Buffer, layout::Rect};
 
 use self::brush::Brush;
-pub(crate) use self::{overlay::overlay_lines, panes::definition_rows};
 use crate::{
+    hit::Hit,
     layout,
-    state::{Dashboard, Screen, mouse::Hit},
+    state::{Dashboard, Screen},
 };
-
-/// What lies at a cell of a terminal of this size. It is found by drawing, so that it is where it is seen.
-pub(crate) fn hit(dashboard: &Dashboard, size: (u16, u16), at: (u16, u16)) -> Option<Hit> {
-    let mut buffer = Buffer::empty(Rect::new(0, 0, size.0, size.1));
-    let area = buffer.area;
-    if area.is_empty() {
-        return None;
-    }
-    let mut brush = Brush::new(&mut buffer, dashboard.options.look);
-    dashboard.paint(&mut brush, area);
-    // What was drawn last lies on top.
-    brush.zones.iter().rev().find(|(zone, _)| zone.contains(at.into())).map(|(_, hit)| *hit)
-}
 
 impl Dashboard {
     /// Draws the current state.
@@ -41,6 +28,20 @@ impl Dashboard {
         if !area.is_empty() {
             self.paint(&mut Brush::new(frame.buffer_mut(), self.options.look), area);
         }
+    }
+
+    /// What lies at a cell of the screen. It is found by drawing, so that it is where it is seen.
+    pub fn hit(&self, column: u16, row: u16) -> Option<Hit> {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, self.size.0, self.size.1));
+        let area = buffer.area;
+        if area.is_empty() {
+            return None;
+        }
+        let mut brush = Brush::new(&mut buffer, self.options.look);
+        self.paint(&mut brush, area);
+        // What was drawn last lies on top.
+        let zone = brush.zones.iter().rev().find(|(zone, _)| zone.contains((column, row).into()));
+        zone.map(|(_, zone)| Hit(*zone))
     }
 
     fn paint(&self, brush: &mut Brush<'_>, area: Rect) {

@@ -4,24 +4,20 @@ use ratatui::layout::Rect;
 
 use super::{
     brush::{Brush, after, below, row},
-    record::{self, harmless_lines},
+    record,
 };
 use crate::{
-    keys::{self, Reach},
+    keys,
     layout::{Frame, middle},
-    look::{Look, Role},
+    look::Role,
     state::{
         Dashboard, Overlay, Prompt,
         form::{Field, Form},
         input::Input,
+        lines::{self, MAX_WIDTH, harmless_lines, help_indent, help_lines, inner_width},
     },
     text::{clip, clip_left, harmless, width, wrap},
 };
-
-/// The widest an overlay gets.
-const MAX_WIDTH: u16 = 92;
-/// Cells of the keys' column in the help.
-const KEYS_WIDTH: usize = 20;
 
 pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, parts: Frame) {
     match &dashboard.overlay {
@@ -52,7 +48,7 @@ pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, par
             });
         }
         Some(Overlay::Record { scroll }) => {
-            let lines = record::lines(dashboard, inner_width(area.width));
+            let lines = lines::of_record(dashboard, inner_width(area.width));
             scrolled(
                 brush,
                 body_of(area, parts),
@@ -98,55 +94,6 @@ fn typed(brush: &mut Brush<'_>, area: Rect, label: &str, input: &Input) {
 /// Overlays leave the footer visible, because it shows the keys.
 fn body_of(area: Rect, parts: Frame) -> Rect {
     Rect { height: area.height.saturating_sub(parts.footer.height), ..area }
-}
-
-fn inner_width(width: u16) -> usize {
-    let outer = width.min(MAX_WIDTH);
-    usize::from(if outer < 24 { outer } else { outer - 4 })
-}
-
-fn help_indent(width: usize) -> usize {
-    KEYS_WIDTH.min(width / 3)
-}
-
-/// The help, wrapped: continued lines have no keys.
-fn help_lines(reach: Reach, look: Look, width: usize, search: &str) -> Vec<(String, String)> {
-    let mut lines = Vec::new();
-    let room = width.saturating_sub(help_indent(width));
-    for (keys, text) in keys::help(reach, look.symbols, search) {
-        if text.is_empty() {
-            lines.push((keys, String::new()));
-            continue;
-        }
-        let wide = crate::text::width(&keys) >= help_indent(width);
-        if wide {
-            lines.push((keys.clone(), " ".into()));
-        }
-        for (index, text) in wrap(text, room.max(1), 8).into_iter().enumerate() {
-            lines.push((if index == 0 && !wide { keys.clone() } else { String::new() }, text));
-        }
-    }
-    if lines.is_empty() {
-        lines.push(("no key is like that".into(), String::new()));
-    }
-    lines
-}
-
-/// Lines of the overlay that can be scrolled, on a terminal of this size.
-pub(crate) fn overlay_lines(dashboard: &Dashboard, size: (u16, u16)) -> usize {
-    let look = dashboard.options.look;
-    let lines = match &dashboard.overlay {
-        Some(Overlay::Help { search, .. }) => {
-            help_lines(dashboard.reach(), look, inner_width(size.0), search.text()).len()
-        }
-        Some(Overlay::Text { text, .. }) => {
-            harmless_lines(text, inner_width(size.0), usize::MAX, look.symbols).len()
-        }
-        Some(Overlay::Record { .. }) => record::lines(dashboard, inner_width(size.0)).len(),
-        _ => 0,
-    };
-    // Scrolling ends when the last line is at the bottom.
-    lines.saturating_sub(usize::from(size.1.saturating_sub(4))) + 1
 }
 
 fn scrolled(

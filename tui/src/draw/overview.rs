@@ -8,10 +8,11 @@ use super::{
     events,
 };
 use crate::{
+    hit::Zone,
     layout::{self, Column},
     look::{Role, Symbols},
     message::Connection,
-    state::{Dashboard, jobs::StatusFilter, mouse::Hit},
+    state::{Dashboard, jobs::StatusFilter},
     text::{
         append, bytes, clip_left, clock, count, harmless, megabytes, percent, short, span, stem, width, wrap,
     },
@@ -136,7 +137,7 @@ fn table(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
                 let mark = if jobs.reversed { symbols.ascending() } else { symbols.descending() };
                 title = format!("{}{mark}", &title[..title.len().min(usize::from(*cells).saturating_sub(1))]);
             }
-            brush.zones.push((at, Hit::Title(*column)));
+            brush.zones.push((at, Zone::Title(*column)));
             let role = if jobs.sort == Some(*column) { Role::Key } else { Role::Dim };
             if column.is_number() {
                 brush.right(at, &title, role)
@@ -167,7 +168,7 @@ fn table(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
         let Some(job) = jobs.at(first + line) else { break };
         let at = row(rows, line);
         job_row(dashboard, brush, at, job, &columns);
-        brush.zones.push((at, Hit::Row(first + line)));
+        brush.zones.push((at, Zone::Row(first + line)));
         if first + line == jobs.row() {
             brush.select(at);
         }

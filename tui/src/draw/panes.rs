@@ -11,9 +11,13 @@ use super::{
     chart::Chart,
 };
 use crate::{
+    hit::Zone,
     layout::{Pane, first_row},
     look::Role,
-    state::{Dashboard, detail::Detail, mouse::Hit},
+    state::{
+        Dashboard,
+        detail::{DEFINITION_ROWS, Detail, definition_rows},
+    },
     text::{bytes, clip, clip_left, count, percent, short, width},
     words::{self, PIECE_STATES},
 };
@@ -301,17 +305,6 @@ fn objects(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect)
 /// Suffixes of compressed objects.
 const PACKED: [&str; 4] = [".gz", ".zst", ".bz2", ".xz"];
 
-/// Rows of the definition, for scrolling.
-pub(crate) fn definition_rows(view: &JobDetail) -> usize {
-    FIXED_ROWS
-        + usize::from(view.definition.retry_of.is_some())
-        + view.warnings.len()
-        + view.lost.len()
-        + view.notices.iter().count()
-}
-
-const FIXED_ROWS: usize = 13;
-
 fn definition(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Rect) {
     let (job, definition) = (&view.job, &view.definition);
     let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
@@ -320,7 +313,7 @@ fn definition(detail: &Detail, view: &JobDetail, brush: &mut Brush<'_>, area: Re
         pinport_model::job::FailureBudget::Count(most) => count(most),
         pinport_model::job::FailureBudget::Percent(share) => format!("{share}%"),
     });
-    let rows: [(&str, String); FIXED_ROWS] = [
+    let rows: [(&str, String); DEFINITION_ROWS] = [
         ("job", job.id.to_string()),
         ("source", definition.source_text.clone()),
         ("format", definition.format.to_string()),
@@ -369,7 +362,7 @@ pub(super) fn list(
     for line in 0..usize::from(area.height).min(rows.saturating_sub(first)) {
         let at = row(area, line);
         draw(brush, at, first + line);
-        brush.zones.push((at, Hit::Row(first + line)));
+        brush.zones.push((at, Zone::Row(first + line)));
         if first + line == selected {
             brush.select(at);
         }

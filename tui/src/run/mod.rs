@@ -17,7 +17,7 @@ use pinport_model::Timestamp;
 use ratatui::{
     Terminal,
     backend::{Backend, CrosstermBackend},
-    crossterm::event::Event,
+    crossterm::event::{Event, MouseEventKind},
 };
 
 pub use self::guard::Output;
@@ -128,7 +128,9 @@ where
         let mut event = if wanted.is_empty() { input.next(wait)? } else { input.next(Duration::ZERO)? };
         for _ in 0..MAX_AT_ONCE {
             let Some(taken) = event else { break };
-            wanted.extend(translate(taken).map(|message| dashboard.update(message)).unwrap_or_default());
+            if let Some(message) = translate(taken, dashboard) {
+                wanted.extend(dashboard.update(message));
+            }
             event = input.next(Duration::ZERO)?;
         }
         for effect in wanted {
@@ -146,12 +148,16 @@ where
     }
 }
 
-fn translate(event: Event) -> Option<Message> {
+fn translate(event: Event, dashboard: &Dashboard) -> Option<Message> {
     match event {
         Event::Key(key) => Some(Message::Key(key)),
         Event::Paste(text) => Some(Message::Paste(text)),
         Event::Resize(width, height) => Some(Message::Resize { width, height }),
-        Event::Mouse(event) => Some(Message::Mouse(event)),
+        Event::Mouse(event) => {
+            let is_click = matches!(event.kind, MouseEventKind::Down(_));
+            let hit = if is_click { dashboard.hit(event.column, event.row) } else { None };
+            Some(Message::Mouse { event, hit })
+        }
         Event::FocusGained | Event::FocusLost => None,
     }
 }

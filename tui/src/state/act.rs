@@ -7,9 +7,9 @@ use super::{
     Dashboard, Overlay, Prompt, Screen,
     form::{Field, Form},
     input::Input,
+    lines,
 };
 use crate::{
-    draw,
     keys::Action,
     layout::{Column, Pane},
     look::Symbols,
@@ -195,12 +195,12 @@ impl Dashboard {
 
     pub(super) fn step(&mut self, rows: isize) {
         let moved = |row: usize, len: usize| row.saturating_add_signed(rows).min(len.saturating_sub(1));
-        let lines = draw::overlay_lines(self, self.size);
+        let last = lines::scrolled_over(self, self.size);
         match &mut self.overlay {
             Some(
                 Overlay::Help { scroll, .. } | Overlay::Text { scroll, .. } | Overlay::Record { scroll },
             ) => {
-                *scroll = moved(*scroll, lines);
+                *scroll = moved(*scroll, last);
                 return;
             }
             Some(_) => return,

@@ -183,7 +183,7 @@ impl Detail {
         match pane {
             Pane::Reasons => view.classes.len(),
             Pane::Objects => view.objects.len(),
-            Pane::Definition => crate::draw::definition_rows(view),
+            Pane::Definition => definition_rows(view),
             Pane::Stages => self.shares.len(),
             Pane::Pieces | Pane::Throughput => 0,
         }
@@ -198,4 +198,16 @@ impl Detail {
         let at = Pane::ALL.iter().position(|known| *known == self.pane).unwrap_or(0);
         &mut self.rows[at]
     }
+}
+
+/// Rows of every definition.
+pub(crate) const DEFINITION_ROWS: usize = 13;
+
+/// Rows of the definition, for scrolling.
+pub(crate) fn definition_rows(view: &JobDetail) -> usize {
+    DEFINITION_ROWS
+        + usize::from(view.definition.retry_of.is_some())
+        + view.warnings.len()
+        + view.lost.len()
+        + view.notices.iter().count()
 }

@@ -1,6 +1,6 @@
 //! The list of failed records of a job.
 
-use pinport_model::{Failure, Format, RejectPlace, Timestamp};
+use pinport_model::{Failure, Format, ReadOptions, RejectPlace, Timestamp};
 
 use crate::message::{FailuresPage, FailuresQuery, RecordBytes, RecordQuery};
 
@@ -95,19 +95,27 @@ impl Failures {
     }
 
     /// The request for the bytes of the selected record, once for each.
-    pub(crate) fn want_record(&mut self, format: Format) -> Option<RecordQuery> {
-        let place = self.entries.get(self.row)?.reject?;
-        let query = RecordQuery { job: self.query.job, format, place };
-        (self.wanted.replace(query) != Some(query)).then_some(query)
+    pub(crate) fn want_record(&mut self, format: Format, read: &ReadOptions) -> Option<RecordQuery> {
+        let failure = self.entries.get(self.row)?;
+        let place = failure.reject?;
+        let is_wanted =
+            self.wanted.as_ref().is_some_and(|wanted| (wanted.job, wanted.place) == (self.query.job, place));
+        if is_wanted {
+            return None;
+        }
+        let (failure, read) = (failure.clone(), read.clone());
+        let query = RecordQuery { job: self.query.job, format, read, place, failure };
+        self.wanted = Some(query.clone());
+        Some(query)
     }
 
     /// Requests the bytes once more if they have not come: the connection was lost.
     pub(crate) fn want_again(&mut self) {
-        self.wanted = self.record.as_ref().map(|record| record.query);
+        self.wanted = self.record.as_ref().map(|record| record.query.clone());
     }
 
     pub(crate) fn take_record(&mut self, record: RecordBytes) -> bool {
-        let is_wanted = self.wanted == Some(record.query);
+        let is_wanted = self.wanted.as_ref() == Some(&record.query);
         if is_wanted {
             self.record = Some(record);
         }

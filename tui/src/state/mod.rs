@@ -9,8 +9,9 @@ pub(crate) mod failures;
 pub(crate) mod form;
 pub(crate) mod input;
 pub(crate) mod jobs;
+pub(crate) mod lines;
 pub(crate) mod meter;
-pub(crate) mod mouse;
+mod mouse;
 pub(crate) mod window;
 
 use std::{collections::VecDeque, path::PathBuf};
@@ -163,7 +164,7 @@ pub struct Dashboard {
     pub(crate) frozen: bool,
     /// How much time the charts show.
     pub(crate) window: Window,
-    size: (u16, u16),
+    pub(crate) size: (u16, u16),
     revision: u64,
     effects: Vec<Effect>,
 }
@@ -228,7 +229,7 @@ impl Dashboard {
             }
             Message::Key(key) => self.take_key(key),
             Message::Paste(text) => self.paste(&text),
-            Message::Mouse(event) => self.take_mouse(event),
+            Message::Mouse { event, hit } => self.take_mouse(event, hit),
             Message::Resize { width, height } => {
                 self.size = (width, height);
                 true
@@ -263,8 +264,10 @@ impl Dashboard {
     /// Requests the bytes of the failed record that is selected, if they are not here.
     fn want_record(&mut self) {
         let Screen::Entries(job) = self.screen() else { return };
-        let Some(format) = self.view_of(job).map(|view| view.format) else { return };
-        let query = self.failures.as_mut().and_then(|failures| failures.want_record(format));
+        let detail = self.detail.as_ref().filter(|detail| detail.job == job);
+        let Some(view) = detail.and_then(|detail| detail.view.as_ref()) else { return };
+        let (format, read) = (view.job.format, &view.definition.read);
+        let query = self.failures.as_mut().and_then(|failures| failures.want_record(format, read));
         self.effects.extend(query.map(Effect::RequestRecord));
     }
 

@@ -3,40 +3,30 @@
 use ratatui::crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
 use super::{Dashboard, Screen};
-use crate::{draw, layout::Column};
+use crate::{
+    hit::{Hit, Zone},
+    layout::Column,
+};
 
 /// Rows that one step of the wheel scrolls.
 const WHEEL: isize = 3;
 
-/// What lies below the mouse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hit {
-    /// A row of the list.
-    Row(usize),
-    /// The title of a column.
-    Title(Column),
-    /// A pane of a job.
-    Pane(crate::layout::Pane),
-}
-
 impl Dashboard {
-    /// Says whether something changed.
-    pub(super) fn take_mouse(&mut self, event: MouseEvent) -> bool {
+    /// `hit`: what lies below the mouse. Says whether something changed.
+    pub(super) fn take_mouse(&mut self, event: MouseEvent, hit: Option<Hit>) -> bool {
         match event.kind {
             MouseEventKind::ScrollUp => self.step(-WHEEL),
             MouseEventKind::ScrollDown => self.step(WHEEL),
-            MouseEventKind::Down(MouseButton::Left) if self.overlay.is_none() => {
-                match draw::hit(self, self.size, (event.column, event.row)) {
-                    Some(Hit::Row(row)) => self.select_row(row),
-                    Some(Hit::Title(column)) => self.sort_by(column),
-                    Some(Hit::Pane(pane)) => {
-                        if let Some(detail) = &mut self.detail {
-                            detail.pane = pane;
-                        }
+            MouseEventKind::Down(MouseButton::Left) if self.overlay.is_none() => match hit.map(|hit| hit.0) {
+                Some(Zone::Row(row)) => self.select_row(row),
+                Some(Zone::Title(column)) => self.sort_by(column),
+                Some(Zone::Pane(pane)) => {
+                    if let Some(detail) = &mut self.detail {
+                        detail.pane = pane;
                     }
-                    None => return false,
                 }
-            }
+                None => return false,
+            },
             _ => return false,
         }
         true

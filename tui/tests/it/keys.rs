@@ -304,7 +304,8 @@ fn the_mouse_selects_scrolls_and_sorts() {
 
 fn mouse(dashboard: &mut Dashboard, kind: MouseEventKind, column: u16, row: u16) -> Vec<Effect> {
     let event = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
-    dashboard.update(Message::Mouse(event))
+    let hit = dashboard.hit(column, row);
+    dashboard.update(Message::Mouse { event, hit })
 }
 
 #[test]

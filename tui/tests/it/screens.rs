@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use pinport_model::{
-    Format, JobStatus, RejectPlace,
+    Format, JobStatus, ReadOptions, RejectPlace,
     view::{PieceRun, PieceState},
 };
-use pinport_tui::{Connection, Effect, FailuresPage, FailuresQuery, Message, Options, RecordQuery, Symbols};
+use pinport_tui::{
+    Connection, Effect, FailuresPage, FailuresQuery, Message, Options, RecordBytes, RecordQuery, Symbols,
+};
 
 use crate::fixtures::*;
 
@@ -180,19 +182,22 @@ fn failures() {
     assert_snapshot!("classes_none", screen(&none, 60, 8));
 }
 
-/// A dashboard that shows a failed record of these bytes, whose fault is at `column`.
-fn recorded(record: &[u8], column: Option<u64>) -> pinport_tui::Dashboard {
+/// A dashboard that shows a failed record of these bytes, whose fault is at a byte of them.
+fn recorded(record: &[u8], fault: Option<usize>) -> pinport_tui::Dashboard {
     let mut dashboard = opened(running, 30);
     press(&mut dashboard, "f enter");
     let query = FailuresQuery { job: id(1), class: None, search: String::new() };
     let place = RejectPlace { part: 1, byte: 90, bytes: record.len() as u64 };
     let mut entries = vec![failure(3), failure(7)];
-    (entries[0].column, entries[0].reject) = (column, Some(place));
+    (entries[0].column, entries[0].reject) = (None, Some(place));
+    let failure = entries[0].clone();
     let effects = dashboard.update(Message::Failures(FailuresPage { query, entries, more: false }));
-    let wanted = RecordQuery { job: id(1), format: Format::Json, place };
-    assert_eq!(effects, [Effect::RequestRecord(wanted)]);
+    let wanted =
+        RecordQuery { job: id(1), format: Format::Json, read: ReadOptions::default(), place, failure };
+    assert_eq!(effects, [Effect::RequestRecord(wanted.clone())]);
     assert!(screen(&dashboard, 80, 24).contains("asking for its original bytes"));
-    dashboard.update(Message::Record(Box::new(wanted.answer(&[], Ok(record.to_vec())))));
+    let answer = RecordBytes { query: wanted, bytes: Ok(record.to_vec()), fault };
+    dashboard.update(Message::Record(Box::new(answer)));
     dashboard
 }
 
@@ -203,7 +208,7 @@ fn the_failing_record_itself() {
         "1".repeat(60),
         "long ".repeat(60)
     );
-    let mut dashboard = recorded(record.as_bytes(), None);
+    let mut dashboard = recorded(record.as_bytes(), record.find("\"PIGEON\""));
     assert_snapshot!("record_80x24", screen(&dashboard, 80, 24));
     assert_snapshot!("record_40x20", screen(&dashboard, 40, 20));
     assert_eq!(press(&mut dashboard, "enter"), []);
@@ -220,7 +225,7 @@ fn the_failing_record_itself() {
 #[test]
 fn a_whole_record_is_scrolled() {
     let record: String = (0..200).map(|line| format!("cell {line},\n")).collect();
-    let mut dashboard = recorded(record.as_bytes(), Some(1));
+    let mut dashboard = recorded(record.as_bytes(), Some(0));
     press(&mut dashboard, "enter");
     assert!(screen(&dashboard, 80, 24).contains("cell 1,"));
     press(&mut dashboard, "G");

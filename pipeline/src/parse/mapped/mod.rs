@@ -142,6 +142,13 @@ impl Map {
         self.joins.iter().any(|join| join.member == member && uses(join)).then_some(Replaced::ByJoin)
     }
 
+    /// Whether a member is made of the values that have this name in the file, alone or with others.
+    pub(super) fn makes(&self, member: &str, name: &str, strict: bool) -> bool {
+        let Some((source, _)) = self.source(name, strict) else { return false };
+        let is_renamed = matches!(&self.sources[source].role, Role::Renamed(renamed) if renamed == member);
+        is_renamed || matches!(self.is_replaced(Some(source), member), Some(Replaced::ByJoin))
+    }
+
     /// The first drop rule that a record meets.
     fn dropped<'a>(&self, value: impl Fn(usize) -> Cow<'a, str>) -> Option<usize> {
         self.drops.iter().position(|rule| {
