@@ -243,6 +243,25 @@ pub struct JobHistory {
     pub points: Vec<HistoryPoint>,
 }
 
+/// A place that an import may read: a file or an object, or, if its URL ends with `/`, what lies below.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcePlace {
+    /// Its URL.
+    pub url: String,
+    /// Bytes of a file or an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// The places whose URLs begin with a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcePlaces {
+    /// In order of their URLs.
+    pub places: Vec<SourcePlace>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
 /// What a server has of its machine. What the system does not tell is absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {

@@ -27,6 +27,7 @@ pub mod machine;
 pub mod mapping;
 pub mod parse;
 pub mod phone;
+pub mod place;
 pub mod source;
 pub mod split;
 pub mod text;

@@ -168,6 +168,18 @@ pub(crate) const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a block when a source is read again for the places of a few records.
 pub(crate) const VERIFY_BLOCK: usize = 512 << 10;
 
+/// Places that are given to whoever types a source.
+pub(crate) const PLACES_SHOWN: usize = 100;
+
+/// Entries of a folder that are looked at for them.
+pub(crate) const PLACES_LOOKED_AT: usize = 10_000;
+
+/// Stores and folders that are listed for them at a time.
+pub(crate) const PLACES_ASKED_AT_ONCE: usize = 4;
+
+/// How long a store may take for its page of them.
+pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(5);
+
 // Exports.
 
 /// Bytes of rows that are handed over at a time.

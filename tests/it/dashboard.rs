@@ -31,7 +31,7 @@ fn a_job_is_opened_its_failures_read_and_saved() {
     assert!(top.is_full_screen());
     // What came before the dashboard did is not lost: its events and its throughput are there at once.
     assert!(overview.contains("connected") && !overview.contains(" lost"), "{overview}");
-    assert!(overview.contains("rows/s over ") && overview.contains("store ok"), "{overview}");
+    assert!(overview.contains("rows/s over ") && overview.contains(" free"), "{overview}");
     top.keys("e");
     top.wait_for("COMPLETED: 3000 read");
     top.keys(ESC);
@@ -141,6 +141,32 @@ fn jobs_are_made_paused_and_cancelled_after_a_question() {
     assert!(!screen.contains("new import") && !screen.contains("sure?"), "{screen}");
     watching.keys("q");
     watching.end();
+}
+
+#[test]
+fn the_form_browses_what_the_server_may_read_and_completes() {
+    let lab = Lab::new();
+    lab.write_sample("in/contacts.csv", "--rows 30 --format csv");
+    lab.write("in/older/x.csv", "");
+    lab.write("in/other.csv", "");
+    let server = Serving::start_rooted(&lab, "", &lab.path("in"), &[]);
+    let top = OnTerminal::start(top(&lab, &server), 120, 40);
+    top.wait_for("no jobs yet: n starts an import");
+    top.keys("n");
+    // The folder that is open, before anything is typed.
+    top.wait_for("/in/");
+    top.keys("\t");
+    let listed = ["contacts.csv", "older/", "other.csv"];
+    top.wait_until("the folder", |screen| listed.iter().all(|name| screen.contains(name)));
+    top.keys("o");
+    top.wait_until("those with o", |screen| screen.contains("older/") && !screen.contains("contacts.csv"));
+    top.keys("\x7fc");
+    top.wait_until("those with c", |screen| screen.contains("contacts.csv") && !screen.contains("older/"));
+    // As far as it is clear, and then on to the next fields.
+    top.keys("\t\t\tshop\r");
+    top.wait_for("✓ completed");
+    top.keys("q");
+    top.end();
 }
 
 #[test]

@@ -204,6 +204,48 @@ fn a_key_reads_by_its_own_roles_only() {
     house.refused("ADMIN", &app(2), "s3://bucket-a/in.json", unknown, &words);
 }
 
+/// Who types a source sees what an import of the key could read, and nothing else.
+#[test]
+fn sources_are_listed_as_far_as_the_key_may_read_them() {
+    let one = format!("applications = [\"{}\"]\nsources = [\"own/in\"]\nlocal_root = \"a\"", app(1));
+    let none = format!("applications = [\"{}\"]", app(2));
+    let keys = [key("ADMIN", ""), key("ONE", &one), key("NONE", &none), key("WATCH", "read_only = true")];
+    let house = House::new("strict_roles = false\nallow = [\"own/\", \"shared/\"]", &keys);
+    let root = house.lab.path("root").canonicalize().unwrap();
+    let ask = |id: &str, prefix: &str| {
+        let prefix = prefix.replace(':', "%3A").replace('/', "%2F");
+        house.ask(id, "GET", &format!("/pinport/v1/sources?prefix={prefix}"), &Value::Null)
+    };
+    let listed = |id: &str, prefix: &str| -> Vec<String> {
+        let reply = ask(id, prefix);
+        assert_eq!(reply.status, 200, "{id} {prefix}: {}", String::from_utf8_lossy(&reply.body));
+        let places = reply.json()["places"].as_array().unwrap().clone();
+        places.iter().map(|place| place["url"].as_str().unwrap().to_owned()).collect()
+    };
+    let local = |rest: &str| format!("file://{}/{rest}", root.display());
+    assert_eq!(listed("ADMIN", ""), [local(""), "s3://own/".into(), "s3://shared/".into()]);
+    assert_eq!(listed("ADMIN", &local("")), [local("a/"), local("b/")]);
+    assert_eq!(listed("ADMIN", "s3://own/in"), ["s3://own/in.json"]);
+    assert_eq!(listed("ONE", ""), [local("a/"), "s3://own/in".into()]);
+    assert_eq!(listed("ONE", &local("a/i")), [local("a/in.json")]);
+    assert_eq!(listed("ONE", "s3://own/in"), ["s3://own/in.json"]);
+    assert_eq!(listed("NONE", ""), [""; 0]);
+    let before = house.store.requests();
+    for (id, prefix) in [
+        ("ONE", local("b/")),
+        ("ONE", local("a/../b/")),
+        ("ONE", "s3://shared/".into()),
+        ("NONE", "s3://own/in".into()),
+        ("ADMIN", "s3://other/".into()),
+        ("ADMIN", "file:///etc/".into()),
+        ("ADMIN", "ftp://x/".into()),
+    ] {
+        assert_eq!(ask(id, &prefix).status, 400, "{id} {prefix}");
+    }
+    assert_eq!(ask("WATCH", "").status, 403);
+    assert_eq!(house.store.requests(), before, "no store was asked for them");
+}
+
 /// H3: the default source and the local files are no one's by default either.
 #[test]
 fn a_key_reads_its_own_sources_and_files_only() {

@@ -6,7 +6,7 @@ use pinport_model::{
     Failure, FailureCode, FailureFilter, Format, JobId, ReadOptions, RejectPlace, SourceLocation, Timestamp,
     job::FailureBudget,
     size::with_unit,
-    view::{JobDetail, Sample},
+    view::{JobDetail, Sample, SourcePlaces},
 };
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
@@ -23,6 +23,13 @@ pub enum Message {
     Failures(FailuresPage),
     /// The bytes of a failed record: the answer to [`Effect::RequestRecord`].
     Record(Box<RecordBytes>),
+    /// Places that a source may name: the answer to [`Effect::RequestSources`].
+    Sources {
+        /// The request.
+        prefix: String,
+        /// The places, or why they are not known.
+        found: Result<SourcePlaces, String>,
+    },
     /// Rejects of this job are in a file: the answer to [`Effect::FetchRejects`].
     Rejects(JobId),
     /// The state of the connection to the server.
@@ -247,6 +254,8 @@ pub enum Effect {
     RequestFailures(FailuresQuery),
     /// Send [`Message::Record`].
     RequestRecord(RecordQuery),
+    /// Send [`Message::Sources`] of those whose URLs begin with this.
+    RequestSources(String),
     /// Cancel the job.
     Cancel(JobId),
     /// Pause the job.

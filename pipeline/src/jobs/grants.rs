@@ -109,6 +109,17 @@ impl Grants {
         self.0.get(key)
     }
 
+    /// What a key may read for the imports that it makes.
+    pub(super) fn for_key(&self, principal: Option<&str>) -> Result<Grant, NotAllowed> {
+        match principal {
+            Some(id) if !self.0.is_empty() => {
+                let grant = self.0.get(id).filter(|grant| !grant.read_only);
+                grant.cloned().ok_or_else(|| NotAllowed("this key makes no imports".into()))
+            }
+            _ => Ok(Grant::everything()),
+        }
+    }
+
     /// What a job's maker may read for this application. Jobs without a maker were made while no one needed a key.
     pub(super) fn for_job(
         &self,

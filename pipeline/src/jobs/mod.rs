@@ -12,6 +12,7 @@
 //! retention.rs  how long ended jobs and their rejects are kept
 //! marks.rs    what was asked of a job, durably, beside the store
 //! sources.rs  what may be read, with whose credentials;  grants.rs  what each key may read
+//! places.rs   what a key may import, for whoever types a source
 //! views.rs    jobs as clients see them;  sampler.rs  all of them, four times a second
 //! ```
 //!
@@ -26,6 +27,7 @@ mod grants;
 mod ledger;
 mod listener;
 mod marks;
+mod places;
 mod queue;
 mod retention;
 mod room;

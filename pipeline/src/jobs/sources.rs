@@ -138,6 +138,15 @@ impl Resolver {
         url.parse().map_err(|error| NotAllowed(format!("S3UrlPrefix: {error}")))
     }
 
+    /// What a key may read that makes an import now.
+    pub(super) fn grant(&self, principal: Option<&str>) -> Result<Grant, NotAllowed> {
+        self.config.grants.for_key(principal)
+    }
+
+    pub(super) fn config(&self) -> &SourcesConfig {
+        &self.config
+    }
+
     /// How many jobs of a key may run at a time, if that is bounded.
     pub(super) fn most_running(&self, key: &str) -> Option<usize> {
         self.config.grants.of_key(key)?.max_running

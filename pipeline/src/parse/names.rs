@@ -95,7 +95,7 @@ pub(super) const HOLDERS: [&str; 6] =
     ["Attributes", "User", "User.UserAttributes", "Demographic", "Location", "Metrics"];
 
 /// The same for a member of JSON, which may be one that holds others.
-pub(super) fn known_member(name: &str) -> Option<String> {
+pub(crate) fn known_member(name: &str) -> Option<String> {
     let written = folded(trimmed(name));
     let holder = HOLDERS.into_iter().find(|holder| holder.to_lowercase() == written);
     holder.map(str::to_owned).or_else(|| known(name))

@@ -5,6 +5,7 @@
 //! byte. Start at [`Source`]; `feed.rs` is where buckets, files and pipes meet.
 
 mod archive;
+mod browse;
 pub(crate) mod content;
 mod decode;
 mod decoded;
@@ -34,6 +35,7 @@ use std::{
 use pinport_model::{Format, PlannedObject, ReadOptions, SourceLocation};
 use tokio::runtime::Handle;
 
+pub(crate) use browse::places_below;
 pub use content::Foreign;
 pub use decode::Compression;
 pub use error::SourceError;

@@ -28,6 +28,7 @@ mod probes;
 mod segments;
 mod settings;
 mod snapshots;
+mod sources;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -108,6 +109,7 @@ pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router 
     endpoints::add(&mut routes);
     tags::add(&mut routes);
     jobs::add(&mut routes);
+    sources::add(&mut routes);
     control::add(&mut routes);
     snapshots::add(&mut routes);
     members::add(&mut routes);

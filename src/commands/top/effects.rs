@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 use pinport_model::{Failure, Format, JobId, SourceLocation, failure::csv_header_len};
-use pinport_pipeline::{parse::place_of, throttle::ThrottleRate};
+use pinport_pipeline::{place::place_of, throttle::ThrottleRate};
 use pinport_tui::{
     Effect, FailuresPage, FailuresQuery, ImportRequest, Message, Rate, RecordBytes, RecordQuery, RejectsQuery,
 };
@@ -80,6 +80,7 @@ pub(super) struct EffectQueue {
     detail: watch::Sender<Option<JobId>>,
     failures: watch::Sender<Option<FailuresQuery>>,
     record: watch::Sender<Option<RecordQuery>>,
+    sources: watch::Sender<Option<String>>,
     actions: mpsc::Sender<Effect>,
     mending: Mending,
     editor: Arc<Editor>,
@@ -94,6 +95,7 @@ pub(super) struct EffectWorker {
     detail: watch::Receiver<Option<JobId>>,
     failures: watch::Receiver<Option<FailuresQuery>>,
     record: watch::Receiver<Option<RecordQuery>>,
+    sources: watch::Receiver<Option<String>>,
     actions: mpsc::Receiver<Effect>,
     mending: Mending,
 }
@@ -101,7 +103,7 @@ pub(super) struct EffectWorker {
 impl EffectWorker {
     /// Works until the queue is dropped.
     pub(super) async fn run(self, client: &Client, outbox: &Outbox) {
-        let Self { detail, failures, record, mut actions, mending } = self;
+        let Self { detail, failures, record, sources, mut actions, mending } = self;
         let details = answer(outbox, detail, async |job: &JobId| {
             let detail = client.call(Method::GET, &format!("/pinport/v1/jobs/{job}"), None).await?;
             Ok(Message::Detail(detail))
@@ -111,6 +113,16 @@ impl EffectWorker {
         });
         let records = answer(outbox, record, async |query: &RecordQuery| {
             Ok(Message::Record(Box::new(record_bytes(client, query).await?)))
+        });
+        let places = answer(outbox, sources, async |prefix: &String| {
+            let path = format!("/pinport/v1/sources?prefix={}&role={}", encoded(prefix), encoded(ROLE));
+            let found = match client.call(Method::GET, &path, None).await {
+                Ok(found) => Ok(found),
+                Err(error @ ClientError::Unreachable { .. }) => return Err(error),
+                Err(ClientError::Refused { message, .. }) => Err(message),
+                Err(error) => Err(error.to_string()),
+            };
+            Ok(Message::Sources { prefix: prefix.clone(), found })
         });
         let work = async {
             while let Some(effect) = actions.recv().await {
@@ -137,7 +149,7 @@ impl EffectWorker {
                 }
             }
         };
-        tokio::join!(details, pages, records, work);
+        tokio::join!(details, pages, records, places, work);
     }
 }
 
@@ -147,17 +159,19 @@ impl EffectQueue {
         let (detail, details) = watch::channel(None);
         let (failures, pages) = watch::channel(None);
         let (record, records) = watch::channel(None);
+        let (sources, places) = watch::channel(None);
         let (actions, work) = mpsc::channel(WAITING);
         let mending = Mending::default();
         let worker = EffectWorker {
             detail: details,
             failures: pages,
             record: records,
+            sources: places,
             actions: work,
             mending: Arc::clone(&mending),
         };
         let editor = Arc::default();
-        (Self { detail, failures, record, actions, mending, editor, now, outbox }, worker)
+        (Self { detail, failures, record, sources, actions, mending, editor, now, outbox }, worker)
     }
 
     /// Takes an effect, without waiting. Only an editor is waited for: the terminal is its own until it ends.
@@ -166,6 +180,7 @@ impl EffectQueue {
             Effect::RequestDetail(job) => drop(self.detail.send_replace(Some(job))),
             Effect::RequestFailures(query) => drop(self.failures.send_replace(Some(query))),
             Effect::RequestRecord(query) => drop(self.record.send_replace(Some(query))),
+            Effect::RequestSources(prefix) => drop(self.sources.send_replace(Some(prefix))),
             Effect::Reconnect => self.now.notify_one(),
             // The dashboard's loop does these itself.
             Effect::Copy(_) | Effect::Suspend | Effect::Quit => {}
@@ -433,6 +448,7 @@ async fn act(client: &Client, effect: Effect) -> Result<String, String> {
         | Effect::RequestDetail(_)
         | Effect::RequestFailures(_)
         | Effect::RequestRecord(_)
+        | Effect::RequestSources(_)
         | Effect::FetchRejects(_)
         | Effect::Edit(_)
         | Effect::Reconnect

@@ -261,6 +261,7 @@ impl Feeder<'_> {
             | Effect::Resume(_)
             | Effect::Throttle(..)
             | Effect::CreateImport(_)
+            | Effect::RequestSources(_)
             | Effect::FetchRejects(_)
             | Effect::Edit(_) => Err("this needs a server: start one with `pinport serve`".into()),
             Effect::Reconnect | Effect::Copy(_) | Effect::Suspend | Effect::Quit => return,

@@ -151,6 +151,8 @@ impl Chart<'_> {
                 true if time < origin => String::new(),
                 true => span(time - origin),
                 false if part == 4 => "now".into(),
+                // It is no time ago.
+                false if shown.to - time < 1000 => String::new(),
                 false => format!("-{}", span(shown.to - time)),
             }
         };

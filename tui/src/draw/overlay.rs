@@ -1,5 +1,6 @@
 //! Overlays: help, texts, questions, text input and the form.
 
+use pinport_model::view::SourcePlace;
 use ratatui::layout::Rect;
 
 use super::{
@@ -16,7 +17,7 @@ use crate::{
         input::Input,
         lines::{self, MAX_WIDTH, harmless_lines, help_indent, help_lines, inner_width},
     },
-    text::{clip, clip_left, harmless, width, wrap},
+    text::{bytes, clip, clip_left, harmless, width, wrap},
 };
 
 pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, parts: Frame) {
@@ -90,6 +91,9 @@ fn typed(brush: &mut Brush<'_>, area: Rect, label: &str, input: &Input) {
     let used = brush.text(at, label, Role::Key);
     line(brush, after(at, used), input, true);
 }
+
+/// Places of a source that the form lists.
+const PLACES: usize = 6;
 
 /// Overlays leave the footer visible, because it shows the keys.
 fn body_of(area: Rect, parts: Frame) -> Rect {
@@ -169,7 +173,20 @@ fn draw_form(brush: &mut Brush<'_>, area: Rect, form: &Form) {
     let two = area.height >= 2 + 2 * Field::ALL.len() as u16;
     let per_field = if two { 2 } else { 1 };
     let height = 3 + per_field * Field::ALL.len() as u16;
-    let inner = brush.overlay(middle(area, 76, height), "new import");
+    let fitting = if form.field == Field::Source { form.fitting() } else { Vec::new() };
+    // What may follow, below the fields, where there is room.
+    let listed = u16::try_from(fitting.len().min(PLACES)).unwrap_or(0);
+    let listed = if two { listed.min(area.height.saturating_sub(height)) } else { 0 };
+    let mut inner = brush.overlay(middle(area, 76, height + listed), "new import");
+    if listed > 0 {
+        inner.height = inner.height.saturating_sub(listed);
+        places(
+            brush,
+            below(Rect { height: inner.height + listed, ..inner }, inner.height.into()),
+            form,
+            &fitting,
+        );
+    }
     let selected = Field::ALL.iter().position(|field| *field == form.field).unwrap_or(0);
     let notes = if two { 0 } else { u16::from(inner.height >= 2) };
     let rows = usize::from(inner.height.saturating_sub(notes)) / usize::from(per_field);
@@ -197,12 +214,38 @@ fn draw_form(brush: &mut Brush<'_>, area: Rect, form: &Form) {
         };
         value(brush, after(label, used), form, field, active);
         if two {
-            note(brush, after(row(below(inner, line_index * 2), 1), 2 + label_width), field, fault, active);
+            note(
+                brush,
+                after(row(below(inner, line_index * 2), 1), 2 + label_width),
+                (field, form),
+                fault,
+                active,
+            );
         }
     }
     if notes > 0 {
         let at = row(inner, usize::from(inner.height.saturating_sub(1)));
-        note(brush, at, form.field, form.shown_fault(form.field), true);
+        note(brush, at, (form.field, form), form.shown_fault(form.field), true);
+    }
+}
+
+/// The places that the source may go on to, the first ones of them.
+fn places(brush: &mut Brush<'_>, area: Rect, form: &Form, fitting: &[&SourcePlace]) {
+    let symbols = brush.look.symbols;
+    let folder = form.source.text().rfind('/').map_or(0, |at| at + 1);
+    let rows = usize::from(area.height);
+    for (line, place) in fitting.iter().enumerate().take(rows) {
+        let at = after(row(area, line), 2);
+        if line + 1 == rows && fitting.len() > rows {
+            let more = format!("{} more", fitting.len() - line);
+            brush.text(at, &more, Role::Dim);
+            return;
+        }
+        let name = harmless(place.url.get(folder..).unwrap_or(&place.url), symbols);
+        let used = brush.text(at, &name, if place.size.is_some() { Role::Plain } else { Role::Active });
+        if let Some(size) = place.size {
+            brush.right(after(at, used + 1), &bytes(size), Role::Dim);
+        }
     }
 }
 
@@ -230,7 +273,13 @@ fn value(brush: &mut Brush<'_>, area: Rect, form: &Form, field: Field, active: b
     }
 }
 
-fn note(brush: &mut Brush<'_>, area: Rect, field: Field, fault: Option<String>, active: bool) {
+fn note(
+    brush: &mut Brush<'_>,
+    area: Rect,
+    (field, form): (Field, &Form),
+    fault: Option<String>,
+    active: bool,
+) {
     match fault {
         Some(fault) => {
             // The error stands at the end of the row, after the input.
@@ -239,7 +288,11 @@ fn note(brush: &mut Brush<'_>, area: Rect, field: Field, fault: Option<String>, 
             let text = if width(&text) > cells { clip_left(&text, cells, brush.look.symbols) } else { text };
             brush.text(area, &text, Role::Bad);
         }
-        None if active => _ = brush.text(area, field.hint(), Role::Dim),
+        None if active => {
+            let about = form.about_places().filter(|_| field == Field::Source);
+            let text = harmless(about.unwrap_or(field.hint()), brush.look.symbols);
+            brush.text(area, &text, Role::Dim);
+        }
         None => {}
     }
 }

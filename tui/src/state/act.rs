@@ -47,6 +47,9 @@ impl Dashboard {
 
     /// The line that is being typed changed: a filter shows at once what it leaves.
     pub(super) fn typed(&mut self) {
+        if let Some(Overlay::Form(form)) = &mut self.overlay {
+            self.effects.extend(form.want_places().map(Effect::RequestSources));
+        }
         let Some(Overlay::Prompt { prompt, input }) = &self.overlay else { return };
         match prompt {
             Prompt::Filter => {
@@ -112,6 +115,7 @@ impl Dashboard {
             Action::NewImport => {
                 let application = self.job().map(|job| job.application_name.clone()).unwrap_or_default();
                 self.overlay = Some(Overlay::Form(Box::new(Form::new(&application))));
+                self.typed();
             }
             Action::Throttle => self.ask_for_rate(),
             Action::Reconnect => self.reconnect(),
@@ -122,6 +126,12 @@ impl Dashboard {
                 }
             }
             Action::Submit => self.submit(),
+            Action::Complete => {
+                if let Some(Overlay::Form(form)) = &mut self.overlay {
+                    form.complete();
+                    self.typed();
+                }
+            }
             Action::NextField | Action::PreviousField => {
                 if let Some(Overlay::Form(form)) = &mut self.overlay {
                     form.step(action == Action::NextField);

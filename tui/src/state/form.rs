@@ -1,6 +1,10 @@
 //! The form of a new import. Fields are checked during input; it submits only if all are valid.
 
-use pinport_model::{Format, SourceLocation, job::FailureBudget};
+use pinport_model::{
+    Format, SourceLocation,
+    job::FailureBudget,
+    view::{SourcePlace, SourcePlaces},
+};
 
 use super::input::Input;
 use crate::message::ImportRequest;
@@ -54,6 +58,10 @@ pub(crate) struct Form {
     pub(crate) segment: Input,
     pub(crate) register: bool,
     pub(crate) max_failures: Input,
+    /// What the server says may follow, and for which text.
+    places: Option<(String, Result<SourcePlaces, String>)>,
+    /// The text that it was asked for last.
+    asked: Option<String>,
     /// Whether the operator tried to submit. Empty fields are errors only after that.
     pub(crate) tried: bool,
 }
@@ -68,7 +76,76 @@ impl Form {
             segment: Input::default(),
             register: true,
             max_failures: Input::default(),
+            places: None,
+            asked: None,
             tried: false,
+        }
+    }
+
+    /// The text whose places are to be asked for, if they are not: the folder of the source, or all of it if the folder
+    /// has too many.
+    pub(crate) fn want_places(&mut self) -> Option<String> {
+        let text = self.source.text();
+        let mut wanted = &text[..text.rfind('/').map_or(0, |at| at + 1)];
+        if let Some((prefix, Ok(SourcePlaces { more: true, .. }))) = &self.places
+            && text.starts_with(prefix.as_str())
+            && prefix.len() >= wanted.len()
+            && self.fitting().is_empty()
+        {
+            wanted = text;
+        }
+        if self.asked.as_deref() == Some(wanted) {
+            return None;
+        }
+        self.asked = Some(wanted.to_owned());
+        self.asked.clone()
+    }
+
+    /// Takes an answer if it belongs to the last request.
+    pub(crate) fn take_places(&mut self, prefix: String, found: Result<SourcePlaces, String>) -> bool {
+        let is_wanted = self.asked.as_deref() == Some(&prefix);
+        if is_wanted {
+            self.places = Some((prefix, found));
+        }
+        is_wanted
+    }
+
+    /// The places whose URLs begin with the source.
+    pub(crate) fn fitting(&self) -> Vec<&SourcePlace> {
+        let text = self.source.text();
+        match &self.places {
+            Some((prefix, Ok(found))) if text.starts_with(prefix.as_str()) => {
+                found.places.iter().filter(|place| place.url.starts_with(text)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Why no places are known, or that there are more.
+    pub(crate) fn about_places(&self) -> Option<&str> {
+        match &self.places {
+            Some((prefix, Err(reason))) if self.asked.as_ref() == Some(prefix) => Some(reason),
+            Some((_, Ok(SourcePlaces { more: true, .. }))) => Some("more fit: type on"),
+            _ => None,
+        }
+    }
+
+    /// Completes the source as far as all places that fit go on alike; if nothing fits or it is whole, goes to the next
+    /// field.
+    pub(crate) fn complete(&mut self) {
+        let text = self.source.text();
+        let fitting = self.fitting();
+        let is_whole = |place: &&SourcePlace| place.url == text && !text.ends_with('/');
+        if self.field != Field::Source || fitting.is_empty() || fitting.iter().any(is_whole) {
+            return self.step(true);
+        }
+        let mut common = fitting[0].url.as_str();
+        for place in &fitting {
+            let same = common.chars().zip(place.url.chars()).take_while(|(one, other)| one == other);
+            common = &common[..same.map(|(one, _)| one.len_utf8()).sum()];
+        }
+        if common.len() > text.len() {
+            self.source = Input::new(common);
         }
     }
 
@@ -244,6 +321,62 @@ mod tests {
         assert!(form.fault(Field::Register).is_some());
         form.segment = Input::new("s");
         assert!(!form.submit().unwrap().register_endpoints);
+    }
+
+    fn places(urls: &[&str], more: bool) -> Result<SourcePlaces, String> {
+        let places = urls.iter().map(|url| SourcePlace { url: (*url).into(), size: None }).collect();
+        Ok(SourcePlaces { places, more })
+    }
+
+    fn typed(form: &mut Form, text: &str) -> Option<String> {
+        form.source = Input::new(text);
+        form.want_places()
+    }
+
+    #[test]
+    fn a_source_is_completed_as_far_as_it_is_clear() {
+        let mut form = Form::new("shop");
+        assert_eq!(form.want_places().as_deref(), Some(""));
+        assert_eq!(typed(&mut form, "s3:"), None, "asked once for each folder");
+        assert_eq!(typed(&mut form, "s3://b/ex").as_deref(), Some("s3://b/"));
+        assert!(
+            !form.take_places(String::new(), places(&["s3://b/"], false)),
+            "an answer that comes too late"
+        );
+        assert!(form.take_places(
+            "s3://b/".into(),
+            places(&["s3://b/exports/", "s3://b/exp.csv", "s3://b/x"], false)
+        ));
+        form.complete();
+        assert_eq!((form.source.text(), form.field), ("s3://b/exp", Field::Source));
+        form.complete();
+        assert_eq!(form.source.text(), "s3://b/exp", "it may go on in two ways");
+        assert_eq!(form.fitting().len(), 2);
+        form.source.insert("o");
+        form.complete();
+        assert_eq!(form.source.text(), "s3://b/exports/");
+        assert_eq!(form.want_places().as_deref(), Some("s3://b/exports/"));
+        typed(&mut form, "s3://b/exp.csv");
+        form.take_places("s3://b/".into(), places(&["s3://b/exp.csv", "s3://b/exp.csv.gz"], false));
+        form.complete();
+        assert_eq!((form.source.text(), form.field), ("s3://b/exp.csv", Field::Format), "it is whole");
+    }
+
+    #[test]
+    fn of_a_folder_with_too_much_what_is_typed_is_asked_for() {
+        let mut form = Form::new("");
+        typed(&mut form, "s3://b/");
+        form.take_places("s3://b/".into(), places(&["s3://b/a"], true));
+        assert_eq!(form.about_places(), Some("more fit: type on"));
+        assert_eq!(typed(&mut form, "s3://b/z").as_deref(), Some("s3://b/z"));
+        form.take_places("s3://b/z".into(), places(&["s3://b/zebra"], false));
+        form.complete();
+        assert_eq!(form.source.text(), "s3://b/zebra");
+        typed(&mut form, "s3://c/");
+        form.take_places("s3://c/".into(), Err("not open to this key".into()));
+        assert_eq!(form.about_places(), Some("not open to this key"));
+        form.complete();
+        assert_eq!(form.field, Field::Format);
     }
 
     #[test]

@@ -219,6 +219,10 @@ impl Dashboard {
             Message::Record(record) => {
                 self.failures.as_mut().is_some_and(|failures| failures.take_record(*record))
             }
+            Message::Sources { prefix, found } => match &mut self.overlay {
+                Some(Overlay::Form(form)) => form.take_places(prefix, found),
+                _ => false,
+            },
             Message::Rejects(job) => {
                 self.effects.push(Effect::Edit(job));
                 false

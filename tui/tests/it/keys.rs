@@ -3,7 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use insta::assert_snapshot;
-use pinport_model::{Failure, Format, JobStatus, RejectPlace, SourceLocation, job::FailureBudget};
+use pinport_model::{
+    Failure, Format, JobStatus, RejectPlace, SourceLocation,
+    job::FailureBudget,
+    view::{SourcePlace, SourcePlaces},
+};
 use pinport_tui::{
     Connection, Dashboard, Effect, FailuresPage, FailuresQuery, ImportRequest, Message, Options, Rate,
     Symbols,
@@ -13,7 +17,8 @@ use pinport_tui::{
 use crate::fixtures::*;
 
 fn acts(effects: Vec<Effect>) -> Vec<Effect> {
-    effects.into_iter().filter(|effect| !matches!(effect, Effect::RequestDetail(_))).collect()
+    let is_data = |effect: &Effect| matches!(effect, Effect::RequestDetail(_) | Effect::RequestSources(_));
+    effects.into_iter().filter(|effect| !is_data(effect)).collect()
 }
 
 #[test]
@@ -172,6 +177,36 @@ fn copying() {
     let effects = acts(press(&mut dashboard, "f enter j c"));
     let [Effect::RequestFailures(_), Effect::Copy(text)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(*text, failure(14).to_string());
+}
+
+#[test]
+fn the_form_lists_what_fits_and_completes_it() {
+    let mut dashboard = watched(mixed, 3);
+    assert_eq!(press(&mut dashboard, "n"), [Effect::RequestSources(String::new())]);
+    let place = |url: &str, size| SourcePlace { url: url.into(), size };
+    let answer = |prefix: &str, places| Message::Sources {
+        prefix: prefix.into(),
+        found: Ok(SourcePlaces { places, more: false }),
+    };
+    let roots = vec![place("s3://crm/", None), place("s3://crm-old/", None)];
+    dashboard.update(answer("", roots));
+    // Both begin with s3://crm.
+    assert_eq!(press(&mut dashboard, "tab"), [Effect::RequestSources("s3://".into())]);
+    let mut typed = Vec::new();
+    for key in ["/", "e"] {
+        typed.extend(press(&mut dashboard, key));
+    }
+    assert_eq!(typed, [Effect::RequestSources("s3://crm/".into())]);
+    let mut places =
+        vec![place("s3://crm/exports/", None), place("s3://crm/evil\u{1b}[2J.csv", Some(5 << 20))];
+    places.extend((0..8).map(|part| place(&format!("s3://crm/extra-{part}.csv.gz"), Some(1 << 20))));
+    dashboard.update(answer("s3://crm/", places));
+    assert_snapshot!("form_places_80x30", screen(&dashboard, 80, 30));
+    assert!(screen(&dashboard, 40, 10).contains("s3://crm/e"));
+    let failed =
+        Message::Sources { prefix: "s3://crm/".into(), found: Err("it is not open to this key".into()) };
+    dashboard.update(failed);
+    assert!(screen(&dashboard, 80, 30).contains("it is not open to this key"));
 }
 
 #[test]

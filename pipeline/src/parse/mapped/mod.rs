@@ -143,7 +143,7 @@ impl Map {
     }
 
     /// Whether a member is made of the values that have this name in the file, alone or with others.
-    pub(super) fn makes(&self, member: &str, name: &str, strict: bool) -> bool {
+    pub(crate) fn makes(&self, member: &str, name: &str, strict: bool) -> bool {
         let Some((source, _)) = self.source(name, strict) else { return false };
         let is_renamed = matches!(&self.sources[source].role, Role::Renamed(renamed) if renamed == member);
         is_renamed || matches!(self.is_replaced(Some(source), member), Some(Replaced::ByJoin))

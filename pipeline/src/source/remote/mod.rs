@@ -33,7 +33,7 @@ use connector::Connector;
 pub(super) use fetch::Fetched;
 use http::{HeaderMap, Method, StatusCode, header};
 use object_store::ObjectStore;
-use pinport_model::{PlannedObject, location::Service, with_causes};
+use pinport_model::{PlannedObject, location::Service, view::SourcePlace, with_causes};
 
 pub(super) use feed::{RemoteFeed, wait};
 pub use keys::AwsKeys;
@@ -160,14 +160,42 @@ impl Bucket {
             Some(_) => Failure::of_answer(asked, response.status(), response.headers(), &body),
             None => Failure::passing(asked, reason),
         })?;
-        match page.objects.iter().find(|object| !object.key.starts_with(prefix)) {
-            Some(object) => Err(Failure::lasting(SourceError::Other {
+        let mut keys = page.objects.iter().map(|object| &object.key).chain(&page.folders);
+        match keys.find(|key| !key.starts_with(prefix)) {
+            Some(key) => Err(Failure::lasting(SourceError::Other {
                 url: asked.url.clone(),
-                reason: format!("the listing has a key that was not asked for: {}", object.key),
+                reason: format!("the listing has a key that was not asked for: {key}"),
                 object: false,
             })),
             None => Ok(page),
         }
+    }
+
+    /// What lies directly below a prefix, as far as a page of the listing goes; and whether there is more.
+    pub(in crate::source) async fn below(
+        &self,
+        prefix: &str,
+    ) -> Result<(Vec<SourcePlace>, bool), SourceError> {
+        let asked = self.asked(prefix, false);
+        let mut query = match self.service {
+            Service::Azure => vec![("comp", "list"), ("maxresults", "200"), ("restype", "container")],
+            Service::S3 | Service::Gcs => vec![("list-type", "2"), ("max-keys", "200")],
+        };
+        query.push(("delimiter", "/"));
+        query.extend((!prefix.is_empty()).then_some(("prefix", prefix)));
+        let mut backoff = Backoff::new(&self.options);
+        let page = loop {
+            match self.try_page(&asked, prefix, &query).await {
+                Ok(page) => break page,
+                Err(failure) => tokio::time::sleep(backoff.next(failure)?).await,
+            }
+        };
+        // Keys like folders are only there to show them.
+        let objects = page.objects.into_iter().filter(|object| !object.key.ends_with('/'));
+        let objects =
+            objects.map(|object| SourcePlace { url: self.url(&object.key), size: Some(object.size) });
+        let folders = page.folders.iter().map(|folder| SourcePlace { url: self.url(folder), size: None });
+        Ok((objects.chain(folders).collect(), page.next.is_some()))
     }
 
     /// The object with exactly this key: for credentials that may read objects but not list them.

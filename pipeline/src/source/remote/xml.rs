@@ -7,6 +7,8 @@ use quick_xml::{Reader, events::Event};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::source) struct Page {
     pub(in crate::source) objects: Vec<PlannedObject>,
+    /// What keys begin with up to the next delimiter, if one was asked for.
+    pub(in crate::source) folders: Vec<String>,
     /// How to ask for the next page.
     pub(in crate::source) next: Option<Next>,
 }
@@ -45,6 +47,10 @@ pub(in crate::source) fn page(body: &[u8]) -> Result<Page, String> {
             }
             (Some("ListBucketResult"), "NextMarker") => marker = Some(text).filter(|text| !text.is_empty()),
             (Some("Contents"), "Key") => entry.key = Some(text),
+            (Some("CommonPrefixes"), "Prefix") => page.folders.push(text),
+            (Some("BlobPrefix"), "Name") => {
+                page.folders.push(if encoded { percent_decoded(&text)? } else { text });
+            }
             (Some("Blob"), "Name") => entry.key = Some(if encoded { percent_decoded(&text)? } else { text }),
             (Some("Contents"), "Size") | (Some("Properties"), "Content-Length") => entry.size = Some(text),
             (Some("Contents"), "ETag") | (Some("Properties"), "Etag") => entry.etag = Some(text),
@@ -172,6 +178,7 @@ mod tests {
         assert_eq!(page.objects[0].key, "a&b/ x\u{1}<\r.json ");
         assert_eq!(page.objects[0].etag.as_deref(), Some("\"abc\""));
         assert_eq!((page.objects[0].size, page.objects[1].size), (12, 0));
+        assert_eq!(page.folders, ["p/"]);
     }
 
     #[test]
@@ -180,13 +187,14 @@ mod tests {
             <Blob><Name>a//b</Name><Properties><Etag>0x8D</Etag><Content-Length>7</Content-Length></Properties></Blob>\
             <Blob><Name Encoded=\"true\">q%FFx</Name><Properties><Content-Length>7</Content-Length></Properties></Blob>\
             <Blob><Name Encoded=\"false\" Odd=\"true\">q%20x</Name><Properties><Content-Length>7</Content-Length></Properties></Blob>\
-            </Blobs><NextMarker /></EnumerationResults>";
+            <BlobPrefix><Name>a/</Name></BlobPrefix></Blobs><NextMarker /></EnumerationResults>";
         assert!(page(body.as_bytes()).unwrap_err().contains("UTF-8"));
         let read = page(body.replace("%FF", "%EF%BF%BF").as_bytes()).unwrap();
         assert_eq!(read.next, None);
         assert_eq!(read.objects[0].key, "a//b");
         assert_eq!(read.objects[1].key, "q\u{ffff}x");
         assert_eq!(read.objects[2].key, "q%20x");
+        assert_eq!((read.objects.len(), &read.folders[..]), (3, &["a/".to_owned()][..]));
     }
 
     #[test]

@@ -148,6 +148,16 @@ fn described(name: &str) -> Option<Described> {
             ],
             ..plain("Lists the jobs of all applications, newest first", 200)
         },
+        "ListSources" => Described {
+            query: &[
+                (
+                    "prefix",
+                    "How their URLs begin; empty for the buckets and folders that the configuration names",
+                ),
+                ("role", "The RoleArn of the import"),
+            ],
+            ..plain("Files, folders, objects and prefixes that the caller may import, at most 100", 200)
+        },
         "GetJob" => plain("A job with its objects, pieces, stages and failures by kind", 200),
         "GetJobFailures" => Described {
             query: &[

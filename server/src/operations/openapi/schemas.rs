@@ -243,6 +243,8 @@ const OBJECTS: &[(&str, &str)] = &[
     ),
     ("Segments", "segments: [Segment], next_token?: string"),
     ("ServerEvent", "time: time, job?: string, text: string"),
+    ("SourcePlace", "url: string, size?: count"),
+    ("SourcePlaces", "places: [SourcePlace], more: boolean"),
     ("Past", "events: [ServerEvent], server: [HistoryPoint], jobs: [JobHistory]"),
     ("JobHistory", "job: string, points: [HistoryPoint]"),
     (
@@ -290,6 +292,7 @@ pub(super) fn of(operation: &str) -> (Option<&'static str>, Option<&'static str>
         "PhoneNumberValidate" => (Some("NumberValidateResponse"), Some("NumberValidateRequest")),
         "PutEvents" => (Some("EventsResponse"), Some("EventsRequest")),
         "ListJobs" => (Some("Jobs"), None),
+        "ListSources" => (Some("SourcePlaces"), None),
         "GetJob" => (Some("JobDetail"), None),
         "GetJobFailures" => (Some("Failure"), None),
         "CancelJob" | "PauseJob" | "ResumeJob" | "DeleteJob" | "UploadFile" | "RetryJob" => {
