@@ -589,6 +589,7 @@ async fn answers_are_what_the_document_says() {
         "/metrics",
         "/openapi.json",
         "/pinport/v1/throttle",
+        "/pinport/v1/sources",
     ] {
         assert_eq!(house.get(path).await.status, 200, "{path}");
     }
@@ -654,7 +655,6 @@ async fn answers_are_what_the_document_says() {
     // The store in memory has no files.
     assert_eq!(house.send("POST", "/pinport/v1/snapshots", "", b"").await.status, 409);
     assert_eq!(house.send("DELETE", "/pinport/v1/snapshots/..", "", b"").await.status, 404);
-    // Those that need a job that waits.
     let idle = House::new(0).await;
     let job = json!({ "Format": "JSON", "RoleArn": "role", "S3Url": idle.file("a.json", LINES) });
     let job = idle.import(&job).await;
