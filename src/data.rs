@@ -13,9 +13,57 @@ use pinport_pipeline::engine::files;
 use pinport_store::{
     Store,
     embedded::{Embedded, EmbeddedOptions},
+    postgres::{Postgres, PostgresOptions},
 };
 
 use crate::{descriptors, exit::Usage, private};
+
+/// Where a store is: in a data folder, or in a database, with the jobs' files in a folder.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) url: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    /// A URL that is empty is as good as none.
+    pub(crate) fn new(folder: &'a Path, url: Option<&'a str>) -> Self {
+        Self { folder, url: url.filter(|url| !url.is_empty()) }
+    }
+
+    /// What holds the store, in words: without a password.
+    pub(crate) fn shown(&self) -> anyhow::Result<String> {
+        match self.url {
+            Some(url) => Ok(database(url)?.server().to_owned()),
+            None => Ok(self.folder.display().to_string()),
+        }
+    }
+}
+
+/// The database at a URL. What that does not say, PostgreSQL's own variables may.
+pub(crate) fn database(url: &str) -> anyhow::Result<PostgresOptions> {
+    PostgresOptions::new(url, |name| std::env::var(name).ok())
+        .map_err(|error| Usage(error.to_string()).into())
+}
+
+/// Looks whether the database of a store can be used, and changes nothing; what it is in words.
+pub(crate) fn try_database(place: Place<'_>) -> anyhow::Result<String> {
+    if let Some(url) = place.url {
+        Postgres::open(database(url)?, &owner(), &RecordLimits::default())?;
+    }
+    place.shown()
+}
+
+/// The name of the machine.
+fn machine() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if machine.trim().is_empty() { "pinport".to_owned() } else { machine.trim().to_owned() }
+}
+
+/// Who this process is among those that share a database: a machine, a process, and what no other process has been.
+fn owner() -> String {
+    format!("{}/{}/{}", machine(), std::process::id(), JobId::generate())
+}
 
 /// A data folder whose store is open.
 pub(crate) struct Data {
@@ -25,36 +73,46 @@ pub(crate) struct Data {
 
 impl Data {
     /// Opens the folder, which is made on first use, to import records within limits.
-    pub(crate) fn open(folder: &Path, limits: RecordLimits) -> anyhow::Result<Self> {
-        Self::open_with(folder, EmbeddedOptions { limits, ..EmbeddedOptions::default() })
+    pub(crate) fn open(place: Place<'_>, limits: RecordLimits) -> anyhow::Result<Self> {
+        Self::open_with(place, EmbeddedOptions { limits, ..EmbeddedOptions::default() })
     }
 
     /// The same for a server, which reads all the time.
-    pub(crate) fn open_to_serve(folder: &Path, limits: RecordLimits) -> anyhow::Result<Self> {
-        Self::open_with(folder, EmbeddedOptions { limits, ..EmbeddedOptions::serving() })
+    pub(crate) fn open_to_serve(place: Place<'_>, limits: RecordLimits) -> anyhow::Result<Self> {
+        Self::open_with(place, EmbeddedOptions { limits, ..EmbeddedOptions::serving() })
     }
 
-    fn open_with(folder: &Path, options: EmbeddedOptions) -> anyhow::Result<Self> {
+    fn open_with(place: Place<'_>, options: EmbeddedOptions) -> anyhow::Result<Self> {
+        let folder = place.folder;
         let options = options.within(descriptors::raise());
-        for part in ["store", "jobs", "checks"] {
+        let parts = ["jobs", "checks", "store"];
+        for part in &parts[..if place.url.is_some() { 2 } else { 3 }] {
             if let Err(error) = private::keep_folder(&folder.join(part)) {
                 // It is another user's, or the disk is read-only: its use fails with a reason if that matters.
                 tracing::warn!(%error, folder = %folder.join(part).display(), "other users may look into the folder");
             }
         }
-        let store = Embedded::open(folder.join("store"), options)?;
-        Ok(Self { folder: folder.to_owned(), store: Arc::new(store) })
+        let store: Arc<dyn Store> = match place.url {
+            None => Arc::new(Embedded::open(folder.join("store"), options)?),
+            Some(url) => {
+                // The files in the folder are what other processes cannot read.
+                let folder = std::path::absolute(folder)?;
+                let options_of = database(url)?.at(format!("{}:{}", machine(), folder.display()));
+                Arc::new(Postgres::open(options_of, &owner(), &options.limits)?)
+            }
+        };
+        Ok(Self { folder: folder.to_owned(), store })
     }
 
     /// Opens a folder that must be there: a command that only reads should not make one by a typing error.
-    pub(crate) fn open_existing(folder: &Path) -> anyhow::Result<Self> {
-        if !folder.join("store").is_dir() {
-            let folder = folder.display();
+    pub(crate) fn open_existing(place: Place<'_>) -> anyhow::Result<Self> {
+        if place.url.is_none() && !place.folder.join("store").is_dir() {
+            let folder = place.folder.display();
             return Err(
                 Usage(format!("there is no pinport data in {folder}; --data names another folder")).into()
             );
         }
-        Self::open_with(folder, EmbeddedOptions::reading())
+        Self::open_with(place, EmbeddedOptions::reading())
     }
 
     /// The folder that holds the jobs' folders, as an absolute path: a job may outlive the working directory.

@@ -43,15 +43,20 @@ pub(crate) fn doctor(config: &Config) -> Vec<Finding> {
 
 /// How the store is; the time of its newest job.
 fn store(config: &Config, found: &mut Vec<Finding>) -> Option<Timestamp> {
-    if !config.data.join("store").is_dir() {
+    if config.store_url.is_none() && !config.data.join("store").is_dir() {
         found.push(fine("store", "there is none yet: the first start makes it"));
         return None;
     }
-    match Data::open_existing(&config.data) {
+    match Data::open_existing(config.place()) {
         Ok(data) => {
             let checked = data.store.check().and_then(|()| data.store.jobs(None, None, 1));
             let figures = data.store.figures().unwrap_or_default();
+            let server = config.store_url.as_ref().and_then(|_| config.place().shown().ok());
             match checked {
+                Ok(jobs) if server.is_some() => {
+                    found.push(fine("store", format!("{} answers", server.unwrap_or_default())));
+                    jobs.first().map(|job| job.created)
+                }
                 Ok(jobs) => {
                     let (files, mib) = (figures.files, figures.bytes >> 20);
                     let said =

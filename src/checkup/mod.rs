@@ -60,6 +60,9 @@ pub(crate) fn wrong(what: &'static str, said: impl Into<String>) -> Finding {
 /// Everything that a server with this configuration needs of its machine. What it says itself has been judged already.
 pub(crate) fn configuration(config: &Config) -> Vec<Finding> {
     let mut found = vec![data_folder(&config.data), port("listen", config.listen, &config.data)];
+    if config.store_url.is_some() {
+        found.push(database(config));
+    }
     found.extend(config.metrics_listen.map(|address| port("metrics", address, &config.data)));
     if let Some(files) = &config.tls {
         found.push(certificate(&files.certificate));
@@ -80,6 +83,14 @@ pub(crate) fn configuration(config: &Config) -> Vec<Finding> {
     found.push(open_files(config));
     found.push(disk_room(config));
     found
+}
+
+/// Whether the database of the store can be used.
+fn database(config: &Config) -> Finding {
+    match data::try_database(config.place()) {
+        Ok(server) => fine("store", format!("{server} can be used")),
+        Err(error) => wrong("store", format!("{error:#}")),
+    }
 }
 
 /// Whether the data folder, or the one in which it would be made, can be written to.

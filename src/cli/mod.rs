@@ -2,6 +2,7 @@
 
 mod jobs;
 mod look;
+mod store;
 mod verify;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -16,6 +17,7 @@ use pinport_server::log::LogFormat;
 pub(crate) use self::{
     jobs::{JobArgs, JobsCommand, RetryArgs, ServedJobArgs, ThrottleArgs, parse_time},
     look::LookArgs,
+    store::{DataArgs, StoreCommand},
     verify::VerifyArgs,
 };
 use crate::{address, reading::ReadingArgs, sample};
@@ -96,6 +98,9 @@ pub(crate) enum Command {
     /// moment, and needs as much free disk as the store takes.
     #[command(after_help = "Example:\n  pinport settle --data pinport-data")]
     Settle(DataArgs),
+    /// Keep the store in a database of PostgreSQL's, which many servers may share
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Back a data folder up, also that of a running server, to a folder or a bucket
     ///
     /// Contents that are there from earlier backups are not copied again. What is backed up is one moment of the store;
@@ -276,6 +281,9 @@ pub(crate) struct ServeArgs {
     /// The folder of the store and of the jobs' files [default: pinport-data]
     #[arg(long, env = "PINPORT_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Keep endpoints, segments and jobs in this database of PostgreSQL's: postgres://USER@HOST/DATABASE [default: in the data folder]
+    #[arg(long, env = "PINPORT_STORE_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) store_url: Option<String>,
     /// The configuration [default: pinport.toml, if it is there]
     #[arg(long, env = "PINPORT_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -499,13 +507,6 @@ pub(crate) struct ServerArgs {
     /// The certificates to trust, in PEM [default: the system's]
     #[arg(long, env = "PINPORT_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DataArgs {
-    /// The folder of the store and of the jobs' files
-    #[arg(long, default_value = "pinport-data", env = "PINPORT_DATA", value_name = "DIR")]
-    pub(crate) data: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

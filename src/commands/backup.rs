@@ -18,7 +18,7 @@ use super::{asked::Asked, import::stop_on_signals};
 use crate::{
     cli::{BackupArgs, BackupCommand, RestoreArgs},
     client::{Client, not_there},
-    data::Data,
+    data::{Data, Place},
     exit::{self, NotThere, Usage},
     follow::block_on,
 };
@@ -97,7 +97,11 @@ fn make(args: &BackupArgs) -> anyhow::Result<u8> {
     };
     let begun = Instant::now();
     let (_io, vault) = open(to)?;
-    let (folder, _taken) = match Asked::of(&args.remote, &args.data.data)? {
+    if args.remote.server().is_none() && args.data.place().url.is_some() {
+        let what = "a store in a database is backed up with the database's own means, such as pg_dump --schema=pinport";
+        return Err(Usage(what.into()).into());
+    }
+    let (folder, _taken) = match Asked::of(&args.remote, args.data.place())? {
         Asked::Server(server) => {
             let client = Client::new(&server)?;
             let taken: Snapshot = block_on(async {
@@ -206,7 +210,7 @@ pub(super) fn give_back(args: &RestoreArgs) -> anyhow::Result<()> {
         }
     }
     std::fs::remove_dir_all(&unfinished)?;
-    let data = Data::open_existing(folder)?;
+    let data = Data::open_existing(Place::new(folder, None))?;
     data.store.check()?;
     let jobs = data.store.unfinished_jobs()?.len();
     writeln!(

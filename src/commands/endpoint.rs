@@ -14,7 +14,7 @@ use crate::{
 
 pub(super) fn run(command: EndpointCommand) -> anyhow::Result<()> {
     let EndpointCommand::Get { id, app: AppArgs { app, data, remote } } = command;
-    let data = match Asked::of(&remote, &data.data)? {
+    let data = match Asked::of(&remote, data.place())? {
         Asked::Data(data) => data,
         Asked::Server(server) => {
             let client = Client::new(&server)?;

@@ -52,7 +52,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         return served(args, &server, &target, &place);
     }
     let AppArgs { app, data, .. } = &args.app;
-    let data = Data::open_existing(&data.data)?;
+    let data = Data::open_existing(data.place())?;
     let application = data.application(app)?.id;
     let found = match &args.segment {
         None => None,

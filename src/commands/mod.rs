@@ -13,6 +13,7 @@ mod mending;
 mod segment;
 mod serve;
 mod settle;
+mod store;
 mod top;
 mod verify;
 
@@ -42,6 +43,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Doctor(args) => return serve::doctor(&args),
         Command::Endpoint(command) => endpoint::run(command)?,
         Command::Segment(command) => segment::run(command)?,
+        Command::Store(command) => store::run(&command)?,
         Command::Settle(args) => settle::run(&args)?,
         Command::Backup(args) => return backup::run(&args),
         Command::Restore(args) => backup::give_back(&args)?,

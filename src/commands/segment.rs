@@ -38,7 +38,7 @@ pub(super) fn run(command: SegmentCommand) -> anyhow::Result<()> {
 
 fn list(args: &AppArgs, json: bool) -> anyhow::Result<()> {
     let AppArgs { app, data, remote } = args;
-    let segments = match Asked::of(remote, &data.data)? {
+    let segments = match Asked::of(remote, data.place())? {
         Asked::Server(server) => {
             let client = Client::new(&server)?;
             block_on(async { client.segments(app).await.map_err(not_there) })?
@@ -62,7 +62,7 @@ fn list(args: &AppArgs, json: bool) -> anyhow::Result<()> {
 fn delete(name: &str, args: &AppArgs) -> anyhow::Result<()> {
     let AppArgs { app, data, remote } = args;
     let missing = || format!("application \"{app}\" has no segment \"{name}\"");
-    let id = match Asked::of(remote, &data.data)? {
+    let id = match Asked::of(remote, data.place())? {
         Asked::Server(server) => {
             let client = Client::new(&server)?;
             block_on(async {
@@ -110,7 +110,7 @@ fn create(name: &str, tests: &str, args: &AppArgs, print: bool) -> anyhow::Resul
         return write_line(&mut io::stdout().lock(), &request);
     }
     let AppArgs { app, data, remote } = args;
-    let id = match Asked::of(remote, &data.data)? {
+    let id = match Asked::of(remote, data.place())? {
         Asked::Server(server) => {
             let client = Client::new(&server)?;
             block_on(async {
@@ -148,7 +148,7 @@ fn escape_controls_of_lines(text: &str) -> String {
 
 fn members(name: &str, version: Option<u32>, args: &AppArgs) -> anyhow::Result<()> {
     let AppArgs { app, data, remote } = args;
-    let data = match Asked::of(remote, &data.data)? {
+    let data = match Asked::of(remote, data.place())? {
         Asked::Server(server) => {
             let client = Client::new(&server)?;
             let version = version.map(|version| format!("?version={version}")).unwrap_or_default();

@@ -120,7 +120,10 @@ pub(super) fn check(args: &ServeArgs) -> anyhow::Result<u8> {
         keys => format!("{keys} keys"),
     };
     let tls = if config.tls.is_some() { "TLS" } else { "no TLS" };
-    let (listen, data) = (config.listen, config.data.display());
+    let (listen, mut data) = (config.listen, config.data.display().to_string());
+    if config.store_url.is_some() {
+        data.push_str(&format!(", store {}", config.place().shown()?));
+    }
     let told =
         format!("the configuration is valid: {file}\nlisten {listen} ({tls}), data {data}, access {access}");
     tell(&told, &checkup::configuration(&config))
@@ -443,7 +446,7 @@ fn start_jobs(
     webhooks: &Webhooks,
     traces: &Traces,
 ) -> anyhow::Result<Jobs> {
-    let data = Data::open_to_serve(&config.data, config.limits)?;
+    let data = Data::open_to_serve(config.place(), config.limits)?;
     // Whoever made them is gone with the server before this one.
     pinport_pipeline::backup::sweep(&config.data, true);
     let defaults = EngineOptions::default();
@@ -489,16 +492,20 @@ fn jobs_options(config: &Config, folder: PathBuf) -> JobsOptions {
 fn announce(serving: &Serving, config: &Config) -> io::Result<()> {
     let (url, open) = (&serving.url, serving.access.is_open());
     let (data, version) = (config.data.display(), env!("CARGO_PKG_VERSION"));
+    let store = config.store_url.as_ref().and_then(|_| config.place().shown().ok());
     let metrics = serving.scraping.as_ref().map(|scraping| format!("{}/metrics", scraping.url));
     let mut err = io::stderr().lock();
     if config.log_format == LogFormat::Json {
         let line = serde_json::json!({
             "timestamp": Timestamp::now(), "level": "INFO", "message": "listening", "url": url, "open": open,
-            "data": data.to_string(), "metrics": metrics, "version": version, "target": "pinport",
+            "data": data.to_string(), "store": store, "metrics": metrics, "version": version, "target": "pinport",
         });
         return writeln!(err, "{line}");
     }
     writeln!(err, "pinport {version} listens on {url}, data in {data}")?;
+    if let Some(store) = &store {
+        writeln!(err, "the store is in {store}")?;
+    }
     if open {
         writeln!(err, "access is open: no keys are configured, everybody on this machine may do everything")?;
     }

@@ -60,7 +60,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<u8> {
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let cancel = CancellationToken::new();
     stop_on_signals(&io, &cancel)?;
-    let data = Data::open_existing(&args.data.data)?;
+    let data = Data::open_existing(args.data.place())?;
     let application = data.application(&args.app)?;
     let segment = args.segment.as_ref().map(|name| current(&data, &application, name)).transpose()?;
     let scope = match &segment {

@@ -64,6 +64,9 @@ impl Config {
             metrics_listen = "metrics.listen",
             otlp = "otlp",
         }
+        if self.store_url != new.store_url {
+            changes.waiting.push("store.url");
+        }
         changes
     }
 

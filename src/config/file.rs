@@ -32,6 +32,7 @@ pub(super) struct File {
     #[serde(deserialize_with = "listen")]
     pub(super) listen: Option<SocketAddr>,
     pub(super) data: Option<PathBuf>,
+    pub(super) store: StoreSection,
     pub(super) insecure_listen: Option<bool>,
     pub(super) region: Option<String>,
     pub(super) account: Option<String>,
@@ -61,6 +62,7 @@ impl File {
             role.secret_access_key.is_some() || role.session_token.is_some() || !role.settings.is_empty()
         };
         !self.keys.is_empty()
+            || self.store.url.as_ref().is_some_and(StoreUrl::has_password)
             || self.metrics.token.is_some()
             || self.webhooks.secret.is_some()
             || !self.otlp.headers.is_empty()
@@ -88,6 +90,33 @@ pub(crate) enum SegmentUpdate {
 pub(crate) struct TlsFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
+}
+
+/// Where the store is, if not in the data folder.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StoreSection {
+    pub(super) url: Option<StoreUrl>,
+}
+
+/// The URL of a database, which may have a password.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct StoreUrl(pub(crate) String);
+
+impl StoreUrl {
+    /// Whether a password stands in it.
+    fn has_password(&self) -> bool {
+        let after_scheme = self.0.split_once("://").map_or("", |(_, after)| after);
+        let user = after_scheme.split(['/', '?']).next().and_then(|place| place.rsplit_once('@'));
+        user.is_some_and(|(user, _)| user.contains(':')) || self.0.contains("password=")
+    }
+}
+
+impl std::fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreUrl")
+    }
 }
 
 /// Bounds on connections and requests.

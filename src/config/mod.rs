@@ -25,8 +25,15 @@ use pinport_server::{
 
 use self::environment::Overlay;
 use self::file::{File, HttpSection, read_keys};
-pub(crate) use self::file::{SegmentUpdate, Text, TlsFiles};
-use crate::{cli::ServeArgs, exit::Usage, otlp::OtlpConfig, private, webhooks::WebhookConfig};
+pub(crate) use self::file::{SegmentUpdate, StoreUrl, Text, TlsFiles};
+use crate::{
+    cli::ServeArgs,
+    data::{Place, database},
+    exit::Usage,
+    otlp::OtlpConfig,
+    private,
+    webhooks::WebhookConfig,
+};
 
 /// After how long a job that reads nothing is reported.
 const STALL: Duration = Duration::from_secs(600);
@@ -41,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) text: Text,
     pub(crate) listen: SocketAddr,
     pub(crate) data: PathBuf,
+    /// The database of the store, if it is in one.
+    pub(crate) store_url: Option<StoreUrl>,
     pub(crate) insecure_listen: bool,
     pub(crate) region: String,
     pub(crate) account: String,
@@ -101,6 +110,11 @@ impl Config {
             private::check_secrets(&tls.key).map_err(Usage)?;
         }
         Ok(config)
+    }
+
+    /// Where the store is.
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place::new(&self.data, self.store_url.as_ref().map(|url| url.0.as_str()))
     }
 
     /// What the arguments say, without a file.
@@ -164,6 +178,11 @@ impl Config {
             in_range(&text, section, key, value, from, to)?;
         }
         let drain = Duration::from_secs(args.drain_seconds.or(jobs.drain_seconds).unwrap_or(20));
+        let store_url = args.store_url.clone().filter(|url| !url.is_empty()).map(StoreUrl);
+        let store_url = store_url.or(file.store.url).filter(|url| !url.0.is_empty());
+        if let Some(url) = &store_url {
+            database(&url.0).map_err(|error| text.wrong(&["store", "url"], error))?;
+        }
         let http = Limits { shutdown: drain, ..http_limits(&text, &file.http)? };
         let cors = Cors::new(file.http.cors_origins.iter().map(String::as_str))
             .map_err(|reason| text.wrong(&["http", "cors_origins"], reason))?;
@@ -219,6 +238,7 @@ impl Config {
         Ok(Self {
             listen: args.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7465))),
             data: args.data.clone().or(file.data.map(from_file)).unwrap_or_else(|| "pinport-data".into()),
+            store_url,
             insecure_listen: args.insecure_listen || file.insecure_listen.unwrap_or(false),
             region: args.region.clone().or(file.region).unwrap_or_else(|| "us-east-1".into()),
             account,

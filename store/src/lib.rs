@@ -243,8 +243,72 @@ pub trait Store: Send + Sync {
         None
     }
 
+    /// Takes a job that has not ended for this process, where several may share a store; what is stored of it by now. Nothing
+    /// where a store has one process. An error if another process has it ([`StoreError::Lost`]).
+    fn claim(&self, _job: JobId) -> Result<Option<ImportJob>> {
+        Ok(None)
+    }
+
+    /// Gives a job back that was claimed and has not ended.
+    fn release(&self, _job: JobId) {}
+
+    /// Jobs that have not ended, where several processes share a store: whether this one may take each, and what was asked of
+    /// it.
+    fn open_jobs(&self) -> Result<Vec<OpenJob>> {
+        Ok(Vec::new())
+    }
+
+    /// Asks something of a job that another process may work on, or takes that back; whether the job is there and has not
+    /// ended.
+    fn ask(&self, _job: JobId, _wish: Option<Wish>) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Keeps a piece of a job's file for other processes: the bytes from `at` on, and nothing after them.
+    fn keep_file(&self, _job: JobId, _name: &str, _at: u64, _bytes: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Hands on what is kept of a job's files, by name and in order.
+    fn kept_files(&self, _job: JobId, _each: &mut EachKept<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether other processes may change it.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Whether so much waits to be sorted that it is worth a look at everything.
+    fn wants_settling(&self) -> bool {
+        true
+    }
+
     /// Lets the store sort what imports left behind, so that reads are fast again. Blocks until done.
     fn settle(&self) -> Result<()>;
+}
+
+/// Takes a piece of a file that is kept: the file's name, where in it the piece begins, its bytes.
+pub type EachKept<'a> = dyn FnMut(&str, u64, &[u8]) -> Result<()> + 'a;
+
+/// A job that has not ended, in a store that several processes share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenJob {
+    /// The job.
+    pub job: ImportJob,
+    /// Whether this process has it, or no one.
+    pub is_free: bool,
+    /// What was asked of it.
+    pub wish: Option<Wish>,
+}
+
+/// What is asked of a job through a process that does not work on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// That it ends.
+    Cancel,
+    /// That it rests.
+    Pause,
 }
 
 /// What a store is made of, for those who watch it.

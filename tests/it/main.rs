@@ -5,10 +5,13 @@
 mod backups;
 mod bounded;
 mod client;
+#[path = "../../store/tests/conformance/cluster.rs"]
+mod cluster;
 mod commands;
 mod compat;
 mod configured;
 mod dashboard;
+mod database;
 mod disk;
 mod disk_serve;
 mod errors;

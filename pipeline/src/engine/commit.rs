@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::mpsc::{self, RecvTimeoutError},
     time::{Duration, Instant},
 };
@@ -18,6 +18,7 @@ use super::{
     JobError, Life,
     files::{self, FailureFiles},
     ids::{Ids, forget_ids},
+    mirror::Mirror,
     piece::{BuiltPiece, Counts, Reject},
     progress::{Counter, Stage},
 };
@@ -33,6 +34,8 @@ const NOT_KEPT: &str = ", so it is not among the rejects";
 pub(super) struct Committer<'a, 'b> {
     life: &'a mut Life<'b>,
     files: FailureFiles,
+    /// Where other servers find them.
+    mirror: Option<(Mirror, PathBuf)>,
     ids: Ids,
     last: &'a mut Option<PieceRecord>,
     stop: &'a CancellationToken,
@@ -50,7 +53,15 @@ impl<'a, 'b> Committer<'a, 'b> {
         if let Some(record) = &*last {
             life.progress.show_before(record);
         }
-        Ok(Self { life, files, ids: Ids::open(folder), last, stop })
+        let mut mirror = None;
+        if let Some(store) = life.store.filter(|store| store.is_shared()) {
+            let mut made = Mirror::new(life.job.id, format, last.as_ref());
+            if last.is_none() {
+                made.keep_plan(store, folder)?;
+            }
+            mirror = Some((made, folder.to_owned()));
+        }
+        Ok(Self { life, files, mirror, ids: Ids::open(folder), last, stop })
     }
 
     /// Commits what arrives, from piece `next` on, until the senders are gone.
@@ -154,6 +165,9 @@ impl<'a, 'b> Committer<'a, 'b> {
         record.lost.extend(end.lost.iter().take(room).map(|(_, lost)| lost.clone()));
         boundary("piece.failures-written");
         self.files.sync(&mut record)?;
+        if let (Some((mirror, folder)), Some(store)) = (&mut self.mirror, self.life.store) {
+            mirror.keep_piece(store, folder, &record)?;
+        }
         if record.error.is_some() && self.life.job.error.is_none() {
             self.life.job.error = record.error.clone();
             self.life.hint = end.lost.first().and_then(|(_, lost)| lost.hint.clone());
@@ -192,7 +206,14 @@ fn over_budget(job: &ImportJob, last: Option<&PieceRecord>, ended: bool) -> bool
 fn count_ids(life: &mut Life<'_>, last: &PieceRecord, folder: &Path) -> Result<(), JobError> {
     let base = segment_ids(life, folder)?;
     let others = base.as_ref().map_or(&[][..], |(_, others)| others);
-    let (own, all) = Ids::open(folder).count(others)?;
+    let ids = Ids::open(folder);
+    if ids.len()? < last.with_id {
+        // The job was begun on another machine, and its ids are there. The store counts the members.
+        life.job.repeated_ids = last.repeated_ids;
+        life.job.segment_members = None;
+        return Ok(());
+    }
+    let (own, all) = ids.count(others)?;
     life.job.repeated_ids = last.with_id.saturating_sub(own);
     // Records that name users alone have members that no one counted.
     life.job.segment_members = base

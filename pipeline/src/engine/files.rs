@@ -89,6 +89,11 @@ impl PlanWriter {
 const PLAN: &str = "plan.ndjson";
 const FAILURES: &str = "failures.ndjson";
 
+/// The plan of the job with this folder.
+pub(super) fn file_of_plan(folder: &Path) -> PathBuf {
+    folder.join(PLAN)
+}
+
 /// Whether the job with this folder has its plan.
 pub fn has_plan(folder: &Path) -> bool {
     folder.join(PLAN).exists()
@@ -178,7 +183,7 @@ pub fn rejects_paths(folder: &Path, format: Format) -> Vec<PathBuf> {
     (1..).map(|number| rejects_path(folder, format, number)).take_while(|path| path.exists()).collect()
 }
 
-fn rejects_path(folder: &Path, format: Format, number: u32) -> PathBuf {
+pub(super) fn rejects_path(folder: &Path, format: Format, number: u32) -> PathBuf {
     let suffix = format.suffix();
     match number {
         1 => folder.join(format!("rejects.{suffix}")),

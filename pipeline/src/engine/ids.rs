@@ -73,6 +73,20 @@ impl Ids {
         }
     }
 
+    /// How many ids are here: at least as many as the job has, if it was here all along.
+    pub(super) fn len(&self) -> Result<u64, FileError> {
+        let mut bytes = 0;
+        for part in 0..=PARTS {
+            let path = self.path(part);
+            match fs::metadata(&path) {
+                Ok(found) => bytes += found.len(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(on("read", &path)(error)),
+            }
+        }
+        Ok(bytes / 8)
+    }
+
     /// Whether ids of the job are here.
     pub(super) fn exist(&self) -> bool {
         self.folder.exists()

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pinport_model::{ApplicationId, ImportJob, JobId, JobStatus};
-use pinport_store::StoreError;
+use pinport_store::{StoreError, Wish};
 
 use super::{
     Jobs, Occasion, marks,
@@ -34,6 +34,9 @@ impl Jobs {
     /// committed stays.
     pub fn cancel(&self, id: JobId) -> Result<(), ControlError> {
         self.check_open(id)?;
+        if self.inner.ask_others(id, Some(Wish::Cancel))? && !self.is_here(id) {
+            return Ok(());
+        }
         marks::set_cancel(&self.folder(id))?;
         let mut state = self.inner.state.lock();
         let Some(entry) = state.jobs.get_mut(&id) else {
@@ -69,6 +72,9 @@ impl Jobs {
     /// Makes a job rest as PENDING_JOB after its last committed piece, until it is resumed.
     pub fn pause(&self, id: JobId) -> Result<(), ControlError> {
         self.check_open(id)?;
+        if self.inner.ask_others(id, Some(Wish::Pause))? && !self.is_here(id) {
+            return Ok(());
+        }
         marks::set_paused(&self.folder(id), true)?;
         let mut state = self.inner.state.lock();
         let Some(entry) = state.jobs.get_mut(&id) else {
@@ -98,6 +104,9 @@ impl Jobs {
     /// Lets a paused job go on when its turn comes.
     pub fn resume(&self, id: JobId) -> Result<(), ControlError> {
         self.check_open(id)?;
+        if self.inner.ask_others(id, None)? && !self.is_here(id) {
+            return Ok(());
+        }
         if self
             .inner
             .state
@@ -121,6 +130,11 @@ impl Jobs {
         drop(state);
         self.inner.dispatch();
         Ok(())
+    }
+
+    /// Whether a job is in this process's table.
+    fn is_here(&self, id: JobId) -> bool {
+        self.inner.state.lock().jobs.contains_key(&id)
     }
 
     /// How fast a job that has not ended may read.
@@ -203,7 +217,12 @@ impl Jobs {
     }
 
     fn check_open(&self, id: JobId) -> Result<(), ControlError> {
-        match self.inner.state.lock().jobs.contains_key(&id) {
+        if self.is_here(id) {
+            return Ok(());
+        }
+        // Another server may have it.
+        let is_open = |job: ImportJob| !job.status.is_terminal();
+        match self.inner.store.is_shared() && self.inner.store.job(id)?.is_some_and(is_open) {
             true => Ok(()),
             false => Err(self.ended(id)?),
         }

@@ -33,6 +33,7 @@ mod retention;
 mod room;
 mod run;
 mod sampler;
+mod shared;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -48,7 +49,7 @@ use std::{
 use parking_lot::{Condvar, Mutex, RwLock};
 use pinport_model::{
     Application, ApplicationId, ImportJob, JobId, JobStatus, RecordLimits, SourceLocation, Timestamp,
-    history::Curve, job::FailureBudget, view::Sample,
+    history::Curve, job::FailureBudget, view::Sample, with_causes,
 };
 use pinport_store::{Store, StoreError, boundary};
 use tokio::{runtime::Handle, sync::broadcast};
@@ -245,6 +246,7 @@ impl Jobs {
         sampler::start(&inner).map_err(StartError::Thread)?;
         retention::start(&inner).map_err(StartError::Thread)?;
         listener::start(&inner).map_err(StartError::Thread)?;
+        shared::start(&inner).map_err(StartError::Thread)?;
         inner.dispatch();
         Ok(Self { inner })
     }
@@ -273,6 +275,18 @@ impl Jobs {
             (None, true) => Err("the server is stopping".into()),
             (None, false) => Ok(()),
         }
+    }
+
+    /// The same, and whether the database of the store answers, if it is in one. The words are for everybody.
+    pub fn ready(&self) -> Result<(), String> {
+        self.health()?;
+        if self.inner.store.is_shared()
+            && let Err(error) = self.inner.store.check()
+        {
+            tracing::warn!(target: "pinport", error = %with_causes(&error), "the store cannot be used");
+            return Err("the store's database cannot be used; the server's log says why".into());
+        }
+        Ok(())
     }
 
     /// Replaces what may be read and by whom, for every source that is opened from now on, and those of the options that
@@ -314,7 +328,9 @@ impl Inner {
     /// Reads what earlier processes left.
     fn take_up(&self) -> Result<(), StartError> {
         let mut state = State::default();
-        for mut job in self.store.unfinished_jobs()? {
+        // Of a store that others share, [`shared`] takes up what nobody works on.
+        let unfinished = if self.store.is_shared() { Vec::new() } else { self.store.unfinished_jobs()? };
+        for mut job in unfinished {
             let marks = marks::read(&self.folder(job.id))?;
             if marks.cancel {
                 self.end_cancelled(&mut job)?;

@@ -16,7 +16,7 @@ use super::{
 };
 use super::{NotAllowed, Occasion, marks};
 use crate::{
-    engine::{JobError, JobProgress, Run, RunOutcome, log_status},
+    engine::{JobError, JobProgress, Run, RunOutcome, log_status, mirror},
     source::{Source, SourceError, SourceOptions},
 };
 
@@ -25,6 +25,8 @@ enum Stopped {
     /// The engine ended it in the store.
     Ended,
     Error(JobError),
+    /// Another server works on it, or has ended it.
+    Gone,
     /// Its source is not open to it (any more).
     NotAllowed(NotAllowed),
 }
@@ -58,6 +60,10 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
     };
     marks::save_history(&inner.folder(job.id), &history);
     inner.totals.lock().add(&snapshot, before.as_ref());
+    if matches!(stopped, Stopped::Gone | Stopped::Error(JobError::Store(StoreError::Lost(_)))) {
+        // Nothing of it is ours to change.
+        return inner.gone(&job);
+    }
     match conclude(inner, &mut job, stopped, &progress) {
         Ok(()) => {}
         Err(error) if lacks_descriptors(&error) => {
@@ -67,7 +73,20 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
             let text = format!("too many files are open, trying again in {} s", wait.as_secs());
             inner.wait_again(&job, Instant::now() + wait, 0, text);
         }
+        Err(JobError::Store(error @ StoreError::Unavailable { .. })) => {
+            tracing::warn!(target: "pinport::job", job = %job.id, error = %with_causes(&error), "the database is away");
+            (job.status, job.completed) = (JobStatus::PendingJob, None);
+            let text = format!("the database does not answer, trying again in {} s", AWAY.as_secs());
+            inner.wait_again(&job, Instant::now() + AWAY, 0, text);
+        }
+        // Another server took it over and may have ended it.
+        Err(JobError::Store(StoreError::Lost(_) | StoreError::Conflict(_))) if inner.store.is_shared() => {
+            return inner.gone(&job);
+        }
         Err(error) => inner.halt(&error),
+    }
+    if !job.status.is_terminal() {
+        inner.store.release(job.id);
     }
     inner.left(&job, begun.elapsed());
 }
@@ -79,6 +98,20 @@ fn attempt(
     progress: &Arc<JobProgress>,
 ) -> (ImportJob, Stopped) {
     let folder = inner.folder(job.id);
+    match inner.store.claim(job.id) {
+        Ok(None) => {}
+        // Another process may have worked on it meanwhile.
+        Ok(Some(stored)) => {
+            job = stored;
+            if let Err(error) = mirror::bring(&*inner.store, job.id, job.definition.format, &folder) {
+                return (job, Stopped::Error(error));
+            }
+        }
+        Err(StoreError::Lost(_) | StoreError::Conflict(_) | StoreError::NotFound { .. }) => {
+            return (job, Stopped::Gone);
+        }
+        Err(error) => return (job, Stopped::Error(error.into())),
+    }
     if job.plan.is_some() {
         job.resumed += 1;
     }
@@ -122,7 +155,7 @@ fn conclude(
     progress: &JobProgress,
 ) -> Result<(), JobError> {
     let error = match stopped {
-        Stopped::Ended => return Ok(()),
+        Stopped::Ended | Stopped::Gone => return Ok(()),
         Stopped::NotAllowed(error) => return Ok(fail(inner, job, progress, error.to_string())?),
         Stopped::Error(error) => error,
     };
@@ -143,6 +176,22 @@ fn conclude(
         let text = format!("the server's disk is full, trying again in {} s", wait.as_secs());
         inner.wait_again(job, Instant::now() + wait, tries + 1, text);
         // It rests where its last committed piece ended. That is not saved: the store is not to be tried now.
+        job.status = JobStatus::PendingJob;
+        return Ok(());
+    }
+    if let JobError::Store(StoreError::Unavailable { .. }) = &error {
+        tracing::warn!(target: "pinport::job", job = %job.id, error = %with_causes(&error), "the database is away");
+        let text = format!("the database does not answer, trying again in {} s", AWAY.as_secs());
+        inner.wait_again(job, Instant::now() + AWAY, tries, text);
+        // It rests where its last committed piece ended. That is not saved: the store is not to be tried now.
+        job.status = JobStatus::PendingJob;
+        return Ok(());
+    }
+    if matches!(error, JobError::Store(StoreError::Engine(_))) && inner.store.is_shared() {
+        // A database may say many things that are over soon; what it says of one job is not the others' concern.
+        tracing::error!(target: "pinport::job", job = %job.id, error = %with_causes(&error), "the database refuses");
+        let text = format!("the database refused a change, trying again in {} s", wait.as_secs());
+        inner.wait_again(job, Instant::now() + wait, tries + 1, text);
         job.status = JobStatus::PendingJob;
         return Ok(());
     }
@@ -195,6 +244,9 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
     inner.store.finish_job(job, inner.engine.replaces_segments())?;
     Ok(())
 }
+
+/// How long a job waits for a database that does not answer.
+const AWAY: Duration = Duration::from_secs(2);
 
 /// EIO, which has no kind of its own.
 const DISK_CODE: i32 = 5;
@@ -383,7 +435,7 @@ impl Inner {
         }
         let settle = move || {
             let begun = Instant::now();
-            let settled = this.store.settle();
+            let settled = if this.store.wants_settling() { this.store.settle() } else { Ok(()) };
             let mut state = this.state.lock();
             state.settling = false;
             match settled {

@@ -130,6 +130,11 @@ impl Jobs {
             job = inner.store.job(job.id)?.unwrap_or(job);
         }
         let last = inner.store.last_piece(job.id)?;
+        if let Some(last) = last.as_ref().filter(|_| !job.status.is_terminal()) {
+            // Another server works on it.
+            last.count_into(&mut job);
+        }
+        inner.bring(&job, last.as_ref());
         let view = inner.ended_view(&job)?;
         Ok(Seen { job, last, view })
     }

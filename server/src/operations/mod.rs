@@ -285,7 +285,11 @@ fn stored(error: StoreError) -> ApiError {
             ApiError::unavailable("Nothing can be stored at the moment; the server's log says why.", wait)
                 .because(error)
         }
-        StoreError::Conflict(reason) => ApiError::conflict(sentence(&reason)),
+        StoreError::Unavailable { .. } => {
+            let wait = std::time::Duration::from_secs(2);
+            ApiError::unavailable("The database does not answer at the moment.", wait).because(error)
+        }
+        StoreError::Conflict(reason) | StoreError::Lost(reason) => ApiError::conflict(sentence(&reason)),
         StoreError::Criteria(reason) => ApiError::bad_request(sentence(&reason)),
         StoreError::NotFound { what, id } => {
             ApiError::not_found(sentence(&format!("there is no {what} {id}")))

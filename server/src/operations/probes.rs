@@ -26,7 +26,7 @@ pub(super) fn add(routes: &mut Routes) {
     routes.waiting(Route::new("GET", "/livez", "Live").public(), |_, _| async {
         Ok(Response::bytes("text/plain; charset=utf-8", "ok\n"))
     });
-    routes.blocking(Route::new("GET", "/readyz", "Ready").public(), |api, _| match api.jobs.health() {
+    routes.blocking(Route::new("GET", "/readyz", "Ready").public(), |api, _| match api.jobs.ready() {
         Ok(()) => Ok(Response::bytes("text/plain; charset=utf-8", "ok\n")),
         Err(reason) => Err(ApiError::unavailable(sentence(&reason), Duration::from_secs(5))),
     });

@@ -148,7 +148,7 @@ fn check(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) ->
 
 fn import(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) -> anyhow::Result<u8> {
     let args = wanted.args;
-    let data = Data::open(&args.data.data, wanted.limits)?;
+    let data = Data::open(args.data.place(), wanted.limits)?;
     let application = data.application_or_new(&args.app)?;
     let finished;
     let folder;

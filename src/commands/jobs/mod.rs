@@ -23,7 +23,7 @@ use crate::{
 
 pub(super) fn run(command: JobsCommand) -> anyhow::Result<u8> {
     match command {
-        JobsCommand::Ls { data, remote, limit, json } => match Asked::of(&remote, &data.data)? {
+        JobsCommand::Ls { data, remote, limit, json } => match Asked::of(&remote, data.place())? {
             Asked::Server(server) => served::list(&server, limit, json)?,
             Asked::Data(data) => list(&data, limit, json)?,
         },
@@ -62,7 +62,7 @@ pub(super) fn run(command: JobsCommand) -> anyhow::Result<u8> {
 }
 
 fn asked(args: &JobArgs) -> anyhow::Result<Asked> {
-    Asked::of(&args.remote, &args.data.data)
+    Asked::of(&args.remote, args.data.place())
 }
 
 fn list(data: &Data, limit: usize, json: bool) -> anyhow::Result<()> {

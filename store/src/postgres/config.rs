@@ -16,6 +16,8 @@ use crate::{Result, StoreError};
 const SCHEMA: &str = "pinport";
 /// Connections at most, unless the URL says another number with `?connections=`.
 const CONNECTIONS: usize = 24;
+/// How long a job stays with a process that is not heard of, unless the URL says another number of seconds with `?lease=`.
+const LEASE: Duration = Duration::from_secs(30);
 /// To find out that a server is not there.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// A connection that is cut without a word is noticed after about three times as long.
@@ -40,8 +42,12 @@ pub struct PostgresOptions {
     pub(super) config: postgres::Config,
     pub(super) schema: String,
     pub(super) connections: usize,
+    /// How long a job stays with a process that is not heard of.
+    pub(super) lease: Duration,
     pub(super) trust: Trust,
     pub(super) authorities: Option<PathBuf>,
+    /// Where files are that no other process can read.
+    pub(super) place: String,
     server: String,
 }
 
@@ -126,13 +132,20 @@ impl PostgresOptions {
             config,
             schema: own.schema.unwrap_or_else(|| SCHEMA.into()),
             connections: own.connections.unwrap_or(CONNECTIONS),
+            lease: own.lease.unwrap_or(LEASE),
             trust,
             authorities,
+            place: String::new(),
         };
         if options.config.get_password().is_none() {
             options.find_password(&variable)?;
         }
         Ok(options)
+    }
+
+    /// With the name of the place whose files only this process can read, across restarts: jobs that read them stay here.
+    pub fn at(self, place: String) -> Self {
+        Self { place, ..self }
     }
 
     /// What the store is in, for messages: without a password.
@@ -207,6 +220,7 @@ fn password_of(line: &str, wanted: [&str; 4]) -> Option<String> {
 struct Own {
     schema: Option<String>,
     connections: Option<usize>,
+    lease: Option<Duration>,
     sslmode: Option<String>,
     sslrootcert: Option<String>,
 }
@@ -228,6 +242,11 @@ fn split(url: &str) -> Result<(String, Own)> {
             "connections" => {
                 let number = value.parse().ok().filter(|number| *number >= 4);
                 own.connections = Some(number.ok_or_else(|| wrong("connections is no number from 4 on"))?);
+            }
+            "lease" => {
+                let seconds = value.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+                let seconds = seconds.ok_or_else(|| wrong("lease is no number of seconds from 1 to 3600"))?;
+                own.lease = Some(Duration::from_secs(seconds));
             }
             "sslmode" => own.sslmode = Some(value),
             "sslrootcert" => own.sslrootcert = Some(value),
@@ -324,6 +343,7 @@ mod tests {
             ("mysql://h", "does not begin"),
             ("postgres://u:secret@h/x?sslmode=maybe", "sslmode"),
             ("postgres://u:secret@h/x?connections=2", "connections"),
+            ("postgres://u:secret@h/x?lease=0", "lease"),
             ("postgres://u:secret@h/x?unheard_of=2", "unheard_of"),
             ("postgres://u:secret@h:port/x", "port"),
             ("postgres://u:secret@h/x?schema=%zz", "hexadecimal"),

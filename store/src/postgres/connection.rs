@@ -1,8 +1,12 @@
 //! One connection: statements that are prepared once, transactions that end, and what a lost one means.
+//!
+//! All of it blocks. The client crate drives a small runtime of its own, which must not be done on a thread that drives another
+//! one: should a caller be a task of an I/O runtime, its thread is given up for that time.
 
 use std::{collections::HashMap, io::Write as _};
 
 use postgres::{Client, Row, Statement, types::ToSql};
+use tokio::task::block_in_place;
 
 use super::error;
 use crate::{Result, StoreError};
@@ -52,7 +56,7 @@ impl Connection {
         if let Some(statement) = self.statements.get(text) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(text).map_err(|error| self.error(&error))?;
+        let statement = block_in_place(|| self.client.prepare(text)).map_err(|error| self.error(&error))?;
         if self.statements.len() >= MOST_STATEMENTS {
             self.statements.clear();
         }
@@ -62,7 +66,7 @@ impl Connection {
 
     pub(super) fn query(&mut self, text: &str, params: Params<'_>) -> Result<Vec<Row>> {
         let statement = self.prepare(text)?;
-        self.client.query(&statement, params).map_err(|error| self.error(&error))
+        block_in_place(|| self.client.query(&statement, params)).map_err(|error| self.error(&error))
     }
 
     pub(super) fn query_opt(&mut self, text: &str, params: Params<'_>) -> Result<Option<Row>> {
@@ -71,19 +75,19 @@ impl Connection {
 
     pub(super) fn execute(&mut self, text: &str, params: Params<'_>) -> Result<u64> {
         let statement = self.prepare(text)?;
-        self.client.execute(&statement, params).map_err(|error| self.error(&error))
+        block_in_place(|| self.client.execute(&statement, params)).map_err(|error| self.error(&error))
     }
 
     /// Statements without parameters, or one that is not worth preparing.
     pub(super) fn batch(&mut self, text: &str) -> Result<()> {
-        self.client.batch_execute(text).map_err(|error| self.error(&error))
+        block_in_place(|| self.client.batch_execute(text)).map_err(|error| self.error(&error))
     }
 
     /// Appends rows, in the binary form of COPY.
     pub(super) fn copy_in(&mut self, text: &str, rows: &[u8]) -> Result<()> {
         let statement = self.prepare(text)?;
         let client = &mut self.client;
-        let mut copy = || -> Result<(), postgres::Error> {
+        let copy = || -> Result<(), postgres::Error> {
             let mut writer = client.copy_in(&statement)?;
             for chunk in rows.chunks(CHUNK) {
                 if writer.write_all(chunk).is_err() {
@@ -93,7 +97,7 @@ impl Connection {
             }
             writer.finish().map(drop)
         };
-        copy().map_err(|error| self.error(&error))
+        block_in_place(copy).map_err(|error| self.error(&error))
     }
 
     /// Runs `work` in a transaction, which is committed if it comes to a good end and rolled back if not.

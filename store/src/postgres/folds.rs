@@ -36,12 +36,26 @@ pub(super) fn all(pool: &Pool, bounds: Bounds) -> Result<u64> {
             }
         }
         pool.write(|connection| {
-            let sql = "UPDATE folds SET folded_to = $2 WHERE place = $1 AND folded_to < $2";
+            let sql = "UPDATE folds SET folded_to = greatest(folded_to, $2), operands = 0 WHERE place = $1";
             connection.execute(sql, &[&place, &below])
         })?;
     }
     pool.read(|connection| connection.batch("ANALYZE ops, uops, members"))?;
     Ok(left_out)
+}
+
+/// Operands that wait before a look at everything is worth it: so many, or a share of all.
+const DUE: i64 = 1000;
+
+/// Whether enough waits to be folded.
+pub(super) fn is_due(connection: &mut Connection) -> Result<bool> {
+    let found = connection.query(
+        "SELECT (SELECT sum(operands)::int8 FROM folds), \
+                (SELECT greatest(reltuples, 0)::int8 FROM pg_class WHERE oid = 'ops'::regclass)",
+        &[],
+    )?;
+    let (waiting, all): (Option<i64>, i64) = (found[0].get(0), found[0].get(1));
+    Ok(waiting.unwrap_or(0) > DUE.max(all / 10))
 }
 
 /// The number that all finished ones are below. Who draws one shares the row of meta until it is used.

@@ -1,6 +1,6 @@
 //! Jobs and the records of their pieces.
 
-use pinport_model::{ApplicationId, ImportJob, JobId, PieceRecord};
+use pinport_model::{ApplicationId, ImportJob, JobId, PieceRecord, SourceLocation};
 
 use super::{
     connection::Connection,
@@ -8,7 +8,7 @@ use super::{
     segments,
 };
 use crate::{
-    Result, StoreError,
+    OpenJob, Result, StoreError, Wish,
     lifecycle::{self, not_found},
 };
 
@@ -20,16 +20,19 @@ pub(super) fn draw_number(connection: &mut Connection) -> Result<i32> {
     Ok(drawn[0].get(0))
 }
 
-pub(super) fn create(connection: &mut Connection, job: &ImportJob) -> Result<()> {
+pub(super) fn create(connection: &mut Connection, job: &ImportJob, place: &str) -> Result<()> {
     let application = job.definition.application;
     let sql = "SELECT 1 FROM applications WHERE id = $1 FOR SHARE";
     if connection.query_opt(sql, &[&key(application.as_bytes())])?.is_none() {
         return Err(not_found("application", application));
     }
     let number = draw_number(connection)?;
+    // Only its own process can read what it reads, or write what it writes.
+    let is_local = matches!(job.definition.source, SourceLocation::Path(_) | SourceLocation::Stdin);
+    let pin = (is_local || job.definition.export.is_some()).then_some(place);
     let added = connection.execute(
-        "INSERT INTO jobs (job, id, application, doc) VALUES ($1, $2, $3, $4::text::json) ON CONFLICT (id) DO NOTHING",
-        &[&number, &key(job.id.as_bytes()), &key(application.as_bytes()), &text(job)?],
+        "INSERT INTO jobs (job, id, application, doc, pin) VALUES ($1, $2, $3, $4::text::json, $5) ON CONFLICT (id) DO NOTHING",
+        &[&number, &key(job.id.as_bytes()), &key(application.as_bytes()), &text(job)?, &pin],
     )?;
     if added == 0 {
         return Err(StoreError::Conflict(format!("there is already a job {}", job.id)));
@@ -66,6 +69,11 @@ pub(super) fn finish(connection: &mut Connection, job: &ImportJob, replace: bool
         segments::close_layer(connection, job, id, replace)?;
     }
     put(connection, job)?;
+    // What it brought waits to be folded.
+    connection.execute(
+        "UPDATE folds SET operands = operands + $2 WHERE place = (SELECT job % 256 FROM jobs WHERE id = $1)",
+        &[&key(job.id.as_bytes()), &i64::try_from(job.tally.registered).unwrap_or(i64::MAX)],
+    )?;
     let sql =
         "UPDATE parts SET state = 'done', lease = NULL WHERE job = (SELECT job FROM jobs WHERE id = $1)";
     connection.execute(sql, &[&key(job.id.as_bytes())])?;
@@ -109,6 +117,7 @@ pub(super) fn delete(connection: &mut Connection, id: JobId) -> Result<bool> {
     for sql in [
         "DELETE FROM pieces WHERE job = (SELECT job FROM jobs WHERE id = $1)",
         "DELETE FROM parts WHERE job = (SELECT job FROM jobs WHERE id = $1)",
+        "DELETE FROM files WHERE job = (SELECT job FROM jobs WHERE id = $1)",
         "DELETE FROM jobs WHERE id = $1",
     ] {
         connection.execute(sql, &[&key(id.as_bytes())])?;
@@ -136,4 +145,69 @@ pub(super) fn pieces(
         &[&key(job.as_bytes()), &from, &limit(most)],
     )?;
     found.iter().map(|row| read(row, 0)).collect()
+}
+
+/// Jobs that have not ended, and whether `owner`, who is at `place`, may take them.
+pub(super) fn open(connection: &mut Connection, owner: &str, place: &str) -> Result<Vec<OpenJob>> {
+    let found = connection.query(
+        "SELECT j.doc::text, \
+                (p.owner = $1 OR p.lease IS NULL OR p.lease < clock_timestamp()) AND (j.pin IS NULL OR j.pin = $2), \
+                j.wish \
+         FROM jobs j JOIN parts p ON p.job = j.job AND p.part = 0 WHERE NOT j.ended ORDER BY j.id",
+        &[&owner, &place],
+    )?;
+    let open = |row: &postgres::Row| {
+        let wish = match row.get::<_, Option<&str>>(2) {
+            Some("cancel") => Some(Wish::Cancel),
+            Some(_) => Some(Wish::Pause),
+            None => None,
+        };
+        Ok(OpenJob { job: read(row, 0)?, is_free: row.get::<_, Option<bool>>(1).unwrap_or(true), wish })
+    };
+    found.iter().map(open).collect()
+}
+
+/// Notes what is asked of a job that has not ended.
+pub(super) fn ask(connection: &mut Connection, id: JobId, wish: Option<Wish>) -> Result<bool> {
+    let wish = wish.map(|wish| match wish {
+        Wish::Cancel => "cancel",
+        Wish::Pause => "pause",
+    });
+    let sql = "UPDATE jobs SET wish = $2 WHERE id = $1 AND NOT ended";
+    Ok(connection.execute(sql, &[&key(id.as_bytes()), &wish])? > 0)
+}
+
+/// Keeps a piece of a file, and nothing after it.
+pub(super) fn keep_file(
+    connection: &mut Connection,
+    id: JobId,
+    name: &str,
+    at: u64,
+    bytes: &[u8],
+) -> Result<()> {
+    let at = i64::try_from(at).unwrap_or(i64::MAX);
+    let key = key(id.as_bytes());
+    connection.execute(
+        "DELETE FROM files WHERE job = (SELECT job FROM jobs WHERE id = $1) AND name = $2 AND at >= $3",
+        &[&key, &name, &at],
+    )?;
+    connection.execute(
+        "INSERT INTO files (job, name, at, data) SELECT job, $2, $3, $4 FROM jobs WHERE id = $1",
+        &[&key, &name, &at, &bytes],
+    )?;
+    Ok(())
+}
+
+/// The piece of a file that is kept after another one.
+pub(super) fn next_file(
+    connection: &mut Connection,
+    id: JobId,
+    after: (&str, i64),
+) -> Result<Option<(String, i64, Vec<u8>)>> {
+    let found = connection.query_opt(
+        "SELECT name, at, data FROM files WHERE job = (SELECT job FROM jobs WHERE id = $1) \
+         AND (name, at) > ($2, $3) ORDER BY name, at LIMIT 1",
+        &[&key(id.as_bytes()), &after.0, &after.1],
+    )?;
+    Ok(found.map(|row| (row.get(0), row.get(1), row.get(2))))
 }

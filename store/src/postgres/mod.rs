@@ -20,6 +20,7 @@ mod folds;
 mod hash;
 mod jobs;
 mod layers;
+mod leases;
 mod pool;
 mod read;
 mod removal;
@@ -48,10 +49,10 @@ use pinport_model::{
 };
 
 pub use self::config::{PostgresOptions, is_postgres};
-use self::{pool::Pool, stream::Asked};
+use self::{leases::Leases, pool::Pool, stream::Asked};
 use crate::{
-    AttributeKind, COUNTED_AT_ONCE, EndpointUpdate, JobWriter, Result, Scope, Store, Stored,
-    lifecycle::not_found, record::bounds::Bounds, record::read::decode,
+    AttributeKind, COUNTED_AT_ONCE, EachKept, EndpointUpdate, JobWriter, OpenJob, Result, Scope, Store,
+    Stored, Wish, lifecycle::not_found, record::bounds::Bounds, record::read::decode,
 };
 
 /// How long the space of an application is taken for what it was: another server may delete it.
@@ -72,10 +73,9 @@ impl fmt::Debug for Postgres {
 
 /// What all parts of the engine share.
 struct Engine {
-    pool: Pool,
+    pool: Arc<Pool>,
     bounds: Bounds,
-    /// Who this is, for others that look at what it works on.
-    owner: String,
+    leases: Leases,
     spaces: Mutex<HashMap<ApplicationId, (i32, Instant)>>,
     left_out: AtomicU64,
 }
@@ -132,9 +132,10 @@ impl Postgres {
             let number = |column| usize::try_from(found[0].get::<_, i64>(column)).unwrap_or(usize::MAX);
             Ok(Bounds { names: number(0), bytes: number(1) })
         })?;
-        let owner = owner.to_owned();
+        let pool = Arc::new(pool);
+        let leases = Leases::new(Arc::clone(&pool), owner.to_owned());
         let (spaces, left_out) = Default::default();
-        Ok(Self { engine: Arc::new(Engine { pool, bounds, owner, spaces, left_out }) })
+        Ok(Self { engine: Arc::new(Engine { pool, bounds, leases, spaces, left_out }) })
     }
 
     fn pool(&self) -> &Pool {
@@ -219,20 +220,70 @@ impl Store for Postgres {
     }
 
     fn create_job(&self, job: &ImportJob) -> Result<()> {
-        self.pool().write(|connection| jobs::create(connection, job))
+        self.pool().write(|connection| jobs::create(connection, job, &self.pool().options.place))
     }
 
     fn save_job(&self, job: &ImportJob) -> Result<()> {
-        self.pool().write(|connection| jobs::save(connection, job))
+        self.pool().write(|connection| {
+            self.engine.leases.check(connection, job.id)?;
+            jobs::save(connection, job)
+        })
     }
 
     fn finish_job(&self, job: &ImportJob, replace: bool) -> Result<()> {
-        self.pool().write(|connection| jobs::finish(connection, job, replace))?;
+        self.pool().write(|connection| {
+            self.engine.leases.check(connection, job.id)?;
+            jobs::finish(connection, job, replace)
+        })?;
+        self.engine.leases.forget(job.id);
         if job.tally.registered >= ANALYZED_FROM {
             // Only plans depend on it, and the database does it by itself some time later.
             let _ = self.pool().read(|connection| connection.batch("ANALYZE ops, uops, members"));
         }
         Ok(())
+    }
+
+    fn claim(&self, id: JobId) -> Result<Option<ImportJob>> {
+        Ok(Some(self.engine.leases.claim(id)?.0))
+    }
+
+    fn release(&self, id: JobId) {
+        self.engine.leases.release(id);
+    }
+
+    fn open_jobs(&self) -> Result<Vec<OpenJob>> {
+        let (owner, place) = (self.engine.leases.owner(), &self.pool().options.place);
+        self.pool().read(|connection| jobs::open(connection, owner, place))
+    }
+
+    fn ask(&self, job: JobId, wish: Option<Wish>) -> Result<bool> {
+        self.pool().write(|connection| jobs::ask(connection, job, wish))
+    }
+
+    fn keep_file(&self, job: JobId, name: &str, at: u64, bytes: &[u8]) -> Result<()> {
+        self.pool().write(|connection| {
+            self.engine.leases.check_held(connection, job)?;
+            jobs::keep_file(connection, job, name, at, bytes)
+        })
+    }
+
+    fn kept_files(&self, job: JobId, each: &mut EachKept<'_>) -> Result<()> {
+        let (mut name, mut at) = (String::new(), -1);
+        while let Some((next, from, bytes)) =
+            self.pool().read(|connection| jobs::next_file(connection, job, (&name, at)))?
+        {
+            each(&next, from.cast_unsigned(), &bytes)?;
+            (name, at) = (next, from);
+        }
+        Ok(())
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn wants_settling(&self) -> bool {
+        self.pool().read(folds::is_due).unwrap_or(false)
     }
 
     fn job(&self, id: JobId) -> Result<Option<ImportJob>> {

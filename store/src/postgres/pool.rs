@@ -12,6 +12,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use postgres::NoTls;
+use tokio::task::block_in_place;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{config::PostgresOptions, connection::Connection, error, schema, tls};
@@ -32,7 +33,7 @@ pub(super) const PAUSES: [Duration; 6] = [
 /// What each session is set to. Plans are made for the values at hand, and by the indexes: before the first ANALYZE the
 /// planner would read whole tables. Time-outs free what a frozen process holds.
 const SESSION: &str = "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; SET jit = off; \
-    SET idle_in_transaction_session_timeout = '60s'; SET statement_timeout = '10min'; SET lock_timeout = '30s'; \
+    SET statement_timeout = '10min'; SET lock_timeout = '30s'; \
     SET client_connection_check_interval = '5s'; SET client_min_messages = warning; SET bytea_output = hex; \
     SET default_transaction_isolation = 'read committed'";
 
@@ -67,14 +68,18 @@ impl Pool {
     pub(super) fn connect(&self) -> Result<Connection> {
         let server = self.options.server();
         let config = &self.options.config;
-        let client = match config.get_ssl_mode() {
+        let client = block_in_place(|| match config.get_ssl_mode() {
             postgres::config::SslMode::Disable => config.connect(NoTls),
             _ => config.connect(self.tls.clone()),
-        };
+        });
         let client = client.map_err(|error| error::of(server, &error))?;
         let mut connection = Connection::new(client, server.to_owned());
         let schema = schema::quoted(&self.options.schema);
-        connection.batch(&format!("{SESSION}; SET search_path = {schema}"))?;
+        // What a frozen process has locked is free when its leases have ended.
+        let idle = self.options.lease.as_millis();
+        connection.batch(&format!(
+            "{SESSION}; SET idle_in_transaction_session_timeout = {idle}; SET search_path = {schema}"
+        ))?;
         Ok(connection)
     }
 

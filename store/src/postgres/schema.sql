@@ -76,6 +76,16 @@ CREATE TABLE pieces (
     PRIMARY KEY (job, part, piece)
 );
 
+-- Files of jobs, for other servers: plan, failures, rejects.
+CREATE TABLE files (
+    job  int4 NOT NULL,
+    name text NOT NULL,
+    at   int8 NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (job, name, at)
+);
+ALTER TABLE files ALTER data SET STORAGE EXTERNAL;
+
 -- The registry: operands, appended and never read by an import. (job, part, piece) is an operand's version.
 -- space: an application's; a layer that holds copies has its number, negated.
 CREATE TABLE ops (

@@ -98,7 +98,7 @@ pub(super) fn read_out(
 ) -> Result<()> {
     // What comes is most of a table, in order.
     connection.batch(
-        "SET LOCAL enable_seqscan = on; SET LOCAL cursor_tuple_fraction = 1; SET LOCAL statement_timeout = 0",
+        "SET LOCAL enable_seqscan = on; SET LOCAL cursor_tuple_fraction = 1; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0",
     )?;
     let of = match asked.scope {
         Scope::Application(_) => Of::All,

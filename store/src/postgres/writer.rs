@@ -10,8 +10,9 @@ use pinport_model::{ImportJob, JobId, PieceRecord};
 use super::{
     Engine,
     connection::Connection,
-    documents::{int4, key, text},
+    documents::{int4, text},
     facts::PieceFacts,
+    leases::{Held, PART},
     pool::{PAUSES, rest},
     rows::{COPY_MEMBERS, COPY_OPS, COPY_UOPS, Place, Tables},
     segments,
@@ -22,9 +23,6 @@ use crate::{
     piece_rows::{Crowded, Rows, Target},
     resolve::{self, Deferred, Lookup},
 };
-
-/// Parts of a job; for now there is one.
-const PART: i32 = 0;
 
 #[derive(Clone)]
 struct Writer {
@@ -39,7 +37,11 @@ struct Writer {
 pub(super) fn writer(engine: &Arc<Engine>, job: &ImportJob) -> Result<Arc<dyn JobWriter>> {
     let application = job.definition.application;
     let space = engine.needed_space(application)?;
-    let (number, token, layer) = engine.pool.write(|connection| take_over(engine, connection, job))?;
+    let (_, Held { number, token }) = engine.leases.claim(job.id)?;
+    let layer = match job.definition.segment {
+        None => None,
+        Some(id) => Some(engine.pool.read(|connection| segments::layer_of(connection, id, job))?),
+    };
     let copies = layer.is_some_and(|(_, copies)| copies);
     let place = Place { space, layer: layer.map(|(layer, _)| layer), copies, version: [number, PART, 0] };
     let layer = job.definition.segment.zip(layer).map(|(segment, (layer, copies))| {
@@ -48,24 +50,6 @@ pub(super) fn writer(engine: &Arc<Engine>, job: &ImportJob) -> Result<Arc<dyn Jo
     });
     let target = Target { application, layer };
     Ok(Arc::new(Writer { engine: Arc::clone(engine), job: job.id, token, target, place }))
-}
-
-type Taken = (i32, i64, Option<(i32, bool)>);
-
-fn take_over(engine: &Engine, connection: &mut Connection, job: &ImportJob) -> Result<Taken> {
-    let stored = super::jobs::find(connection, job.id)?;
-    lifecycle::check_open(stored.as_ref(), job)?;
-    let taken = connection.query_opt(
-        "UPDATE parts SET token = token + 1, owner = $2, tries = tries + 1 \
-         WHERE job = (SELECT job FROM jobs WHERE id = $1) AND part = $3 AND state = 'open' RETURNING job, token",
-        &[&key(job.id.as_bytes()), &engine.owner, &PART],
-    )?;
-    let taken = taken.ok_or_else(|| not_found("job", job.id))?;
-    let layer = match job.definition.segment {
-        None => None,
-        Some(id) => Some(segments::layer_of(connection, id, job)?),
-    };
-    Ok((taken.get(0), taken.get(1), layer))
 }
 
 impl JobWriter for Writer {
@@ -161,12 +145,12 @@ impl Prepared {
             }
         }
         let [job, part, piece] = self.writer.place.version;
-        let token = self.writer.token;
+        let (token, owner) = (self.writer.token, self.writer.engine.leases.owner());
         // Last, so that the row is not held while rows are copied.
         let counted = connection.execute(
             "UPDATE parts SET piece = piece + 1 \
              WHERE job = $1 AND part = $2 AND piece = $3 AND token = $4 AND owner = $5 AND state = 'open'",
-            &[&job, &part, &piece, &token, &self.writer.engine.owner],
+            &[&job, &part, &piece, &token, &owner],
         )?;
         if counted != 1 {
             return Err(self.refused(connection)?);
@@ -188,12 +172,12 @@ impl Prepared {
         )?;
         let Some(found) = found else { return Ok(not_found("job", id)) };
         let (state, due): (&str, i32) = (found.get(0), found.get(1));
+        let owner = found.get::<_, Option<&str>>(3).unwrap_or_default();
+        if found.get::<_, i64>(2) != self.writer.token || owner != self.writer.engine.leases.owner() {
+            return Ok(StoreError::Lost(format!("job {id} is worked on by {owner} by now")));
+        }
         if state != "open" {
             return Ok(StoreError::Conflict(format!("job {id} has ended")));
-        }
-        let owner = found.get::<_, Option<&str>>(3).unwrap_or_default();
-        if found.get::<_, i64>(2) != self.writer.token || owner != self.writer.engine.owner {
-            return Ok(StoreError::Lost(format!("job {id} is worked on by {owner} by now")));
         }
         let last = u64::try_from(due).ok().and_then(|due| due.checked_sub(1));
         match lifecycle::check_piece(last, self.piece) {

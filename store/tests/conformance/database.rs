@@ -146,3 +146,50 @@ fn a_fold_leaves_one_operand_and_spares_jobs_that_run() {
     assert_eq!(bench.endpoint(application, "7").unwrap().location.city.as_deref(), Some("z"));
     assert_eq!(bench.store().user_endpoints(application, "u", None, 99).unwrap().len(), 50);
 }
+
+#[test]
+fn a_lease_that_ended_takes_files_and_documents_with_it() {
+    let (cluster, url) = started();
+    let (first, second) = (open(&url, "first").unwrap(), open(&url, "second").unwrap());
+    let application = pinport_model::Application {
+        id: pinport_model::ApplicationId::generate(),
+        name: "a".into(),
+        created: pinport_model::Timestamp::from_millis(1),
+        tags: Default::default(),
+    };
+    first.create_application(&application).unwrap();
+    let mut job = job(application.id);
+    first.create_job(&job).unwrap();
+    first.claim(job.id).unwrap();
+    first.keep_file(job.id, "failures", 0, b"one").unwrap();
+    let refused = second.claim(job.id).unwrap_err();
+    assert!(matches!(&refused, StoreError::Lost(why) if why.contains("first")), "{refused:?}");
+    assert!(!second.open_jobs().unwrap()[0].is_free && first.open_jobs().unwrap()[0].is_free);
+    // The first one is frozen, and its lease ends. (It is not really, so it may make its lease longer meanwhile.)
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let mut taken = Err(refused);
+    while taken.is_err() && std::time::Instant::now() < deadline {
+        cluster.ask("UPDATE pinport.parts SET lease = clock_timestamp() - interval '1 second'");
+        taken = second.claim(job.id);
+    }
+    assert_eq!(taken.unwrap().unwrap().id, job.id);
+    assert!(matches!(first.keep_file(job.id, "failures", 3, b"two"), Err(StoreError::Lost(_))));
+    job.status = pinport_model::JobStatus::Processing;
+    assert!(matches!(first.save_job(&job), Err(StoreError::Lost(_))));
+    second.save_job(&job).unwrap();
+    second.keep_file(job.id, "failures", 3, b"three").unwrap();
+    second.keep_file(job.id, "plan", 0, b"plan").unwrap();
+    let mut kept = Vec::new();
+    let each = &mut |name: &str, at, bytes: &[u8]| {
+        kept.push((name.to_owned(), at, String::from_utf8(bytes.to_vec()).unwrap()));
+        Ok(())
+    };
+    first.kept_files(job.id, each).unwrap();
+    let expected = [("failures", 0, "one"), ("failures", 3, "three"), ("plan", 0, "plan")];
+    assert_eq!(kept, expected.map(|(name, at, bytes)| (name.to_owned(), at, bytes.to_owned())));
+    // When the job has ended, no one adds anything.
+    job.status = pinport_model::JobStatus::Completed;
+    second.finish_job(&job, false).unwrap();
+    assert!(matches!(first.keep_file(job.id, "failures", 0, b"late"), Err(StoreError::Lost(_))));
+    assert!(matches!(second.keep_file(job.id, "failures", 0, b"late"), Err(StoreError::Lost(_))));
+}
