@@ -257,6 +257,7 @@ mod tests {
             "tls",
             "limits",
             "retention",
+            "store",
             "webhooks",
         ]
         .map(|section| (section, ()));
