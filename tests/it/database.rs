@@ -184,7 +184,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn start() -> Self {
+    /// `more`: lines of the second server's section of jobs.
+    fn start(more: &str) -> Self {
         let lab = Lab::new();
         let (cluster, url) = database(&lab);
         let objects = BTreeMap::from([("a.json".to_owned(), lab.sample(SAMPLE))]);
@@ -202,7 +203,7 @@ impl Pair {
         let created = first.post(&format!("/v1/apps/{app}/jobs/import"), &body);
         let job = created["Id"].as_str().unwrap().to_owned();
         until(&cluster, "SELECT count(*) FROM pinport.pieces", |count| count.parse::<u64>().unwrap() > 3);
-        let second = start(&lab, "second", &url, &format!("[jobs]\npiece_kib = 64\n{sources}"));
+        let second = start(&lab, "second", &url, &format!("[jobs]\npiece_kib = 64\n{more}{sources}"));
         Self { lab, cluster, first, second, app, job, _objects: objects }
     }
 
@@ -246,11 +247,43 @@ impl Pair {
 
 #[test]
 fn another_server_takes_over_what_a_killed_one_left() {
-    let pair = Pair::start();
+    let pair = Pair::start("");
     // Any server answers for any job.
     let seen = pair.job_of(&pair.second);
     assert_eq!(seen["JobStatus"], "PROCESSING", "{seen}");
     assert!(seen["TotalProcessed"].as_u64() > Some(0), "{seen}");
     pair.first.signal(libc::SIGKILL);
     pair.check(&pair.second);
+}
+
+#[test]
+fn a_frozen_server_that_comes_back_commits_nothing() {
+    let pair = Pair::start("");
+    pair.first.signal(libc::SIGSTOP);
+    let ended = pair.second.ended(&pair.app, &pair.job);
+    let pieces = pair.cluster.ask("SELECT count(*) FROM pinport.pieces");
+    pair.first.signal(libc::SIGCONT);
+    pair.first.until_said("another server works on it");
+    assert_eq!(pair.cluster.ask("SELECT count(*) FROM pinport.pieces"), pieces);
+    let tokens = pair.cluster.ask("SELECT count(DISTINCT token) FROM pinport.pieces");
+    assert!(tokens.parse::<u64>().unwrap() > 1, "both committed some");
+    assert_eq!(pair.job_of(&pair.first)["TotalProcessed"], ended["TotalProcessed"]);
+    pair.check(&pair.first);
+}
+
+#[test]
+fn a_job_is_cancelled_and_paused_through_any_server() {
+    let pair = Pair::start("rows_per_second = 2000\n");
+    let control =
+        |what: &str| pair.second.ask("POST", &format!("/pinport/v1/jobs/{}/{what}", pair.job), None);
+    let (status, said) = control("pause");
+    assert!(status < 300, "{status} {said}");
+    until(&pair.cluster, "SELECT lease IS NULL FROM pinport.parts", |answer| answer == "t");
+    let (status, said) = control("resume");
+    assert!(status < 300, "{status} {said}");
+    until(&pair.cluster, "SELECT lease IS NULL FROM pinport.parts", |answer| answer == "f");
+    let (status, said) = control("cancel");
+    assert!(status < 300, "{status} {said}");
+    assert_eq!(pair.first.ended(&pair.app, &pair.job)["JobStatus"], "CANCELLED");
+    assert_eq!(pair.second.ended(&pair.app, &pair.job)["JobStatus"], "CANCELLED");
 }
