@@ -19,7 +19,8 @@ use rocksdb::Snapshot;
 use super::{
     engine::{Engine, Scan},
     keys,
-    rows::{Ids, Place, Rows, seek},
+    rows::{Ids, Place, Rows},
+    seek::seek,
     segments,
 };
 use crate::{

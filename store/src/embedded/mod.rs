@@ -22,6 +22,7 @@ mod read;
 mod read_out;
 mod rows;
 mod runs;
+mod seek;
 mod segments;
 #[cfg(test)]
 mod tests;

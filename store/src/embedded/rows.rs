@@ -11,6 +11,7 @@ use super::{
     engine::{Engine, Scan},
     keys,
     merged::Merged,
+    seek::seek,
     users::{Users, first_bytes},
 };
 use crate::{
@@ -23,8 +24,6 @@ use crate::{
 
 /// Layers that have a scan each. A scan opens every file of level 0, so more are read by one scan in turns.
 const SCANS: usize = 4;
-/// Entries that a scan goes over before it seeks the next one that is wanted.
-const STEPS: usize = 12;
 
 pub(super) type Each<'a> = dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>> + 'a;
 /// Whether an endpoint belongs, by its record, its user's, and the import segments it is in.
@@ -336,29 +335,4 @@ impl Rows {
         }
         Ok(true)
     }
-}
-
-/// Brings a scan to the first key at or after `wanted`: step by step, if it is not far from where the scan is. Returns how
-/// many entries it passed.
-#[inline]
-pub(super) fn seek(
-    scan: &mut Scan<'_>,
-    wanted: &[u8],
-    is_first: bool,
-    key: impl Fn(&[u8]) -> keys::Key,
-) -> Result<usize> {
-    if is_first {
-        scan.seek(&key(wanted));
-        return Ok(0);
-    }
-    for passed in 0..STEPS {
-        match scan.entry()? {
-            Some((at, _)) if at < wanted => scan.forward(),
-            _ => return Ok(passed),
-        }
-    }
-    if scan.entry()?.is_some_and(|(at, _)| at < wanted) {
-        scan.seek(&key(wanted));
-    }
-    Ok(STEPS)
 }

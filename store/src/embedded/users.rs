@@ -6,7 +6,7 @@
 
 use pinport_model::ApplicationId;
 
-use super::{engine::Scan, keys, rows::seek};
+use super::{engine::Scan, keys, seek::seek};
 use crate::Result;
 
 /// Users passed by that were not wanted, before some are kept.
