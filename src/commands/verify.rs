@@ -133,8 +133,9 @@ struct Wanted<'a> {
 
 /// A store that has what the source says and nothing else.
 struct Scratch {
-    place: tempfile::TempDir,
+    /// Dropped before the place, where it may still write.
     store: Arc<dyn Store>,
+    place: tempfile::TempDir,
     job: ImportJob,
     /// Why the import did not come to its end.
     stopped: Option<JobError>,
