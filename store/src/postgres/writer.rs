@@ -18,7 +18,7 @@ use super::{
     segments,
 };
 use crate::{
-    DraftBatch, JobWriter, PreparedPiece, Result, StoreError, Unresolved, boundary,
+    DraftBatch, JobWriter, PreparedPiece, Result, StoreError, Unresolved,
     lifecycle::{self, not_found},
     piece_rows::{Crowded, Rows, Target},
     resolve::{self, Deferred, Lookup},
@@ -115,7 +115,6 @@ impl PreparedPiece for Prepared {
         }
         let record = text(&PieceRecord { piece: self.piece, ..record.clone() })?;
         let engine = &self.writer.engine;
-        boundary("piece.staged");
         let mut pauses = PAUSES.into_iter();
         loop {
             let done = engine.pool.write_once(|connection| self.write(connection, &record));
@@ -131,7 +130,6 @@ impl PreparedPiece for Prepared {
             }
         }
         engine.count_left_out(self.tables.left_out);
-        boundary("piece.committed");
         Ok(())
     }
 }
