@@ -33,7 +33,9 @@ fn a_job_is_opened_its_failures_read_and_saved() {
     assert!(overview.contains("connected") && !overview.contains(" lost"), "{overview}");
     assert!(overview.contains("rows/s over ") && overview.contains(" free"), "{overview}");
     top.keys("e");
-    top.wait_for("COMPLETED: 3000 read");
+    // All of it: a list that is not yet drawn over would be taken for the one that comes back.
+    let events = |screen: &str| screen.contains("COMPLETED: 3000 read") && !screen.contains("SOURCE");
+    top.wait_until("the events", events);
     top.keys(ESC);
     top.wait_for("SOURCE");
     top.keys("\r");
