@@ -11,6 +11,7 @@
 pub mod batch;
 mod boundary;
 pub mod compare;
+mod criteria;
 pub mod embedded;
 mod entry;
 pub mod error;
@@ -260,7 +261,7 @@ pub trait Store: Send + Sync {
 
     /// Asks something of a job that another process may work on, or takes that back; whether the job is there and has not
     /// ended.
-    fn ask(&self, _job: JobId, _wish: Option<Wish>) -> Result<bool> {
+    fn ask(&self, _job: JobId, _asked: Option<StopRequest>) -> Result<bool> {
         Ok(false)
     }
 
@@ -299,12 +300,12 @@ pub struct OpenJob {
     /// Whether this process has it, or no one.
     pub is_free: bool,
     /// What was asked of it.
-    pub wish: Option<Wish>,
+    pub asked: Option<StopRequest>,
 }
 
-/// What is asked of a job through a process that does not work on it.
+/// What is asked of a job that runs, perhaps in another process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum StopRequest {
     /// That it ends.
     Cancel,
     /// That it rests.
@@ -343,6 +344,17 @@ pub enum AttributeKind {
     Metric,
     /// Those of users.
     User,
+}
+
+impl AttributeKind {
+    /// What such an attribute is in a stored record.
+    pub(crate) fn tag(self) -> record::Tag {
+        match self {
+            Self::Endpoint => record::Tag::Attribute,
+            Self::Metric => record::Tag::Metric,
+            Self::User => record::Tag::UserAttribute,
+        }
+    }
 }
 
 /// Whose endpoints are read out.

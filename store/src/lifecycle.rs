@@ -1,7 +1,7 @@
 //! The rules that every engine keeps for jobs and the segments they define: which change may follow which.
 //! Nothing here reads or writes; engines do, in one transaction around each rule.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use pinport_model::{
     Application, Criteria, ImportJob, Segment, SegmentId, SegmentVersion, Timestamp,
@@ -14,8 +14,12 @@ use pinport_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    EndpointUpdate, Result, StoreError,
-    record::bounds::{Bounds, Size},
+    EndpointUpdate, NAMES_TOLD, Result, StoreError,
+    record::{
+        self, Tag,
+        bounds::{Bounds, Size, fold},
+        read::{Members, is_endpoint, user_of},
+    },
 };
 
 pub(crate) fn not_found(what: &'static str, id: impl ToString) -> StoreError {
@@ -307,6 +311,58 @@ pub(crate) fn too_large(before: &[u8], after: &[u8], bounds: &Bounds) -> Result<
         return Ok(Some(FailureReason::of("", FailureCode::EndpointTooLarge, message)));
     }
     Ok(None)
+}
+
+/// What an update comes to for an endpoint.
+pub(crate) struct Applied {
+    /// What is merged into the endpoint: with the user's attributes, while it has no user.
+    pub(crate) record: Vec<u8>,
+    /// The user that the update gives the endpoint to.
+    pub(crate) named: Option<Vec<u8>>,
+    /// The user that the endpoint has then. Attributes of a user are merged into this one's.
+    pub(crate) user: Option<Vec<u8>>,
+}
+
+impl Applied {
+    /// Of an update to an endpoint that has `stored` by now.
+    pub(crate) fn of(update: &EndpointUpdate, stored: &[u8]) -> Result<Self> {
+        let mut record = update.record.clone();
+        if !is_endpoint(&record)? && !is_endpoint(stored)? {
+            record = fold([record::INCOMPLETE, &record], true)?;
+        }
+        let given = user_of(&record)?;
+        let owned = |user: Option<&[u8]>| user.filter(|user| !user.is_empty()).map(<[u8]>::to_vec);
+        let (named, user) = (owned(given), owned(given.or(user_of(stored)?)));
+        if user.is_none() {
+            record.extend_from_slice(&update.user_record);
+        }
+        Ok(Self { record, named, user })
+    }
+}
+
+/// The update that takes the named attributes from a record; empty, if it has none of them. Adds up to [`NAMES_TOLD`] of
+/// the names to `removed`.
+pub(crate) fn removal(
+    record: &[u8],
+    tag: Tag,
+    is_named: &dyn Fn(&str) -> bool,
+    removed: &mut BTreeSet<String>,
+) -> Result<Vec<u8>> {
+    let mut update = Vec::new();
+    let mut members = Members::new(record);
+    while let Some(member) = members.next()? {
+        if member.tag == tag as u8
+            && !member.is_removal()
+            && let Ok(name) = str::from_utf8(member.name)
+            && is_named(name)
+        {
+            record::put_removal(&mut update, tag, name);
+            if removed.len() < NAMES_TOLD {
+                removed.insert(name.to_owned());
+            }
+        }
+    }
+    Ok(update)
 }
 
 /// An error if an update may not make `before` into `after`.

@@ -125,27 +125,20 @@ impl Deferred {
         if !any {
             return Self { places: Vec::new() };
         }
-        let is_of = |users: &HashSet<&[u8]>, batch: &DraftBatch, entry: &Entry| {
-            !users.is_empty()
-                && !entry.user_record.is_empty()
-                && (any_user || users.contains(batch.bytes(entry.user)))
+        let is_of_judged_user = |batch: &DraftBatch, entry: &Entry| {
+            !entry.user_record.is_empty() && (any_user || users.contains(batch.bytes(entry.user)))
         };
         if !users.is_empty() {
-            let of_users = entries().filter(|(batch, entry)| is_of(&users, batch, entry));
-            judged.extend(
-                of_users
-                    .filter(|(_, entry)| entry.kind != DraftKind::UserOnly)
-                    .map(|(batch, entry)| batch.bytes(entry.id)),
-            );
+            // Of an endpoint all entries are judged, or none.
+            let of_users = entries().filter(|(batch, entry)| is_of_judged_user(batch, entry));
+            let with_endpoint = of_users.filter(|(_, entry)| entry.kind != DraftKind::UserOnly);
+            judged.extend(with_endpoint.map(|(batch, entry)| batch.bytes(entry.id)));
         }
         let when = |batch: &DraftBatch, entry: &Entry| {
             let id = batch.bytes(entry.id);
-            if entry.is_wide && !copies
-                || !judged.is_empty() && judged.contains(id)
-                || is_of(&users, batch, entry)
-            {
+            if entry.is_wide && !copies || judged.contains(id) || is_of_judged_user(batch, entry) {
                 When::IfThereIsRoom
-            } else if copies || !is_blind(entry, target) || !waiting.is_empty() && waiting.contains(id) {
+            } else if copies || !is_blind(entry, target) || waiting.contains(id) {
                 When::AtTurn
             } else {
                 When::Before

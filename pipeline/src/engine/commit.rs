@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::{Path, PathBuf},
+    path::Path,
     sync::mpsc::{self, RecvTimeoutError},
     time::{Duration, Instant},
 };
@@ -35,7 +35,7 @@ pub(super) struct Committer<'a, 'b> {
     life: &'a mut Life<'b>,
     files: FailureFiles,
     /// Where other servers find them.
-    mirror: Option<(Mirror, PathBuf)>,
+    mirror: Option<Mirror>,
     ids: Ids,
     last: &'a mut Option<PieceRecord>,
     stop: &'a CancellationToken,
@@ -53,14 +53,9 @@ impl<'a, 'b> Committer<'a, 'b> {
         if let Some(record) = &*last {
             life.progress.show_before(record);
         }
-        let mut mirror = None;
-        if let Some(store) = life.store.filter(|store| store.is_shared()) {
-            let mut made = Mirror::new(life.job.id, format, last.as_ref());
-            if last.is_none() {
-                made.keep_plan(store, folder)?;
-            }
-            mirror = Some((made, folder.to_owned()));
-        }
+        let shared = life.store.filter(|store| store.is_shared());
+        let mirror = shared.map(|store| Mirror::open(store, folder, (life.job.id, format), last.as_ref()));
+        let mirror = mirror.transpose()?;
         Ok(Self { life, files, mirror, ids: Ids::open(folder), last, stop })
     }
 
@@ -165,8 +160,8 @@ impl<'a, 'b> Committer<'a, 'b> {
         record.lost.extend(end.lost.iter().take(room).map(|(_, lost)| lost.clone()));
         boundary("piece.failures-written");
         self.files.sync(&mut record)?;
-        if let (Some((mirror, folder)), Some(store)) = (&mut self.mirror, self.life.store) {
-            mirror.keep_piece(store, folder, &record)?;
+        if let Some(mirror) = &mut self.mirror {
+            mirror.keep_piece(&record)?;
         }
         if record.error.is_some() && self.life.job.error.is_none() {
             self.life.job.error = record.error.clone();

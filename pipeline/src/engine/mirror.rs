@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{Read as _, Seek as _, SeekFrom, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -23,8 +23,10 @@ use super::{
 const CHUNK: usize = 1 << 20;
 
 /// What of a job's files is in the store.
-#[derive(Debug)]
 pub(super) struct Mirror {
+    store: Arc<dyn Store>,
+    /// The job's folder.
+    folder: PathBuf,
     job: JobId,
     format: Format,
     kept: BTreeMap<String, u64>,
@@ -33,8 +35,13 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    /// Of a job that goes on after a piece.
-    pub(super) fn new(job: JobId, format: Format, last: Option<&PieceRecord>) -> Self {
+    /// Of a job that goes on after a piece, or begins: then its plan is kept.
+    pub(super) fn open(
+        store: &Arc<dyn Store>,
+        folder: &Path,
+        (job, format): (JobId, Format),
+        last: Option<&PieceRecord>,
+    ) -> Result<Self, JobError> {
         let mut kept = BTreeMap::new();
         let mut number = 1;
         if let Some(last) = last {
@@ -42,31 +49,26 @@ impl Mirror {
             kept.insert(rejects_name(last.rejects_file), last.rejects_len);
             number = last.rejects_file.max(1);
         }
-        Self { job, format, kept, number }
-    }
-
-    /// Keeps the plan.
-    pub(super) fn keep_plan(&mut self, store: &Arc<dyn Store>, folder: &Path) -> Result<(), JobError> {
-        self.keep(store, "plan", &file_of_plan(folder), u64::MAX)
+        let (store, folder) = (Arc::clone(store), folder.to_owned());
+        let mut mirror = Self { store, folder, job, format, kept, number };
+        if last.is_none() {
+            mirror.keep("plan", &file_of_plan(&mirror.folder), u64::MAX)?;
+        }
+        Ok(mirror)
     }
 
     /// Keeps what the files have up to the lengths of a piece's record.
-    pub(super) fn keep_piece(
-        &mut self,
-        store: &Arc<dyn Store>,
-        folder: &Path,
-        record: &PieceRecord,
-    ) -> Result<(), JobError> {
-        self.keep(store, "failures", &failures_path(folder), record.failures_len)?;
+    pub(super) fn keep_piece(&mut self, record: &PieceRecord) -> Result<(), JobError> {
+        self.keep("failures", &failures_path(&self.folder), record.failures_len)?;
         for number in self.number..=record.rejects_file {
             let len = if number == record.rejects_file { record.rejects_len } else { u64::MAX };
-            self.keep(store, &rejects_name(number), &rejects_path(folder, self.format, number), len)?;
+            self.keep(&rejects_name(number), &rejects_path(&self.folder, self.format, number), len)?;
         }
         self.number = record.rejects_file.max(1);
         Ok(())
     }
 
-    fn keep(&mut self, store: &Arc<dyn Store>, name: &str, path: &Path, len: u64) -> Result<(), JobError> {
+    fn keep(&mut self, name: &str, path: &Path, len: u64) -> Result<(), JobError> {
         let mut at = self.kept.get(name).copied().unwrap_or(0);
         if at >= len {
             return Ok(());
@@ -80,7 +82,7 @@ impl Mirror {
             if chunk.is_empty() {
                 break;
             }
-            store.keep_file(self.job, name, at, &chunk)?;
+            self.store.keep_file(self.job, name, at, &chunk)?;
             at += chunk.len() as u64;
         }
         self.kept.insert(name.to_owned(), at);

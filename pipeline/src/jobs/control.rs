@@ -3,13 +3,9 @@
 use std::time::{Duration, Instant};
 
 use pinport_model::{ApplicationId, ImportJob, JobId, JobStatus};
-use pinport_store::{StoreError, Wish};
+use pinport_store::{StopRequest, StoreError};
 
-use super::{
-    Jobs, Occasion, marks,
-    queue::{Place, StopRequest},
-    retention::remove_folder,
-};
+use super::{Jobs, Occasion, marks, queue::Place, retention::remove_folder};
 use crate::{engine::FileError, limits::PAUSE_WAIT, throttle::ThrottleRate};
 
 /// Why something asked of a job was not done.
@@ -34,7 +30,7 @@ impl Jobs {
     /// committed stays.
     pub fn cancel(&self, id: JobId) -> Result<(), ControlError> {
         self.check_open(id)?;
-        if self.inner.ask_others(id, Some(Wish::Cancel))? && !self.is_here(id) {
+        if self.inner.ask_others(id, Some(StopRequest::Cancel))? && !self.is_here(id) {
             return Ok(());
         }
         marks::set_cancel(&self.folder(id))?;
@@ -72,7 +68,7 @@ impl Jobs {
     /// Makes a job rest as PENDING_JOB after its last committed piece, until it is resumed.
     pub fn pause(&self, id: JobId) -> Result<(), ControlError> {
         self.check_open(id)?;
-        if self.inner.ask_others(id, Some(Wish::Pause))? && !self.is_here(id) {
+        if self.inner.ask_others(id, Some(StopRequest::Pause))? && !self.is_here(id) {
             return Ok(());
         }
         marks::set_paused(&self.folder(id), true)?;

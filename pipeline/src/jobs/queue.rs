@@ -12,6 +12,7 @@ use pinport_model::{
     progress::Progress,
     view::{Event, JobHistory, JobView, Past},
 };
+use pinport_store::StopRequest;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -106,13 +107,6 @@ pub(super) enum Place {
     Ending,
 }
 
-/// What was asked of a running job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StopRequest {
-    Cancel,
-    Pause,
-}
-
 impl Entry {
     pub(super) fn new(job: ImportJob, application_name: String, place: Place) -> Self {
         Self {
@@ -127,6 +121,11 @@ impl Entry {
             history: Curve::default(),
             throttle: Arc::default(),
         }
+    }
+
+    /// Whether nobody works on it here.
+    pub(super) fn rests(&self) -> bool {
+        matches!(self.place, Place::Waiting { .. } | Place::Paused)
     }
 
     /// The status as views show it.

@@ -7,13 +7,10 @@ use std::{
 };
 
 use pinport_model::{ImportJob, JobStatus, SourceLocation, Timestamp, panic_text, with_causes};
-use pinport_store::StoreError;
+use pinport_store::{StopRequest, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Inner, create, export,
-    queue::{Place, StopRequest},
-};
+use super::{Inner, create, export, queue::Place};
 use super::{NotAllowed, Occasion, marks};
 use crate::{
     engine::{JobError, JobProgress, Run, RunOutcome, log_status, mirror},

@@ -4,6 +4,7 @@
 //! A server that is gone lets its leases end, and its jobs are then nobody's.
 
 use std::{
+    collections::HashSet,
     io,
     sync::{Arc, Weak},
     thread,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use pinport_model::{ImportJob, JobId, JobStatus, PieceRecord};
-use pinport_store::{OpenJob, Wish};
+use pinport_store::{OpenJob, StopRequest};
 
 use super::{
     ControlError, Inner, Jobs, marks,
@@ -40,8 +41,7 @@ fn keep_looking(this: &Weak<Inner>) {
         // Before the store is asked: what comes into the table meanwhile, the answer cannot know.
         let resting: Vec<JobId> = {
             let state = inner.state.lock();
-            let rests = |entry: &Entry| matches!(entry.place, Place::Waiting { .. } | Place::Paused);
-            state.jobs.iter().filter(|(_, entry)| rests(entry)).map(|(id, _)| *id).collect()
+            state.jobs.iter().filter(|(_, entry)| entry.rests()).map(|(id, _)| *id).collect()
         };
         match inner.store.open_jobs() {
             Ok(open) => inner.compare(&resting, open),
@@ -58,16 +58,12 @@ fn keep_looking(this: &Weak<Inner>) {
 impl Inner {
     /// Brings the table to what the store says.
     fn compare(&self, resting: &[JobId], open: Vec<OpenJob>) {
-        let mut asked = Vec::new();
-        let mut free: Vec<(ImportJob, Option<Wish>)> = Vec::new();
-        let mut kept = Vec::new();
-        for OpenJob { job, is_free, wish } in open {
-            if let Some(wish) = wish {
-                asked.push((job.id, wish));
-            }
+        let mut requests = Vec::new();
+        let mut free: Vec<(ImportJob, Option<StopRequest>)> = Vec::new();
+        for OpenJob { job, is_free, asked } in open {
+            requests.extend(asked.map(|asked| (job.id, asked)));
             if is_free {
-                kept.push(job.id);
-                free.push((job, wish));
+                free.push((job, asked));
             }
         }
         {
@@ -76,17 +72,16 @@ impl Inner {
                 return;
             }
             // Others work on them by now, or have ended them.
-            let rests = |entry: &Entry| matches!(entry.place, Place::Waiting { .. } | Place::Paused);
-            let gone: Vec<JobId> = resting.iter().filter(|id| !kept.contains(id)).copied().collect();
-            let gone: Vec<JobId> =
-                gone.into_iter().filter(|id| state.jobs.get(id).is_some_and(rests)).collect();
-            for id in gone {
-                state.jobs.remove(&id);
-                state.changes += 1;
+            let kept: HashSet<JobId> = free.iter().map(|(job, _)| job.id).collect();
+            for id in resting.iter().filter(|id| !kept.contains(id)) {
+                if state.jobs.get(id).is_some_and(Entry::rests) {
+                    state.jobs.remove(id);
+                    state.changes += 1;
+                }
             }
         }
-        for (job, wish) in free {
-            if wish.is_none() && resting.contains(&job.id) {
+        for (job, asked) in free {
+            if asked.is_none() && resting.contains(&job.id) {
                 self.go_on(job.id);
             }
             if self.state.lock().jobs.contains_key(&job.id) {
@@ -99,8 +94,8 @@ impl Inner {
             }
             let Ok(name) = self.application_name(job.definition.application) else { continue };
             let Ok(last) = self.store.last_piece(job.id) else { continue };
-            let place = match wish {
-                Some(Wish::Pause) => Place::Paused,
+            let place = match asked {
+                Some(StopRequest::Pause) => Place::Paused,
                 _ => Place::Waiting { not_before: None, tries: 0 },
             };
             job.status = JobStatus::PendingJob;
@@ -110,8 +105,8 @@ impl Inner {
             state.jobs.entry(id).or_insert(entry);
             state.changes += 1;
         }
-        for (id, wish) in asked {
-            self.grant(id, wish);
+        for (id, asked) in requests {
+            self.carry_out(id, asked);
         }
         self.dispatch();
     }
@@ -129,19 +124,19 @@ impl Inner {
     }
 
     /// Does what was asked of a job through another server, if it is in this table.
-    fn grant(&self, id: JobId, wish: Wish) {
+    fn carry_out(&self, id: JobId, asked: StopRequest) {
         let Some(this) = self.this.upgrade() else { return };
         let jobs = Jobs { inner: this };
-        let is_here = self.state.lock().jobs.get(&id).is_some_and(|entry| match wish {
-            Wish::Cancel => true,
-            Wish::Pause => !matches!(entry.place, Place::Paused),
+        let is_here = self.state.lock().jobs.get(&id).is_some_and(|entry| match asked {
+            StopRequest::Cancel => true,
+            StopRequest::Pause => !matches!(entry.place, Place::Paused),
         });
         if !is_here {
             return;
         }
-        let done = match wish {
-            Wish::Cancel => jobs.cancel(id),
-            Wish::Pause => jobs.pause(id),
+        let done = match asked {
+            StopRequest::Cancel => jobs.cancel(id),
+            StopRequest::Pause => jobs.pause(id),
         };
         if let Err(error) = done {
             tracing::debug!(target: "pinport::job", job = %id, %error, "what was asked of the job was not done");
@@ -180,7 +175,7 @@ impl Inner {
     }
 
     /// Asks whoever has a job, if that is another server; whether it is.
-    pub(super) fn ask_others(&self, id: JobId, wish: Option<Wish>) -> Result<bool, ControlError> {
-        Ok(self.store.is_shared() && self.store.ask(id, wish)?)
+    pub(super) fn ask_others(&self, id: JobId, asked: Option<StopRequest>) -> Result<bool, ControlError> {
+        Ok(self.store.is_shared() && self.store.ask(id, asked)?)
     }
 }

@@ -2,18 +2,13 @@
 //!
 //! One scan goes over the application's endpoints, and one over each import segment that the criteria refer to; they go
 //! along together in order of id, so what is held does not grow with what is looked at. Segments of criteria among the
-//! sources need no scan: they are rules of the same [`Matcher`]. Where every member has to be in an import segment, the
+//! sources need no scan: they are rules of the same [`Judge`]. Where every member has to be in an import segment, the
 //! endpoints between its members are skipped.
 //!
 //! The application's endpoints are looked at, and beside them the copies that source segments hold of what is not
 //! registered. Of an endpoint that is registered, what is registered counts.
 
-use std::{collections::HashMap, sync::Arc};
-
-use pinport_model::{
-    ApplicationId, Criteria, Segment, SegmentId, SegmentVersion, Timestamp,
-    criteria::{MAX_CRITERIA_DEPTH, MAX_CRITERIA_SEGMENTS, SegmentReference},
-};
+use pinport_model::{ApplicationId, Criteria, Segment, SegmentId, SegmentVersion};
 use rocksdb::Snapshot;
 
 use super::{
@@ -25,11 +20,9 @@ use super::{
 };
 use crate::{
     Result,
-    lifecycle::{SegmentState, no_source, too_deep, too_many_segments, unreadable},
-    record::{
-        matcher::{Compiler, Matcher, Values, Verdict},
-        read::{is_endpoint, user_of},
-    },
+    criteria::{Judge, Sources, plan},
+    lifecycle::SegmentState,
+    record::{matcher::Verdict, read::is_endpoint},
 };
 
 /// Endpoints that are looked at between two questions whether to go on.
@@ -79,16 +72,8 @@ impl<'a> Wanted<'a> {
         criteria: &Criteria,
         after: Option<&[u8]>,
     ) -> Result<Self> {
-        let mut plan = Plan {
-            engine,
-            snapshot,
-            top: segment,
-            compiler: Compiler::new(Timestamp::now()),
-            rules: HashMap::new(),
-            imports: Vec::new(),
-        };
-        plan.made(criteria, 0)?;
-        let Plan { compiler, imports, .. } = plan;
+        let sources = Read { engine, snapshot, application: segment.application };
+        let (judge, imports) = plan(sources, segment, criteria)?;
         let imports = imports.into_iter().map(|(id, layers)| {
             let ids = Ids::open(engine, snapshot, scan, id, &layers, after)?;
             let mut import = Import { ids, next: None, bytes: Vec::new() };
@@ -96,7 +81,6 @@ impl<'a> Wanted<'a> {
             Ok(import)
         });
         let imports = imports.collect::<Result<_>>()?;
-        let judge = Judge { matcher: Arc::new(compiler.matcher()), values: Values::default() };
         Ok(Self { judge, imports, id: Vec::new() })
     }
 
@@ -120,7 +104,7 @@ impl<'a> Wanted<'a> {
             }
             looked += 1;
             let least = self.imports.iter().filter_map(Import::id).min();
-            if self.judge.matcher.needs_import {
+            if self.judge.needs_import() {
                 let Some(least) = least else { return Ok(true) };
                 self.id.clear();
                 self.id.extend_from_slice(least);
@@ -205,7 +189,7 @@ impl<'a> Wanted<'a> {
 
     /// Says of endpoints that may belong whether they do.
     pub(super) fn judge(&self) -> Judge {
-        Judge { matcher: self.judge.matcher.clone(), values: Values::default() }
+        self.judge.another()
     }
 
     fn look(&mut self, rows: &mut Rows, record: &[u8], imports: u128, is_copy: bool) -> Result<()> {
@@ -217,87 +201,28 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Looks at one endpoint after the other.
-pub(super) struct Judge {
-    matcher: Arc<Matcher>,
-    values: Values,
-}
-
-impl Judge {
-    /// Whether an endpoint belongs, before its user's record is at hand.
-    fn look(&mut self, record: &[u8], imports: u128, is_copy: bool) -> Result<Verdict> {
-        // A copy is whole by itself, its user's attributes included.
-        let has_user = self.matcher.has_user_tests()
-            && !is_copy
-            && user_of(record)?.is_some_and(|user| !user.is_empty());
-        let user: Option<&[u8]> = if has_user { None } else { Some(&[]) };
-        Ok(self.matcher.look(record, user, imports, &mut self.values)?)
-    }
-
-    /// Whether an endpoint belongs, now that its user's record is at hand.
-    pub(super) fn belongs(&mut self, record: &[u8], user: &[u8], imports: u128) -> Result<bool> {
-        Ok(self.matcher.look(record, Some(user), imports, &mut self.values)? == Verdict::Yes)
-    }
-}
-
-/// A segment's rules while they are made.
-struct Plan<'a> {
+/// The segments of an application, all of one moment.
+struct Read<'a> {
     engine: &'a Engine,
     snapshot: &'a Snapshot<'a>,
-    top: &'a Segment,
-    compiler: Compiler,
-    /// Those of the segments that were met, by id and version.
-    rules: HashMap<(SegmentId, u32), usize>,
-    imports: Vec<(SegmentId, Vec<(u32, bool)>)>,
+    application: ApplicationId,
 }
 
-impl Plan<'_> {
-    fn made(&mut self, criteria: &Criteria, depth: usize) -> Result<usize> {
-        if depth > MAX_CRITERIA_DEPTH {
-            return Err(unreadable(self.top.id, &too_deep()));
-        }
-        let mut sources = Vec::new();
-        for reference in criteria.references() {
-            sources.push(self.source(reference, depth)?);
-        }
-        Ok(self.compiler.made(criteria, &sources))
-    }
+impl Sources for Read<'_> {
+    type Import = (SegmentId, Vec<(u32, bool)>);
 
-    fn source(&mut self, reference: &SegmentReference, depth: usize) -> Result<usize> {
-        let (segment, version) = self.find(reference)?;
-        let known = (segment.id, version.version);
-        if let Some(rule) = self.rules.get(&known) {
-            return Ok(*rule);
-        }
-        let rule = match &version.criteria {
-            Some(criteria) => self.made(criteria, depth + 1)?,
-            None => {
-                let layers = segments::layers(self.engine, self.snapshot, &segment, &version)?;
-                let layers = layers.iter().map(|layer| (layer.number, layer.copies)).collect();
-                self.imports.push((segment.id, layers));
-                self.compiler.import()
-            }
-        };
-        self.rules.insert(known, rule);
-        if self.rules.len() > MAX_CRITERIA_SEGMENTS {
-            return Err(unreadable(self.top.id, &too_many_segments()));
-        }
-        Ok(rule)
-    }
-
-    /// The segment and version that a reference means, at the moment that everything is read of.
-    fn find(&self, reference: &SegmentReference) -> Result<(Segment, SegmentVersion)> {
-        let key = keys::segment(self.top.application, reference.id);
+    fn segment(&mut self, id: SegmentId) -> Result<Option<Segment>> {
+        let key = keys::segment(self.application, id);
         let state: Option<SegmentState> = self.engine.get_json_in(self.snapshot, &key)?;
-        let segment = state.map(|state| state.segment);
-        let version = match (&segment, reference.version) {
-            (None, _) => None,
-            (Some(segment), None) => segment.current.clone(),
-            (Some(_), Some(number)) => {
-                self.engine.get_json_in(self.snapshot, &keys::version(reference.id, number))?
-            }
-        };
-        let found = segment.zip(version);
-        found.ok_or_else(|| unreadable(self.top.id, &no_source(reference)))
+        Ok(state.map(|state| state.segment))
+    }
+
+    fn version(&mut self, id: SegmentId, number: u32) -> Result<Option<SegmentVersion>> {
+        self.engine.get_json_in(self.snapshot, &keys::version(id, number))
+    }
+
+    fn import(&mut self, segment: &Segment, version: &SegmentVersion) -> Result<Self::Import> {
+        let layers = segments::layers(self.engine, self.snapshot, segment, version)?;
+        Ok((segment.id, layers.iter().map(|layer| (layer.number, layer.copies)).collect()))
     }
 }

@@ -13,11 +13,12 @@ use super::{
     read,
 };
 use crate::{
-    AttributeKind, EndpointUpdate, NAMES_TOLD, Result, lifecycle,
+    AttributeKind, EndpointUpdate, Result,
+    lifecycle::{self, Applied},
     record::{
         self, Tag,
         bounds::fold,
-        read::{Members, find, is_endpoint, user_of},
+        read::{find, is_endpoint, user_of},
     },
 };
 
@@ -59,26 +60,17 @@ impl<'a> Changes<'a> {
         let id = update.id.as_bytes();
         let key = keys::endpoint(self.application, id);
         let stored = self.record(&key)?;
-        let mut record = update.record.clone();
-        if !is_endpoint(&record)? && !is_endpoint(&stored)? {
-            record = fold([record::INCOMPLETE, &record], true)?;
-        }
+        let Applied { record, named, user } = Applied::of(update, &stored)?;
         self.note_address(id, &stored, &record)?;
-        let named = user_of(&record)?;
-        let user = named.or(user_of(&stored)?).filter(|user| !user.is_empty()).map(<[u8]>::to_vec);
-        if let Some(user) = named.filter(|user| !user.is_empty()) {
-            let link = keys::links_of(&keys::links(self.application), user);
+        if let Some(user) = named {
+            let link = keys::links_of(&keys::links(self.application), &user);
             self.batch.put([&link[..], id].concat(), []);
         }
-        match user {
-            Some(user) if !update.user_record.is_empty() => {
-                let key = keys::user(self.application, &user);
-                let before = self.record(&key)?;
-                self.merge(key.clone(), &before, &update.user_record, true)?;
-                lifecycle::check_size(update, &before, &self.records[&key], limits)?;
-            }
-            Some(_) => {}
-            None => record.extend_from_slice(&update.user_record),
+        if let Some(user) = user.filter(|_| !update.user_record.is_empty()) {
+            let key = keys::user(self.application, &user);
+            let before = self.record(&key)?;
+            self.merge(key.clone(), &before, &update.user_record, true)?;
+            lifecycle::check_size(update, &before, &self.records[&key], limits)?;
         }
         self.merge(key.clone(), &stored, &record, false)?;
         lifecycle::check_size(update, &stored, &self.records[&key], limits)
@@ -218,18 +210,16 @@ pub(super) fn remove_attributes(
 ) -> Result<BTreeSet<String>> {
     let mut removed = BTreeSet::new();
     let endpoints = keys::endpoint(application, b"");
-    let users = keys::user(application, b"");
-    let tables = match kind {
-        AttributeKind::Endpoint => vec![(endpoints, Tag::Attribute)],
-        AttributeKind::Metric => vec![(endpoints, Tag::Metric)],
+    let prefixes = match kind {
+        AttributeKind::Endpoint | AttributeKind::Metric => vec![endpoints],
         // An endpoint keeps those that came before it had a user.
-        AttributeKind::User => vec![(users, Tag::UserAttribute), (endpoints, Tag::UserAttribute)],
+        AttributeKind::User => vec![keys::user(application, b""), endpoints],
     };
-    for (prefix, tag) in tables {
+    for prefix in prefixes {
         let mut after: Option<Key> = None;
         loop {
             let _endpoints = engine.endpoints_of(application);
-            after = remove_some(engine, &prefix, tag, is_named, after, &mut removed)?;
+            after = remove_some(engine, &prefix, kind.tag(), is_named, after, &mut removed)?;
             if after.is_none() {
                 break;
             }
@@ -259,20 +249,7 @@ fn remove_some(
         && let Some((id, record)) = rows.entry()?
     {
         looked += 1;
-        let mut update = Vec::new();
-        let mut members = Members::new(record);
-        while let Some(member) = members.next()? {
-            if member.tag == tag as u8
-                && !member.is_removal()
-                && let Ok(name) = str::from_utf8(member.name)
-                && is_named(name)
-            {
-                record::put_removal(&mut update, tag, name);
-                if removed.len() < NAMES_TOLD {
-                    removed.insert(name.to_owned());
-                }
-            }
-        }
+        let update = lifecycle::removal(record, tag, is_named, removed)?;
         let key = [prefix, id].concat();
         if !update.is_empty() {
             batch.merge(&key, update);

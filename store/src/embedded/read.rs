@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Result,
     record::{
-        merge::merge,
+        merge::overlaid,
         read::{decode, is_endpoint, user_of},
     },
 };
@@ -208,8 +208,7 @@ fn resolve(
             None => endpoints.extend(decode(application, id, record, user_record)?),
             Some(copy) => {
                 let (mut whole, mut all) = (Vec::new(), Vec::new());
-                merge(record, user_record, &mut whole)?;
-                merge(&whole, copy, &mut all)?;
+                overlaid(record, user_record, copy, &mut whole, &mut all)?;
                 endpoints.extend(decode(application, id, &all, &[])?);
             }
         }

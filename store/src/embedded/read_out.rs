@@ -96,6 +96,16 @@ pub(super) fn read_out(
             }
         }
     }
+    in_two_threads(engine, reader, with_users, &mut hand_on)
+}
+
+/// Reads batches on a thread of its own and hands them on here.
+fn in_two_threads(
+    engine: &Engine,
+    mut reader: Reader<'_>,
+    with_users: bool,
+    hand_on: &mut dyn FnMut(&mut Rows) -> Result<ControlFlow<()>>,
+) -> Result<()> {
     thread::scope(|scope| {
         let (full, filled) = mpsc::sync_channel(1);
         let (empty, emptied) = mpsc::sync_channel::<Rows>(2);

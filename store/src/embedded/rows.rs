@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Result, Stored,
     record::{
-        merge::merge,
+        merge::overlaid,
         read::{is_endpoint, user_of},
     },
 };
@@ -282,10 +282,8 @@ impl Rows {
             let stored = match &row.copy {
                 None => Stored { id, record, user_record },
                 Some(copy) => {
-                    merged.clear();
-                    spare.clear();
-                    merge(record, user_record, &mut spare)?;
-                    merge(&spare, &self.bytes[copy.clone()], &mut merged)?;
+                    let copy = &self.bytes[copy.clone()];
+                    overlaid(record, user_record, copy, &mut spare, &mut merged)?;
                     Stored { id, record: &merged, user_record: &[] }
                 }
             };

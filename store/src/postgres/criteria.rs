@@ -1,11 +1,6 @@
 //! Segments that are made of criteria: which import segments they refer to, and what belongs.
 
-use std::collections::HashMap;
-
-use pinport_model::{
-    Criteria, Segment, SegmentId, SegmentVersion, Timestamp,
-    criteria::{MAX_CRITERIA_DEPTH, MAX_CRITERIA_SEGMENTS, SegmentReference},
-};
+use pinport_model::{ApplicationId, Criteria, Segment, SegmentId, SegmentVersion};
 
 use super::{
     connection::Connection,
@@ -13,17 +8,13 @@ use super::{
 };
 use crate::{
     Result,
-    lifecycle::{no_source, too_deep, too_many_segments, unreadable},
-    record::{
-        matcher::{Compiler, Matcher, Values, Verdict},
-        read::user_of,
-    },
+    criteria::{self, Judge, Sources},
+    record::matcher::Verdict,
 };
 
 /// What is looked for, and in which import segments.
 pub(super) struct Wanted {
-    matcher: Matcher,
-    values: Values,
+    judge: Judge,
     /// The layers of each import segment, oldest first.
     imports: Vec<Vec<Layer>>,
 }
@@ -36,7 +27,7 @@ impl Wanted {
 
     /// Whether what is in no import segment cannot belong.
     pub(super) fn needs_import(&self) -> bool {
-        self.matcher.needs_import
+        self.judge.needs_import()
     }
 
     /// The import segments that have a member in one of some layers.
@@ -62,12 +53,7 @@ impl Wanted {
         imports: u128,
         is_copy: bool,
     ) -> Result<Option<Option<u128>>> {
-        // A copy is whole by itself, its user's attributes included.
-        let has_user = self.matcher.has_user_tests()
-            && !is_copy
-            && user_of(record)?.is_some_and(|user| !user.is_empty());
-        let user: Option<&[u8]> = if has_user { None } else { Some(&[]) };
-        Ok(match self.matcher.look(record, user, imports, &mut self.values)? {
+        Ok(match self.judge.look(record, imports, is_copy)? {
             Verdict::No => None,
             Verdict::Yes => Some(None),
             Verdict::Open => Some(Some(imports)),
@@ -76,75 +62,36 @@ impl Wanted {
 
     /// Whether an endpoint belongs, now that its user's record is at hand.
     pub(super) fn belongs(&mut self, record: &[u8], user: &[u8], imports: u128) -> Result<bool> {
-        Ok(self.matcher.look(record, Some(user), imports, &mut self.values)? == Verdict::Yes)
+        self.judge.belongs(record, user, imports)
     }
 }
 
 /// Makes ready to look for the members of a segment.
 pub(super) fn plan(connection: &mut Connection, segment: &Segment, criteria: &Criteria) -> Result<Wanted> {
-    let mut plan = Plan {
-        connection,
-        top: segment,
-        compiler: Compiler::new(Timestamp::now()),
-        rules: HashMap::new(),
-        imports: Vec::new(),
-    };
-    plan.made(criteria, 0)?;
-    let Plan { compiler, imports, .. } = plan;
-    Ok(Wanted { matcher: compiler.matcher(), values: Values::default(), imports })
+    let sources = Read { connection, application: segment.application };
+    let (judge, imports) = criteria::plan(sources, segment, criteria)?;
+    Ok(Wanted { judge, imports })
 }
 
-/// A segment's rules while they are made.
-struct Plan<'a> {
+/// The segments of an application.
+struct Read<'a> {
     connection: &'a mut Connection,
-    top: &'a Segment,
-    compiler: Compiler,
-    /// Those of the segments that were met, by id and version.
-    rules: HashMap<(SegmentId, u32), usize>,
-    imports: Vec<Vec<Layer>>,
+    application: ApplicationId,
 }
 
-impl Plan<'_> {
-    fn made(&mut self, criteria: &Criteria, depth: usize) -> Result<usize> {
-        if depth > MAX_CRITERIA_DEPTH {
-            return Err(unreadable(self.top.id, &too_deep()));
-        }
-        let mut sources = Vec::new();
-        for reference in criteria.references() {
-            sources.push(self.source(reference, depth)?);
-        }
-        Ok(self.compiler.made(criteria, &sources))
+impl Sources for Read<'_> {
+    type Import = Vec<Layer>;
+
+    fn segment(&mut self, id: SegmentId) -> Result<Option<Segment>> {
+        let state = segments::state(self.connection, self.application, id, false)?;
+        Ok(state.map(|state| state.segment))
     }
 
-    fn source(&mut self, reference: &SegmentReference, depth: usize) -> Result<usize> {
-        let (segment, version) = self.find(reference)?;
-        let known = (segment.id, version.version);
-        if let Some(rule) = self.rules.get(&known) {
-            return Ok(*rule);
-        }
-        let rule = match &version.criteria {
-            Some(criteria) => self.made(criteria, depth + 1)?,
-            None => {
-                self.imports.push(segments::layers(self.connection, &segment, &version)?);
-                self.compiler.import()
-            }
-        };
-        self.rules.insert(known, rule);
-        if self.rules.len() > MAX_CRITERIA_SEGMENTS {
-            return Err(unreadable(self.top.id, &too_many_segments()));
-        }
-        Ok(rule)
+    fn version(&mut self, id: SegmentId, number: u32) -> Result<Option<SegmentVersion>> {
+        segments::version(self.connection, id, number)
     }
 
-    /// The segment and version that a reference means.
-    fn find(&mut self, reference: &SegmentReference) -> Result<(Segment, SegmentVersion)> {
-        let state = segments::state(self.connection, self.top.application, reference.id, false)?;
-        let segment = state.map(|state| state.segment);
-        let version = match (&segment, reference.version) {
-            (None, _) => None,
-            (Some(segment), None) => segment.current.clone(),
-            (Some(_), Some(number)) => segments::version(self.connection, reference.id, number)?,
-        };
-        segment.zip(version).ok_or_else(|| unreadable(self.top.id, &no_source(reference)))
+    fn import(&mut self, segment: &Segment, version: &SegmentVersion) -> Result<Self::Import> {
+        segments::layers(self.connection, segment, version)
     }
 }

@@ -17,7 +17,8 @@ use super::{
     rows::{COPY_OPS, COPY_UOPS, Place, op, uop},
 };
 use crate::{
-    EndpointUpdate, Result, lifecycle,
+    EndpointUpdate, Result,
+    lifecycle::{self, Applied},
     record::{
         self, Tag,
         bounds::{Bounds, fold},
@@ -89,25 +90,16 @@ impl Changes<'_> {
     fn put(&mut self, update: &EndpointUpdate, limits: &RecordLimits) -> Result<()> {
         let id = update.id.as_bytes();
         let stored = self.endpoint(id)?.stored.clone();
-        let mut record = update.record.clone();
-        if !is_endpoint(&record)? && !is_endpoint(&stored)? {
-            record = fold([record::INCOMPLETE, &record], true)?;
-        }
+        let Applied { record, named, user } = Applied::of(update, &stored)?;
         self.note_address(id, &stored, &record)?;
-        let named = user_of(&record)?;
-        let user = named.or(user_of(&stored)?).filter(|user| !user.is_empty()).map(<[u8]>::to_vec);
-        if let Some(user) = named.filter(|user| !user.is_empty()) {
-            self.links.insert((user.to_vec(), id.to_vec()));
+        if let Some(user) = named {
+            self.links.insert((user, id.to_vec()));
         }
-        match user {
-            Some(user) if !update.user_record.is_empty() => {
-                let changed = self.users.entry(user).or_default();
-                let before = changed.stored.clone();
-                changed.merge(&update.user_record, true)?;
-                lifecycle::check_size(update, &before, &changed.stored, limits)?;
-            }
-            Some(_) => {}
-            None => record.extend_from_slice(&update.user_record),
+        if let Some(user) = user.filter(|_| !update.user_record.is_empty()) {
+            let changed = self.users.entry(user).or_default();
+            let before = changed.stored.clone();
+            changed.merge(&update.user_record, true)?;
+            lifecycle::check_size(update, &before, &changed.stored, limits)?;
         }
         let changed = self.endpoint(id)?;
         changed.merge(&record, false)?;

@@ -8,7 +8,7 @@ use super::{
     segments,
 };
 use crate::{
-    OpenJob, Result, StoreError, Wish,
+    OpenJob, Result, StopRequest, StoreError,
     lifecycle::{self, not_found},
 };
 
@@ -157,24 +157,24 @@ pub(super) fn open(connection: &mut Connection, owner: &str, place: &str) -> Res
         &[&owner, &place],
     )?;
     let open = |row: &postgres::Row| {
-        let wish = match row.get::<_, Option<&str>>(2) {
-            Some("cancel") => Some(Wish::Cancel),
-            Some(_) => Some(Wish::Pause),
+        let asked = match row.get::<_, Option<&str>>(2) {
+            Some("cancel") => Some(StopRequest::Cancel),
+            Some(_) => Some(StopRequest::Pause),
             None => None,
         };
-        Ok(OpenJob { job: read(row, 0)?, is_free: row.get::<_, Option<bool>>(1).unwrap_or(true), wish })
+        Ok(OpenJob { job: read(row, 0)?, is_free: row.get::<_, Option<bool>>(1).unwrap_or(true), asked })
     };
     found.iter().map(open).collect()
 }
 
 /// Notes what is asked of a job that has not ended.
-pub(super) fn ask(connection: &mut Connection, id: JobId, wish: Option<Wish>) -> Result<bool> {
-    let wish = wish.map(|wish| match wish {
-        Wish::Cancel => "cancel",
-        Wish::Pause => "pause",
+pub(super) fn ask(connection: &mut Connection, id: JobId, asked: Option<StopRequest>) -> Result<bool> {
+    let asked = asked.map(|asked| match asked {
+        StopRequest::Cancel => "cancel",
+        StopRequest::Pause => "pause",
     });
     let sql = "UPDATE jobs SET wish = $2 WHERE id = $1 AND NOT ended";
-    Ok(connection.execute(sql, &[&key(id.as_bytes()), &wish])? > 0)
+    Ok(connection.execute(sql, &[&key(id.as_bytes()), &asked])? > 0)
 }
 
 /// Keeps a piece of a file, and nothing after it.

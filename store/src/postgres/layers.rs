@@ -14,7 +14,7 @@ use crate::{
     Result,
     record::{
         bounds::Bounds,
-        merge::merge,
+        merge::overlaid,
         read::{decode, is_endpoint},
     },
 };
@@ -109,8 +109,7 @@ pub(super) fn members(
                 None => members.extend(decode(application, &id, record, user)?),
                 Some(copy) => {
                     let (mut whole, mut all) = (Vec::new(), Vec::new());
-                    merge(record, user, &mut whole)?;
-                    merge(&whole, copy, &mut all)?;
+                    overlaid(record, user, copy, &mut whole, &mut all)?;
                     members.extend(decode(application, &id, &all, &[])?);
                 }
             }

@@ -51,8 +51,8 @@ use pinport_model::{
 pub use self::config::{PostgresOptions, is_postgres};
 use self::{leases::Leases, pool::Pool, stream::Asked};
 use crate::{
-    AttributeKind, COUNTED_AT_ONCE, EachKept, EndpointUpdate, JobWriter, OpenJob, Result, Scope, Store,
-    Stored, Wish, lifecycle::not_found, record::bounds::Bounds, record::read::decode,
+    AttributeKind, COUNTED_AT_ONCE, EachKept, EndpointUpdate, JobWriter, OpenJob, Result, Scope, StopRequest,
+    Store, Stored, lifecycle::not_found, record::bounds::Bounds, record::read::decode,
 };
 
 /// How long the space of an application is taken for what it was: another server may delete it.
@@ -256,8 +256,8 @@ impl Store for Postgres {
         self.pool().read(|connection| jobs::open(connection, owner, place))
     }
 
-    fn ask(&self, job: JobId, wish: Option<Wish>) -> Result<bool> {
-        self.pool().write(|connection| jobs::ask(connection, job, wish))
+    fn ask(&self, job: JobId, asked: Option<StopRequest>) -> Result<bool> {
+        self.pool().write(|connection| jobs::ask(connection, job, asked))
     }
 
     fn keep_file(&self, job: JobId, name: &str, at: u64, bytes: &[u8]) -> Result<()> {

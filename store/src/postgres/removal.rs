@@ -9,10 +9,7 @@ use super::{
     Engine, endpoints, read,
     stream::{self, Asked},
 };
-use crate::{
-    AttributeKind, NAMES_TOLD, Result, Scope,
-    record::{self, Tag, read::Members},
-};
+use crate::{AttributeKind, Result, Scope, lifecycle::removal, record::Tag};
 
 /// Updates that are written in one transaction.
 const AT_ONCE: usize = 1000;
@@ -20,30 +17,6 @@ const AT_ONCE: usize = 1000;
 const USERS_AT_ONCE: i64 = 2000;
 /// Bytes of endpoints that are held.
 const HELD: usize = 4 << 20;
-
-/// The update that takes what is named from a record, if something is.
-fn update(
-    record: &[u8],
-    tag: Tag,
-    is_named: &dyn Fn(&str) -> bool,
-    removed: &mut BTreeSet<String>,
-) -> Result<Vec<u8>> {
-    let mut update = Vec::new();
-    let mut members = Members::new(record);
-    while let Some(member) = members.next()? {
-        if member.tag == tag as u8
-            && !member.is_removal()
-            && let Ok(name) = str::from_utf8(member.name)
-            && is_named(name)
-        {
-            record::put_removal(&mut update, tag, name);
-            if removed.len() < NAMES_TOLD {
-                removed.insert(name.to_owned());
-            }
-        }
-    }
-    Ok(update)
-}
 
 /// Removes attributes; the names that were there.
 pub(super) fn remove(
@@ -54,11 +27,7 @@ pub(super) fn remove(
 ) -> Result<BTreeSet<String>> {
     let mut removed = BTreeSet::new();
     let Some(space) = engine.space(application)? else { return Ok(removed) };
-    let tag = match kind {
-        AttributeKind::Endpoint => Tag::Attribute,
-        AttributeKind::Metric => Tag::Metric,
-        AttributeKind::User => Tag::UserAttribute,
-    };
+    let tag = kind.tag();
     if kind == AttributeKind::User {
         from_users(engine, space, is_named, &mut removed)?;
     }
@@ -74,7 +43,7 @@ pub(super) fn remove(
     };
     engine.pool.snapshot(|connection| {
         stream::read_out(connection, &asked, &|| true, &mut |stored| {
-            let update = update(stored.record, tag, is_named, &mut removed)?;
+            let update = removal(stored.record, tag, is_named, &mut removed)?;
             if !update.is_empty() {
                 updates.push((stored.id.to_vec(), update));
             }
@@ -125,7 +94,7 @@ fn from_users(
             .read(|connection| read::users(connection, space, users.iter().copied(), engine.bounds))?;
         let mut updates = Vec::new();
         for (user, record) in records {
-            let update = update(&record, Tag::UserAttribute, is_named, removed)?;
+            let update = removal(&record, Tag::UserAttribute, is_named, removed)?;
             if !update.is_empty() {
                 updates.push((user, update));
             }

@@ -11,14 +11,14 @@ use postgres::Row;
 use super::{
     connection::Connection,
     criteria::{self, Wanted},
-    read::{self, version_at},
+    read,
     segments::{self, Layer},
 };
 use crate::{
     Result, Scope, Stored,
     record::{
         bounds::{Bounds, Fold},
-        merge::merge,
+        merge::overlaid,
         read::is_endpoint,
     },
 };
@@ -168,7 +168,7 @@ fn queries(asked: &Asked<'_>, layers: &[Layer], only_members: bool) -> (String, 
         ),
     };
     let operands = format!(
-        "SELECT id, space, job, part, piece, rec FROM ops o WHERE space IN ({spaces}){after}{own} ORDER BY id, space, job, part, piece"
+        "SELECT id, space, rec FROM ops o WHERE space IN ({spaces}){after}{own} ORDER BY id, space, job, part, piece"
     );
     let members = (!layers.is_empty())
         .then(|| format!("SELECT id, layer FROM members WHERE layer IN ({all}){after} ORDER BY id"));
@@ -187,8 +187,7 @@ fn gather(
     while let Some(row) = operands.peek(connection)?
         && row.get::<_, &[u8]>(0) == id
     {
-        let (space, record): (i32, &[u8]) = (row.get(1), row.get(5));
-        debug_assert!(version_at(row, 2) >= [0; 3]);
+        let (space, record): (i32, &[u8]) = (row.get(1), row.get(2));
         match &mut fold {
             Some((of, fold)) if *of == space => fold.add(record)?,
             other => {
@@ -308,10 +307,7 @@ impl Out<'_> {
             let stored = match &row.copy {
                 None => Stored { id: &row.id, record: &row.record, user_record },
                 Some(copy) => {
-                    merged.clear();
-                    spare.clear();
-                    merge(&row.record, user_record, &mut spare)?;
-                    merge(&spare, copy, &mut merged)?;
+                    overlaid(&row.record, user_record, copy, &mut spare, &mut merged)?;
                     Stored { id: &row.id, record: &merged, user_record: &[] }
                 }
             };

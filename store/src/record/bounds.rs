@@ -383,6 +383,12 @@ mod tests {
     }
 
     #[test]
+    fn a_wide_record_has_a_quarter_of_the_default_bounds() {
+        let RecordLimits { max_attributes, max_endpoint, .. } = RecordLimits::default();
+        assert_eq!((WIDE_NAMES, WIDE_BYTES), (max_attributes / 4, max_endpoint / 4));
+    }
+
+    #[test]
     fn what_is_larger_already_may_change_but_not_grow() {
         let name = |index: usize| format!("n{index}");
         let old = record(3, &(0..9).map(|index| (name(index), 9)).collect::<Vec<_>>(), &[]);

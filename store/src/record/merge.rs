@@ -10,6 +10,21 @@ use super::{
     read::{Damaged, Member, Members, find},
 };
 
+/// What a registered endpoint is for a segment whose copy of it says some of its members: its record, its user's attributes,
+/// and over both the copy. `spare` and `out` are used again.
+pub(crate) fn overlaid(
+    record: &[u8],
+    user_record: &[u8],
+    copy: &[u8],
+    spare: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), Damaged> {
+    spare.clear();
+    out.clear();
+    merge(record, user_record, spare)?;
+    merge(spare, copy, out)
+}
+
 /// Appends to `out` what `older` and `newer` say together: the members of both; of a member in both the
 /// newer one, but for CreationDate, which stays what it was. An update of an endpoint (it has an EffectiveDate) that
 /// says nothing of EndpointStatus makes it ACTIVE, which is what no status means. Removals are kept, because there may be a still
