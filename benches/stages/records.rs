@@ -101,5 +101,6 @@ fn context() -> ParseContext {
         limits: RecordLimits::default(),
         rules: ReadRules::default(),
         map: None,
+        mark: None,
     }
 }

@@ -407,6 +407,11 @@ pub struct ImportJob {
     /// Failures that were counted and not written, because those before them had filled what the job may keep.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unkept_failures: u64,
+    /// Records that were registered and then had no room when the store merged them: their endpoint or user was filled by
+    /// other pieces, and members of them were left out. They count as failures. The store knows the number, which may
+    /// grow after the job has ended.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
     /// Times the job was taken up again after an interruption.
     #[serde(default)]
     pub resumed: u32,
@@ -425,6 +430,22 @@ impl ImportJob {
         u64::try_from(end.as_millis() - self.created.as_millis()).unwrap_or(0)
     }
 
+    /// Records that failed, when they were read or later ([`ImportJob::left_out`]).
+    pub fn failed(&self) -> u64 {
+        self.tally.failed + self.left_out
+    }
+
+    /// Says that records had no room, if some had none.
+    pub fn left_out_note(&self) -> Option<String> {
+        (self.left_out > 0).then(|| {
+            format!(
+                "of the registered records, {} had no room in their endpoint or user when they were merged with what \
+                 other pieces had brought: members of them were left out, and they count as failures",
+                self.left_out
+            )
+        })
+    }
+
     /// What an operator should know, that not all failures were written included.
     pub fn all_warnings(&self) -> Vec<String> {
         let unkept = (self.unkept_failures > 0).then(|| {
@@ -435,9 +456,10 @@ impl ImportJob {
                 self.unkept_failures
             )
         });
-        // A job that was read from a server's view has it already.
-        let unkept = unkept.filter(|note| !self.warnings.contains(note));
-        self.warnings.iter().cloned().chain(unkept).collect()
+        // A job that was read from a server's view has them already.
+        let notes = unkept.into_iter().chain(self.left_out_note());
+        let notes = notes.filter(|note| !self.warnings.contains(note));
+        self.warnings.iter().cloned().chain(notes).collect()
     }
 
     /// A new job that has done nothing.
@@ -459,6 +481,7 @@ impl ImportJob {
             warnings: Vec::new(),
             notices: Notices::new(),
             unkept_failures: 0,
+            left_out: 0,
             resumed: 0,
             request: None,
             principal: None,

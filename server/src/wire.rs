@@ -54,8 +54,9 @@ pub const MAX_FAILURES: usize = 100;
 
 /// The wire form of a job. `failures` are its first failures in source order, `account` the 12-digit id that
 /// stands in for a missing `ExternalId`.
-pub fn import_job_response(job: &ImportJob, failures: Vec<String>, account: &str) -> ImportJobResponse {
+pub fn import_job_response(job: &ImportJob, mut failures: Vec<String>, account: &str) -> ImportJobResponse {
     debug_assert!(failures.len() <= MAX_FAILURES);
+    failures.extend(job.left_out_note().filter(|_| failures.len() < MAX_FAILURES));
     let definition = &job.definition;
     let asked = ImportJobResource {
         define_segment: definition.asked_to_define.unwrap_or(definition.segment.is_some()),
@@ -117,7 +118,7 @@ fn response<D>(job: &ImportJob, kind: JobKind, definition: D, failures: Vec<Stri
         failures,
         id: job.id.to_string(),
         job_status: job.status,
-        total_failures: clamp(job.tally.failed),
+        total_failures: clamp(job.failed()),
         total_pieces: total_pieces(job),
         total_processed: clamp(job.tally.read),
         kind: kind.as_str(),

@@ -1,12 +1,12 @@
 //! Drafts on their way to the store: encoded once, in one arena a batch, no allocation a record.
 
-use pinport_model::{ApplicationId, Draft, Endpoint, Origin, TextMember, Timestamp};
+use pinport_model::{ApplicationId, Draft, Endpoint, JobId, Origin, TextMember, Timestamp};
 
 pub use crate::entry::DraftKind;
 pub(crate) use crate::entry::{Entry, Span};
 use crate::{
     pool::{self, Memory},
-    record::{self, bounds::is_wide},
+    record::{self, bounds::is_wide, mark_member, mark_of},
 };
 
 /// The drafts of one block of records of one object, in source order.
@@ -17,6 +17,8 @@ pub struct DraftBatch {
     now: Timestamp,
     /// Whether the bytes of all records are kept.
     keeps_raw: bool,
+    /// The mark of the job, as a member.
+    mark: Option<[u8; 7]>,
     memory: Memory,
 }
 
@@ -29,7 +31,7 @@ impl Drop for DraftBatch {
 impl DraftBatch {
     /// An empty batch of records that lie at or after `origin`. `now` dates new endpoints.
     pub fn new(origin: Origin, now: Timestamp) -> Self {
-        Self { origin, now, keeps_raw: false, memory: Memory::default() }
+        Self { origin, now, keeps_raw: false, mark: None, memory: Memory::default() }
     }
 
     /// Keeps the original bytes of all records, so that any of them may fail at its piece's turn: a store judges the
@@ -41,6 +43,11 @@ impl DraftBatch {
     /// Whether it does.
     pub fn keeps_raw(&self) -> bool {
         self.keeps_raw
+    }
+
+    /// Notes in each record which job it came with, for stores that ask for it ([`crate::Store::marks_jobs`]).
+    pub fn mark(&mut self, job: JobId) {
+        self.mark = Some(mark_member(mark_of(job)));
     }
 
     /// A bound on what [`DraftBatch::push`] would return for a draft that was read from `raw` bytes, with names of at most
@@ -81,17 +88,24 @@ impl DraftBatch {
         let creation = matches!(kind, DraftKind::Blind | DraftKind::Upsert).then_some(self.now);
         let user = record::encode_endpoint(draft, creation, self.now, &mut self.memory.arena);
         let middle = self.memory.arena.len();
+        if let Some(mark) = &self.mark {
+            self.memory.arena.extend_from_slice(mark);
+        }
+        // The mark ends the endpoint's members and begins the user's.
+        let marked = self.memory.arena.len();
         record::encode_user(draft, &mut self.memory.arena);
         let end = self.memory.arena.len();
+        let size = end - start - (marked - middle);
+        let user_record = if end > marked { span(middle, end) } else { Span::default() };
         let user = user.map_or(Span::default(), |range| span(range.start, range.end));
         debug_assert_eq!(user.is_empty(), draft.text(TextMember::UserId).is_none_or(str::is_empty));
-        let is_wide = is_wide(draft, end - start);
+        let is_wide = is_wide(draft, size);
         let is_kept = kind != DraftKind::Blind || is_wide || self.keeps_raw;
         let raw = if is_kept { self.append(raw) } else { Span::default() };
         self.memory.entries.push(Entry {
             id,
-            record: span(start, middle),
-            user_record: span(middle, end),
+            record: span(start, marked),
+            user_record,
             user,
             raw,
             kind,
@@ -100,7 +114,7 @@ impl DraftBatch {
             byte: relative(origin.byte, self.origin.byte),
             line: relative(origin.line, self.origin.line),
         });
-        end - start
+        size
     }
 
     /// Takes the last draft back.

@@ -227,8 +227,14 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
+    /// Whether the records of jobs that register endpoints are to say which job they came with ([`DraftBatch::mark`]): an
+    /// engine that does not know it otherwise counts by it what has no room ([`ImportJob::left_out`]).
+    fn marks_jobs(&self) -> bool {
+        false
+    }
+
     /// Members of records that were left out of what is stored since the store was opened: their endpoint or user was
-    /// full. Those of imports may be found, and counted, long after their job has ended.
+    /// full. Those of imports may be found, and counted, long after their job has ended ([`ImportJob::left_out`]).
     fn left_out(&self) -> u64 {
         0
     }

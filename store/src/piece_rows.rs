@@ -79,5 +79,6 @@ impl<'a> Rows<'a> {
 
 /// An entry's members and user attributes, which lie after each other, as one record.
 pub(crate) fn whole<'a>(batch: &'a DraftBatch, entry: &Entry) -> &'a [u8] {
-    batch.bytes(Span { start: entry.record.start, end: entry.user_record.end })
+    let end = entry.record.end.max(entry.user_record.end);
+    batch.bytes(Span { start: entry.record.start, end })
 }

@@ -232,9 +232,12 @@ impl Engine {
         let stop = cancel.child_token();
         let definition = Arc::new(life.job.definition.clone());
         let (built, pieces) = mpsc::sync_channel(BUILT_PIECES);
+        let mut context = ParseContext::new(&definition.read, definition.limits, life.job.created)
+            .map_err(JobError::Mapping)?;
+        let is_marked = definition.register_endpoints && store.is_some_and(|store| store.marks_jobs());
+        context.mark = is_marked.then_some(life.job.id);
         let stages = Arc::new(Stages {
-            context: ParseContext::new(&definition.read, definition.limits, life.job.created)
-                .map_err(JobError::Mapping)?,
+            context,
             writer: store.map(|store| store.writer(life.job)).transpose()?,
             progress: Arc::clone(progress),
             built,

@@ -358,7 +358,7 @@ pub fn progress_of(job: &ImportJob, saved: Option<Progress>) -> Progress {
         },
         parsed: tally.read,
         registered: tally.registered,
-        failed: tally.failed,
+        failed: job.failed(),
         pieces_done: job.completed_pieces,
         pieces_failed: job.failed_pieces,
         pieces_total: if completed { done } else { plan.pieces.max(done) },

@@ -30,7 +30,7 @@ mod validate;
 use std::{hash::BuildHasher as _, sync::Arc};
 
 use pinport_model::{
-    Channel, Draft, FailureCode, NoticeKind, Notices, Origin, ReadOptions, ReadRules, RecordLimits,
+    Channel, Draft, FailureCode, JobId, NoticeKind, Notices, Origin, ReadOptions, ReadRules, RecordLimits,
     TextMember, Timestamp, failure::FailureReason,
 };
 use pinport_store::{DraftBatch, DraftKind};
@@ -59,6 +59,8 @@ pub struct ParseContext {
     pub rules: ReadRules,
     /// What the members of JSON records become. The columns of CSV are mapped by their header.
     pub map: Option<Arc<Map>>,
+    /// The job that the records come with, if they are to say so.
+    pub mark: Option<JobId>,
 }
 
 impl ParseContext {
@@ -72,7 +74,7 @@ impl ParseContext {
         now: Timestamp,
     ) -> Result<Self, WrongMapping> {
         let map = read.map.as_deref().map(|mapping| Map::new(mapping).map(Arc::new)).transpose()?;
-        Ok(Self { now, limits, rules: read.rules, map })
+        Ok(Self { now, limits, rules: read.rules, map, mark: None })
     }
 }
 
@@ -176,6 +178,9 @@ impl<'c> Sink<'c> {
         let bytes = block.bytes().len();
         let small = keeps && bytes <= SMALL_BLOCK;
         if keeps {
+            if let Some(job) = context.mark {
+                drafts.mark(job);
+            }
             drafts.reserve(bytes / 256, bytes);
             if small {
                 drafts.keep_raw();

@@ -9,19 +9,21 @@ use std::{
     fs::{self, File},
     io,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
 };
 
 use pinport_model::limits::RecordLimits;
 use rocksdb::{MergeOperands, Options};
 
-use super::keys::Table;
+use super::{
+    keys::{Table, application_of},
+    left_out::LeftOutCounts,
+};
 use crate::{
     Result, StoreError,
-    record::bounds::{Bounds, fold_within},
+    record::{
+        bounds::{Bounds, LeftOut, fold_within},
+        read::job_of,
+    },
 };
 
 /// Stored with the data; never change it.
@@ -47,7 +49,7 @@ pub(super) fn reads(only: bool) {
 #[derive(Debug, Clone)]
 pub(super) struct Folding {
     pub(super) bounds: Bounds,
-    left_out: Arc<AtomicU64>,
+    pub(super) left_out: LeftOutCounts,
 }
 
 impl Folding {
@@ -61,7 +63,7 @@ impl Folding {
         if bounds != known {
             write(folder, bounds)?;
         }
-        Ok(Self { bounds, left_out: Arc::default() })
+        Ok(Self { bounds, left_out: LeftOutCounts::default() })
     }
 
     pub(super) fn install(&self, options: &mut Options) {
@@ -73,30 +75,42 @@ impl Folding {
                 // what an endpoint kept from before it had a user, when these are read.
                 let keep_removals =
                     [Table::Members, Table::Users].iter().any(|table| key.first() == Some(&(*table as u8)));
-                full.fold(base.into_iter().chain(records), keep_removals)
+                full.fold(key, base, records, keep_removals)
             },
-            move |_: &[u8], _: Option<&[u8]>, records: &MergeOperands| {
-                if records.len() < MANY { None } else { partial.fold(records, true) }
+            move |key: &[u8], _: Option<&[u8]>, records: &MergeOperands| {
+                if records.len() < MANY { None } else { partial.fold(key, None, records, true) }
             },
         );
     }
 
     /// `None`, if a record is damaged: the engine then reports corruption.
-    fn fold<'a>(&self, records: impl IntoIterator<Item = &'a [u8]>, keep_removals: bool) -> Option<Vec<u8>> {
-        let (whole, left_out) = fold_within(self.bounds, records, keep_removals).ok()?;
-        if left_out > 0 && !READS.get() {
-            self.count(left_out);
+    fn fold(
+        &self,
+        key: &[u8],
+        base: Option<&[u8]>,
+        records: &MergeOperands,
+        keep_removals: bool,
+    ) -> Option<Vec<u8>> {
+        let all = || base.into_iter().chain(records);
+        let (whole, left_out) = fold_within(self.bounds, all(), keep_removals).ok()?;
+        if left_out.members > 0 && !READS.get() {
+            self.count(key, &left_out, all());
         }
         Some(whole)
     }
 
-    /// Counts members that were left out of what is stored.
-    pub(super) fn count(&self, left_out: u64) {
-        self.left_out.fetch_add(left_out, Ordering::Relaxed);
-    }
-
-    pub(super) fn left_out(&self) -> u64 {
-        self.left_out.load(Ordering::Relaxed)
+    /// Counts what was left out of what is stored under a key.
+    #[cold]
+    fn count<'a>(&self, key: &[u8], left_out: &LeftOut, records: impl Iterator<Item = &'a [u8]>) {
+        self.left_out.add_members(left_out.members);
+        let Some(application) = application_of(key) else { return };
+        for (place, record) in records.enumerate() {
+            if left_out.records.contains(&place)
+                && let Ok(Some(job)) = job_of(record)
+            {
+                self.left_out.add_record((application, job));
+            }
+        }
     }
 }
 

@@ -16,11 +16,14 @@
 //! | settings | application | JSON |
 //! | names | an application's name | the ids of those that have it |
 //! | job index, open jobs | application, job; job | none |
+//! | left out | application, a job's mark | how many of its records had no room |
 //!
 //! Numbers are big-endian, so that the order of keys is the order of numbers. The keys belong to
 //! [`crate::record::LAYOUT`].
 
 use pinport_model::{ApplicationId, JobId, SegmentId};
+
+use crate::record::JobMark;
 
 /// The first byte of every key. The bytes are stored; never change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,7 @@ pub(super) enum Table {
     CopyLinks = b'c',
     Addresses = b'd',
     Endpoints = b'e',
+    LeftOut = b'f',
     JobIndex = b'i',
     Jobs = b'j',
     OpenLayers = b'l',
@@ -76,6 +80,17 @@ pub(super) fn open_job(id: JobId) -> Key {
 
 pub(super) fn indexed_job(application: ApplicationId, id: JobId) -> Key {
     key(Table::JobIndex, &[application.as_bytes(), id.as_bytes()])
+}
+
+pub(super) fn left_out(application: ApplicationId, job: JobMark) -> Key {
+    key(Table::LeftOut, &[application.as_bytes(), &job])
+}
+
+/// The application whose endpoint or user a key is of.
+pub(super) fn application_of(key: &[u8]) -> Option<ApplicationId> {
+    let (table, rest) = key.split_first()?;
+    let is_of_application = [Table::Endpoints, Table::Users].iter().any(|known| *known as u8 == *table);
+    rest.first_chunk().filter(|_| is_of_application).map(|id| ApplicationId::from_bytes(*id))
 }
 
 pub(super) fn piece(job: JobId, piece: u64) -> Key {

@@ -15,6 +15,7 @@ mod facts;
 mod folding;
 mod folds;
 mod keys;
+mod left_out;
 mod lock;
 mod merged;
 mod options;
@@ -57,6 +58,7 @@ use crate::{
     Stored,
     lifecycle::{self, not_found},
     piece_rows::Target,
+    record::mark_of,
 };
 
 /// A durable store in a folder.
@@ -105,7 +107,9 @@ impl Embedded {
             if !engine.lacked_descriptors() || Arc::strong_count(engine) > 1 || !engine.is_to_be_opened() {
                 return Ok(Arc::clone(engine));
             }
-            self.left_out.fetch_add(engine.folding.left_out(), Ordering::Relaxed);
+            // Counts that cannot be kept are lost, which is no reason not to open it.
+            let _ = engine.keep_left_out();
+            self.left_out.fetch_add(engine.folding.left_out.members(), Ordering::Relaxed);
             // Closed, and its lock released, before another is opened.
             *place = None;
         }
@@ -119,6 +123,15 @@ impl Embedded {
         match engine.get(&keys::application(id))? {
             Some(_) => Ok(()),
             None => Err(not_found("application", id)),
+        }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        if let Some(engine) = self.engine.get_mut() {
+            // It may have stopped. What was counted is then lost, as it would be by a crash.
+            let _ = engine.keep_left_out();
         }
     }
 }
@@ -281,9 +294,15 @@ impl Store for Embedded {
             segments::delete(&engine, &mut batch, id, from_json::<Segment>(json)?.id)?;
             segments.forward();
         }
-        for table in
-            [Table::Endpoints, Table::Users, Table::Links, Table::Addresses, Table::Segments, Table::JobIndex]
-        {
+        for table in [
+            Table::Endpoints,
+            Table::Users,
+            Table::Links,
+            Table::Addresses,
+            Table::Segments,
+            Table::JobIndex,
+            Table::LeftOut,
+        ] {
             delete_prefix(&engine, &mut batch, &key(table, &[id.as_bytes()]))?;
         }
         let mut same_name = self.ids_of_name(&application.name)?;
@@ -339,12 +358,16 @@ impl Store for Embedded {
         batch.delete(keys::open_job(job.id));
         engine.write(batch)?;
         control.last_pieces.remove(&job.id);
-        Ok(())
+        engine.keep_left_out()
     }
 
     fn job(&self, id: JobId) -> Result<Option<ImportJob>> {
         let engine = self.engine()?;
-        engine.get_json(&keys::job(id))
+        let mut job = engine.get_json(&keys::job(id))?;
+        if let Some(job) = &mut job {
+            engine.count_left_out(job)?;
+        }
+        Ok(job)
     }
 
     fn jobs(
@@ -364,7 +387,7 @@ impl Store for Embedded {
             None => entries.seek_last(),
             Some(before) => entries.seek_before(&[&prefix[..], before.as_bytes()].concat()),
         }
-        let mut found = Vec::new();
+        let mut found: Vec<ImportJob> = Vec::new();
         while found.len() < limit
             && let Some((id, json)) = entries.entry()?
         {
@@ -374,6 +397,7 @@ impl Store for Embedded {
             }
             entries.back();
         }
+        found.iter_mut().try_for_each(|job| engine.count_left_out(job))?;
         Ok(found)
     }
 
@@ -385,6 +409,7 @@ impl Store for Embedded {
         let mut batch = WriteBatch::default();
         batch.delete(keys::job(id));
         batch.delete(keys::indexed_job(job.definition.application, id));
+        batch.delete(keys::left_out(job.definition.application, mark_of(id)));
         delete_prefix(&engine, &mut batch, &key(Table::Pieces, &[id.as_bytes()]))?;
         engine.write(batch)?;
         Ok(true)
@@ -627,9 +652,13 @@ impl Store for Embedded {
         engine.check()
     }
 
+    fn marks_jobs(&self) -> bool {
+        true
+    }
+
     fn left_out(&self) -> u64 {
         let engine = self.engine.read();
-        let now = engine.as_ref().map_or(0, |engine| engine.folding.left_out());
+        let now = engine.as_ref().map_or(0, |engine| engine.folding.left_out.members());
         self.left_out.load(Ordering::Relaxed) + now
     }
 
@@ -647,6 +676,7 @@ impl Store for Embedded {
     fn settle(&self) -> Result<()> {
         let engine = self.engine()?;
         folds::fold_all(&engine)?;
-        engine::settle(&engine)
+        engine::settle(&engine)?;
+        engine.keep_left_out()
     }
 }

@@ -101,7 +101,7 @@ impl PreparedPiece for Prepared {
         let _endpoints = engine.endpoints_of(self.writer.target.application);
         let left_out = self.written.left_out;
         self.written.commit(engine)?;
-        engine.folding.count(left_out);
+        engine.folding.left_out.add_members(left_out);
         control.last_pieces.insert(*job, self.piece);
         Ok(())
     }

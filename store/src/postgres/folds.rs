@@ -3,14 +3,14 @@
 //!
 //! Only operands of jobs below the oldest that has not ended are folded: a later piece of that would sort below them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     connection::Connection,
     copy,
     hash::{PLACES, range_of},
     pool::Pool,
-    read::{Operand, folded, version_at},
+    read::{Folded, Operand, folded, version_at},
     rows::{COPY_OPS, COPY_UOPS},
 };
 use crate::{Result, record::bounds::Bounds};
@@ -80,12 +80,11 @@ fn endpoints(connection: &mut Connection, place: i32, below: i32, bounds: Bounds
         let operand = (version_at(&row, 3), row.get(6));
         operands.entry((row.get(0), row.get(1), row.get(2))).or_default().push(operand);
     }
-    let (count, mut left_out) = (operands.len() as u64, 0);
+    let (count, mut left_out) = (operands.len() as u64, LeftOut::default());
     let mut rows = copy::Rows::default();
     for ((hash, space, id), operands) in operands {
         let version = operands.iter().map(|(version, _)| *version).max().unwrap_or_default();
-        let (record, left) = folded(operands, bounds, space < 0)?;
-        left_out += left;
+        let record = left_out.take(folded(operands, bounds, space < 0)?);
         rows.row(7);
         rows.int8(hash);
         version.iter().for_each(|number| rows.int4(*number));
@@ -96,7 +95,35 @@ fn endpoints(connection: &mut Connection, place: i32, below: i32, bounds: Bounds
     if !rows.is_empty() {
         connection.copy_in(COPY_OPS, &rows.end())?;
     }
-    Ok((count, left_out))
+    Ok((count, left_out.note(connection)?))
+}
+
+/// What a transaction's folds left out.
+#[derive(Default)]
+struct LeftOut {
+    members: u64,
+    /// Records that lost members, by the number of their job.
+    records: HashMap<i32, i64>,
+}
+
+impl LeftOut {
+    /// Counts what a fold left out, and hands on its record.
+    fn take(&mut self, folded: Folded) -> Vec<u8> {
+        self.members += folded.left_out;
+        for job in folded.jobs {
+            *self.records.entry(job).or_default() += 1;
+        }
+        folded.record
+    }
+
+    /// Notes the records with their jobs. Returns the members.
+    fn note(self, connection: &mut Connection) -> Result<u64> {
+        for (job, count) in self.records {
+            // The number of a single update is that of no job.
+            connection.execute("UPDATE jobs SET left_out = left_out + $2 WHERE job = $1", &[&job, &count])?;
+        }
+        Ok(self.members)
+    }
 }
 
 /// The operands of a user.
@@ -129,7 +156,7 @@ fn users(connection: &mut Connection, place: i32, below: i32, bounds: Bounds) ->
             user.operands.push((version, record));
         }
     }
-    let (count, mut left_out) = (users.len() as u64, 0);
+    let (count, mut left_out) = (users.len() as u64, LeftOut::default());
     let mut rows = copy::Rows::default();
     for ((hash, space, user), found) in users {
         let mut row = |version: [i32; 3], id: &[u8], record: Option<&[u8]>| {
@@ -146,9 +173,7 @@ fn users(connection: &mut Connection, place: i32, below: i32, bounds: Bounds) ->
         };
         let mut record = None;
         if let Some(version) = found.operands.iter().map(|(version, _)| *version).max() {
-            let (whole, left) = folded(found.operands, bounds, true)?;
-            left_out += left;
-            record = Some((version, whole));
+            record = Some((version, left_out.take(folded(found.operands, bounds, true)?)));
         }
         for (id, version) in &found.ids {
             // What is said of the user goes with the first link, in the version it was said.
@@ -164,5 +189,5 @@ fn users(connection: &mut Connection, place: i32, below: i32, bounds: Bounds) ->
     if !rows.is_empty() {
         connection.copy_in(COPY_UOPS, &rows.end())?;
     }
-    Ok((count, left_out))
+    Ok((count, left_out.note(connection)?))
 }

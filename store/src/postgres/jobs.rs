@@ -80,9 +80,17 @@ pub(super) fn finish(connection: &mut Connection, job: &ImportJob, replace: bool
     Ok(())
 }
 
+/// A job with what was left out of its records.
+fn read_job(row: &postgres::Row) -> Result<ImportJob> {
+    let mut job: ImportJob = read(row, 0)?;
+    job.left_out = u64::try_from(row.get::<_, i64>(1)).unwrap_or(0);
+    Ok(job)
+}
+
 pub(super) fn find(connection: &mut Connection, id: JobId) -> Result<Option<ImportJob>> {
-    let found = connection.query_opt("SELECT doc::text FROM jobs WHERE id = $1", &[&key(id.as_bytes())])?;
-    found.map(|row| read(&row, 0)).transpose()
+    let found =
+        connection.query_opt("SELECT doc::text, left_out FROM jobs WHERE id = $1", &[&key(id.as_bytes())])?;
+    found.map(|row| read_job(&row)).transpose()
 }
 
 pub(super) fn list(
@@ -95,15 +103,15 @@ pub(super) fn list(
     let before = before.map(|before| key(before.as_bytes()));
     let found = match application {
         None => connection.query(
-            "SELECT doc::text FROM jobs WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
+            "SELECT doc::text, left_out FROM jobs WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
             &[&before, &limit(most)],
         ),
         Some(application) => connection.query(
-            "SELECT doc::text FROM jobs WHERE application = $3 AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
+            "SELECT doc::text, left_out FROM jobs WHERE application = $3 AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
             &[&before, &limit(most), &key(application.as_bytes())],
         ),
     };
-    found?.iter().map(|row| read(row, 0)).collect()
+    found?.iter().map(read_job).collect()
 }
 
 pub(super) fn unfinished(connection: &mut Connection) -> Result<Vec<ImportJob>> {

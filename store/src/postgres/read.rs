@@ -23,14 +23,22 @@ pub(super) type Records<K> = HashMap<K, Vec<u8>>;
 /// An operand: its version, and what it says.
 pub(super) type Operand = ([i32; 3], Vec<u8>);
 
-/// Folds operands, which may come in any order.
-pub(super) fn folded(
-    mut operands: Vec<Operand>,
-    bounds: Bounds,
-    keep_removals: bool,
-) -> Result<(Vec<u8>, u64)> {
+/// What some operands say together.
+pub(super) struct Folded {
+    pub(super) record: Vec<u8>,
+    /// Members that had no room.
+    pub(super) left_out: u64,
+    /// The number of the job of each operand that lost some.
+    pub(super) jobs: Vec<i32>,
+}
+
+/// Folds operands, in order of their versions.
+pub(super) fn folded(mut operands: Vec<Operand>, bounds: Bounds, keep_removals: bool) -> Result<Folded> {
     operands.sort_unstable_by_key(|(version, _)| *version);
-    Ok(fold_within(bounds, operands.iter().map(|(_, record)| &record[..]), keep_removals)?)
+    let records = operands.iter().map(|(_, record)| &record[..]);
+    let (record, left_out) = fold_within(bounds, records, keep_removals)?;
+    let jobs = left_out.records.into_iter().filter_map(|place| Some(operands.get(place)?.0[0])).collect();
+    Ok(Folded { record, left_out: left_out.members, jobs })
 }
 
 /// The version that stands in some columns.
@@ -59,7 +67,7 @@ pub(super) fn endpoints_in<'a>(
         }
     }
     let folded = operands.into_iter().map(|((space, id), operands)| {
-        let record = folded(operands, bounds, space < 0)?.0;
+        let record = folded(operands, bounds, space < 0)?.record;
         Ok(((space, id), record))
     });
     folded.collect()
@@ -93,7 +101,8 @@ pub(super) fn users<'a>(
             operands.entry(row.get(0)).or_default().push((version_at(&row, 1), row.get(4)));
         }
     }
-    let folded = operands.into_iter().map(|(user, operands)| Ok((user, folded(operands, bounds, true)?.0)));
+    let folded =
+        operands.into_iter().map(|(user, operands)| Ok((user, folded(operands, bounds, true)?.record)));
     folded.collect()
 }
 

@@ -50,6 +50,7 @@ CREATE TABLE jobs (
     ended       bool NOT NULL DEFAULT false,
     wish        text CHECK (wish IN ('cancel', 'pause')),
     pin         text,             -- the one server that can read the source
+    left_out    int8 NOT NULL DEFAULT 0, -- records that had no room when they were folded
     doc         json NOT NULL
 );
 CREATE INDEX jobs_application ON jobs (application, id);

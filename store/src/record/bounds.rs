@@ -20,7 +20,7 @@ use super::{
 const NAMED: [Tag; 3] = [Tag::Attribute, Tag::Metric, Tag::UserAttribute];
 
 /// Members that are taken however full the endpoint is: who it is, whether it may be written to, and when. They are short.
-const ALWAYS: [Tag; 10] = [
+const ALWAYS: [Tag; 11] = [
     Tag::Address,
     Tag::Channel,
     Tag::OptOut,
@@ -31,6 +31,7 @@ const ALWAYS: [Tag; 10] = [
     Tag::Latitude,
     Tag::Longitude,
     Tag::UserId,
+    Tag::Job,
 ];
 
 /// What a merged record may have.
@@ -105,9 +106,22 @@ fn kind_of(member: &Member<'_>) -> Option<usize> {
     kind.filter(|_| !member.is_removal())
 }
 
+/// What a member takes. The mark of a job is ours.
 fn bytes_of(member: &Member<'_>, removals: bool) -> usize {
+    if member.tag == Tag::Job as u8 {
+        return 0;
+    }
     let counts = removals || !member.is_removal() || member.tag == Tag::UserAttribute as u8;
     if counts { member.whole.len() } else { 0 }
+}
+
+/// What had no room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// Members.
+    pub(crate) members: u64,
+    /// The records that had them, by their place among those that were folded last.
+    pub(crate) records: Vec<usize>,
 }
 
 /// Merges records, oldest first, and leaves out what has no room.
@@ -117,24 +131,36 @@ pub(crate) struct Fold {
     keep_removals: bool,
     whole: Vec<u8>,
     spare: Vec<u8>,
-    left_out: u64,
+    /// Records after the first.
+    added: usize,
+    left_out: LeftOut,
 }
 
 impl Fold {
     /// `keep_removals` unless the first record is the very first there is; then removals have nothing left to remove
     /// and go.
     pub(crate) fn new(bounds: Bounds, keep_removals: bool) -> Self {
-        Self { bounds, keep_removals, whole: Vec::new(), spare: Vec::new(), left_out: 0 }
+        Self {
+            bounds,
+            keep_removals,
+            whole: Vec::new(),
+            spare: Vec::new(),
+            added: 0,
+            left_out: LeftOut::default(),
+        }
     }
 
     /// Forgets what was merged and begins with the oldest record, which is taken as it is.
     pub(crate) fn begin(&mut self, record: &[u8]) {
         self.whole.clear();
         self.whole.extend_from_slice(record);
+        self.added = 0;
+        self.left_out.records.clear();
     }
 
     /// Merges the next record.
     pub(crate) fn add(&mut self, record: &[u8]) -> Result<(), Damaged> {
+        self.added += 1;
         self.spare.clear();
         merge(&self.whole, record, &mut self.spare)?;
         if self.spare.len() > self.bounds.free() {
@@ -151,7 +177,7 @@ impl Fold {
 
     /// Members that were left out, since this was made.
     pub(crate) fn left_out(&self) -> u64 {
-        self.left_out
+        self.left_out.members
     }
 
     /// What the records say together.
@@ -214,13 +240,17 @@ impl Fold {
                 }
             }
         }
+        let before = self.left_out.members;
         let mut fitting = Vec::with_capacity(record.len());
         for step in steps {
             if step.is_taken {
                 fitting.extend_from_slice(step.newer.whole);
             } else {
-                self.left_out += 1;
+                self.left_out.members += 1;
             }
+        }
+        if self.left_out.members > before {
+            self.left_out.records.push(self.added);
         }
         Ok(fitting)
     }
@@ -266,12 +296,12 @@ pub(crate) fn fold<'a>(
     Ok(fold_within(Bounds::NONE, records, keep_removals)?.0)
 }
 
-/// The same within bounds, and how many members were left out.
+/// The same within bounds, and what was left out.
 pub(crate) fn fold_within<'a>(
     bounds: Bounds,
     records: impl IntoIterator<Item = &'a [u8]>,
     keep_removals: bool,
-) -> Result<(Vec<u8>, u64), Damaged> {
+) -> Result<(Vec<u8>, LeftOut), Damaged> {
     let mut records = records.into_iter();
     let mut fold = Fold::new(bounds, keep_removals);
     if let Some(first) = records.next() {
@@ -280,7 +310,7 @@ pub(crate) fn fold_within<'a>(
     for record in records {
         fold.add(record)?;
     }
-    let left_out = fold.left_out();
+    let left_out = std::mem::take(&mut fold.left_out);
     Ok((fold.end()?, left_out))
 }
 
@@ -369,9 +399,11 @@ mod tests {
 
             // Nothing is left out of what has room.
             let free = fold(slices.iter().copied(), keep).unwrap();
-            if left_out == 0 {
+            if left_out.members == 0 {
                 prop_assert_eq!(&free, &whole);
             }
+            prop_assert_eq!(left_out.members == 0, left_out.records.is_empty());
+            prop_assert!(left_out.records.iter().all(|place| (1..records.len()).contains(place)));
 
             // Whenever the oldest were folded and stored, the result is the same.
             for cut in 1..slices.len() {
@@ -394,7 +426,7 @@ mod tests {
         let old = record(3, &(0..9).map(|index| (name(index), 9)).collect::<Vec<_>>(), &[]);
         let fold = |newer: &[u8]| {
             let (whole, left_out) = fold_within(BOUNDS, [&old[..], newer], false).unwrap();
-            (Size::of(&whole, false).unwrap().names[0], whole.len() <= old.len(), left_out)
+            (Size::of(&whole, false).unwrap().names[0], whole.len() <= old.len(), left_out.members)
         };
         assert_eq!(fold(&record(3, &[(name(0), 9)], &[])), (9, true, 0));
         assert_eq!(fold(&record(3, &[(name(0), 10), (name(9), 1)], &[])), (9, true, 2));

@@ -19,6 +19,7 @@
 //! | incomplete | none: it marks an endpoint without Address or ChannelType |
 //! | attributes | each value as `len:varint bytes`; none: the attribute is removed |
 //! | a metric without a value | it is removed |
+//! | job | the last four bytes of the import job's id |
 //!
 //! [`LAYOUT`] is stored with the data; a test holds golden bytes. A change of layout needs a new number and
 //! code that reads the old one.
@@ -35,14 +36,14 @@ pub mod write;
 use std::ops::Range;
 
 use append::append;
-use pinport_model::{Attribute, Draft, EndpointStatus, OptOut, Scalar, TextMember, Timestamp};
+use pinport_model::{Attribute, Draft, EndpointStatus, JobId, OptOut, Scalar, TextMember, Timestamp};
 
 /// The version of everything the store writes: this layout and the embedded engine's keys. Layout 1 had no cohorts, no
 /// endpoints without Address or ChannelType, no two applications of one name and no table of addresses; a store that has
 /// it is one of layout 2 too. Layouts 1 and 2 kept all versions of a segment in one row; opening a store changes
 /// these rows. Layout 3 had no segments of criteria, no settings of applications and no removals of metrics; a store that has it is
-/// one of layout 4 too.
-pub const LAYOUT: u32 = 4;
+/// one of layout 4 too. Layout 4 had no marks of jobs; a store that has it is one of layout 5 too.
+pub const LAYOUT: u32 = 5;
 
 /// What a member is. The numbers are stored; never change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,11 +76,14 @@ pub(crate) enum Tag {
     UserId = 0x30,
     Attribute = 0x40,
     Metric = 0x41,
+    /// The import job that said the rest, under an empty name: it stands between what is the endpoint's and what is its
+    /// user's, because it is written once and belongs to both.
+    Job = 0x4f,
     UserAttribute = 0x50,
 }
 
 impl Tag {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::Address,
         Self::Channel,
         Self::OptOut,
@@ -106,6 +110,7 @@ impl Tag {
         Self::UserId,
         Self::Attribute,
         Self::Metric,
+        Self::Job,
         Self::UserAttribute,
     ];
 
@@ -186,6 +191,19 @@ pub(crate) fn encode_endpoint(
 /// What comes before the first record of an endpoint that lacks Address or ChannelType: there is no consent to anything
 /// until somebody says so.
 pub(crate) const INCOMPLETE: &[u8] = &[Tag::OptOut as u8, 1, OptOut::All as u8, Tag::Incomplete as u8, 0];
+
+/// What stands for a job in a record.
+pub(crate) type JobMark = [u8; 4];
+
+/// The mark of a job: the end of its id, which is random.
+pub(crate) fn mark_of(job: JobId) -> JobMark {
+    *job.as_bytes().last_chunk().expect("an id has 16 bytes")
+}
+
+/// The mark of a job as a member.
+pub(crate) fn mark_member([a, b, c, d]: JobMark) -> [u8; 7] {
+    [Tag::Job as u8, 0, 4, a, b, c, d]
+}
 
 /// The record that says an endpoint is inactive and nothing else.
 pub(crate) const INACTIVE: &[u8] = &[Tag::Status as u8, 1, EndpointStatus::Inactive as u8];

@@ -9,7 +9,7 @@ use pinport_model::{
     endpoint::{Demographic, Location, User, cohort},
 };
 
-use super::{DATE_MILLIS, DATE_TEXT, FIRST_NAMED, Tag};
+use super::{DATE_MILLIS, DATE_TEXT, FIRST_NAMED, JobMark, Tag};
 use crate::StoreError;
 
 /// Bytes that are no record.
@@ -125,7 +125,7 @@ fn take_varint(rest: &mut &[u8]) -> Result<usize, Damaged> {
     Err(Damaged("has a length over 256 MiB"))
 }
 
-/// The value of one member that has no name.
+/// The value of one member that has no name, or an empty one.
 pub(crate) fn find(record: &[u8], tag: Tag) -> Result<Option<&[u8]>, Damaged> {
     let mut members = Members::new(record);
     while let Some(member) = members.next()? {
@@ -148,6 +148,11 @@ pub(crate) fn is_endpoint(record: &[u8]) -> Result<bool, Damaged> {
 /// The user a record names; `Some(b"")` if it says that there is none.
 pub(crate) fn user_of(record: &[u8]) -> Result<Option<&[u8]>, Damaged> {
     find(record, Tag::UserId)
+}
+
+/// The mark of the job that a record came with, if it came with an import.
+pub(crate) fn job_of(record: &[u8]) -> Result<Option<JobMark>, Damaged> {
+    Ok(find(record, Tag::Job)?.and_then(|mark| mark.try_into().ok()))
 }
 
 /// The endpoint that a folded record stands for, if it stands for one, with the attributes of its user.
@@ -210,7 +215,7 @@ fn apply(endpoint: &mut Endpoint, member: Member<'_>) -> Result<(), Damaged> {
         Tag::EffectiveDate => endpoint.effective_date = date(value)?,
         Tag::CreationDate => endpoint.creation_date = date(value)?,
         Tag::CohortId => endpoint.cohort_id = text(value)?,
-        Tag::Incomplete => {}
+        Tag::Incomplete | Tag::Job => {}
         Tag::AppVersion => demographic.app_version = Some(text(value)?),
         Tag::Locale => demographic.locale = Some(text(value)?),
         Tag::Make => demographic.make = Some(text(value)?),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use pinport_model::{
-    ApplicationId, Attribute, Channel, Draft, EndpointStatus, OptOut, Scalar, TextMember, Timestamp,
+    ApplicationId, Attribute, Channel, Draft, EndpointStatus, JobId, OptOut, Origin, Scalar, TextMember,
+    Timestamp,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -13,7 +14,7 @@ use super::{
     encode_endpoint, encode_user,
     merge::merge,
     put, put_bytes, put_name,
-    read::{Members, decode, is_endpoint, user_of},
+    read::{Members, decode, is_endpoint, job_of, user_of},
 };
 
 const APP: ApplicationId = ApplicationId::from_bytes([7; 16]);
@@ -60,7 +61,33 @@ fn the_layout_is_what_it_was() {
         \x40\x01a\x02\x01x\x40\x01b\x21\x02-1\x1418446744073709551615\x031.5\x04true\x40\x04gone\x00\
         \x41\x01m\x08\x40\0\0\0\0\0\0\0\x50\x04plan\x02\x01x";
     assert_eq!(encoded(&mut sample()).escape_ascii().to_string(), golden.escape_ascii().to_string());
-    assert_eq!(super::LAYOUT, 4, "a new layout needs new golden bytes, and these must still be read");
+    assert_eq!(super::LAYOUT, 5, "a new layout needs new golden bytes, and these must still be read");
+}
+
+#[test]
+fn the_mark_of_a_job_ends_the_endpoint_and_begins_the_user() {
+    let origin = Origin { object: 0, byte: 0, line: 1 };
+    let bytes = |mark: Option<JobId>| {
+        let mut batch = crate::DraftBatch::new(origin, Timestamp::from_millis(1_790_000_000_000));
+        if let Some(job) = mark {
+            batch.mark(job);
+        }
+        let size = batch.push(&mut sample(), crate::DraftKind::Blind, "e1", b"", origin);
+        let entry = &batch.entries()[0];
+        let whole = crate::piece_rows::whole(&batch, entry).to_vec();
+        (size, batch.bytes(entry.record).to_vec(), batch.bytes(entry.user_record).to_vec(), whole)
+    };
+    let id = JobId::from_bytes(*b"0123456789ab\x01\x02\x03\x04");
+    let mark = b"\x4f\0\x04\x01\x02\x03\x04";
+    let (size, record, user_record, whole) = bytes(None);
+    let marked = bytes(Some(id));
+    assert_eq!(marked.0, size, "the mark takes no room");
+    assert_eq!(marked.1, [&record[..], mark].concat());
+    assert_eq!(marked.2, [&mark[..], &user_record].concat());
+    assert_eq!(marked.3, [&record[..], mark, &user_record].concat());
+    assert_eq!(whole, [&record[..], &user_record].concat());
+    assert_eq!(job_of(&marked.1), Ok(Some([1, 2, 3, 4])));
+    assert_eq!(decode(APP, b"e1", &marked.1, &marked.2), decode(APP, b"e1", &record, &user_record));
 }
 
 #[test]

@@ -184,6 +184,41 @@ pub(crate) fn a_wide_record_of_a_large_piece_fails_when_it_has_no_room(mut bench
     check(&bench);
 }
 
+pub(crate) fn records_without_room_count_as_failures_of_their_jobs(mut bench: Bench) {
+    const JOBS: usize = 7;
+    const NAMES: usize = 50;
+    let app = bench.application("a");
+    let name = |name: usize| format!("{name:03}");
+    let jobs: Vec<_> = (0..JOBS).map(|_| job(app)).collect();
+    for (number, job) in jobs.iter().enumerate() {
+        // Of no record can be said that it has no room before those of other pieces are merged.
+        let mut piece: Vec<_> = (0..300).map(|other| new(&format!("other{other}"), "y")).collect();
+        let names = || number * NAMES..(number + 1) * NAMES;
+        piece.push(names().fold(new("a", "x"), |record, index| record.attribute(&name(index), "1")));
+        let of_user = new("b", "x").user("u");
+        piece.push(names().fold(of_user, |record, index| record.user_attribute(&name(index), "1")));
+        assert_eq!(bench.import(job, &piece), []);
+    }
+    let check = |bench: &Bench| {
+        let counts = jobs.iter().map(|job| bench.store().job(job.id).unwrap().unwrap().left_out);
+        assert_eq!(counts.collect::<Vec<_>>(), [0, 0, 0, 0, 0, 2, 2]);
+        let listed = bench.store().jobs(Some(app), None, 10).unwrap();
+        assert_eq!(listed.iter().map(|job| job.left_out).sum::<u64>(), 4);
+        assert_eq!(bench.endpoint(app, "a").unwrap().attributes.len(), 250);
+        assert_eq!(bench.endpoint(app, "b").unwrap().user.user_attributes.len(), 250);
+    };
+    bench.store().settle().unwrap();
+    assert_eq!(bench.store().left_out(), 4 * NAMES as u64);
+    check(&bench);
+    bench.reopen();
+    check(&bench);
+    // It is counted once.
+    bench.store().settle().unwrap();
+    check(&bench);
+    assert!(bench.store().delete_job(jobs[6].id).unwrap());
+    assert!(bench.store().job(jobs[6].id).unwrap().is_none());
+}
+
 pub(crate) fn imports_do_not_fill_an_endpoint_beyond_its_limits(mut bench: Bench) {
     let app = bench.application("a");
     bench.import(&job(app), &[new("a", "x").user("u").attribute("first", "1")]);

@@ -38,6 +38,25 @@ macro_rules! conformance {
     };
 }
 
+/// Cases of engines that merge records after they were stored.
+macro_rules! merging {
+    ($($case:ident),+ $(,)?) => {
+        mod merging {
+            $(
+                mod $case {
+                    #[test] fn embedded() { crate::all::$case(crate::support::Bench::embedded()); }
+                    #[test] fn embedded_runs() { crate::all::$case(crate::support::Bench::embedded_runs()); }
+                    #[test] fn postgres() { crate::all::$case(crate::support::Bench::postgres()); }
+                }
+            )+
+        }
+    };
+}
+
+merging! {
+    records_without_room_count_as_failures_of_their_jobs,
+}
+
 conformance! {
     applications_are_found_by_id_and_name,
     applications_may_share_a_name,

@@ -134,7 +134,9 @@ impl Bench {
     /// Commits records as piece number `piece`; the records that failed.
     pub(crate) fn commit(&self, job: &ImportJob, piece: u64, records: &[Record]) -> Vec<Unresolved> {
         let writer = self.store().writer(job).unwrap();
-        let mut prepared = writer.prepare(piece, batches(records)).unwrap();
+        let is_marked = self.store().marks_jobs() && job.definition.register_endpoints;
+        let batches = batches_of(is_marked.then_some(job.id), records);
+        let mut prepared = writer.prepare(piece, batches).unwrap();
         let unresolved = prepared.resolve().unwrap();
         prepared.commit(&piece_record(piece)).unwrap();
         unresolved
@@ -346,10 +348,18 @@ pub(crate) fn origin(index: usize) -> Origin {
 
 /// The records as batches of three.
 pub(crate) fn batches(records: &[Record]) -> Vec<DraftBatch> {
+    batches_of(None, records)
+}
+
+/// The same of a job.
+fn batches_of(job: Option<JobId>, records: &[Record]) -> Vec<DraftBatch> {
     let mut batches = Vec::new();
     for (number, chunk) in records.chunks(3).enumerate() {
         let mut batch = DraftBatch::new(origin(number * 3), Timestamp::from_millis(2000));
         batch.keep_raw();
+        if let Some(job) = job {
+            batch.mark(job);
+        }
         for (index, record) in chunk.iter().enumerate() {
             let mut draft = record.draft();
             let id = record.id.as_deref().unwrap_or_default();

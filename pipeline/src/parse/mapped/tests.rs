@@ -44,6 +44,7 @@ fn read_as(mapping: Value, format: Format, input: &str, rules: ReadRules) -> Res
         limits: RecordLimits::default(),
         rules,
         map: map.clone(),
+        mark: None,
     };
     let options = SplitOptions { rules, map, ..SplitOptions::default() };
     let (mut splitter, mut parser) = (Splitter::new(format, options, 0), Parser::new());

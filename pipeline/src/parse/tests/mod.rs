@@ -21,6 +21,7 @@ fn context() -> ParseContext {
         limits: RecordLimits::default(),
         rules: ReadRules::default(),
         map: None,
+        mark: None,
     }
 }
 

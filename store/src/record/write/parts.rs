@@ -34,7 +34,7 @@ impl<'a> Parts<'a> {
             unnamed: [None; FIRST_NAMED as usize],
             attributes: &[],
             metrics: &[],
-            user_attributes: [&[], user_record],
+            user_attributes: [&[]; 2],
         };
         let mut members = Members::new(record);
         let mut rest = record;
@@ -49,8 +49,10 @@ impl<'a> Parts<'a> {
         // Then the three kinds of named ones, each a run of its own.
         parts.attributes = run(&mut rest, Tag::Attribute)?;
         parts.metrics = run(&mut rest, Tag::Metric)?;
-        parts.user_attributes[0] = run(&mut rest, Tag::UserAttribute)?;
-        if !rest.is_empty() || run(&mut { user_record }, Tag::UserAttribute)?.len() != user_record.len() {
+        parts.user_attributes[0] = user_run(&mut rest)?;
+        let mut of_user = user_record;
+        parts.user_attributes[1] = user_run(&mut of_user)?;
+        if !rest.is_empty() || !of_user.is_empty() {
             return Err(Damaged::unknown_member());
         }
         Ok(parts)
@@ -112,6 +114,12 @@ fn run<'a>(rest: &mut &'a [u8], tag: Tag) -> Result<&'a [u8], Damaged> {
         *rest = members.rest();
     }
     Ok(&begin[..begin.len() - rest.len()])
+}
+
+/// Takes user attributes from the front, and the mark of a job before them.
+fn user_run<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Damaged> {
+    run(rest, Tag::Job)?;
+    run(rest, Tag::UserAttribute)
 }
 
 /// Named members in order of their names; of a name that both runs have, the second run's.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Stored,
     record::{
-        DATE_MILLIS, DATE_TEXT, Tag, put, put_bytes, put_name,
+        DATE_MILLIS, DATE_TEXT, Tag, mark_member, put, put_bytes, put_name,
         read::{decode, is_endpoint},
     },
 };
@@ -83,8 +83,8 @@ fn record() -> impl Strategy<Value = Vec<u8>> {
     );
     let second = (text(Tag::City), number(Tag::Latitude), number(Tag::Longitude), text(Tag::UserId));
     let metrics = vec((nasty(), any::<f64>()), 0..3);
-    let named = (attributes(Tag::Attribute), metrics, attributes(Tag::UserAttribute));
-    (first, second, named).prop_map(|(first, second, (attributes, metrics, user_attributes))| {
+    let named = (attributes(Tag::Attribute), metrics, any::<bool>(), attributes(Tag::UserAttribute));
+    (first, second, named).prop_map(|(first, second, (attributes, metrics, is_marked, user_attributes))| {
         let (a, b, c, d, e, f, g, h, i, j) = first;
         let mut record = Vec::new();
         for (tag, value) in [a, b, c, d, e, f, g, h, i, j, second.0, second.1, second.2, second.3] {
@@ -96,6 +96,9 @@ fn record() -> impl Strategy<Value = Vec<u8>> {
         for (name, value) in metrics.into_iter().collect::<BTreeMap<_, _>>() {
             put_name(&mut record, Tag::Metric, &name);
             put_bytes(&mut record, &value.to_be_bytes());
+        }
+        if is_marked {
+            record.extend_from_slice(&mark_member([1, 2, 3, 4]));
         }
         record.extend_from_slice(&user_attributes);
         record
