@@ -4,6 +4,14 @@ use std::{io, path::PathBuf};
 
 use pinport_model::failure::FailureReason;
 
+use crate::durable::FileError;
+
+impl From<FileError> for StoreError {
+    fn from(FileError { action, path, source }: FileError) -> Self {
+        Self::Io { action, path, source }
+    }
+}
+
 /// An error of a store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

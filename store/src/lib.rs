@@ -12,6 +12,7 @@ pub mod batch;
 mod boundary;
 pub mod compare;
 mod criteria;
+pub mod durable;
 pub mod embedded;
 mod entry;
 pub mod error;

@@ -115,7 +115,7 @@ fn a_first_import_survives_an_abort_at_every_boundary() {
     all_of(In::First, &whole.passed);
     let mut aborts = 0;
     // The others have their turn in the next test; here the folder, the store and the application are made.
-    for name in list::of(In::First).chain(["store.locked", "store.swept", "store.opened", "folder.made"]) {
+    for name in list::of(In::First).chain(["store.locked", "store.swept", "store.opened"]) {
         for n in 0..whole.passed[name] {
             whole.survives(name, n);
             aborts += 1;

@@ -19,15 +19,14 @@ pub(crate) enum In {
 
 /// All boundaries, each with the first place where a test ends the process at it.
 pub(crate) const BOUNDARIES: &[(&str, In)] = &[
-    ("layout.written", In::First),
-    ("layout.renamed", In::First),
-    ("store.folder-made", In::First),
+    ("folder.made", In::First),
+    ("file.written", In::First),
+    ("file.renamed", In::First),
     ("store.locked", In::Import),
     ("store.swept", In::Import),
     ("store.opened", In::Import),
     ("write.begun", In::Import),
     ("write.durable", In::Import),
-    ("folder.made", In::Import),
     ("plan.begun", In::Import),
     ("plan.synced", In::Import),
     ("plan.renamed", In::Import),

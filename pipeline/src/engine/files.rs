@@ -17,25 +17,13 @@ use std::{
 };
 
 use pinport_model::{Failure, Format, PieceRecord, PlannedObject, RejectPlace, job::PlanSummary};
-use pinport_store::boundary;
+pub use pinport_store::durable::{FileError, create_folder};
+pub(crate) use pinport_store::durable::{on, sync_folder};
+use pinport_store::{boundary, durable};
 use serde::{Deserialize, Serialize};
 
 use super::keeping::{FILE_BYTES, Keeping};
 use crate::{source::SourceError, text::ends_inside};
-
-/// A file operation that failed, with the file.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to {action} {}", path.display())]
-pub struct FileError {
-    action: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
-
-/// Adds the file and what was tried to an I/O error.
-pub(crate) fn on<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + 'a {
-    move |source| FileError { action, path: path.to_owned(), source }
-}
 
 /// A line of the plan.
 #[derive(Serialize, Deserialize)]
@@ -370,44 +358,10 @@ impl Appender {
     }
 }
 
-/// Makes a folder and those above it durable.
-pub fn create_folder(folder: &Path) -> Result<(), FileError> {
-    if folder.is_dir() {
-        return sync_place(folder);
-    }
-    if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        create_folder(parent)?;
-        fs::create_dir(folder).or_else(ignore_existing).map_err(on("create", folder))?;
-        boundary("folder.made");
-        return sync_folder(parent);
-    }
-    fs::create_dir(folder).or_else(ignore_existing).map_err(on("create", folder))
-}
-
-/// Makes sure that a folder which is there is found again: its maker may have been killed before that was
-/// durable. What stands in a folder that we may not read was made by others.
-fn sync_place(folder: &Path) -> Result<(), FileError> {
-    match folder.parent().and_then(|parent| Some((parent, File::open(parent).ok()?))) {
-        Some((parent, open)) => open.sync_all().map_err(on("sync", parent)),
-        None => Ok(()),
-    }
-}
-
-fn ignore_existing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
-}
-
 /// Writes a small file of a folder, which is made if need be. The file has its name when it is whole and durable.
 pub fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), FileError> {
     create_folder(folder)?;
-    let new = folder.join(format!("{name}.new"));
-    fs::write(&new, bytes).and_then(|()| File::open(&new)?.sync_all()).map_err(on("write", &new))?;
-    fs::rename(&new, folder.join(name)).map_err(on("rename", &new))?;
-    sync_folder(folder)
-}
-
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(on("sync", folder))
+    durable::write_file(folder, name, bytes)
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
@@ -24,7 +23,11 @@ use super::{
     lock::Lock,
     options::{Access, EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
 };
-use crate::{DraftBatch, Figures, Result, StoreError, boundary, record::LAYOUT};
+use crate::{
+    DraftBatch, Figures, Result, StoreError, boundary,
+    durable::{create_folder, write_file},
+    record::LAYOUT,
+};
 
 const COLUMN_FAMILY: &str = "default";
 
@@ -562,40 +565,7 @@ fn check_layout(folder: &Path) -> Result<bool> {
 
 /// Notes the layout, durably.
 fn write_layout(folder: &Path, layout: &str) -> Result<()> {
-    let path = folder.join("layout");
-    let temporary = folder.join("layout.new");
-    let error = |source| StoreError::Io { action: "write", path: path.clone(), source };
-    fs::write(&temporary, format!("{layout}\n")).map_err(error)?;
-    File::open(&temporary).and_then(|file| file.sync_all()).map_err(error)?;
-    boundary("layout.written");
-    fs::rename(&temporary, &path).map_err(error)?;
-    boundary("layout.renamed");
-    sync_folder(folder)
-}
-
-/// Creates a folder and those above it, durably.
-fn create_folder(path: &Path) -> Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.is_dir() {
-        // Its maker may have been killed before it was durable; in a folder that we may not read it was
-        // somebody else.
-        return if File::open(parent).is_ok() { sync_folder(parent) } else { Ok(()) };
-    }
-    create_folder(parent)?;
-    match fs::create_dir(path) {
-        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-            Err(StoreError::Io { action: "create the folder", path: path.into(), source })
-        }
-        _ => {
-            boundary("store.folder-made");
-            sync_folder(parent)
-        }
-    }
-}
-
-fn sync_folder(path: &Path) -> Result<()> {
-    let synced = File::open(path).and_then(|folder| folder.sync_all());
-    synced.map_err(|source| StoreError::Io { action: "sync the folder", path: path.into(), source })
+    Ok(write_file(folder, "layout", format!("{layout}\n").as_bytes())?)
 }
 
 /// Compacts what imports left in level 0, and joins small files.

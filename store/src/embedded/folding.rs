@@ -4,12 +4,7 @@
 //! compacts. Records without those before them stay as they are, unless there are very many: what has no room among them
 //! is only known with the older ones.
 
-use std::{
-    cell::Cell,
-    fs::{self, File},
-    io,
-    path::Path,
-};
+use std::{cell::Cell, fs, io, path::Path};
 
 use pinport_model::limits::RecordLimits;
 use rocksdb::{MergeOperands, Options};
@@ -20,6 +15,7 @@ use super::{
 };
 use crate::{
     Result, StoreError,
+    durable::write_file,
     record::{
         bounds::{Bounds, LeftOut, fold_within},
         read::job_of,
@@ -131,13 +127,7 @@ fn read(folder: &Path) -> Result<Option<Bounds>> {
 
 /// Notes the bounds, durably.
 fn write(folder: &Path, bounds: Bounds) -> Result<()> {
-    let path = folder.join(FILE);
-    let temporary = folder.join("bounds.new");
-    let error = |source| StoreError::Io { action: "write", path: path.clone(), source };
-    fs::write(&temporary, format!("{} {}\n", bounds.names, bounds.bytes)).map_err(error)?;
-    File::open(&temporary).and_then(|file| file.sync_all()).map_err(error)?;
-    fs::rename(&temporary, &path).map_err(error)?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(error)
+    Ok(write_file(folder, FILE, format!("{} {}\n", bounds.names, bounds.bytes).as_bytes())?)
 }
 
 #[cfg(test)]
