@@ -154,7 +154,7 @@ pub fn checked(
 }
 
 fn context(limits: RecordLimits) -> ParseContext {
-    ParseContext { now: Timestamp::from_millis(0), limits, rules: RULES, map: None }
+    ParseContext { now: Timestamp::from_millis(0), limits, rules: RULES, map: None, mark: None }
 }
 
 /// Splits and parses `input` from where `splitter` stands, and checks that every byte is accounted for.

@@ -53,6 +53,31 @@ impl TextMember {
         Self::UserId,
     ];
 
+    /// The members of `Demographic`, by name.
+    pub const DEMOGRAPHIC: [Self; 8] = [
+        Self::AppVersion,
+        Self::Locale,
+        Self::Make,
+        Self::Model,
+        Self::ModelVersion,
+        Self::Platform,
+        Self::PlatformVersion,
+        Self::Timezone,
+    ];
+
+    /// The members of `Location` that are text, by name.
+    pub const LOCATION: [Self; 4] = [Self::City, Self::Country, Self::PostalCode, Self::Region];
+
+    /// The name within its object: what comes after the dot of [`TextMember::name`].
+    pub const fn leaf(self) -> &'static str {
+        let name = self.name();
+        let mut start = name.len();
+        while start > 0 && name.as_bytes()[start - 1] != b'.' {
+            start -= 1;
+        }
+        name.split_at(start).1
+    }
+
     /// The dotted name that CSV headers and failures use.
     pub const fn name(self) -> &'static str {
         match self {

@@ -30,6 +30,11 @@ impl Name {
         Self { bytes, mask: u128::MAX >> (8 * (16 - len)), len, colon }
     }
 
+    /// That of a text member.
+    const fn of(member: TextMember) -> Self {
+        Self::new(member.leaf())
+    }
+
     /// Bytes, with the quote and the colon.
     #[inline(always)]
     pub(super) const fn len(&self) -> usize {
@@ -88,8 +93,8 @@ pub(super) enum UserMember {
 pub(super) const ROOT: &[(Name, Root)] = &[
     (Name::new("Id"), Root::Id),
     (Name::new("ChannelType"), Root::Channel),
-    (Name::new("Address"), Root::Text(Address)),
-    (Name::new("EffectiveDate"), Root::Date(EffectiveDate)),
+    (Name::of(Address), Root::Text(Address)),
+    (Name::of(EffectiveDate), Root::Date(EffectiveDate)),
     (Name::new("OptOut"), Root::OptOut),
     (Name::new("EndpointStatus"), Root::Status),
     (Name::new("Attributes"), Root::Attributes),
@@ -97,34 +102,34 @@ pub(super) const ROOT: &[(Name, Root)] = &[
     (Name::new("Location"), Root::Location),
     (Name::new("Metrics"), Root::Metrics),
     (Name::new("User"), Root::User),
-    (Name::new("RequestId"), Root::Text(RequestId)),
-    (Name::new("CreationDate"), Root::Date(CreationDate)),
+    (Name::of(RequestId), Root::Text(RequestId)),
+    (Name::of(CreationDate), Root::Date(CreationDate)),
     (Name::new("ApplicationId"), Root::Ignored),
-    (Name::new("CohortId"), Root::Text(CohortId)),
+    (Name::of(CohortId), Root::Text(CohortId)),
 ];
 
 pub(super) const LOCATION: &[(Name, Place)] = &[
-    (Name::new("City"), Place::Text(City)),
-    (Name::new("Country"), Place::Text(Country)),
-    (Name::new("PostalCode"), Place::Text(PostalCode)),
-    (Name::new("Region"), Place::Text(Region)),
+    (Name::of(City), Place::Text(City)),
+    (Name::of(Country), Place::Text(Country)),
+    (Name::of(PostalCode), Place::Text(PostalCode)),
+    (Name::of(Region), Place::Text(Region)),
     (Name::new("Latitude"), Place::Latitude),
     (Name::new("Longitude"), Place::Longitude),
 ];
 
-pub(super) const DEMOGRAPHIC: &[(Name, TextMember)] = &[
-    (Name::new("AppVersion"), AppVersion),
-    (Name::new("Locale"), Locale),
-    (Name::new("Make"), Make),
-    (Name::new("Model"), Model),
-    (Name::new("ModelVersion"), ModelVersion),
-    (Name::new("Platform"), Platform),
-    (Name::new("PlatformVersion"), PlatformVersion),
-    (Name::new("Timezone"), Timezone),
-];
+pub(super) const DEMOGRAPHIC: &[(Name, TextMember)] = &{
+    let mut members = [(Name::of(AppVersion), AppVersion); TextMember::DEMOGRAPHIC.len()];
+    let mut index = 0;
+    while index < members.len() {
+        let member = TextMember::DEMOGRAPHIC[index];
+        members[index] = (Name::of(member), member);
+        index += 1;
+    }
+    members
+};
 
 pub(super) const USER: &[(Name, UserMember)] =
-    &[(Name::new("UserId"), UserMember::Id), (Name::new("UserAttributes"), UserMember::Attributes)];
+    &[(Name::of(UserId), UserMember::Id), (Name::new("UserAttributes"), UserMember::Attributes)];
 
 /// Which member came after which last time: most objects have all their records in the same order, and where an
 /// optional member is missing, those after it still follow each other.

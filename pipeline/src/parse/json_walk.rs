@@ -311,38 +311,24 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn demographic(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
-        use TextMember::{
-            AppVersion, Locale, Make, Model, ModelVersion, Platform, PlatformVersion, Timezone,
-        };
-        for member in [AppVersion, Locale, Make, Model, ModelVersion, Platform, PlatformVersion, Timezone] {
+        for member in TextMember::DEMOGRAPHIC {
             draft.set_text(member, None);
         }
         let (mut at, len) = self.object("Demographic", at)?;
         for _ in 0..len {
-            let member = match self.key(at) {
-                "AppVersion" => AppVersion,
-                "Locale" => Locale,
-                "Make" => Make,
-                "Model" => Model,
-                "ModelVersion" => ModelVersion,
-                "Platform" => Platform,
-                "PlatformVersion" => PlatformVersion,
-                "Timezone" => Timezone,
-                other => {
-                    self.other("Demographic", other, at + 1)?;
-                    at = self.after(at + 1);
-                    continue;
-                }
-            };
-            self.set(draft, member, at + 1)?;
-            at += 2;
+            let value = at + 1;
+            let key = self.key(at);
+            match TextMember::DEMOGRAPHIC.into_iter().find(|member| member.leaf() == key) {
+                Some(member) => self.set(draft, member, value)?,
+                None => self.other("Demographic", key, value)?,
+            }
+            at = self.after(value);
         }
         Ok(())
     }
 
     fn location(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
-        use TextMember::{City, Country, PostalCode, Region};
-        for member in [City, Country, PostalCode, Region] {
+        for member in TextMember::LOCATION {
             draft.set_text(member, None);
         }
         (draft.latitude, draft.longitude) = (None, None);
@@ -350,13 +336,12 @@ impl<'a> Walk<'_, 'a> {
         for _ in 0..len {
             let value = at + 1;
             match self.key(at) {
-                "City" => self.set(draft, City, value)?,
-                "Country" => self.set(draft, Country, value)?,
-                "PostalCode" => self.set(draft, PostalCode, value)?,
-                "Region" => self.set(draft, Region, value)?,
                 "Latitude" => draft.latitude = self.number("Location", "Latitude", value)?,
                 "Longitude" => draft.longitude = self.number("Location", "Longitude", value)?,
-                other => self.other("Location", other, value)?,
+                other => match TextMember::LOCATION.into_iter().find(|member| member.leaf() == other) {
+                    Some(member) => self.set(draft, member, value)?,
+                    None => self.other("Location", other, value)?,
+                },
             }
             at = self.after(value);
         }

@@ -114,6 +114,30 @@ impl Tag {
         Self::UserAttribute,
     ];
 
+    /// The tag of a text member.
+    pub(crate) const fn of(member: TextMember) -> Self {
+        match member {
+            TextMember::Address => Self::Address,
+            TextMember::RequestId => Self::RequestId,
+            TextMember::EffectiveDate => Self::EffectiveDate,
+            TextMember::CreationDate => Self::CreationDate,
+            TextMember::CohortId => Self::CohortId,
+            TextMember::AppVersion => Self::AppVersion,
+            TextMember::Locale => Self::Locale,
+            TextMember::Make => Self::Make,
+            TextMember::Model => Self::Model,
+            TextMember::ModelVersion => Self::ModelVersion,
+            TextMember::Platform => Self::Platform,
+            TextMember::PlatformVersion => Self::PlatformVersion,
+            TextMember::Timezone => Self::Timezone,
+            TextMember::City => Self::City,
+            TextMember::Country => Self::Country,
+            TextMember::PostalCode => Self::PostalCode,
+            TextMember::Region => Self::Region,
+            TextMember::UserId => Self::UserId,
+        }
+    }
+
     fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|tag| *tag as u8 == byte)
     }
@@ -134,12 +158,12 @@ pub(crate) fn encode_endpoint(
     now: Timestamp,
     out: &mut Vec<u8>,
 ) -> Option<Range<usize>> {
-    let text = |out: &mut Vec<u8>, tag, member| {
+    let text = |out: &mut Vec<u8>, member| {
         if let Some(value) = draft.text(member) {
-            put(out, tag, value.as_bytes());
+            put(out, Tag::of(member), value.as_bytes());
         }
     };
-    text(out, Tag::Address, TextMember::Address);
+    text(out, TextMember::Address);
     if let Some(channel) = draft.channel {
         put(out, Tag::Channel, &[channel as u8]);
     }
@@ -149,29 +173,19 @@ pub(crate) fn encode_endpoint(
     if let Some(status) = draft.status {
         put(out, Tag::Status, &[status as u8]);
     }
-    text(out, Tag::RequestId, TextMember::RequestId);
+    text(out, TextMember::RequestId);
     put_date(out, Tag::EffectiveDate, draft.text(TextMember::EffectiveDate), Some(now));
     put_date(out, Tag::CreationDate, draft.text(TextMember::CreationDate), creation);
-    text(out, Tag::CohortId, TextMember::CohortId);
-    text(out, Tag::AppVersion, TextMember::AppVersion);
-    text(out, Tag::Locale, TextMember::Locale);
-    text(out, Tag::Make, TextMember::Make);
-    text(out, Tag::Model, TextMember::Model);
-    text(out, Tag::ModelVersion, TextMember::ModelVersion);
-    text(out, Tag::Platform, TextMember::Platform);
-    text(out, Tag::PlatformVersion, TextMember::PlatformVersion);
-    text(out, Tag::Timezone, TextMember::Timezone);
-    text(out, Tag::City, TextMember::City);
-    text(out, Tag::Country, TextMember::Country);
-    text(out, Tag::PostalCode, TextMember::PostalCode);
-    text(out, Tag::Region, TextMember::Region);
+    text(out, TextMember::CohortId);
+    TextMember::DEMOGRAPHIC.into_iter().for_each(|member| text(out, member));
+    TextMember::LOCATION.into_iter().for_each(|member| text(out, member));
     if let Some(latitude) = draft.latitude {
         put(out, Tag::Latitude, &latitude.to_bits().to_be_bytes());
     }
     if let Some(longitude) = draft.longitude {
         put(out, Tag::Longitude, &longitude.to_bits().to_be_bytes());
     }
-    text(out, Tag::UserId, TextMember::UserId);
+    text(out, TextMember::UserId);
     let user = draft.text(TextMember::UserId).map(|id| out.len() - id.len()..out.len());
 
     draft.attributes.sort_by_key(|attribute| attribute.name);

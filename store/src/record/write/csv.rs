@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use pinport_model::ApplicationId;
+use pinport_model::{ApplicationId, TextMember};
 
 use super::{
     List, Parts,
@@ -24,32 +24,37 @@ pub const MAX_COLUMNS: usize = 4096;
 /// The columns of every file, in the order of an export.
 pub(crate) const FIXED: [(&str, Tag); 25] = [
     ("ChannelType", Tag::Channel),
-    ("Address", Tag::Address),
+    text_member(TextMember::Address),
     ("EndpointStatus", Tag::Status),
     ("OptOut", Tag::OptOut),
-    ("Location.City", Tag::City),
-    ("Location.Country", Tag::Country),
+    text_member(TextMember::City),
+    text_member(TextMember::Country),
     ("Location.Latitude", Tag::Latitude),
     ("Location.Longitude", Tag::Longitude),
-    ("Location.PostalCode", Tag::PostalCode),
-    ("Location.Region", Tag::Region),
-    ("Demographic.AppVersion", Tag::AppVersion),
-    ("Demographic.Locale", Tag::Locale),
-    ("Demographic.Make", Tag::Make),
-    ("Demographic.Model", Tag::Model),
-    ("Demographic.ModelVersion", Tag::ModelVersion),
-    ("Demographic.Platform", Tag::Platform),
-    ("Demographic.PlatformVersion", Tag::PlatformVersion),
-    ("Demographic.Timezone", Tag::Timezone),
-    ("EffectiveDate", Tag::EffectiveDate),
-    ("User.UserId", Tag::UserId),
-    ("CohortId", Tag::CohortId),
-    ("RequestId", Tag::RequestId),
-    ("CreationDate", Tag::CreationDate),
+    text_member(TextMember::PostalCode),
+    text_member(TextMember::Region),
+    text_member(TextMember::AppVersion),
+    text_member(TextMember::Locale),
+    text_member(TextMember::Make),
+    text_member(TextMember::Model),
+    text_member(TextMember::ModelVersion),
+    text_member(TextMember::Platform),
+    text_member(TextMember::PlatformVersion),
+    text_member(TextMember::Timezone),
+    text_member(TextMember::EffectiveDate),
+    text_member(TextMember::UserId),
+    text_member(TextMember::CohortId),
+    text_member(TextMember::RequestId),
+    text_member(TextMember::CreationDate),
     // These two have no tag of their own in a record.
     (APPLICATION, Tag::Incomplete),
     (ID, Tag::Incomplete),
 ];
+
+const fn text_member(member: TextMember) -> (&'static str, Tag) {
+    (member.name(), Tag::of(member))
+}
+
 const APPLICATION: &str = "ApplicationId";
 const ID: &str = "Id";
 

@@ -1,6 +1,6 @@
 //! An endpoint as a JSON object.
 
-use pinport_model::{ApplicationId, endpoint::cohort_of};
+use pinport_model::{ApplicationId, TextMember, endpoint::cohort_of};
 
 use super::{
     List, Parts,
@@ -30,25 +30,28 @@ pub struct JsonWriter {
     dates: Dates,
 }
 
-const DEMOGRAPHIC: [(&str, Tag); 8] = [
-    ("AppVersion", Tag::AppVersion),
-    ("Locale", Tag::Locale),
-    ("Make", Tag::Make),
-    ("Model", Tag::Model),
-    ("ModelVersion", Tag::ModelVersion),
-    ("Platform", Tag::Platform),
-    ("PlatformVersion", Tag::PlatformVersion),
-    ("Timezone", Tag::Timezone),
-];
+const DEMOGRAPHIC: [(&str, Tag); 8] = {
+    let mut named = [("", Tag::Incomplete); 8];
+    let mut index = 0;
+    while index < named.len() {
+        named[index] = text_member(TextMember::DEMOGRAPHIC[index]);
+        index += 1;
+    }
+    named
+};
 
 const LOCATION: [(&str, Tag); 6] = [
-    ("City", Tag::City),
-    ("Country", Tag::Country),
+    text_member(TextMember::City),
+    text_member(TextMember::Country),
     ("Latitude", Tag::Latitude),
     ("Longitude", Tag::Longitude),
-    ("PostalCode", Tag::PostalCode),
-    ("Region", Tag::Region),
+    text_member(TextMember::PostalCode),
+    text_member(TextMember::Region),
 ];
+
+const fn text_member(member: TextMember) -> (&'static str, Tag) {
+    (member.leaf(), Tag::of(member))
+}
 
 impl JsonWriter {
     /// A writer for the endpoints of an application.
