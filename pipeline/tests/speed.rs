@@ -68,6 +68,7 @@ fn measure(name: &str, format: Format, text: &str, parse: bool) {
         limits: RecordLimits::default(),
         rules: ReadRules::default(),
         map: None,
+        mark: None,
     };
     let mut best = f64::MAX;
     for _ in 0..3 {
