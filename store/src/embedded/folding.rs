@@ -4,19 +4,27 @@
 //! compacts. Records without those before them stay as they are, unless there are very many: what has no room among them
 //! is only known with the older ones.
 
-use std::{cell::Cell, fs, io, path::Path};
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    fs, io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use pinport_model::limits::RecordLimits;
+use parking_lot::Mutex;
+use pinport_model::{ApplicationId, limits::RecordLimits};
 use rocksdb::{MergeOperands, Options};
 
-use super::{
-    keys::{Table, application_of},
-    left_out::LeftOutCounts,
-};
+use super::keys::{Table, application_of};
 use crate::{
     Result, StoreError,
     durable::write_file,
     record::{
+        JobMark,
         bounds::{Bounds, LeftOut, fold_within},
         read::job_of,
     },
@@ -39,6 +47,32 @@ thread_local! {
 /// Notes what this thread folds as only read, or as stored. The engine's own threads store.
 pub(super) fn reads(only: bool) {
     READS.set(only);
+}
+
+/// The application and the mark of a job.
+type Of = (ApplicationId, JobMark);
+
+/// What had no room. Which jobs it is of is kept by [`super::left_out`].
+#[derive(Debug, Clone, Default)]
+pub(super) struct LeftOutCounts {
+    members: Arc<AtomicU64>,
+    /// Records that lost members.
+    pub(super) records: Arc<Mutex<HashMap<Of, u64>>>,
+}
+
+impl LeftOutCounts {
+    pub(super) fn add_members(&self, count: u64) {
+        self.members.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_record(&self, of: Of) {
+        *self.records.lock().entry(of).or_default() += 1;
+    }
+
+    /// Members, since the store was opened.
+    pub(super) fn members(&self) -> u64 {
+        self.members.load(Ordering::Relaxed)
+    }
 }
 
 /// Folds within the bounds of a store.

@@ -16,7 +16,7 @@
 //! | settings | application | JSON |
 //! | names | an application's name | the ids of those that have it |
 //! | job index, open jobs | application, job; job | none |
-//! | left out | application, a job's mark | how many of its records had no room |
+//! | left out | application, a job's mark | how many of its records had no room, big-endian |
 //!
 //! Numbers are big-endian, so that the order of keys is the order of numbers. The keys belong to
 //! [`crate::record::LAYOUT`].

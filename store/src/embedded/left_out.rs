@@ -4,49 +4,11 @@
 //! [`Engine::keep_left_out`], which is called when the store settles, when a job ends, and when the store is closed. What was
 //! counted since is lost by a crash.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
-use parking_lot::Mutex;
-use pinport_model::{ApplicationId, ImportJob};
+use pinport_model::ImportJob;
 use rocksdb::WriteBatch;
 
 use super::{engine::Engine, keys};
-use crate::{
-    Result, StoreError,
-    record::{JobMark, mark_of},
-};
-
-/// The application and the mark of a job.
-type Of = (ApplicationId, JobMark);
-
-/// Counts that were not kept yet.
-#[derive(Debug, Clone, Default)]
-pub(super) struct LeftOutCounts {
-    members: Arc<AtomicU64>,
-    /// Records that lost members.
-    records: Arc<Mutex<HashMap<Of, u64>>>,
-}
-
-impl LeftOutCounts {
-    pub(super) fn add_members(&self, count: u64) {
-        self.members.fetch_add(count, Ordering::Relaxed);
-    }
-
-    pub(super) fn add_record(&self, of: Of) {
-        *self.records.lock().entry(of).or_default() += 1;
-    }
-
-    /// Members, since the store was opened.
-    pub(super) fn members(&self) -> u64 {
-        self.members.load(Ordering::Relaxed)
-    }
-}
+use crate::{Result, StoreError, record::mark_of};
 
 impl Engine {
     /// Writes what was counted.

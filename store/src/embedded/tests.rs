@@ -531,8 +531,7 @@ fn a_store_of_layout_2_is_upgraded_when_it_is_opened() {
         let store = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
         assert_eq!(
             std::fs::read_to_string(folder.path().join("layout")).unwrap(),
-            "4
-"
+            format!("{}\n", crate::record::LAYOUT)
         );
         let segment = store.segment(APPLICATION, segment.id).unwrap().unwrap();
         assert_eq!((&segment.name[..], &segment.tags["a"][..]), ("old", "b"));

@@ -44,7 +44,6 @@ macro_rules! merging {
         mod merging {
             $(
                 mod $case {
-                    #[test] fn embedded() { crate::all::$case(crate::support::Bench::embedded()); }
                     #[test] fn embedded_runs() { crate::all::$case(crate::support::Bench::embedded_runs()); }
                     #[test] fn postgres() { crate::all::$case(crate::support::Bench::postgres()); }
                 }
