@@ -57,6 +57,9 @@ pub fn first_data(
     }
 }
 
+/// Bytes of a block of the first records: most often one of them is good, and no more is read.
+const FEW_RECORDS: usize = 4 << 10;
+
 /// The reason why these first bytes are not of `format`.
 fn look_at(head: &[u8], format: Format, limits: RecordLimits, read: &ReadOptions) -> Result<(), String> {
     // The head may end in the middle of a record: what follows its last line break is no record yet.
@@ -69,7 +72,7 @@ fn look_at(head: &[u8], format: Format, limits: RecordLimits, read: &ReadOptions
         return Ok(());
     }
     let context = ParseContext::new(read, limits, Timestamp::now()).map_err(|wrong| wrong.to_string())?;
-    let mut splitter = Splitter::new(format, SplitOptions::of(&context, LOOK_BYTES), 0);
+    let mut splitter = Splitter::new(format, SplitOptions::of(&context, FEW_RECORDS), 0);
     let mut parser = Parser::new();
     let mut rest = &head[..whole];
     let mut first_mismatch = None;

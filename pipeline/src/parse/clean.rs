@@ -59,7 +59,7 @@ pub(super) fn is_suspect(cell: &str) -> bool {
     let [first, .., last] = cell.as_bytes() else {
         return cell.bytes().any(|byte| AROUND[byte as usize] != 0);
     };
-    AROUND[*first as usize] & 1 | AROUND[*last as usize] & 2 != 0 && is_odd(cell.as_bytes())
+    (AROUND[*first as usize] | AROUND[*last as usize]) != 0 && is_odd(cell.as_bytes())
 }
 
 /// A closer look at text that begins or ends in another script: what cannot be seen has few first bytes.

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "text that is known to be UTF-8")]
 
-use std::ops::Range;
+use std::{mem, ops::Range};
 
 use bumpalo::Bump;
 use pinport_model::{
@@ -14,7 +14,7 @@ use super::block::Block;
 use super::{
     Judged, Sink, clean, dates, decimal,
     mapped::Columns,
-    plan::{CsvHeader, Group, Target},
+    plan::{CsvHeader, Groups, Target},
     structure::{Cell, Cells, FIRST, Passed, Places, places, read_record},
     validate,
 };
@@ -24,6 +24,8 @@ use crate::text::{MARK, content_len, is_blank};
 pub(super) struct CsvReader {
     places: Places,
     cells: Cells,
+    /// Of records without quotes.
+    draft: Draft<'static>,
     /// Dates that were brought into another form, of one block at most.
     scratch: Bump,
     /// What a mapping made of one record.
@@ -39,7 +41,8 @@ impl CsvReader {
         sink: &mut Sink<'_>,
         slot: &mut Draft<'static>,
     ) {
-        self.scratch.reset();
+        let mut scratch = mem::take(&mut self.scratch);
+        let mut draft = self.draft.lend();
         let bytes = block.bytes();
         let dialect = header.dialect();
         places(bytes, dialect.delimiter, &mut self.places);
@@ -67,7 +70,16 @@ impl CsvReader {
                     lines = 1;
                     at = last + 1;
                     record = &bytes[start..end];
-                    judged = self.read_plain(bytes, start, first_place..last, header, sink, slot, origin);
+                    judged = self.read_plain(
+                        bytes,
+                        start,
+                        first_place..last,
+                        header,
+                        sink,
+                        &mut draft,
+                        &scratch,
+                        origin,
+                    );
                 } else {
                     let mut from = start;
                     while bytes[from..].starts_with(MARK) {
@@ -83,7 +95,7 @@ impl CsvReader {
                     // A blank line has no place but its end.
                     judged = match at <= first_place + 1 && is_blank(record) {
                         true => Ok(()),
-                        false => self.read_one(record, whole, header, sink, slot, origin),
+                        false => self.read_one(record, whole, header, sink, slot, &scratch, origin),
                     };
                 }
                 match judged {
@@ -97,18 +109,22 @@ impl CsvReader {
             origin.line += lines;
             start = end;
         }
+        self.draft.take_back(draft);
+        scratch.reset();
+        self.scratch = scratch;
     }
 
     /// Reads a record without quotes, whose line begins at `start` and has these places.
     #[expect(clippy::too_many_arguments, reason = "it is one loop, in two functions")]
-    fn read_plain(
+    fn read_plain<'a>(
         &mut self,
-        bytes: &[u8],
+        bytes: &'a [u8],
         start: usize,
         places: Range<usize>,
-        header: &CsvHeader,
+        header: &'a CsvHeader,
         sink: &mut Sink<'_>,
-        slot: &mut Draft<'static>,
+        draft: &mut Draft<'a>,
+        scratch: &'a Bump,
         origin: Origin,
     ) -> Judged {
         // With the place before it each cell lies between two.
@@ -136,8 +152,8 @@ impl CsvReader {
             places[cells] -= 1;
         }
         let places = &*places;
-        let mut draft = slot.lend();
-        let judged = fill(&mut draft, header, sink, &self.scratch, |column: u32| {
+        draft.clear();
+        let judged = fill(draft, header, sink, scratch, |column: u32| {
             let column = column as usize;
             debug_assert!(column < cells);
             // SAFETY: a header's columns are fewer than `CsvHeader::columns`, of which the record has as many cells, each
@@ -150,14 +166,14 @@ impl CsvReader {
                 str::from_utf8_unchecked(bytes.get_unchecked(start..end))
             }
         })
-        .and_then(|()| add(sink, &mut draft, record, origin));
-        slot.take_back(draft);
+        .and_then(|()| add(sink, draft, record, origin));
         if cells != header.columns() && judged.is_ok() {
             sink.done.trailing += 1;
         }
         judged
     }
 
+    #[expect(clippy::too_many_arguments, reason = "they are the loop's state")]
     fn read_one(
         &mut self,
         record: &[u8],
@@ -165,6 +181,7 @@ impl CsvReader {
         header: &CsvHeader,
         sink: &mut Sink<'_>,
         slot: &mut Draft<'static>,
+        dates: &Bump,
         origin: Origin,
     ) -> Judged {
         let cells = &self.cells.list;
@@ -194,11 +211,11 @@ impl CsvReader {
         let cell = |column: u32| Cell::text(cells[column as usize], text, scratch);
         let mut draft = slot.lend();
         let judged = match &header.mapped {
-            None => fill(&mut draft, header, sink, &self.scratch, cell)
+            None => fill(&mut draft, header, sink, dates, cell)
                 .and_then(|()| add(sink, &mut draft, record, origin)),
             Some(columns) => {
                 self.mapped.reset();
-                let made = Made { columns, dates: &self.scratch, texts: &self.mapped };
+                let made = Made { columns, dates, texts: &self.mapped };
                 made.read(&mut draft, header, sink, cell, record, origin)
             }
         };
@@ -356,23 +373,14 @@ fn fill<'a>(
             }
         }
     }
-    fill_attributes(
-        &mut draft.attributes,
-        &mut draft.values,
-        "Attributes",
-        &header.attributes,
-        limits,
-        &cell,
-    )?;
-    let users = "User.UserAttributes";
-    fill_attributes(
-        &mut draft.user_attributes,
-        &mut draft.values,
-        users,
-        &header.user_attributes,
-        limits,
-        &cell,
-    )?;
+    let is_within = header.is_within(limits);
+    let Draft { attributes, user_attributes, values, .. } = draft;
+    let is_filled = is_within
+        && fill_attributes(attributes, values, &header.attributes, limits.max_value, &cell)
+        && fill_attributes(user_attributes, values, &header.user_attributes, limits.max_value, &cell);
+    if !is_filled {
+        judge_all_attributes(draft, header, limits, &cell)?;
+    }
     for group in &header.metrics {
         // Of a repeated column the last value counts.
         let mut text = "";
@@ -383,11 +391,13 @@ fn fill<'a>(
             }
         }
         if !text.is_empty() {
-            validate::name(limits, "Metrics", &group.name)?;
+            if !is_within {
+                validate::name(limits, "Metrics", &group.name)?;
+            }
             draft.metrics.push((&group.name, validate::number("Metrics", Some(&group.name), text)?));
         }
     }
-    validate::count(limits, "Metrics", draft.metrics.len())
+    if is_within { Ok(()) } else { validate::count(limits, "Metrics", draft.metrics.len()) }
 }
 
 /// Reads a cell again without what is around its value. Nothing, if that is all.
@@ -405,15 +415,78 @@ fn coordinate(member: &str, text: &str, done: &mut clean::Done) -> Judged<Option
     }
 }
 
+/// Adds attributes of which only a value may be over its limit. False: one may be, and all are to be judged.
+#[inline(always)]
 fn fill_attributes<'a>(
     attributes: &mut Vec<Attribute<'a>>,
     values: &mut Vec<Scalar<'a>>,
-    prefix: &str,
-    groups: &'a [Group],
+    groups: &'a Groups,
+    max_value: usize,
+    cell: &impl Fn(u32) -> &'a str,
+) -> bool {
+    values.reserve(groups.columns.len());
+    attributes.reserve(groups.list.len());
+    let (mut value_count, mut attribute_count) = (values.len(), attributes.len());
+    let (values_begin, attributes_begin) = (values.as_mut_ptr(), attributes.as_mut_ptr());
+    let mut last = u32::MAX;
+    for &(column, place) in &groups.columns {
+        let text = cell(column);
+        if text.is_empty() {
+            continue;
+        }
+        if text.len() > max_value {
+            return false;
+        }
+        // SAFETY: there is room for as many values as columns and as many attributes as groups. Columns of one group follow
+        // each other, so an attribute was written where `place` is `last`. `place` is that of a group. To push takes twice as
+        // many instructions, which are a tenth of those of a check.
+        unsafe {
+            values_begin.add(value_count).write(Scalar::Text(text));
+            let start = value_count as u32;
+            value_count += 1;
+            if place == last {
+                (*attributes_begin.add(attribute_count - 1)).end = start + 1;
+            } else {
+                let name = &groups.list.get_unchecked(place as usize).name;
+                attributes_begin.add(attribute_count).write(Attribute { name, start, end: start + 1 });
+                attribute_count += 1;
+            }
+        }
+        last = place;
+    }
+    // SAFETY: so many were written.
+    unsafe {
+        values.set_len(value_count);
+        attributes.set_len(attribute_count);
+    }
+    true
+}
+
+#[cold]
+fn judge_all_attributes<'a>(
+    draft: &mut Draft<'a>,
+    header: &'a CsvHeader,
     limits: &RecordLimits,
     cell: &impl Fn(u32) -> &'a str,
 ) -> Judged {
-    for group in groups {
+    let Draft { attributes, user_attributes, values, .. } = draft;
+    attributes.clear();
+    user_attributes.clear();
+    values.clear();
+    judge_attributes(attributes, values, "Attributes", &header.attributes, limits, cell)?;
+    judge_attributes(user_attributes, values, "User.UserAttributes", &header.user_attributes, limits, cell)
+}
+
+/// Adds attributes, and judges their names and values and how many they are.
+fn judge_attributes<'a>(
+    attributes: &mut Vec<Attribute<'a>>,
+    values: &mut Vec<Scalar<'a>>,
+    prefix: &str,
+    groups: &'a Groups,
+    limits: &RecordLimits,
+    cell: &impl Fn(u32) -> &'a str,
+) -> Judged {
+    for group in &groups.list {
         let start = values.len();
         for &column in &group.columns {
             let text = cell(column);

@@ -91,7 +91,8 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub(super) fn eat_both<const ONE: u8, const OTHER: u8>(&mut self) -> bool {
         const { assert!(ONE.is_ascii() && ONE != b'\n' && OTHER.is_ascii() && OTHER != b'\n', "see the field") }
-        let is = self.word() as u16 == u16::from_le_bytes([ONE, OTHER]);
+        // SAFETY: what is here is no line feed, so it is not the last byte.
+        let is = self.byte() == ONE && unsafe { *self.text.as_bytes().get_unchecked(self.at + 1) } == OTHER;
         if is {
             self.at += 2;
         }

@@ -249,6 +249,9 @@ impl<'a, 'p> Fast<'a, 'p> {
             if let Some(value) = self.scalar(prefix, name)? {
                 values.push(value);
             }
+            if self.cursor.eat::<b']'>() {
+                return Some(());
+            }
             self.cursor.skip();
             if self.cursor.eat::<b']'>() {
                 return Some(());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pinport_model::{NoticeKind, Notices, ReadRules, TextMember, failure::quoted};
+use pinport_model::{NoticeKind, Notices, ReadRules, RecordLimits, TextMember, failure::quoted};
 
 use super::{
     mapped::{Columns, Map, Planned},
@@ -51,14 +51,50 @@ pub struct CsvHeader {
     /// Names that were taken for known ones, and unknown ones with what was perhaps meant.
     notices: Notices,
     pub(super) scalars: Vec<(u32, Target)>,
-    pub(super) attributes: Vec<Group>,
-    pub(super) user_attributes: Vec<Group>,
+    pub(super) attributes: Groups,
+    pub(super) user_attributes: Groups,
     pub(super) metrics: Vec<Group>,
+    most: Most,
     /// How the columns above are made of the cells, if a mapping says so.
     pub(super) mapped: Option<Box<Columns>>,
 }
 
+/// The columns of attributes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Groups {
+    pub(super) list: Vec<Group>,
+    /// Every column, group by group, with the place of its group.
+    pub(super) columns: Vec<(u32, u32)>,
+}
+
+impl Groups {
+    /// Notes the columns, when all are known.
+    fn index(&mut self) {
+        for (place, group) in (0..).zip(&self.list) {
+            self.columns.extend(group.columns.iter().map(|column| (*column, place)));
+        }
+    }
+}
+
+/// The largest among the columns with names of their own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Most {
+    /// Groups of attributes, of user attributes or of metrics.
+    groups: usize,
+    /// Columns of a group.
+    columns: usize,
+    /// Bytes of a name.
+    name: usize,
+}
+
 impl CsvHeader {
+    /// Whether no record can be over the limits of names and of how many there are.
+    #[inline(always)]
+    pub(super) fn is_within(&self, limits: &RecordLimits) -> bool {
+        let Most { groups, columns, name } = self.most;
+        groups <= limits.max_attributes && columns <= limits.max_values && name <= limits.max_name
+    }
+
     /// Reads a header from its line.
     ///
     /// # Errors
@@ -88,9 +124,10 @@ impl CsvHeader {
             dialect,
             notices: Notices::new(),
             scalars: Vec::new(),
-            attributes: Vec::new(),
-            user_attributes: Vec::new(),
+            attributes: Groups::default(),
+            user_attributes: Groups::default(),
             metrics: Vec::new(),
+            most: Most::default(),
             mapped: None,
         };
         // Some programs end every line with a separator: columns without a name at the end are none.
@@ -113,6 +150,16 @@ impl CsvHeader {
         };
         for (column, name) in (0..).zip(&names) {
             header.add_as(column, name.trim(), rules)?;
+        }
+        header.attributes.index();
+        header.user_attributes.index();
+        for groups in [&header.attributes.list, &header.user_attributes.list, &header.metrics] {
+            let most = &mut header.most;
+            most.groups = most.groups.max(groups.len());
+            for group in groups {
+                most.columns = most.columns.max(group.columns.len());
+                most.name = most.name.max(group.name.len());
+            }
         }
         header.refuse_same_columns(&labels)?;
         let is_key = |(_, target): &(u32, Target)| {
@@ -217,9 +264,9 @@ impl CsvHeader {
     fn add_named(&mut self, column: u32, name: &str) {
         let below = |prefix| name.strip_prefix(prefix).filter(|name| !name.is_empty());
         let (groups, name) = if let Some(name) = below("Attributes.") {
-            (&mut self.attributes, name)
+            (&mut self.attributes.list, name)
         } else if let Some(name) = below("User.UserAttributes.") {
-            (&mut self.user_attributes, name)
+            (&mut self.user_attributes.list, name)
         } else if let Some(name) = below("Metrics.") {
             (&mut self.metrics, name)
         } else {
@@ -319,7 +366,7 @@ mod tests {
         let text = Target::Text;
         let known = [Target::Id, text(TextMember::Address), Target::Channel, Target::OptOut];
         assert_eq!(targets, [&known[..], &[text(TextMember::UserId)]].concat());
-        let groups: Vec<_> = header.attributes.iter().map(|group| group.name.as_str()).collect();
+        let groups: Vec<_> = header.attributes.list.iter().map(|group| group.name.as_str()).collect();
         assert_eq!(groups, ["Plan", "vip"]);
         let said: Vec<_> = header.notices().iter().map(|notice| notice.subject.as_str()).collect();
         assert_eq!(said[3], r#""Optout" is read as OptOut"#);

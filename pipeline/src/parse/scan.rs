@@ -5,7 +5,14 @@
 /// Where the first quote, backslash or control character is.
 #[inline(always)]
 pub(super) fn stop(bytes: &[u8]) -> Option<usize> {
-    let mut rest = bytes;
+    // Most strings are shorter than this.
+    if let Some(chunk) = bytes.first_chunk() {
+        let found = stops(chunk);
+        if found != 0 {
+            return Some(found.trailing_zeros() as usize);
+        }
+    }
+    let mut rest = bytes.get(16..).unwrap_or(bytes);
     while let Some((chunk, behind)) = rest.split_first_chunk() {
         let found = stops(chunk);
         if found != 0 {
