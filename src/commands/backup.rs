@@ -128,11 +128,12 @@ fn make(args: &BackupArgs) -> anyhow::Result<u8> {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     writeln!(
         io::stderr(),
-        "backup {}: {} files, {:.1} MiB, {:.1} MiB of them new; {:.2} s",
+        "backup {}: {} files, {:.1} MiB, {:.1} MiB of them new, {:.1} MiB read; {:.2} s",
         made.name(),
         copied.files,
         mib(copied.bytes),
         mib(copied.new_bytes),
+        mib(copied.read_bytes),
         begun.elapsed().as_secs_f64()
     )?;
     writeln!(io::stdout(), "{}", made.name())?;

@@ -5,9 +5,10 @@
 //! backups/<time>.json    which files a backup has; written last, so one that is there is whole
 //! ```
 //!
-//! The files of the store never change once they are written, so a backup after the first takes what is new alone.
-//! [`snapshot()`] makes what is backed up; nothing here opens a store.
+//! The tables of the store never change once they are written, so a backup after the first reads and takes what is new
+//! alone. [`snapshot()`] makes what is backed up; nothing here opens a store.
 
+mod known;
 mod snapshot;
 mod vault;
 
@@ -23,9 +24,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use self::{
+    known::Stamp,
     snapshot::{SNAPSHOTS, SnapshotError, snapshot, sweep},
     vault::{Vault, VaultError},
 };
+use known::Known;
+
 use crate::engine::files::{FileError, create_folder, on, sync_folder};
 
 /// The form of a manifest. Newer ones are refused.
@@ -57,6 +61,9 @@ pub struct BackedUp {
     pub size: u64,
     /// Their SHA-256, by which they are found.
     pub sha256: String,
+    /// By what the next backup knows it again without reading it; tables of the store have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<Stamp>,
 }
 
 /// What a backup came to.
@@ -68,6 +75,8 @@ pub struct Copied {
     pub bytes: u64,
     /// Bytes that were not there from earlier backups.
     pub new_bytes: u64,
+    /// Bytes that were read to know what they are.
+    pub read_bytes: u64,
 }
 
 /// Why a backup was not made, read or restored.
@@ -127,28 +136,18 @@ pub fn back_up(
     let mut there: BTreeSet<String> = vault.names("objects/")?.into_keys().collect();
     let mut backup = Backup { pinport_backup: FORM, made: Timestamp::now(), files: Vec::new() };
     let mut copied = Copied::default();
+    let known = Known::in_vault(vault)?;
     for path in files_below(snapshot)? {
         let whole = snapshot.join(&path);
-        let mut tries = 0;
-        let (file, is_new) = loop {
-            let (size, sha256) = hashed(&whole)?;
-            let file = BackedUp { path: path.clone(), size, sha256 };
-            let name = object(&file.sha256);
-            if there.contains(&name) {
-                break (file, false);
-            }
-            // What a job appends meanwhile is no part of it.
-            let source = File::open(&whole).map_err(on("open", &whole))?.take(size);
-            let mut read = Hashing::new(source);
-            vault.put(&name, &mut read)?;
-            if read.sum() == (size, file.sha256.clone()) {
-                there.insert(name);
-                break (file, true);
-            }
-            vault.remove(&name)?;
-            tries += 1;
-            if tries == TRIES {
-                return Err(BackupError::Changing(path));
+        let stamp = Stamp::of(&whole, &path);
+        let length = fs::metadata(&whole).map_err(on("open", &whole))?.len();
+        let same = known.get(&path, length, stamp).filter(|file| there.contains(&object(&file.sha256)));
+        let (file, is_new) = match same {
+            Some(file) => (file, false),
+            None => {
+                let taken = take(&whole, path, stamp, vault, &mut there)?;
+                copied.read_bytes += taken.0.size;
+                taken
             }
         };
         if is_new {
@@ -162,6 +161,34 @@ pub fn back_up(
     let json = serde_json::to_vec(&backup).map_err(|error| BackupError::Damaged(error.to_string()))?;
     vault.put(&manifest(&backup.name()), &mut &json[..])?;
     Ok((backup, copied))
+}
+
+/// Reads a file and takes its content, if it is new; what it is and whether it was new. `there`: what was taken before.
+fn take(
+    whole: &Path,
+    path: String,
+    stamp: Option<Stamp>,
+    vault: &Vault,
+    there: &mut BTreeSet<String>,
+) -> Result<(BackedUp, bool), BackupError> {
+    for _ in 0..TRIES {
+        let (size, sha256) = hashed(whole)?;
+        let file = BackedUp { path: path.clone(), size, sha256, stamp };
+        let name = object(&file.sha256);
+        if there.contains(&name) {
+            return Ok((file, false));
+        }
+        // What a job appends meanwhile is no part of it.
+        let source = File::open(whole).map_err(on("open", whole))?.take(size);
+        let mut read = Hashing::new(source);
+        vault.put(&name, &mut read)?;
+        if read.sum() == (size, file.sha256.clone()) {
+            there.insert(name);
+            return Ok((file, true));
+        }
+        vault.remove(&name)?;
+    }
+    Err(BackupError::Changing(path))
 }
 
 /// The names of the backups, the oldest first.
@@ -388,13 +415,13 @@ mod tests {
         fs::write(data.join("store/layout"), b"3\n").unwrap();
         let vault = vault(&to);
         let (first, copied) = back_up(&data, &vault, &mut |_, _| {}).unwrap();
-        assert_eq!(copied, Copied { files: 3, bytes: 8, new_bytes: 5 });
+        assert_eq!(copied, Copied { files: 3, bytes: 8, new_bytes: 5, read_bytes: 8 });
         fs::write(data.join("store/db/3.sst"), b"three").unwrap();
         fs::remove_file(data.join("store/db/1.sst")).unwrap();
         // Names are of milliseconds.
         while name_of(Timestamp::now()) == first.name() {}
         let (second, copied) = back_up(&data, &vault, &mut |_, _| {}).unwrap();
-        assert_eq!((copied.files, copied.new_bytes), (3, 5));
+        assert_eq!((copied.files, copied.new_bytes, copied.read_bytes), (3, 5, 7));
         assert_eq!(names(&vault).unwrap(), [first.name(), second.name()]);
         assert_eq!(find(&vault, None).unwrap(), second);
         assert_eq!(verify(&vault, &first).unwrap(), [] as [String; 0]);
@@ -411,6 +438,50 @@ mod tests {
         let (third, _) = back_up(&data, &vault, &mut |_, _| {}).unwrap();
         assert_eq!(prune(&vault, 1).unwrap(), (1, 1));
         assert_eq!(verify(&vault, &third).unwrap(), [] as [String; 0]);
+    }
+
+    /// Bytes that no one writes in a table are put there: whoever read them would notice.
+    #[test]
+    fn a_table_that_the_newest_backup_has_is_not_read_again() {
+        let lab = tempfile::tempdir().unwrap();
+        let (data, to) = (lab.path().join("data"), lab.path().join("to"));
+        fs::create_dir_all(data.join("store/db")).unwrap();
+        let (table, list) = (data.join("store/db/1.sst"), data.join("store/db/MANIFEST-1"));
+        let time = std::time::UNIX_EPOCH + std::time::Duration::new(1_790_000_000, 5);
+        let write = |path: &Path, bytes: &[u8], time| {
+            let mut file = File::options().create(true).truncate(false).write(true).open(path).unwrap();
+            file.write_all(bytes).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        let vault = vault(&to);
+        let mut last = None;
+        let mut back_up = || {
+            while last == Some(name_of(Timestamp::now())) {}
+            let (backup, copied) = back_up(&data, &vault, &mut |_, _| {}).unwrap();
+            last = Some(backup.name());
+            (backup, (copied.new_bytes, copied.read_bytes))
+        };
+        write(&table, b"table", time);
+        write(&list, b"list", time);
+        let (first, taken) = back_up();
+        assert_eq!(taken, (9, 9));
+        write(&table, b"TABLE", time);
+        write(&list, b"LIST", time);
+        let (second, taken) = back_up();
+        assert_eq!(taken, (4, 4), "the list alone");
+        assert_eq!(second.files[0], first.files[0]);
+        // Another time, another file in its place, or a content that is gone: it is read.
+        write(&table, b"TABLE", time + std::time::Duration::from_nanos(100));
+        assert_eq!(back_up().1, (5, 9));
+        fs::rename(&table, data.join("old")).unwrap();
+        write(&table, b"other", time + std::time::Duration::from_nanos(100));
+        fs::remove_file(data.join("old")).unwrap();
+        let (fourth, taken) = back_up();
+        assert_eq!(taken, (5, 9));
+        fs::remove_file(to.join(object(&fourth.files[0].sha256))).unwrap();
+        let (fifth, taken) = back_up();
+        assert_eq!(taken, (5, 9));
+        assert_eq!(verify(&vault, &fifth).unwrap(), [] as [String; 0]);
     }
 
     #[test]
