@@ -30,6 +30,11 @@ impl Ask {
         self.is_list() && self.target.contains("continuation-token=")
     }
 
+    /// Whether it is for the buckets of the account.
+    pub(crate) fn is_of_account(&self) -> bool {
+        self.target == "/"
+    }
+
     /// Whether it is for bytes of this object.
     pub(crate) fn is_of(&self, key: &str) -> bool {
         !self.is_list() && self.target.ends_with(key)

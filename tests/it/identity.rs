@@ -246,6 +246,43 @@ fn sources_are_listed_as_far_as_the_key_may_read_them() {
     assert_eq!(house.store.requests(), before, "no store was asked for them");
 }
 
+/// Who may read every bucket of an account sees them all. For others no one is asked: theirs are known.
+#[test]
+fn buckets_are_listed_for_whom_no_list_bounds() {
+    let one = format!("applications = [\"{}\"]\nsources = [\"own/in\"]", app(1));
+    let house = House::new("strict_roles = false", &[key("ADMIN", ""), key("ONE", &one)]);
+    let body = "<ListAllMyBucketsResult><Buckets><Bucket><Name>own</Name></Bucket><Bucket><Name>old</Name></Bucket>\
+        <Bucket><Name>secret</Name></Bucket></Buckets></ListAllMyBucketsResult>";
+    house.store.script(move |ask| match ask {
+        ask if ask.is_of_account() => Answer::Body(body.into()),
+        _ => Answer::Right,
+    });
+    let ask = |id: &str, query: &str| {
+        let path = format!("/pinport/v1/sources{}", query.replace(':', "%3A").replace('/', "%2F"));
+        house.ask(id, "GET", &path, &Value::Null)
+    };
+    let listed = |id: &str, query: &str| -> Vec<String> {
+        let reply = ask(id, query);
+        assert_eq!(reply.status, 200, "{id} {query}: {}", String::from_utf8_lossy(&reply.body));
+        let places = reply.json()["places"].as_array().unwrap().clone();
+        places.iter().map(|place| place["url"].as_str().unwrap().to_owned()).collect()
+    };
+    let root = format!("file://{}/", house.lab.path("root").canonicalize().unwrap().display());
+    assert_eq!(listed("ADMIN", ""), [&*root, "s3://old/", "s3://own/", "s3://secret/"]);
+    assert_eq!(listed("ADMIN", "?prefix=s3://o"), ["s3://old/", "s3://own/"]);
+    assert_eq!(house.store.requests(), 2);
+    assert_eq!(listed("ONE", "?prefix=s3://"), ["s3://own/in"]);
+    let role = format!("?prefix=s3://&role={}", ROLES[0]);
+    assert_eq!(listed("ADMIN", &role), ["s3://bucket-a/"], "the role has a list");
+    assert_eq!(ask("ADMIN", "?prefix=gs://").status, 400);
+    assert_eq!(house.store.requests(), 2, "no store was asked for them");
+
+    house.store.script(|_| Answer::Error(403, None, "AccessDenied"));
+    let refused = String::from_utf8(ask("ADMIN", "?prefix=s3://").body).unwrap();
+    assert!(refused.contains("AccessDenied") && refused.contains("type s3://bucket/"), "{refused}");
+    assert_eq!(listed("ADMIN", ""), [root], "what is known without asking is there");
+}
+
 /// H3: the default source and the local files are no one's by default either.
 #[test]
 fn a_key_reads_its_own_sources_and_files_only() {

@@ -5,18 +5,19 @@ use std::path::PathBuf;
 
 use pinport_model::{
     SourceLocation,
+    location::Service,
     view::{SourcePlace, SourcePlaces},
 };
 use tokio::sync::Semaphore;
 
 use super::{
     Jobs, Resolver,
-    grants::{Grant, Reach},
+    grants::{Grant, NotAllowed, Reach},
     sources::SourcesConfig,
 };
 use crate::{
     limits::{PLACES_ASKED_AT_ONCE, PLACES_SHOWN, PLACES_TIMEOUT},
-    source::{SourceError, SourceOptions, places_below},
+    source::{Look, SourceError, SourceOptions, places},
 };
 
 /// Stores that are asked at a time, by all callers together.
@@ -39,7 +40,7 @@ impl Jobs {
         let refused = match resolver.opened(text, role, &grant) {
             None => None,
             Some(Err(refused)) => Some(refused),
-            Some(Ok((location, options))) => match ask(location, options).await {
+            Some(Ok((look, options))) => match ask(look, options).await {
                 Ok((places, more)) => {
                     known.extend(places);
                     return Ok(shown(known, more));
@@ -48,23 +49,27 @@ impl Jobs {
             },
         };
         match refused {
-            // What is known fits, though it cannot be listed.
-            Some(refused) if known.is_empty() => Err(refused),
+            // What is known fits, though it cannot be listed. Who has typed nothing asked for no store.
+            Some(refused) if known.is_empty() && !text.is_empty() => Err(refused),
             _ => Ok(shown(known, false)),
         }
     }
 }
 
 /// Asks a store or a folder, for a while.
-async fn ask(location: SourceLocation, options: SourceOptions) -> Result<(Vec<SourcePlace>, bool), String> {
+async fn ask(look: Look, options: SourceOptions) -> Result<(Vec<SourcePlace>, bool), String> {
     let Ok(_asked) = ASKED.try_acquire() else {
         return Err("too many sources are being listed: try again in a moment".into());
     };
-    match tokio::time::timeout(PLACES_TIMEOUT, places_below(location, options)).await {
+    let remedy = match look {
+        Look::Buckets(service, _) => format!("; type {}://bucket/ to look into one", service.scheme()),
+        Look::Below(_) => String::new(),
+    };
+    match tokio::time::timeout(PLACES_TIMEOUT, places(look, options)).await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(SourceError::NotFound { .. })) => Ok((Vec::new(), false)),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("the store does not answer within {} s", PLACES_TIMEOUT.as_secs())),
+        Ok(Err(error)) => Err(format!("{error}{remedy}")),
+        Err(_) => Err(format!("the store does not answer within {} s{remedy}", PLACES_TIMEOUT.as_secs())),
     }
 }
 
@@ -78,13 +83,18 @@ fn shown(mut places: Vec<SourcePlace>, more: bool) -> SourcePlaces {
 }
 
 impl Resolver {
-    /// The bucket and prefix, or the folder, that a text reaches into, if it names one; how it is read, or why not.
+    /// The account, the bucket and prefix, or the folder that a text reaches into, if it names one; how it is read, or why
+    /// not.
     fn opened(
         &self,
         text: &str,
         role: Option<&str>,
         grant: &Grant,
-    ) -> Option<Result<(SourceLocation, SourceOptions), String>> {
+    ) -> Option<Result<(Look, SourceOptions), String>> {
+        if text.is_empty() {
+            // The machine's own credentials are looked for when a store is named, and not before.
+            return self.has_credentials(role).then(|| self.account(Service::S3, "", role, grant)).flatten();
+        }
         let (scheme, rest) = text.split_once("://")?;
         if scheme == "file" {
             // A name that is not whole yet is looked for in its folder.
@@ -92,17 +102,43 @@ impl Resolver {
             let opened =
                 self.location(folder).and_then(|location| self.resolve(&location, role, None, grant));
             return Some(
-                opened.map(|options| (SourceLocation::Path(rest.into()), options)).map_err(|error| error.0),
+                opened
+                    .map(|options| (Look::Below(SourceLocation::Path(rest.into())), options))
+                    .map_err(|error| error.0),
             );
         }
-        // Until the bucket's name is whole nothing can be asked, and wildcards stand for what is there.
-        let (_, key) = rest.split_once('/')?;
-        if key.contains(['*', '?']) {
+        // Wildcards stand for what is there.
+        if rest.contains(['*', '?']) {
             return None;
+        }
+        if !rest.contains('/') {
+            // The bucket's name may go on.
+            let mut services = [Service::S3, Service::Gcs, Service::Azure].into_iter();
+            let service = services.find(|service| service.scheme() == scheme)?;
+            return self.account(service, rest, role, grant);
         }
         let opened = self.location(text).and_then(|location| {
             let options = self.resolve(&location, role, None, grant)?;
-            Ok((location, options))
+            Ok((Look::Below(location), options))
+        });
+        Some(opened.map_err(|error| error.0))
+    }
+
+    /// An account whose buckets are looked for, if the key may read every one of them. What lists name is known without
+    /// asking, and others are none of the key's.
+    fn account(
+        &self,
+        service: Service,
+        stem: &str,
+        role: Option<&str>,
+        grant: &Grant,
+    ) -> Option<Result<(Look, SourceOptions), String>> {
+        let opened = self.account_options(role, grant).transpose()?;
+        let opened = opened.and_then(|options| match service {
+            Service::Gcs => Err(NotAllowed(
+                "Google lists buckets by project, which a source does not name: type gs://bucket/".into(),
+            )),
+            Service::S3 | Service::Azure => Ok((Look::Buckets(service, stem.into()), options)),
         });
         Some(opened.map_err(|error| error.0))
     }
@@ -187,9 +223,41 @@ mod tests {
         assert_eq!(opens(&format!("file://{}/", root.display()), &own), Some(false));
         assert_eq!(opens(&format!("{tenant}../"), &own), Some(false));
         assert_eq!(opens("file:///etc/pass", &Grant::everything()), Some(false));
-        assert_eq!(opens("s3://bucket", &own), None, "the name may go on");
         assert_eq!(opens("s3://bucket/a*", &own), None);
+        assert_eq!(opens("s3://buck*", &own), None);
         assert_eq!(opens("s3://bucket/a", &Grant { sources: Reach::nothing(), ..own }), Some(false));
         assert_eq!(opens("ftp://bucket/a", &Grant::everything()), Some(false));
+    }
+
+    #[test]
+    fn accounts_are_asked_for_buckets_where_no_list_bounds_what_is_read() {
+        let looks = |config: SourcesConfig, text: &str, role: Option<&str>, grant: &Grant| {
+            resolver(config).opened(text, role, grant).map(|opened| opened.map(|(look, _)| look))
+        };
+        let buckets = |service, stem: &str| Some(Ok(Look::Buckets(service, stem.into())));
+        let all = Grant::everything();
+        let open = SourcesConfig::default;
+        assert_eq!(looks(open(), "s3://buck", None, &all), buckets(Service::S3, "buck"));
+        assert_eq!(looks(open(), "az://", None, &all), buckets(Service::Azure, ""));
+        assert_eq!(looks(open(), "", None, &all), buckets(Service::S3, ""));
+        assert_eq!(looks(open(), "s3", None, &all), None);
+        let google = looks(open(), "gs://", None, &all).unwrap().unwrap_err();
+        assert!(google.contains("type gs://bucket/"), "{google}");
+        let only = Grant { sources: Reach::of(vec!["own".into()]), ..all.clone() };
+        let listed = RoleConfig { allow: Some(vec!["own".into()]), ..RoleConfig::default() };
+        let roles = [("open".to_owned(), RoleConfig::default()), ("listed".to_owned(), listed.clone())];
+        let config = SourcesConfig { roles: roles.into(), strict_roles: true, ..open() };
+        for text in ["", "s3://"] {
+            assert_eq!(looks(open(), text, None, &only), None, "its own are known");
+            assert_eq!(looks(SourcesConfig { default: listed.clone(), ..open() }, text, None, &all), None);
+            assert_eq!(looks(config.clone(), text, Some("listed"), &all), None);
+            // A role's lists count, not the key's.
+            assert_eq!(looks(config.clone(), text, Some("open"), &only), buckets(Service::S3, ""));
+            assert!(looks(config.clone(), text, Some("another"), &all).unwrap().is_err());
+        }
+        // Credentials of the machine are not looked for before a store is named.
+        let ambient = SourcesConfig { ambient: true, ..open() };
+        let ambient = Resolver::new(ambient, SourceOptions::default()).unwrap();
+        assert!(ambient.opened("", None, &all).is_none() && ambient.opened("s3://", None, &all).is_some());
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use pinport_model::{ImportJob, SourceLocation};
 use serde::Deserialize;
 
-use super::grants::{Grant, Grants, NotAllowed, is_allowed};
+use super::grants::{Grant, Grants, NotAllowed, Reach, is_allowed};
 use crate::source::{Settings, SourceOptions};
 
 /// A text that is never shown.
@@ -209,6 +209,28 @@ impl Resolver {
                 Ok(SourceOptions { settings, ..self.options.clone() })
             }
         }
+    }
+
+    /// How an account is asked for its buckets; not at all where lists name what this role or key may read.
+    pub(super) fn account_options(
+        &self,
+        role_arn: Option<&str>,
+        grant: &Grant,
+    ) -> Result<Option<SourceOptions>, NotAllowed> {
+        let role = self.role(role_arn, grant)?;
+        let allow = role.and_then(|(_, role)| role.allow.as_ref()).or(self.config.default.allow.as_ref());
+        if allow.is_some() || role.is_none() && grant.sources != Reach::All {
+            return Ok(None);
+        }
+        let settings = self.settings(role, None)?;
+        Ok(Some(SourceOptions { settings, ..self.options.clone() }))
+    }
+
+    /// Whether the configuration says which credentials serve: else it is the machine that has some, or not.
+    pub(super) fn has_credentials(&self, role_arn: Option<&str>) -> bool {
+        let role = role_arn.and_then(|arn| self.config.roles.get(arn));
+        let mut roles = role.into_iter().chain([&self.config.default]);
+        roles.any(|role| credentials(role).is_some() || names_credentials(role))
     }
 
     /// How the files of an upload are read: they lie in a folder of the server's own.

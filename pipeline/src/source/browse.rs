@@ -1,28 +1,45 @@
-//! What lies directly below a prefix of a bucket, or in a folder: for whoever types a source. One page of a store's
-//! listing, or one folder; no object is opened.
+//! What lies directly below a prefix of a bucket, or in a folder, and which buckets there are: for whoever types a source.
+//! One page of a store's listing, or one folder; no object is opened.
 
 use std::{fs, path::Path};
 
-use pinport_model::{SourceLocation, view::SourcePlace};
+use pinport_model::{SourceLocation, location::Service, view::SourcePlace};
 
-use super::{SourceError, SourceOptions, remote::Bucket};
+use super::{
+    SourceError, SourceOptions,
+    remote::{Bucket, buckets},
+};
 use crate::limits::{PLACES_LOOKED_AT, PLACES_SHOWN};
 
-/// The places whose URLs begin with that of `location`, at most [`PLACES_SHOWN`] in order of their names; and whether
-/// there are more.
-pub(crate) async fn places_below(
-    location: SourceLocation,
+/// Where it is looked for places.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// What lies in a bucket or a folder and has a URL that begins with this one's.
+    Below(SourceLocation),
+    /// The buckets of an account whose names begin with this.
+    Buckets(Service, String),
+}
+
+/// The places that are found, at most [`PLACES_SHOWN`] in order of their names; and whether there are more.
+pub(crate) async fn places(
+    look: Look,
     options: SourceOptions,
 ) -> Result<(Vec<SourcePlace>, bool), SourceError> {
-    let (mut places, more) = match location {
-        SourceLocation::Bucket { service, bucket, key } => {
+    let (mut places, more) = match look {
+        Look::Buckets(service, stem) => {
+            let (names, more) = buckets(service, &options).await?;
+            let names = names.iter().filter(|name| name.starts_with(&stem));
+            let url = |name| format!("{}://{name}/", service.scheme());
+            (names.map(|name| SourcePlace { url: url(name), size: None }).collect(), more)
+        }
+        Look::Below(SourceLocation::Bucket { service, bucket, key }) => {
             Bucket::open(service, &bucket, &options)?.below(&key).await?
         }
-        SourceLocation::Path(path) => {
+        Look::Below(SourceLocation::Path(path)) => {
             let read = tokio::task::spawn_blocking(move || in_folder(&path, options.within.as_deref()));
             read.await.unwrap_or_default()
         }
-        SourceLocation::Stdin => (Vec::new(), false),
+        Look::Below(SourceLocation::Stdin) => (Vec::new(), false),
     };
     places.sort_by(|one, other| one.url.cmp(&other.url));
     places.dedup();

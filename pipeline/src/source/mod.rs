@@ -35,7 +35,7 @@ use std::{
 use pinport_model::{Format, PlannedObject, ReadOptions, SourceLocation};
 use tokio::runtime::Handle;
 
-pub(crate) use browse::places_below;
+pub(crate) use browse::{Look, places};
 pub use content::Foreign;
 pub use decode::Compression;
 pub use error::SourceError;

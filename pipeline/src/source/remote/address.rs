@@ -26,7 +26,7 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// The address of a bucket by the settings; the error is a reason.
+    /// The address of a bucket by the settings, without a name that of the service; the error is a reason.
     pub(super) fn new(
         service: Service,
         bucket: &str,
@@ -39,13 +39,15 @@ impl Address {
             return Err(format!("\"{region}\" is no region"));
         }
         let first = |names: &[&str]| names.iter().find_map(|name| settings.get(name)).map(str::to_owned);
-        let in_path = Some(bucket.to_owned());
+        let in_path = (!bucket.is_empty()).then(|| bucket.to_owned());
         let (base, bucket_in_path) = match service {
             Service::S3 => {
                 let endpoint = first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"])
                     .or_else(|| profile.endpoint().map(str::to_owned));
                 match endpoint {
-                    Some(endpoint) if settings.is_on("AWS_VIRTUAL_HOSTED_STYLE_REQUEST") => {
+                    Some(endpoint)
+                        if !bucket.is_empty() && settings.is_on("AWS_VIRTUAL_HOSTED_STYLE_REQUEST") =>
+                    {
                         (endpoint.replacen("://", &format!("://{bucket}."), 1), None)
                     }
                     Some(endpoint) => (endpoint, in_path),
@@ -53,7 +55,7 @@ impl Address {
                         let domain =
                             if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
                         // A dot in the bucket's name does not match the certificate of the virtual host.
-                        if bucket.contains(['.', '_']) {
+                        if bucket.is_empty() || bucket.contains(['.', '_']) {
                             (format!("https://s3.{region}.{domain}"), in_path)
                         } else {
                             (format!("https://{bucket}.s3.{region}.{domain}"), None)
@@ -200,6 +202,21 @@ mod tests {
             url(Service::Azure, "b", empty().with("AZURE_STORAGE_USE_EMULATOR", "true")),
             "http://127.0.0.1:10000/acc/b/k"
         );
+    }
+
+    #[test]
+    fn a_service_has_an_address_without_a_bucket() {
+        let url = |service, settings, query: &[_]| {
+            address(service, "", settings).unwrap().url(None, query).unwrap()
+        };
+        let empty = Settings::empty;
+        assert_eq!(url(Service::S3, empty(), &[]), "https://s3.us-east-1.amazonaws.com/");
+        let own = empty().with("AWS_ENDPOINT_URL", "https://s3.example/");
+        assert_eq!(url(Service::S3, own.clone(), &[]), "https://s3.example/");
+        let own = own.with("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true");
+        assert_eq!(url(Service::S3, own, &[]), "https://s3.example/");
+        let list = [("comp", "list")];
+        assert_eq!(url(Service::Azure, empty(), &list), "https://acc.blob.core.windows.net/?comp=list");
     }
 
     #[test]

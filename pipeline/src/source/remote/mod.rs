@@ -4,12 +4,14 @@
 //! fetch.rs      bytes of an object, by object_store's ranged GETs, held against the listing
 //! connector.rs  the HTTP below object_store: address, signature, time-outs, what an answer means
 //! key.rs        keys as object_store's paths
+//! account.rs    the buckets of an account
 //! write.rs      objects that are written: multipart uploads, through the same connector
 //! ```
 //!
 //! Listings and HEAD requests are made here over the same connector: object_store takes a listing that is cut off for
 //! a complete one. Only network I/O runs on the runtime.
 
+mod account;
 mod address;
 mod auth;
 mod checksum;
@@ -27,6 +29,7 @@ mod xml;
 
 use std::sync::Arc;
 
+pub(in crate::source) use account::buckets;
 use address::Address;
 use auth::Auth;
 use connector::Connector;
@@ -58,6 +61,7 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
+    /// Nothing is asked yet. Without a name it is the service itself.
     pub(crate) fn open(
         service: Service,
         name: &str,

@@ -1,4 +1,4 @@
-//! The answers of stores in XML: pages of a listing, and errors.
+//! The answers of stores in XML: pages of a listing, lists of buckets, and errors.
 
 use pinport_model::PlannedObject;
 use quick_xml::{Reader, events::Event};
@@ -74,6 +74,24 @@ pub(in crate::source) fn page(body: &[u8]) -> Result<Page, String> {
         (None, None) => None,
     };
     Ok(page)
+}
+
+/// Reads the list of an account's buckets (S3) or containers (Azure), and whether there are more. The error is a reason.
+pub(super) fn buckets(body: &[u8]) -> Result<(Vec<String>, bool), String> {
+    let (mut names, mut root, mut more) = (Vec::new(), false, false);
+    walk(body, &mut |path, text, _| {
+        match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["ListAllMyBucketsResult" | "EnumerationResults"] => root = true,
+            ["ListAllMyBucketsResult", "Buckets", "Bucket", "Name"]
+            | ["EnumerationResults", "Containers", "Container", "Name"] => names.push(text),
+            ["ListAllMyBucketsResult", "ContinuationToken"] | ["EnumerationResults", "NextMarker"] => {
+                more |= !text.is_empty();
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    if root { Ok((names, more)) } else { Err("the answer is no list of buckets".into()) }
 }
 
 /// Reads an error document; `None` if it is none.
@@ -195,6 +213,23 @@ mod tests {
         assert_eq!(read.objects[1].key, "q\u{ffff}x");
         assert_eq!(read.objects[2].key, "q%20x");
         assert_eq!((read.objects.len(), &read.folders[..]), (3, &["a/".to_owned()][..]));
+    }
+
+    #[test]
+    fn lists_of_buckets_are_read() {
+        let body = "<?xml version=\"1.0\"?><ListAllMyBucketsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+            <Owner><ID>1</ID><DisplayName>me</DisplayName></Owner><Buckets><Bucket><Name>b.one</Name>\
+            <CreationDate>2026-01-01T00:00:00.000Z</CreationDate></Bucket><Bucket><Name>two</Name></Bucket></Buckets>\
+            </ListAllMyBucketsResult>";
+        assert_eq!(buckets(body.as_bytes()), Ok((vec!["b.one".into(), "two".into()], false)));
+        let more = body.replace("</Buckets>", "</Buckets><ContinuationToken>t</ContinuationToken>");
+        assert!(buckets(more.as_bytes()).unwrap().1);
+        let azure = "\u{feff}<EnumerationResults ServiceEndpoint=\"x\"><Containers><Container><Name>c</Name>\
+            <Properties><Etag>1</Etag></Properties></Container></Containers><NextMarker /></EnumerationResults>";
+        assert_eq!(buckets(azure.as_bytes()), Ok((vec!["c".into()], false)));
+        assert_eq!(buckets(b"<ListAllMyBucketsResult></ListAllMyBucketsResult>"), Ok((vec![], false)));
+        assert!(buckets(b"<html></html>").is_err());
+        assert!(buckets(&body.as_bytes()[..body.len() - 1]).is_err());
     }
 
     #[test]
