@@ -13,10 +13,15 @@ from trial import Wrong
 SUITE = "bookworm"
 
 
-def mirror(archive="debian"):
-    """Where the apt of this machine has Debian from, or another archive of it."""
+def mirrors(archive="debian"):
+    """Where the apt of this machine has Debian from, or another archive of it; empty on other distributions."""
     done = subprocess.run(["apt-get", "indextargets", "--format", "$(SITE)"], capture_output=True, text=True, check=True)
-    found = [site for site in done.stdout.split() if site.rstrip("/").endswith(f"/{archive}")]
+    return [site for site in done.stdout.split() if site.rstrip("/").endswith(f"/{archive}")]
+
+
+def mirror(archive="debian"):
+    """The first of them, which there must be."""
+    found = mirrors(archive)
     if not found:
         sys.exit(f"the apt of this machine names no archive that ends in /{archive}: this runs on Debian")
     return found[0]
@@ -31,7 +36,9 @@ def bare_debian(variant="minbase"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         print(f"making a bare Debian in {folder}", file=sys.stderr, flush=True)
-        subprocess.run(["debootstrap", f"--variant={variant}", SUITE, folder, mirror()], check=True, stdout=subprocess.DEVNULL)
+        # On other distributions debootstrap knows where Debian is.
+        command = ["debootstrap", f"--variant={variant}", SUITE, folder, *mirrors()[:1]]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         (folder / "made").touch()
     return folder
 

@@ -53,6 +53,19 @@ fn pages_that_cannot_be_written_are_named() {
     lab.pinport(&["man", "file/man1"]).expect(1).says(&["writing manual pages into file/man1"]);
 }
 
+/// What is run of the repository in a text of shell commands, each with its flags.
+fn scripts_called(text: &str) -> Vec<(&str, Vec<&str>)> {
+    let commands = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let calls = commands.flat_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_script = |word: &&str| word.starts_with("scripts/") || word.starts_with(".ci/");
+        let at = words.iter().position(is_script)?;
+        let flags = words[at + 1..].iter().copied().filter(|word| word.starts_with('-'));
+        Some((words[at], flags.collect()))
+    });
+    calls.collect()
+}
+
 /// The workflows run the scripts that everybody runs, pin what they take from others, and may write only to publish.
 #[test]
 fn workflows_pin_their_actions_and_call_the_scripts() {
@@ -62,8 +75,16 @@ fn workflows_pin_their_actions_and_call_the_scripts() {
         ("release.yml", &["scripts/setup", "scripts/package", "scripts/try-packages"]),
     ] {
         let text = fs::read_to_string(folder.join(name)).unwrap();
-        for script in scripts {
-            assert!(text.contains(script) && Path::new(TOP).join(script).exists(), "{name}: {script}");
+        let calls = scripts_called(&text);
+        assert_eq!(calls.iter().map(|(script, _)| *script).collect::<Vec<_>>(), scripts, "{name}");
+        for (script, flags) in calls {
+            let path = Path::new(TOP).join(script);
+            let source =
+                fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {script}: {error}"));
+            assert!(fs::metadata(&path).unwrap().permissions().mode() & 0o111 != 0, "{name}: {script}");
+            for flag in flags {
+                assert!(source.contains(flag), "{name}: {script} has no {flag}");
+            }
         }
         let actions: Vec<_> = text.lines().filter_map(|line| line.split_once("uses: ")).collect();
         assert!(!actions.is_empty(), "{name}");
