@@ -255,7 +255,7 @@ pub(crate) fn overview(body: Rect, rows: usize, has_chart: bool) -> Overview {
     let rows = u16::try_from(rows).unwrap_or(u16::MAX);
     let left = body.height.saturating_sub(totals).saturating_sub(chart).saturating_sub(rows);
     let strip = if left >= 4 && body.width >= BORDERS_FROM.0 { left.min(STRIP) } else { 0 };
-    // A chart is the better for being higher, to a point.
+    // A higher chart shows more, up to a point.
     let chart = if chart == 0 { 0 } else { (chart + (left - strip) / 2).min(14) };
     let [totals, chart, table, strip] = Layout::vertical([
         Constraint::Length(totals),
@@ -297,7 +297,7 @@ impl Pane {
         }
     }
 
-    /// The least rows of content it is of use with.
+    /// The fewest rows of content that it is useful with.
     fn least(self) -> u16 {
         match self {
             Self::Throughput => 3,
@@ -327,7 +327,7 @@ pub(crate) struct Detail {
     pub(crate) panes: Vec<(Pane, Rect)>,
 }
 
-/// Cells that a pane of a job's screen is wide.
+/// The width of a pane of a job's screen.
 pub(crate) fn pane_width(body: Rect) -> u16 {
     if has_two_columns(body) { body.width / 2 } else { body.width }
 }

@@ -1,5 +1,5 @@
 //! The same data without a terminal: snapshots for `--once`, progress lines, and the summary at the end. One
-//! line a thing, escaped, never coloured, never cut.
+//! line for each thing, escaped, never coloured, never cut.
 
 use std::collections::HashSet;
 
@@ -70,7 +70,7 @@ impl ProgressLines {
         let mut lines = Vec::new();
         for job in &sample.jobs {
             let ended = job.progress.status.is_terminal();
-            // Jobs that had ended before are no news.
+            // Jobs that had ended before the first sample get no line.
             if ended && (!self.ended.insert(job.id) || !self.begun) {
                 continue;
             }

@@ -68,7 +68,7 @@ pub(crate) const PIECE_STATES: [PieceState; 6] = [
     PieceState::Failed,
 ];
 
-/// The share of the source that was read, if its size is known; an ended job has read what it will.
+/// The share of the source that was read, if its size is known; an ended job reads no more.
 pub(crate) fn share(progress: &Progress) -> Option<f64> {
     if progress.status == JobStatus::Completed {
         return Some(1.0);
@@ -165,7 +165,7 @@ pub(crate) fn average(progress: &Progress) -> (f64, f64) {
     (progress.records_per_second(), progress.bytes_per_second())
 }
 
-/// The first eight digits of an id: enough to tell jobs apart, and to type.
+/// The last eight digits of an id: enough to tell jobs apart, and to type.
 pub(crate) fn short_id(id: pinport_model::JobId) -> String {
     // Ids made in the same minute begin alike; their ends are random.
     let id = id.to_string();

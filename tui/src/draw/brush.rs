@@ -134,7 +134,7 @@ impl<'a> Brush<'a> {
         }
     }
 
-    /// Columns whose heights are shares of `most`. Of what is NaN nothing is known.
+    /// Columns whose heights are shares of `most`. NaN stands for what is not known.
     pub(crate) fn columns(&mut self, area: Rect, values: &[f64], most: f64, role: Role) {
         let area = area.intersection(self.buffer.area);
         let parts = self.look.symbols.vertical_parts();

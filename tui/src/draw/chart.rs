@@ -70,7 +70,7 @@ impl Chart<'_> {
         let columns = usize::from(canvas.width) * dots;
         let rates = shown.history.rates_between(shown.from, shown.to, columns, |point| point.records);
         let most = match shown.history.peak_since(shown.from, |point| point.records) {
-            // It is shorter than what a peak needs.
+            // The time that is shown is too short for a peak.
             0.0 => rates.iter().copied().fold(0.0, f64::max),
             peak => peak,
         };
@@ -151,7 +151,7 @@ impl Chart<'_> {
                 true if time < origin => String::new(),
                 true => span(time - origin),
                 false if part == 4 => "now".into(),
-                // It is no time ago.
+                // Less than a second ago has no label.
                 false if shown.to - time < 1000 => String::new(),
                 false => format!("-{}", span(shown.to - time)),
             }

@@ -174,7 +174,7 @@ fn draw_form(brush: &mut Brush<'_>, area: Rect, form: &Form) {
     let per_field = if two { 2 } else { 1 };
     let height = 3 + per_field * Field::ALL.len() as u16;
     let fitting = if form.field == Field::Source { form.fitting() } else { Vec::new() };
-    // What may follow, below the fields, where there is room.
+    // The places that complete the source, if there is room below the fields.
     let listed = u16::try_from(fitting.len().min(PLACES)).unwrap_or(0);
     let listed = if two { listed.min(area.height.saturating_sub(height)) } else { 0 };
     let mut inner = brush.overlay(middle(area, 76, height + listed), "new import");
@@ -229,7 +229,7 @@ fn draw_form(brush: &mut Brush<'_>, area: Rect, form: &Form) {
     }
 }
 
-/// The places that the source may go on to, the first ones of them.
+/// The first of the places that complete the source.
 fn places(brush: &mut Brush<'_>, area: Rect, form: &Form, fitting: &[&SourcePlace]) {
     let symbols = brush.look.symbols;
     let folder = form.source.text().rfind('/').map_or(0, |at| at + 1);

@@ -20,7 +20,7 @@ use crate::{
 };
 use pinport_model::{JobStatus, progress::Progress, view::JobView};
 
-/// A wait that is worth a word.
+/// A shorter wait is not mentioned.
 const SHOWN_WAIT_MS: i64 = 1_000;
 
 pub(super) fn draw(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: bool) {
@@ -310,7 +310,7 @@ fn left(dashboard: &Dashboard, job: &JobView) -> (String, Role) {
     (left.map(span).unwrap_or_default(), Role::Plain)
 }
 
-/// What is to be said of a job's time: what is left, for how long it stalls, or how long it ran and waited.
+/// What is known of a job's time: what is left, for how long it stalls, or how long it ran and waited.
 pub(super) fn note(dashboard: &Dashboard, job: &JobView) -> (String, Role) {
     if let Some(still) = dashboard.stalled_ms(job) {
         return (format!("for {}", span(still)), Role::Warn);

@@ -148,7 +148,7 @@ impl Dashboard {
     /// A server's jobs go on; an import of this process ends with it, so that is asked first.
     fn quit(&mut self) {
         if let Some(Overlay::Leave { .. }) = self.overlay {
-            // Ctrl-C once more: the answer is clear.
+            // Ctrl-C again stops the import.
             return self.leave(true);
         }
         let runs = |job: &&JobView| !job.progress.status.is_terminal();
@@ -169,7 +169,7 @@ impl Dashboard {
     fn close(&mut self) {
         if let Some(overlay) = self.overlay.take() {
             match overlay {
-                // A filter that was typed and left is no filter.
+                // Esc drops the filter that was being typed.
                 Overlay::Prompt { prompt: Prompt::Filter, .. } => self.clear_filter(),
                 Overlay::Prompt { prompt: Prompt::Search, .. } => self.search(String::new()),
                 // First the search is dropped, then the help is left.

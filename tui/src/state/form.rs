@@ -82,8 +82,8 @@ impl Form {
         }
     }
 
-    /// The text whose places are to be asked for, if they are not: the folder of the source, or all of it if the folder
-    /// has too many.
+    /// The text to request places for, unless they were requested: the folder of the source, or the whole source if the
+    /// folder has too many.
     pub(crate) fn want_places(&mut self) -> Option<String> {
         let text = self.source.text();
         let mut wanted = &text[..text.rfind('/').map_or(0, |at| at + 1)];
@@ -130,7 +130,7 @@ impl Form {
         }
     }
 
-    /// Completes the source as far as all places that fit go on alike; if nothing fits or it is whole, goes to the next
+    /// Completes the source as far as all places that fit agree; if none fits or the source is complete, moves to the next
     /// field.
     pub(crate) fn complete(&mut self) {
         let text = self.source.text();

@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// Longer lines are no source, name or path.
+/// No source, name or path is longer.
 const MAX_CHARS: usize = 4096;
 
 /// A line and where its cursor stands.
@@ -28,7 +28,7 @@ impl Input {
         self.text.split_at(self.cursor)
     }
 
-    /// Takes text in; characters that are no text are left out.
+    /// Inserts text, without its control characters.
     pub(crate) fn insert(&mut self, text: &str) {
         let room = MAX_CHARS.saturating_sub(self.text.chars().count());
         for character in text.chars().filter(|character| !character.is_control()).take(room) {

@@ -59,7 +59,7 @@ pub(crate) struct Jobs {
     pub(crate) sort: Option<Column>,
     pub(crate) reversed: bool,
     selected: Option<JobId>,
-    /// Is selected when it comes.
+    /// A job to select as soon as a sample has it.
     awaited: Option<JobId>,
     /// Where the selection was, should its job leave the list.
     row: usize,
