@@ -134,6 +134,9 @@ fn a_store_that_stopped_is_shown_and_ends_the_server_where_that_is_wanted() {
     };
     let server = Serving::start_in(&lab, "disk/data", "[jobs]\ndisk_reserve_mib = 0\n");
     let app = server.app("shop");
+    lab.write_sample("rows.json", "--rows 3000");
+    assert_eq!(server.ask("PUT", "/pinport/v1/throttle", Some(&json!({ "bytes_per_second": 1 }))).0, 202);
+    let job = server.import(&lab, "rows.json");
     fill(&lab.path("disk"), 1 << 20);
     assert!(stop_the_store(&server, &app), "the store takes more than its disk");
     until("the metric", || {
@@ -144,6 +147,14 @@ fn a_store_that_stopped_is_shown_and_ends_the_server_where_that_is_wanted() {
     let text = String::from_utf8(text.out).unwrap();
     assert!(text.contains("no job runs: nothing can be stored any more"), "{text}");
     assert_eq!(server.get("/readyz").status, 503);
+    // Whoever waits for a job hears it too, and whoever comes later finds it among the events.
+    let wait = lab.pinport(&["jobs", "wait", &job, "--timeout", "2s", "--server", &server.url]);
+    wait.expect(6).says(&["has not ended after 2 s; it waits: nothing can be stored any more"]);
+    let sample = lab.pinport(&["top", "--once", "--json", "--server", &server.url]).expect(0).json();
+    let events = sample["past"]["events"].as_array().unwrap();
+    let stopped =
+        |event: &Value| event["text"].as_str().unwrap().starts_with("nothing can be stored any more");
+    assert!(events.iter().any(stopped), "{events:?}");
     server.stop();
     fs::remove_file(lab.path("disk/filler")).unwrap();
 

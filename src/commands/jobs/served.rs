@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use pinport_model::{JobId, view::JobView};
+use pinport_model::{
+    JobId,
+    view::{JobDetail, JobView},
+};
 use pinport_pipeline::throttle::ThrottleRate;
 use reqwest::Method;
 
@@ -94,8 +97,8 @@ pub(super) fn wait(args: &ServedJobArgs, timeout: Option<Duration>, quiet: bool)
             Some(timeout) => match tokio::time::timeout(timeout, followed).await {
                 Ok(detail) => detail?,
                 Err(_) => {
-                    let waited = timeout.as_secs();
-                    writeln!(io::stderr(), "job {id} has not ended after {waited} s; it goes on")?;
+                    let (waited, how) = (timeout.as_secs(), how_it_stands(&client, id).await);
+                    writeln!(io::stderr(), "job {id} has not ended after {waited} s; {how}")?;
                     return Ok(exit::WAITED);
                 }
             },
@@ -103,6 +106,19 @@ pub(super) fn wait(args: &ServedJobArgs, timeout: Option<Duration>, quiet: bool)
         conclude(&client, &detail, args.json, quiet).await
     })?;
     Ok(code)
+}
+
+/// What becomes of a job that has not ended.
+async fn how_it_stands(client: &Client, id: JobId) -> String {
+    let detail: Result<JobDetail, _> =
+        client.call(Method::GET, &format!("/pinport/v1/jobs/{id}"), None).await;
+    match detail.map(|detail| detail.job) {
+        Ok(job) if job.paused => "it is paused".into(),
+        Ok(JobView { waits_for: Some(why), .. }) => {
+            format!("it waits: {}", pinport_model::escape_controls(&why))
+        }
+        _ => "it goes on".into(),
+    }
 }
 
 /// Asks something of the job and prints how it stands then.
