@@ -64,6 +64,21 @@ fn a_backup_gives_back_what_was_there_and_the_next_takes_what_is_new() {
     lab.pinport_with("none", &["backup", "--to", "out"]).expect(2);
 }
 
+/// The store keeps its tables, so that the second backup reads little but the lists of them.
+#[test]
+fn a_second_backup_does_not_read_the_tables_again() {
+    let lab = Lab::new();
+    lab.write_sample("rows.json", "--rows 60000");
+    lab.import("rows.json", "json", &["--segment", "all"]).expect(0);
+    let read = || -> f64 {
+        let said = lab.pinport(&["backup", "--to", "out"]).expect(0).err;
+        said.split(" MiB read").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let (first, second) = (read(), read());
+    assert!(first > 15.0 && second < first / 4.0, "{first} MiB, then {second} MiB");
+    lab.pinport(&["backup", "verify", "out"]).expect(0);
+}
+
 /// A server goes on while it is backed up, in the middle of a job too: what is restored is one moment, and the job of it
 /// goes on to the same end.
 #[test]

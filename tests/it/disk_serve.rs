@@ -149,7 +149,7 @@ fn a_store_that_stopped_is_shown_and_ends_the_server_where_that_is_wanted() {
     assert_eq!(server.get("/readyz").status, 503);
     // Whoever waits for a job hears it too, and whoever comes later finds it among the events.
     let wait = lab.pinport(&["jobs", "wait", &job, "--timeout", "2s", "--server", &server.url]);
-    wait.expect(6).says(&["has not ended after 2 s; it waits: nothing can be stored any more"]);
+    wait.expect(6).says(&["has not ended after 2 s; it waits: the server's store has stopped"]);
     let sample = lab.pinport(&["top", "--once", "--json", "--server", &server.url]).expect(0).json();
     let events = sample["past"]["events"].as_array().unwrap();
     let stopped =

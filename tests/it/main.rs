@@ -59,6 +59,7 @@ mod support;
 )]
 mod targets;
 mod tenants;
+mod time_left;
 mod top;
 mod verify;
 mod webhooks;
