@@ -1,6 +1,7 @@
 //! The data folder: the store and, beside it, a folder of files for each job.
 
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,7 +17,7 @@ use pinport_store::{
     postgres::{Postgres, PostgresOptions},
 };
 
-use crate::{descriptors, exit::Usage, private};
+use crate::{descriptors, exit::Usage, machine, private};
 
 /// Where a store is: in a data folder, or in a database, with the jobs' files in a folder.
 #[derive(Debug, Clone, Copy)]
@@ -49,20 +50,44 @@ pub(crate) fn database(url: &str) -> anyhow::Result<PostgresOptions> {
 /// Looks whether the database of a store can be used, and changes nothing; what it is in words.
 pub(crate) fn try_database(place: Place<'_>) -> anyhow::Result<String> {
     if let Some(url) = place.url {
-        Postgres::open(database(url)?, &owner(), &RecordLimits::default())?;
+        Postgres::open(database(url)?, &command(), &RecordLimits::default())?;
     }
     place.shown()
 }
 
-/// The name of the machine.
-fn machine() -> String {
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if machine.trim().is_empty() { "pinport".to_owned() } else { machine.trim().to_owned() }
+/// Who a process is among those that share a database: its name, and what no other process has been.
+fn owner(name: &str) -> String {
+    format!("{name}/{}", JobId::generate())
 }
 
-/// Who this process is among those that share a database: a machine, a process, and what no other process has been.
-fn owner() -> String {
-    format!("{}/{}/{}", machine(), std::process::id(), JobId::generate())
+/// A command, which has a process and no port.
+pub(crate) fn command() -> String {
+    owner(&format!("{}/{}", machine::name(), std::process::id()))
+}
+
+/// The file in a data folder that tells it from all others.
+const PLACE: &str = "place";
+
+/// What a data folder is called in the jobs whose files lie there. Machines may have one name, and folders one path.
+fn place_of(folder: &Path) -> String {
+    let file = folder.join(PLACE);
+    if let Err(error) = std::fs::create_dir_all(folder) {
+        tracing::debug!(%error, folder = %folder.display(), "the data folder cannot be made");
+    }
+    let read = || std::fs::read_to_string(&file).ok().filter(|place| !place.is_empty());
+    let name = || -> std::io::Result<()> {
+        // Of two processes that are the first, one names it. The name is whole when the file is there.
+        let mut named = tempfile::NamedTempFile::new_in(folder)?;
+        write!(named, "{}:{} {}", machine::name(), folder.display(), JobId::generate())?;
+        named.persist_noclobber(&file).map_err(|error| error.error).map(drop)
+    };
+    if read().is_none()
+        && let Err(error) = name()
+    {
+        // Whoever may not write there has no files of jobs there either.
+        tracing::debug!(%error, file = %file.display(), "the data folder has no name of its own");
+    }
+    read().unwrap_or_else(|| format!("{}:{}", machine::name(), folder.display()))
 }
 
 /// A data folder whose store is open.
@@ -78,11 +103,21 @@ impl Data {
     }
 
     /// The same for a server, which reads all the time.
-    pub(crate) fn open_to_serve(place: Place<'_>, limits: RecordLimits) -> anyhow::Result<Self> {
-        Self::open_with(place, EmbeddedOptions { limits, ..EmbeddedOptions::serving() })
+    pub(crate) fn open_to_serve(place: Place<'_>, limits: RecordLimits, port: u16) -> anyhow::Result<Self> {
+        let options = EmbeddedOptions { limits, ..EmbeddedOptions::serving() };
+        Self::open_as(place, options, || owner(&format!("{}:{port}", machine::name())))
     }
 
     fn open_with(place: Place<'_>, options: EmbeddedOptions) -> anyhow::Result<Self> {
+        Self::open_as(place, options, command)
+    }
+
+    /// Opens it as one of the processes that share a database.
+    fn open_as(
+        place: Place<'_>,
+        options: EmbeddedOptions,
+        owner: impl FnOnce() -> String,
+    ) -> anyhow::Result<Self> {
         let folder = place.folder;
         let options = options.within(descriptors::raise());
         let parts = ["jobs", "checks", "store"];
@@ -96,8 +131,8 @@ impl Data {
             None => Arc::new(Embedded::open(folder.join("store"), options)?),
             Some(url) => {
                 // The files in the folder are what other processes cannot read.
-                let folder = std::path::absolute(folder)?;
-                let options_of = database(url)?.at(format!("{}:{}", machine(), folder.display()));
+                let place = place_of(&std::path::absolute(folder)?);
+                let options_of = database(url)?.at(place);
                 Arc::new(Postgres::open(options_of, &owner(), &options.limits)?)
             }
         };

@@ -15,6 +15,7 @@ mod exit;
 mod explain;
 mod follow;
 mod heap;
+mod machine;
 mod notify;
 mod otlp;
 mod output;
@@ -25,11 +26,15 @@ mod report;
 mod sample;
 mod signals;
 mod webhooks;
+#[cfg(feature = "failpoints")]
+mod wrong_clock;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     heap::bound();
+    #[cfg(feature = "failpoints")]
+    wrong_clock::follow();
     private::keep_files();
     let code = match commands::run(cli::Cli::read()) {
         Ok(code) => code,

@@ -9,6 +9,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[error("\"{0}\" is not an id: 32 lower-case hexadecimal digits are expected")]
 pub struct ParseIdError(pub String);
 
+#[cfg(not(feature = "failpoints"))]
+fn new_id() -> [u8; 16] {
+    uuid::Uuid::now_v7().into_bytes()
+}
+
+/// By the clock that a test has set.
+#[cfg(feature = "failpoints")]
+fn new_id() -> [u8; 16] {
+    let ms = crate::Timestamp::now().as_millis().cast_unsigned();
+    let time = uuid::Timestamp::from_unix(uuid::NoContext, ms / 1000, (ms % 1000 * 1_000_000) as u32);
+    uuid::Uuid::new_v7(time).into_bytes()
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -19,7 +32,7 @@ macro_rules! id {
             /// A new id. Ids made later compare greater (to the millisecond), so a store that keeps them
             /// in key order also keeps them in order of creation.
             pub fn generate() -> Self {
-                Self(uuid::Uuid::now_v7().into_bytes())
+                Self(new_id())
             }
 
             /// The id with these bytes.

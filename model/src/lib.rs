@@ -23,6 +23,8 @@ pub mod remedy;
 pub mod segment;
 pub mod settings;
 pub mod size;
+#[cfg(feature = "failpoints")]
+pub mod skew;
 pub mod time;
 pub mod view;
 

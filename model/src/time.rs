@@ -11,7 +11,10 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// The current time.
     pub fn now() -> Self {
-        Self(jiff::Timestamp::now().as_millisecond())
+        let now = jiff::Timestamp::now().as_millisecond();
+        #[cfg(feature = "failpoints")]
+        let now = now + crate::skew::ms();
+        Self(now)
     }
 
     /// The time this many milliseconds after the epoch.

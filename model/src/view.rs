@@ -39,6 +39,9 @@ pub struct JobView {
     /// Why it waits, if it waits for more than its turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
+    /// The server that works on it, where several share a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// Counters and status.
     pub progress: Progress,
     /// Why it failed.
@@ -216,6 +219,23 @@ pub struct Sample {
     /// How the server's machine is: only for listeners that see all applications.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
+    /// The servers that share the store, this one among them; empty if it is no store that several may share. Only for
+    /// listeners that see all applications.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerView>,
+}
+
+/// A server of those that share a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerView {
+    /// Its name: machine and port.
+    pub name: String,
+    /// Its version of pinport.
+    pub version: String,
+    /// Jobs that run on it.
+    pub running: u64,
+    /// Whether it is the server that says this.
+    pub here: bool,
 }
 
 /// What happened on a server before a listener came.

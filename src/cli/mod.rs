@@ -17,7 +17,7 @@ use pinport_server::log::LogFormat;
 pub(crate) use self::{
     jobs::{JobArgs, JobsCommand, RetryArgs, ServedJobArgs, ThrottleArgs, parse_time},
     look::LookArgs,
-    store::{DataArgs, StoreCommand},
+    store::{CopyArgs, DataArgs, StoreCommand},
     verify::VerifyArgs,
 };
 use crate::{address, reading::ReadingArgs, sample};

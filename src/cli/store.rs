@@ -38,6 +38,24 @@ pub(crate) enum StoreCommand {
         after_help = "Example:\n  pinport store check --store-url postgres://pinport@db.example/pinport"
     )]
     Check(StoreArgs),
+    /// Copy a whole store: from a data folder into a database, or back
+    ///
+    /// The target is empty: a folder that is new, or a database after `pinport store init`. No server uses either of them
+    /// meanwhile. What is copied are applications, endpoints, users, segments with all kept versions, and ended jobs with their
+    /// failures and rejects. At the end both are read again and compared by counts and hashes. A copy that was interrupted goes
+    /// on when the same command is given again; until it is whole, nothing opens the target.
+    #[command(
+        after_help = "Examples:\n  pinport store copy pinport-data postgres://pinport@db.example/pinport\n  pinport store copy postgres://pinport@db.example/pinport back-again"
+    )]
+    Copy(CopyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// The data folder, or the URL of the database, that is copied
+    pub(crate) from: String,
+    /// The data folder, or the URL of the database, that gets the copy
+    pub(crate) to: String,
 }
 
 #[derive(Debug, Args)]

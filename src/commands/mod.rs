@@ -2,6 +2,7 @@
 
 mod asked;
 mod backup;
+mod copy;
 mod demo;
 mod endpoint;
 mod export;

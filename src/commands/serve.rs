@@ -310,7 +310,7 @@ impl Serving {
         let webhooks =
             Webhooks::start(&config.data, config.webhooks.clone(), tokio::runtime::Handle::current())?;
         let traces = Traces::new(&config.otlp);
-        let jobs = start_jobs(config, resolver, &webhooks, &traces)?;
+        let jobs = start_jobs(config, address.port(), resolver, &webhooks, &traces)?;
         let access = Arc::new(
             Access::with_keys(&config.region, ring, Arc::new(SystemClock)).with_cors(config.cors.clone()),
         );
@@ -442,11 +442,12 @@ fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
 
 fn start_jobs(
     config: &Config,
+    port: u16,
     resolver: Resolver,
     webhooks: &Webhooks,
     traces: &Traces,
 ) -> anyhow::Result<Jobs> {
-    let data = Data::open_to_serve(config.place(), config.limits)?;
+    let data = Data::open_to_serve(config.place(), config.limits, port)?;
     // Whoever made them is gone with the server before this one.
     pinport_pipeline::backup::sweep(&config.data, true);
     let defaults = EngineOptions::default();

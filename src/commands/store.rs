@@ -27,6 +27,10 @@ pub(super) fn run(command: &StoreCommand) -> anyhow::Result<()> {
             Postgres::open(options, "a check", &RecordLimits::default())?;
             writeln!(out, "{server} can be used")?;
         }
+        StoreCommand::Copy(args) => {
+            drop(out);
+            return super::copy::run(args);
+        }
     }
     Ok(())
 }

@@ -17,6 +17,20 @@ pub fn boundary(name: &'static str) {
     fail::fail_point!(name, |_| std::process::abort());
 }
 
+/// Whether commits to a database ask for their job's token. Always, but for the test that shows what comes of it otherwise:
+/// that the tests of what the token is for can fail.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub(crate) const fn checks_tokens() -> bool {
+    true
+}
+
+/// Whether commits to a database ask for their job's token.
+#[cfg(feature = "failpoints")]
+pub(crate) fn checks_tokens() -> bool {
+    std::env::var_os("PINPORT_UNCHECKED_TOKENS").is_none()
+}
+
 #[cfg(feature = "failpoints")]
 mod armed {
     use std::{

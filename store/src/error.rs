@@ -89,6 +89,10 @@ pub enum StoreError {
     /// The job, or a part of it, is another server's by now. Nothing was changed; whoever worked on it stops.
     #[error("{0}")]
     Lost(String),
+    /// The database does not have pieces any more that were committed: it is a copy that had not received them. The job goes on
+    /// where that ends.
+    #[error("{0}")]
+    Behind(String),
     /// The store cannot be used as it is, or as it was configured.
     #[error("{0}")]
     Unfit(String),

@@ -11,6 +11,8 @@
 pub mod batch;
 mod boundary;
 pub mod compare;
+mod copied;
+pub mod copying;
 mod criteria;
 pub mod durable;
 pub mod embedded;
@@ -26,12 +28,12 @@ pub mod postgres;
 pub mod record;
 mod resolve;
 
-use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc, time::Duration};
 
 use pinport_model::{
     Application, ApplicationId, Channel, Criteria, Draft, Endpoint, ImportJob, JobId, Origin, PieceRecord,
     Segment, SegmentId, SegmentVersion, Settings, Timestamp, failure::FailureReason, limits::RecordLimits,
-    segment::MemberCount,
+    progress::Progress, segment::MemberCount, view::ServerView,
 };
 
 pub use batch::{DraftBatch, DraftKind};
@@ -78,6 +80,15 @@ pub trait Store: Send + Sync {
     /// Adds a job and, when it defines a segment, opens a layer in that segment: an existing one
     /// ([`StoreError::NotFound`]), or a new one when the segment's id equals the job's.
     fn create_job(&self, job: &ImportJob) -> Result<()>;
+    /// The same for a job that a request asks for, where several processes share a store: if the same request made one
+    /// through any of them within `window`, nothing is added, and that job's id is returned.
+    fn create_requested_job(&self, job: &ImportJob, _window: Duration) -> Result<Option<JobId>> {
+        self.create_job(job).map(|()| None)
+    }
+    /// The job that a request made within `window` through any of the processes that share a store.
+    fn requested_job(&self, _request: &str, _window: Duration) -> Result<Option<JobId>> {
+        Ok(None)
+    }
     /// Replaces a job that has not ended; its status and plan go forward this way.
     fn save_job(&self, job: &ImportJob) -> Result<()>;
     /// Replaces a job by its ended form and, in the same moment, closes its layer: the segment gets a new
@@ -260,8 +271,8 @@ pub trait Store: Send + Sync {
     /// Gives a job back that was claimed and has not ended.
     fn release(&self, _job: JobId) {}
 
-    /// Jobs that have not ended, where several processes share a store: whether this one may take each, and what was asked of
-    /// it.
+    /// Jobs that have not ended, where several processes share a store: whether this one may take each, what was asked of it,
+    /// and who works on it; and the newest ones that have.
     fn open_jobs(&self) -> Result<Vec<OpenJob>> {
         Ok(Vec::new())
     }
@@ -282,6 +293,23 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
+    /// Takes note of how far a job that was claimed has come, for the other processes.
+    fn report(&self, _job: JobId, _progress: &Progress) {}
+
+    /// Says to the other servers that share the store that this one is here, and how many jobs it runs. Those that are here, this
+    /// one among them.
+    fn meet(&self, _version: &str, _running: u64) -> Result<Vec<ServerView>> {
+        Ok(Vec::new())
+    }
+
+    /// Tells the other servers that this one goes.
+    fn leave(&self) {}
+
+    /// What this process is called among those that share the store.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether other processes may change it.
     fn is_shared(&self) -> bool {
         false
@@ -294,20 +322,39 @@ pub trait Store: Send + Sync {
 
     /// Lets the store sort what imports left behind, so that reads are fast again. Blocks until done.
     fn settle(&self) -> Result<()>;
+
+    /// The same beside other work: after each part of it `go_on` hears how long that took, may wait, and says whether to go
+    /// on. An engine that cannot stop in the middle does not ask.
+    fn settle_while(&self, _go_on: &mut dyn FnMut(Duration) -> bool) -> Result<()> {
+        self.settle()
+    }
 }
 
 /// Takes a piece of a file that is kept: the file's name, where in it the piece begins, its bytes.
 pub type EachKept<'a> = dyn FnMut(&str, u64, &[u8]) -> Result<()> + 'a;
 
-/// A job that has not ended, in a store that several processes share.
+/// A job in a store that several processes share, while it has not ended and for some time after.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenJob {
     /// The job.
     pub job: ImportJob,
     /// Whether this process has it, or no one.
     pub is_free: bool,
+    /// Whether it waits for the one process whose files it reads or writes, which is another one.
+    pub is_elsewhere: bool,
     /// What was asked of it.
     pub asked: Option<StopRequest>,
+    /// Who works on it, if that is another process.
+    pub worker: Option<Worker>,
+}
+
+/// A process that works on a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Worker {
+    /// What it is called.
+    pub name: String,
+    /// How far the job had come when it was heard of last, if it was.
+    pub progress: Option<Progress>,
 }
 
 /// What is asked of a job that runs, perhaps in another process.

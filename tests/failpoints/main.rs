@@ -5,12 +5,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+#[path = "../../store/tests/conformance/cluster.rs"]
+mod cluster;
+mod database;
 mod exports;
+#[path = "../it/fault_store.rs"]
+#[allow(dead_code, reason = "the other test binary uses the rest")]
+mod fault_store;
 #[path = "../it/http.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod http;
 mod imports;
 mod list;
+#[path = "../it/pair.rs"]
+#[allow(dead_code, reason = "the other test binary uses the rest")]
+mod pair;
+#[path = "../it/pg_proxy.rs"]
+#[allow(dead_code, reason = "the other test binary uses the rest")]
+mod pg_proxy;
 mod server;
 #[path = "../it/serving.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]

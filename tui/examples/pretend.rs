@@ -46,6 +46,7 @@ fn main() -> std::io::Result<()> {
                 bytes_in_flight: 96 << 20,
                 bytes_in_flight_limit: 256 << 20,
                 trouble: None,
+                servers: Vec::new(),
                 events: Vec::new(),
                 past: None,
                 machine: None,

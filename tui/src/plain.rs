@@ -40,6 +40,9 @@ fn sentence(job: &JobView, rate: Option<(f64, f64)>, left_ms: Option<i64>) -> St
     if let Some(why) = &job.waits_for {
         append!(text, ", {}", clean(why));
     }
+    if let Some(server) = &job.server {
+        append!(text, ", on {}", clean(server));
+    }
     if let Some(error) = &job.error {
         append!(text, ", error: {}", clean(error));
     }
@@ -94,6 +97,11 @@ pub fn snapshot(sample: &Sample) -> String {
         append!(text, ", {now} of {most} in flight");
     }
     text.push('\n');
+    for server in &sample.servers {
+        let here = if server.here { ", the one that was asked" } else { "" };
+        let (name, version, running) = (clean(&server.name), clean(&server.version), count(server.running));
+        append!(text, "server {name}: pinport {version}, {running} running{here}\n");
+    }
     if let Some(trouble) = &sample.trouble {
         append!(text, "no job runs: {}\n", clean(trouble));
     }

@@ -6,13 +6,13 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
-    io::{Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use pinport_model::{Format, JobId, PieceRecord};
-use pinport_store::Store;
+use pinport_store::{EachKept, Store};
 
 use super::{
     JobError,
@@ -95,7 +95,7 @@ fn rejects_name(number: u32) -> String {
 }
 
 /// Writes the files of a job that a store keeps into its folder.
-pub(crate) fn bring(store: &dyn Store, job: JobId, format: Format, folder: &Path) -> Result<(), JobError> {
+pub fn bring(store: &dyn Store, job: JobId, format: Format, folder: &Path) -> Result<(), JobError> {
     let mut failed: Option<FileError> = None;
     let mut open: Option<(String, File)> = None;
     let mut write = |name: &str, at: u64, bytes: &[u8]| -> Result<(), FileError> {
@@ -123,6 +123,37 @@ pub(crate) fn bring(store: &dyn Store, job: JobId, format: Format, folder: &Path
         Some(error) => Err(error.into()),
         None => Ok(()),
     }
+}
+
+/// Hands on the files of an ended job, by the names under which a store keeps them; how many bytes they have.
+pub fn files_of(folder: &Path, format: Format, keep: &mut EachKept<'_>) -> Result<u64, JobError> {
+    let mut all = 0;
+    let mut hand_on = |name: &str, path: &Path| -> Result<bool, JobError> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(on("open", path)(error).into()),
+        };
+        let mut at = 0;
+        loop {
+            let mut chunk = Vec::new();
+            (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).map_err(on("read", path))?;
+            if chunk.is_empty() {
+                break;
+            }
+            keep(name, at, &chunk)?;
+            at += chunk.len() as u64;
+        }
+        all += at;
+        Ok(true)
+    };
+    hand_on("plan", &file_of_plan(folder))?;
+    hand_on("failures", &failures_path(folder))?;
+    let mut number = 1;
+    while hand_on(&rejects_name(number), &rejects_path(folder, format, number))? {
+        number += 1;
+    }
+    Ok(all)
 }
 
 /// Whether a folder has the files of its job, up to a piece.

@@ -21,7 +21,7 @@ pub mod files;
 pub(crate) mod ids;
 mod keeping;
 mod look;
-pub(crate) mod mirror;
+pub mod mirror;
 mod piece;
 mod pieces;
 mod plan;

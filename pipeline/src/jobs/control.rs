@@ -147,6 +147,11 @@ impl Jobs {
         if self.inner.store.job(id)?.as_ref().is_some_and(is_export) {
             return Err(ControlError::Conflict("is an export: only imports have a rate".into()));
         }
+        if let Some(server) = self.inner.worker(id) {
+            return Err(ControlError::Conflict(format!(
+                "is worked on by the server {server}: set its rate there"
+            )));
+        }
         marks::set_throttle(&self.folder(id), rate)?;
         let mut state = self.inner.state.lock();
         let Some(entry) = state.jobs.get(&id) else {
@@ -185,6 +190,7 @@ impl Jobs {
         let left = state.running();
         drop(state);
         self.inner.changed.notify_all();
+        self.inner.store.leave();
         left
     }
 

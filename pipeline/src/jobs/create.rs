@@ -202,22 +202,25 @@ impl Jobs {
     pub(super) fn create_once(
         &self,
         request: Option<String>,
-        create: impl FnOnce() -> Result<ImportJob, CreateError>,
+        create: impl FnOnce() -> Result<Created, CreateError>,
     ) -> Result<Created, CreateError> {
         self.health().map_err(CreateError::Unavailable)?;
         self.room().map_err(CreateError::Unavailable)?;
-        let Some(request) = request else {
-            return Ok(Created { job: create()?, new: true });
-        };
+        let Some(request) = request else { return create() };
         let window = self.inner.options().retry_window;
         let place = self.inner.requests.lock().place(&request, Instant::now(), window);
         let mut made = place.lock();
-        if let Some(job) = made.and_then(|id| self.inner.store.job(id).transpose()) {
+        let store = &self.inner.store;
+        if made.is_none() {
+            // The first try may have reached another server.
+            *made = store.requested_job(&request, window)?;
+        }
+        if let Some(job) = made.and_then(|id| store.job(id).transpose()) {
             return Ok(Created { job: job?, new: false });
         }
-        let job = create()?;
-        *made = Some(job.id);
-        Ok(Created { job, new: true })
+        let created = create()?;
+        *made = Some(created.job.id);
+        Ok(created)
     }
 }
 
@@ -246,7 +249,7 @@ impl Inner {
         Ok(())
     }
 
-    fn create(&self, mut new: NewJob) -> Result<ImportJob, CreateError> {
+    fn create(&self, mut new: NewJob) -> Result<Created, CreateError> {
         if !new.register_endpoints && !new.define_segment {
             return Err(CreateError::Refused(
                 "RegisterEndpoints and DefineSegment are both false: the import would have no outcome".into(),
@@ -304,18 +307,32 @@ impl Inner {
             job.id = id;
             job.created = Timestamp::now();
         }
-        self.store.create_job(&job).map_err(|error| match error {
+        let made = self.add(&job).map_err(|error| match error {
             StoreError::NotFound { what: "segment", .. } if new.segment.is_some() => {
                 new.segment.map_or(CreateError::Store(error), CreateError::NoSegment)
             }
             error => error.into(),
         })?;
+        if let Some(job) = made {
+            return Ok(Created { job, new: false });
+        }
         boundary("job.created");
         if let Some(upload) = &mut upload {
             upload.kept = true;
         }
         self.enqueue(&job)?;
-        Ok(job)
+        Ok(Created { job, new: true })
+    }
+
+    /// Makes a job durable, unless its request made one through another server at the same time: then that one.
+    pub(super) fn add(&self, job: &ImportJob) -> Result<Option<ImportJob>, StoreError> {
+        match self.store.create_requested_job(job, self.options().retry_window)? {
+            None => Ok(None),
+            Some(made) => match self.store.job(made)? {
+                Some(job) => Ok(Some(job)),
+                None => Err(StoreError::NotFound { what: "job", id: made.to_string() }),
+            },
+        }
     }
 
     /// Queues a job that has just become durable.
@@ -323,7 +340,10 @@ impl Inner {
         debug_assert_eq!(job.status, JobStatus::Created);
         let name = self.application_name(job.definition.application)?;
         let mut state = self.state.lock();
-        state.count(job.definition.application, 1);
+        // Where several servers share the store, a look at it may have been faster.
+        if state.known.as_mut().is_none_or(|known| known.insert(job.id)) {
+            state.count(job.definition.application, 1);
+        }
         let place = Place::Waiting { not_before: None, tries: 0 };
         state.jobs.insert(job.id, Entry::new(job.clone(), name, place));
         let source = pinport_model::escape_controls(&job.definition.source_text);

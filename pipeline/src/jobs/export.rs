@@ -53,7 +53,7 @@ impl Jobs {
 }
 
 impl Inner {
-    fn create_export(&self, new: NewExport) -> Result<ImportJob, CreateError> {
+    fn create_export(&self, new: NewExport) -> Result<Created, CreateError> {
         let refused = |error: NotAllowed| CreateError::Refused(error.0);
         let target = self.resolver().target(&new.target_text).map_err(refused)?;
         let version = match new.segment {
@@ -83,10 +83,12 @@ impl Inner {
         let mut job = ImportJob::new(JobId::generate(), definition, created);
         (job.request, job.principal) = (new.request, new.principal);
         self.resolver().resolve_job(&job).map_err(refused)?;
-        self.store.create_job(&job)?;
+        if let Some(job) = self.add(&job)? {
+            return Ok(Created { job, new: false });
+        }
         boundary("export.created");
         self.enqueue(&job)?;
-        Ok(job)
+        Ok(Created { job, new: true })
     }
 
     fn version_of(&self, segment: &Segment, wanted: Option<u32>) -> Result<SegmentVersion, CreateError> {

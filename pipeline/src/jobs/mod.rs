@@ -13,6 +13,7 @@
 //! marks.rs    what was asked of a job, durably, beside the store
 //! sources.rs  what may be read, with whose credentials;  grants.rs  what each key may read
 //! places.rs   what a key may import, for whoever types a source
+//! shared.rs   takes jobs up that several servers share;  others.rs  what the other servers do
 //! views.rs    jobs as clients see them;  sampler.rs  all of them, four times a second
 //! ```
 //!
@@ -27,6 +28,7 @@ mod grants;
 mod ledger;
 mod listener;
 mod marks;
+mod others;
 mod places;
 mod queue;
 mod retention;

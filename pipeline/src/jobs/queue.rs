@@ -10,9 +10,9 @@ use pinport_model::{
     ApplicationId, ImportJob, JobId, JobStatus, PieceRecord, Timestamp,
     history::{Curve, HistoryPoint},
     progress::Progress,
-    view::{Event, JobHistory, JobView, Past},
+    view::{Event, JobHistory, JobView, Past, ServerView},
 };
-use pinport_store::StopRequest;
+use pinport_store::{StopRequest, Worker};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -43,6 +43,12 @@ pub struct Settling {
 pub(super) struct State {
     /// Every job that has not ended.
     pub(super) jobs: BTreeMap<JobId, Entry>,
+    /// Jobs that other servers work on, or that wait for theirs, in a store that several share.
+    pub(super) others: BTreeMap<JobId, Other>,
+    /// The servers that share it.
+    pub(super) servers: Vec<ServerView>,
+    /// The newest jobs that were counted, whoever made them, since the store was looked at.
+    pub(super) known: Option<HashSet<JobId>>,
     /// The newest ended jobs, the newest last.
     pub(super) ended: VecDeque<JobView>,
     /// How many jobs there are in all, once counted.
@@ -95,6 +101,16 @@ pub(super) struct Entry {
     pub(super) throttle: Arc<Throttle>,
 }
 
+/// A job of a store that several servers share, and not this one's to run.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Other {
+    pub(super) job: ImportJob,
+    pub(super) application_name: String,
+    /// Who works on it; no one, if it waits for the server that has its files.
+    pub(super) worker: Option<Worker>,
+    pub(super) paused: bool,
+}
+
 /// Where a job is.
 pub(super) enum Place {
     /// In the queue; not to be begun before a moment if its source could not be reached.
@@ -120,6 +136,14 @@ impl Entry {
             rested: None,
             history: Curve::default(),
             throttle: Arc::default(),
+        }
+    }
+
+    /// The counters of its run, if it runs.
+    pub(super) fn running(&self) -> Option<&Arc<JobProgress>> {
+        match &self.place {
+            Place::Running { progress, .. } => Some(progress),
+            _ => None,
         }
     }
 
@@ -269,6 +293,7 @@ impl State {
     /// The application of a job that is known here.
     fn application_of(&self, job: JobId) -> Option<ApplicationId> {
         let open = self.jobs.get(&job).map(|entry| entry.job.definition.application);
+        let open = open.or_else(|| self.others.get(&job).map(|other| other.job.definition.application));
         open.or_else(|| self.ended.iter().find(|view| view.id == job).map(|view| view.application))
     }
 

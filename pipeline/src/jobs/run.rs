@@ -59,7 +59,10 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
     inner.totals.lock().add(&snapshot, before.as_ref());
     if matches!(stopped, Stopped::Gone | Stopped::Error(JobError::Store(StoreError::Lost(_)))) {
         // Nothing of it is ours to change.
-        return inner.gone(&job);
+        return inner.gone(&job, ELSEWHERE);
+    }
+    if let Stopped::Error(JobError::Store(StoreError::Behind(why))) = &stopped {
+        return inner.gone(&job, why);
     }
     match conclude(inner, &mut job, stopped, &progress) {
         Ok(()) => {}
@@ -78,8 +81,9 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
         }
         // Another server took it over and may have ended it.
         Err(JobError::Store(StoreError::Lost(_) | StoreError::Conflict(_))) if inner.store.is_shared() => {
-            return inner.gone(&job);
+            return inner.gone(&job, ELSEWHERE);
         }
+        Err(JobError::Store(StoreError::Behind(why))) => return inner.gone(&job, &why),
         Err(error) => inner.halt(&error),
     }
     if !job.status.is_terminal() {
@@ -170,7 +174,9 @@ fn conclude(
     let wait = inner.options().list_wait * 2_u32.pow(tries.min(6));
     if lacks_room(&error) && stop_request != Some(StopRequest::Cancel) && inner.store.check().is_ok() {
         tracing::warn!(target: "pinport::job", job = %job.id, error = %with_causes(&error), "the disk is full");
-        let text = format!("the server's disk is full, trying again in {} s", wait.as_secs());
+        let is_of_database = inner.store.is_shared() && matches!(error, JobError::Store(_));
+        let whose = if is_of_database { "database" } else { "server" };
+        let text = format!("the {whose}'s disk is full, trying again in {} s", wait.as_secs());
         inner.wait_again(job, Instant::now() + wait, tries + 1, text);
         // It rests where its last committed piece ended. That is not saved: the store is not to be tried now.
         job.status = JobStatus::PendingJob;
@@ -241,6 +247,14 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
     inner.store.finish_job(job, inner.engine.replaces_segments())?;
     Ok(())
 }
+
+/// What is said of a job that was taken over.
+const ELSEWHERE: &str = "another server works on it";
+
+/// Beside running jobs the store is settled for one part of this many and one.
+const SETTLING_RESTS: u32 = 4;
+/// But it rests no longer than this at a time.
+const MOST_REST: Duration = Duration::from_secs(5);
 
 /// How long a job waits for a database that does not answer.
 const AWAY: Duration = Duration::from_secs(2);
@@ -418,12 +432,25 @@ impl Inner {
         self.changed.notify_all();
     }
 
-    /// Lets the store sort itself when no job runs.
+    /// Waits, after a part of the work took so long, until the next may begin beside the jobs that run; whether there is a next.
+    fn may_settle_on(&self, took: Duration) -> bool {
+        let until = Instant::now() + (took * SETTLING_RESTS).min(MOST_REST);
+        let mut state = self.state.lock();
+        while !state.stopping && state.running() > 0 {
+            if self.changed.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
+        !state.stopping
+    }
+
+    /// Lets the store sort itself when no job runs. In a database that is work beside that of jobs: it has a share of the time.
     fn settle_when_idle(&self) {
         let Some(this) = self.this.upgrade() else { return };
         let idle = {
             let mut state = self.state.lock();
-            let idle = state.running() == 0 && !state.stopping && state.halted.is_none() && !state.settling;
+            let may = state.running() == 0 || self.store.is_shared();
+            let idle = may && !state.stopping && state.halted.is_none() && !state.settling;
             state.settling |= idle;
             idle
         };
@@ -432,7 +459,10 @@ impl Inner {
         }
         let settle = move || {
             let begun = Instant::now();
-            let settled = if this.store.wants_settling() { this.store.settle() } else { Ok(()) };
+            let settled = match this.store.wants_settling() {
+                true => this.store.settle_while(&mut |took| this.may_settle_on(took)),
+                false => Ok(()),
+            };
             let mut state = this.state.lock();
             state.settling = false;
             match settled {

@@ -99,7 +99,10 @@ impl Inner {
             state.add(grown, time);
         }
         let open = state.shown(OPEN_SHOWN).into_iter().map(|entry| self.open_view(&state, entry));
-        let mut jobs: Vec<_> = open.chain(state.ended.iter().cloned()).collect();
+        let room = OPEN_SHOWN.saturating_sub(state.jobs.len());
+        let others = state.others.iter().filter(|(id, _)| !state.jobs.contains_key(id));
+        let others = others.take(room).map(|(_, other)| other.view());
+        let mut jobs: Vec<_> = open.chain(others).chain(state.ended.iter().cloned()).collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
         state.sequence += u64::from(next);
         let events = if next { state.take_events() } else { Vec::new() };
@@ -115,6 +118,7 @@ impl Inner {
             events,
             past: None,
             machine: Some(machine),
+            servers: state.servers.clone(),
         }
     }
 

@@ -43,7 +43,8 @@ fn keep_looking(this: &Weak<Inner>) {
             let state = inner.state.lock();
             state.jobs.iter().filter(|(_, entry)| entry.rests()).map(|(id, _)| *id).collect()
         };
-        match inner.store.open_jobs() {
+        inner.meet();
+        match inner.store.open_jobs().and_then(|open| inner.know(&open).map(|()| open)) {
             Ok(open) => inner.compare(&resting, open),
             // Whoever asks this server for anything learns it too.
             Err(error) => {
@@ -60,7 +61,7 @@ impl Inner {
     fn compare(&self, resting: &[JobId], open: Vec<OpenJob>) {
         let mut requests = Vec::new();
         let mut free: Vec<(ImportJob, Option<StopRequest>)> = Vec::new();
-        for OpenJob { job, is_free, asked } in open {
+        for OpenJob { job, is_free, asked, .. } in open {
             requests.extend(asked.map(|asked| (job.id, asked)));
             if is_free {
                 free.push((job, asked));
@@ -143,8 +144,10 @@ impl Inner {
         }
     }
 
-    /// Takes a job off its thread that is another server's by now, or was ended by one.
-    pub(super) fn gone(&self, job: &ImportJob) {
+    /// Takes a job off its thread that is another server's by now, or was ended by one, or that the database has another state
+    /// of. What is still held of it is given back.
+    pub(super) fn gone(&self, job: &ImportJob, why: &str) {
+        self.store.release(job.id);
         let ended = match self.store.job(job.id) {
             Ok(Some(stored)) if stored.status.is_terminal() => self.ended_view(&stored).ok(),
             _ => None,
@@ -154,9 +157,8 @@ impl Inner {
         if let Some(view) = ended {
             state.push_ended(view);
         }
-        state.happened(job.id, "another server works on it");
+        state.happened(job.id, why);
         drop(state);
-        tracing::info!(target: "pinport::job", job = %job.id, "another server works on it");
         self.dispatch();
     }
 

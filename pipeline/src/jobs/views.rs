@@ -135,7 +135,10 @@ impl Jobs {
             last.count_into(&mut job);
         }
         inner.bring(&job, last.as_ref());
-        let view = inner.ended_view(&job)?;
+        let view = match inner.other_view(&job).filter(|_| !job.status.is_terminal()) {
+            Some(view) => view,
+            None => inner.ended_view(&job)?,
+        };
         Ok(Seen { job, last, view })
     }
 
@@ -241,7 +244,8 @@ impl Inner {
             _ => entry.at_rest(),
         };
         let (paused, waits_for) = (entry.is_paused(), state.waits_for(entry));
-        JobView { paused, waits_for, ..view_of(&entry.job, &entry.application_name, progress) }
+        let server = entry.running().and_then(|_| self.store.name()).map(str::to_owned);
+        JobView { paused, waits_for, server, ..view_of(&entry.job, &entry.application_name, progress) }
     }
 
     /// A job that has ended (or that is unknown by now).
@@ -279,6 +283,10 @@ impl Inner {
             _ => None,
         });
         let history = entry.map(|entry| entry.history.points());
+        if state.others.contains_key(&seen.job.id) {
+            // Its stages are another server's.
+            return (Vec::new(), Vec::new());
+        }
         drop(state);
         let history = history.unwrap_or_else(|| marks::saved_history(&self.folder(seen.job.id)));
         let stages = stage_views(&self.engine, seen.view.progress.busy_ms, queues.unwrap_or_default());
@@ -400,6 +408,7 @@ pub fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> J
         completed: job.completed,
         paused: false,
         waits_for: None,
+        server: None,
         progress,
         error: job.error.clone(),
     }

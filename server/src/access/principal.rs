@@ -84,7 +84,12 @@ impl Principal {
 
     /// Whether it may learn that a key with this id exists: its own, or any if it sees every application.
     pub fn may_know(&self, key_id: &str) -> bool {
-        self.applications == Applications::All || self.key_id() == Some(key_id)
+        self.sees_all() || self.key_id() == Some(key_id)
+    }
+
+    /// Whether it sees every application, and with them what is the server's own.
+    pub fn sees_all(&self) -> bool {
+        self.applications == Applications::All
     }
 
     /// Whether it may change this application.

@@ -12,7 +12,7 @@ use http::{HeaderValue, header};
 use parking_lot::Mutex;
 use pinport_model::{
     ApplicationId,
-    view::{Event, Past, Sample},
+    view::{Event, JobView, Past, Sample},
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::{
@@ -197,10 +197,11 @@ fn part(sample: &Sample, only: &BTreeSet<ApplicationId>, trouble: Trouble<'_>) -
         let jobs = past.jobs.iter().filter(|job| job.application.as_ref().is_some_and(is_own));
         Box::new(Past { events: events(&past.events), server: Vec::new(), jobs: jobs.cloned().collect() })
     });
+    let jobs = sample.jobs.iter().filter(|job| is_own(&job.application));
     Sample {
         sequence: 0,
         time: sample.time,
-        jobs: sample.jobs.iter().filter(|job| is_own(&job.application)).cloned().collect(),
+        jobs: jobs.map(|job| JobView { server: None, ..job.clone() }).collect(),
         jobs_total: own_jobs.map(|(_, jobs)| jobs).sum(),
         jobs_of: Arc::default(),
         // What the jobs of all take together belongs to none of them.
@@ -211,6 +212,7 @@ fn part(sample: &Sample, only: &BTreeSet<ApplicationId>, trouble: Trouble<'_>) -
         events: events(&sample.events),
         past,
         machine: None,
+        servers: Vec::new(),
     }
 }
 
@@ -225,7 +227,7 @@ fn event(sample: &Sample) -> Bytes {
 mod tests {
     use pinport_model::{
         history::HistoryPoint,
-        view::{JobHistory, Machine},
+        view::{JobHistory, Machine, ServerView},
     };
 
     use super::*;
@@ -247,6 +249,7 @@ mod tests {
                 events,
                 past: None,
                 machine: None,
+                servers: Vec::new(),
                 trouble: None,
             })
         };
@@ -293,6 +296,7 @@ mod tests {
             application: Some(ids[number]),
             points: Vec::new(),
         };
+        let server = ServerView { name: "web-1:8600".into(), version: "1".into(), running: 1, here: true };
         let point = HistoryPoint { time, records: 77, bytes: 0, failed: 0 };
         let past = Past {
             events: vec![event(0), event(1)],
@@ -311,6 +315,7 @@ mod tests {
                 events: Vec::new(),
                 past,
                 machine: Some(Machine::default()),
+                servers: vec![server.clone()],
                 trouble: None,
             })
         };
@@ -322,14 +327,14 @@ mod tests {
         };
         let (plain, first) = (sample(None), sample(Some(Box::new(past))));
         let (number, text) = shown(&plain, &key);
-        assert!(!text.contains("past") && !text.contains("machine"), "{text}");
+        assert!(!["past", "machine", "web-1"].iter().any(|word| text.contains(word)), "{text}");
         let (same, text) = shown(&first, &key);
         assert_eq!((number, same), (1, 1), "the others miss nothing");
         assert!(text.contains("event 0") && !text.contains("event 1") && !text.contains("77"), "{text}");
         assert_eq!(text.matches("\"points\"").count(), 1, "{text}");
         assert_eq!(shown(&plain, &key).0, 1);
         let (_, text) = shown(&first, &Principal::anybody());
-        assert!(text.contains("event 1") && text.contains("77") && text.contains("machine"), "{text}");
+        assert!(["event 1", "77", "machine", "web-1"].iter().all(|word| text.contains(word)), "{text}");
     }
 
     #[test]
@@ -350,6 +355,7 @@ mod tests {
                 events: Vec::new(),
                 past: None,
                 machine: None,
+                servers: Vec::new(),
                 trouble: None,
             })
         };

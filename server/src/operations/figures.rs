@@ -58,8 +58,17 @@ impl Collector for JobMetrics {
         let totals = self.0.totals();
         let mut gauge = |name: &str, help: &str, value: u64| gauge(&mut encoder, name, help, value);
         gauge("jobs_running", "Jobs that run", totals.running)?;
-        gauge("jobs_waiting", "Jobs that wait or are paused", totals.waiting)?;
+        let help =
+            "Jobs that wait or are paused, of a store that several servers share those that any may take";
+        gauge("jobs_waiting", help, totals.waiting)?;
         let sample = self.0.sample();
+        if self.0.store().is_shared() {
+            gauge(
+                "servers",
+                "Servers that share the store, this one among them",
+                sample.servers.len() as u64,
+            )?;
+        }
         gauge("bytes_in_flight", "Bytes of the budget that are taken", sample.bytes_in_flight)?;
         gauge("bytes_in_flight_limit", "The budget", sample.bytes_in_flight_limit)?;
         let mut count = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::HeaderName;
-use pinport_model::{ApplicationId, FailureCode, FailureFilter, ImportJob, JobId, JobStatus};
+use pinport_model::{ApplicationId, FailureCode, FailureFilter, ImportJob, JobId, JobStatus, view::JobView};
 use pinport_pipeline::{
     engine::{
         files,
@@ -44,6 +44,7 @@ pub(super) fn add(routes: &mut Routes) {
         let mut detail = api.jobs.detail(seen).map_err(viewed)?;
         let maker = detail.principal.take();
         detail.principal = maker.filter(|maker| request.principal().may_know(maker));
+        detail.job.server = detail.job.server.take().filter(|_| request.principal().sees_all());
         Response::ok(&detail)
     });
     routes.waiting(
@@ -146,7 +147,8 @@ fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
         let status = seen.job.status;
         let fits = filter.ended.is_none_or(|ended| ended == status.is_terminal())
             && (filter.statuses.is_empty() || filter.statuses.contains(&status));
-        Ok(fits.then_some(seen.view))
+        let server = seen.view.server.clone().filter(|_| request.principal().sees_all());
+        Ok(fits.then_some(JobView { server, ..seen.view }))
     };
     let read = |before, step| api.store().jobs(filter.application, before, step);
     page.fill(before, |job: &ImportJob| job.id, read, shown)?;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use pinport_pipeline::jobs::Jobs;
+use prometheus_client::metrics::info::Info;
 
 use super::{ApiOptions, Routes, figures, sentence};
 use crate::{
@@ -41,6 +42,10 @@ pub(super) fn add(routes: &mut Routes) {
 /// Adds what jobs and the store count to the metrics.
 pub(super) fn register(metrics: &Metrics, jobs: &Jobs) {
     metrics.register(|registry| {
+        if let Some(name) = jobs.store().name() {
+            let info = Info::new(vec![("name", name.to_owned())]);
+            registry.register("server", "This server among those that share the store", info);
+        }
         registry.register_collector(Box::new(figures::JobMetrics(jobs.clone())));
         registry.register_collector(Box::new(figures::StoreMetrics(jobs.clone())));
     });

@@ -192,6 +192,7 @@ impl Feeder<'_> {
             bytes_in_flight,
             bytes_in_flight_limit,
             trouble: None,
+            servers: Vec::new(),
             events: Vec::new(),
             past: None,
             machine,

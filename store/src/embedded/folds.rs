@@ -14,9 +14,9 @@ use super::{
     keys::{self, Table, key},
     merged::Merged,
     runs,
-    segments::{self, FIRST_FOLDED, FOLD_AT, FOLD_MEMBERS, Layer},
+    segments::{self, FOLD_AT, FOLD_MEMBERS, Layer},
 };
-use crate::{Result, lifecycle, lifecycle::SegmentState};
+use crate::{Result, copied::FIRST_FOLDED, lifecycle, lifecycle::SegmentState};
 
 /// Numbers of layers that were folded here have this beside [`FIRST_FOLDED`].
 const FOLDED_LARGE: u32 = 1 << 30;

@@ -15,6 +15,7 @@
 //! | addresses | application, address with its length, endpoint id | none; of endpoints that came one by one |
 //! | settings | application | JSON |
 //! | names | an application's name | the ids of those that have it |
+//! | copying | | JSON; there while a copy into the store is not whole |
 //! | job index, open jobs | application, job; job | none |
 //! | left out | application, a job's mark | how many of its records had no room, big-endian |
 //!
@@ -47,6 +48,7 @@ pub(super) enum Table {
     Versions = b'v',
     Links = b'x',
     Layers = b'y',
+    Copying = b'z',
 }
 
 pub(super) type Key = Vec<u8>;

@@ -8,6 +8,7 @@
 //! A store is a folder: `db` (RocksDB's), `staging` (runs that are no part of it yet), `layout` (a number), `bounds`
 //! (of endpoints, if they are not the usual ones) and `pinport.lock`.
 
+mod copying;
 mod criteria;
 mod endpoints;
 mod engine;
@@ -83,6 +84,13 @@ impl fmt::Debug for Embedded {
 impl Embedded {
     /// Opens the store in the folder `path`, which is created if it is not there.
     pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self> {
+        let store = Self::open_to_copy(path, options)?;
+        copying::check_whole(&*store.engine()?)?;
+        Ok(store)
+    }
+
+    /// The same for a copy, which may have been interrupted.
+    pub fn open_to_copy(path: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self> {
         let engine = Engine::open(path.as_ref(), &options)?;
         if engine.is_older {
             segments::upgrade(&engine)?;

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     Result, StoreError,
+    copied::FIRST_FOLDED,
     lifecycle::{self, SegmentState, no_version, not_found},
 };
 
@@ -30,8 +31,6 @@ pub(super) const FOLD_AT: usize = 16;
 /// settles ([`super::folds`]).
 pub(super) const FOLD_MEMBERS: u64 = 16_384;
 const FOLD_COPIES: u64 = 256;
-/// Numbers of folded layers begin here; those of jobs stay below.
-pub(super) const FIRST_FOLDED: u32 = 1 << 31;
 
 /// A closed layer, or several in one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -118,6 +118,7 @@ pub(super) fn delete(connection: &mut Connection, id: ApplicationId) -> Result<(
         "DELETE FROM pieces WHERE job IN (SELECT job FROM jobs WHERE application = $1)",
         "DELETE FROM parts WHERE job IN (SELECT job FROM jobs WHERE application = $1)",
         "DELETE FROM files WHERE job IN (SELECT job FROM jobs WHERE application = $1)",
+        "DELETE FROM requests WHERE job IN (SELECT id FROM jobs WHERE application = $1)",
         "DELETE FROM jobs WHERE application = $1",
         "DELETE FROM applications WHERE id = $1",
     ] {

@@ -3,7 +3,10 @@
 //!
 //! Only operands of jobs below the oldest that has not ended are folded: a later piece of that would sort below them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
 
 use super::{
     connection::Connection,
@@ -18,18 +21,27 @@ use crate::{Result, record::bounds::Bounds};
 /// Endpoints or users whose operands are folded in one transaction.
 const AT_ONCE: i64 = 5000;
 
-/// Folds everything; how many members had no room.
-pub(super) fn all(pool: &Pool, bounds: Bounds) -> Result<u64> {
+/// Folds everything, or until `go_on` says no: it hears how long each transaction took. How many members had no room.
+pub(super) fn all(pool: &Pool, bounds: Bounds, go_on: &mut dyn FnMut(Duration) -> bool) -> Result<u64> {
     let below = pool.write(below)?;
     let mut left_out = 0;
-    for place in 0..PLACES {
+    'places: for place in 0..PLACES {
         for work in [endpoints, users] {
             loop {
-                let (count, left) = pool.write(|connection| {
-                    connection.query("SELECT 1 FROM folds WHERE place = $1 FOR UPDATE", &[&place])?;
-                    work(connection, place, below, bounds)
+                let begun = Instant::now();
+                let done = pool.write(|connection| {
+                    // One that another server folds, or somebody deletes from, is left to the next time.
+                    let sql = "SELECT 1 FROM folds WHERE place = $1 FOR UPDATE SKIP LOCKED";
+                    match connection.query_opt(sql, &[&place])? {
+                        Some(_) => work(connection, place, below, bounds).map(Some),
+                        None => Ok(None),
+                    }
                 })?;
+                let Some((count, left)) = done else { continue 'places };
                 left_out += left;
+                if !go_on(begun.elapsed()) {
+                    return Ok(left_out);
+                }
                 if count < AT_ONCE.cast_unsigned() {
                     break;
                 }

@@ -5,10 +5,10 @@ use pinport_model::{ApplicationId, ImportJob, JobId, PieceRecord, SourceLocation
 use super::{
     connection::Connection,
     documents::{key, limit, read, text},
-    segments,
+    segments, servers,
 };
 use crate::{
-    OpenJob, Result, StopRequest, StoreError,
+    OpenJob, Result, StopRequest, StoreError, Worker,
     lifecycle::{self, not_found},
 };
 
@@ -81,7 +81,7 @@ pub(super) fn finish(connection: &mut Connection, job: &ImportJob, replace: bool
 }
 
 /// A job with what was left out of its records.
-fn read_job(row: &postgres::Row) -> Result<ImportJob> {
+pub(super) fn read_job(row: &postgres::Row) -> Result<ImportJob> {
     let mut job: ImportJob = read(row, 0)?;
     job.left_out = u64::try_from(row.get::<_, i64>(1)).unwrap_or(0);
     Ok(job)
@@ -126,6 +126,7 @@ pub(super) fn delete(connection: &mut Connection, id: JobId) -> Result<bool> {
         "DELETE FROM pieces WHERE job = (SELECT job FROM jobs WHERE id = $1)",
         "DELETE FROM parts WHERE job = (SELECT job FROM jobs WHERE id = $1)",
         "DELETE FROM files WHERE job = (SELECT job FROM jobs WHERE id = $1)",
+        "DELETE FROM requests WHERE job = $1",
         "DELETE FROM jobs WHERE id = $1",
     ] {
         connection.execute(sql, &[&key(id.as_bytes())])?;
@@ -155,24 +156,51 @@ pub(super) fn pieces(
     found.iter().map(|row| read(row, 0)).collect()
 }
 
-/// Jobs that have not ended, and whether `owner`, who is at `place`, may take them.
-pub(super) fn open(connection: &mut Connection, owner: &str, place: &str) -> Result<Vec<OpenJob>> {
+/// Jobs below the highest number that was seen which may still have been unseen: they were drawn before it and committed after.
+const LATE: i32 = 64;
+
+/// Jobs that have not ended and the newest ones that have, as a process sees them, which is `own` at its place; and the highest
+/// number of a job. `newest` is the one of the last look, or 0.
+pub(super) fn open(
+    connection: &mut Connection,
+    (owner, place): (&str, &str),
+    newest: i32,
+) -> Result<(Vec<OpenJob>, i32)> {
+    let mut highest = newest;
+    if newest == 0 {
+        highest = connection.query("SELECT coalesce(max(job), 0) FROM jobs", &[])?[0].get(0);
+    }
+    let after = highest - LATE;
     let found = connection.query(
-        "SELECT j.doc::text, \
-                (p.owner = $1 OR p.lease IS NULL OR p.lease < clock_timestamp()) AND (j.pin IS NULL OR j.pin = $2), \
-                j.wish \
-         FROM jobs j JOIN parts p ON p.job = j.job AND p.part = 0 WHERE NOT j.ended ORDER BY j.id",
-        &[&owner, &place],
+        "SELECT j.doc::text, j.job, j.ended, j.pin <> $1, j.wish, p.owner, p.lease >= clock_timestamp(), p.progress::text \
+         FROM jobs j JOIN parts p ON p.job = j.job AND p.part = 0 WHERE NOT j.ended OR j.job > $2 ORDER BY j.id",
+        &[&place, &after],
     )?;
-    let open = |row: &postgres::Row| {
-        let asked = match row.get::<_, Option<&str>>(2) {
+    let mut jobs = Vec::with_capacity(found.len());
+    for row in &found {
+        highest = highest.max(row.get(1));
+        let (has_ended, is_elsewhere): (bool, bool) =
+            (row.get(2), row.get::<_, Option<_>>(3).unwrap_or(false));
+        let worker = row.get::<_, Option<&str>>(5).filter(|_| row.get::<_, Option<bool>>(6) == Some(true));
+        let asked = match row.get::<_, Option<&str>>(4) {
             Some("cancel") => Some(StopRequest::Cancel),
             Some(_) => Some(StopRequest::Pause),
             None => None,
         };
-        Ok(OpenJob { job: read(row, 0)?, is_free: row.get::<_, Option<bool>>(1).unwrap_or(true), asked })
-    };
-    found.iter().map(open).collect()
+        let worker = worker.filter(|worker| *worker != owner && !has_ended);
+        jobs.push(OpenJob {
+            job: read(row, 0)?,
+            is_free: !has_ended && worker.is_none() && !is_elsewhere,
+            is_elsewhere: is_elsewhere && worker.is_none(),
+            asked,
+            worker: worker.map(|worker| Worker {
+                name: servers::shown(worker).to_owned(),
+                // What another version wrote may be read some other time.
+                progress: row.get::<_, Option<&str>>(7).and_then(|text| serde_json::from_str(text).ok()),
+            }),
+        });
+    }
+    Ok((jobs, highest))
 }
 
 /// Notes what is asked of a job that has not ended.

@@ -11,6 +11,7 @@ mod applications;
 mod config;
 mod connection;
 mod copy;
+mod copying;
 mod criteria;
 mod documents;
 mod endpoints;
@@ -24,9 +25,11 @@ mod leases;
 mod pool;
 mod read;
 mod removal;
+mod requests;
 mod rows;
 mod schema;
 mod segments;
+mod servers;
 mod stream;
 mod tls;
 mod writer;
@@ -37,7 +40,7 @@ use std::{
     ops::ControlFlow,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -45,7 +48,8 @@ use std::{
 use parking_lot::Mutex;
 use pinport_model::{
     Application, ApplicationId, Criteria, Endpoint, ImportJob, JobId, PieceRecord, Segment, SegmentId,
-    SegmentVersion, Settings, Timestamp, limits::RecordLimits, segment::MemberCount,
+    SegmentVersion, Settings, Timestamp, limits::RecordLimits, progress::Progress, segment::MemberCount,
+    view::ServerView,
 };
 
 pub use self::config::{PostgresOptions, is_postgres};
@@ -78,6 +82,8 @@ struct Engine {
     leases: Leases,
     spaces: Mutex<HashMap<ApplicationId, (i32, Instant)>>,
     left_out: AtomicU64,
+    /// The highest number of a job that was seen.
+    newest: AtomicI32,
 }
 
 impl Engine {
@@ -115,9 +121,16 @@ pub fn init(options: &PostgresOptions) -> Result<bool> {
 }
 
 impl Postgres {
-    /// Opens a store whose tables [`init`] made. `owner` names this process among those that share it; `limits`: what
-    /// endpoints may have becomes at least this.
+    /// Opens a store whose tables [`init`] made. `owner` is who this process is among those that share it: its name, a slash
+    /// and what no other process has been; `limits`: what endpoints may have becomes at least this.
     pub fn open(options: PostgresOptions, owner: &str, limits: &RecordLimits) -> Result<Self> {
+        let store = Self::open_to_copy(options, owner, limits)?;
+        store.pool().read(copying::check_whole)?;
+        Ok(store)
+    }
+
+    /// The same for a copy, which may have been interrupted.
+    pub fn open_to_copy(options: PostgresOptions, owner: &str, limits: &RecordLimits) -> Result<Self> {
         let pool = Pool::new(options)?;
         let asked = Bounds::from(limits);
         let numbers = [asked.names, asked.bytes].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
@@ -134,8 +147,8 @@ impl Postgres {
         })?;
         let pool = Arc::new(pool);
         let leases = Leases::new(Arc::clone(&pool), owner.to_owned());
-        let (spaces, left_out) = Default::default();
-        Ok(Self { engine: Arc::new(Engine { pool, bounds, leases, spaces, left_out }) })
+        let (spaces, left_out, newest) = Default::default();
+        Ok(Self { engine: Arc::new(Engine { pool, bounds, leases, spaces, left_out, newest }) })
     }
 
     fn pool(&self) -> &Pool {
@@ -223,6 +236,21 @@ impl Store for Postgres {
         self.pool().write(|connection| jobs::create(connection, job, &self.pool().options.place))
     }
 
+    fn create_requested_job(&self, job: &ImportJob, window: Duration) -> Result<Option<JobId>> {
+        let Some(request) = &job.request else { return self.create_job(job).map(|()| None) };
+        self.pool().write(|connection| {
+            let made = requests::note(connection, request, job.id, window)?;
+            if made.is_none() {
+                jobs::create(connection, job, &self.pool().options.place)?;
+            }
+            Ok(made)
+        })
+    }
+
+    fn requested_job(&self, request: &str, window: Duration) -> Result<Option<JobId>> {
+        self.pool().read(|connection| requests::find(connection, request, window))
+    }
+
     fn save_job(&self, job: &ImportJob) -> Result<()> {
         self.pool().write(|connection| {
             self.engine.leases.check(connection, job.id)?;
@@ -233,6 +261,7 @@ impl Store for Postgres {
     fn finish_job(&self, job: &ImportJob, replace: bool) -> Result<()> {
         self.pool().write(|connection| {
             self.engine.leases.check(connection, job.id)?;
+            self.engine.leases.check_pieces(connection, job.id)?;
             jobs::finish(connection, job, replace)
         })?;
         self.engine.leases.forget(job.id);
@@ -252,8 +281,30 @@ impl Store for Postgres {
     }
 
     fn open_jobs(&self) -> Result<Vec<OpenJob>> {
-        let (owner, place) = (self.engine.leases.owner(), &self.pool().options.place);
-        self.pool().read(|connection| jobs::open(connection, owner, place))
+        let own = (self.engine.leases.owner(), &*self.pool().options.place);
+        let newest = self.engine.newest.load(Ordering::Relaxed);
+        let (jobs, newest) = self.pool().read(|connection| jobs::open(connection, own, newest))?;
+        self.engine.newest.fetch_max(newest, Ordering::Relaxed);
+        Ok(jobs)
+    }
+
+    fn report(&self, job: JobId, progress: &Progress) {
+        self.engine.leases.report(job, progress);
+    }
+
+    fn meet(&self, version: &str, running: u64) -> Result<Vec<ServerView>> {
+        let (owner, lease) = (self.engine.leases.owner(), self.pool().options.lease);
+        self.pool().write(|connection| servers::meet(connection, owner, lease, (version, running)))
+    }
+
+    fn leave(&self) {
+        let owner = self.engine.leases.owner();
+        // If it cannot be said, the others notice that this one is not heard of.
+        let _ = self.pool().write_once(|connection| servers::leave(connection, owner));
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(servers::shown(self.engine.leases.owner()))
     }
 
     fn ask(&self, job: JobId, asked: Option<StopRequest>) -> Result<bool> {
@@ -504,7 +555,11 @@ impl Store for Postgres {
     }
 
     fn settle(&self) -> Result<()> {
-        let left_out = folds::all(self.pool(), self.engine.bounds)?;
+        self.settle_while(&mut |_| true)
+    }
+
+    fn settle_while(&self, go_on: &mut dyn FnMut(Duration) -> bool) -> Result<()> {
+        let left_out = folds::all(self.pool(), self.engine.bounds, go_on)?;
         self.engine.count_left_out(left_out);
         Ok(())
     }

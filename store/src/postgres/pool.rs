@@ -33,7 +33,7 @@ pub(super) const PAUSES: [Duration; 6] = [
 /// What each session is set to. Plans are made for the values at hand, and by the indexes: before the first ANALYZE the
 /// planner would read whole tables. Time-outs free what a frozen process holds.
 const SESSION: &str = "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; SET jit = off; \
-    SET statement_timeout = '10min'; SET lock_timeout = '30s'; \
+    SET statement_timeout = '10min'; \
     SET client_connection_check_interval = '5s'; SET client_min_messages = warning; SET bytea_output = hex; \
     SET default_transaction_isolation = 'read committed'";
 
@@ -75,10 +75,11 @@ impl Pool {
         let client = client.map_err(|error| error::of(server, &error))?;
         let mut connection = Connection::new(client, server.to_owned());
         let schema = schema::quoted(&self.options.schema);
-        // What a frozen process has locked is free when its leases have ended.
+        // What a frozen process has locked is free when its leases have ended, and whoever waits for longer has lost its own.
         let idle = self.options.lease.as_millis();
         connection.batch(&format!(
-            "{SESSION}; SET idle_in_transaction_session_timeout = {idle}; SET search_path = {schema}"
+            "{SESSION}; SET idle_in_transaction_session_timeout = {idle}; SET lock_timeout = {idle}; \
+             SET search_path = {schema}"
         ))?;
         Ok(connection)
     }

@@ -55,6 +55,14 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_application ON jobs (application, id);
 CREATE INDEX jobs_open ON jobs (id) WHERE NOT ended;
+-- What requests made, for a while: a client that got no answer may ask another server again.
+CREATE TABLE requests (
+    request text PRIMARY KEY,
+    job     uuid NOT NULL,
+    made    timestamptz NOT NULL
+);
+CREATE INDEX requests_job ON requests (job);
+CREATE INDEX requests_made ON requests (made);
 CREATE TABLE parts (
     job        int4 NOT NULL,
     part       int4 NOT NULL,
@@ -75,6 +83,22 @@ CREATE TABLE pieces (
     token  int8 NOT NULL,
     record json NOT NULL,
     PRIMARY KEY (job, part, piece)
+);
+
+-- Servers that are here: each says so every second, and takes its row with it when it goes.
+CREATE TABLE servers (
+    owner   text PRIMARY KEY,
+    name    text NOT NULL,
+    version text NOT NULL,
+    running int8 NOT NULL,
+    seen    timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+-- A copy of another store that is not whole: while there is a row, no server uses the tables.
+CREATE TABLE copying (
+    one    bool PRIMARY KEY DEFAULT true CHECK (one),
+    source text NOT NULL,
+    cursor bytea NOT NULL
 );
 
 -- Files of jobs, for other servers: plan, failures, rejects.

@@ -50,7 +50,7 @@ fn locked(connection: &mut Connection, application: ApplicationId, id: SegmentId
     state(connection, application, id, true)?.ok_or_else(|| not_found("segment", id))
 }
 
-fn put_state(connection: &mut Connection, state: &SegmentState) -> Result<()> {
+pub(super) fn put_state(connection: &mut Connection, state: &SegmentState) -> Result<()> {
     let Segment { application, id, .. } = &state.segment;
     connection.execute(
         "INSERT INTO segments (application, id, doc) VALUES ($1, $2, $3::text::json) \
@@ -60,7 +60,11 @@ fn put_state(connection: &mut Connection, state: &SegmentState) -> Result<()> {
     Ok(())
 }
 
-fn put_version(connection: &mut Connection, segment: SegmentId, version: &SegmentVersion) -> Result<()> {
+pub(super) fn put_version(
+    connection: &mut Connection,
+    segment: SegmentId,
+    version: &SegmentVersion,
+) -> Result<()> {
     connection.execute(
         "INSERT INTO versions (segment, version, doc) VALUES ($1, $2, $3::text::json) \
          ON CONFLICT (segment, version) DO UPDATE SET doc = EXCLUDED.doc",

@@ -28,13 +28,7 @@ impl Cluster {
         // PostgreSQL refuses to run as root.
         let user = is_root()
             .then(|| other_user().expect("no user to run PostgreSQL as: neither postgres nor nobody"));
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let folder = tempfile::Builder::new().prefix("pinport-pg-").tempdir_in(parent).unwrap().keep();
-        if let Some((uid, gid)) = user {
-            chown(&folder, Some(uid), Some(gid)).unwrap();
-        }
-        let mut cluster = Self { folder, programs, user, guard: None };
+        let mut cluster = Self { folder: folder(user), programs, user, guard: None };
         let data = cluster.folder.join("data");
         let mut initdb = cluster.command("initdb");
         initdb.args([
@@ -104,6 +98,25 @@ impl Cluster {
         format!("postgres://pinport@{folder}/postgres")
     }
 
+    /// The socket at which it is reached.
+    #[allow(dead_code, reason = "not all who include this file do")]
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join(".s.PGSQL.5432")
+    }
+
+    /// Starts a copy of the server that follows it, without waiting for one another.
+    #[allow(dead_code, reason = "not all who include this file do")]
+    pub(crate) fn standby(&self) -> Self {
+        let mut standby =
+            Self { folder: folder(self.user), programs: self.programs.clone(), user: self.user, guard: None };
+        let mut copy = self.command("pg_basebackup");
+        copy.args(["--no-sync", "-R", "-X", "stream", "-c", "fast", "-U", "pinport", "-h"]).arg(&self.folder);
+        let output = copy.arg("-D").arg(standby.folder.join("data")).output().unwrap();
+        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
+        standby.run();
+        standby
+    }
+
     /// One of PostgreSQL's programs.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
@@ -157,6 +170,17 @@ fn programs() -> PathBuf {
     std::env::split_paths(&path)
         .find(|folder| folder.join("initdb").exists())
         .expect("PostgreSQL is not installed: scripts/setup installs it")
+}
+
+/// A new folder for a server that runs as this user.
+fn folder(user: Option<(u32, u32)>) -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let folder = tempfile::Builder::new().prefix("pinport-pg-").tempdir_in(parent).unwrap().keep();
+    if let Some((uid, gid)) = user {
+        chown(&folder, Some(uid), Some(gid)).unwrap();
+    }
+    folder
 }
 
 fn is_root() -> bool {

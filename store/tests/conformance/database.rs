@@ -13,12 +13,12 @@ use crate::{
     support::{Bench, batches, job, new, piece_record, segment_job, update},
 };
 
-fn open(url: &str, owner: &str) -> Result<Postgres, StoreError> {
+pub(crate) fn open(url: &str, owner: &str) -> Result<Postgres, StoreError> {
     Postgres::open(PostgresOptions::new(url, |_| None)?, owner, &RecordLimits::default())
 }
 
 /// A server of its own, with tables.
-fn started() -> (Cluster, String) {
+pub(crate) fn started() -> (Cluster, String) {
     let cluster = Cluster::start();
     let url = cluster.url();
     assert!(postgres::init(&PostgresOptions::new(&url, |_| None).unwrap()).unwrap());
@@ -165,6 +165,9 @@ fn a_lease_that_ended_takes_files_and_documents_with_it() {
     let refused = second.claim(job.id).unwrap_err();
     assert!(matches!(&refused, StoreError::Lost(why) if why.contains("first")), "{refused:?}");
     assert!(!second.open_jobs().unwrap()[0].is_free && first.open_jobs().unwrap()[0].is_free);
+    let worker = |store: &Postgres| store.open_jobs().unwrap().remove(0).worker;
+    assert_eq!(worker(&second).map(|worker| worker.name), Some("first".into()));
+    assert_eq!(worker(&first), None);
     // The first one is frozen, and its lease ends. (It is not really, so it may make its lease longer meanwhile.)
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let mut taken = Err(refused);
@@ -192,4 +195,40 @@ fn a_lease_that_ended_takes_files_and_documents_with_it() {
     second.finish_job(&job, false).unwrap();
     assert!(matches!(first.keep_file(job.id, "failures", 0, b"late"), Err(StoreError::Lost(_))));
     assert!(matches!(second.keep_file(job.id, "failures", 0, b"late"), Err(StoreError::Lost(_))));
+}
+
+#[test]
+fn a_request_makes_one_job_whoever_is_asked() {
+    let (cluster, url) = started();
+    let (first, second) = (Bench::of(open(&url, "first").unwrap()), open(&url, "second").unwrap());
+    let application = first.application("a");
+    let window = std::time::Duration::from_secs(60);
+    let asked = |request: &str| {
+        let mut job = job(application);
+        job.request = Some(request.into());
+        job
+    };
+    let made = asked("one");
+    assert_eq!(first.store().requested_job("one", window).unwrap(), None);
+    assert_eq!(first.store().create_requested_job(&made, window).unwrap(), None);
+    assert_eq!(second.create_requested_job(&asked("one"), window).unwrap(), Some(made.id));
+    assert_eq!(second.requested_job("one", window).unwrap(), Some(made.id));
+    assert_eq!(second.create_requested_job(&asked("two"), window).unwrap(), None);
+    // A job that cannot be made leaves no request behind.
+    let mut none = asked("three");
+    none.definition.application = pinport_model::ApplicationId::generate();
+    assert!(second.create_requested_job(&none, window).is_err());
+    assert_eq!(second.create_requested_job(&asked("three"), window).unwrap(), None);
+    // With its job, or its time, a request is over.
+    first.finish(&made, pinport_model::JobStatus::Completed, 0, false);
+    assert!(first.store().delete_job(made.id).unwrap());
+    assert_eq!(second.create_requested_job(&asked("one"), window).unwrap(), None);
+    cluster.ask("UPDATE pinport.requests SET made = made - interval '61 seconds' WHERE request <> 'three'");
+    assert_eq!(second.requested_job("two", window).unwrap(), None);
+    assert_eq!(second.create_requested_job(&asked("two"), window).unwrap(), None);
+    assert_eq!(
+        cluster.ask("SELECT string_agg(request, ' ' ORDER BY request) FROM pinport.requests"),
+        "three two"
+    );
+    assert_eq!(cluster.ask("SELECT count(*) FROM pinport.jobs"), "4");
 }

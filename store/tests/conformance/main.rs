@@ -11,7 +11,9 @@
 mod agreement;
 mod cases;
 mod cluster;
+mod copies;
 mod criteria;
+mod cuts;
 mod database;
 mod endpoints;
 mod support;

@@ -124,7 +124,10 @@ fn summary(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, job: &JobVi
     let mut text = words::records(progress);
     append!(text, "{separator}{}", words::source_bytes(progress));
     if usize::from(area.height) > line + 1 {
-        let source = format!("{}{separator}{}", job.source, job.application_name);
+        let mut source = format!("{}{separator}{}", job.source, job.application_name);
+        if let Some(server) = &job.server {
+            append!(source, "{separator}on {}", harmless(server, symbols));
+        }
         brush.text(row(area, line), &source, Role::Dim);
         line += 1;
     }

@@ -75,6 +75,9 @@ fn selected(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: b
         lines.extend(wrap(&error, inner.width.into(), room).into_iter().map(|line| (line, Role::Bad)));
     }
     lines.push((words::records(&job.progress), Role::Plain));
+    if let Some(server) = &job.server {
+        lines.push((format!("on {}", harmless(server, symbols)), Role::Dim));
+    }
     lines.push((clip_left(&job.source, inner.width.into(), symbols), Role::Dim));
     let pieces = words::pieces(&job.progress);
     lines.push((format!("{}{separator}pieces {pieces}", words::source_bytes(&job.progress)), Role::Dim));
@@ -101,6 +104,9 @@ fn totals(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect) {
     if server.bytes_in_flight_limit > 0 {
         let (now, most) = (bytes(server.bytes_in_flight), bytes(server.bytes_in_flight_limit));
         append!(text, "{separator}{now} of {most} in flight");
+    }
+    if !dashboard.servers.is_empty() {
+        append!(text, "{separator}{}", plural(dashboard.servers.len() as u64, "server"));
     }
     let role = match dashboard.true_at() {
         Some(time) => {

@@ -35,6 +35,7 @@ fn sample(sequence: u64) -> Message {
         bytes_in_flight: 0,
         bytes_in_flight_limit: 0,
         trouble: None,
+        servers: Vec::new(),
         events: Vec::new(),
         past: None,
         machine: None,

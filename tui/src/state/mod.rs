@@ -18,7 +18,7 @@ use std::{collections::VecDeque, path::PathBuf};
 
 use pinport_model::{
     JobId, JobStatus, Timestamp,
-    view::{self, JobView, Machine, Sample},
+    view::{self, JobView, Machine, Sample, ServerView},
 };
 use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
 
@@ -146,6 +146,8 @@ pub struct Dashboard {
     pub(crate) server: Option<Server>,
     /// Why no job runs, if none does.
     pub(crate) trouble: Option<String>,
+    /// The servers that share the store; empty if it is no store that several may share.
+    pub(crate) servers: Vec<ServerView>,
     /// When the newest sample came, by our clock.
     pub(crate) arrived: Timestamp,
     sequence: Option<u64>,
@@ -181,6 +183,7 @@ impl Dashboard {
             retry_at: start,
             server: None,
             trouble: None,
+            servers: Vec::new(),
             arrived: start,
             sequence: None,
             lost: 0,
@@ -311,6 +314,7 @@ impl Dashboard {
             machine: sample.machine,
         });
         self.trouble = sample.trouble;
+        self.servers = sample.servers;
         self.jobs.replace(sample.jobs, &self.meters);
     }
 

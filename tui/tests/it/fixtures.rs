@@ -53,6 +53,7 @@ pub(crate) fn job(number: u64, status: JobStatus, seconds: u64) -> JobView {
         completed: ended.then(|| at(seconds as i64 * 1000)),
         paused: false,
         waits_for: None,
+        server: None,
         progress: Progress {
             job: id(number),
             status,
@@ -94,6 +95,7 @@ pub(crate) fn sample(second: u64, jobs: Vec<JobView>) -> Sample {
         bytes_in_flight: 96 << 20,
         bytes_in_flight_limit: 256 << 20,
         trouble: None,
+        servers: Vec::new(),
         events: Vec::new(),
         past: None,
         machine: None,

@@ -171,7 +171,8 @@ const OBJECTS: &[(&str, &str)] = &[
     (
         "Job",
         "id: string, kind?: string, application: string, application_name: string, source: string, format: Format, \
-         segment_name?: string, created: time, completed?: time, paused: boolean, waits_for?: string, progress: Progress, error?: string",
+         segment_name?: string, created: time, completed?: time, paused: boolean, waits_for?: string, server?: string, \
+         progress: Progress, error?: string",
     ),
     ("Jobs", "jobs: [Job], next_token?: string"),
     (
@@ -251,10 +252,12 @@ const OBJECTS: &[(&str, &str)] = &[
         "Machine",
         "disk_free?: count, disk_reserve?: count, cpu: number, cpus: count, memory?: count, settling: boolean",
     ),
+    ("Server", "name: string, version: string, running: count, here: boolean"),
     (
         "Sample",
         "sequence: count, time: time, jobs: [Job], jobs_total: count, bytes_in_flight: count, \
-         bytes_in_flight_limit: count, trouble?: string, events: [ServerEvent], past?: Past, machine?: Machine",
+         bytes_in_flight_limit: count, trouble?: string, events: [ServerEvent], past?: Past, machine?: Machine, \
+         servers?: [Server]",
     ),
 ];
 
