@@ -53,9 +53,13 @@ fn imports_of_other_names_do_not_make_an_endpoint_grow() {
     let failed: Vec<_> = ended.iter().filter(|job| job["TotalFailures"] == 1).collect();
     // Two run at a time: both may see an endpoint that has room.
     assert!(failed.len() >= IMPORTS - 2, "{}", failed.len());
-    let reason = failed[0]["Failures"][0].as_str().unwrap();
-    assert!(reason.contains(" line 1: Attributes: has "), "{reason}");
-    assert!(reason.ends_with(" names with those it had, the limit is 250"), "{reason}");
+    // One that was accepted beside another may have lost its members since, which its failures say in other words.
+    let reasons = failed.iter().filter_map(|job| job["Failures"][0].as_str());
+    let told = reasons.filter(|reason| {
+        reason.contains(" line 1: Attributes: has ")
+            && reason.ends_with(" names with those it had, the limit is 250")
+    });
+    assert!(told.count() >= IMPORTS - 2);
     assert!((200..=250).contains(&names(&endpoint(&server, &app))));
 
     // In imports of many records wide ones are judged as well.
