@@ -7,8 +7,46 @@ mod fixtures;
 
 use std::{io::Write as _, sync::mpsc, thread, time::Duration};
 
-use pinport_model::{JobStatus, Timestamp, view::Sample};
+use pinport_model::{
+    JobStatus, Timestamp,
+    history::HistoryPoint,
+    view::{Event, JobHistory, Machine, Past, Sample},
+};
 use pinport_tui::{Connection, Effect, FailuresPage, Look, Message, Options, Output, Palette, Symbols, run};
+
+/// What a server knows of the ten minutes before: as many events and points as one keeps.
+fn past(begun: Timestamp, jobs: u64) -> Past {
+    let before = |seconds: u64| Timestamp::from_millis(begun.as_millis() - seconds as i64 * 1000);
+    let event = |number: u64| Event {
+        time: before(2 * number),
+        job: Some(fixtures::id(1 + number % jobs)),
+        application: None,
+        text: format!("COMPLETED: {number} read, 0 failed"),
+    };
+    // Fewer than the first sample says.
+    let point = |second: u64| HistoryPoint {
+        time: before(600 - second),
+        records: second * 20,
+        bytes: second * 10_000,
+        failed: second / 10,
+    };
+    let points: Vec<_> = (0..600).map(point).collect();
+    let history =
+        |number| JobHistory { job: fixtures::id(number), application: None, points: points.clone() };
+    Past {
+        events: (0..256).rev().map(event).collect(),
+        server: points.clone(),
+        jobs: (1..=jobs).map(history).collect(),
+    }
+}
+
+/// A machine of which every figure changes.
+fn machine(sequence: u64) -> Machine {
+    let disk_free = Some((80 << 30) - (sequence << 20));
+    let memory = Some((300 << 20) + (sequence % 16 << 20));
+    let cpu = 1.0 + (sequence % 10) as f64 / 10.0;
+    Machine { disk_free, disk_reserve: Some(1 << 30), cpu, cpus: 2, memory, settling: sequence % 40 < 20 }
+}
 
 fn main() -> std::io::Result<()> {
     let jobs: u64 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(50);
@@ -48,8 +86,8 @@ fn main() -> std::io::Result<()> {
                 trouble: None,
                 servers: Vec::new(),
                 events: Vec::new(),
-                past: None,
-                machine: None,
+                past: (sequence == 1).then(|| Box::new(past(begun, jobs))),
+                machine: Some(machine(sequence)),
             };
             // Drop samples that a stopped dashboard does not take.
             let _ = samples.try_send(Message::Sample(Box::new(sample)));
