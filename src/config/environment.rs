@@ -92,7 +92,13 @@ pub(super) const OPTIONS: &[(&str, &[&str])] = &[
 ];
 
 /// Variables that are read where they are needed, by no flag and no section.
-const OTHERS: &[&str] = &["PINPORT_ALLOW_HTTP", "PINPORT_VERIFY_ALL", "PINPORT_BOUNDARIES"];
+const OTHERS: &[&str] = &[
+    "PINPORT_ALLOW_HTTP",
+    "PINPORT_VERIFY_ALL",
+    "PINPORT_BOUNDARIES",
+    "PINPORT_CLOCK",
+    "PINPORT_UNCHECKED_TOKENS",
+];
 
 /// How the variables of this project's tests and scripts begin.
 const OF_TESTS: &[&str] =
