@@ -2,7 +2,11 @@
 
 #![allow(unsafe_code, reason = "calls libc")]
 
-use std::process::Stdio;
+use std::{
+    process::Stdio,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
@@ -226,8 +230,19 @@ fn a_dumb_terminal_gets_lines_and_the_console_what_it_can_show() {
     let lab = Lab::new();
     let (server, _) = served(&lab);
     let dumb = OnTerminal::start(top(&lab, &server).env("TERM", "dumb"), 120, 24);
-    server.import(&lab, "in/rows.json");
-    dumb.wait_for("completed 100%");
+    // It tells of jobs that end while it listens, so there is one until it does.
+    let is_told = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let begun = Instant::now();
+            while !is_told.load(Ordering::Relaxed) && begun.elapsed() < PATIENCE {
+                server.import(&lab, "in/rows.json");
+                pause(Duration::from_millis(500));
+            }
+        });
+        dumb.wait_for("completed 100%");
+        is_told.store(true, Ordering::Relaxed);
+    });
     assert!(!dumb.is_full_screen() && dumb.is_as_before());
     dumb.signal(libc::SIGTERM);
     let left = dumb.end();
