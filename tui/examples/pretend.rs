@@ -43,7 +43,7 @@ fn past(begun: Timestamp, jobs: u64) -> Past {
 /// A machine of which every figure changes.
 fn machine(sequence: u64) -> Machine {
     let disk_free = Some((80 << 30) - (sequence << 20));
-    let memory = Some((300 << 20) + (sequence % 16 << 20));
+    let memory = Some((300 << 20) + ((sequence % 16) << 20));
     let cpu = 1.0 + (sequence % 10) as f64 / 10.0;
     Machine { disk_free, disk_reserve: Some(1 << 30), cpu, cpus: 2, memory, settling: sequence % 40 < 20 }
 }

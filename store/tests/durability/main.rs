@@ -28,6 +28,7 @@ use pinport_model::{JobId, SegmentId};
 use pinport_store::{
     Store, StoreError,
     embedded::{Embedded, EmbeddedOptions},
+    record::LAYOUT,
 };
 
 const CHILD: &str = "PINPORT_TEST_STORE";
@@ -192,9 +193,10 @@ fn a_second_process_learns_who_holds_the_store() {
 fn a_newer_layout_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
-    std::fs::write(folder.path().join("layout"), "5\n").unwrap();
+    std::fs::write(folder.path().join("layout"), format!("{}\n", LAYOUT + 1)).unwrap();
     let refused = Embedded::open(folder.path(), EmbeddedOptions::default());
-    assert!(matches!(refused, Err(StoreError::NewerLayout { found: 5, known: 4, .. })), "{refused:?}");
+    let is_newer = |error: &StoreError| matches!(error, StoreError::NewerLayout { found, known, .. } if (*found, *known) == (LAYOUT + 1, LAYOUT));
+    assert!(refused.as_ref().is_err_and(is_newer), "{refused:?}");
     std::fs::write(folder.path().join("layout"), "one\n").unwrap();
     let refused = Embedded::open(folder.path(), EmbeddedOptions::default());
     assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
@@ -208,7 +210,7 @@ fn an_older_layout_becomes_the_newer_one() {
     let layout = folder.path().join("layout");
     std::fs::write(&layout, "1\n").unwrap();
     drop(open(folder.path()));
-    assert_eq!(std::fs::read_to_string(layout).unwrap(), "4\n");
+    assert_eq!(std::fs::read_to_string(layout).unwrap(), format!("{LAYOUT}\n"));
 }
 
 #[test]
