@@ -117,18 +117,23 @@ impl PreparedPiece for Prepared {
         let record = text(&PieceRecord { piece: self.piece, ..record.clone() })?;
         let engine = &self.writer.engine;
         let mut pauses = PAUSES.into_iter();
+        let mut is_again = false;
         loop {
             let done = engine.pool.write_once(|connection| self.write(connection, &record));
-            let Err(StoreError::Unavailable { .. }) = &done else {
-                done?;
-                break;
-            };
+            match &done {
+                Ok(()) => break,
+                Err(StoreError::Unavailable { .. }) => {}
+                // The try before was still being committed when the database was asked about it.
+                Err(_) if is_again && self.is_committed()? => break,
+                Err(_) => return done,
+            }
             // Nobody knows whether it was committed, but the database does.
             let Some(pause) = pauses.next() else { return done };
             rest(pause);
             if self.is_committed()? {
                 break;
             }
+            is_again = true;
         }
         engine.leases.committed(self.writer.job, self.writer.token, self.writer.place.version[2]);
         engine.count_left_out(self.tables.left_out);
