@@ -204,8 +204,8 @@ fn first_difference<'a>(said: &Stored<'a>, stored: &Stored<'_>) -> Result<Option
     Ok(None)
 }
 
-/// Whether a member is the importer's and not the record's: dates that it made, its mark, and the marks of an endpoint that lacks an
-/// address, whose consent is not known from these records alone.
+/// Whether a member is the importer's and not the record's: dates that it made, the job's mark, and the marks of an
+/// endpoint that lacks an address, whose consent is not known from these records alone.
 fn is_passed_over(member: &Member<'_>, is_incomplete: bool) -> bool {
     let is = |tag: Tag| member.tag == tag as u8;
     is(Tag::CreationDate)
