@@ -19,6 +19,7 @@ pub mod backup;
 pub mod disk;
 pub mod engine;
 pub mod export;
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod jobs;

@@ -10,15 +10,20 @@ use crate::{
     },
     http::fuzzing as inner,
     operations::token,
+    percent,
 };
 
-pub use crate::percent::decode_segment;
 pub use inner::{Found, Framed, find, frame};
 
 /// Checks the signature of a request as the server does: the id of the key that made it.
 pub fn judge(access: &Access, parts: &Parts, body: &[u8]) -> Result<Option<String>, AuthError> {
     let Some(claim) = access.claim(parts, false)? else { return Ok(None) };
     Ok(claim.verify(parts, PayloadHash::of(body))?.key_id().map(str::to_owned))
+}
+
+/// What a segment of a path says.
+pub fn decode_segment(raw: &str) -> Option<String> {
+    percent::decode_segment(raw)
 }
 
 /// The token for the place after `key` in a list.

@@ -3,7 +3,7 @@
 
 /// The decoded text of one path segment or query part; nothing if an escape is malformed or the text is
 /// not UTF-8.
-pub fn decode_segment(raw: &str) -> Option<String> {
+pub(crate) fn decode_segment(raw: &str) -> Option<String> {
     if !raw.contains('%') {
         return Some(raw.to_owned());
     }

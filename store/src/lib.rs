@@ -18,6 +18,7 @@ pub mod durable;
 pub mod embedded;
 mod entry;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod lifecycle;

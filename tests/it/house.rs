@@ -101,6 +101,32 @@ fn crates_stay_at_home() {
     }
 }
 
+/// Only development dependencies turn the features on that let tests and fuzz targets see inside.
+#[test]
+fn what_tests_see_of_the_inside_is_in_no_build_that_is_used() {
+    let mut seen = 0;
+    for package in PACKAGES.iter() {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            if dependency["features"].as_array().unwrap().contains(&"fuzzing".into()) {
+                assert_eq!(dependency["kind"], "dev", "{} of {}", dependency["name"], package["name"]);
+                seen += 1;
+            }
+        }
+        assert!(package["features"].get("default").is_none(), "{} has default features", package["name"]);
+    }
+    assert_eq!(seen, 3);
+    for path in files(&["rs"]).iter().filter(|path| path.file_name().unwrap() == "fuzzing.rs") {
+        let folder = path.parent().unwrap();
+        let parent = ["lib.rs", "mod.rs"].iter().find_map(|name| fs::read_to_string(folder.join(name)).ok());
+        let parent = parent.unwrap().replace("#[doc(hidden)]\n", "");
+        let gated = "#[cfg(any(test, feature = \"fuzzing\"))]\n";
+        let is_gated = ["pub", "pub(crate)", "pub(super)"]
+            .iter()
+            .any(|how| parent.contains(&format!("{gated}{how} mod fuzzing;")));
+        assert!(is_gated, "{} is in every build", path.display());
+    }
+}
+
 #[test]
 fn every_package_follows_the_workspace() {
     for package in PACKAGES.iter() {

@@ -123,6 +123,7 @@ fn write_line(out: &mut impl Write, line: &PlanLine) -> io::Result<()> {
 }
 
 /// The text of a plan.
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn plan_of(objects: Vec<PlannedObject>, summary: PlanSummary) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     for object in objects {

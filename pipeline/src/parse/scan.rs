@@ -57,13 +57,12 @@ fn stops(chunk: &[u8; 16]) -> u32 {
 }
 
 #[cfg(test)]
-fn slow_stops(chunk: &[u8; 16]) -> u32 {
-    chunk.iter().rev().fold(0, |bits, byte| bits << 1 | u32::from(is_stop(*byte)))
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
+
+    fn slow_stops(chunk: &[u8; 16]) -> u32 {
+        chunk.iter().rev().fold(0, |bits, byte| bits << 1 | u32::from(is_stop(*byte)))
+    }
 
     #[test]
     fn every_byte_at_every_place_is_seen() {

@@ -13,25 +13,10 @@ use crate::limits::HEAD_BYTES;
 /// The objects to read, in order. Pulled by the reader thread, a little ahead of the bytes.
 pub(super) type Objects = Box<dyn Iterator<Item = Result<PlannedObject, SourceError>> + Send>;
 
-/// Raw bytes, object by object.
-pub(super) trait Feed: Send {
+/// An input that goes from object to object, and fails only as its source does.
+pub(super) trait Feed: Input + Send {
     /// Drops what is left of the object and goes to the next.
     fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>>;
-
-    /// The next bytes; none at the end, which is verified.
-    fn fill(&mut self) -> Result<&[u8], SourceError>;
-
-    /// Moves on.
-    fn consume(&mut self, bytes: usize);
-
-    /// The next bytes, without a copy between where that is possible.
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError> {
-        let bytes = self.fill()?;
-        let count = bytes.len().min(buf.len());
-        buf[..count].copy_from_slice(&bytes[..count]);
-        self.consume(count);
-        Ok(count)
-    }
 
     /// Moves to a byte of the first object that is not before its first bytes. Only once, right after they
     /// were looked at, and only for a feed that begins in mid-object.
@@ -63,7 +48,7 @@ impl Replay {
     }
 
     /// Reads the first bytes of an object and puts them back.
-    pub(super) fn look(&mut self) -> Result<&[u8], SourceError> {
+    pub(super) fn look(&mut self) -> Result<&[u8], Fault> {
         (self.from, self.to) = (0, 0);
         while self.to < HEAD_BYTES {
             let bytes = timed(&mut self.waited, || self.feed.fill())?;
@@ -95,7 +80,7 @@ impl Input for Replay {
         if self.from < self.to {
             return Ok(&self.lead[self.from..self.to]);
         }
-        timed(&mut self.waited, || self.feed.fill()).map_err(Fault::Input)
+        timed(&mut self.waited, || self.feed.fill())
     }
 
     fn consume(&mut self, bytes: usize) {
@@ -109,7 +94,7 @@ impl Input for Replay {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
         let bytes = (self.to - self.from).min(buf.len());
         if bytes == 0 {
-            return timed(&mut self.waited, || self.feed.read(buf)).map_err(Fault::Input);
+            return timed(&mut self.waited, || self.feed.read(buf));
         }
         buf[..bytes].copy_from_slice(&self.lead[self.from..self.from + bytes]);
         self.from += bytes;

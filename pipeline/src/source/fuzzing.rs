@@ -1,30 +1,26 @@
 //! The part of [`crate::fuzzing`] that only this module can see.
 
-use pinport_model::PlannedObject;
+use super::decode::{Caps, Compression, whole};
 
-use super::{Settings, decode, remote};
+pub use super::remote::fuzzing::{object_url, read_listing};
 
-/// Decodes what is in memory: all that came out, how it ended in words, and the bytes that were used.
-pub(crate) fn decode(
-    input: &[u8],
-    chunk: usize,
-    room: usize,
-    most: u64,
-) -> (Vec<u8>, Result<(), String>, u64) {
-    let caps = decode::Caps { decoded: most, ratio: u64::MAX, grace: u64::MAX };
-    let (bytes, end, used) = decode::whole::decode(input, chunk, room, caps);
-    (bytes, end.map_err(|fault| format!("{fault:?}")), used)
+/// What came out of a decoder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// What was detected by content.
+    pub compression: Compression,
+    /// All that was handed out.
+    pub bytes: Vec<u8>,
+    /// How it ended: what went wrong, in words.
+    pub end: Result<(), String>,
+    /// Bytes of the input that were used.
+    pub used: u64,
 }
 
-/// Where an object of a bucket on this machine is asked for.
-pub(crate) fn object_url(bucket: &str, key: &str) -> Result<String, String> {
-    remote::object_url(bucket, key, &Settings::empty().with("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))
-}
-
-/// A page of a listing: its objects, and how to ask for the next one.
-pub(crate) fn listing(body: &[u8]) -> Result<(Vec<PlannedObject>, Option<String>), String> {
-    let text = |next| match next {
-        remote::Next::Token(text) | remote::Next::Key(text) => text,
-    };
-    remote::read_page(body).map(|page| (page.objects, page.next.map(text)))
+/// Decodes `input` that arrives in chunks of `chunk` bytes, into buffers of `room` bytes, up to `most` bytes.
+pub fn decode(input: &[u8], chunk: usize, room: usize, most: u64) -> Decoded {
+    let caps = Caps { decoded: most, ..Caps::NONE };
+    let (bytes, end, used) = whole::decode(input, chunk, room, caps);
+    let end = end.map_err(|fault| format!("{fault:?}"));
+    Decoded { compression: Compression::of(input), bytes, end, used }
 }

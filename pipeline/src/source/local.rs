@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     SourceError,
+    decode::{Fault, Input},
     feed::{Feed, Objects},
 };
 use crate::limits::FILE_BUFFER;
@@ -206,21 +207,8 @@ impl Current {
     }
 }
 
-impl Feed for LocalFeed {
-    fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
-        self.current = None;
-        self.filled = 0..0;
-        let object = match self.objects.next()? {
-            Ok(object) => object,
-            Err(error) => return Some(Err(error)),
-        };
-        Some(Current::open(self.root.join(&object.key), self.within.as_deref(), &object).map(|current| {
-            self.current = Some(current);
-            object
-        }))
-    }
-
-    fn fill(&mut self) -> Result<&[u8], SourceError> {
+impl Input for LocalFeed {
+    fn fill(&mut self) -> Result<&[u8], Fault> {
         if self.filled.is_empty() {
             let mut buffer = std::mem::take(&mut self.buffer);
             if buffer.len() != FILE_BUFFER {
@@ -238,9 +226,9 @@ impl Feed for LocalFeed {
         self.filled.start += bytes;
     }
 
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError> {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
         if self.cancel.is_cancelled() {
-            return Err(SourceError::Cancelled);
+            return Err(SourceError::Cancelled.into());
         }
         if !self.filled.is_empty() {
             let bytes = buf.len().min(self.filled.len());
@@ -248,7 +236,22 @@ impl Feed for LocalFeed {
             self.filled.start += bytes;
             return Ok(bytes);
         }
-        self.current.as_mut().map_or(Ok(0), |current| current.read(buf))
+        Ok(self.current.as_mut().map_or(Ok(0), |current| current.read(buf))?)
+    }
+}
+
+impl Feed for LocalFeed {
+    fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
+        self.current = None;
+        self.filled = 0..0;
+        let object = match self.objects.next()? {
+            Ok(object) => object,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(Current::open(self.root.join(&object.key), self.within.as_deref(), &object).map(|current| {
+            self.current = Some(current);
+            object
+        }))
     }
 
     fn seek(&mut self, position: u64) -> Result<(), SourceError> {

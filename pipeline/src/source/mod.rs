@@ -11,6 +11,7 @@ mod decode;
 mod decoded;
 mod error;
 mod feed;
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod glob;
 mod hint;
@@ -46,7 +47,7 @@ pub use raw::{Raw, RawError};
 pub use remote::AwsKeys;
 pub use stream::{ObjectReader, ObjectStream};
 
-use decode::{Caps, Fault, Input};
+use decode::{Caps, Fault};
 use decoded::{Decoded, Reading};
 use feed::{Feed, Objects};
 use glob::Glob;
@@ -55,6 +56,7 @@ use local::Found;
 use matching::{Verdict, Way, judge, judge_content};
 use pipe::Pipe;
 use remote::{Bucket, RemoteFeed};
+use stream::error_of;
 
 use crate::limits::{CONTENT_BYTES, RAW_BYTES};
 
@@ -259,7 +261,7 @@ impl Source {
     fn raw_head(&self, object: &PlannedObject) -> Result<Vec<u8>, SourceError> {
         let mut feed = self.feed(Box::new(std::iter::once(Ok(object.clone()))), false, true);
         feed.next_object().transpose()?;
-        let bytes = feed.fill()?;
+        let bytes = feed.fill().map_err(|fault| error_of(fault, (0, 0), self.url(&object.key)))?;
         Ok(bytes[..bytes.len().min(RAW_BYTES)].to_vec())
     }
 
@@ -309,24 +311,9 @@ enum First {
 
 /// Decodes an object's first bytes as far as they go.
 fn first_decoded(raw: &[u8], caps: Caps, reading: Reading) -> First {
-    struct Slice<'a>(&'a [u8]);
-    impl Input for Slice<'_> {
-        fn fill(&mut self) -> Result<&[u8], Fault> {
-            Ok(self.0)
-        }
-        fn consume(&mut self, bytes: usize) {
-            self.0 = &self.0[bytes..];
-        }
-        fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
-            let bytes = buf.len().min(self.0.len());
-            buf[..bytes].copy_from_slice(&self.0[..bytes]);
-            self.consume(bytes);
-            Ok(bytes)
-        }
-    }
     let mut head = vec![0; CONTENT_BYTES];
     let mut length = 0;
-    let mut input = Slice(raw);
+    let mut input = raw;
     let mut decoded = match Decoded::begin(raw, &mut input, caps, reading) {
         Ok(decoded) => decoded,
         Err(Fault::Foreign(kind)) => return First::NoData(format!("it is {}", kind.name())),

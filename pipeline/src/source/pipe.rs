@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     SourceError,
+    decode::{Fault, Input},
     feed::{Feed, Objects},
     local,
 };
@@ -140,6 +141,19 @@ impl PipeFeed {
     }
 }
 
+impl Input for PipeFeed {
+    fn fill(&mut self) -> Result<&[u8], Fault> {
+        if self.position == self.chunk.len() {
+            self.advance()?;
+        }
+        Ok(&self.chunk[self.position..])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.position += bytes;
+    }
+}
+
 impl Feed for PipeFeed {
     fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
         let object = self.objects.next()?;
@@ -149,17 +163,6 @@ impl Feed for PipeFeed {
             return Some(Err(SourceError::Unreadable { path: state.name(), reason, object: false }));
         }
         Some(object)
-    }
-
-    fn fill(&mut self) -> Result<&[u8], SourceError> {
-        if self.position == self.chunk.len() {
-            self.advance()?;
-        }
-        Ok(&self.chunk[self.position..])
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.position += bytes;
     }
 
     fn seek(&mut self, position: u64) -> Result<(), SourceError> {

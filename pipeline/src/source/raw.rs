@@ -7,9 +7,11 @@ use tokio::runtime::Handle;
 
 use super::{
     SourceError, SourceOptions,
+    decode::Input as _,
     feed::Feed as _,
     listing::Lister,
     remote::{Bucket, RemoteFeed},
+    stream::error_of,
 };
 
 /// A bucket, or what is below a prefix of it.
@@ -64,12 +66,13 @@ impl Raw {
     /// Copies an object; how many bytes it had.
     pub fn copy(&self, object: &PlannedObject, out: &mut dyn Write) -> Result<u64, RawError> {
         let whole = PlannedObject { key: format!("{}{}", self.prefix, object.key), ..object.clone() };
+        let url = self.bucket.url(&whole.key);
         let objects = Box::new(VecDeque::from([Ok(whole)]).into_iter());
         let mut feed = RemoteFeed::new(Arc::clone(&self.bucket), self.io.clone(), objects, false);
         feed.next_object().transpose()?;
         let mut copied = 0;
         loop {
-            let bytes = feed.fill()?;
+            let bytes = feed.fill().map_err(|fault| error_of(fault, (copied, copied), url.clone()))?;
             if bytes.is_empty() {
                 return Ok(copied);
             }

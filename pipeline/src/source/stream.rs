@@ -79,8 +79,8 @@ impl ObjectStream {
     }
 
     fn begin(&mut self, object: &PlannedObject, start: u64) -> Result<Decoded, SourceError> {
-        let lead = self.input.look()?.to_vec();
         let url = || (self.url)(&object.key);
+        let lead = self.input.look().map_err(|fault| error_of(fault, (0, 0), url()))?.to_vec();
         if lead.is_empty() && is_compressed_name(&object.key) {
             return Err(SourceError::Truncated {
                 url: url(),
@@ -203,9 +203,10 @@ fn place(decoded: &Decoded) -> (u64, u64) {
     (decoded.source_bytes(), decoded.decoded_bytes())
 }
 
-fn error_of(fault: Fault, (byte, decoded): (u64, u64), url: String) -> SourceError {
+/// What a fault of the object at `url` is, met at a byte of it and of its decoded bytes.
+pub(super) fn error_of(fault: Fault, (byte, decoded): (u64, u64), url: String) -> SourceError {
     match fault {
-        Fault::Input(error) => error,
+        Fault::Source(error) => error,
         Fault::Truncated(reason) => SourceError::Truncated { url, byte, decoded, reason },
         Fault::Corrupt(reason) => SourceError::Corrupt { url, byte, decoded, reason },
         Fault::TooLarge(reason) => SourceError::TooLarge { url, byte, decoded, reason, object: true },
@@ -219,6 +220,7 @@ fn error_of(fault: Fault, (byte, decoded): (u64, u64), url: String) -> SourceErr
 mod tests {
     use std::time::Instant;
 
+    use super::super::decode::Input;
     use super::*;
 
     /// One object whose bytes take their time.
@@ -226,12 +228,8 @@ mod tests {
 
     const DELAY: Duration = Duration::from_millis(3);
 
-    impl Feed for Slow {
-        fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
-            self.0.take().map(Ok)
-        }
-
-        fn fill(&mut self) -> Result<&[u8], SourceError> {
+    impl Input for Slow {
+        fn fill(&mut self) -> Result<&[u8], Fault> {
             let begun = Instant::now();
             while begun.elapsed() < DELAY {}
             Ok(self.1)
@@ -239,6 +237,12 @@ mod tests {
 
         fn consume(&mut self, bytes: usize) {
             self.1 = &self.1[bytes..];
+        }
+    }
+
+    impl Feed for Slow {
+        fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
+            self.0.take().map(Ok)
         }
 
         fn seek(&mut self, _: u64) -> Result<(), SourceError> {

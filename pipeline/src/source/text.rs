@@ -114,30 +114,12 @@ fn utf_16(head: &[u8]) -> Option<&'static Encoding> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::decode::whole::Chunks;
     use super::*;
-
-    struct Chunks<'a>(&'a [u8], usize);
-
-    impl Input for Chunks<'_> {
-        fn fill(&mut self) -> Result<&[u8], Fault> {
-            Ok(&self.0[..self.0.len().min(self.1)])
-        }
-
-        fn consume(&mut self, bytes: usize) {
-            self.0 = &self.0[bytes..];
-        }
-
-        fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
-            let len = buf.len().min(self.1).min(self.0.len());
-            buf[..len].copy_from_slice(&self.0[..len]);
-            self.consume(len);
-            Ok(len)
-        }
-    }
 
     fn decoded(bytes: &[u8], said: Option<&'static Encoding>, chunk: usize, space: usize) -> Option<Vec<u8>> {
         let mut text = Text::of(bytes, said)?;
-        let (mut input, mut all, mut buf) = (Chunks(bytes, chunk), Vec::new(), vec![0; space]);
+        let (mut input, mut all, mut buf) = (Chunks { bytes, size: chunk }, Vec::new(), vec![0; space]);
         loop {
             match text.read(&mut input, &mut buf).unwrap() {
                 0 => return Some(all),

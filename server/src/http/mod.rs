@@ -17,6 +17,7 @@ mod body;
 mod connection;
 mod framing;
 mod funnel;
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod guard;
 mod memory;

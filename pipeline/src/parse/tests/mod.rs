@@ -34,6 +34,8 @@ struct Outcome {
     guessed: bool,
     /// Good records by channel.
     channels: BTreeMap<Channel, u64>,
+    /// Lines that were read in one pass.
+    plain: usize,
 }
 
 fn parse_with(format: Format, input: &[u8], context: &ParseContext, block_bytes: usize) -> Outcome {
@@ -65,6 +67,7 @@ fn parse_in(
     let mut guessed = false;
     let (mut failed, mut unknown, mut channels, mut drafts) = (Vec::new(), Vec::new(), BTreeMap::new(), 0);
     seen::take();
+    seen::take_plain();
     loop {
         match splitter.next(None).unwrap() {
             Split::NeedInput if rest.is_empty() => splitter.finish(),
@@ -96,7 +99,7 @@ fn parse_in(
     let seen = seen::take();
     assert_eq!(seen.len(), drafts);
     assert_eq!(checked, (drafts as u64, failed.clone()));
-    Outcome { drafts: seen, failed, unknown, guessed, channels }
+    Outcome { drafts: seen, failed, unknown, guessed, channels, plain: seen::take_plain() }
 }
 
 /// The good records and the failures, by a parser that only checks.

@@ -1,6 +1,10 @@
 //! Lets tests see the drafts that a parser makes, before they are encoded.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    ops::RangeInclusive,
+};
 
 use pinport_model::{Attribute, Draft, Origin, Scalar, TextMember};
 use pinport_store::DraftKind;
@@ -17,14 +21,35 @@ pub(crate) struct Seen {
 
 thread_local! {
     static SEEN: RefCell<Vec<Seen>> = const { RefCell::new(Vec::new()) };
+    /// Lines that were read in one pass.
+    static PLAIN: Cell<usize> = const { Cell::new(0) };
 }
 
-pub(crate) fn note(draft: &Draft<'_>, kind: DraftKind, id: &str, origin: Origin) {
+/// Notes a draft. `stored`: from what it takes when it is stored to the bound on that.
+pub(crate) fn note(
+    draft: &Draft<'_>,
+    kind: DraftKind,
+    id: &str,
+    origin: Origin,
+    stored: RangeInclusive<usize>,
+) {
+    assert!(!stored.is_empty(), "{stored:?}");
     let seen =
         Seen { byte: origin.byte, line: origin.line, kind, id: id.to_owned(), members: members(draft) };
     SEEN.with_borrow_mut(|list| list.push(seen));
 }
 
+/// Notes a line that was read in one pass.
+pub(crate) fn note_plain() {
+    PLAIN.set(PLAIN.get() + 1);
+}
+
+/// How many lines were read in one pass since this was called last.
+pub(crate) fn take_plain() -> usize {
+    PLAIN.take()
+}
+
+/// The drafts since this was called last.
 pub(crate) fn take() -> Vec<Seen> {
     SEEN.take()
 }

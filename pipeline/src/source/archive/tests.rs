@@ -5,7 +5,7 @@ use std::io::Write;
 use super::{super::content::tar_sum, *};
 use crate::source::{
     content::Foreign,
-    decode::tests::encode,
+    decode::{tests::encode, whole::Chunks},
     decoded::{Decoded, Reading},
 };
 
@@ -123,23 +123,6 @@ pub(crate) fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
     all
 }
 
-struct Chunks<'a>(&'a [u8], usize);
-
-impl Input for Chunks<'_> {
-    fn fill(&mut self) -> Result<&[u8], Fault> {
-        Ok(&self.0[..self.1.min(self.0.len())])
-    }
-    fn consume(&mut self, bytes: usize) {
-        self.0 = &self.0[bytes..];
-    }
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
-        let bytes = buf.len().min(self.1).min(self.0.len());
-        buf[..bytes].copy_from_slice(&self.0[..bytes]);
-        self.consume(bytes);
-        Ok(bytes)
-    }
-}
-
 /// What an object is read as, the end, and what was skipped.
 fn read(
     object: &[u8],
@@ -147,7 +130,7 @@ fn read(
     chunk: usize,
     room: usize,
 ) -> (Vec<u8>, Result<(), Fault>, Vec<String>) {
-    let mut input = Chunks(object, chunk);
+    let mut input = Chunks { bytes: object, size: chunk };
     let lead = &object[..object.len().min(HEAD_BYTES)];
     let mut decoded =
         match Decoded::begin(lead, &mut input, OPEN, Reading { format: Some(format), encoding: None }) {
@@ -358,7 +341,7 @@ fn a_bomb_is_refused_whether_it_is_read_or_skipped() {
     let caps = Caps { decoded: 1 << 30, ratio: 100, grace: 1 << 20 };
     for (name, packed) in [("a.csv", Packed::Deflated), ("x.json", Packed::Behind(true, false, false))] {
         let object = zip_of(&[(name, &spaces, packed), ("z.csv", A, Packed::Stored)]);
-        let mut input = Chunks(&object, usize::MAX);
+        let mut input = Chunks { bytes: &object, size: usize::MAX };
         let mut decoded = Decoded::begin(
             &object[..HEAD_BYTES],
             &mut input,

@@ -6,6 +6,7 @@
 mod codec;
 #[cfg(test)]
 pub(super) mod tests;
+#[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod whole;
 
 use codec::Codec;
@@ -61,14 +62,33 @@ impl Compression {
     }
 }
 
-/// Where the decoder gets its bytes from.
+/// The bytes of an object, of one in it or of one layer of it: where a decoder gets its bytes from.
 pub(super) trait Input {
-    /// The next bytes; none at the end.
+    /// The next bytes; none at the end, which is verified.
     fn fill(&mut self) -> Result<&[u8], Fault>;
+
     /// Moves on.
     fn consume(&mut self, bytes: usize);
-    /// The next bytes into `buf`; 0 at the end.
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault>;
+
+    /// The next bytes into `buf`, without a copy between where that is possible; 0 at the end.
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
+        let bytes = self.fill()?;
+        let count = bytes.len().min(buf.len());
+        buf[..count].copy_from_slice(&bytes[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// What is in memory.
+impl Input for &[u8] {
+    fn fill(&mut self) -> Result<&[u8], Fault> {
+        Ok(self)
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        *self = &self[bytes..];
+    }
 }
 
 /// How far an object may grow.
@@ -98,8 +118,8 @@ impl Caps {
 /// Why decoding ended early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The input failed.
-    Input(SourceError),
+    /// The source failed.
+    Source(SourceError),
     /// The input ended too early.
     Truncated(String),
     /// The input is no such compressed data.
@@ -112,6 +132,12 @@ pub(super) enum Fault {
     Member(String),
     /// No member of an archive is of the format.
     NoMember(String),
+}
+
+impl From<SourceError> for Fault {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
 }
 
 /// Decodes one object.

@@ -3,23 +3,18 @@
 use super::{Caps, Compression, Decoder, Fault, Input};
 
 /// Hands out its bytes in chunks of one size.
-struct Chunks<'a> {
-    bytes: &'a [u8],
-    size: usize,
+pub(in crate::source) struct Chunks<'a> {
+    pub(in crate::source) bytes: &'a [u8],
+    pub(in crate::source) size: usize,
 }
 
 impl Input for Chunks<'_> {
     fn fill(&mut self) -> Result<&[u8], Fault> {
         Ok(&self.bytes[..self.size.min(self.bytes.len())])
     }
+
     fn consume(&mut self, bytes: usize) {
         self.bytes = &self.bytes[bytes..];
-    }
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
-        let bytes = buf.len().min(self.size).min(self.bytes.len());
-        buf[..bytes].copy_from_slice(&self.bytes[..bytes]);
-        self.consume(bytes);
-        Ok(bytes)
     }
 }
 

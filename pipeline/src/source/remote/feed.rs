@@ -15,6 +15,7 @@ use crate::{
     limits::{HEAD_BYTES, SMALL_RANGES},
     source::{
         SourceError,
+        decode::{Fault, Input},
         feed::{Feed, Objects},
     },
 };
@@ -219,27 +220,13 @@ pub(in crate::source) fn wait<T>(
     }
 }
 
-impl Feed for RemoteFeed {
-    fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
-        // An object that was lost before it could be sought in must not hold back the ones after it.
-        self.held &= !self.open;
-        self.drop_current();
-        self.top_up();
-        match self.planned.front() {
-            Some(planned) => {
-                self.open = true;
-                Some(Ok(PlannedObject::clone(&planned.object)))
-            }
-            None => self.failed.take().map(Err),
-        }
-    }
-
-    fn fill(&mut self) -> Result<&[u8], SourceError> {
+impl Input for RemoteFeed {
+    fn fill(&mut self) -> Result<&[u8], Fault> {
         if let Some(error) = &self.broken {
-            return Err(error.clone());
+            return Err(error.clone().into());
         }
         if self.bucket.options.cancel.is_cancelled() {
-            return Err(SourceError::Cancelled);
+            return Err(SourceError::Cancelled.into());
         }
         while self.chunks.front().is_some_and(Bytes::is_empty) {
             self.chunks.pop_front();
@@ -256,6 +243,22 @@ impl Feed for RemoteFeed {
             if chunk.is_empty() {
                 self.chunks.pop_front();
             }
+        }
+    }
+}
+
+impl Feed for RemoteFeed {
+    fn next_object(&mut self) -> Option<Result<PlannedObject, SourceError>> {
+        // An object that was lost before it could be sought in must not hold back the ones after it.
+        self.held &= !self.open;
+        self.drop_current();
+        self.top_up();
+        match self.planned.front() {
+            Some(planned) => {
+                self.open = true;
+                Some(Ok(PlannedObject::clone(&planned.object)))
+            }
+            None => self.failed.take().map(Err),
         }
     }
 

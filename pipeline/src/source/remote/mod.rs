@@ -18,6 +18,8 @@ mod checksum;
 mod connector;
 mod feed;
 mod fetch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod key;
 mod keys;
 mod process;
@@ -41,14 +43,9 @@ use pinport_model::{PlannedObject, location::Service, view::SourcePlace, with_ca
 pub(super) use feed::{RemoteFeed, wait};
 pub use keys::AwsKeys;
 use retry::{Asked, Backoff, Failure};
-pub(super) use xml::{Next, Page, page as read_page};
+pub(super) use xml::{Next, Page};
 
 use super::{SourceError, SourceOptions};
-
-/// Where an object of an S3 bucket is asked for: for fuzz targets.
-pub(super) fn object_url(bucket: &str, key: &str, settings: &super::Settings) -> Result<String, String> {
-    Address::new(Service::S3, bucket, None, settings, &profile::Profile::default())?.url(Some(key), &[])
-}
 
 /// A bucket.
 pub(crate) struct Bucket {
