@@ -202,13 +202,26 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) 
             class.example
         );
     }
+    if tally.failed > 0 || !job.lost.is_empty() {
+        say_where(&mut text, job, place);
+    }
+    for notice in &job.notices {
+        let _ = writeln!(text, "  note: {notice} ({})", count(notice.count));
+    }
+    for warning in job.all_warnings() {
+        let _ = writeln!(text, "  warning: {}", escape_controls(&warning));
+    }
+    text
+}
+
+/// Says where the failed records are.
+fn say_where(text: &mut String, job: &ImportJob, place: Place<'_>) {
     let every = if job.unkept_failures > 0 {
         "failed records, the first and a sample"
     } else {
         "every failed record"
     };
     match place {
-        _ if tally.failed == 0 && job.lost.is_empty() => {}
         Place::Folder(folder) => {
             let _ = writeln!(text, "  {every}: {}", files::failures_path(folder).display());
             for path in files::rejects_paths(folder, job.definition.format) {
@@ -224,13 +237,6 @@ pub(crate) fn body(job: &ImportJob, run: Option<&RunFigures>, place: Place<'_>) 
             );
         }
     }
-    for notice in &job.notices {
-        let _ = writeln!(text, "  note: {notice} ({})", count(notice.count));
-    }
-    for warning in job.all_warnings() {
-        let _ = writeln!(text, "  warning: {}", escape_controls(&warning));
-    }
-    text
 }
 
 /// A number with thousands apart.

@@ -35,6 +35,9 @@ pub struct History {
 impl History {
     /// Points that are kept: more than the columns of a wide terminal, few enough for an event.
     pub const MAX_POINTS: usize = 256;
+    /// The same, to divide times by.
+    #[expect(clippy::cast_possible_wrap, reason = "it is small")]
+    const PARTS: i64 = Self::MAX_POINTS as i64;
     /// Gaps that are kept; the oldest go first.
     const MAX_GAPS: usize = 32;
     /// The shortest span over which a rate is a peak: over less, it says more about the clock.
@@ -45,7 +48,7 @@ impl History {
     /// An empty history of the last `keep_ms` milliseconds alone: its points stay close however long a job runs.
     pub fn of_last(keep_ms: i64) -> Self {
         // Two points lie outside: one before the span, and the newest.
-        let spacing_ms = keep_ms / (Self::MAX_POINTS as i64 - 2) + 1;
+        let spacing_ms = keep_ms / (Self::PARTS - 2) + 1;
         Self { keep_ms: Some(keep_ms), spacing_ms, ..Self::default() }
     }
 
@@ -118,7 +121,7 @@ impl History {
             index % 2 == 1
         });
         let span = self.span_ms();
-        self.spacing_ms = (span / (Self::MAX_POINTS as i64 / 2)).max(self.spacing_ms);
+        self.spacing_ms = (span / (Self::PARTS / 2)).max(self.spacing_ms);
     }
 
     /// The points from the first to the newest.
@@ -421,7 +424,7 @@ mod tests {
             history.points().map(|point| point.time.as_millis() / 1000).collect()
         };
         let mut history = History::default();
-        let most = History::MAX_POINTS as i64;
+        let most = History::PARTS;
         (0..most - 1).for_each(|second| history.push(at(second * 1000, 0)));
         assert_eq!(times(&history), Vec::from_iter(0..most - 1), "nothing is lost below the bound");
         for second in [most, most + 1, most + 2, most + 3] {

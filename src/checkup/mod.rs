@@ -156,7 +156,8 @@ const SOON: i64 = 21;
 
 fn certificate(path: &Path) -> Finding {
     let shown = path.display();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = now.as_secs().cast_signed();
     match tls::validity(path) {
         Err(error) => wrong("certificate", pinport_model::with_causes(&error)),
         Ok(valid) if now < valid.start => {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use pinport_model::RecordLimits;
+use pinport_model::{RecordLimits, job::FailureBudget};
 use pinport_pipeline::{
     jobs::{Retention, RoleConfig, SourcesConfig},
     throttle::ThrottleRate,
@@ -24,7 +24,7 @@ use pinport_server::{
 };
 
 use self::environment::Overlay;
-use self::file::{File, HttpSection, read_keys};
+use self::file::{File, HttpSection, SourcesSection, read_keys};
 pub(crate) use self::file::{SegmentUpdate, StoreUrl, Text, TlsFiles};
 use crate::{
     cli::ServeArgs,
@@ -60,7 +60,7 @@ pub(crate) struct Config {
     pub(crate) piece_bytes: u64,
     pub(crate) look: Duration,
     pub(crate) drain: Duration,
-    pub(crate) max_failures: Option<pinport_model::job::FailureBudget>,
+    pub(crate) max_failures: Option<FailureBudget>,
     pub(crate) kept_failure_bytes: Option<u64>,
     pub(crate) disk_reserve: Option<u64>,
     pub(crate) uploads: Option<u64>,
@@ -122,6 +122,7 @@ impl Config {
         Self::merge(args, Text::default(), File::default())
     }
 
+    #[expect(clippy::too_many_lines, reason = "a line for each option")]
     fn merge(args: &ServeArgs, text: Text, file: File) -> anyhow::Result<Self> {
         // Paths in the file are meant from where the file lies.
         let folder = text.path().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
@@ -147,18 +148,9 @@ impl Config {
             key.rate = key.rate.or(file.http.rate);
         }
         let open = keys.is_empty();
-        let max_failures = match (&args.max_failures, jobs.max_failures) {
+        let max_failures = match (&args.max_failures, &jobs.max_failures) {
             (Some(budget), _) => Some(*budget),
-            (None, None) => None,
-            (None, Some(value)) => {
-                let written = match &value {
-                    toml::Value::String(text) => text.clone(),
-                    toml::Value::Integer(number) => number.to_string(),
-                    _ => String::new(),
-                };
-                let budget = crate::cli::parse_budget(&written);
-                Some(budget.map_err(|error| text.wrong(&["jobs", "max_failures"], error))?)
-            }
+            (None, written) => written.as_ref().map(|written| failure_budget(&text, written)).transpose()?,
         };
         let max_running = args.max_running_jobs.or(jobs.max_running).unwrap_or(2);
         let piece_kib = args.engine.piece.or(jobs.piece_kib).unwrap_or(32 << 10);
@@ -186,30 +178,14 @@ impl Config {
         let http = Limits { shutdown: drain, ..http_limits(&text, &file.http)? };
         let cors = Cors::new(file.http.cors_origins.iter().map(String::as_str))
             .map_err(|reason| text.wrong(&["http", "cors_origins"], reason))?;
-        let has_credentials =
-            sources.access_key_id.is_some() || sources.profile.is_some() || sources.unsigned;
         let sources = SourcesConfig {
             // Who configures keys has tenants: they get the machine's own credentials only if that is said.
             ambient: open && sources.environment.is_none(),
             strict_roles: sources.strict_roles.unwrap_or(!open),
             grants,
-            local_root: args.local_root.clone().or(sources.local_root.map(from_file)),
+            local_root: args.local_root.clone().or(sources.local_root.clone().map(from_file)),
             roles: file.roles,
-            default: RoleConfig {
-                endpoint: sources.endpoint,
-                region: sources.region,
-                access_key_id: sources.access_key_id,
-                secret_access_key: sources.secret_access_key,
-                session_token: sources.session_token,
-                profile: sources.profile,
-                environment: sources.environment.unwrap_or(false) && !has_credentials,
-                unsigned: sources.unsigned,
-                assume_role: false,
-                sts_endpoint: sources.sts_endpoint,
-                allow: sources.allow,
-                allow_http: sources.allow_http,
-                settings: sources.settings,
-            },
+            default: default_role(sources),
         };
         let webhooks = WebhookConfig {
             url: file.webhooks.url,
@@ -276,6 +252,37 @@ impl Config {
             keys_file,
             text,
         })
+    }
+}
+
+/// How many records may fail, as it is written.
+fn failure_budget(text: &Text, written: &toml::Value) -> anyhow::Result<FailureBudget> {
+    let written = match written {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Integer(number) => number.to_string(),
+        _ => String::new(),
+    };
+    let budget = crate::cli::parse_budget(&written);
+    budget.map_err(|error| text.wrong(&["jobs", "max_failures"], error))
+}
+
+/// What is read without a role, or with one that is not configured.
+fn default_role(sources: SourcesSection) -> RoleConfig {
+    let has_credentials = sources.access_key_id.is_some() || sources.profile.is_some() || sources.unsigned;
+    RoleConfig {
+        endpoint: sources.endpoint,
+        region: sources.region,
+        access_key_id: sources.access_key_id,
+        secret_access_key: sources.secret_access_key,
+        session_token: sources.session_token,
+        profile: sources.profile,
+        environment: sources.environment.unwrap_or(false) && !has_credentials,
+        unsigned: sources.unsigned,
+        assume_role: false,
+        sts_endpoint: sources.sts_endpoint,
+        allow: sources.allow,
+        allow_http: sources.allow_http,
+        settings: sources.settings,
     }
 }
 

@@ -133,8 +133,8 @@ impl Person {
             stranger: Identity::stranger(seed, index),
             identity,
             city,
-            latitude: city.latitude + random.below(1000) as i64 - 500,
-            longitude: city.longitude + random.below(1000) as i64 - 500,
+            latitude: city.latitude + random.below(1000).cast_signed() - 500,
+            longitude: city.longitude + random.below(1000).cast_signed() - 500,
             device: random.pick(&words::DEVICES),
             effective: [
                 year,

@@ -147,7 +147,7 @@ fn push(batch: &mut DraftBatch, row: u64) {
         Scalar::Text(plan),
         Scalar::Text("newsletter"),
         Scalar::Text("spring-campaign"),
-        Scalar::Int((mix(row ^ 9) % 1000) as i64),
+        Scalar::Int((mix(row ^ 9) % 1000).cast_signed()),
     ];
     draft.attributes =
         vec![Attribute { name: "interests", start: 1, end: 3 }, Attribute { name: "plan", start: 0, end: 1 }];

@@ -178,8 +178,11 @@ fn a_check_tries_what_the_server_will_need() {
     let made = |days: i64| {
         let mut of = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let key = rcgen::KeyPair::generate().unwrap();
-        let now =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+            .cast_signed();
         let day = |days: i64| {
             rcgen::date_time_ymd(1970, 1, 1)
                 + std::time::Duration::from_secs((now + days * 86_400 + 3600) as u64)

@@ -160,6 +160,7 @@ fn foreign_and_absent_look_the_same() {
 
 /// R10: whatever happens, no secret is in any output, log, failure, metric, definition or file.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one way through all places")]
 fn no_secret_is_anywhere() {
     const CANARIES: [&str; 6] = [
         "canary-key-secret",
@@ -330,6 +331,7 @@ fn requests_are_answered_while_an_import_runs() {
 
 /// A role is assumed at an STS with the default credentials, and its objects are read with what STS gave.
 #[test]
+#[expect(clippy::too_many_lines, reason = "with the STS that it talks to")]
 fn a_role_is_assumed_and_an_unknown_one_refused() {
     const ROWS: &[u8] = b"{\"Id\":\"a\",\"Address\":\"a@x\",\"ChannelType\":\"EMAIL\"}\n";
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

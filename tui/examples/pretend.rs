@@ -16,7 +16,7 @@ use pinport_tui::{Connection, Effect, FailuresPage, Look, Message, Options, Outp
 
 /// What a server knows of the ten minutes before: as many events and points as one keeps.
 fn past(begun: Timestamp, jobs: u64) -> Past {
-    let before = |seconds: u64| Timestamp::from_millis(begun.as_millis() - seconds as i64 * 1000);
+    let before = |seconds: u64| Timestamp::from_millis(begun.as_millis() - seconds.cast_signed() * 1000);
     let event = |number: u64| Event {
         time: before(2 * number),
         job: Some(fixtures::id(1 + number % jobs)),

@@ -11,7 +11,7 @@ use pinport_model::{
     FailureCode, ImportDefinition, ImportJob, JobStatus, MAX_LOST, NoticeKind, Origin, PieceRecord, Tally,
     failure::FailureReason, job::SegmentMembers,
 };
-use pinport_store::boundary;
+use pinport_store::{Unresolved, boundary};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     files::{self, FailureFiles},
     ids::{Ids, forget_ids},
     mirror::Mirror,
-    piece::{BuiltPiece, Counts, Reject},
+    piece::{BuiltPiece, Counts, PieceEnd, Reject},
     progress::{Counter, Stage},
 };
 use crate::limits::COUNTED_JOBS;
@@ -102,32 +102,10 @@ impl<'a, 'b> Committer<'a, 'b> {
         let BuiltPiece { number, mut prepared, mut counts, end, _guards } = built;
         boundary("piece.begun");
         if let Some(prepared) = &mut prepared {
-            let unresolved = prepared.resolve()?;
-            let failed: HashSet<Origin> = unresolved.iter().map(|unresolved| unresolved.origin).collect();
-            counts.updates.retain(|(origin, _)| !failed.contains(origin));
-            for unresolved in unresolved {
-                let (origin, reason, raw) = (unresolved.origin, unresolved.reason, unresolved.raw);
-                let (name, header) = counts.name(origin.object);
-                counts.reject_late(Reject { origin, reason, name, header, raw }, unresolved.channel);
-                self.life.progress.add(Counter::Failed, 1);
-            }
-            counts.rejects.sort_by_key(|reject| (reject.origin.object, reject.origin.byte));
+            self.count_late(prepared.resolve()?, &mut counts);
         }
         boundary("piece.judged");
-        for Reject { origin, mut reason, name, header, raw } in std::mem::take(&mut counts.rejects) {
-            if raw.is_none() {
-                reason.message.push_str(NOT_KEPT);
-            }
-            let failure = reason.locate(&name, origin);
-            counts.tally.count_failed(&failure);
-            let header = header.as_ref().map(|header| header.raw());
-            self.files.push(failure, header, raw.as_deref())?;
-        }
-        for (object, lost) in &end.lost {
-            let reason = FailureReason::new(FailureCode::ObjectLost, lost.to_string());
-            let origin = Origin { object: *object, byte: lost.byte, line: lost.line };
-            self.files.push(reason.locate(&lost.object, origin), None, None)?;
-        }
+        self.write_failures(&mut counts, &end)?;
         let first = self.last.is_none();
         counts.ids.push(counts.updates.drain(..).map(|(_, id)| id).collect());
         let with_id = self.ids.add(&counts.ids)?;
@@ -180,6 +158,37 @@ impl<'a, 'b> Committer<'a, 'b> {
         progress.add(Counter::PiecesFailed, end.lost.len() as u64);
         progress.set_last(&record);
         *self.last = Some(record);
+        Ok(())
+    }
+
+    /// Counts the records that failed by what is in the store.
+    fn count_late(&self, unresolved: Vec<Unresolved>, counts: &mut Counts) {
+        let failed: HashSet<Origin> = unresolved.iter().map(|unresolved| unresolved.origin).collect();
+        counts.updates.retain(|(origin, _)| !failed.contains(origin));
+        for Unresolved { origin, reason, channel, raw } in unresolved {
+            let (name, header) = counts.name(origin.object);
+            counts.reject_late(Reject { origin, reason, name, header, raw }, channel);
+            self.life.progress.add(Counter::Failed, 1);
+        }
+        counts.rejects.sort_by_key(|reject| (reject.origin.object, reject.origin.byte));
+    }
+
+    /// Writes the failed records of a piece, and the objects that were lost in it.
+    fn write_failures(&mut self, counts: &mut Counts, end: &PieceEnd) -> Result<(), JobError> {
+        for Reject { origin, mut reason, name, header, raw } in std::mem::take(&mut counts.rejects) {
+            if raw.is_none() {
+                reason.message.push_str(NOT_KEPT);
+            }
+            let failure = reason.locate(&name, origin);
+            counts.tally.count_failed(&failure);
+            let header = header.as_ref().map(|header| header.raw());
+            self.files.push(failure, header, raw.as_deref())?;
+        }
+        for (object, lost) in &end.lost {
+            let reason = FailureReason::new(FailureCode::ObjectLost, lost.to_string());
+            let origin = Origin { object: *object, byte: lost.byte, line: lost.line };
+            self.files.push(reason.locate(&lost.object, origin), None, None)?;
+        }
         Ok(())
     }
 }

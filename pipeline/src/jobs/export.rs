@@ -213,16 +213,28 @@ pub(super) fn run(job: &mut ImportJob, run: &Running<'_>) -> Result<(), JobError
     let wrote = writing.run(store, rows, &target, &mut written);
     run.progress.busy(Stage::Build, begun.elapsed().max(Duration::from_micros(1)));
     wrote?;
+    complete(life, &export, store, &target, last.as_ref())
+}
 
+/// Ends an export whose parts are all there: with its manifest.
+fn complete(
+    mut life: Life<'_>,
+    export: &ExportDefinition,
+    store: &dyn Store,
+    target: &Target,
+    last: Option<&PieceRecord>,
+) -> Result<(), JobError> {
     let parts = parts_of(store, life.job.id)?;
     if life.job.resumed > 0 {
         // An earlier run may have written one that had no time to be counted, and what was in it is gone since.
-        target.remove(&part_name(parts.len() as u64, definition.format, export.compression))?;
+        let name = part_name(parts.len() as u64, life.job.definition.format, export.compression);
+        target.remove(&name)?;
     }
-    if let Some(last) = &last {
+    if let Some(last) = last {
         last.count_into(life.job);
     }
     life.advance(JobStatus::Completing)?;
+    let definition = &life.job.definition;
     let manifest = Manifest {
         application: definition.application.to_string(),
         segment: export.segment.map(|segment| segment.to_string()),
@@ -231,10 +243,10 @@ pub(super) fn run(job: &mut ImportJob, run: &Running<'_>) -> Result<(), JobError
         records: parts.iter().map(|part| part.records).sum(),
         parts: &parts,
     };
-    manifest.write(&target)?;
+    manifest.write(target)?;
     boundary("export.manifest-written");
-    run.progress.set(Counter::SourceTotal, life.job.tally.bytes);
-    run.progress.set(Counter::ObjectsDone, 1);
+    life.progress.set(Counter::SourceTotal, life.job.tally.bytes);
+    life.progress.set(Counter::ObjectsDone, 1);
     life.end(JobStatus::Completed)
 }
 

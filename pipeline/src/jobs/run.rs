@@ -10,8 +10,12 @@ use pinport_model::{ImportJob, JobStatus, SourceLocation, Timestamp, panic_text,
 use pinport_store::{StopRequest, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, create, export, queue::Place};
-use super::{NotAllowed, Occasion, marks};
+use super::{
+    Inner, NotAllowed, Occasion, create, export,
+    faults::{halting_reason, is_halting, lacks_descriptors, lacks_room, may_pass},
+    marks,
+    queue::Place,
+};
 use crate::{
     engine::{JobError, JobProgress, Run, RunOutcome, log_status, mirror},
     source::{Source, SourceError, SourceOptions},
@@ -251,75 +255,8 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
 /// What is said of a job that was taken over.
 const ELSEWHERE: &str = "another server works on it";
 
-/// Beside running jobs the store is settled for one part of this many and one.
-const SETTLING_RESTS: u32 = 4;
-/// But it rests no longer than this at a time.
-const MOST_REST: Duration = Duration::from_secs(5);
-
 /// How long a job waits for a database that does not answer.
 const AWAY: Duration = Duration::from_secs(2);
-
-/// EIO, which has no kind of its own.
-const DISK_CODE: i32 = 5;
-
-/// The I/O errors among an error's causes.
-fn io_causes(error: &JobError) -> impl Iterator<Item = &std::io::Error> {
-    std::iter::successors(std::error::Error::source(error), |error| error.source())
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-}
-
-/// Whether the process or the machine had no descriptor left. Connections give theirs back, so the job may go on later.
-fn lacks_descriptors(error: &JobError) -> bool {
-    io_causes(error).any(pinport_store::lacks_descriptors)
-}
-
-/// Whether the disk was full for what a job wrote. The store can go on if it could write what is its own.
-fn lacks_room(error: &JobError) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(error, JobError::Store(StoreError::Full { .. }))
-        || io_causes(error).any(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
-}
-
-/// Whether an error says that nothing can be stored any more: then no job is to blame.
-fn is_halting(error: &JobError) -> bool {
-    if lacks_descriptors(error) {
-        return false;
-    }
-    let by_store = matches!(
-        error,
-        JobError::Store(
-            StoreError::Full { .. }
-                | StoreError::Stopped(_)
-                | StoreError::Io { .. }
-                | StoreError::Engine(_)
-                | StoreError::Corrupt(_)
-        )
-    );
-    by_store
-        || io_causes(error).any(|error| {
-            use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-            matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
-                || error.raw_os_error() == Some(DISK_CODE)
-        })
-}
-
-/// What keeps a store from working, in words without a path.
-fn halting_reason(error: &JobError) -> String {
-    let of_system = io_causes(error).last().map(|cause| match cause.raw_os_error() {
-        Some(_) => cause.to_string(),
-        None => cause.kind().to_string(),
-    });
-    match error {
-        JobError::Store(StoreError::Full { .. }) => "no space left on the disk".into(),
-        JobError::Store(StoreError::Corrupt(_)) => "the store is damaged".into(),
-        _ => of_system.unwrap_or_else(|| "a write failed".into()),
-    }
-}
-
-/// Whether the source may answer later.
-fn may_pass(error: &SourceError) -> bool {
-    matches!(error, SourceError::Unreachable { .. } | SourceError::Throttled { .. })
-}
 
 impl Inner {
     /// How the source of a job is read.
@@ -430,108 +367,5 @@ impl Inner {
         state.changes += 1;
         drop(state);
         self.changed.notify_all();
-    }
-
-    /// Waits, after a part of the work took so long, until the next may begin beside the jobs that run; whether there is a next.
-    fn may_settle_on(&self, took: Duration) -> bool {
-        let until = Instant::now() + (took * SETTLING_RESTS).min(MOST_REST);
-        let mut state = self.state.lock();
-        while !state.stopping && state.running() > 0 {
-            if self.changed.wait_until(&mut state, until).timed_out() {
-                break;
-            }
-        }
-        !state.stopping
-    }
-
-    /// Lets the store sort itself when no job runs. In a database that is work beside that of jobs: it has a share of the time.
-    fn settle_when_idle(&self) {
-        let Some(this) = self.this.upgrade() else { return };
-        let idle = {
-            let mut state = self.state.lock();
-            let may = state.running() == 0 || self.store.is_shared();
-            let idle = may && !state.stopping && state.halted.is_none() && !state.settling;
-            state.settling |= idle;
-            idle
-        };
-        if !idle {
-            return;
-        }
-        let settle = move || {
-            let begun = Instant::now();
-            let settled = match this.store.wants_settling() {
-                true => this.store.settle_while(&mut |took| this.may_settle_on(took)),
-                false => Ok(()),
-            };
-            let mut state = this.state.lock();
-            state.settling = false;
-            match settled {
-                Ok(()) => {
-                    state.settled.times += 1;
-                    state.settled.took += begun.elapsed();
-                }
-                Err(error) => {
-                    tracing::warn!(target: "pinport::job", %error, "the store could not be settled");
-                }
-            }
-        };
-        if std::thread::Builder::new().name("settle".into()).spawn(settle).is_err() {
-            self.state.lock().settling = false;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{io, path::Path};
-
-    use super::*;
-    use crate::engine::files::on;
-
-    /// L4: `/readyz` is for everybody.
-    #[test]
-    fn what_every_caller_reads_of_a_failed_store_has_no_path() {
-        let path = || std::path::PathBuf::from("/secret/place/store");
-        let full =
-            StoreError::Full { path: path(), message: "While appending to /secret/place/1.sst".into() };
-        let of_system = |code| StoreError::Io {
-            action: "write",
-            path: path(),
-            source: io::Error::from_raw_os_error(code),
-        };
-        let file = on("write", &path())(io::Error::from_raw_os_error(libc::ENOSPC));
-        for (error, reason) in [
-            (JobError::Store(full), "no space left"),
-            (JobError::Store(of_system(libc::EIO)), "Input/output error"),
-            (JobError::Store(StoreError::Stopped("IO error: /secret/place".into())), "a write failed"),
-            (JobError::Store(StoreError::Corrupt("/secret/place".into())), "the store is damaged"),
-            (JobError::File(file), "No space left"),
-        ] {
-            assert!(is_halting(&error), "{error}");
-            let said = halting_reason(&error);
-            assert!(said.contains(reason) && !said.contains("secret"), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_disk_that_takes_nothing_more_is_no_fault_of_a_job() {
-        let by_file = |code: i32| {
-            is_halting(&JobError::File(on("write", Path::new("x"))(io::Error::from_raw_os_error(code))))
-        };
-        for code in [libc::ENOSPC, libc::EDQUOT, libc::EROFS, libc::EIO] {
-            assert!(by_file(code), "{code}");
-        }
-        for code in [libc::ENOENT, libc::EACCES, libc::EINTR] {
-            assert!(!by_file(code), "{code}");
-        }
-        for code in [libc::ENFILE, libc::EMFILE] {
-            assert!(!by_file(code), "{code} passes when connections close");
-            let source = io::Error::from_raw_os_error(code);
-            let by_store = JobError::from(StoreError::Io { action: "open", path: "x".into(), source });
-            assert!(lacks_descriptors(&by_store) && !is_halting(&by_store), "{code}");
-        }
-        assert!(is_halting(&StoreError::Stopped("a write failed".into()).into()));
-        assert!(!is_halting(&StoreError::Conflict("job 1 has ended".into()).into()));
-        assert!(!is_halting(&JobError::Cancelled));
     }
 }

@@ -159,7 +159,7 @@ pub(super) fn is_odd_key(key: &str) -> bool {
 fn may_have_exponent(key: &str) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     key.as_bytes().last_chunk::<8>().is_none_or(|end| {
-        let zeros = (u64::from_le_bytes(*end) | (0x20 * ONES)) ^ (b'e' as u64 * ONES);
+        let zeros = (u64::from_le_bytes(*end) | (0x20 * ONES)) ^ (u64::from(b'e') * ONES);
         zeros.wrapping_sub(ONES) & !zeros & (0x80 * ONES) != 0
     })
 }

@@ -240,7 +240,7 @@ impl<'a> Cursor<'a> {
             let number = (whole * TENS[places] + fraction) as f64 / POWERS[places];
             Number::Float(if negative { -number } else { number })
         } else {
-            let number = whole as i64;
+            let number = whole.cast_signed();
             Number::Int(if negative { -number } else { number })
         };
         self.at = end.at;
@@ -339,7 +339,8 @@ fn after_long_number(mut cursor: Cursor<'_>, negative: bool) -> Option<(Number, 
         return None;
     }
     let number = match fraction {
-        0 => Number::Int(if negative { -(digits as i64) } else { digits as i64 }),
+        0 if negative => Number::Int(-digits.cast_signed()),
+        0 => Number::Int(digits.cast_signed()),
         _ => {
             let number = match digits <= EXACT {
                 true => digits as f64 / POWERS[fraction],

@@ -180,11 +180,6 @@ impl<'a> Walk<'_, 'a> {
             }
             false => Ok(()),
         };
-        let holds = |prefix: &str| {
-            let rest = known.strip_prefix(prefix)?.len();
-            let name = names::trimmed(name);
-            name.get(name.len() - rest..)
-        };
         match known {
             "Id" => {
                 twice(draft.id.is_some())?;
@@ -239,28 +234,39 @@ impl<'a> Walk<'_, 'a> {
                     self.demographic(draft, value)?;
                 }
             }
-            _ => {
-                if let Some(name) = holds("Attributes.") {
-                    let Draft { attributes, values, .. } = draft;
-                    return self.one_attribute("Attributes", name, value, attributes, values);
-                }
-                if let Some(name) = holds("User.UserAttributes.") {
-                    let Draft { user_attributes, values, .. } = draft;
-                    return self.one_attribute(USER_ATTRIBUTES, name, value, user_attributes, values);
-                }
-                if let Some(name) = holds("Metrics.") {
-                    validate::name(self.limits, "Metrics", name)?;
-                    if let Some(number) = self.number("Metrics", name, value)? {
-                        draft.metrics.push((name, number));
-                        keep_last(&mut draft.metrics, |metric| metric.0);
-                    }
-                    return validate::count(self.limits, "Metrics", draft.metrics.len());
-                }
-                if let Some(member) = TextMember::ALL.into_iter().find(|member| member.name() == known) {
+            _ => match TextMember::ALL.into_iter().find(|member| member.name() == known) {
+                Some(member) => {
                     twice(draft.text(member).is_some())?;
                     self.set(draft, member, value)?;
                 }
+                None => self.near_entry(draft, known, name, value)?,
+            },
+        }
+        Ok(())
+    }
+
+    /// The same of an attribute or a metric that stands by itself, such as `attributes.colour`.
+    fn near_entry(&mut self, draft: &mut Draft<'a>, known: &str, name: &'a str, value: usize) -> Judged {
+        let of = |prefix: &str| {
+            let rest = known.strip_prefix(prefix)?.len();
+            let name = names::trimmed(name);
+            name.get(name.len() - rest..)
+        };
+        if let Some(name) = of("Attributes.") {
+            let Draft { attributes, values, .. } = draft;
+            return self.one_attribute("Attributes", name, value, attributes, values);
+        }
+        if let Some(name) = of("User.UserAttributes.") {
+            let Draft { user_attributes, values, .. } = draft;
+            return self.one_attribute(USER_ATTRIBUTES, name, value, user_attributes, values);
+        }
+        if let Some(name) = of("Metrics.") {
+            validate::name(self.limits, "Metrics", name)?;
+            if let Some(number) = self.number("Metrics", name, value)? {
+                draft.metrics.push((name, number));
+                keep_last(&mut draft.metrics, |metric| metric.0);
             }
+            return validate::count(self.limits, "Metrics", draft.metrics.len());
         }
         Ok(())
     }

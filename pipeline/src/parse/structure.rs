@@ -173,7 +173,7 @@ fn masks_avx2(chunk: &[u8; 64], delimiter: u8) -> Masks {
         // SAFETY: the load reads the 32 bytes of the array, unaligned.
         let bytes = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast::<__m256i>()) };
         let is = |byte: u8| {
-            let found = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8)));
+            let found = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte.cast_signed())));
             u64::from(found as u32) << (part * 32)
         };
         masks.all |= is(delimiter);
@@ -194,7 +194,7 @@ fn masks(chunk: &[u8; 64], delimiter: u8) -> Masks {
             // SAFETY: SSE2 is part of every x86-64, and the load reads the 16 bytes of the array, unaligned.
             let found = unsafe {
                 let bytes = _mm_loadu_si128(bytes.as_ptr().cast::<__m128i>());
-                _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte as i8)))
+                _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte.cast_signed())))
             };
             u64::from(found as u16) << (part * 16)
         };

@@ -1,78 +1,27 @@
 //! Carries out what the dashboard asks for. Of each kind of data it wants, only the newest request is under way; actions
 //! are done one after the other.
 
-use std::{
-    io,
-    num::NonZeroU64,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroU64, sync::Arc};
 
-use parking_lot::Mutex;
-use pinport_model::{Failure, Format, JobId, SourceLocation, failure::csv_header_len};
+use pinport_model::{Failure, JobId, failure::csv_header_len};
 use pinport_pipeline::{place::place_of, throttle::ThrottleRate};
-use pinport_tui::{
-    Effect, FailuresPage, FailuresQuery, ImportRequest, Message, Rate, RecordBytes, RecordQuery, RejectsQuery,
-};
-use reqwest::{Method, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::{
-    fs::File,
-    io::{AsyncWriteExt as _, BufWriter},
-    sync::{Notify, mpsc, watch},
-};
+use pinport_tui::{Effect, FailuresPage, FailuresQuery, Message, Rate, RecordBytes, RecordQuery};
+use reqwest::Method;
+use tokio::sync::{Notify, mpsc, watch};
 
-use super::Outbox;
+use super::{
+    Outbox,
+    creating::{ROLE, create},
+    editing::{Editor, Mending, fetch, import_mended, kept, search_of},
+    saving::{save_failures, save_rejects},
+};
 use crate::{
-    client::{Client, ClientError, FailureSearch, encoded},
-    commands::mending::{Choice, Edited, MAX_EDITED, Rejects},
+    client::{Client, ClientError, encoded},
+    commands::mending::Edited,
 };
 
 /// Actions that wait for their turn.
 const WAITING: usize = 32;
-/// The role of imports that are made here: a server that asks for configured roles says so.
-const ROLE: &str = "arn:aws:iam::000000000000:role/pinport-top";
-
-/// Rejects that an editor is opened for, and whether they were mended and not sent yet.
-type Mending = Arc<Mutex<Option<(Rejects, bool)>>>;
-
-/// Whether an editor has the terminal.
-#[derive(Debug, Default)]
-pub(super) struct Editor(Mutex<Since>);
-
-#[derive(Debug, Clone, Copy, Default)]
-enum Since {
-    #[default]
-    Never,
-    /// One has it.
-    Now,
-    /// One had it until then.
-    Ended(Instant),
-}
-
-impl Editor {
-    /// A signal takes so long at most to be seen.
-    const LATE: Duration = Duration::from_millis(500);
-
-    fn begin(&self) {
-        *self.0.lock() = Since::Now;
-    }
-
-    fn end(&self) {
-        *self.0.lock() = Since::Ended(Instant::now());
-    }
-
-    /// Whether a Ctrl-C that is seen now was typed in an editor. In the dashboard it is a key and no signal.
-    pub(super) fn takes_interrupts(&self) -> bool {
-        match *self.0.lock() {
-            Since::Never => false,
-            Since::Now => true,
-            Since::Ended(then) => then.elapsed() < Self::LATE,
-        }
-    }
-}
 
 /// Where the dashboard puts effects.
 #[derive(Debug)]
@@ -238,86 +187,6 @@ async fn made(outbox: &Outbox, made: Result<(JobId, String), String>) -> Result<
     Ok(text)
 }
 
-/// Gets rejects for an editor; gives also what to tell of those that are not among them.
-async fn fetch(client: &Client, query: RejectsQuery) -> Result<(Rejects, String), String> {
-    let job = query.failures.job;
-    let choice = match query.places {
-        Some(places) => Choice::At(places),
-        None if query.failures.is_all() => Choice::All,
-        None => Choice::Found(search_of(&query.failures)),
-    };
-    let gather = async {
-        let detail = client.detail(job).await?;
-        Rejects::gather(client, &detail, query.part, choice, MAX_EDITED).await
-    };
-    let rejects = gather.await.map_err(|error| format!("{error:#}"))?;
-    if rejects.is_empty {
-        return Err(format!("no original bytes of these records of job {job} are kept"));
-    }
-    let elsewhere = rejects.elsewhere.saturating_add(rejects.parts.saturating_sub(1).into());
-    let mut text = Vec::new();
-    if elsewhere > 0 {
-        text.push(
-            "objects with another header have their rejects in other parts: edit those on their own".into(),
-        );
-    }
-    if rejects.unkept > 0 {
-        text.push(format!("{} records are not there: their original bytes are not kept", rejects.unkept));
-    }
-    Ok((rejects, text.join("; ")))
-}
-
-/// Imports what was mended; what cannot be imported now is kept.
-async fn import_mended(client: &Client, mending: &Mending) -> Result<(JobId, String), String> {
-    let Some((rejects, _)) = mending.lock().take() else { return Err("nothing was mended".into()) };
-    // If this is dropped halfway, they are still there.
-    let mut held = Held { mending, rejects: Some(rejects) };
-    let Some(rejects) = &held.rejects else { return Err("nothing was mended".into()) };
-    let of = rejects.job;
-    match rejects.send(client).await {
-        Ok(job) => {
-            held.rejects = None;
-            Ok((job, format!("job {job} imports mended records of job {of}")))
-        }
-        Err(error) => {
-            let kept = held.rejects.take().map(kept).unwrap_or_default();
-            Err(format!("{kept}, because they were not imported: {error:#}"))
-        }
-    }
-}
-
-/// Mended rejects that are being sent; unless they were, they are put back.
-struct Held<'m> {
-    mending: &'m Mending,
-    rejects: Option<Rejects>,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let Some(rejects) = self.rejects.take() {
-            *self.mending.lock() = Some((rejects, true));
-        }
-    }
-}
-
-/// Keeps mended rejects; says where.
-fn kept(rejects: Rejects) -> String {
-    let job = rejects.job;
-    match rejects.keep() {
-        Ok(path) => format!("the mended records of job {job} are in {}", path.display()),
-        Err(error) => format!("{error:#}"),
-    }
-}
-
-/// What a server looks for.
-fn search_of(query: &FailuresQuery) -> FailureSearch {
-    FailureSearch {
-        words: query.search.clone(),
-        code: query.class.as_ref().map(|(code, _)| *code),
-        member: query.class.as_ref().and_then(|(_, member)| member.clone()),
-    }
-}
-
 /// Answers the newest question until no one asks any more; another question takes the place of one under way.
 async fn answer<Q: Clone + PartialEq>(
     outbox: &Outbox,
@@ -480,164 +349,4 @@ async fn throttle(client: &Client, job: JobId, rate: Rate) -> Result<String, Str
         true => format!("job {job} reads without a bound"),
         false => format!("job {job} reads at most {}", bounds.join(" and ")),
     })
-}
-
-async fn save_failures(client: &Client, job: JobId, path: &Path) -> Result<String, String> {
-    let from = format!("/pinport/v1/jobs/{job}/failures");
-    let response = client.send(Method::GET, &from, None).await.map_err(|error| error.to_string())?;
-    let bytes = save(client, response, path).await?;
-    Ok(format!("{bytes} bytes of failures are in {}", path.display()))
-}
-
-/// CSV objects with another header have their rejects in another part, which becomes another file.
-async fn save_rejects(client: &Client, job: JobId, path: &Path) -> Result<String, String> {
-    let (mut part, mut bytes) = (1, 0);
-    loop {
-        let from = format!("/pinport/v1/jobs/{job}/rejects?part={part}");
-        let response = client.send(Method::GET, &from, None).await.map_err(|error| error.to_string())?;
-        let parts = response.headers().get("x-pinport-parts").and_then(|parts| parts.to_str().ok());
-        let parts: u32 = parts.and_then(|parts| parts.parse().ok()).unwrap_or(1);
-        if parts == 0 {
-            return Err(format!("job {job} has no rejects"));
-        }
-        bytes += save(client, response, &part_path(path, part)).await?;
-        if part >= parts {
-            let more = if parts > 1 { format!(", in {parts} files") } else { String::new() };
-            return Ok(format!("{bytes} bytes of rejects are in {}{more}", path.display()));
-        }
-        part += 1;
-    }
-}
-
-/// `mend.csv`, `mend.2.csv`, …
-pub(super) fn part_path(path: &Path, part: u32) -> PathBuf {
-    match path.extension() {
-        _ if part == 1 => path.to_owned(),
-        Some(extension) => path.with_extension(format!("{part}.{}", extension.to_string_lossy())),
-        None => path.with_extension(part.to_string()),
-    }
-}
-
-/// A new file that goes away again unless it was written whole.
-struct NewFile<'a> {
-    path: &'a Path,
-    whole: bool,
-}
-
-impl Drop for NewFile<'_> {
-    fn drop(&mut self) {
-        if !self.whole {
-            let _ = std::fs::remove_file(self.path);
-        }
-    }
-}
-
-/// Why a file was not written.
-pub(super) fn not_written(path: &Path, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            format!("{} is there already: choose another name", path.display())
-        }
-        _ => format!("failed to write {}: {error}", path.display()),
-    }
-}
-
-/// Writes an answer to a new file; gives its length.
-async fn save(client: &Client, mut response: Response, path: &Path) -> Result<u64, String> {
-    let failed = |error: io::Error| not_written(path, &error);
-    let file = File::create_new(path).await.map_err(failed)?;
-    let mut new = NewFile { path, whole: false };
-    let mut file = BufWriter::with_capacity(256 << 10, file);
-    let mut bytes = 0;
-    while let Some(chunk) = response.chunk().await.map_err(|error| client.broken(&error).to_string())? {
-        file.write_all(&chunk).await.map_err(failed)?;
-        bytes += chunk.len() as u64;
-    }
-    file.flush().await.map_err(failed)?;
-    new.whole = true;
-    Ok(bytes)
-}
-
-/// Makes an import job through the API; gives it and says in a sentence which it is, or why not.
-pub(in crate::commands) async fn create(
-    client: &Client,
-    import: ImportRequest,
-) -> Result<(JobId, String), String> {
-    let url = match &import.source {
-        SourceLocation::Bucket { .. } => import.source_text.clone(),
-        SourceLocation::Path(path) if path.is_absolute() => format!("file://{}", path.display()),
-        SourceLocation::Path(_) | SourceLocation::Stdin => {
-            return Err("the server reads s3://, gs://, az:// or an absolute path on its own machine".into());
-        }
-    };
-    let format = match import.format {
-        Format::Csv => "CSV",
-        Format::Json => "JSON",
-    };
-    let mut body = json!({
-        "Format": format,
-        "S3Url": url,
-        "RoleArn": ROLE,
-        "RegisterEndpoints": import.register_endpoints,
-        "DefineSegment": import.segment_name.is_some(),
-    });
-    if let Some(name) = &import.segment_name {
-        body["SegmentName"] = name.as_str().into();
-    }
-    let create = async {
-        let application = application(client, &import.application).await?;
-        let budget = import.max_failures.map(|budget| encoded(&budget.to_string()));
-        let budget = budget.map(|budget| format!("?max-failures={budget}")).unwrap_or_default();
-        let path = format!("/v1/apps/{application}/jobs/import{budget}");
-        client.call::<Named>(Method::POST, &path, Some(body)).await
-    };
-    let job = create.await.map_err(|error| error.to_string())?;
-    let id = job.id.parse().map_err(|_| format!("the server's answer names no job: \"{}\"", job.id))?;
-    Ok((id, format!("job {id} imports {url}")))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Named {
-    id: String,
-    name: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Applications {
-    item: Vec<Named>,
-    next_token: Option<String>,
-}
-
-/// The id of an application by its name or id, made on its first use.
-async fn application(client: &Client, name: &str) -> Result<String, ClientError> {
-    let mut token = String::new();
-    loop {
-        let path = format!("/v1/apps?page-size=1000&token={token}");
-        let page: Applications = client.call(Method::GET, &path, None).await?;
-        let is = |found: &Named| found.name.as_deref() == Some(name) || found.id == name;
-        if let Some(found) = page.item.into_iter().find(is) {
-            return Ok(found.id);
-        }
-        match page.next_token {
-            Some(next) if next != token => token = next,
-            _ => break,
-        }
-    }
-    let body: Value = json!({ "Name": name });
-    let made: Named = client.call(Method::POST, "/v1/apps", Some(body)).await?;
-    Ok(made.id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_have_names_of_their_own() {
-        assert_eq!(part_path(Path::new("a/mend.csv"), 1), Path::new("a/mend.csv"));
-        assert_eq!(part_path(Path::new("a/mend.csv"), 2), Path::new("a/mend.2.csv"));
-        assert_eq!(part_path(Path::new("mend"), 3), Path::new("mend.3"));
-    }
 }

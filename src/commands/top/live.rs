@@ -33,7 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Outbox,
-    effects::{not_written, part_path, record_answer},
+    effects::record_answer,
+    saving::{not_written, part_path},
 };
 use crate::{cli::LookArgs, progress::Display};
 

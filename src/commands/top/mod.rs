@@ -3,8 +3,11 @@
 //! Here the network meets the dashboard: samples go in as they come, what it asks for is carried out by tasks,
 //! and neither ever waits for the other.
 
+mod creating;
+mod editing;
 mod effects;
 pub(super) mod live;
+mod saving;
 
 use std::{
     env,
@@ -29,8 +32,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::effects::create;
-use self::effects::{Editor, EffectQueue};
+pub(super) use self::creating::create;
+use self::{editing::Editor, effects::EffectQueue};
 use super::write_line;
 use crate::{
     cli::{LookArgs, TopArgs},

@@ -28,6 +28,7 @@ use crate::{
 const COPY_ADDRESSES: &str = "COPY addresses (h8, space, address, id) FROM STDIN BINARY";
 
 /// Rows of a page.
+#[expect(clippy::cast_possible_wrap, reason = "it is small")]
 const ROWS: i64 = AT_ONCE as i64;
 
 /// An error if a copy into the database is not whole.
@@ -232,6 +233,11 @@ fn number(after: &[u8]) -> i64 {
     after.try_into().map_or(i64::MIN, i64::from_be_bytes)
 }
 
+/// Whether a query found as many rows as it asked for: there may be more.
+fn is_full(found: &[postgres::Row], most: i64) -> bool {
+    i64::try_from(found.len()).is_ok_and(|count| count >= most)
+}
+
 fn place(number: i64) -> Option<Vec<u8>> {
     Some(number.to_be_bytes().to_vec())
 }
@@ -239,7 +245,7 @@ fn place(number: i64) -> Option<Vec<u8>> {
 fn ended_jobs(connection: &mut Connection, _: &Names, _: Bounds, after: &[u8]) -> Result<Page> {
     let sql = "SELECT doc::text, left_out, job::int8 FROM jobs WHERE job::int8 >= $1 AND ended ORDER BY job LIMIT $2";
     let found = connection.query(sql, &[&number(after), &(ROWS / 10)])?;
-    let next = found.last().filter(|_| found.len() as i64 == ROWS / 10);
+    let next = found.last().filter(|_| is_full(&found, ROWS / 10));
     let next = next.and_then(|row| place(row.get::<_, i64>(2) + 1));
     let entries =
         found.iter().map(|row| Ok(Entry::Job(Box::new(jobs::read_job(row)?)))).collect::<Result<_>>()?;
@@ -255,7 +261,7 @@ fn pieces(connection: &mut Connection, _: &Names, _: Bounds, after: &[u8]) -> Re
          WHERE (p.job::int8, p.piece::int8) > ($1, $2) AND j.ended ORDER BY p.job, p.piece LIMIT $3",
         &[&number(job), &number(piece), &most],
     )?;
-    let next = found.last().filter(|_| found.len() as i64 == most).map(|row| {
+    let next = found.last().filter(|_| is_full(&found, most)).map(|row| {
         let numbers: [i64; 2] = [row.get(2), row.get(3)];
         numbers.map(i64::to_be_bytes).concat()
     });
@@ -275,7 +281,7 @@ fn page(
     let mut most = ROWS;
     loop {
         let mut found = connection.query(sql, &[&first, &most])?;
-        if (found.len() as i64) < most {
+        if !is_full(&found, most) {
             return Ok((found, None));
         }
         // The last one may have more.
@@ -418,6 +424,7 @@ fn drawn(connection: &mut Connection, sequence: &str) -> Result<i32> {
     Ok(found[0].get(0))
 }
 
+#[expect(clippy::too_many_lines, reason = "an arm for each kind of entry")]
 fn put(connection: &mut Connection, names: &mut Names, tables: &mut Tables, entry: &Entry) -> Result<()> {
     let at = |space, layer| Place { space, layer, copies: false, version: [0, 0, 0] };
     match entry {

@@ -224,33 +224,12 @@ fn job_row(
                 brush.text(at, &clip_left(name, cells, symbols), Role::Plain);
             }
             Column::Status => {
-                let status = status_word(dashboard, job, symbols);
-                let word =
-                    if usize::from(*cells) < 2 + width(status.word) { status.short } else { status.word };
                 // Without a column for failures, a mark shows them.
-                let hidden =
+                let marked =
                     progress.failed > 0 && !columns.iter().any(|(known, _)| *known == Column::Failures);
-                let mark = if hidden { "!" } else { "" };
-                let parts = [
-                    (status.symbol, status.role),
-                    (" ", Role::Plain),
-                    (word, status.role),
-                    (mark, Role::Bad),
-                ];
-                brush.parts(at, &parts);
+                status_cell(dashboard, brush, at, job, marked);
             }
-            Column::Progress => match words::share(progress) {
-                None => _ = brush.text(at, symbols.choose("–", "-"), Role::Dim),
-                Some(share) => {
-                    let role =
-                        if progress.status == JobStatus::Completed { Role::Good } else { Role::Active };
-                    let bar = cells.saturating_sub(5);
-                    if bar >= 4 {
-                        brush.bar(Rect { width: bar, ..at }, share, role);
-                    }
-                    brush.right(at, &percent(share), Role::Plain);
-                }
-            },
+            Column::Progress => progress_cell(brush, at, progress),
             Column::Pieces => {
                 let role = if progress.pieces_failed > 0 { Role::Bad } else { Role::Plain };
                 number(brush, &pieces(progress, symbols), role);
@@ -289,6 +268,27 @@ fn job_row(
             }
         }
     }
+}
+
+fn status_cell(dashboard: &Dashboard, brush: &mut Brush<'_>, at: Rect, job: &JobView, marked: bool) {
+    let status = status_word(dashboard, job, brush.look.symbols);
+    let word = if usize::from(at.width) < 2 + width(status.word) { status.short } else { status.word };
+    let mark = if marked { "!" } else { "" };
+    let parts = [(status.symbol, status.role), (" ", Role::Plain), (word, status.role), (mark, Role::Bad)];
+    brush.parts(at, &parts);
+}
+
+fn progress_cell(brush: &mut Brush<'_>, at: Rect, progress: &Progress) {
+    let Some(share) = words::share(progress) else {
+        brush.text(at, brush.look.symbols.choose("–", "-"), Role::Dim);
+        return;
+    };
+    let role = if progress.status == JobStatus::Completed { Role::Good } else { Role::Active };
+    let bar = at.width.saturating_sub(5);
+    if bar >= 4 {
+        brush.bar(Rect { width: bar, ..at }, share, role);
+    }
+    brush.right(at, &percent(share), Role::Plain);
 }
 
 /// Pieces in few cells, with those that failed.

@@ -28,7 +28,7 @@ fn press(code: KeyCode) -> Option<Event> {
 fn sample(sequence: u64) -> Message {
     Message::Sample(Box::new(Sample {
         sequence,
-        time: Timestamp::from_millis(sequence as i64 * 100),
+        time: Timestamp::from_millis(sequence.cast_signed() * 100),
         jobs: Vec::new(),
         jobs_total: 0,
         jobs_of: Default::default(),

@@ -49,8 +49,8 @@ pub(crate) fn job(number: u64, status: JobStatus, seconds: u64) -> JobView {
         source: format!("s3://contacts-{}/2026/09/part-{number:05}.json.gz", ["eu", "us"][number as usize % 2]),
         format: Format::Json,
         segment_name: None,
-        created: at(-(number as i64 % 900) * 1000),
-        completed: ended.then(|| at(seconds as i64 * 1000)),
+        created: at(-(number.cast_signed() % 900) * 1000),
+        completed: ended.then(|| at(seconds.cast_signed() * 1000)),
         paused: false,
         waits_for: None,
         server: None,
@@ -88,7 +88,7 @@ pub(crate) fn job(number: u64, status: JobStatus, seconds: u64) -> JobView {
 pub(crate) fn sample(second: u64, jobs: Vec<JobView>) -> Sample {
     Sample {
         sequence: second + 1,
-        time: at(second as i64 * 1000),
+        time: at(second.cast_signed() * 1000),
         jobs_total: jobs.len() as u64,
         jobs_of: Default::default(),
         jobs,
@@ -151,6 +151,7 @@ pub(crate) fn failure(line: u64) -> Failure {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "data")]
 pub(crate) fn detail(job: JobView) -> JobDetail {
     let progress = job.progress.clone();
     let seconds = progress.elapsed_ms / 1000;
@@ -264,7 +265,7 @@ pub(crate) fn watched_with(options: Options, jobs: impl Fn(u64) -> Vec<JobView>,
     dashboard.update(Message::Tick(at(0)));
     dashboard.update(Message::Connection(Connection::Connected));
     for second in 0..=seconds {
-        dashboard.update(Message::Tick(at(second as i64 * 1000)));
+        dashboard.update(Message::Tick(at(second.cast_signed() * 1000)));
         let mut sample = sample(second, jobs(second));
         if second == 2 {
             let job = sample.jobs.first().map(|job| job.id);

@@ -161,7 +161,7 @@ fn a_server_s_history_reaches_further_back() {
     let mut view = detail(job(1, JobStatus::Processing, 103));
     view.history = (0..=100_u64)
         .map(|second| HistoryPoint {
-            time: at(second as i64 * 1000 - 100_000),
+            time: at(second.cast_signed() * 1000 - 100_000),
             records: second * 50_000,
             bytes: 0,
             failed: 0,
@@ -180,7 +180,8 @@ fn point(millis: i64, records: u64) -> HistoryPoint {
 /// A first sample whose server knows the last 100 seconds of a job, at 50,000 records a second, and an event.
 fn first_sample(second: u64) -> Message {
     let running = vec![job(1, JobStatus::Processing, 100 + second)];
-    let points: Vec<_> = (0..=100 + second).map(|s| point(s as i64 * 1000 - 100_000, s * 50_000)).collect();
+    let points: Vec<_> =
+        (0..=100 + second).map(|s| point(s.cast_signed() * 1000 - 100_000, s * 50_000)).collect();
     let event =
         |time, text: &str| Event { time: at(time), job: Some(id(1)), application: None, text: text.into() };
     let past = Past {

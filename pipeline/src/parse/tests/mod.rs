@@ -275,6 +275,7 @@ fn what_a_record_has_decides_its_kind() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn bad_lines_fail_alone_and_say_why() {
     use FailureCode::*;
     let deep = |count| [vec![b'['; count], vec![b']'; count]].concat();

@@ -93,6 +93,7 @@ const BOTOCORE: &[(&str, &str)] = &[
 type Change = fn(&mut Sent);
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_change_is_refused() {
     let target = "/v1/apps/a%2Fb/jobs/import?page-size=10&token=x";
     let table: &[(&str, &str, Change)] = &[

@@ -40,6 +40,7 @@ fn answers(text: &str) -> Vec<(u16, String)> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn each_request_has_one_answer() {
     let server = TestServer::start(Limits { drain: Duration::from_millis(200), ..Limits::default() }).await;
     const OK: &str = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";

@@ -56,6 +56,7 @@ const ALLOW_INCOMPLETE: (&str, &str) =
 const MAP: (&str, &str) = ("map", "What columns and members become: a Mapping, as JSON");
 const JSON: &str = "application/json";
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn described(name: &str) -> Option<Described> {
     let plain = |summary, status| Described { summary, query: &[], status, content: JSON };
     let paged = |summary| Described { summary, query: PAGE, status: 200, content: JSON };

@@ -1,23 +1,24 @@
 //! `pinport serve`: the import-job server, from configuration to the last answer.
 
+mod checked;
+mod signals;
+
 use std::{
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context as _;
-use pinport_model::{Timestamp, with_causes};
+use pinport_model::Timestamp;
 use pinport_pipeline::{
     engine::{Engine, EngineOptions},
     jobs::{self, Jobs, JobsOptions, Occasion, Resolver},
-    source::{Settings, SourceOptions},
 };
 use pinport_server::{
     Limits,
-    access::{Access, KeyRing, SystemClock, check_listen, check_scrape_listen},
+    access::{Access, SystemClock},
     http::{Listener, Server, serve},
     limits::BACKLOG,
     log::{BadFilter, LogFormat, LogHandle, subscriber},
@@ -25,18 +26,20 @@ use pinport_server::{
     operations::{ApiOptions, probes_router, router},
     tls::Tls,
 };
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    signal::unix::{Signal, SignalKind, signal},
-};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use checked::{check, doctor};
+
+use self::{
+    checked::{Checked, jobs_options},
+    signals::{Live, Signals},
+};
 use crate::{
-    checkup::{self, Finding, Level},
     cli::{LogFormatArg, ServeArgs},
     config::{Config, SegmentUpdate},
     data::{Address, Data},
-    exit::{self, Logged, Usage},
+    exit::{Logged, Usage},
     explain,
     notify::Notify,
     otlp::{Otlp, Traces},
@@ -108,106 +111,6 @@ fn log_json(filter: &str) -> Result<LogHandle, BadFilter> {
     Ok(handle)
 }
 
-/// `pinport config check`: everything that can be said without starting.
-pub(super) fn check(args: &ServeArgs) -> anyhow::Result<u8> {
-    let config = judged(args)?;
-    let file = config
-        .text
-        .path()
-        .map_or("no file, only defaults and flags".into(), |path| path.display().to_string());
-    let access = match config.keys.len() {
-        0 => "open, on loopback only".to_owned(),
-        keys => format!("{keys} keys"),
-    };
-    let tls = if config.tls.is_some() { "TLS" } else { "no TLS" };
-    let (listen, mut data) = (config.listen, config.data.display().to_string());
-    if config.store_url.is_some() {
-        data.push_str(&format!(", store {}", config.place().shown()?));
-    }
-    let told =
-        format!("the configuration is valid: {file}\nlisten {listen} ({tls}), data {data}, access {access}");
-    tell(&told, &checkup::configuration(&config))
-}
-
-/// `pinport doctor`: the same, and what takes longer to find out.
-pub(super) fn doctor(args: &ServeArgs) -> anyhow::Result<u8> {
-    let config = judged(args)?;
-    tell(&format!("pinport {}", env!("CARGO_PKG_VERSION")), &checkup::doctor(&config))
-}
-
-/// The configuration, if it is one.
-fn judged(args: &ServeArgs) -> anyhow::Result<Config> {
-    let config = Config::load(args)?;
-    Checked::new(&config)?;
-    subscriber(config.log_format, &config.log_filter, io::sink)
-        .map_err(|error| Usage(format!("log.filter: {error}")))?;
-    Ok(config)
-}
-
-/// Prints findings; the exit code that they mean.
-fn tell(head: &str, found: &[Finding]) -> anyhow::Result<u8> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{head}")?;
-    for finding in found {
-        writeln!(out, "{finding}")?;
-    }
-    let is_wrong = found.iter().any(|finding| finding.level == Level::Wrong);
-    Ok(if is_wrong { exit::FAILED } else { exit::COMPLETED })
-}
-
-/// What the configuration comes to, checked before anything is opened.
-struct Checked {
-    ring: KeyRing,
-    tls: Option<Arc<Tls>>,
-    resolver: Resolver,
-}
-
-impl Checked {
-    fn new(config: &Config) -> anyhow::Result<Self> {
-        let text = &config.text;
-        let ring = key_ring(config)?;
-        let tls = match &config.tls {
-            Some(files) => {
-                let loaded = Tls::load(&files.certificate, &files.key);
-                Some(Arc::new(loaded.map_err(|error| text.wrong(&["tls"], with_causes(&error)))?))
-            }
-            None => None,
-        };
-        check_listen(config.listen, tls.is_some(), !ring.is_empty(), config.insecure_listen)
-            .map_err(|error| text.wrong(&["listen"], error))?;
-        if let Some(address) = config.metrics_listen {
-            check_scrape_listen(address, config.metrics_token.is_some(), config.insecure_listen)
-                .map_err(|error| text.wrong(&["metrics", "listen"], error))?;
-        }
-        Ok(Self { ring, tls, resolver: resolver(config)? })
-    }
-}
-
-/// The keys of a configuration.
-fn key_ring(config: &Config) -> anyhow::Result<KeyRing> {
-    KeyRing::new(config.keys.iter().cloned()).map_err(|error| {
-        // Those of a file of their own come after the others.
-        let index = config.keys.iter().rposition(|key| key.id == error.id()).unwrap_or(0).to_string();
-        config.text.wrong(&["keys", &index], error)
-    })
-}
-
-/// What may be read, by a configuration.
-fn resolver(config: &Config) -> anyhow::Result<Resolver> {
-    let text = &config.text;
-    let options = SourceOptions { settings: Settings::empty(), ..SourceOptions::default() };
-    Resolver::new(config.sources.clone(), options).map_err(|error| {
-        let role = config.sources.roles.keys().find(|role| error.0.starts_with(&format!("{role}: ")));
-        match role {
-            Some(role) => text.wrong(&["roles", role], error),
-            None => {
-                let local = error.0.starts_with("local_root");
-                text.wrong(if local { &["sources", "local_root"] } else { &["sources"] }, error)
-            }
-        }
-    })
-}
-
 async fn work(args: &ServeArgs, config: Config, checked: Checked, log: LogHandle) -> anyhow::Result<()> {
     let serving = Serving::open(&config, checked).await?;
     // Before anybody can know that there is a server to signal.
@@ -228,7 +131,7 @@ async fn work(args: &ServeArgs, config: Config, checked: Checked, log: LogHandle
         webhooks: serving.webhooks.clone(),
         tls: serving.tls.clone(),
     };
-    let signals = tokio::spawn(signals(heard, args.clone(), live, serving.shutdown.clone()));
+    let signals = tokio::spawn(signals::follow(heard, args.clone(), live, serving.shutdown.clone()));
     let stopped = serving.jobs.store_stopped();
     let exit = exit_when_stopped.then(|| {
         let (stopped, shutdown) = (stopped.clone(), serving.shutdown.clone());
@@ -470,25 +373,6 @@ fn start_jobs(
     Ok(Jobs::start(Arc::clone(&data.store), Arc::new(engine), resolver, options, io)?)
 }
 
-fn jobs_options(config: &Config, folder: PathBuf) -> JobsOptions {
-    JobsOptions {
-        max_running: config.max_running,
-        look: config.look,
-        piece_bytes: config.piece_bytes,
-        limits: config.limits,
-        max_failures: config.max_failures,
-        kept_failure_bytes: config.kept_failure_bytes,
-        disk_reserve: config.disk_reserve,
-        uploads: config.uploads,
-        uploads_of_key: config.uploads_of_key,
-        retention: config.retention,
-        throttle: config.throttle,
-        stall: config.webhooks.stall,
-        webhooks: config.webhooks.allow.clone(),
-        ..JobsOptions::new(folder)
-    }
-}
-
 /// The first lines that a user reads. In JSON they are one event, which no filter leaves out: it says where the server is.
 fn announce(serving: &Serving, config: &Config) -> io::Result<()> {
     let (url, open) = (&serving.url, serving.access.is_open());
@@ -530,106 +414,5 @@ async fn pulse(every: Duration, notify: Arc<Notify>, jobs: Jobs) {
         if tokio::task::spawn_blocking(move || jobs.health().is_ok()).await.is_ok() {
             notify.send("WATCHDOG=1");
         }
-    }
-}
-
-/// What is told by signal.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    /// From here on none of them ends the process by itself.
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-}
-
-/// The first SIGTERM or SIGINT stops in good order, a second at once. SIGHUP reads configuration and certificate again.
-async fn signals(mut heard: Signals, args: ServeArgs, mut live: Live, shutdown: CancellationToken) {
-    loop {
-        let stop = tokio::select! {
-            _ = heard.interrupt.recv() => true,
-            _ = heard.terminate.recv() => true,
-            _ = heard.hangup.recv() => false,
-        };
-        if !stop {
-            live.notify.send("RELOADING=1");
-            live.reload(&args);
-            live.notify.send("READY=1");
-        } else if shutdown.is_cancelled() {
-            // No one waits for a second one: what is committed is safe.
-            std::process::abort();
-        } else {
-            tracing::info!("stopping");
-            live.notify.send("STOPPING=1\nSTATUS=stopping");
-            shutdown.cancel();
-        }
-    }
-}
-
-/// What of a running server a signal changes.
-struct Live {
-    /// As it was read last.
-    config: Config,
-    log: LogHandle,
-    notify: Arc<Notify>,
-    access: Arc<Access>,
-    /// Of the listener of probes and metrics.
-    scrape_access: Option<Arc<Access>>,
-    jobs: Jobs,
-    webhooks: Webhooks,
-    tls: Option<Arc<Tls>>,
-}
-
-impl Live {
-    /// Reads configuration and certificate again, applies what can be applied, and says what cannot.
-    fn reload(&mut self, args: &ServeArgs) {
-        match self.apply(args) {
-            Ok(()) => {}
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "the keys stay as they were, and all else")
-            }
-        }
-        if let Some(tls) = &self.tls {
-            match tls.reload() {
-                Ok(()) => tracing::info!("the certificate was read again"),
-                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
-            }
-        }
-    }
-
-    fn apply(&mut self, args: &ServeArgs) -> anyhow::Result<()> {
-        let config = Config::load(args)?;
-        // All of it is judged before any of it is applied.
-        let ring = key_ring(&config)?;
-        let resolver = resolver(&config)?;
-        if !ring.is_empty() || !self.access.is_open() {
-            self.access.reload(ring)?;
-        }
-        self.log.set_filter(&config.log_filter)?;
-        self.webhooks.reload(config.webhooks.clone())?;
-        for access in self.scrape_access.iter().chain([&self.access]) {
-            access.set_scrape_token(config.metrics_token.clone());
-        }
-        self.access.set_cors(config.cors.clone());
-        // A key that is new may be asked for sources a moment too early, which it hears; none reads too much.
-        self.jobs.reload(resolver, jobs_options(&config, PathBuf::new()));
-        tracing::info!(keys = config.keys.len(), "the keys were read again");
-        let changes = self.config.changes(&config);
-        if !changes.applied.is_empty() {
-            tracing::info!(options = changes.applied.join(", "), "changed options are in force");
-        }
-        if !changes.waiting.is_empty() {
-            tracing::warn!(options = changes.waiting.join(", "), "these changed options wait for a restart");
-        }
-        self.config.take_live(config);
-        Ok(())
     }
 }
