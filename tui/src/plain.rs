@@ -68,7 +68,8 @@ impl ProgressLines {
         self.meters.record(sample);
     }
 
-    /// A line for each job that runs or waits, and one for each that has ended since the call before.
+    /// A line for each job that runs or waits, and one for each that has ended since the call before. At first one
+    /// line says so if there are none.
     pub fn lines(&mut self, sample: &Sample) -> Vec<String> {
         let mut lines = Vec::new();
         for job in &sample.jobs {
@@ -82,6 +83,9 @@ impl ProgressLines {
             let left = meter.and_then(|meter| meter.left_ms(job));
             let source = clean(&job.source);
             lines.push(format!("{} {source}: {}", words::short_id(job.id), sentence(job, rate, left)));
+        }
+        if !self.begun && lines.is_empty() {
+            lines.push(format!("no job runs or waits; {} in all", plural(sample.jobs_total, "job")));
         }
         self.begun = true;
         lines

@@ -11,7 +11,7 @@ use pinport_model::{FailureCode, failure::FailureReason};
 
 pub use dialect::Dialect;
 pub use objects::JsonForm;
-pub(crate) use objects::{Finder, LOOK_BACK, Step, form_of, next_start, objects_of};
+pub(crate) use objects::{Finder, LOOK_BACK, Step, breaks, form_of, next_start, objects_of};
 pub(crate) use quotes::{MARK, content_len, ends_cell, ends_inside, is_blank, is_escaped, opens, walk};
 pub use refused::{ObjectRefused, RefusedReason};
 

@@ -33,6 +33,14 @@ fn lines_have_current_rates_and_report_an_end_once() {
 }
 
 #[test]
+fn lines_say_at_first_that_no_job_runs() {
+    let mut lines = ProgressLines::default();
+    let ended = sample(1, vec![job(2, JobStatus::Completed, 60)]);
+    assert_eq!(lines.lines(&ended), ["no job runs or waits; 1 job in all"]);
+    assert_eq!(lines.lines(&ended), Vec::<String>::new());
+}
+
+#[test]
 fn log_lines_have_no_control_characters() {
     let mut bad = job(1, JobStatus::Failed, 10);
     bad.source = "a\x1b[2J\nb".into();

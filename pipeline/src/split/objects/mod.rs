@@ -8,7 +8,7 @@ use pinport_model::{FailureCode, Origin, failure::FailureReason};
 use super::{Cut, FailedRecord, Outlet, Split};
 use crate::{
     limits::{BLOCK_RECORDS, HOLDER_DEPTH},
-    text::{Finder, LOOK_BACK, Step, next_start, too_long},
+    text::{Finder, LOOK_BACK, Step, breaks, next_start, too_long},
 };
 
 /// Splits an object of this form. Blocks end where a record does.
@@ -107,9 +107,14 @@ impl Objects {
         let bytes = out.window.bytes(self.pos..end);
         let max_line = out.max_line as usize;
         let is_long = |len: usize| len > max_line;
-        match self.finder.step(bytes, out.window.is_finished()) {
-            Step::NeedInput if !is_long(bytes.len()) => Ended::NeedInput,
-            Step::NeedInput => self.fail(out, too_long(out.max_line), max_line + 1),
+        let mut step = self.finder.step(bytes, out.window.is_finished());
+        let len = if let Step::Record(len, _) = step { len } else { bytes.len() };
+        if matches!(step, Step::NeedInput | Step::Record(..)) && is_long(len) {
+            // That it breaks says more than that it is too long.
+            step = breaks(&bytes[..=max_line]).unwrap_or(Step::Record(len, 0));
+        }
+        match step {
+            Step::NeedInput => Ended::NeedInput,
             Step::Record(len, _) | Step::Broken { at: len, .. } if is_long(len) => {
                 self.fail(out, too_long(out.max_line), max_line + 1)
             }

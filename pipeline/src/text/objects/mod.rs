@@ -65,6 +65,16 @@ fn first(bytes: &[u8], from: usize) -> Option<(usize, u8)> {
     Some((at, bytes[at]))
 }
 
+/// How many bytes of white space come first.
+fn white(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(bytes.len())
+}
+
+/// Whether the name that begins here may be one of [`HOLDERS`] or [`BESIDE`]. Few members of records are spelt so.
+fn may_be_known(name: &[u8]) -> bool {
+    matches!(name, [] | [_] | [b'I', b't', ..] | [b'E', b'n', ..] | [b'R', b'e', ..] | [b'$', b'm', ..])
+}
+
 /// A name in quotes at `at`, a colon after it, and where its value begins. `Err`: the bytes end before.
 fn name(bytes: &[u8], at: usize) -> Result<Option<(&str, usize)>, ()> {
     let Some(end) = memchr::memchr(b'"', &bytes[at + 1..]).map(|end| at + 1 + end) else { return Err(()) };
@@ -110,12 +120,10 @@ impl Finder {
                 self.closed = true;
                 Step::Between(1)
             }
-            b'[' | b',' => Step::Between(1),
+            b'[' => Step::Between(1),
+            b',' => Step::Between(1 + white(&bytes[1..])),
             b'"' if self.enclosed => self.member(bytes, finished),
-            _ if byte.is_ascii_whitespace() => {
-                let end = bytes.iter().position(|byte| !byte.is_ascii_whitespace());
-                Step::Between(end.unwrap_or(bytes.len()))
-            }
+            _ if byte.is_ascii_whitespace() => Step::Between(white(bytes)),
             _ if bytes.starts_with(super::MARK) => Step::Between(super::MARK.len()),
             0xef if bytes.len() < super::MARK.len() && !finished => Step::NeedInput,
             _ => Step::Broken { at: 0, depth: 0, why: "text stands where an object should begin" },
@@ -130,7 +138,7 @@ impl Finder {
         let head = &bytes[..bytes.len().min(HOLDER_NAME_BYTES)];
         let more = || (!finished && bytes.len() < HOLDER_NAME_BYTES).then_some(Step::NeedInput);
         let Some((at, byte)) = first(head, 1) else { return more() };
-        if byte != b'"' {
+        if byte != b'"' || !may_be_known(&head[at + 1..]) {
             return None;
         }
         match name(head, at) {
@@ -185,20 +193,35 @@ impl Finder {
     /// Goes on with the object at the start.
     fn object(&mut self, bytes: &[u8], finished: bool) -> Step {
         let scanned = self.scan.go_on(bytes);
-        let depth = self.scan.depth;
+        if finished && scanned == Scanned::NeedInput {
+            let at_end =
+                Step::Broken { at: bytes.len(), depth: self.scan.depth, why: "the object does not end" };
+            self.give_up();
+            return breaks(bytes).unwrap_or(at_end);
+        }
         let step = match scanned {
-            Scanned::NeedInput if !finished => return Step::NeedInput,
-            Scanned::NeedInput => Step::Broken { at: bytes.len(), depth, why: "the object does not end" },
+            Scanned::NeedInput => return Step::NeedInput,
             Scanned::Ends(end) if self.skips => Step::Between(end),
             Scanned::Ends(end) => {
                 self.closed = false;
                 Step::Record(end, self.scan.newlines)
             }
-            Scanned::Broken(at, why) => Step::Broken { at, depth, why },
+            Scanned::Broken(at, why) => Step::Broken { at, depth: self.scan.depth, why },
         };
-        self.scan = Scan::default();
-        self.skips = false;
+        self.give_up();
         step
+    }
+}
+
+/// Where the object that begins here breaks, if these bytes show it. [`Finder::step`] may pass over it.
+pub(crate) fn breaks(bytes: &[u8]) -> Option<Step> {
+    if !matches!(bytes.first(), Some(b'{' | b'[')) {
+        return None;
+    }
+    let mut scan = Scan::closely();
+    match scan.go_on(bytes) {
+        Scanned::Broken(at, why) => Some(Step::Broken { at, depth: scan.depth, why }),
+        _ => None,
     }
 }
 
@@ -301,6 +324,20 @@ pub(crate) fn objects_of(line: &[u8]) -> Option<Vec<Range<usize>>> {
             }
             Step::End => return Some(found).filter(|found| !found.is_empty()),
             Step::NeedInput | Step::Broken { .. } => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_name_may_be_known() {
+        for name in HOLDERS.iter().chain(&BESIDE) {
+            for end in 0..name.len() {
+                assert!(may_be_known(&name.as_bytes()[..end]), "{name} {end}");
+            }
         }
     }
 }
