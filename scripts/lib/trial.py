@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -55,6 +57,26 @@ class Trial:
         if code not in (1, 2) or word not in said or "panicked" in said:
             raise Wrong(f"{source}: expected a refusal that says {word!r}, found exit code {code}: {said.strip()[-600:]}")
         return said.strip().splitlines()[-1]
+
+    def expect_places(self, prefix, *urls):
+        """The URLs that a server lists to whoever types a source."""
+        with tempfile.TemporaryDirectory(prefix="pinport-try-") as data:
+            server = subprocess.Popen(
+                [self.pinport, "serve", "--data", data, "--listen", "127.0.0.1:0"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                env={**os.environ, **self.environment}, text=True,
+            )
+            try:
+                address = re.search(r"http://[^,\s]+", server.stderr.readline()).group()
+                query = urllib.parse.urlencode({"prefix": prefix})
+                with urllib.request.urlopen(f"{address}/pinport/v1/sources?{query}", timeout=30) as answer:
+                    found = [place["url"] for place in json.load(answer)["places"]]
+            except urllib.error.HTTPError as error:
+                raise Wrong(f"{prefix}: {error}: {error.read().decode()[-600:]}") from error
+            finally:
+                server.terminate()
+                server.wait()
+        if found != list(urls):
+            raise Wrong(f"below {prefix!r}: expected {list(urls)}, found {found}")
 
 
 def build():

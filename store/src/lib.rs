@@ -278,6 +278,11 @@ pub trait Store: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Which of these jobs are not stored any more, where several processes share a store: another one may have deleted them.
+    fn deleted_jobs(&self, _jobs: &[JobId]) -> Result<Vec<JobId>> {
+        Ok(Vec::new())
+    }
+
     /// Asks something of a job that another process may work on, or takes that back; whether the job is there and has not
     /// ended.
     fn ask(&self, _job: JobId, _asked: Option<StopRequest>) -> Result<bool> {

@@ -247,27 +247,29 @@ fn the_doctor_looks_at_the_store_the_machine_and_the_sources() {
     assert!(out.contains("WRONG  source       s3://contacts/in/"), "{out}");
 }
 
-/// The unit in the examples, by systemd's own measure, where that is there.
+/// The units in the examples, by systemd's own measure, where that is there.
 #[test]
-fn the_unit_is_closed() {
-    let unit = format!("{TOP}/examples/pinport.service");
-    let analyzed = Command::new("systemd-analyze")
-        .args(["security", "--offline=true", "--threshold=20", "--no-pager", &unit])
-        .output();
-    let Ok(analyzed) = analyzed else {
-        eprintln!("skipped: there is no systemd-analyze");
-        return;
-    };
-    let said =
-        String::from_utf8_lossy(&analyzed.stdout).into_owned() + &String::from_utf8_lossy(&analyzed.stderr);
-    if said.contains("unrecognized option") {
-        eprintln!("skipped: this systemd-analyze does not know --offline");
-        return;
-    }
-    assert!(analyzed.status.success(), "{said}");
-    // It hears of the server what the server sends.
-    let text = fs::read_to_string(&unit).unwrap();
-    for line in ["Type=notify", "WatchdogSec=60", "NotifyAccess=main"] {
-        assert!(text.lines().any(|found| found == line), "{line}");
+fn the_units_are_closed() {
+    for name in ["pinport.service", "pinport@.service"] {
+        let unit = format!("{TOP}/examples/{name}");
+        let analyzed = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--threshold=20", "--no-pager", &unit])
+            .output();
+        let Ok(analyzed) = analyzed else {
+            eprintln!("skipped: there is no systemd-analyze");
+            return;
+        };
+        let said = String::from_utf8_lossy(&analyzed.stdout).into_owned()
+            + &String::from_utf8_lossy(&analyzed.stderr);
+        if said.contains("unrecognized option") {
+            eprintln!("skipped: this systemd-analyze does not know --offline");
+            return;
+        }
+        assert!(analyzed.status.success(), "{name}: {said}");
+        // It hears of the server what the server sends.
+        let text = fs::read_to_string(&unit).unwrap();
+        for line in ["Type=notify", "WatchdogSec=60", "NotifyAccess=main"] {
+            assert!(text.lines().any(|found| found == line), "{name}: {line}");
+        }
     }
 }

@@ -282,6 +282,13 @@ fn a_server_shows_what_the_others_work_on() {
         jobs.len() == 2 && jobs.iter().all(|job| job["progress"]["status"] == "COMPLETED")
     });
     assert_eq!(ended["jobs_total"], 2);
+    // What one deletes, none shows.
+    pair.lab.pinport(&["jobs", "delete", &pair.job, "--server", &pair.second.url]).expect(0);
+    for server in [&pair.second, &third] {
+        let left = until_shown(server, &|sample| sample["jobs"].as_array().unwrap().len() == 1);
+        assert_eq!(left["jobs_total"], 1);
+        assert_ne!(left["jobs"][0]["id"], pair.job);
+    }
     third.stop();
     until_shown(&pair.second, &|sample| servers(sample) == 1);
 }

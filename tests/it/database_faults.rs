@@ -1,7 +1,13 @@
 //! What may happen to servers that share a database, and to the database: whatever it is, what the job comes to is what one
 //! server comes to that nobody disturbed.
 
-use std::process::{Child, Stdio};
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
 
 use crate::{
     cluster::Cluster,
@@ -14,10 +20,12 @@ const KILLS: u32 = 20;
 
 #[test]
 fn servers_that_are_killed_again_and_again_lose_nothing() {
-    let mut pair =
-        Pair::start(Setting { lease: 1, rate: 400, second: "rows_per_second = 400\n", ..Setting::default() });
     let kills = std::env::var("PINPORT_TORTURE_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
-    let slow = format!("[jobs]\npiece_kib = 64\nrows_per_second = 400\n{}", pair.sources);
+    // So that the import lasts as long as the kills.
+    let rate = 400 * KILLS / kills.max(KILLS);
+    let second = format!("rows_per_second = {rate}\n").leak();
+    let mut pair = Pair::start(Setting { lease: 1, rate, second, ..Setting::default() });
+    let slow = format!("[jobs]\npiece_kib = 64\nrows_per_second = {rate}\n{}", pair.sources);
     for _ in 0..kills {
         until_more(&pair.cluster, 1);
         let owner = pair.cluster.ask("SELECT split_part(owner, '/', 1) FROM pinport.parts");
@@ -47,7 +55,7 @@ fn a_server_that_is_cut_off_from_the_database_is_replaced() {
     let ended = pair.second.ended(&pair.app, &pair.job);
     let pieces = number(&pair.cluster, PIECES);
     pair.proxy.open();
-    pair.first.until_said("another server works on it");
+    pair.first.until_said("another server ");
     assert_eq!(number(&pair.cluster, PIECES), pieces);
     assert_eq!(pair.job_of(&pair.first)["TotalProcessed"], ended["TotalProcessed"]);
     pair.check(&pair.first);
@@ -103,7 +111,7 @@ fn a_lock_that_is_held_for_long_delays_a_job_and_no_more() {
 }
 
 #[test]
-fn a_full_disk_of_the_database_delays_a_job_and_no_more() {
+fn a_database_that_says_its_disk_is_full_delays_a_job_and_no_more() {
     let pair = Pair::start(Setting::default());
     pair.cluster.ask(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING \
@@ -116,6 +124,68 @@ fn a_full_disk_of_the_database_delays_a_job_and_no_more() {
     assert_eq!(pair.first.get("/readyz").status, 200);
     assert_eq!(number(&pair.cluster, PIECES), pieces);
     pair.cluster.ask("DROP TRIGGER full_disk ON pinport.ops");
+    pair.check(&pair.second);
+}
+
+/// A disk in memory that is as full as it gets, until there is room again.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    const FILLER: &str = "filler";
+
+    /// Of so many bytes. Nothing where this process may not mount one.
+    fn mount(bytes: u64) -> Option<Self> {
+        let place = PathBuf::from(format!("/dev/shm/pinport-disk-{}", std::process::id()));
+        fs::create_dir_all(&place).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "pinport-disk"])
+            .arg(&place)
+            .stderr(Stdio::null())
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(place));
+        }
+        fs::remove_dir(&place).unwrap();
+        None
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        let mut filler = File::create(self.0.join(Self::FILLER)).unwrap();
+        while filler.write_all(&[1; 4096]).is_ok() {}
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.0.join(Self::FILLER)).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_disk_of_the_database_that_is_really_full_delays_a_job_and_no_more() {
+    let Some(disk) = SmallDisk::mount(256 << 20) else {
+        eprintln!("skipped: this process may not mount a disk");
+        return;
+    };
+    let pair = Pair::start(Setting::default());
+    let space = disk.0.join("space");
+    fs::create_dir(&space).unwrap();
+    let owner = fs::metadata(pair.cluster.socket().parent().unwrap()).unwrap();
+    std::os::unix::fs::chown(&space, Some(owner.uid()), Some(owner.gid())).unwrap();
+    pair.cluster.ask(&format!("CREATE TABLESPACE small LOCATION '{}'", space.display()));
+    pair.cluster.ask("ALTER TABLE pinport.ops SET TABLESPACE small");
+    disk.fill();
+    pair.first.until_said("the database's disk is full, trying again");
+    let pieces = number(&pair.cluster, PIECES);
+    assert_eq!(pair.first.get("/readyz").status, 200);
+    assert_eq!(number(&pair.cluster, PIECES), pieces);
+    disk.make_room();
     pair.check(&pair.second);
 }
 

@@ -77,11 +77,13 @@ impl Inner {
             };
             others.insert(found.job.id, other);
         }
-        let (gone, before) = {
+        let (gone, before, shown) = {
             let state = self.state.lock();
             let gone = state.others.keys().filter(|id| !others.contains_key(id)).copied();
-            (gone.collect::<HashSet<_>>(), state.known.clone())
+            let shown: Vec<_> = state.ended.iter().map(|view| view.id).collect();
+            (gone.collect::<HashSet<_>>(), state.known.clone(), shown)
         };
+        let deleted = self.store.deleted_jobs(&shown)?;
         let has_ended = |found: &&OpenJob| found.job.status.is_terminal();
         let mut views = Vec::new();
         let mut known: HashSet<JobId> = open.iter().map(|found| found.job.id).collect();
@@ -98,6 +100,11 @@ impl Inner {
             }
         }
         let mut state = self.state.lock();
+        for id in deleted {
+            if let Some(application) = state.application_of(id) {
+                state.forget_job(id, application);
+            }
+        }
         if let Some(before) = state.known.take() {
             // What was made here was counted then, and is in the list since.
             for found in open.iter().filter(|found| !before.contains(&found.job.id)) {

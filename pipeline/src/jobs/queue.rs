@@ -291,7 +291,7 @@ impl State {
     }
 
     /// The application of a job that is known here.
-    fn application_of(&self, job: JobId) -> Option<ApplicationId> {
+    pub(super) fn application_of(&self, job: JobId) -> Option<ApplicationId> {
         let open = self.jobs.get(&job).map(|entry| entry.job.definition.application);
         let open = open.or_else(|| self.others.get(&job).map(|other| other.job.definition.application));
         open.or_else(|| self.ended.iter().find(|view| view.id == job).map(|view| view.application))

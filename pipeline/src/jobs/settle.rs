@@ -11,7 +11,7 @@ const MOST_REST: Duration = Duration::from_secs(5);
 
 impl Inner {
     /// Waits, after a part of the work took so long, until the next may begin beside the jobs that run; whether there is a next.
-    fn may_settle_on(&self, took: Duration) -> bool {
+    pub(super) fn may_settle_on(&self, took: Duration) -> bool {
         let until = Instant::now() + (took * SETTLING_RESTS).min(MOST_REST);
         let mut state = self.state.lock();
         while !state.stopping && state.running() > 0 {

@@ -77,6 +77,7 @@ impl Inner {
             for id in resting.iter().filter(|id| !kept.contains(id)) {
                 if state.jobs.get(id).is_some_and(Entry::rests) {
                     state.jobs.remove(id);
+                    state.happened(*id, "another server took it or ended it");
                     state.changes += 1;
                 }
             }

@@ -1,6 +1,9 @@
 //! Jobs and the records of their pieces.
 
+use std::collections::HashSet;
+
 use pinport_model::{ApplicationId, ImportJob, JobId, PieceRecord, SourceLocation};
+use uuid::Uuid;
 
 use super::{
     connection::Connection,
@@ -201,6 +204,14 @@ pub(super) fn open(
         });
     }
     Ok((jobs, highest))
+}
+
+/// Which of these jobs are not there.
+pub(super) fn deleted(connection: &mut Connection, ids: &[JobId]) -> Result<Vec<JobId>> {
+    let keys: Vec<_> = ids.iter().map(|id| key(id.as_bytes())).collect();
+    let found = connection.query("SELECT id FROM jobs WHERE id = ANY($1)", &[&keys])?;
+    let there: HashSet<Uuid> = found.iter().map(|row| row.get(0)).collect();
+    Ok(ids.iter().zip(keys).filter(|(_, key)| !there.contains(key)).map(|(id, _)| *id).collect())
 }
 
 /// Notes what is asked of a job that has not ended.

@@ -288,6 +288,10 @@ impl Store for Postgres {
         Ok(jobs)
     }
 
+    fn deleted_jobs(&self, jobs: &[JobId]) -> Result<Vec<JobId>> {
+        self.pool().read(|connection| jobs::deleted(connection, jobs))
+    }
+
     fn report(&self, job: JobId, progress: &Progress) {
         self.engine.leases.report(job, progress);
     }

@@ -16,7 +16,8 @@ enum Step {
     Import(Kind, Vec<Vec<Record>>, bool),
     Delete(usize),
     Put(Record),
-    Settle,
+    /// At most so many parts of it.
+    Settle(usize),
     Reopen,
 }
 
@@ -69,7 +70,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => import.prop_map(|(kind, pieces, good)| Step::Import(kind, pieces, good)),
         1 => (0..IDS.len()).prop_map(Step::Delete),
         1 => record().prop_map(Step::Put),
-        1 => Just(Step::Settle),
+        1 => prop_oneof![Just(usize::MAX), 1_usize..4].prop_map(Step::Settle),
         1 => Just(Step::Reopen),
     ];
     vec(step, 1..7)
@@ -128,7 +129,14 @@ fn play(mut bench: Bench, application: ApplicationId, steps: &[Step]) -> Vec<Str
                 let put = bench.store().put_endpoint(application, id, &mut record.draft(), now);
                 seen.push(format!("{number}: {put:?}"));
             }
-            Step::Settle => bench.store().settle().unwrap(),
+            Step::Settle(parts) => {
+                let mut left = *parts;
+                let mut go_on = |_| {
+                    left -= 1;
+                    left > 0
+                };
+                bench.store().settle_while(&mut go_on).unwrap();
+            }
             Step::Reopen => bench.reopen(),
         }
     }

@@ -4,7 +4,11 @@
 mod poisoned;
 mod room;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use pinport_model::{
     Application, ApplicationId, Format, JobId, JobStatus, ReadOptions, SegmentId, Timestamp,
@@ -380,6 +384,25 @@ fn a_running_job_is_neither_resumed_nor_waited_for() {
     assert!(matches!(jobs.resume(id), Err(ControlError::Conflict(why)) if why == "is not paused"));
     jobs.cancel(id).unwrap();
     assert!(jobs.wait(id, LONG / 3));
+}
+
+#[test]
+fn settling_beside_a_job_rests_four_times_as_long_as_it_works() {
+    let mut house = House::new();
+    let (jobs, _silent) = house.jobs_of_a_silent_store();
+    let held = jobs.create(new_job("s3://bucket/key".into())).unwrap().job.id;
+    let worked = Duration::from_millis(50);
+    let begun = Instant::now();
+    assert!(jobs.inner.may_settle_on(worked));
+    assert!(begun.elapsed() >= 4 * worked);
+    jobs.cancel(held).unwrap();
+    assert!(jobs.wait(held, LONG));
+    // Without a job it does not rest.
+    let begun = Instant::now();
+    assert!(jobs.inner.may_settle_on(LONG));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    jobs.stop(LONG);
+    assert!(!jobs.inner.may_settle_on(worked));
 }
 
 #[test]
