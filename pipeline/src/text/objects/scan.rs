@@ -163,31 +163,25 @@ impl Scan {
     ) -> Option<Scanned> {
         loop {
             let mut counted = self.count_plain(bytes, &masks, &prefix_xor);
-            let mut newlines = 0;
             if let Counted::NeedInput = counted {
                 if self.at == bytes.len() {
                     return Some(Scanned::NeedInput);
                 }
                 let chunk = self.chunk(bytes, &masks, &prefix_xor);
                 counted = self.count_chunk(&chunk);
-                match counted {
-                    Counted::NeedInput => {
-                        self.pass(&chunk);
-                        continue;
-                    }
-                    Counted::Ends(bit) => newlines = chunk.newlines_before(bit),
-                    Counted::Strange => {}
+                if let Counted::NeedInput = counted {
+                    self.pass(&chunk);
+                    continue;
                 }
             }
             let Counted::Ends(bit) = counted else { return None };
             let at = self.at + bit.trailing_zeros() as usize;
-            self.newlines += newlines;
             return (is_brace(bytes[at]) == is_brace(bytes[0])).then_some(Scanned::Ends(at + 1));
         }
     }
 
-    /// Counts brackets up to a chunk with newlines or backslashes, or what is less than a chunk. Most chunks of most
-    /// objects are plain.
+    /// Counts brackets up to a chunk with backslashes, or what is less than a chunk. Most chunks of most objects are
+    /// plain.
     #[inline(always)]
     fn count_plain(
         &mut self,
@@ -203,13 +197,16 @@ impl Scan {
         let mut rest = &bytes[state.at..];
         while let Some((chunk, behind)) = rest.split_first_chunk() {
             let masks = masks(chunk);
-            if masks.newlines | masks.backslashes != 0 {
+            if masks.backslashes != 0 {
                 break;
             }
             let in_strings = prefix_xor(masks.quotes) ^ state.in_string;
             let chunk = Chunk { masks, len: 64, in_strings, escaped: 0, escapes_next: false };
             counted = state.count_chunk(&chunk);
             let Counted::NeedInput = counted else { break };
+            if chunk.masks.newlines != 0 {
+                state.newlines += u64::from(chunk.masks.newlines.count_ones());
+            }
             state.in_string = last_to_all(in_strings);
             state.colon = chunk.masks.colons >> 63;
             rest = behind;
@@ -240,6 +237,7 @@ impl Scan {
         }
         if end != 0 {
             self.depth = 0;
+            self.newlines += chunk.newlines_before(end);
             return Counted::Ends(end);
         }
         self.depth = depth.wrapping_add(opens.count_ones());
