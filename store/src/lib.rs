@@ -308,7 +308,7 @@ pub trait Store: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Tells the other servers that this one goes.
+    /// Says that this process goes: to the other servers that share the store, and to the store itself, which sorts no more.
     fn leave(&self) {}
 
     /// What this process is called among those that share the store.

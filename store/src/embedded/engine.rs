@@ -68,6 +68,8 @@ pub(super) struct Engine {
     /// place is found by its id, so few others share it.
     endpoints: [Mutex<()>; 64],
     settling: Mutex<()>,
+    /// Whether no more compactions are to begin.
+    pub(super) rests: AtomicBool,
     /// Last, so that it is released when the database is closed.
     _lock: Lock,
 }
@@ -130,6 +132,7 @@ impl Engine {
             control: Mutex::default(),
             endpoints: std::array::from_fn(|_| Mutex::default()),
             settling: Mutex::new(()),
+            rests: AtomicBool::new(false),
             _lock: lock,
         })
     }
@@ -574,6 +577,9 @@ pub(super) fn settle(engine: &Engine) -> Result<()> {
     engine.check()?;
     let _settling = engine.settling.lock();
     let trigger = |files: u32| {
+        if engine.rests.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let files = files.to_string();
         let changed = engine.db.set_options(&[("level0_file_num_compaction_trigger", &files)]);
         changed.map_err(|error| engine.stop(error))
@@ -586,6 +592,9 @@ pub(super) fn settle(engine: &Engine) -> Result<()> {
     trigger(engine.level0_trigger)?;
     waited.map_err(|error| engine.stop(error))?;
     boundary("settle.compacted");
+    if engine.rests.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     join_small_files(engine)?;
     boundary("settle.joined");
     engine.check_background()

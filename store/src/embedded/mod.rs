@@ -139,7 +139,7 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         if let Some(engine) = self.engine.get_mut() {
             // It may have stopped. What was counted is then lost, as it would be by a crash.
-            let _ = engine.keep_left_out();
+            let _ = engine.rest();
         }
     }
 }
@@ -679,6 +679,12 @@ impl Store for Embedded {
         // Watching opens nothing again.
         let engine = self.engine.read().clone()?;
         engine.figures().ok()
+    }
+
+    fn leave(&self) {
+        if let Some(engine) = &*self.engine.read() {
+            let _ = engine.rest();
+        }
     }
 
     fn settle(&self) -> Result<()> {
