@@ -229,6 +229,7 @@ impl Run {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         forget_peak();
         let mut child = self.command.spawn().unwrap();
+        let own = peak_of("self").unwrap_or_default();
         let (ended_sender, ended) = mpsc::sync_channel(1);
         let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let out = std::thread::spawn(move || {
@@ -242,7 +243,7 @@ impl Run {
             err.read_to_end(&mut bytes).unwrap();
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        Running { input: child.stdin.take(), child, out, err, ended }
+        Running { input: child.stdin.take(), child, own, out, err, ended }
     }
 }
 
@@ -260,6 +261,8 @@ fn forget_peak() {
 /// A command that runs.
 pub(crate) struct Running {
     child: Child,
+    /// What this process had at most when it started the command.
+    own: u64,
     pub(crate) input: Option<std::process::ChildStdin>,
     out: JoinHandle<Vec<u8>>,
     err: JoinHandle<String>,
@@ -321,7 +324,7 @@ impl Running {
         // What Linux says at the end counts what this process had when it started the command. Unless that is less, what
         // was seen while the command ran is the truth.
         let said = u64::try_from(usage.ru_maxrss).unwrap() << 10;
-        let peak = if said > peak_of("self").unwrap_or_default() { said } else { seen };
+        let peak = if said > self.own.max(peak_of("self").unwrap_or_default()) { said } else { seen };
         Outcome { code, out: self.out.join().unwrap(), err: self.err.join().unwrap(), peak }
     }
 }
