@@ -90,13 +90,22 @@ fn imports_of_other_names_do_not_make_an_endpoint_grow() {
     assert!(matches!(ended["TotalFailures"].as_u64(), Some(2 | 3)), "{ended}");
     let reason = ended["Failures"][0].as_str().unwrap();
     assert!(reason.contains(" line 2012: Attributes: has 275 names with those it had"), "{reason}");
-    let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+    // What is counted while the store settles, after this was read, would be missing.
+    let metrics = loop {
+        let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+        if number_before(&metrics, "\npinport_store_settling ", "\n") == 0 {
+            break metrics;
+        }
+    };
     let counted = number_before(&metrics, "\npinport_store_left_out_members_total ", "\n");
     server.stop();
 
-    // What is stored is what was read. What was left out was counted when it was stored, before or now.
+    // What is stored is what was read, and all that was left out was counted: one more is an attribute of the others.
+    // Some of it may have been stored, and so counted, before.
     let settled = lab.pinport(&["settle"]).expect(0).err;
-    assert!(counted + number_before(&settled, " s\n", " members of records were left out") > 0, "{settled}");
+    let counted = counted + number_before(&settled, " s\n", " members of records were left out");
+    let brought = (IMPORTS - failed.len()) * 200 + LARGE * 50 + 1;
+    assert!(counted >= brought - 250, "{counted} of {brought}: {settled}");
     let server = Serving::start(&lab);
     assert_eq!(endpoint(&server, &app)["Attributes"], found["Attributes"]);
     // Each is a failure of its job. One of them may have had room.
