@@ -6,8 +6,8 @@
 //! room.rs     whether the store and its disk let jobs run
 //! export.rs   jobs that write endpoints, from request to end
 //! run.rs      one job on its thread: source, engine, and what became of it
-//! faults.rs  what an error means: one job's, or all of them
-//! settle.rs  lets the store sort itself beside them
+//! faults.rs   what an error means: one job's, or all of them
+//! settle.rs   lets the store sort itself beside them
 //! control.rs  cancel, pause, resume, stop
 //! listener.rs  reports that a job ended or stands still
 //! ledger.rs   how much of the disk uploads take

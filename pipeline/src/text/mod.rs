@@ -2,7 +2,6 @@
 //! objects end, and why an object is refused. It reads nothing and depends on neither of them.
 
 mod dialect;
-#[allow(clippy::cast_possible_wrap, reason = "to vector units, bytes and words are bits")]
 mod objects;
 mod quotes;
 mod refused;

@@ -41,12 +41,14 @@ impl Engine {
     #[expect(clippy::disallowed_methods, reason = "the engine tells nobody when a compaction ends")]
     pub(super) fn rest(&self) -> Result<()> {
         self.rests.store(true, Ordering::Relaxed);
-        let never = i32::MAX.to_string();
-        // That may fail where the store has stopped, and then nothing is compacted either.
-        let _ = self.db.set_options(&[("level0_file_num_compaction_trigger", &never)]);
-        let until = Instant::now() + LAST_COMPACTION;
-        while self.is_merging()? && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
+        if self.is_merging()? {
+            let never = i32::MAX.to_string();
+            // That may fail where the store has stopped, and then nothing is compacted either.
+            let _ = self.db.set_options(&[("level0_file_num_compaction_trigger", &never)]);
+            let until = Instant::now() + LAST_COMPACTION;
+            while self.is_merging()? && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
         self.keep_left_out()
     }

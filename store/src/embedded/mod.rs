@@ -682,9 +682,9 @@ impl Store for Embedded {
     }
 
     fn leave(&self) {
-        if let Some(engine) = &*self.engine.read() {
-            let _ = engine.rest();
-        }
+        // Others may use it while this waits.
+        let engine = self.engine.read().clone();
+        let _ = engine.map(|engine| engine.rest());
     }
 
     fn settle(&self) -> Result<()> {

@@ -208,6 +208,9 @@ pub(super) fn open(
 
 /// Which of these jobs are not there.
 pub(super) fn deleted(connection: &mut Connection, ids: &[JobId]) -> Result<Vec<JobId>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let keys: Vec<_> = ids.iter().map(|id| key(id.as_bytes())).collect();
     let found = connection.query("SELECT id FROM jobs WHERE id = ANY($1)", &[&keys])?;
     let there: HashSet<Uuid> = found.iter().map(|row| row.get(0)).collect();

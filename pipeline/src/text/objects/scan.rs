@@ -356,7 +356,7 @@ fn is_brace(byte: u8) -> u64 {
 /// All bits, if the highest one is set.
 #[inline(always)]
 fn last_to_all(bits: u64) -> u64 {
-    ((bits as i64) >> 63) as u64
+    (bits.cast_signed() >> 63).cast_unsigned()
 }
 
 /// The lowest bit that is set.
@@ -465,8 +465,8 @@ fn prefix_xor(mut bits: u64) -> u64 {
 #[target_feature(enable = "pclmulqdq")]
 fn prefix_xor_clmul(bits: u64) -> u64 {
     use std::arch::x86_64::{_mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_set1_epi8};
-    let product = _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1));
-    _mm_cvtsi128_si64(product) as u64
+    let product = _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits.cast_signed()), _mm_set1_epi8(-1));
+    _mm_cvtsi128_si64(product).cast_unsigned()
 }
 
 /// The bit of [`KNOWN`] that braces and brackets alone have.
@@ -522,10 +522,10 @@ fn masks_avx2(chunk: &[u8; 64]) -> Masks {
     // SAFETY: the loads read 32 bytes each, unaligned.
     let halves = [front, back].map(|half| unsafe { _mm256_loadu_si256(half.as_ptr().cast::<__m256i>()) });
     let bits = |found: [__m256i; 2]| {
-        let [low, high] = found.map(|found| u64::from(_mm256_movemask_epi8(found) as u32));
+        let [low, high] = found.map(|found| u64::from(_mm256_movemask_epi8(found).cast_unsigned()));
         kept(low | high << 32)
     };
-    let are = |byte: u8| halves.map(|half| _mm256_cmpeq_epi8(half, _mm256_set1_epi8(byte as i8)));
+    let are = |byte: u8| halves.map(|half| _mm256_cmpeq_epi8(half, _mm256_set1_epi8(byte.cast_signed())));
     // A byte above 0x7f has no low half for the shuffle, and the tables know none with such a high one.
     let classes = halves.map(|half| {
         let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(half), _mm256_set1_epi8(15));
@@ -629,24 +629,24 @@ mod tests {
             cuts.sort_unstable();
             // However the bytes come.
             for closely in [true, false] {
-            let mut scan = Scan { closely, ..Scan::default() };
-            let mut found = Scanned::NeedInput;
-            for cut in &cuts {
-                if found == Scanned::NeedInput {
-                    found = scan.go_on(&bytes[..*cut]);
+                let mut scan = Scan { closely, ..Scan::default() };
+                let mut found = Scanned::NeedInput;
+                for cut in &cuts {
+                    if found == Scanned::NeedInput {
+                        found = scan.go_on(&bytes[..*cut]);
+                    }
                 }
-            }
-            let is_json = |end: usize| serde_json::from_slice::<serde::de::IgnoredAny>(&bytes[..end]).is_ok();
-            match (found, expected.0) {
-                // Counted as if its brackets were of the right kinds.
-                (Scanned::Ends(end), Scanned::Broken(..)) if !closely => prop_assert!(!is_json(end)),
-                (Scanned::NeedInput, Scanned::Broken(..)) if !closely => {}
-                _ => prop_assert_eq!((found, scan.depth), expected),
-            }
-            if let Scanned::Ends(end) | Scanned::Broken(end, _) = found {
-                let newlines = bytes[..end].iter().filter(|byte| **byte == b'\n').count();
-                prop_assert_eq!(scan.newlines, newlines as u64);
-            }
+                let is_json = |end: usize| serde_json::from_slice::<serde::de::IgnoredAny>(&bytes[..end]).is_ok();
+                match (found, expected.0) {
+                    // Counted as if its brackets were of the right kinds.
+                    (Scanned::Ends(end), Scanned::Broken(..)) if !closely => prop_assert!(!is_json(end)),
+                    (Scanned::NeedInput, Scanned::Broken(..)) if !closely => {}
+                    _ => prop_assert_eq!((found, scan.depth), expected),
+                }
+                if let Scanned::Ends(end) | Scanned::Broken(end, _) = found {
+                    let newlines = bytes[..end].iter().filter(|byte| **byte == b'\n').count();
+                    prop_assert_eq!(scan.newlines, newlines as u64);
+                }
             }
         }
     }
