@@ -47,8 +47,13 @@ pub(super) fn read_out(
         true => engine.scan_in(&snapshot, prefix),
         false => engine.stream_in(&snapshot, prefix),
     };
+    // How many endpoints there are at least, if it is known before they are read. All of an application have all users.
+    let mut known = 0;
     let (application, of) = match scope {
-        Scope::Application(application) => (application, Of::All),
+        Scope::Application(application) => {
+            known = if after.is_none() { u64::MAX } else { 0 };
+            (application, Of::All)
+        }
         Scope::Version(segment, version) => {
             let of = match &version.criteria {
                 Some(criteria) => {
@@ -56,6 +61,9 @@ pub(super) fn read_out(
                 }
                 None => {
                     let layers = segments::layers(engine, &snapshot, segment, version)?;
+                    if after.is_none() {
+                        known = layers.iter().map(|layer| layer.records).max().unwrap_or_default();
+                    }
                     let layers: Vec<_> = layers.iter().map(|layer| (layer.number, layer.copies)).collect();
                     Of::Members(Ids::open(engine, &snapshot, &scan, segment.id, &layers, after)?)
                 }
@@ -82,7 +90,7 @@ pub(super) fn read_out(
     let mut reader = Reader { of, endpoints, application, batch, most: FIRST_ROWS, go_on };
     // A page needs few users, and leaves the rest where they are.
     let room = if is_short { 0 } else { USERS };
-    let mut users = Users::new(scan(&keys::user(application, b"")), application, room);
+    let mut users = Users::new(scan(&keys::user(application, b"")), application, room, known);
     let mut hand_on = |rows: &mut Rows| {
         let all = 0..rows.len();
         rows.hand_on(&mut users, all, batch, &mut belongs, each)

@@ -1,8 +1,11 @@
-//! Batches of endpoints as they are read out: their ids and records, and then the users that they name, each once and in
-//! order, by a second scan. A batch lies in three buffers that are used again, so a row costs no allocation. Nothing is
+//! Batches of endpoints as they are read out: their ids and records, and then the users that they name: in memory, or each
+//! once and in order, by a second scan. A batch lies in three buffers that are used again, so a row costs no allocation. Nothing is
 //! decoded here.
 
-use std::ops::{ControlFlow, Range};
+use std::{
+    cmp::Ordering,
+    ops::{ControlFlow, Range},
+};
 
 use pinport_model::{ApplicationId, SegmentId};
 use rocksdb::Snapshot;
@@ -12,7 +15,7 @@ use super::{
     keys,
     merged::Merged,
     seek::seek,
-    users::{Users, first_bytes},
+    users::{Hash, Kept, Users, first_bytes},
 };
 use crate::{
     Result, Stored,
@@ -75,28 +78,30 @@ impl<'a> Ids<'a> {
                 return Ok(next.map(|(id, copy)| (put(&id), copy.as_deref().map(put))));
             }
         };
-        let mut least: Option<&[u8]> = None;
-        for (scan, _) in &*scans {
-            if let Some((id, _)) = scan.entry()?
-                && least.is_none_or(|least| id < least)
-            {
-                least = Some(id);
+        // Those that have it, a bit each: to ask a scan costs more than to remember.
+        let (mut least, mut have): (Option<&[u8]>, u32) = (None, 0);
+        for (index, (scan, _)) in scans.iter().enumerate() {
+            let Some((id, _)) = scan.entry()? else { continue };
+            match least.map_or(Ordering::Less, |least| id.cmp(least)) {
+                Ordering::Less => (least, have) = (Some(id), 1 << index),
+                Ordering::Equal => have |= 1 << index,
+                Ordering::Greater => {}
             }
         }
         let Some(least) = least else { return Ok(None) };
         let id = put(least);
         let mut copy = None;
-        for (scan, copies) in scans {
-            if let Some((found, record)) = scan.entry()?
-                && found == &bytes[id.clone()]
-            {
-                copy = copies.then(|| {
-                    let start = bytes.len();
-                    bytes.extend_from_slice(record);
-                    start..bytes.len()
-                });
-                scan.forward();
+        for (index, (scan, copies)) in scans.iter_mut().enumerate() {
+            if have & 1 << index == 0 {
+                continue;
             }
+            let record = if *copies { scan.entry()?.map(|(_, record)| record) } else { None };
+            copy = record.map(|record| {
+                let start = bytes.len();
+                bytes.extend_from_slice(record);
+                start..bytes.len()
+            });
+            scan.forward();
         }
         Ok(Some((id, copy)))
     }
@@ -115,7 +120,12 @@ struct Row {
     /// Where the user's id lies; empty if there is none.
     user: Range<usize>,
     user_record: Range<usize>,
+    /// Whether the user's record is one of those that are kept.
+    is_kept: bool,
 }
+
+/// Rows whose users are looked for together.
+const AT_ONCE: usize = 16;
 
 /// A batch.
 #[derive(Debug, Default)]
@@ -181,7 +191,7 @@ impl Rows {
 
     /// Adds a copy: it is whole by itself, its user's attributes included.
     fn push_copy(&mut self, id: Range<usize>, record: Range<usize>) {
-        self.rows.push(Row { id, record, copy: None, user: 0..0, user_record: 0..0 });
+        self.rows.push(Row { id, record, copy: None, user: 0..0, user_record: 0..0, is_kept: false });
     }
 
     fn put(&mut self, part: &[u8]) -> Range<usize> {
@@ -199,7 +209,7 @@ impl Rows {
             }
             _ => 0..0,
         };
-        self.rows.push(Row { id, record, copy, user, user_record: 0..0 });
+        self.rows.push(Row { id, record, copy, user, user_record: 0..0, is_kept: false });
         Ok(())
     }
 
@@ -247,6 +257,8 @@ impl Rows {
             {
                 let record = self.put(record);
                 self.push(id, record, copy)?;
+                // The next member is nearly always the next endpoint.
+                endpoints.forward();
             }
         }
         Ok(false)
@@ -270,31 +282,41 @@ impl Rows {
             return self.hand_on(users, middle..range.end, batch, belongs, each);
         }
         let (mut merged, mut spare) = (Vec::new(), Vec::new());
-        for (index, row) in range.clone().zip(&self.rows[range]) {
-            let id = &self.bytes[row.id.clone()];
-            let record = &self.bytes[row.record.clone()];
-            let user_record = &self.user_records[row.user_record.clone()];
-            if let Some(Some(imports)) = self.open.get(index)
-                && !belongs(record, user_record, *imports)?
-            {
-                continue;
+        for start in range.clone().step_by(AT_ONCE) {
+            let rows = start..range.end.min(start + AT_ONCE);
+            if let Some(kept) = users.kept() {
+                find_kept(kept, &self.bytes, &mut self.rows[rows.clone()]);
             }
-            let stored = match &row.copy {
-                None => Stored { id, record, user_record },
-                Some(copy) => {
-                    let copy = &self.bytes[copy.clone()];
-                    overlaid(record, user_record, copy, &mut spare, &mut merged)?;
-                    Stored { id, record: &merged, user_record: &[] }
+            for (index, row) in rows.clone().zip(&self.rows[rows]) {
+                let id = &self.bytes[row.id.clone()];
+                let record = &self.bytes[row.record.clone()];
+                let user_record = match users.kept() {
+                    Some(kept) if row.is_kept => kept.record(row.user_record.clone()),
+                    _ => &self.user_records[row.user_record.clone()],
+                };
+                if let Some(Some(imports)) = self.open.get(index)
+                    && !belongs(record, user_record, *imports)?
+                {
+                    continue;
                 }
-            };
-            if each(stored)?.is_break() {
-                return Ok(ControlFlow::Break(()));
+                let stored = match &row.copy {
+                    None => Stored { id, record, user_record },
+                    Some(copy) => {
+                        let copy = &self.bytes[copy.clone()];
+                        overlaid(record, user_record, copy, &mut spare, &mut merged)?;
+                        Stored { id, record: &merged, user_record: &[] }
+                    }
+                };
+                if each(stored)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Reads the users that the rows of a range name; false if they take too much room for more than one row.
+    /// Reads the users that the rows of a range name, but for those that are kept; false if they take too much room for more
+    /// than one row.
     fn find_users(&mut self, users: &mut Users<'_>, range: Range<usize>, batch: usize) -> Result<bool> {
         self.user_records.clear();
         self.by_user.clear();
@@ -304,13 +326,18 @@ impl Rows {
         let named = range.clone().filter(|row| {
             !rows[*row].user.is_empty() && (is_all || open.get(*row).is_some_and(Option::is_some))
         });
+        if named.clone().next().is_none() {
+            return Ok(true);
+        }
+        users.begin()?;
+        let kept = users.kept();
+        let read = named.filter(|row| kept.is_none_or(|kept| !kept.covers(user(*row, rows))));
         // By their first bytes: the users themselves lie all over the batch.
-        self.by_user.extend(named.map(|row| (first_bytes(user(row, rows)), row as u32)));
+        self.by_user.extend(read.map(|row| (first_bytes(user(row, rows)), row as u32)));
         self.by_user.sort_unstable_by(|one, other| {
             let by_all = || user(one.1 as usize, rows).cmp(user(other.1 as usize, rows));
             one.0.cmp(&other.0).then_with(by_all)
         });
-        users.begin()?;
         let mut last: Option<(&[u8], Range<usize>)> = None;
         for (_, row) in &self.by_user {
             let row = &mut rows[*row as usize];
@@ -333,4 +360,22 @@ impl Rows {
         }
         Ok(true)
     }
+}
+
+/// Finds those users of some rows that are kept: first all their places of the table, then the users, so that one wait for
+/// memory is that of all. What is found is used at once, while it is at hand.
+fn find_kept(kept: &Kept, bytes: &[u8], rows: &mut [Row]) {
+    let mut hashes = [Hash::default(); AT_ONCE];
+    let mut seen = 0;
+    for (row, hash) in rows.iter_mut().zip(&mut hashes) {
+        let user = &bytes[row.user.clone()];
+        row.is_kept = !user.is_empty() && kept.covers(user);
+        *hash = kept.hash(user);
+        seen ^= kept.warm(*hash);
+    }
+    for (row, hash) in rows.iter_mut().zip(hashes).filter(|(row, _)| row.is_kept) {
+        row.user_record = kept.find(&bytes[row.user.clone()], hash);
+        seen ^= kept.record(row.user_record.clone()).last().map_or(0, |byte| u32::from(*byte));
+    }
+    std::hint::black_box(seen);
 }

@@ -4,12 +4,14 @@
 //! of them once a batch: so once it has passed many, the first of them are kept, as many as there is room for, and found in
 //! memory.
 
+use std::{hash::BuildHasher, ops::Range};
+
 use pinport_model::ApplicationId;
 
 use super::{engine::Scan, keys, seek::seek};
 use crate::Result;
 
-/// Users passed by that were not wanted, before some are kept.
+/// Users passed by that were not wanted, before some are kept: as many endpoints that are read pass as many at least.
 const PASSED: usize = if cfg!(test) { 1 << 6 } else { 1 << 17 };
 
 /// The users of an application.
@@ -20,21 +22,22 @@ pub(super) struct Users<'a> {
     is_begun: bool,
     /// Bytes that may be kept.
     room: usize,
+    /// Users that were passed by, and at first the endpoints that will be read.
     passed: usize,
     kept: Option<Kept>,
-    /// Where the last one that was kept was found.
-    at: usize,
 }
 
 impl<'a> Users<'a> {
-    /// `scan`: of the application's users. At most `room` bytes of them are kept.
-    pub(super) fn new(scan: Scan<'a>, application: ApplicationId, room: usize) -> Self {
-        Self { scan, application, is_begun: false, room, passed: 0, kept: None, at: 0 }
+    /// `scan`: of the application's users. At most `room` bytes of them are kept: from the beginning, if so many
+    /// `endpoints` will be read.
+    pub(super) fn new(scan: Scan<'a>, application: ApplicationId, room: usize, endpoints: u64) -> Self {
+        let passed = usize::try_from(endpoints).unwrap_or(usize::MAX);
+        Self { scan, application, is_begun: false, room, passed, kept: None }
     }
 
     /// Begins with users before those of the last time.
     pub(super) fn begin(&mut self) -> Result<()> {
-        (self.is_begun, self.at) = (false, 0);
+        self.is_begun = false;
         if self.kept.is_none() && self.room > 0 && self.passed >= PASSED {
             self.scan.seek_first();
             self.kept = Some(Kept::read(&mut self.scan, self.room)?);
@@ -42,47 +45,59 @@ impl<'a> Users<'a> {
         Ok(())
     }
 
-    /// The record of a user, if there is one. Users that are asked for ascend until it begins anew.
+    /// Users that are found in memory, if any are.
+    pub(super) fn kept(&self) -> Option<&Kept> {
+        self.kept.as_ref()
+    }
+
+    /// The record of a user that is not kept, if there is one. Users that are asked for ascend until it begins anew.
     pub(super) fn find(&mut self, user: &[u8]) -> Result<Option<&[u8]>> {
-        if let Some(kept) = &self.kept
-            && kept.covers(user)
-        {
-            return Ok(kept.find(user, &mut self.at));
-        }
         let application = self.application;
         let passed = seek(&mut self.scan, user, !self.is_begun, |user| keys::user(application, user))?;
         // One of them was wanted before.
-        self.passed += passed.saturating_sub(1);
+        self.passed = self.passed.saturating_add(passed.saturating_sub(1));
         self.is_begun = true;
         Ok(self.scan.entry()?.filter(|(found, _)| *found == user).map(|(_, record)| record))
     }
 }
 
-/// The first users of an application, in order.
-struct Kept {
-    /// Ids and records, each after the other.
+/// The first users of an application, found by their ids.
+///
+/// A hash leads to one place of a table and from there to the user: two waits for memory, and those of neighbouring rows
+/// go side by side. To sort the rows by their users instead, so that they are met in order, costs more.
+pub(super) struct Kept {
+    /// Ids and records, each after the other, and before each two lengths.
     bytes: Vec<u8>,
-    users: Vec<User>,
+    /// Where a user lies, or none: at the first free place from that of its hash on.
+    table: Vec<Slot>,
+    hashing: foldhash::fast::RandomState,
     /// The first user that is not kept. None: all are.
     end: Option<Vec<u8>>,
 }
 
-/// Where a user lies.
-struct User {
-    /// The first bytes of its id, which decide nearly every comparison.
-    first: u64,
-    id: u32,
-    record: u32,
+/// Where a user lies, with a part of its hash: it tells nearly all others apart without a look at them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    mark: u32,
+    /// One more than the place, so that 0 is free.
+    at: u32,
 }
+
+/// Bytes of the two lengths before a user.
+const LENGTHS: usize = 8;
+
+/// Users for which the table has so many places: the more of them are free, the sooner one is found.
+const USERS: usize = 4;
+const PLACES: usize = 5;
 
 impl Kept {
     /// Takes what a scan has, up to `room` bytes.
     fn read(scan: &mut Scan<'_>, room: usize) -> Result<Self> {
         let room = room.min(u32::MAX as usize);
-        let mut kept = Self { bytes: Vec::new(), users: Vec::new(), end: None };
+        let (mut kept, mut count) = (Self::none(), 0);
         while let Some((id, record)) = scan.entry()? {
-            let bytes = kept.bytes.len() + id.len() + record.len();
-            if bytes + (kept.users.len() + 1) * size_of::<User>() > room {
+            let bytes = kept.bytes.len() + LENGTHS + id.len() + record.len();
+            if bytes + places(count + 1) * size_of::<Slot>() > room {
                 kept.end = Some(id.to_vec());
                 break;
             }
@@ -91,61 +106,120 @@ impl Kept {
                 let more = (bytes / 4).max(1 << 20);
                 kept.bytes.reserve_exact(more);
             }
-            if kept.users.capacity() == kept.users.len() {
-                kept.users.reserve_exact((kept.users.len() / 4).max(1 << 12));
-            }
-            let start = kept.bytes.len();
-            kept.users.push(User {
-                first: first_bytes(id),
-                id: start as u32,
-                record: (start + id.len()) as u32,
-            });
-            kept.bytes.extend_from_slice(id);
-            kept.bytes.extend_from_slice(record);
+            kept.push(id, record);
+            count += 1;
             scan.forward();
         }
+        kept.index(count);
         Ok(kept)
     }
 
+    fn none() -> Self {
+        let hashing = foldhash::fast::RandomState::default();
+        Self { bytes: Vec::new(), table: Vec::new(), hashing, end: None }
+    }
+
+    fn push(&mut self, id: &[u8], record: &[u8]) {
+        self.bytes.extend_from_slice(&(id.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(id);
+        self.bytes.extend_from_slice(record);
+    }
+
+    /// Makes the table of the users, so many.
+    fn index(&mut self, count: usize) {
+        self.table = vec![Slot::default(); places(count)];
+        let mut start = 0;
+        while start < self.bytes.len() {
+            let (id, record) = self.user(start as u32);
+            let hash = self.hash(&self.bytes[id]);
+            let mut place = hash.place(&self.table);
+            while self.table[place].at > 0 {
+                place = self.after(place);
+            }
+            self.table[place] = Slot { mark: hash.mark(), at: start as u32 + 1 };
+            start = record.end;
+        }
+    }
+
+    /// The place of the table after another.
+    fn after(&self, place: usize) -> usize {
+        if place + 1 < self.table.len() { place + 1 } else { 0 }
+    }
+
+    /// Where the id and the record lie of the user at a place.
+    #[inline]
+    fn user(&self, start: u32) -> (Range<usize>, Range<usize>) {
+        let lengths = &self.bytes[start as usize..];
+        let length = |at: usize| {
+            let four = lengths.get(at..).and_then(<[u8]>::first_chunk);
+            u32::from_le_bytes(*four.expect("two lengths stand before each user")) as usize
+        };
+        let id = start as usize + LENGTHS;
+        let record = id + length(0);
+        (id..record, record..record + length(4))
+    }
+
     /// Whether a user would be here if it were anywhere.
-    fn covers(&self, user: &[u8]) -> bool {
+    #[inline]
+    pub(super) fn covers(&self, user: &[u8]) -> bool {
         self.end.as_deref().is_none_or(|end| user < end)
     }
 
-    fn id(&self, index: usize) -> &[u8] {
-        let user = &self.users[index];
-        &self.bytes[user.id as usize..user.record as usize]
+    #[inline]
+    pub(super) fn hash(&self, user: &[u8]) -> Hash {
+        Hash(self.hashing.hash_one(user))
     }
 
-    fn record(&self, index: usize) -> &[u8] {
-        let end = self.users.get(index + 1).map_or(self.bytes.len(), |next| next.id as usize);
-        &self.bytes[self.users[index].record as usize..end]
-    }
-
-    /// A user's record. It does not lie before `at`, which becomes where it was looked for.
-    fn find(&self, user: &[u8], at: &mut usize) -> Option<&[u8]> {
-        let first = first_bytes(user);
-        let is_before = |index: usize| {
-            let other = self.users[index].first;
-            other < first || other == first && self.id(index) < user
-        };
-        // In steps that double, and then between the last two.
-        let (mut low, mut step) = (*at, 1);
-        while low + step <= self.users.len() && is_before(low + step - 1) {
-            low += step;
-            step *= 2;
-        }
-        let mut high = (low + step).min(self.users.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if is_before(middle) {
-                low = middle + 1;
-            } else {
-                high = middle;
+    /// Where the record lies of a user with this hash; empty if there is none.
+    #[inline]
+    pub(super) fn find(&self, user: &[u8], hash: Hash) -> Range<usize> {
+        let mut place = hash.place(&self.table);
+        loop {
+            let slot = self.table[place];
+            if slot.at == 0 {
+                return 0..0;
             }
+            if slot.mark == hash.mark() {
+                let (id, record) = self.user(slot.at - 1);
+                if self.bytes[id] == *user {
+                    return record;
+                }
+            }
+            place = self.after(place);
         }
-        *at = low;
-        (low < self.users.len() && self.id(low) == user).then(|| self.record(low))
+    }
+
+    /// The place of the table where a user with this hash is looked for first: whoever asks for it, has it at hand soon.
+    #[inline]
+    pub(super) fn warm(&self, hash: Hash) -> u32 {
+        self.table[hash.place(&self.table)].at
+    }
+
+    /// What lies at a place that was found.
+    #[inline]
+    pub(super) fn record(&self, place: Range<usize>) -> &[u8] {
+        &self.bytes[place]
+    }
+}
+
+/// Places of a table of so many users; one at least is free.
+fn places(users: usize) -> usize {
+    users / USERS * PLACES + PLACES
+}
+
+/// The hash of a user's id.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Hash(u64);
+
+impl Hash {
+    fn mark(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Where it belongs in a table.
+    fn place(self, table: &[Slot]) -> usize {
+        (u64::from(self.0 as u32) * table.len() as u64 >> 32) as usize
     }
 }
 
@@ -169,21 +243,30 @@ mod tests {
         #[test]
         fn kept_users_are_found(users in vec("[a-c]{0,12}", 0..60), wanted in vec("[a-c]{0,12}", 0..60)) {
             let users: BTreeMap<_, _> = users.iter().map(|user| (user.as_bytes(), user.to_uppercase())).collect();
-            let mut kept = Kept { bytes: Vec::new(), users: Vec::new(), end: None };
-            for (id, record) in &users {
-                let start = kept.bytes.len();
-                kept.users.push(User { first: first_bytes(id), id: start as u32, record: (start + id.len()) as u32 });
-                kept.bytes.extend_from_slice(id);
-                kept.bytes.extend_from_slice(record.as_bytes());
-            }
+            let mut kept = Kept::none();
+            users.iter().for_each(|(id, record)| kept.push(id, record.as_bytes()));
+            kept.index(users.len());
             let mut wanted = wanted;
             wanted.extend(users.keys().step_by(3).map(|user| String::from_utf8(user.to_vec()).unwrap()));
-            wanted.sort();
-            let mut at = 0;
             for user in wanted {
-                let found = kept.find(user.as_bytes(), &mut at);
-                prop_assert_eq!(found, users.get(user.as_bytes()).map(String::as_bytes), "{}", user);
+                let found = kept.record(kept.find(user.as_bytes(), kept.hash(user.as_bytes())));
+                let expected = users.get(user.as_bytes()).map(String::as_bytes).unwrap_or_default();
+                prop_assert_eq!(found, expected, "{}", user);
             }
+        }
+    }
+
+    #[test]
+    fn users_whose_hashes_begin_alike_are_told_apart() {
+        let mut kept = Kept::none();
+        let ids: Vec<_> = (0..5000).map(|number: u32| number.to_string()).collect();
+        ids.iter().for_each(|id| kept.push(id.as_bytes(), id.as_bytes()));
+        kept.index(ids.len());
+        let longest = kept.table.split(|slot| slot.at == 0).map(<[Slot]>::len).max();
+        assert!(longest > Some(1), "some stand beside their place");
+        for id in ids {
+            let found = kept.find(id.as_bytes(), kept.hash(id.as_bytes()));
+            assert_eq!(kept.record(found), id.as_bytes());
         }
     }
 }

@@ -158,6 +158,18 @@ impl Fold {
         self.left_out.records.clear();
     }
 
+    /// The same with the two oldest records, which most that are read or compacted are: small ones need no copy of the
+    /// first.
+    fn begin_with_two(&mut self, first: &[u8], second: &[u8]) -> Result<(), Damaged> {
+        if first.len() + second.len() > self.bounds.free() {
+            self.begin(first);
+            return self.add(second);
+        }
+        self.begin(&[]);
+        self.added = 1;
+        merge(first, second, &mut self.whole)
+    }
+
     /// Merges the next record.
     pub(crate) fn add(&mut self, record: &[u8]) -> Result<(), Damaged> {
         self.added += 1;
@@ -215,11 +227,11 @@ impl Fold {
         let mut steps = Vec::new();
         while let Some(newer) = news.next()? {
             while let Some(member) = older
-                && (member.tag, member.name) < (newer.tag, newer.name)
+                && member.order(&newer).is_lt()
             {
                 older = olds.next()?;
             }
-            let replaced = older.filter(|old| (old.tag, old.name) == (newer.tag, newer.name));
+            let replaced = older.filter(|old| old.order(&newer).is_eq());
             steps.push(Step { newer, replaced, is_taken: false });
         }
         let mut size = old;
@@ -304,8 +316,10 @@ pub(crate) fn fold_within<'a>(
 ) -> Result<(Vec<u8>, LeftOut), Damaged> {
     let mut records = records.into_iter();
     let mut fold = Fold::new(bounds, keep_removals);
-    if let Some(first) = records.next() {
-        fold.begin(first);
+    match (records.next(), records.next()) {
+        (Some(first), Some(second)) => fold.begin_with_two(first, second)?,
+        (Some(first), None) => fold.begin(first),
+        _ => {}
     }
     for record in records {
         fold.add(record)?;

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 
 use super::{
     Tag,
+    append::append,
     read::{Damaged, Member, Members, find},
 };
 
@@ -35,24 +36,24 @@ pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<(),
     let (mut old, mut new) = (olds.next()?, news.next()?);
     loop {
         match (old, new) {
-            (Some(o), Some(n)) => match (o.tag, o.name).cmp(&(n.tag, n.name)) {
+            (Some(o), Some(n)) => match o.order(&n) {
                 Ordering::Less => {
                     // RequestId may stand between the two.
                     let goes = o.tag == Tag::Status as u8
                         && n.tag <= Tag::EffectiveDate as u8
                         && find(newer, Tag::EffectiveDate)?.is_some();
                     if !goes {
-                        out.extend_from_slice(o.whole);
+                        append(out, o.whole);
                     }
                     old = olds.next()?;
                 }
                 Ordering::Greater => {
-                    out.extend_from_slice(n.whole);
+                    append(out, n.whole);
                     new = news.next()?;
                 }
                 Ordering::Equal => {
                     let kept = if o.tag == Tag::CreationDate as u8 { o } else { n };
-                    out.extend_from_slice(kept.whole);
+                    append(out, kept.whole);
                     old = olds.next()?;
                     new = news.next()?;
                 }
@@ -66,10 +67,10 @@ pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<(),
 
 /// Appends `member` and all after it, which are read once more so that damage shows here, not later.
 fn copy_rest<'a>(member: Member<'a>, mut rest: Members<'a>, out: &mut Vec<u8>) -> Result<(), Damaged> {
-    out.extend_from_slice(member.whole);
-    while let Some(member) = rest.next()? {
-        out.extend_from_slice(member.whole);
-    }
+    let behind = rest.rest();
+    while rest.next()?.is_some() {}
+    append(out, member.whole);
+    out.extend_from_slice(behind);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Whatever the bytes are, reading them ends in members or in [`Damaged`], never in a panic.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use pinport_model::{
     ApplicationId, Channel, Endpoint, EndpointStatus, OptOut, Timestamp,
@@ -56,6 +56,15 @@ pub(crate) struct Member<'a> {
 }
 
 impl Member<'_> {
+    /// Which of two members comes first in a record.
+    #[inline]
+    pub(crate) fn order(&self, other: &Member<'_>) -> Ordering {
+        match self.tag.cmp(&other.tag) {
+            Ordering::Equal if self.tag >= FIRST_NAMED => self.name.cmp(other.name),
+            order => order,
+        }
+    }
+
     /// Whether the member says that an attribute has no values, or that a metric is gone.
     pub(crate) fn is_removal(&self) -> bool {
         self.value.is_empty() && self.tag >= FIRST_NAMED
@@ -87,7 +96,8 @@ impl<'a> Members<'a> {
             return Ok(None);
         };
         self.rest = rest;
-        let name = if tag >= FIRST_NAMED { take_bytes(&mut self.rest)? } else { &[] };
+        // An empty name is a place in the record too: some memcmp stumble over the address of `&[]`, at 30 ns each.
+        let name = if tag >= FIRST_NAMED { take_bytes(&mut self.rest)? } else { &start[..0] };
         let value = take_bytes(&mut self.rest)?;
         let whole = &start[..start.len() - self.rest.len()];
         Ok(Some(Member { tag, name, value, whole }))
@@ -141,8 +151,21 @@ pub(crate) fn find(record: &[u8], tag: Tag) -> Result<Option<&[u8]>, Damaged> {
 
 /// Whether a folded record is an endpoint: it has Address and ChannelType, or was made without them.
 pub(crate) fn is_endpoint(record: &[u8]) -> Result<bool, Damaged> {
-    let is_whole = find(record, Tag::Address)?.is_some() && find(record, Tag::Channel)?.is_some();
-    Ok(is_whole || find(record, Tag::Incomplete)?.is_some())
+    let mut members = Members::new(record);
+    let mut has = [false; 2];
+    while let Some(member) = members.next()? {
+        match member.tag {
+            tag if tag == Tag::Address as u8 => has[0] = true,
+            tag if tag == Tag::Channel as u8 => has[1] = true,
+            tag if tag == Tag::Incomplete as u8 => return Ok(true),
+            tag if tag > Tag::Incomplete as u8 => break,
+            _ => {}
+        }
+        if has == [true; 2] {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The user a record names; `Some(b"")` if it says that there is none.

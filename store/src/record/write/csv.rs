@@ -113,8 +113,9 @@ impl CsvColumns {
     /// If it has something that no CSV file can hold, or if the columns become too many.
     pub fn collect(&mut self, stored: &Stored<'_>) -> Result<(), CsvError> {
         let parts = Parts::find(stored.id, stored.record, stored.user_record).map_err(StoreError::from)?;
-        if !is_kept(parts.id) {
-            return Err(unfit(parts.id, ID, "has something around it that an import takes away"));
+        let id = parts.id().map_err(StoreError::from)?;
+        if !is_kept(id) {
+            return Err(unfit(id, ID, "has something around it that an import takes away"));
         }
         for (place, (name, tag)) in FIXED.iter().enumerate() {
             if parts.raw(*tag).is_none_or(<[u8]>::is_empty) {
@@ -122,7 +123,7 @@ impl CsvColumns {
             }
             self.fixed |= 1 << place;
             if is_text(*tag) && !is_kept(parts.text(*tag).map_err(StoreError::from)?.unwrap_or_default()) {
-                return Err(unfit(parts.id, name, "has something around it that an import takes away"));
+                return Err(unfit(id, name, "has something around it that an import takes away"));
             }
         }
         for prefix in Prefix::ALL {
@@ -132,6 +133,7 @@ impl CsvColumns {
     }
 
     fn collect_named(&mut self, parts: &Parts<'_>, prefix: Prefix) -> Result<(), CsvError> {
+        let id = parts.id().map_err(StoreError::from)?;
         let mut members = prefix.of(parts);
         while let Some((name, value)) = members.next().map_err(StoreError::from)? {
             let mut count = 1;
@@ -141,7 +143,7 @@ impl CsvColumns {
                 while let Some(value) = values.next().map_err(StoreError::from)? {
                     if value.is_empty() {
                         let why = "has an empty value";
-                        return Err(unfit(parts.id, &format!("{}{name}", prefix.text()), why));
+                        return Err(unfit(id, &format!("{}{name}", prefix.text()), why));
                     }
                     count += 1;
                 }
@@ -153,7 +155,7 @@ impl CsvColumns {
                 None => {
                     if !is_plain(name) {
                         let why = "has a name that a header does not keep as it is";
-                        return Err(unfit(parts.id, &format!("{}{name}", prefix.text()), why));
+                        return Err(unfit(id, &format!("{}{name}", prefix.text()), why));
                     }
                     self.named.entry(key).or_default()
                 }
@@ -302,7 +304,7 @@ impl CsvWriter {
                     let (name, tag) = FIXED[*place];
                     match (name, tag) {
                         (APPLICATION, _) => cell(out, &self.application),
-                        (ID, _) => cell(out, parts.id),
+                        (ID, _) => cell(out, parts.id()?),
                         (_, Tag::Channel) => {
                             cell(out, parts.channel()?.map_or("", |channel| channel.as_str()));
                         }

@@ -3,14 +3,14 @@
 use pinport_model::{ApplicationId, TextMember, endpoint::cohort_of};
 
 use super::{
-    List, Parts,
+    Date, List, Parts,
     dates::Dates,
-    escape::quoted,
+    escape::{quoted, unquoted},
     parts::{Named, number},
 };
 use crate::{
     Result, Stored,
-    record::{Tag, read::Damaged},
+    record::{Tag, append::append, read::Damaged},
 };
 
 /// The order of members.
@@ -76,89 +76,98 @@ impl JsonWriter {
 
     fn model(&mut self, parts: &Parts<'_>, out: &mut Vec<u8>) -> Result<(), Damaged> {
         out.push(b'{');
-        text(out, b"\"Address\":", parts.text(Tag::Address)?);
-        text(out, b"\"ApplicationId\":", Some(&self.application));
+        text(out, b"\"Address\":\"", parts.raw(Tag::Address))?;
+        word(out, b"\"ApplicationId\":\"", &self.application);
         attributes(out, b"\"Attributes\":{", parts.attributes())?;
-        text(out, b"\"ChannelType\":", parts.channel()?.map(|channel| channel.as_str()));
-        match parts.text(Tag::CohortId)? {
-            Some(cohort) => text(out, b"\"CohortId\":", Some(cohort)),
-            None => {
-                out.extend_from_slice(b"\"CohortId\":\"");
-                out.extend_from_slice(itoa::Buffer::new().format(cohort_of(parts.id.as_bytes())).as_bytes());
-                out.extend_from_slice(b"\",");
-            }
+        if let Some(channel) = parts.channel()? {
+            word(out, b"\"ChannelType\":\"", channel.as_str());
         }
-        text(out, b"\"CreationDate\":", Some(self.dates.text(parts.date(Tag::CreationDate)?)));
-        object(out, b"\"Demographic\":{", parts, &DEMOGRAPHIC)?;
-        text(out, b"\"EffectiveDate\":", Some(self.dates.text(parts.date(Tag::EffectiveDate)?)));
-        text(out, b"\"EndpointStatus\":", Some(parts.status()?.as_str()));
-        text(out, b"\"Id\":", Some(parts.id));
-        object(out, b"\"Location\":{", parts, &LOCATION)?;
+        match parts.raw(Tag::CohortId) {
+            Some(cohort) => text(out, b"\"CohortId\":\"", Some(cohort))?,
+            None => word(out, b"\"CohortId\":\"", itoa::Buffer::new().format(cohort_of(parts.id))),
+        }
+        self.date(out, b"\"CreationDate\":\"", parts.date(Tag::CreationDate)?)?;
+        demographic(out, parts)?;
+        self.date(out, b"\"EffectiveDate\":\"", parts.date(Tag::EffectiveDate)?)?;
+        word(out, b"\"EndpointStatus\":\"", parts.status()?.as_str());
+        text(out, b"\"Id\":\"", Some(parts.id))?;
+        location(out, parts)?;
         metrics(out, parts.metrics())?;
-        text(out, b"\"OptOut\":", Some(parts.opt_out()?.as_str()));
-        text(out, b"\"RequestId\":", parts.text(Tag::RequestId)?);
+        word(out, b"\"OptOut\":\"", parts.opt_out()?.as_str());
+        text(out, b"\"RequestId\":\"", parts.raw(Tag::RequestId))?;
         user(out, parts)
     }
 
     fn export(&mut self, parts: &Parts<'_>, out: &mut Vec<u8>) -> Result<(), Damaged> {
         out.push(b'{');
-        text(out, b"\"ChannelType\":", parts.channel()?.map(|channel| channel.as_str()));
-        text(out, b"\"Address\":", parts.text(Tag::Address)?);
-        text(out, b"\"EndpointStatus\":", Some(parts.status()?.as_str()));
-        text(out, b"\"OptOut\":", Some(parts.opt_out()?.as_str()));
-        object(out, b"\"Location\":{", parts, &LOCATION)?;
-        object(out, b"\"Demographic\":{", parts, &DEMOGRAPHIC)?;
-        text(out, b"\"EffectiveDate\":", Some(self.dates.text(parts.date(Tag::EffectiveDate)?)));
+        if let Some(channel) = parts.channel()? {
+            word(out, b"\"ChannelType\":\"", channel.as_str());
+        }
+        text(out, b"\"Address\":\"", parts.raw(Tag::Address))?;
+        word(out, b"\"EndpointStatus\":\"", parts.status()?.as_str());
+        word(out, b"\"OptOut\":\"", parts.opt_out()?.as_str());
+        location(out, parts)?;
+        demographic(out, parts)?;
+        self.date(out, b"\"EffectiveDate\":\"", parts.date(Tag::EffectiveDate)?)?;
         attributes(out, b"\"Attributes\":{", parts.attributes())?;
-        if parts.metrics().next()?.is_some() {
+        if parts.metrics().next_bytes()?.is_some() {
             metrics(out, parts.metrics())?;
         }
         user(out, parts)?;
-        text(out, b"\"CohortId\":", parts.text(Tag::CohortId)?);
-        text(out, b"\"RequestId\":", parts.text(Tag::RequestId)?);
-        text(out, b"\"ApplicationId\":", Some(&self.application));
-        text(out, b"\"Id\":", Some(parts.id));
-        text(out, b"\"CreationDate\":", Some(self.dates.text(parts.date(Tag::CreationDate)?)));
-        Ok(())
+        text(out, b"\"CohortId\":\"", parts.raw(Tag::CohortId))?;
+        text(out, b"\"RequestId\":\"", parts.raw(Tag::RequestId))?;
+        word(out, b"\"ApplicationId\":\"", &self.application);
+        text(out, b"\"Id\":\"", Some(parts.id))?;
+        self.date(out, b"\"CreationDate\":\"", parts.date(Tag::CreationDate)?)
+    }
+
+    fn date(&mut self, out: &mut Vec<u8>, name: &[u8], date: Date<'_>) -> Result<(), Damaged> {
+        text(out, name, Some(self.dates.text(date).as_bytes()))
     }
 }
 
-/// An object of members without names of their own; nothing if none has a value.
+fn demographic(out: &mut Vec<u8>, parts: &Parts<'_>) -> Result<(), Damaged> {
+    if !parts.has_any(Tag::AppVersion, Tag::Timezone) {
+        return Ok(());
+    }
+    object(out, b"\"Demographic\":{", parts, &DEMOGRAPHIC)
+}
+
+fn location(out: &mut Vec<u8>, parts: &Parts<'_>) -> Result<(), Damaged> {
+    if !parts.has_any(Tag::City, Tag::Longitude) {
+        return Ok(());
+    }
+    object(out, b"\"Location\":{", parts, &LOCATION)
+}
+
+/// An object of members without names of their own, of which one at least has a value.
 fn object(
     out: &mut Vec<u8>,
     begin: &[u8],
     parts: &Parts<'_>,
     members: &[(&str, Tag)],
 ) -> Result<(), Damaged> {
-    let start = out.len();
-    out.extend_from_slice(begin);
-    let empty = out.len();
+    append(out, begin);
     for (name, tag) in members {
-        if parts.raw(*tag).is_none() {
-            continue;
-        }
+        let Some(value) = parts.raw(*tag) else { continue };
         out.push(b'"');
-        out.extend_from_slice(name.as_bytes());
+        append(out, name.as_bytes());
         out.extend_from_slice(b"\":");
         if matches!(tag, Tag::Latitude | Tag::Longitude) {
-            float(out, parts.number(*tag)?.unwrap_or_default());
+            float(out, number(value)?);
         } else {
-            quoted(out, parts.text(*tag)?.unwrap_or_default());
+            quoted(out, value)?;
         }
         out.push(b',');
     }
-    if out.len() == empty {
-        out.truncate(start);
-    } else {
-        close(out);
-    }
+    close(out);
     Ok(())
 }
 
 fn metrics(out: &mut Vec<u8>, mut metrics: Named<'_>) -> Result<(), Damaged> {
     out.extend_from_slice(b"\"Metrics\":{");
-    while let Some((name, value)) = metrics.next()? {
-        quoted(out, name);
+    while let Some((name, value)) = metrics.next_bytes()? {
+        quoted(out, name)?;
         out.push(b':');
         float(out, number(value)?);
         out.push(b',');
@@ -170,19 +179,28 @@ fn metrics(out: &mut Vec<u8>, mut metrics: Named<'_>) -> Result<(), Damaged> {
 /// A number as `serde_json` writes it.
 fn float(out: &mut Vec<u8>, number: f64) {
     match number.is_finite() {
-        true => out.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes()),
+        true => append(out, zmij::Buffer::new().format_finite(number).as_bytes()),
         false => out.extend_from_slice(b"null"),
     }
 }
 
-/// A member with its name and colon, if it has a value.
+/// A member with its name, colon and quote, if it has a value.
 #[inline]
-fn text(out: &mut Vec<u8>, name: &[u8], value: Option<&str>) {
+fn text(out: &mut Vec<u8>, name: &[u8], value: Option<&[u8]>) -> Result<(), Damaged> {
     if let Some(value) = value {
-        out.extend_from_slice(name);
-        quoted(out, value);
-        out.push(b',');
+        append(out, name);
+        unquoted(out, value)?;
+        out.extend_from_slice(b"\",");
     }
+    Ok(())
+}
+
+/// The same for a value of ours: nothing in it is to be escaped.
+#[inline]
+fn word(out: &mut Vec<u8>, name: &[u8], value: &str) {
+    append(out, name);
+    append(out, value.as_bytes());
+    out.extend_from_slice(b"\",");
 }
 
 /// Ends an object whose members have a comma after each.
@@ -194,13 +212,13 @@ fn close(out: &mut Vec<u8>) {
 }
 
 fn attributes(out: &mut Vec<u8>, begin: &[u8], mut attributes: Named<'_>) -> Result<(), Damaged> {
-    out.extend_from_slice(begin);
-    while let Some((name, values)) = attributes.next()? {
-        quoted(out, name);
+    append(out, begin);
+    while let Some((name, values)) = attributes.next_bytes()? {
+        quoted(out, name)?;
         out.extend_from_slice(b":[");
         let mut values = List(values);
-        while let Some(value) = values.next()? {
-            quoted(out, value);
+        while let Some(value) = values.next_bytes()? {
+            quoted(out, value)?;
             out.push(b',');
         }
         out.pop();
@@ -211,13 +229,13 @@ fn attributes(out: &mut Vec<u8>, begin: &[u8], mut attributes: Named<'_>) -> Res
 }
 
 fn user(out: &mut Vec<u8>, parts: &Parts<'_>) -> Result<(), Damaged> {
-    let id = parts.user_id()?;
-    if id.is_none() && parts.user_attributes().next()?.is_none() {
+    let id = parts.user_id();
+    if id.is_none() && parts.user_attributes().next_bytes()?.is_none() {
         return Ok(());
     }
     out.extend_from_slice(b"\"User\":{");
     attributes(out, b"\"UserAttributes\":{", parts.user_attributes())?;
-    text(out, b"\"UserId\":", id);
+    text(out, b"\"UserId\":\"", id)?;
     close(out);
     Ok(())
 }

@@ -16,11 +16,21 @@ pub(crate) enum Date<'a> {
     Millis(i64),
 }
 
+/// One more than the last tag without a name.
+const UNNAMED: usize = Tag::UserId as usize + 1;
+
+/// Where a value lies in its record: a quarter of what a slice takes, and there are many for each endpoint.
+type Place = (u32, u32);
+
 /// The members of an endpoint, found in its record and its user's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parts<'a> {
-    pub(crate) id: &'a str,
-    unnamed: [Option<&'a [u8]>; FIRST_NAMED as usize],
+    /// The endpoint's id, as it is stored.
+    pub(crate) id: &'a [u8],
+    record: &'a [u8],
+    /// A bit for each tag without a name that is there.
+    set: u64,
+    places: [Place; UNNAMED],
     attributes: &'a [u8],
     metrics: &'a [u8],
     /// What the endpoint itself knows of its user, and what the user's own record says: the newer.
@@ -28,10 +38,13 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
+    #[inline]
     pub(crate) fn find(id: &'a [u8], record: &'a [u8], user_record: &'a [u8]) -> Result<Self, Damaged> {
         let mut parts = Self {
-            id: utf8(id)?,
-            unnamed: [None; FIRST_NAMED as usize],
+            id,
+            record,
+            set: 0,
+            places: [(0, 0); UNNAMED],
             attributes: &[],
             metrics: &[],
             user_attributes: [&[]; 2],
@@ -39,12 +52,16 @@ impl<'a> Parts<'a> {
         let mut members = Members::new(record);
         let mut rest = record;
         // Members ascend by tag: those without a name come first.
-        while let Some(member) = members.next()? {
-            if member.tag >= FIRST_NAMED {
-                break;
-            }
-            parts.unnamed[usize::from(member.tag)] = Some(member.value);
+        while rest.first().is_some_and(|tag| *tag < FIRST_NAMED)
+            && let Some(member) = members.next()?
+        {
             rest = members.rest();
+            if let Some(place) = parts.places.get_mut(usize::from(member.tag)) {
+                let end = record.len() - rest.len();
+                // No record has 4 GiB: the engines take none.
+                *place = ((end - member.value.len()) as u32, end as u32);
+                parts.set |= 1 << member.tag;
+            }
         }
         // Then the three kinds of named ones, each a run of its own.
         parts.attributes = run(&mut rest, Tag::Attribute)?;
@@ -58,8 +75,24 @@ impl<'a> Parts<'a> {
         Ok(parts)
     }
 
+    #[inline]
     pub(crate) fn raw(&self, tag: Tag) -> Option<&'a [u8]> {
-        self.unnamed[tag as usize]
+        if self.set & 1 << tag as u64 == 0 {
+            return None;
+        }
+        let (start, end) = self.places[tag as usize];
+        Some(&self.record[start as usize..end as usize])
+    }
+
+    /// Whether one of the tags from `first` to `last` is there.
+    pub(crate) fn has_any(&self, first: Tag, last: Tag) -> bool {
+        let below = |tag: u8| (1_u64 << tag) - 1;
+        self.set & (below(last as u8 + 1) ^ below(first as u8)) != 0
+    }
+
+    /// The endpoint's id.
+    pub(crate) fn id(&self) -> Result<&'a str, Damaged> {
+        utf8(self.id)
     }
 
     pub(crate) fn text(&self, tag: Tag) -> Result<Option<&'a str>, Damaged> {
@@ -88,8 +121,8 @@ impl<'a> Parts<'a> {
     }
 
     /// The user's id, if the endpoint has a user.
-    pub(crate) fn user_id(&self) -> Result<Option<&'a str>, Damaged> {
-        Ok(self.text(Tag::UserId)?.filter(|id| !id.is_empty()))
+    pub(crate) fn user_id(&self) -> Option<&'a [u8]> {
+        self.raw(Tag::UserId).filter(|id| !id.is_empty())
     }
 
     pub(crate) fn attributes(&self) -> Named<'a> {
@@ -132,14 +165,24 @@ impl<'a> Named<'a> {
     /// The next member that has a value: its name and the value.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(&'a str, &'a [u8])>, Damaged> {
+        match self.next_bytes()? {
+            Some((name, value)) => Ok(Some((utf8(name)?, value))),
+            None => Ok(None),
+        }
+    }
+
+    /// The same, whatever the bytes of the name are.
+    #[inline]
+    pub(crate) fn next_bytes(&mut self) -> Result<Option<(&'a [u8], &'a [u8])>, Damaged> {
         loop {
             let Some(member) = self.next_member()? else { return Ok(None) };
             if !member.is_removal() {
-                return Ok(Some((utf8(member.name)?, member.value)));
+                return Ok(Some((member.name, member.value)));
             }
         }
     }
 
+    #[inline]
     fn next_member(&mut self) -> Result<Option<Member<'a>>, Damaged> {
         let mut runs = self.runs.map(Members::new);
         let taken = match self.runs {
@@ -205,6 +248,7 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Damaged> {
     str::from_utf8(bytes).map_err(|_| Damaged::text())
 }
 
+#[inline]
 pub(crate) fn number(value: &[u8]) -> Result<f64, Damaged> {
     let bytes = value.try_into().map_err(|_| Damaged::number())?;
     Ok(f64::from_bits(u64::from_be_bytes(bytes)))
