@@ -219,7 +219,7 @@ impl Hash {
 
     /// Where it belongs in a table.
     fn place(self, table: &[Slot]) -> usize {
-        (u64::from(self.0 as u32) * table.len() as u64 >> 32) as usize
+        ((u64::from(self.0 as u32) * table.len() as u64) >> 32) as usize
     }
 }
 

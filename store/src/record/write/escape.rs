@@ -64,8 +64,8 @@ fn is_plain(text: &[u8]) -> bool {
 #[inline]
 fn odd(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
-    let quotes = word ^ ONES * b'"' as u64;
-    let backslashes = word ^ ONES * b'\\' as u64;
+    let quotes = word ^ (ONES * u64::from(b'"'));
+    let backslashes = word ^ (ONES * u64::from(b'\\'));
     (word | word.wrapping_sub(ONES * 0x20) | quotes.wrapping_sub(ONES) | backslashes.wrapping_sub(ONES))
         & (ONES * 0x80)
 }

@@ -6,6 +6,7 @@ use super::{
     Date, List, Parts,
     dates::Dates,
     escape::{quoted, unquoted},
+    float::float,
     parts::{Named, number},
 };
 use crate::{
@@ -110,7 +111,7 @@ impl JsonWriter {
         demographic(out, parts)?;
         self.date(out, b"\"EffectiveDate\":\"", parts.date(Tag::EffectiveDate)?)?;
         attributes(out, b"\"Attributes\":{", parts.attributes())?;
-        if parts.metrics().next_bytes()?.is_some() {
+        if parts.metrics().next_valued()?.is_some() {
             metrics(out, parts.metrics())?;
         }
         user(out, parts)?;
@@ -166,22 +167,14 @@ fn object(
 
 fn metrics(out: &mut Vec<u8>, mut metrics: Named<'_>) -> Result<(), Damaged> {
     out.extend_from_slice(b"\"Metrics\":{");
-    while let Some((name, value)) = metrics.next_bytes()? {
-        quoted(out, name)?;
+    while let Some(metric) = metrics.next_valued()? {
+        quoted(out, metric.name)?;
         out.push(b':');
-        float(out, number(value)?);
+        float(out, number(metric.value)?);
         out.push(b',');
     }
     close(out);
     Ok(())
-}
-
-/// A number as `serde_json` writes it.
-fn float(out: &mut Vec<u8>, number: f64) {
-    match number.is_finite() {
-        true => append(out, zmij::Buffer::new().format_finite(number).as_bytes()),
-        false => out.extend_from_slice(b"null"),
-    }
 }
 
 /// A member with its name, colon and quote, if it has a value.
@@ -213,10 +206,10 @@ fn close(out: &mut Vec<u8>) {
 
 fn attributes(out: &mut Vec<u8>, begin: &[u8], mut attributes: Named<'_>) -> Result<(), Damaged> {
     append(out, begin);
-    while let Some((name, values)) = attributes.next_bytes()? {
-        quoted(out, name)?;
+    while let Some(attribute) = attributes.next_valued()? {
+        quoted(out, attribute.name)?;
         out.extend_from_slice(b":[");
-        let mut values = List(values);
+        let mut values = List(attribute.value);
         while let Some(value) = values.next_bytes()? {
             quoted(out, value)?;
             out.push(b',');
@@ -230,7 +223,7 @@ fn attributes(out: &mut Vec<u8>, begin: &[u8], mut attributes: Named<'_>) -> Res
 
 fn user(out: &mut Vec<u8>, parts: &Parts<'_>) -> Result<(), Damaged> {
     let id = parts.user_id();
-    if id.is_none() && parts.user_attributes().next_bytes()?.is_none() {
+    if id.is_none() && parts.user_attributes().next_valued()?.is_none() {
         return Ok(());
     }
     out.extend_from_slice(b"\"User\":{");

@@ -7,6 +7,7 @@
 pub mod csv;
 mod dates;
 mod escape;
+mod float;
 pub mod json;
 mod parts;
 #[cfg(test)]

@@ -165,19 +165,19 @@ impl<'a> Named<'a> {
     /// The next member that has a value: its name and the value.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(&'a str, &'a [u8])>, Damaged> {
-        match self.next_bytes()? {
-            Some((name, value)) => Ok(Some((utf8(name)?, value))),
+        match self.next_valued()? {
+            Some(member) => Ok(Some((utf8(member.name)?, member.value))),
             None => Ok(None),
         }
     }
 
     /// The same, whatever the bytes of the name are.
     #[inline]
-    pub(crate) fn next_bytes(&mut self) -> Result<Option<(&'a [u8], &'a [u8])>, Damaged> {
+    pub(crate) fn next_valued(&mut self) -> Result<Option<Member<'a>>, Damaged> {
         loop {
-            let Some(member) = self.next_member()? else { return Ok(None) };
-            if !member.is_removal() {
-                return Ok(Some((member.name, member.value)));
+            match self.next_member()? {
+                Some(member) if member.is_removal() => {}
+                found => return Ok(found),
             }
         }
     }
