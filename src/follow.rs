@@ -151,6 +151,7 @@ fn job_of(detail: &JobDetail) -> ImportJob {
     let progress = &view.progress;
     let failed = detail.classes.iter().map(|class| class.count).sum();
     let plan = PlanSummary {
+        parts: 0,
         objects: progress.objects_total,
         bytes: progress.source_total,
         skipped: detail.skipped,

@@ -357,6 +357,9 @@ pub struct PlanSummary {
     /// Bytes of those objects that are compressed by their names.
     #[serde(default)]
     pub packed: u64,
+    /// Parts that several servers may work on; 0 if the job is not divided.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub parts: u32,
 }
 
 /// An import job as the store keeps it.
@@ -487,6 +490,11 @@ impl ImportJob {
             principal: None,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none_of_them(number: &u32) -> bool {
+    *number == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

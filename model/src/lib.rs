@@ -40,7 +40,7 @@ pub use limits::RecordLimits;
 pub use location::SourceLocation;
 pub use mapping::Mapping;
 pub use notice::{Notice, NoticeKind, Notices};
-pub use piece::{LostObject, MAX_LOST, ObjectTally, PieceRecord, PlannedObject, Position};
+pub use piece::{Border, JobPart, LostObject, MAX_LOST, ObjectTally, PieceRecord, PlannedObject, Position};
 pub use read::{Delimiter, Encoding, Escape, ReadOptions, ReadRules};
 pub use remedy::remedy;
 pub use segment::{Application, Segment, SegmentVersion};

@@ -32,6 +32,41 @@ pub struct Position {
     pub stream: u64,
 }
 
+/// A border between two parts of a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Border {
+    /// Index of the object among those that are read.
+    pub object: u64,
+    /// Offset in that object.
+    pub byte: u64,
+}
+
+/// A part of a job: consecutive objects, or a range of the lines of a large one. Servers that share a store take a part at a
+/// time, each another one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobPart {
+    /// From 1, in source order.
+    pub number: u32,
+    /// Where it begins: at a record.
+    pub start: Border,
+    /// Where the next one begins.
+    pub end: Border,
+    /// Bytes of the source that it has, as they lie in the store.
+    pub bytes: u64,
+    /// Those of objects that are compressed by their names.
+    #[serde(default)]
+    pub packed: u64,
+}
+
+impl JobPart {
+    /// Where its first piece begins. How many lines of its object come before is only known when the parts before it are
+    /// done, so lines are counted from its start.
+    pub fn position(&self) -> Position {
+        let Border { object, byte } = self.start;
+        Position { object, byte, line: u64::from(byte > 0), stream: 0 }
+    }
+}
+
 /// What was counted in one object by one piece.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectTally {
@@ -45,6 +80,16 @@ pub struct ObjectTally {
     pub bytes: u64,
     /// Whether the object was read to its end.
     pub complete: bool,
+}
+
+impl ObjectTally {
+    /// Adds what was counted in the same object after this.
+    pub fn add(&mut self, later: &Self) {
+        self.read += later.read;
+        self.failed += later.failed;
+        self.bytes += later.bytes;
+        self.complete |= later.complete;
+    }
 }
 
 /// Lost objects that are named in a job; all of them are in its failures.
@@ -140,6 +185,27 @@ impl PieceRecord {
         job.completed_pieces = self.completed_pieces();
         job.lost = self.lost.clone();
         job.unkept_failures = self.unkept_failures;
+    }
+
+    /// Adds the counts of a part whose last piece is `last`. Its failures are not among the job's yet, so they count as not
+    /// kept; files and places stay those of this piece.
+    pub fn count_part(&mut self, last: &Self) {
+        let done = self.completed_pieces() + last.completed_pieces();
+        self.total.add(&last.total);
+        self.done_pieces = Some(done);
+        self.failed_pieces += last.failed_pieces;
+        let room = MAX_LOST.saturating_sub(self.lost.len());
+        self.lost.extend(last.lost.iter().take(room).cloned());
+        self.failures += last.failures;
+        self.unkept_failures += last.failures;
+        self.with_id += last.with_id;
+        self.repeated_ids += last.repeated_ids;
+        self.total_notices.merge(&last.total_notices);
+    }
+
+    /// Before a job has pieces: nothing was counted.
+    pub fn nothing() -> Self {
+        Self { done_pieces: Some(0), ..Self::default() }
     }
 
     /// Pieces of the job up to and with this one that brought something.

@@ -42,11 +42,23 @@ pub struct JobView {
     /// The server that works on it, where several share a store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// The parts of it that are worked on, if it is divided among servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartView>,
     /// Counters and status.
     pub progress: Progress,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// A part of a job that a server works on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartView {
+    /// From 1, in source order.
+    pub part: u32,
+    /// Who works on it.
+    pub server: String,
 }
 
 /// Where a piece stands.

@@ -41,6 +41,20 @@ pub(crate) const NAMED_SKIPS: usize = 20;
 /// Jobs before this one whose ids are counted together with its own; the store counts where more added to the segment.
 pub(crate) const COUNTED_JOBS: usize = 8;
 
+// Jobs in parts.
+
+/// Parts of a job: each is a row that is looked at every second.
+pub(crate) const MOST_PARTS: u64 = 1000;
+
+/// The share of the room for a job's failures that each of its parts has, until it is a piece of the job: one of so many.
+pub(crate) const KEPT_OF_PART: u64 = 4;
+
+/// Parts of a job that a server works on at a time. The next one is read while the last pieces of the one before are committed.
+pub(crate) const PARTS_AT_ONCE: usize = 2;
+
+/// How often a server that works on a job in parts looks how far the others have come.
+pub(crate) const PARTS_LOOK: Duration = Duration::from_millis(500);
+
 // Blocks.
 
 /// Lines of a block, about: each may become a failure, which takes many times the size of a short record.

@@ -54,6 +54,7 @@ impl Config {
             auto_create_apps = "auto_create_apps",
             segment_update = "segment_update",
             tls = "tls.certificate and tls.key (their names; what the files hold is in force)",
+            part_bytes = "jobs.part_kib",
             drain = "jobs.drain_seconds",
             exit_when_stopped = "jobs.exit_when_stopped",
             threads = "engine.threads",

@@ -37,6 +37,7 @@ pub(super) const OPTIONS: &[(&str, &[&str])] = &[
         &[
             "max_running",
             "piece_kib",
+            "part_kib",
             "look_seconds",
             "drain_seconds",
             "max_failures",

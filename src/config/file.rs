@@ -145,6 +145,7 @@ pub(super) struct HttpSection {
 pub(super) struct JobsSection {
     pub(super) max_running: Option<u16>,
     pub(super) piece_kib: Option<u64>,
+    pub(super) part_kib: Option<u64>,
     pub(super) look_seconds: Option<u64>,
     pub(super) drain_seconds: Option<u64>,
     pub(super) max_failures: Option<toml::Value>,

@@ -58,6 +58,8 @@ pub(crate) struct Config {
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) max_running: usize,
     pub(crate) piece_bytes: u64,
+    /// Bytes of a part of a job, in a store that several servers share; jobs are not divided if absent.
+    pub(crate) part_bytes: Option<u64>,
     pub(crate) look: Duration,
     pub(crate) drain: Duration,
     pub(crate) max_failures: Option<FailureBudget>,
@@ -154,12 +156,14 @@ impl Config {
         };
         let max_running = args.max_running_jobs.or(jobs.max_running).unwrap_or(2);
         let piece_kib = args.engine.piece.or(jobs.piece_kib).unwrap_or(32 << 10);
+        let part_kib = jobs.part_kib.unwrap_or(128 << 10);
         let memory_mib = args.engine.memory.or(engine.memory_mib).unwrap_or(256);
         let kept_failures_mib = args.kept_failures.or(jobs.kept_failures_mib);
         let disk_reserve_mib = args.disk_reserve.or(jobs.disk_reserve_mib);
         for (section, key, value, from, to) in [
             ("jobs", "max_running", u64::from(max_running), 1, 64),
             ("jobs", "piece_kib", piece_kib, 1, 1 << 20),
+            ("jobs", "part_kib", part_kib, 0, 1 << 40),
             ("jobs", "kept_failures_mib", kept_failures_mib.unwrap_or(0), 0, 1 << 20),
             ("jobs", "uploads_mib", jobs.uploads_mib.unwrap_or(0), 0, 1 << 30),
             ("jobs", "uploads_of_key_mib", jobs.uploads_of_key_mib.unwrap_or(0), 0, 1 << 30),
@@ -223,6 +227,7 @@ impl Config {
             tls,
             max_running: usize::from(max_running),
             piece_bytes: piece_kib << 10,
+            part_bytes: (part_kib > 0).then_some(part_kib << 10),
             look: Duration::from_secs(jobs.look_seconds.unwrap_or(3)),
             drain,
             max_failures,

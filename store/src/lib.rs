@@ -23,6 +23,7 @@ pub mod error;
 pub mod fuzzing;
 mod lifecycle;
 pub mod memory;
+mod parts;
 mod piece_rows;
 mod pool;
 pub mod postgres;
@@ -40,6 +41,7 @@ use pinport_model::{
 pub use batch::{DraftBatch, DraftKind};
 pub use boundary::boundary;
 pub use error::{StoreError, lacks_descriptors};
+pub use parts::{ClaimedPart, PartState, Parts};
 
 /// The result of asking a store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -316,6 +318,19 @@ pub trait Store: Send + Sync {
         None
     }
 
+    /// The same store, if it can divide jobs among processes.
+    fn parts(&self) -> Option<&dyn Parts> {
+        None
+    }
+
+    /// What all committed pieces of a job came to ([`Parts::totals_of_parts`]).
+    fn totals(&self, job: JobId) -> Result<Option<PieceRecord>> {
+        match self.parts() {
+            Some(parts) => parts.totals_of_parts(job),
+            None => self.last_piece(job),
+        }
+    }
+
     /// Whether other processes may change it.
     fn is_shared(&self) -> bool {
         false
@@ -352,6 +367,10 @@ pub struct OpenJob {
     pub asked: Option<StopRequest>,
     /// Who works on it, if that is another process.
     pub worker: Option<Worker>,
+    /// Parts of it that no one works on.
+    pub open_parts: u64,
+    /// The parts that are worked on, and who does.
+    pub parts: Vec<(u32, String)>,
 }
 
 /// A process that works on a job.
@@ -498,6 +517,10 @@ pub trait PreparedPiece: Send {
     /// more than one may have.
     fn left_out(&self) -> u64 {
         0
+    }
+    /// Whether the outcome of some of its records depends on what is in the store, so that it must be resolved at its turn.
+    fn asks_the_store(&self) -> bool {
+        true
     }
     /// Makes the piece and its record durable in one step.
     fn commit(self: Box<Self>, record: &PieceRecord) -> Result<()>;

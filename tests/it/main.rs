@@ -37,6 +37,7 @@ mod order;
 mod otlp;
 mod packages;
 mod pair;
+mod parts;
 mod pg_proxy;
 mod pinpoint;
 mod pty;

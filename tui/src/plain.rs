@@ -40,8 +40,8 @@ fn sentence(job: &JobView, rate: Option<(f64, f64)>, left_ms: Option<i64>) -> St
     if let Some(why) = &job.waits_for {
         append!(text, ", {}", clean(why));
     }
-    if let Some(server) = &job.server {
-        append!(text, ", on {}", clean(server));
+    if let Some(workers) = words::workers(job) {
+        append!(text, ", {}", clean(&workers));
     }
     if let Some(error) = &job.error {
         append!(text, ", error: {}", clean(error));

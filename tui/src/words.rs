@@ -1,5 +1,7 @@
 //! The words for what a job is and does: the same in the dashboard, in `--once` and in progress lines.
 
+use std::collections::BTreeMap;
+
 use pinport_model::{
     FailureClass, FailureCode, JobStatus,
     progress::Progress,
@@ -84,6 +86,22 @@ pub(crate) fn pieces(progress: &Progress) -> String {
     let mut text = format!("{}/{}", count(progress.pieces_done), count(progress.pieces_total));
     if progress.pieces_failed > 0 {
         append!(text, " {} failed", count(progress.pieces_failed));
+    }
+    text
+}
+
+/// Who works on a job, where several servers may: the one that leads it, and who works on which of its parts.
+pub(crate) fn workers(job: &JobView) -> Option<String> {
+    let mut of_server: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for part in &job.parts {
+        of_server.entry(&part.server).or_default().push(part.part);
+    }
+    let mut text = job.server.as_ref().map(|server| format!("on {server}"));
+    for (server, parts) in of_server {
+        let numbers = parts.iter().map(u32::to_string).collect::<Vec<_>>().join(" and ");
+        let parts = if parts.len() == 1 { "part" } else { "parts" };
+        let text = text.get_or_insert_default();
+        append!(text, "{}{parts} {numbers} on {server}", if text.is_empty() { "" } else { ", " });
     }
     text
 }

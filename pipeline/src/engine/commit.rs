@@ -3,26 +3,29 @@
 use std::{
     collections::{BTreeMap, HashSet},
     path::Path,
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
     time::{Duration, Instant},
 };
 
 use pinport_model::{
-    FailureCode, ImportDefinition, ImportJob, JobStatus, MAX_LOST, NoticeKind, Origin, PieceRecord, Tally,
-    failure::FailureReason, job::SegmentMembers,
+    FailureCode, ImportDefinition, ImportJob, JobId, JobStatus, MAX_LOST, NoticeKind, Origin, PieceRecord,
+    Tally, failure::FailureReason, job::SegmentMembers,
 };
-use pinport_store::{Unresolved, boundary};
+use pinport_store::{JobWriter, Parts, Store, Unresolved, boundary};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     JobError, Life,
-    files::{self, FailureFiles},
+    files::{self, Appender, FailureFiles, FileError},
     ids::{Ids, forget_ids},
-    mirror::Mirror,
+    mirror::{Mirror, ids_len},
     piece::{BuiltPiece, Counts, PieceEnd, Reject},
     progress::{Counter, Stage},
 };
-use crate::limits::COUNTED_JOBS;
+use crate::limits::{COUNTED_JOBS, KEPT_OF_PART};
 
 /// How late a committer that waits for a piece notices that the run was stopped.
 const NOTICE: Duration = Duration::from_millis(20);
@@ -32,13 +35,39 @@ const NOT_KEPT: &str = ", so it is not among the rejects";
 
 /// The committing side of a run.
 pub(super) struct Committer<'a, 'b> {
-    life: &'a mut Life<'b>,
-    files: FailureFiles,
+    pub(super) life: &'a mut Life<'b>,
+    pub(super) files: FailureFiles,
     /// Where other servers find them.
     mirror: Option<Mirror>,
-    ids: Ids,
-    last: &'a mut Option<PieceRecord>,
+    ids: KeptIds,
+    pub(super) last: &'a mut Option<PieceRecord>,
     stop: &'a CancellationToken,
+    /// If it commits a part of a job: what says whether those before it are done.
+    order: Option<Order<'a>>,
+}
+
+/// Where the ids of records are kept.
+enum KeptIds {
+    /// As they are counted.
+    OfJob(Ids),
+    /// One after the other, until the part is a piece of its job.
+    OfPart(Appender),
+}
+
+/// The place of a part among those of its job.
+struct Order<'a> {
+    parts: &'a dyn Parts,
+    job: JobId,
+    part: u32,
+    is_first: bool,
+}
+
+impl Order<'_> {
+    /// Records that depend on what is stored come after all that is before them in the source.
+    fn check(&mut self) -> Result<(), JobError> {
+        self.is_first = self.is_first || self.parts.is_first(self.job, self.part)?;
+        if self.is_first { Ok(()) } else { Err(JobError::Early) }
+    }
 }
 
 impl<'a, 'b> Committer<'a, 'b> {
@@ -56,7 +85,28 @@ impl<'a, 'b> Committer<'a, 'b> {
         let shared = life.store.filter(|store| store.is_shared());
         let mirror = shared.map(|store| Mirror::open(store, folder, (life.job.id, format), last.as_ref()));
         let mirror = mirror.transpose()?;
-        Ok(Self { life, files, mirror, ids: Ids::open(folder), last, stop })
+        let ids = KeptIds::OfJob(Ids::open(folder));
+        Ok(Self { life, files, mirror, ids, last, stop, order: None })
+    }
+
+    /// The same for a part of a job, with the part's own folder.
+    pub(super) fn open_part(
+        life: &'a mut Life<'b>,
+        folder: &Path,
+        last: &'a mut Option<PieceRecord>,
+        stop: &'a CancellationToken,
+        (store, part): (&'a Arc<dyn Store>, u32),
+    ) -> Result<Self, JobError> {
+        let (job, format) = (life.job.id, life.job.definition.format);
+        let limit = life.job.definition.kept_failure_bytes / KEPT_OF_PART;
+        let files = FailureFiles::open(folder, format, limit, last.as_ref())?;
+        if let Some(record) = &*last {
+            life.progress.show_before(record);
+        }
+        let mirror = Some(Mirror::of_part(store, folder, (job, part, format), last.as_ref()));
+        let ids = Appender::open(files::ids_path(folder), last.as_ref().map_or(0, ids_len))?;
+        let order = store.parts().map(|parts| Order { parts, job, part, is_first: part == 1 });
+        Ok(Self { life, files, mirror, ids: KeptIds::OfPart(ids), last, stop, order })
     }
 
     /// Commits what arrives, from piece `next` on, until the senders are gone.
@@ -102,13 +152,16 @@ impl<'a, 'b> Committer<'a, 'b> {
         let BuiltPiece { number, mut prepared, mut counts, end, _guards } = built;
         boundary("piece.begun");
         if let Some(prepared) = &mut prepared {
+            if let Some(order) = self.order.as_mut().filter(|_| prepared.asks_the_store()) {
+                order.check()?;
+            }
             self.count_late(prepared.resolve()?, &mut counts);
         }
         boundary("piece.judged");
         self.write_failures(&mut counts, &end)?;
         let first = self.last.is_none();
         counts.ids.push(counts.updates.drain(..).map(|(_, id)| id).collect());
-        let with_id = self.ids.add(&counts.ids)?;
+        let with_id = self.add_ids(&counts.ids)?;
         let before = self.last.take().unwrap_or_default();
         let done = if first { 0 } else { before.completed_pieces() };
         let mut total = before.total;
@@ -161,6 +214,43 @@ impl<'a, 'b> Committer<'a, 'b> {
         Ok(())
     }
 
+    /// Commits a part that is done, as the piece with this record, which lacks what is said of files.
+    pub(super) fn commit_part(
+        &mut self,
+        mut record: PieceRecord,
+        writer: &dyn JobWriter,
+    ) -> Result<(), JobError> {
+        assert!(record.total.balances(), "part {} does not balance: {:?}", record.piece + 1, record.tally);
+        self.files.sync(&mut record)?;
+        if let Some(mirror) = &mut self.mirror {
+            mirror.keep_piece(&record)?;
+        }
+        if record.error.is_some() && self.life.job.error.is_none() {
+            self.life.job.error = record.error.clone();
+            self.life.hint = record.lost.first().and_then(|lost| lost.hint.clone());
+            self.life.save()?;
+        }
+        // The part's rows are there already.
+        let mut prepared = writer.prepare(record.piece, Vec::new())?;
+        prepared.resolve()?;
+        prepared.commit(&record)?;
+        *self.last = Some(record);
+        Ok(())
+    }
+
+    /// Keeps the ids of a piece; how many they are.
+    pub(super) fn add_ids(&mut self, lists: &[Vec<u64>]) -> Result<u64, FileError> {
+        let out = match &mut self.ids {
+            KeptIds::OfJob(ids) => return ids.add(lists),
+            KeptIds::OfPart(out) => out,
+        };
+        for list in lists {
+            out.write(list.iter().map(|id| id.to_le_bytes()).collect::<Vec<_>>().as_flattened())?;
+        }
+        out.sync()?;
+        Ok(lists.iter().map(|list| list.len() as u64).sum())
+    }
+
     /// Counts the records that failed by what is in the store.
     fn count_late(&self, unresolved: Vec<Unresolved>, counts: &mut Counts) {
         let failed: HashSet<Origin> = unresolved.iter().map(|unresolved| unresolved.origin).collect();
@@ -201,7 +291,7 @@ fn balances(counts: &Counts, total: &Tally) -> bool {
     by_object == (tally.read, tally.failed, tally.bytes) && tally.balances() && total.balances()
 }
 
-fn over_budget(job: &ImportJob, last: Option<&PieceRecord>, ended: bool) -> bool {
+pub(super) fn over_budget(job: &ImportJob, last: Option<&PieceRecord>, ended: bool) -> bool {
     let budget = job.definition.max_failures;
     budget.zip(last).is_some_and(|(budget, last)| budget.is_exceeded(&last.total, ended))
 }

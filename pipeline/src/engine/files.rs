@@ -151,15 +151,33 @@ pub fn listed_objects(folder: &Path, limit: usize) -> Result<Vec<PlannedObject>,
 /// The first failed records of a job, at most `limit`, of the first `len` bytes of its failures file: what
 /// comes after them was not committed.
 pub fn first_failures(folder: &Path, len: u64, limit: usize) -> Result<Vec<Failure>, FileError> {
+    failures(folder, len)?.take(limit).collect()
+}
+
+/// The failed records of a job or of a part, from the first `len` bytes of its failures file.
+pub(super) fn failures(
+    folder: &Path,
+    len: u64,
+) -> Result<impl Iterator<Item = Result<Failure, FileError>>, FileError> {
     let path = folder.join(FAILURES);
     let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Ok(file) => Some(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(on("open", &path)(error)),
     };
-    let lines = BufReader::new(io::Read::take(file, len)).lines().take(limit);
-    let failures = lines.map(|line| line.and_then(|line| Ok(serde_json::from_str(&line)?)));
-    failures.collect::<io::Result<_>>().map_err(on("read", &path))
+    let lines = file.into_iter().flat_map(move |file| BufReader::new(io::Read::take(file, len)).lines());
+    Ok(lines
+        .map(move |line| line.and_then(|line| Ok(serde_json::from_str(&line)?)).map_err(on("read", &path))))
+}
+
+/// The folder of a part's files, below that of its job.
+pub(super) fn folder_of_part(folder: &Path, part: u32) -> PathBuf {
+    folder.join("parts").join(part.to_string())
+}
+
+/// The ids of a part's records, in the order of its pieces.
+pub(super) fn ids_path(folder: &Path) -> PathBuf {
+    folder.join("ids.bin")
 }
 
 /// The failures file of the job with this folder.
@@ -267,6 +285,11 @@ impl FailureFiles {
         rejects.write(b"\n")
     }
 
+    /// Counts failed records of which a part of the job kept nothing.
+    pub(super) fn pass(&mut self, failures: u64) {
+        self.keeping.pass(failures);
+    }
+
     fn begin_rejects(&mut self, header: Option<&[u8]>) -> Result<(), FileError> {
         if let Some(mut done) = self.rejects.take() {
             done.sync()?;
@@ -302,7 +325,7 @@ impl FailureFiles {
 }
 
 /// The header of a rejects file. It may span lines: a quoted name may hold a line break.
-fn read_csv_header(path: &Path) -> Result<Vec<u8>, FileError> {
+pub(super) fn read_csv_header(path: &Path) -> Result<Vec<u8>, FileError> {
     let mut reader = BufReader::new(File::open(path).map_err(on("open", path))?);
     let (mut header, mut inside) = (Vec::new(), false);
     loop {
@@ -319,7 +342,7 @@ fn read_csv_header(path: &Path) -> Result<Vec<u8>, FileError> {
 
 /// A file that is only appended to.
 #[derive(Debug)]
-struct Appender {
+pub(super) struct Appender {
     path: PathBuf,
     out: BufWriter<File>,
     len: u64,
@@ -328,7 +351,7 @@ struct Appender {
 
 impl Appender {
     /// Opens `path`, made if need be, and cuts it to `len` bytes.
-    fn open(path: PathBuf, len: u64) -> Result<Self, FileError> {
+    pub(super) fn open(path: PathBuf, len: u64) -> Result<Self, FileError> {
         let open = || {
             let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
             let found = file.metadata()?.len();
@@ -344,14 +367,14 @@ impl Appender {
         Ok(Self { path, out: BufWriter::new(file), len, dirty: true })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.out.write_all(bytes).map_err(on("write", &self.path))?;
         self.len += bytes.len() as u64;
         self.dirty = true;
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), FileError> {
+    pub(super) fn sync(&mut self) -> Result<(), FileError> {
         if std::mem::take(&mut self.dirty) {
             self.out.flush().and_then(|()| self.out.get_ref().sync_data()).map_err(on("sync", &self.path))?;
         }

@@ -52,6 +52,12 @@ impl Keeping {
         fits.is_some()
     }
 
+    /// Counts failures that were kept nowhere.
+    pub(super) fn pass(&mut self, failures: u64) {
+        self.seen += failures;
+        self.unkept += failures;
+    }
+
     /// Notes what was counted in the record of a piece.
     pub(super) fn note(&self, record: &mut PieceRecord) {
         record.kept_bytes = self.kept;

@@ -16,7 +16,7 @@ use pinport_store::{EachKept, Store};
 
 use super::{
     JobError,
-    files::{FileError, create_folder, failures_path, file_of_plan, on, rejects_path},
+    files::{FileError, create_folder, failures_path, file_of_plan, ids_path, on, rejects_path},
 };
 
 /// Bytes that are kept in one row.
@@ -28,6 +28,8 @@ pub(super) struct Mirror {
     /// The job's folder.
     folder: PathBuf,
     job: JobId,
+    /// The part whose files they are; 0: the job's own.
+    part: u32,
     format: Format,
     kept: BTreeMap<String, u64>,
     /// The rejects file that was open.
@@ -42,19 +44,34 @@ impl Mirror {
         (job, format): (JobId, Format),
         last: Option<&PieceRecord>,
     ) -> Result<Self, JobError> {
+        let mut mirror = Self::of_part(store, folder, (job, 0, format), last);
+        if last.is_none() {
+            mirror.keep_plan()?;
+        }
+        Ok(mirror)
+    }
+
+    /// Of a part of a job, with the part's own folder.
+    pub(super) fn of_part(
+        store: &Arc<dyn Store>,
+        folder: &Path,
+        (job, part, format): (JobId, u32, Format),
+        last: Option<&PieceRecord>,
+    ) -> Self {
         let mut kept = BTreeMap::new();
         let mut number = 1;
         if let Some(last) = last {
             kept.insert("failures".into(), last.failures_len);
             kept.insert(rejects_name(last.rejects_file), last.rejects_len);
+            kept.insert(IDS.into(), ids_len(last));
             number = last.rejects_file.max(1);
         }
-        let (store, folder) = (Arc::clone(store), folder.to_owned());
-        let mut mirror = Self { store, folder, job, format, kept, number };
-        if last.is_none() {
-            mirror.keep("plan", &file_of_plan(&mirror.folder), u64::MAX)?;
-        }
-        Ok(mirror)
+        Self { store: Arc::clone(store), folder: folder.to_owned(), job, part, format, kept, number }
+    }
+
+    /// Keeps the plan, from its first byte on.
+    pub(super) fn keep_plan(&mut self) -> Result<(), JobError> {
+        self.keep("plan", &file_of_plan(&self.folder), u64::MAX)
     }
 
     /// Keeps what the files have up to the lengths of a piece's record.
@@ -65,6 +82,9 @@ impl Mirror {
             self.keep(&rejects_name(number), &rejects_path(&self.folder, self.format, number), len)?;
         }
         self.number = record.rejects_file.max(1);
+        if self.part > 0 {
+            self.keep(IDS, &ids_path(&self.folder), ids_len(record))?;
+        }
         Ok(())
     }
 
@@ -82,12 +102,25 @@ impl Mirror {
             if chunk.is_empty() {
                 break;
             }
-            self.store.keep_file(self.job, name, at, &chunk)?;
+            match self.store.parts() {
+                Some(parts) if self.part > 0 => {
+                    parts.keep_part_file(self.job, self.part, name, at, &chunk)?;
+                }
+                _ => self.store.keep_file(self.job, name, at, &chunk)?,
+            }
             at += chunk.len() as u64;
         }
         self.kept.insert(name.to_owned(), at);
         Ok(())
     }
+}
+
+/// The name of the ids of a part.
+const IDS: &str = "ids";
+
+/// Bytes that the ids of a part's records take.
+pub(super) fn ids_len(record: &PieceRecord) -> u64 {
+    record.with_id * 8
 }
 
 fn rejects_name(number: u32) -> String {
@@ -96,12 +129,23 @@ fn rejects_name(number: u32) -> String {
 
 /// Writes the files of a job that a store keeps into its folder.
 pub fn bring(store: &dyn Store, job: JobId, format: Format, folder: &Path) -> Result<(), JobError> {
+    bring_part(store, (job, 0), format, folder)
+}
+
+/// The same of a part of a job; part 0 is the job itself.
+pub(super) fn bring_part(
+    store: &dyn Store,
+    (job, part): (JobId, u32),
+    format: Format,
+    folder: &Path,
+) -> Result<(), JobError> {
     let mut failed: Option<FileError> = None;
     let mut open: Option<(String, File)> = None;
     let mut write = |name: &str, at: u64, bytes: &[u8]| -> Result<(), FileError> {
         let path = match name.strip_prefix("rejects ").map(str::parse) {
             Some(Ok(number)) => rejects_path(folder, format, number),
             _ if name == "plan" => file_of_plan(folder),
+            _ if name == IDS => ids_path(folder),
             _ => failures_path(folder),
         };
         if open.as_ref().is_none_or(|(opened, _)| opened != name) {
@@ -113,12 +157,16 @@ pub fn bring(store: &dyn Store, job: JobId, format: Format, folder: &Path) -> Re
         file.seek(SeekFrom::Start(at)).map_err(on("write", &path))?;
         file.write_all(bytes).map_err(on("write", &path))
     };
-    store.kept_files(job, &mut |name, at, bytes| {
+    let each = &mut |name: &str, at, bytes: &[u8]| {
         if failed.is_none() {
             failed = write(name, at, bytes).err();
         }
         Ok(())
-    })?;
+    };
+    match store.parts() {
+        Some(parts) if part > 0 => parts.kept_part_files(job, part, each)?,
+        _ => store.kept_files(job, each)?,
+    }
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(()),

@@ -15,11 +15,14 @@
 
 mod budget;
 mod commit;
+mod crew;
 mod cutter;
+mod division;
 mod expected;
 pub mod files;
 pub(crate) mod ids;
 mod keeping;
+mod lead;
 mod look;
 pub mod mirror;
 mod piece;
@@ -35,20 +38,21 @@ use std::{
     cell::RefCell,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
 };
 
 use parking_lot::Mutex;
-use pinport_model::{ImportJob, JobStatus, PieceRecord, Position, Timestamp, panic_text};
-use pinport_store::{Store, StoreError, boundary};
+use pinport_model::{Border, ImportJob, JobPart, JobStatus, PieceRecord, Position, Timestamp, panic_text};
+use pinport_store::{JobWriter, Store, StoreError, boundary};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::progress::{Counter, Stage, log_status};
 use self::{
     budget::ByteBudget,
     commit::Committer,
+    crew::Turn,
     reader::Reader,
     stages::{Stages, Task},
     workers::Workers,
@@ -79,6 +83,8 @@ pub struct EngineOptions {
     pub bytes_in_flight: u64,
     /// Whether an import into an existing segment replaces its members, instead of adding to them.
     pub replace_segments: bool,
+    /// Bytes of a part of a job, where several servers share the store; jobs are not divided if absent.
+    pub part_bytes: Option<u64>,
 }
 
 impl Default for EngineOptions {
@@ -89,6 +95,7 @@ impl Default for EngineOptions {
             block_bytes: 512 << 10,
             bytes_in_flight: 256 << 20,
             replace_segments: false,
+            part_bytes: None,
         }
     }
 }
@@ -118,6 +125,9 @@ pub enum JobError {
     /// The job was stopped.
     #[error("the job was stopped")]
     Cancelled,
+    /// What a part of the job says depends on parts before it that are not done.
+    #[error("the part waits for those before it")]
+    Early,
     /// A defect in pinport; other jobs go on.
     #[error("a defect in pinport stopped the job: {0}")]
     Panicked(String),
@@ -225,20 +235,45 @@ impl Engine {
             None => None,
         };
         life.advance(JobStatus::Initializing)?;
-        plan::make_plan(life, source, &folder)?;
+        plan::make_plan(life, source, &folder, self.options.part_bytes)?;
         life.advance(JobStatus::Processing)?;
-
+        if let Some(store) = store
+            && life.job.plan.as_ref().is_some_and(|plan| plan.parts > 0)
+        {
+            let site = Site { store, source, folder: &folder, progress };
+            lead::drive(self, &site, life, last, cancel)?;
+            return commit::finish(life, last.as_ref(), &folder);
+        }
         // The run has a token of its own: it also ends the reader when the committer has had enough.
         let stop = cancel.child_token();
-        let definition = Arc::new(life.job.definition.clone());
+        let flow = Flow {
+            job: &life.job.clone(),
+            source,
+            folder: &folder,
+            progress,
+            writer: store.map(|store| store.writer(life.job)).transpose()?,
+            marks: store.is_some_and(|store| store.marks_jobs()),
+            part: WHOLE,
+            last: last.as_ref().map(|last| (last.end, last.piece + 1)),
+            stop: &stop,
+            turn: None,
+        };
+        let committer = Committer::open(life, &folder, last, &stop)?;
+        self.flow(flow, committer)?;
+        commit::finish(life, last.as_ref(), &folder)
+    }
+
+    /// Reads a job or a part of one, and has its pieces parsed, built and committed. Returns when all of it is committed.
+    fn flow(&self, flow: Flow<'_>, committer: Committer<'_, '_>) -> Result<(), JobError> {
+        let Flow { job, source, folder, progress, writer, marks, part, last, stop, turn } = flow;
+        let definition = Arc::new(job.definition.clone());
         let (built, pieces) = mpsc::sync_channel(BUILT_PIECES);
-        let mut context = ParseContext::new(&definition.read, definition.limits, life.job.created)
-            .map_err(JobError::Mapping)?;
-        let is_marked = definition.register_endpoints && store.is_some_and(|store| store.marks_jobs());
-        context.mark = is_marked.then_some(life.job.id);
+        let mut context =
+            ParseContext::new(&definition.read, definition.limits, job.created).map_err(JobError::Mapping)?;
+        context.mark = (definition.register_endpoints && marks).then_some(job.id);
         let stages = Arc::new(Stages {
             context,
-            writer: store.map(|store| store.writer(life.job)).transpose()?,
+            writer,
             progress: Arc::clone(progress),
             built,
             buffers: Mutex::default(),
@@ -247,7 +282,7 @@ impl Engine {
         let lane = Arc::new(self.workers.lane());
         let reader = Reader {
             source: Arc::clone(source),
-            folder: folder.clone(),
+            folder: folder.to_owned(),
             definition,
             block_bytes: self.options.block_bytes,
             lane: Arc::clone(&lane),
@@ -256,11 +291,11 @@ impl Engine {
             progress: Arc::clone(progress),
             cancel: stop.clone(),
             stages,
+            part,
+            _turn: turn,
         };
-        let (start, number) =
-            last.as_ref().map_or((Position::default(), 0), |record| (record.end, record.piece + 1));
-        let committer = Committer::open(life, &folder, last, &stop)?;
-        let committed = thread::scope(|scope| {
+        let (start, number) = last.unwrap_or((part.position(), 0));
+        thread::scope(|scope| {
             let thread = thread::Builder::new().name("reader".into());
             let reader = thread.spawn_scoped(scope, move || {
                 let stages = Arc::clone(&reader.stages);
@@ -274,10 +309,59 @@ impl Engine {
             stop.cancel();
             drop(reader.join());
             committed
-        });
-        committed?;
-        commit::finish(life, last.as_ref(), &folder)
+        })
     }
+
+    /// Works on parts of a job that another server has planned and will end, as long as there are some that no one works on
+    /// and `go_on` says so.
+    ///
+    /// # Errors
+    /// What kept this server from a part. Nothing of the job is changed by it; the part is given back.
+    pub fn help(
+        &self,
+        run: Run,
+        store: &Arc<dyn Store>,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), JobError> {
+        let Run { job, source, folder, progress, cancel } = run;
+        let site = Site { store, source: &source, folder: &folder, progress: &progress };
+        crew::help(self, &site, job, &cancel, go_on)
+    }
+}
+
+/// All of a job.
+const WHOLE: JobPart = JobPart {
+    number: 0,
+    start: Border { object: 0, byte: 0 },
+    end: Border { object: u64::MAX, byte: 0 },
+    bytes: 0,
+    packed: 0,
+};
+
+/// Where a job is worked on.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    store: &'a Arc<dyn Store>,
+    source: &'a Arc<Source>,
+    folder: &'a Path,
+    progress: &'a Arc<JobProgress>,
+}
+
+/// What flows through the stages: a job, or a part of one.
+struct Flow<'a> {
+    job: &'a ImportJob,
+    source: &'a Arc<Source>,
+    /// Where the plan is.
+    folder: &'a Path,
+    progress: &'a Arc<JobProgress>,
+    writer: Option<Arc<dyn JobWriter>>,
+    /// Whether records are to say which job they came with.
+    marks: bool,
+    part: JobPart,
+    /// Where its last committed piece ended, and the number of the next.
+    last: Option<(Position, u64)>,
+    stop: &'a CancellationToken,
+    turn: Option<Turn>,
 }
 
 /// A job, and everything that follows its changes.

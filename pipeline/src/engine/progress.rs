@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 use pinport_model::{
-    ImportJob, JobId, JobStatus, PieceRecord,
+    ImportJob, JobId, JobPart, JobStatus, PieceRecord,
     job::PlanSummary,
     progress::{Baseline, Progress, StageTimes},
     view::{PieceRun, PieceState},
@@ -55,6 +55,26 @@ pub struct JobProgress {
     throttles: Vec<Arc<Throttle>>,
     /// The last committed piece: what lists and answers count.
     last: Mutex<Option<PieceRecord>>,
+    /// The counters of the job, if these are of a part of it.
+    whole: Option<Arc<JobProgress>>,
+    /// Of its counters those that other servers came to: records and decoded bytes.
+    by_others: [AtomicU64; 2],
+}
+
+/// What a job in parts has come to, of all servers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct PartsSum {
+    pub(super) source_bytes: u64,
+    pub(super) bytes: u64,
+    pub(super) bytes_total: u64,
+    pub(super) parsed: u64,
+    pub(super) registered: u64,
+    pub(super) failed: u64,
+    pub(super) pieces_done: u64,
+    pub(super) pieces_failed: u64,
+    pub(super) objects_done: u64,
+    /// Of `parsed` and `bytes` what this server did not come to.
+    pub(super) by_others: [u64; 2],
 }
 
 /// Logs that a job is shown with this status from now on.
@@ -112,7 +132,45 @@ impl JobProgress {
             waiting: AtomicU64::new(0),
             throttles: Vec::new(),
             last: Mutex::default(),
+            whole: None,
+            by_others: Default::default(),
         }
+    }
+
+    /// The counters of a part of a job: it reads no faster than the job may, and its stages' time and queues are the job's.
+    pub(super) fn of_part(whole: &Arc<Self>) -> Self {
+        let throttles = whole.throttles.clone();
+        Self { throttles, whole: Some(Arc::clone(whole)), ..Self::new(whole.job) }
+    }
+
+    /// Shows what all parts of the job have come to. `begins`: this is where this run found them.
+    pub(super) fn show_parts(&self, sum: &PartsSum, begins: bool) {
+        let counters = [
+            (Counter::SourceBytes, sum.source_bytes),
+            (Counter::Bytes, sum.bytes),
+            (Counter::Parsed, sum.parsed),
+            (Counter::Registered, sum.registered),
+            (Counter::Failed, sum.failed),
+            (Counter::PiecesDone, sum.pieces_done),
+            (Counter::PiecesFailed, sum.pieces_failed),
+            (Counter::ObjectsDone, sum.objects_done),
+        ];
+        counters.into_iter().for_each(|(counter, count)| self.set(counter, count));
+        if begins {
+            self.set(Counter::SourceBytesBefore, sum.source_bytes);
+            self.set(Counter::BytesBefore, sum.bytes);
+            self.set(Counter::ParsedBefore, sum.parsed);
+        }
+        for (counter, count) in self.by_others.iter().zip(sum.by_others) {
+            counter.store(count, Relaxed);
+        }
+        *self.pieces.lock() = Pieces::after(sum.pieces_done, sum.pieces_failed);
+        *self.expected.lock() = Expected::of_total(sum.bytes_total);
+    }
+
+    /// Of its records and decoded bytes those that other servers came to in this run, or before it.
+    pub(crate) fn by_others(&self) -> [u64; 2] {
+        [0, 1].map(|which| self.by_others[which].load(Relaxed))
     }
 
     /// The same, reading no faster than all of these let it.
@@ -227,6 +285,11 @@ impl JobProgress {
         *self.last.lock() = Some(record.clone());
     }
 
+    /// Shows a job in parts with what all of them have committed.
+    pub(super) fn set_totals(&self, record: &PieceRecord) {
+        *self.last.lock() = Some(record.clone());
+    }
+
     /// The last committed piece, as far as this run knows.
     pub fn last_piece(&self) -> Option<PieceRecord> {
         self.last.lock().clone()
@@ -240,11 +303,17 @@ impl JobProgress {
     /// A block is handed to the threads that parse.
     pub(crate) fn block_waits(&self) {
         self.waiting.fetch_add(1, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.block_waits();
+        }
     }
 
     /// A thread has taken it.
     pub(crate) fn block_begins(&self) {
         self.waiting.fetch_sub(1, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.block_begins();
+        }
     }
 
     /// What waits now: blocks to be parsed, pieces to be whole and built, pieces to be committed.
@@ -265,6 +334,19 @@ impl JobProgress {
         self.set(Counter::PiecesTotal, plan.pieces);
         self.set(Counter::ObjectsTotal, plan.objects);
         *self.expected.lock() = Expected::of_plan(plan.bytes, plan.packed);
+    }
+
+    /// What a part of the job is thought to hold.
+    pub(super) fn set_part(&self, part: &JobPart) {
+        self.set(Counter::SourceTotal, part.bytes);
+        *self.expected.lock() = Expected::of_plan(part.bytes, part.packed);
+    }
+
+    /// What parts will give of which nothing was read: plain bytes and compressed ones, when so many bytes became so many.
+    pub(super) fn expected_of([plain, packed]: [u64; 2], (read, made): (u64, u64)) -> u64 {
+        let mut expected = Expected::of_plan(plain + packed, packed);
+        expected.look(read, made);
+        expected.bytes()
     }
 
     /// What the source is thought to hold.
@@ -292,6 +374,9 @@ impl JobProgress {
 
     pub(crate) fn busy(&self, stage: Stage, time: Duration) {
         self.busy[stage as usize].fetch_add(time.as_micros() as u64, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.busy(stage, time);
+        }
     }
 
     /// The counters now.

@@ -10,14 +10,15 @@ use std::{
 };
 
 use pinport_model::{
-    ImportDefinition, LostObject, NoticeKind, Notices, Origin, PlannedObject, Position, view::PieceState,
-    with_causes,
+    Border, ImportDefinition, JobPart, LostObject, NoticeKind, Notices, Origin, PlannedObject, Position,
+    view::PieceState, with_causes,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     JobError,
     budget::ByteBudget,
+    crew::Turn,
     cutter::PieceCutter,
     files,
     piece::{ObjectName, OpenPiece, PieceEnd},
@@ -46,6 +47,10 @@ pub(super) struct Reader {
     pub(super) progress: Arc<JobProgress>,
     pub(super) cancel: CancellationToken,
     pub(super) stages: Arc<Stages>,
+    /// What is read: of a job that is not divided, everything.
+    pub(super) part: JobPart,
+    /// That it is this job's part that is read, until all of it was.
+    pub(super) _turn: Option<Turn>,
 }
 
 /// The piece that is being read.
@@ -66,22 +71,28 @@ struct Place {
 }
 
 impl Reader {
-    /// Reads everything after `start`, where piece `number` begins.
+    /// Reads everything of its part after `start`, where piece `number` begins.
     pub(super) fn run(self, start: Position, number: u64) -> Result<(), JobError> {
+        let JobPart { start: first, end, .. } = self.part;
+        if (Border { object: start.object, byte: start.byte }) >= end {
+            return Ok(());
+        }
         let mut objects = files::objects_to_read(&self.folder)?;
+        objects.by_ref().take(first.object as usize).for_each(drop);
         let (mut source_bytes, mut packed) = (0, 0);
-        for object in objects.by_ref().take(start.object as usize).flatten() {
+        for object in objects.by_ref().take((start.object - first.object) as usize).flatten() {
             source_bytes += object.size;
             packed += if is_compressed_name(&object.key) { object.size } else { 0 };
         }
-        let made = (start.stream - start.byte).saturating_sub(source_bytes - packed);
+        let objects = objects.take((end.object - start.object + u64::from(end.byte > 0)) as usize);
+        let made = (start.stream + first.byte - start.byte).saturating_sub(source_bytes - packed);
         self.progress.expected().pass(packed, made);
         self.look_at_packed()?;
         let mut stream = self.source.read(objects, start.byte);
         let cutter = PieceCutter::new(self.definition.piece_bytes, start.stream);
         let mut place = Place { position: start, cutter, current: Current::new(number) };
         let mut begun = false;
-        self.progress.set(Counter::SourceBytes, source_bytes);
+        self.read_so_far(source_bytes);
         while let Some(object) = self.next_object(&mut stream) {
             let mut object = match object {
                 Ok(object) => object,
@@ -96,14 +107,21 @@ impl Reader {
             let is_packed = !object.is_plain();
             self.progress.expected().begin(size, is_packed, was_packed);
             if !std::mem::replace(&mut begun, true) {
-                self.progress.set(Counter::SourceBytesBefore, before + object.source_bytes());
+                let read = (before + object.source_bytes()).saturating_sub(first.byte);
+                self.progress.set(Counter::SourceBytesBefore, read);
             }
-            let outcome = self.read_object(&mut object, &mut place, before)?;
+            let limit = (place.position.object == end.object).then_some(end.byte);
+            let outcome = self.read_object(&mut object, &mut place, (before, limit))?;
+            if let (Some(limit), Ok(())) = (limit, &outcome) {
+                // The rest of the object is another part's.
+                self.read_so_far(before + limit);
+                break;
+            }
             source_bytes = before + size;
             if is_packed {
                 self.progress.expected().end(size);
             }
-            self.progress.set(Counter::SourceBytes, source_bytes);
+            self.read_so_far(source_bytes);
             if outcome.is_ok() {
                 self.progress.add(Counter::ObjectsDone, 1);
             }
@@ -114,6 +132,11 @@ impl Reader {
             self.close(current, position);
         }
         Ok(())
+    }
+
+    /// Counts what was read of the objects from the first one of the part on; it may begin in the middle of that.
+    fn read_so_far(&self, bytes: u64) {
+        self.progress.set(Counter::SourceBytes, bytes.saturating_sub(self.part.start.byte));
     }
 
     /// Looks at the first compressed object among others that are not: how long the rest takes would else be a guess
@@ -132,12 +155,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads one object; the inner error ends this object only.
+    /// Reads one object, up to a byte of it if there is a limit; the inner error ends this object only.
     fn read_object(
         &self,
         object: &mut ObjectReader<'_>,
         place: &mut Place,
-        source_before: u64,
+        (source_before, limit): (u64, Option<u64>),
     ) -> Result<Result<(), SourceError>, JobError> {
         let name: ObjectName = self.source.url(&object.object().key).into();
         let options = SplitOptions::of(&self.stages.context, self.block_bytes);
@@ -155,6 +178,7 @@ impl Reader {
         // What reading found, until a block takes it along.
         let mut notices = Notices::new();
         let mut is_empty = position.byte == 0;
+        let mut left = limit.map(|limit| limit - position.byte);
         loop {
             let begun = Instant::now();
             let split = splitter.next(Some(place.cutter.cut(&place.position)));
@@ -163,14 +187,20 @@ impl Reader {
                 Ok(Split::NeedInput) => {
                     self.stages.buffers.lock().drain(..).for_each(|buffer| splitter.give_back(buffer));
                     let begun = Instant::now();
-                    let read = object.read(splitter.space());
+                    let mut space = splitter.space();
+                    if let Some(left) = left.and_then(|left| usize::try_from(left).ok()) {
+                        let room = space.len().min(left);
+                        space = &mut space[..room];
+                    }
+                    let read = if space.is_empty() { Ok(0) } else { object.read(space) };
                     self.spent(begun, object.take_waited());
                     let read = match read {
                         Ok(read) => read,
                         Err(error) if error.is_object_error() => return Ok(Err(error)),
                         Err(error) => return Err(error.into()),
                     };
-                    self.progress.set(Counter::SourceBytes, source_before + object.source_bytes());
+                    left = left.map(|left| left - read as u64);
+                    self.read_so_far(source_before + object.source_bytes());
                     if !object.is_plain() {
                         self.progress.expected().reading(object.source_bytes(), object.decoded_bytes());
                     }

@@ -182,12 +182,12 @@ impl Jobs {
         state.stopping = true;
         state.changes += 1;
         state.let_running_rest();
-        while state.running() > 0 {
+        while state.running() + state.helping.len() > 0 {
             if self.inner.changed.wait_until(&mut state, until).timed_out() {
                 break;
             }
         }
-        let left = state.running();
+        let left = state.running() + state.helping.len();
         drop(state);
         self.inner.changed.notify_all();
         self.inner.store.leave();

@@ -15,7 +15,8 @@
 //! marks.rs    what was asked of a job, durably, beside the store
 //! sources.rs  what may be read, with whose credentials;  grants.rs  what each key may read
 //! places.rs   what a key may import, for whoever types a source
-//! shared.rs   takes jobs up that several servers share;  others.rs  what the other servers do
+//! shared.rs   takes jobs up that several servers share;  others.rs  what the other servers do;  help.rs  works on parts of
+//!             what they lead
 //! views.rs    jobs as clients see them;  sampler.rs  all of them, four times a second
 //! ```
 //!
@@ -28,6 +29,7 @@ mod dispatch;
 mod export;
 mod faults;
 mod grants;
+mod help;
 mod ledger;
 mod listener;
 mod marks;
@@ -54,8 +56,8 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use pinport_model::{
-    Application, ApplicationId, ImportJob, JobId, JobStatus, RecordLimits, SourceLocation, Timestamp,
-    history::Curve, job::FailureBudget, view::Sample, with_causes,
+    Application, ApplicationId, ImportJob, JobId, JobStatus, PieceRecord, RecordLimits, SourceLocation,
+    Timestamp, history::Curve, job::FailureBudget, view::Sample, with_causes,
 };
 use pinport_store::{Store, StoreError, boundary};
 use tokio::{runtime::Handle, sync::broadcast};
@@ -412,9 +414,17 @@ impl Inner {
         Ok(name)
     }
 
+    /// Lets no server commit to a job any more that ends before its time; what was committed to it.
+    fn close(&self, job: JobId) -> Result<Option<PieceRecord>, StoreError> {
+        if let Some(parts) = self.store.parts() {
+            parts.close_parts(job)?;
+        }
+        self.store.totals(job)
+    }
+
     /// Ends a job that no one runs as CANCELLED, with what its pieces committed.
     fn end_cancelled(&self, job: &mut ImportJob) -> Result<(), StoreError> {
-        if let Some(last) = self.store.last_piece(job.id)? {
+        if let Some(last) = self.close(job.id)? {
             last.count_into(job);
         }
         job.status = JobStatus::Cancelled;

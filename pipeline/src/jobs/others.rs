@@ -1,12 +1,12 @@
 //! What this server knows of the others that share its store: which there are, which jobs they work on and how far these have
 //! come. All of it comes from the store once a second; nothing here changes a job.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pinport_model::{
     ImportJob, JobId,
     progress::Progress,
-    view::{JobView, ServerView},
+    view::{JobView, PartView, ServerView},
 };
 use pinport_store::{OpenJob, StopRequest, StoreError};
 
@@ -77,6 +77,11 @@ impl Inner {
             };
             others.insert(found.job.id, other);
         }
+        let worked = open.iter().filter(|found| !found.parts.is_empty()).map(|found| {
+            let view = |(part, server): &(u32, String)| PartView { part: *part, server: server.clone() };
+            (found.job.id, found.parts.iter().map(view).collect())
+        });
+        let worked: HashMap<JobId, Vec<PartView>> = worked.collect();
         let (gone, before, shown) = {
             let state = self.state.lock();
             let gone = state.others.keys().filter(|id| !others.contains_key(id)).copied();
@@ -100,6 +105,10 @@ impl Inner {
             }
         }
         let mut state = self.state.lock();
+        if state.parts != worked {
+            state.parts = worked;
+            state.changes += 1;
+        }
         for id in deleted {
             if let Some(application) = state.application_of(id) {
                 state.forget_job(id, application);
@@ -141,7 +150,8 @@ impl Inner {
     pub(super) fn other_view(&self, job: &ImportJob) -> Option<JobView> {
         let state = self.state.lock();
         let other = state.others.get(&job.id)?;
-        Some(Other { job: job.clone(), ..other.clone() }.view())
+        let view = Other { job: job.clone(), ..other.clone() }.view();
+        Some(JobView { parts: state.parts_of(job.id), ..view })
     }
 }
 

@@ -10,11 +10,12 @@ use pinport_model::{
     ApplicationId, ImportJob, JobId, JobStatus, PieceRecord, Timestamp,
     history::{Curve, HistoryPoint},
     progress::Progress,
-    view::{Event, JobHistory, JobView, Past, ServerView},
+    view::{Event, JobHistory, JobView, PartView, Past, ServerView},
 };
 use pinport_store::{StopRequest, Worker};
 use tokio_util::sync::CancellationToken;
 
+use super::help::Helping;
 use crate::{
     engine::{JobProgress, log_status, progress_of},
     limits::{ENDED_SHOWN, EVENTS_KEPT, EVENTS_WAITING, HISTORIES_SHOWN},
@@ -45,6 +46,12 @@ pub(super) struct State {
     pub(super) jobs: BTreeMap<JobId, Entry>,
     /// Jobs that other servers work on, or that wait for theirs, in a store that several share.
     pub(super) others: BTreeMap<JobId, Other>,
+    /// Jobs that other servers lead, and that this one works on parts of.
+    pub(super) helping: BTreeMap<JobId, Helping>,
+    /// Jobs that it cannot help with, until some moment.
+    pub(super) no_help_before: HashMap<JobId, Instant>,
+    /// Which server works on which parts of a job.
+    pub(super) parts: HashMap<JobId, Vec<PartView>>,
     /// The servers that share it.
     pub(super) servers: Vec<ServerView>,
     /// The newest jobs that were counted, whoever made them, since the store was looked at.
@@ -99,6 +106,8 @@ pub(super) struct Entry {
     pub(super) history: Curve,
     /// How fast it may read.
     pub(super) throttle: Arc<Throttle>,
+    /// Records and bytes that other servers had come to when it was sampled last.
+    pub(super) by_others: Option<[u64; 2]>,
 }
 
 /// A job of a store that several servers share, and not this one's to run.
@@ -136,6 +145,7 @@ impl Entry {
             rested: None,
             history: Curve::default(),
             throttle: Arc::default(),
+            by_others: None,
         }
     }
 
@@ -179,16 +189,18 @@ impl Entry {
         log_status(self.job.id, status);
     }
 
-    /// Adds the counters of this moment to its history. Gives by how much they grew: records, bytes and failed records.
-    pub(super) fn record(&mut self, now: &Progress, time: Timestamp) -> [u64; 3] {
+    /// Adds the counters of this moment to its history. Other servers had come to so many records and bytes of
+    /// them. Gives by how much the rest grew: records, bytes and failed records.
+    pub(super) fn record(&mut self, now: &Progress, others: [u64; 2], time: Timestamp) -> [u64; 3] {
         // What an interrupted run did is not done again.
         let begin = || HistoryPoint { time, records: now.before.parsed, bytes: now.before.bytes, failed: 0 };
         let before = self.history.newest().copied().unwrap_or_else(begin);
         let Progress { parsed: records, bytes, failed, .. } = *now;
         self.history.push_on(HistoryPoint { time, records, bytes, failed });
+        let known = self.by_others.replace(others).unwrap_or([now.before.parsed, now.before.bytes]);
         [
-            records.saturating_sub(before.records),
-            bytes.saturating_sub(before.bytes),
+            records.saturating_sub(before.records).saturating_sub(others[0].saturating_sub(known[0])),
+            bytes.saturating_sub(before.bytes).saturating_sub(others[1].saturating_sub(known[1])),
             failed.saturating_sub(before.failed),
         ]
     }
@@ -352,6 +364,12 @@ impl State {
                 cancel.cancel();
             }
         }
+        self.helping.values().for_each(|helping| helping.cancel.cancel());
+    }
+
+    /// Which server works on which parts of a job.
+    pub(super) fn parts_of(&self, job: JobId) -> Vec<PartView> {
+        self.parts.get(&job).cloned().unwrap_or_default()
     }
 
     /// Why no job runs, if none may: for those who run the server.

@@ -51,7 +51,7 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
         let mut state = inner.state.lock();
         let (entry, now) = (state.jobs.get_mut(&job.id), Timestamp::now());
         let kept = entry.map(|entry| {
-            let grown = entry.record(&snapshot, now);
+            let grown = entry.record(&snapshot, progress.by_others(), now);
             entry.rested = Some(snapshot.clone());
             (grown, entry.last.clone(), entry.history.points())
         });
@@ -60,7 +60,7 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
         (before, history)
     };
     marks::save_history(&inner.folder(job.id), &history);
-    inner.totals.lock().add(&snapshot, before.as_ref());
+    inner.totals.lock().add(&snapshot, before.as_ref(), progress.by_others());
     if matches!(stopped, Stopped::Gone | Stopped::Error(JobError::Store(StoreError::Lost(_)))) {
         // Nothing of it is ours to change.
         return inner.gone(&job, ELSEWHERE);
@@ -235,7 +235,7 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
     if !progress.begin_end() {
         return inner.end_cancelled(job);
     }
-    if let Some(last) = inner.store.last_piece(job.id)? {
+    if let Some(last) = inner.close(job.id)? {
         last.count_into(job);
     }
     if job.definition.export.is_some() {
@@ -289,7 +289,7 @@ impl Inner {
         if ended {
             self.after_end(job);
         }
-        let last = if ended { None } else { self.store.last_piece(job.id).ok().flatten() };
+        let last = if ended { None } else { self.store.totals(job.id).ok().flatten() };
         let view = ended.then(|| self.ended_view(job));
         let told = view.as_ref().and_then(|view| view.as_ref().ok()).cloned();
         let mut state = self.state.lock();

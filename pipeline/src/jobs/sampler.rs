@@ -11,7 +11,7 @@ use std::{
 
 use pinport_model::{
     ApplicationId, ImportJob, Timestamp,
-    view::{Machine, Sample},
+    view::{JobView, Machine, Sample},
 };
 
 use super::{Inner, queue::Place};
@@ -54,7 +54,7 @@ fn sample(this: &Weak<Inner>) {
         let mut state = inner.state.lock();
         let waits = |place: &Place| matches!(place, Place::Waiting { not_before: Some(_), .. });
         let pending = state.jobs.values().any(|entry| waits(&entry.place));
-        let running = state.running() > 0;
+        let running = state.running() > 0 || !state.helping.is_empty();
         let changed = state.changes != shown;
         shown = state.changes;
         if !running && !changed && !pending {
@@ -90,18 +90,25 @@ impl Inner {
             let mut grown = [0; 3];
             for entry in state.jobs.values_mut() {
                 if let Place::Running { progress, .. } = &entry.place {
-                    let now = progress.snapshot();
-                    for (sum, more) in grown.iter_mut().zip(entry.record(&now, time)) {
+                    let (now, others) = (progress.snapshot(), progress.by_others());
+                    for (sum, more) in grown.iter_mut().zip(entry.record(&now, others, time)) {
                         *sum += more;
                     }
                 }
+            }
+            for helping in state.helping.values_mut() {
+                let now = helping.progress.snapshot();
+                let before = std::mem::replace(&mut helping.sampled, [now.parsed, now.bytes]);
+                grown[0] += now.parsed.saturating_sub(before[0]);
+                grown[1] += now.bytes.saturating_sub(before[1]);
             }
             state.add(grown, time);
         }
         let open = state.shown(OPEN_SHOWN).into_iter().map(|entry| self.open_view(&state, entry));
         let room = OPEN_SHOWN.saturating_sub(state.jobs.len());
         let others = state.others.iter().filter(|(id, _)| !state.jobs.contains_key(id));
-        let others = others.take(room).map(|(_, other)| other.view());
+        let others =
+            others.take(room).map(|(id, other)| JobView { parts: state.parts_of(*id), ..other.view() });
         let mut jobs: Vec<_> = open.chain(others).chain(state.ended.iter().cloned()).collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
         state.sequence += u64::from(next);

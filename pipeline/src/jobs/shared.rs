@@ -45,7 +45,10 @@ fn keep_looking(this: &Weak<Inner>) {
         };
         inner.meet();
         match inner.store.open_jobs().and_then(|open| inner.know(&open).map(|()| open)) {
-            Ok(open) => inner.compare(&resting, open),
+            Ok(open) => {
+                inner.help(&open);
+                inner.compare(&resting, open);
+            }
             // Whoever asks this server for anything learns it too.
             Err(error) => {
                 tracing::debug!(target: "pinport::job", %error, "the store does not say which jobs there are")
@@ -95,7 +98,7 @@ impl Inner {
                 continue;
             }
             let Ok(name) = self.application_name(job.definition.application) else { continue };
-            let Ok(last) = self.store.last_piece(job.id) else { continue };
+            let Ok(last) = self.store.totals(job.id) else { continue };
             let place = match asked {
                 Some(StopRequest::Pause) => Place::Paused,
                 _ => Place::Waiting { not_before: None, tries: 0 },

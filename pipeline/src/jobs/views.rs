@@ -80,10 +80,11 @@ pub struct Totals {
 
 impl Totals {
     /// Adds a run, less what earlier runs of the job had read.
-    pub(super) fn add(&mut self, run: &Progress, before: Option<&PieceRecord>) {
+    /// Nor what other servers read of it, which comes to so many records and bytes, those of earlier runs among them.
+    pub(super) fn add(&mut self, run: &Progress, before: Option<&PieceRecord>, by_others: [u64; 2]) {
         let (read, bytes) = before.map_or((0, 0), |last| (last.total.read, last.total.bytes));
-        self.records += run.parsed.saturating_sub(read);
-        self.bytes += run.bytes.saturating_sub(bytes);
+        self.records += run.parsed.saturating_sub(read.max(by_others[0]));
+        self.bytes += run.bytes.saturating_sub(bytes.max(by_others[1]));
         self.busy_ms.fetch += run.busy_ms.fetch;
         self.busy_ms.decode += run.busy_ms.decode;
         self.busy_ms.parse += run.busy_ms.parse;
@@ -129,7 +130,7 @@ impl Jobs {
             // It has ended since it was read.
             job = inner.store.job(job.id)?.unwrap_or(job);
         }
-        let last = inner.store.last_piece(job.id)?;
+        let last = inner.store.totals(job.id)?;
         if let Some(last) = last.as_ref().filter(|_| !job.status.is_terminal()) {
             // Another server works on it.
             last.count_into(&mut job);
@@ -205,11 +206,14 @@ impl Jobs {
         for entry in state.jobs.values() {
             match &entry.place {
                 Place::Running { progress, .. } => {
-                    totals.add(&progress.snapshot(), entry.last.as_ref());
+                    totals.add(&progress.snapshot(), entry.last.as_ref(), progress.by_others());
                     totals.running += 1;
                 }
                 _ => totals.waiting += 1,
             }
+        }
+        for helping in state.helping.values() {
+            totals.add(&helping.progress.snapshot(), None, [0; 2]);
         }
         totals
     }
@@ -245,7 +249,8 @@ impl Inner {
         };
         let (paused, waits_for) = (entry.is_paused(), state.waits_for(entry));
         let server = entry.running().and_then(|_| self.store.name()).map(str::to_owned);
-        JobView { paused, waits_for, server, ..view_of(&entry.job, &entry.application_name, progress) }
+        let parts = state.parts_of(entry.job.id);
+        JobView { paused, waits_for, server, parts, ..view_of(&entry.job, &entry.application_name, progress) }
     }
 
     /// A job that has ended (or that is unknown by now).
@@ -329,12 +334,7 @@ impl ObjectCounts {
             for piece in &pieces {
                 for object in &piece.objects {
                     match self.tallies.last_mut() {
-                        Some(tally) if tally.object == object.object => {
-                            tally.read += object.read;
-                            tally.failed += object.failed;
-                            tally.bytes += object.bytes;
-                            tally.complete |= object.complete;
-                        }
+                        Some(tally) if tally.object == object.object => tally.add(object),
                         _ => self.tallies.push(*object),
                     }
                 }
@@ -409,6 +409,7 @@ pub fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> J
         paused: false,
         waits_for: None,
         server: None,
+        parts: Vec::new(),
         progress,
         error: job.error.clone(),
     }
@@ -488,8 +489,8 @@ mod tests {
         let mut before = PieceRecord::default();
         (before.total.read, before.total.bytes) = (4, 40);
         let mut totals = Totals::default();
-        totals.add(&run, None);
-        totals.add(&run, Some(&before));
+        totals.add(&run, None, [0; 2]);
+        totals.add(&run, Some(&before), [0; 2]);
         assert_eq!((totals.records, totals.bytes), (16, 160));
         assert_eq!(totals.busy_ms, StageTimes { fetch: 2, decode: 4, parse: 6, build: 8, commit: 10 });
     }

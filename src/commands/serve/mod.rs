@@ -358,6 +358,7 @@ fn start_jobs(
         threads: config.threads.unwrap_or(defaults.threads),
         bytes_in_flight: config.memory,
         replace_segments: config.segment_update == SegmentUpdate::Replace,
+        part_bytes: config.part_bytes,
         ..defaults
     });
     let engine = engine.context("failed to start the threads")?;

@@ -15,6 +15,7 @@ use super::{
     documents::{int4, key, read, text},
     hash::h8,
     jobs,
+    leases::WHOLE,
     read::{Operand, endpoints_in, folded, version_at},
     rows::{COPY_MEMBERS, COPY_OPS, COPY_UOPS, Place, op, uop},
     segments, servers,
@@ -100,7 +101,7 @@ impl Copying for Postgres {
 impl Postgres {
     /// Keeps a piece of a file of a job that has ended.
     pub(crate) fn keep_copied_file(&self, job: JobId, name: &str, at: u64, bytes: &[u8]) -> Result<()> {
-        self.pool().write(|connection| jobs::keep_file(connection, job, name, at, bytes))
+        self.pool().write(|connection| jobs::keep_file(connection, (job, WHOLE), name, at, bytes))
     }
 }
 
@@ -258,7 +259,7 @@ fn pieces(connection: &mut Connection, _: &Names, _: Bounds, after: &[u8]) -> Re
     let (job, piece) = after.split_at_checked(8).unwrap_or_default();
     let found = connection.query(
         "SELECT j.id, p.record::text, p.job::int8, p.piece::int8 FROM pieces p JOIN jobs j ON j.job = p.job \
-         WHERE (p.job::int8, p.piece::int8) > ($1, $2) AND j.ended ORDER BY p.job, p.piece LIMIT $3",
+         WHERE (p.job::int8, p.piece::int8) > ($1, $2) AND j.ended AND p.part = 0 ORDER BY p.job, p.piece LIMIT $3",
         &[&number(job), &number(piece), &most],
     )?;
     let next = found.last().filter(|_| is_full(&found, most)).map(|row| {

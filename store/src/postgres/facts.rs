@@ -2,7 +2,11 @@
 
 use std::{cell::RefCell, collections::HashMap};
 
-use super::{pool::Pool, read, rows::Place};
+use super::{
+    pool::Pool,
+    read::{self, View},
+    rows::Place,
+};
 use crate::{
     Result,
     piece_rows::Target,
@@ -14,14 +18,16 @@ use crate::{
 pub(super) struct PieceFacts<'a> {
     pool: &'a Pool,
     place: Place,
-    bounds: Bounds,
+    view: View,
     /// Records of endpoints and of users that were read before they were asked for.
     expected: RefCell<[HashMap<Vec<u8>, Vec<u8>>; 2]>,
 }
 
 impl<'a> PieceFacts<'a> {
     pub(super) fn new(pool: &'a Pool, place: Place, bounds: Bounds) -> Self {
-        Self { pool, place, bounds, expected: RefCell::default() }
+        let [job, part, _] = place.version;
+        let view = View { bounds, part: Some((job, part)) };
+        Self { pool, place, view, expected: RefCell::default() }
     }
 }
 
@@ -30,7 +36,7 @@ impl Facts for PieceFacts<'_> {
         let ids_of = || ids.iter().map(Vec::as_slice);
         let records = self
             .pool
-            .read(|connection| read::endpoints(connection, self.place.space, ids_of(), self.bounds))?;
+            .read(|connection| read::endpoints(connection, self.place.space, ids_of(), self.view))?;
         let mut all = ids.iter().enumerate();
         all.try_for_each(|(place, id)| found(place, records.get(id).map(Vec::as_slice)))
     }
@@ -39,7 +45,7 @@ impl Facts for PieceFacts<'_> {
         let own = self.place.own_space();
         let mut records = self.pool.read(|connection| {
             let ids = ids.iter().map(Vec::as_slice);
-            read::endpoints_in(connection, self.place.space, &[own], ids, self.bounds)
+            read::endpoints_in(connection, self.place.space, &[own], ids, self.view)
         })?;
         for (place, id) in ids.iter().enumerate() {
             found(place, records.remove(&(own, id.clone())).as_deref())?;
@@ -51,8 +57,10 @@ impl Facts for PieceFacts<'_> {
         let spaces = [self.place.space, self.place.own_space()];
         let hashes: Vec<_> = users.keys().map(|user| super::hash::h8(self.place.space, user)).collect();
         let rows = self.pool.read(|connection| {
-            let sql = "SELECT DISTINCT usr, id FROM uops WHERE h8 = ANY($1) AND space = ANY($2) AND id <> ''";
-            connection.query(sql, &[&hashes, &&spaces[..]])
+            let sql = "SELECT DISTINCT usr, id FROM uops WHERE h8 = ANY($1) AND space = ANY($2) AND id <> '' \
+                       AND NOT (job = $3 AND part > $4)";
+            let [job, part, _] = self.place.version;
+            connection.query(sql, &[&hashes, &&spaces[..], &job, &part])
         })?;
         for row in rows {
             if let Some(ids) = users.get_mut(row.get::<_, &[u8]>(0)) {
@@ -72,8 +80,8 @@ impl Facts for PieceFacts<'_> {
             return Ok(record.clone());
         }
         let mut found = self.pool.read(|connection| match owner {
-            Owner::Endpoint(id) => read::endpoints(connection, space, [id], self.bounds),
-            Owner::User(user) => read::users(connection, space, [user], self.bounds),
+            Owner::Endpoint(id) => read::endpoints(connection, space, [id], self.view),
+            Owner::User(user) => read::users(connection, space, [user], self.view),
         })?;
         Ok(found.remove(key).unwrap_or_default())
     }
@@ -89,8 +97,8 @@ impl Facts for PieceFacts<'_> {
         }
         let space = self.place.space;
         let mut found = self.pool.read(|connection| {
-            let endpoints = read::endpoints(connection, space, ids.iter().copied(), self.bounds)?;
-            Ok([endpoints, read::users(connection, space, users.iter().copied(), self.bounds)?])
+            let endpoints = read::endpoints(connection, space, ids.iter().copied(), self.view)?;
+            Ok([endpoints, read::users(connection, space, users.iter().copied(), self.view)?])
         })?;
         // What is not there need not be asked for again.
         for (kind, keys) in [ids, users].iter().enumerate() {
@@ -103,6 +111,6 @@ impl Facts for PieceFacts<'_> {
     }
 
     fn bounds(&self) -> &Bounds {
-        &self.bounds
+        &self.view.bounds
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     connection::Connection,
     documents::{key, limit, read, text},
+    leases::Key,
     segments, servers,
 };
 use crate::{
@@ -137,10 +138,11 @@ pub(super) fn delete(connection: &mut Connection, id: JobId) -> Result<bool> {
     Ok(true)
 }
 
-pub(super) fn last_piece(connection: &mut Connection, job: JobId) -> Result<Option<PieceRecord>> {
+/// The last committed piece of a part.
+pub(super) fn last_of_part(connection: &mut Connection, (id, part): Key) -> Result<Option<PieceRecord>> {
     let found = connection.query_opt(
-        "SELECT record::text FROM pieces WHERE job = (SELECT job FROM jobs WHERE id = $1) ORDER BY part DESC, piece DESC LIMIT 1",
-        &[&key(job.as_bytes())],
+        "SELECT record::text FROM pieces WHERE job = (SELECT job FROM jobs WHERE id = $1) AND part = $2 ORDER BY piece DESC LIMIT 1",
+        &[&key(id.as_bytes()), &part],
     )?;
     found.map(|row| read(&row, 0)).transpose()
 }
@@ -153,7 +155,7 @@ pub(super) fn pieces(
 ) -> Result<Vec<PieceRecord>> {
     let Ok(from) = i32::try_from(from) else { return Ok(Vec::new()) };
     let found = connection.query(
-        "SELECT record::text FROM pieces WHERE job = (SELECT job FROM jobs WHERE id = $1) AND piece >= $2 ORDER BY part, piece LIMIT $3",
+        "SELECT record::text FROM pieces WHERE job = (SELECT job FROM jobs WHERE id = $1) AND part = 0 AND piece >= $2 ORDER BY piece LIMIT $3",
         &[&key(job.as_bytes()), &from, &limit(most)],
     )?;
     found.iter().map(|row| read(row, 0)).collect()
@@ -175,8 +177,12 @@ pub(super) fn open(
     }
     let after = highest - LATE;
     let found = connection.query(
-        "SELECT j.doc::text, j.job, j.ended, j.pin <> $1, j.wish, p.owner, p.lease >= clock_timestamp(), p.progress::text \
-         FROM jobs j JOIN parts p ON p.job = j.job AND p.part = 0 WHERE NOT j.ended OR j.job > $2 ORDER BY j.id",
+        "SELECT j.doc::text, j.job, j.ended, j.pin <> $1, j.wish, p.owner, p.lease >= clock_timestamp(), p.progress::text, q.open, q.taken::text \
+         FROM jobs j JOIN parts p ON p.job = j.job AND p.part = 0 \
+         LEFT JOIN (SELECT job, count(*) FILTER (WHERE NOT waits AND (lease IS NULL OR lease < clock_timestamp())) AS open, \
+                json_agg(json_build_array(part, owner)) FILTER (WHERE lease >= clock_timestamp()) AS taken \
+            FROM parts WHERE part > 0 AND state = 'open' GROUP BY job) q ON q.job = j.job \
+         WHERE NOT j.ended OR j.job > $2 ORDER BY j.id",
         &[&place, &after],
     )?;
     let mut jobs = Vec::with_capacity(found.len());
@@ -191,11 +197,18 @@ pub(super) fn open(
             None => None,
         };
         let worker = worker.filter(|worker| *worker != owner && !has_ended);
+        let mut parts: Vec<(u32, String)> = match row.get::<_, Option<&str>>(9) {
+            Some(_) => read(row, 9)?,
+            None => Vec::new(),
+        };
+        parts.sort_unstable();
         jobs.push(OpenJob {
             job: read(row, 0)?,
             is_free: !has_ended && worker.is_none() && !is_elsewhere,
             is_elsewhere: is_elsewhere && worker.is_none(),
             asked,
+            open_parts: u64::try_from(row.get::<_, Option<i64>>(8).unwrap_or(0)).unwrap_or(0),
+            parts: parts.into_iter().map(|(part, owner)| (part, servers::shown(&owner).to_owned())).collect(),
             worker: worker.map(|worker| Worker {
                 name: servers::shown(worker).to_owned(),
                 // What another version wrote may be read some other time.
@@ -227,10 +240,10 @@ pub(super) fn ask(connection: &mut Connection, id: JobId, asked: Option<StopRequ
     Ok(connection.execute(sql, &[&key(id.as_bytes()), &asked])? > 0)
 }
 
-/// Keeps a piece of a file, and nothing after it.
+/// Keeps a piece of a file of a part, and nothing after it.
 pub(super) fn keep_file(
     connection: &mut Connection,
-    id: JobId,
+    (id, part): Key,
     name: &str,
     at: u64,
     bytes: &[u8],
@@ -238,12 +251,12 @@ pub(super) fn keep_file(
     let at = i64::try_from(at).unwrap_or(i64::MAX);
     let key = key(id.as_bytes());
     connection.execute(
-        "DELETE FROM files WHERE job = (SELECT job FROM jobs WHERE id = $1) AND name = $2 AND at >= $3",
-        &[&key, &name, &at],
+        "DELETE FROM files WHERE job = (SELECT job FROM jobs WHERE id = $1) AND part = $2 AND name = $3 AND at >= $4",
+        &[&key, &part, &name, &at],
     )?;
     connection.execute(
-        "INSERT INTO files (job, name, at, data) SELECT job, $2, $3, $4 FROM jobs WHERE id = $1",
-        &[&key, &name, &at, &bytes],
+        "INSERT INTO files (job, part, name, at, data) SELECT job, $2, $3, $4, $5 FROM jobs WHERE id = $1",
+        &[&key, &part, &name, &at, &bytes],
     )?;
     Ok(())
 }
@@ -251,13 +264,13 @@ pub(super) fn keep_file(
 /// The piece of a file that is kept after another one.
 pub(super) fn next_file(
     connection: &mut Connection,
-    id: JobId,
+    (id, part): Key,
     after: (&str, i64),
 ) -> Result<Option<(String, i64, Vec<u8>)>> {
     let found = connection.query_opt(
-        "SELECT name, at, data FROM files WHERE job = (SELECT job FROM jobs WHERE id = $1) \
-         AND (name, at) > ($2, $3) ORDER BY name, at LIMIT 1",
-        &[&key(id.as_bytes()), &after.0, &after.1],
+        "SELECT name, at, data FROM files WHERE job = (SELECT job FROM jobs WHERE id = $1) AND part = $2 \
+         AND (name, at) > ($3, $4) ORDER BY name, at LIMIT 1",
+        &[&key(id.as_bytes()), &part, &after.0, &after.1],
     )?;
     Ok(found.map(|row| (row.get(0), row.get(1), row.get(2))))
 }

@@ -22,6 +22,7 @@ mod hash;
 mod jobs;
 mod layers;
 mod leases;
+mod parts;
 mod pool;
 mod read;
 mod removal;
@@ -53,10 +54,14 @@ use pinport_model::{
 };
 
 pub use self::config::{PostgresOptions, is_postgres};
-use self::{leases::Leases, pool::Pool, stream::Asked};
+use self::{
+    leases::{Leases, WHOLE},
+    pool::Pool,
+    stream::Asked,
+};
 use crate::{
-    AttributeKind, COUNTED_AT_ONCE, EachKept, EndpointUpdate, JobWriter, OpenJob, Result, Scope, StopRequest,
-    Store, Stored, lifecycle::not_found, record::bounds::Bounds, record::read::decode,
+    AttributeKind, COUNTED_AT_ONCE, EachKept, EndpointUpdate, JobWriter, OpenJob, Parts, Result, Scope,
+    StopRequest, Store, Stored, lifecycle::not_found, record::bounds::Bounds, record::read::decode,
 };
 
 /// How long the space of an application is taken for what it was: another server may delete it.
@@ -261,10 +266,10 @@ impl Store for Postgres {
     fn finish_job(&self, job: &ImportJob, replace: bool) -> Result<()> {
         self.pool().write(|connection| {
             self.engine.leases.check(connection, job.id)?;
-            self.engine.leases.check_pieces(connection, job.id)?;
+            self.engine.leases.check_pieces(connection, (job.id, WHOLE))?;
             jobs::finish(connection, job, replace)
         })?;
-        self.engine.leases.forget(job.id);
+        self.engine.leases.forget((job.id, WHOLE));
         if job.tally.registered >= ANALYZED_FROM {
             // Only plans depend on it, and the database does it by itself some time later.
             let _ = self.pool().read(|connection| connection.batch("ANALYZE ops, uops, members"));
@@ -277,7 +282,7 @@ impl Store for Postgres {
     }
 
     fn release(&self, id: JobId) {
-        self.engine.leases.release(id);
+        self.engine.leases.release((id, WHOLE), false);
     }
 
     fn open_jobs(&self) -> Result<Vec<OpenJob>> {
@@ -293,7 +298,7 @@ impl Store for Postgres {
     }
 
     fn report(&self, job: JobId, progress: &Progress) {
-        self.engine.leases.report(job, progress);
+        self.engine.leases.report((job, WHOLE), progress);
     }
 
     fn meet(&self, version: &str, running: u64) -> Result<Vec<ServerView>> {
@@ -316,21 +321,15 @@ impl Store for Postgres {
     }
 
     fn keep_file(&self, job: JobId, name: &str, at: u64, bytes: &[u8]) -> Result<()> {
-        self.pool().write(|connection| {
-            self.engine.leases.check_held(connection, job)?;
-            jobs::keep_file(connection, job, name, at, bytes)
-        })
+        self.keep((job, WHOLE), name, at, bytes)
     }
 
     fn kept_files(&self, job: JobId, each: &mut EachKept<'_>) -> Result<()> {
-        let (mut name, mut at) = (String::new(), -1);
-        while let Some((next, from, bytes)) =
-            self.pool().read(|connection| jobs::next_file(connection, job, (&name, at)))?
-        {
-            each(&next, from.cast_unsigned(), &bytes)?;
-            (name, at) = (next, from);
-        }
-        Ok(())
+        self.kept((job, WHOLE), each)
+    }
+
+    fn parts(&self) -> Option<&dyn Parts> {
+        Some(self)
     }
 
     fn is_shared(&self) -> bool {
@@ -363,7 +362,7 @@ impl Store for Postgres {
     }
 
     fn last_piece(&self, job: JobId) -> Result<Option<PieceRecord>> {
-        self.pool().read(|connection| jobs::last_piece(connection, job))
+        self.pool().read(|connection| jobs::last_of_part(connection, (job, WHOLE)))
     }
 
     fn pieces(&self, job: JobId, from: u64, limit: usize) -> Result<Vec<PieceRecord>> {

@@ -23,6 +23,28 @@ pub(super) type Records<K> = HashMap<K, Vec<u8>>;
 /// An operand: its version, and what it says.
 pub(super) type Operand = ([i32; 3], Vec<u8>);
 
+/// What a reader goes by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    /// What endpoints may have.
+    pub(super) bounds: Bounds,
+    /// A job and one of its parts: to a record of that part those of later parts are not there, though another server may
+    /// have stored them already.
+    pub(super) part: Option<(i32, i32)>,
+}
+
+impl From<Bounds> for View {
+    fn from(bounds: Bounds) -> Self {
+        Self { bounds, part: None }
+    }
+}
+
+impl View {
+    fn has(&self, version: [i32; 3]) -> bool {
+        self.part.is_none_or(|(job, part)| version[0] != job || version[1] <= part)
+    }
+}
+
 /// What some operands say together.
 pub(super) struct Folded {
     pub(super) record: Vec<u8>,
@@ -53,8 +75,9 @@ pub(super) fn endpoints_in<'a>(
     space: i32,
     spaces: &[i32],
     ids: impl IntoIterator<Item = &'a [u8]>,
-    bounds: Bounds,
+    view: impl Into<View>,
 ) -> Result<Records<(i32, Vec<u8>)>> {
+    let view = view.into();
     let mut operands: HashMap<(i32, Vec<u8>), Vec<Operand>> = HashMap::new();
     for hashes in hashes(space, ids).chunks(AT_ONCE) {
         let found = connection.query(
@@ -62,12 +85,14 @@ pub(super) fn endpoints_in<'a>(
             &[&hashes, &spaces],
         )?;
         for row in found {
-            let operand = (version_at(&row, 2), row.get(5));
-            operands.entry((row.get(0), row.get(1))).or_default().push(operand);
+            let version = version_at(&row, 2);
+            if view.has(version) {
+                operands.entry((row.get(0), row.get(1))).or_default().push((version, row.get(5)));
+            }
         }
     }
     let folded = operands.into_iter().map(|((space, id), operands)| {
-        let record = folded(operands, bounds, space < 0)?.record;
+        let record = folded(operands, view.bounds, space < 0)?.record;
         Ok(((space, id), record))
     });
     folded.collect()
@@ -78,9 +103,9 @@ pub(super) fn endpoints<'a>(
     connection: &mut Connection,
     space: i32,
     ids: impl IntoIterator<Item = &'a [u8]>,
-    bounds: Bounds,
+    view: impl Into<View>,
 ) -> Result<Records<Vec<u8>>> {
-    let found = endpoints_in(connection, space, &[space], ids, bounds)?;
+    let found = endpoints_in(connection, space, &[space], ids, view)?;
     Ok(found.into_iter().map(|((_, id), record)| (id, record)).collect())
 }
 
@@ -89,8 +114,9 @@ pub(super) fn users<'a>(
     connection: &mut Connection,
     space: i32,
     users: impl IntoIterator<Item = &'a [u8]>,
-    bounds: Bounds,
+    view: impl Into<View>,
 ) -> Result<Records<Vec<u8>>> {
+    let view = view.into();
     let mut operands: HashMap<Vec<u8>, Vec<Operand>> = HashMap::new();
     for hashes in hashes(space, users).chunks(AT_ONCE) {
         let found = connection.query(
@@ -98,11 +124,14 @@ pub(super) fn users<'a>(
             &[&hashes, &space],
         )?;
         for row in found {
-            operands.entry(row.get(0)).or_default().push((version_at(&row, 1), row.get(4)));
+            let version = version_at(&row, 1);
+            if view.has(version) {
+                operands.entry(row.get(0)).or_default().push((version, row.get(4)));
+            }
         }
     }
     let folded =
-        operands.into_iter().map(|(user, operands)| Ok((user, folded(operands, bounds, true)?.record)));
+        operands.into_iter().map(|(user, operands)| Ok((user, folded(operands, view.bounds, true)?.record)));
     folded.collect()
 }
 

@@ -42,7 +42,8 @@ CREATE TABLE layers (
 );
 CREATE INDEX layers_segment ON layers (segment, place);
 
--- Jobs, their parts (what is leased) and pieces (what is committed).
+-- Jobs, their parts (what is leased) and pieces (what is committed). Part 0 is the job itself: who has it plans and ends it,
+-- and takes its other parts together, which several servers may work on. A job that is not divided has no others.
 CREATE TABLE jobs (
     job         int4 PRIMARY KEY,
     id          uuid UNIQUE NOT NULL,
@@ -71,11 +72,13 @@ CREATE TABLE parts (
     token      int8 NOT NULL DEFAULT 0,
     lease      timestamptz,
     tries      int4 NOT NULL DEFAULT 0,
-    not_before timestamptz,
+    waits      bool NOT NULL DEFAULT false, -- until all parts before it are done
     piece      int4 NOT NULL DEFAULT 0, -- the next one
+    doc        json,
     progress   json,
     PRIMARY KEY (job, part)
 ) WITH (fillfactor = 50);
+CREATE INDEX parts_open ON parts (job, part) WHERE part > 0 AND state = 'open';
 CREATE TABLE pieces (
     job    int4 NOT NULL,
     part   int4 NOT NULL,
@@ -101,13 +104,14 @@ CREATE TABLE copying (
     cursor bytea NOT NULL
 );
 
--- Files of jobs, for other servers: plan, failures, rejects.
+-- Files of jobs and of their parts, for other servers: plan, failures, rejects, ids.
 CREATE TABLE files (
     job  int4 NOT NULL,
+    part int4 NOT NULL,
     name text NOT NULL,
     at   int8 NOT NULL,
     data bytea NOT NULL,
-    PRIMARY KEY (job, name, at)
+    PRIMARY KEY (job, part, name, at)
 );
 ALTER TABLE files ALTER data SET STORAGE EXTERNAL;
 

@@ -12,7 +12,7 @@ use super::{
     connection::Connection,
     documents::{int4, text},
     facts::PieceFacts,
-    leases::{Held, PART},
+    leases::{self, Held, Key},
     pool::{PAUSES, rest},
     rows::{COPY_MEMBERS, COPY_OPS, COPY_UOPS, Place, Tables},
     segments, servers,
@@ -36,15 +36,21 @@ struct Writer {
 
 /// Takes a job that has not ended over: whoever wrote to it before does not any more.
 pub(super) fn writer(engine: &Arc<Engine>, job: &ImportJob) -> Result<Arc<dyn JobWriter>> {
+    let (_, held) = engine.leases.claim(job.id)?;
+    writer_of(engine, job, held)
+}
+
+/// The same for what is held of a job.
+pub(super) fn writer_of(engine: &Arc<Engine>, job: &ImportJob, held: Held) -> Result<Arc<dyn JobWriter>> {
     let application = job.definition.application;
     let space = engine.needed_space(application)?;
-    let (_, Held { number, token, .. }) = engine.leases.claim(job.id)?;
+    let Held { number, part, token, .. } = held;
     let layer = match job.definition.segment {
         None => None,
         Some(id) => Some(engine.pool.read(|connection| segments::layer_of(connection, id, job))?),
     };
     let copies = layer.is_some_and(|(_, copies)| copies);
-    let place = Place { space, layer: layer.map(|(layer, _)| layer), copies, version: [number, PART, 0] };
+    let place = Place { space, layer: layer.map(|(layer, _)| layer), copies, version: [number, part, 0] };
     let layer = job.definition.segment.zip(layer).map(|(segment, (layer, copies))| {
         let number = layer.cast_unsigned();
         (segment, pinport_model::segment::SegmentLayer { number, job: job.id, copies })
@@ -74,6 +80,10 @@ impl JobWriter for Writer {
 }
 
 impl Writer {
+    fn key(&self) -> Key {
+        (self.job, self.place.version[1])
+    }
+
     fn tables(&self, rows: &Rows<'_>) -> Result<Tables> {
         Tables::of(&self.place, self.engine.bounds, &rows.endpoints, &rows.users, &rows.members)
     }
@@ -106,6 +116,10 @@ impl PreparedPiece for Prepared {
         self.tables.repeated
     }
 
+    fn asks_the_store(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     fn left_out(&self) -> u64 {
         self.tables.left_out
     }
@@ -135,7 +149,7 @@ impl PreparedPiece for Prepared {
             }
             is_again = true;
         }
-        engine.leases.committed(self.writer.job, self.writer.token, self.writer.place.version[2]);
+        engine.leases.committed(self.writer.key(), self.writer.token, self.writer.place.version[2]);
         engine.count_left_out(self.tables.left_out);
         Ok(())
     }
@@ -173,7 +187,7 @@ impl Prepared {
     /// Why the piece cannot be committed.
     fn refused(&self, connection: &mut Connection) -> Result<StoreError> {
         let [job, part, _] = self.writer.place.version;
-        let id = self.writer.job;
+        let (id, named) = (self.writer.job, leases::named(self.writer.key()));
         let found = connection.query_opt(
             "SELECT state, piece, token, owner FROM parts WHERE job = $1 AND part = $2",
             &[&job, &part],
@@ -183,17 +197,17 @@ impl Prepared {
         let owner = found.get::<_, Option<&str>>(3).unwrap_or_default();
         if found.get::<_, i64>(2) != self.writer.token || owner != self.writer.engine.leases.owner() {
             let owner = servers::shown(owner);
-            return Ok(StoreError::Lost(format!("job {id} is worked on by {owner} by now")));
+            return Ok(StoreError::Lost(format!("{named} is worked on by {owner} by now")));
         }
         if state != "open" {
-            return Ok(StoreError::Conflict(format!("job {id} has ended")));
+            return Ok(StoreError::Conflict(format!("{named} has ended")));
         }
-        self.writer.engine.leases.check_next(id, due, due)?;
+        self.writer.engine.leases.check_next(self.writer.key(), due, due)?;
         let last = u64::try_from(due).ok().and_then(|due| due.checked_sub(1));
         match lifecycle::check_piece(last, self.piece) {
             Err(error) => Ok(error),
             // Somebody was there between the two questions.
-            Ok(()) => Ok(StoreError::Lost(format!("job {id} is worked on by somebody else by now"))),
+            Ok(()) => Ok(StoreError::Lost(format!("{named} is worked on by somebody else by now"))),
         }
     }
 

@@ -16,6 +16,7 @@ mod criteria;
 mod cuts;
 mod database;
 mod endpoints;
+mod parts;
 mod support;
 mod versions;
 

@@ -125,8 +125,8 @@ fn summary(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, job: &JobVi
     append!(text, "{separator}{}", words::source_bytes(progress));
     if usize::from(area.height) > line + 1 {
         let mut source = format!("{}{separator}{}", job.source, job.application_name);
-        if let Some(server) = &job.server {
-            append!(source, "{separator}on {}", harmless(server, symbols));
+        if let Some(workers) = words::workers(job) {
+            append!(source, "{separator}{}", harmless(&workers, symbols));
         }
         brush.text(row(area, line), &source, Role::Dim);
         line += 1;

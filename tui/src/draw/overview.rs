@@ -75,8 +75,10 @@ fn selected(dashboard: &Dashboard, brush: &mut Brush<'_>, area: Rect, borders: b
         lines.extend(wrap(&error, inner.width.into(), room).into_iter().map(|line| (line, Role::Bad)));
     }
     lines.push((words::records(&job.progress), Role::Plain));
-    if let Some(server) = &job.server {
-        lines.push((format!("on {}", harmless(server, symbols)), Role::Dim));
+    if let Some(workers) = words::workers(job) {
+        let room = usize::from(inner.height).saturating_sub(3).max(1);
+        let workers = harmless(&workers, symbols);
+        lines.extend(wrap(&workers, inner.width.into(), room).into_iter().map(|line| (line, Role::Dim)));
     }
     lines.push((clip_left(&job.source, inner.width.into(), symbols), Role::Dim));
     let pieces = words::pieces(&job.progress);

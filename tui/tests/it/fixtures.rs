@@ -54,6 +54,7 @@ pub(crate) fn job(number: u64, status: JobStatus, seconds: u64) -> JobView {
         paused: false,
         waits_for: None,
         server: None,
+        parts: Vec::new(),
         progress: Progress {
             job: id(number),
             status,

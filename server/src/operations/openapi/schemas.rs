@@ -172,8 +172,9 @@ const OBJECTS: &[(&str, &str)] = &[
         "Job",
         "id: string, kind?: string, application: string, application_name: string, source: string, format: Format, \
          segment_name?: string, created: time, completed?: time, paused: boolean, waits_for?: string, server?: string, \
-         progress: Progress, error?: string",
+         parts?: [JobPart], progress: Progress, error?: string",
     ),
+    ("JobPart", "part: count, server: string"),
     ("Jobs", "jobs: [Job], next_token?: string"),
     (
         "RecordLimits",
