@@ -163,13 +163,14 @@ impl Lead<'_, '_> {
         Ok(Shift { lines: before.end.line.saturating_sub(1), object: Some(name), is_lost })
     }
 
-    /// Adds the failures of a part to the job's. The classes of `last` get the examples that they would have had.
+    /// Adds the failures of a part to the job's; how many there are. The classes of `last` get the examples that they would
+    /// have had.
     fn take_failures(
         &mut self,
         folder: &Path,
         last: &mut PieceRecord,
         shift: &Shift,
-    ) -> Result<(), JobError> {
+    ) -> Result<u64, JobError> {
         let mut rejects = Rejects::new(folder, self.committer.life.job.definition.format);
         let mut examples = HashMap::new();
         let mut count = 0;
