@@ -16,11 +16,28 @@ use crate::{
     support::*,
 };
 
-/// Lines of one object, small objects, and one that is compressed.
-fn json_objects(lab: &Lab, more: &str) -> BTreeMap<String, Vec<u8>> {
+/// Lines of one object, small objects, and one that is compressed; some lines are cut off.
+fn json_objects(lab: &Lab) -> BTreeMap<String, Vec<u8>> {
     let sample = |start: u64, rows: u64| {
-        lab.sample(&format!("--rows {rows} --bad 1% --format json --seed 7 --start {start} {more}"))
+        let whole = lab.sample(&format!("--rows {rows} --format json --seed 7 --start {start}"));
+        let mut spoilt = Vec::new();
+        for (line, at) in whole.split_inclusive(|byte| *byte == b'\n').zip(0_u64..) {
+            let end = if at % 101 == 7 { 40 + at as usize % 200 } else { line.len() - 1 };
+            spoilt.extend_from_slice(&line[..end]);
+            spoilt.push(b'\n');
+        }
+        spoilt
     };
+    objects_of(&sample)
+}
+
+/// The same, where records in each piece depend on what is stored.
+fn dependent_objects(lab: &Lab) -> BTreeMap<String, Vec<u8>> {
+    let more = "--bad 1% --updates 3% --format json --seed 7";
+    objects_of(&|start, rows| lab.sample(&format!("--rows {rows} --start {start} {more}")))
+}
+
+fn objects_of(sample: &dyn Fn(u64, u64) -> Vec<u8>) -> BTreeMap<String, Vec<u8>> {
     let mut objects = BTreeMap::from([
         ("1-large.json".to_owned(), sample(0, 12_000)),
         ("3-packed.json.gz".to_owned(), gzip(&[&sample(13_000, 1000)])),
@@ -32,14 +49,18 @@ fn json_objects(lab: &Lab, more: &str) -> BTreeMap<String, Vec<u8>> {
     objects
 }
 
-/// Rows with different headers, and ids that come again in later objects.
+/// Rows of two seeds, and ids that come again in later objects; some rows have a cell too many.
 fn csv_objects(lab: &Lab) -> BTreeMap<String, Vec<u8>> {
     let object = |at: u64| {
         let start = at * 1500;
-        (
-            format!("{at}.csv"),
-            lab.sample(&format!("--rows 2000 --bad 2% --format csv --seed {} --start {start}", at % 2)),
-        )
+        let rows = lab.sample(&format!("--rows 2000 --format csv --seed {} --start {start}", at % 2));
+        let mut spoilt = Vec::new();
+        for (row, number) in rows.split_inclusive(|byte| *byte == b'\n').zip(0_u64..) {
+            let is_spoilt = number % 103 == 7 && !row.contains(&b'"');
+            spoilt.extend_from_slice(if is_spoilt { b"one too many," } else { b"" });
+            spoilt.extend_from_slice(row);
+        }
+        (format!("{at}.csv"), spoilt)
     };
     (0..8).map(object).collect()
 }
@@ -70,7 +91,7 @@ impl Team {
 
     /// A server with a data folder of its own; `jobs`: lines of its section of jobs.
     fn start(&self, data: &str, jobs: &str) -> Serving {
-        let configuration = format!("[jobs]\npiece_kib = 64\npart_kib = 256\n{jobs}{}", self.sources);
+        let configuration = format!("[jobs]\npiece_kib = 200\npart_kib = 800\n{jobs}{}", self.sources);
         spawn(serve(&self.lab, data, &self.url, &configuration))
     }
 
@@ -97,6 +118,13 @@ impl Team {
     fn until_done(&self, parts: u64) {
         let sql = "SELECT count(*) FROM pinport.parts WHERE part > 0 AND state = 'done'";
         until(&self.cluster, sql, |count| count.parse::<u64>().unwrap() >= parts);
+    }
+
+    /// Waits until so many servers work on parts at a time.
+    fn until_works(&self, servers: u64) {
+        let sql =
+            "SELECT count(DISTINCT owner) FROM pinport.parts WHERE part > 0 AND lease >= clock_timestamp()";
+        until(&self.cluster, sql, |count| count.parse::<u64>().unwrap() >= servers);
     }
 
     /// Servers that ended parts.
@@ -171,13 +199,13 @@ impl Team {
 
 #[test]
 fn servers_share_the_objects_and_the_lines_of_a_job() {
-    let team = Team::new("json", |lab| json_objects(lab, ""));
+    let team = Team::new("json", json_objects);
     let rate = "rows_per_second = 6000\n";
     let servers = ["first", "second", "third"].map(|name| team.start(name, rate));
     let made = team.create(&servers[0], &Value::Null);
     team.check(&servers[1], &made);
     let (done, parts) = team.done();
-    assert!(done == parts && parts > 20, "{done} of {parts}");
+    assert!(done == parts && parts > 9, "{done} of {parts}");
     assert_eq!(team.workers(), 3);
     // What was kept for the job's parts is the job's by now.
     assert_eq!(team.cluster.ask("SELECT count(*) FROM pinport.files WHERE part > 0"), "0");
@@ -191,7 +219,7 @@ fn servers_share_the_objects_and_the_lines_of_a_job() {
 #[test]
 fn rows_of_csv_objects_are_shared_too() {
     let team = Team::new("csv", csv_objects);
-    let servers = ["first", "second"].map(|name| team.start(name, "rows_per_second = 5000\n"));
+    let servers = ["first", "second"].map(|name| team.start(name, "rows_per_second = 2000\n"));
     let made = team.create(&servers[0], &Value::Null);
     team.check(&servers[1], &made);
     assert_eq!(team.workers(), 2);
@@ -199,26 +227,25 @@ fn rows_of_csv_objects_are_shared_too() {
 
 #[test]
 fn one_server_works_on_all_parts() {
-    let team = Team::new("json", |lab| json_objects(lab, ""));
+    let team = Team::new("json", json_objects);
     let server = team.start("first", "");
     let made = team.create(&server, &Value::Null);
     team.check(&server, &made);
-    assert!(team.done().1 > 20 && team.workers() == 1);
+    assert!(team.done().1 > 9 && team.workers() == 1);
 }
 
 #[test]
 fn records_that_depend_on_what_is_stored_wait_for_the_parts_before_them() {
-    // Every piece has some.
-    let team = Team::new("json", |lab| json_objects(lab, "--updates 3%"));
+    let team = Team::new("json", dependent_objects);
     let servers = ["first", "second", "third"].map(|name| team.start(name, ""));
     let made = team.create(&servers[0], &Value::Null);
     team.check(&servers[2], &made);
-    assert!(team.done().1 > 20);
+    assert!(team.done().1 > 9);
 }
 
 #[test]
 fn servers_of_a_job_in_parts_may_be_killed_at_any_time() {
-    let team = Team::new("json", |lab| json_objects(lab, ""));
+    let team = Team::new("json", json_objects);
     let names = ["first", "second", "third"];
     let slow = "rows_per_second = 1500\n";
     let mut servers = names.map(|name| team.start(name, slow));
@@ -226,10 +253,11 @@ fn servers_of_a_job_in_parts_may_be_killed_at_any_time() {
     let kills = std::env::var("PINPORT_TORTURE_KILLS").map_or(9, |kills| kills.parse().unwrap());
     let mut random = Random::seeded("servers of a job in parts");
     let mut killed = BTreeSet::new();
+    team.until_works(2);
+    let (_, parts) = team.done();
     for kill in 0..kills {
-        let (done, parts) = team.done();
         // So that some are left for the last kill.
-        team.until_done(done.max(kill * parts.saturating_sub(6) / kills));
+        team.until_done(kill * parts.saturating_sub(4) / kills);
         let which = random.below(3) as usize;
         servers[which].signal(libc::SIGKILL);
         servers[which].child.wait().unwrap();
@@ -246,13 +274,11 @@ fn servers_of_a_job_in_parts_may_be_killed_at_any_time() {
 
 #[test]
 fn a_frozen_server_loses_its_parts_and_disturbs_nothing() {
-    let team = Team::new("json", |lab| json_objects(lab, ""));
+    let team = Team::new("json", json_objects);
     let slow = "rows_per_second = 1000\n";
     let servers = ["first", "second"].map(|name| team.start(name, slow));
     let made = team.create(&servers[0], &Value::Null);
-    until(&team.cluster, "SELECT count(DISTINCT owner) FROM pinport.parts WHERE part > 0", |count| {
-        count == "2"
-    });
+    team.until_works(2);
     // The one that leads it.
     servers[0].signal(libc::SIGSTOP);
     let third = team.start("third", "");
@@ -266,13 +292,11 @@ fn a_frozen_server_loses_its_parts_and_disturbs_nothing() {
 
 #[test]
 fn a_job_in_parts_is_paused_resumed_and_cancelled_everywhere() {
-    let team = Team::new("json", |lab| json_objects(lab, ""));
+    let team = Team::new("json", json_objects);
     let slow = "rows_per_second = 1000\n";
     let servers = ["first", "second"].map(|name| team.start(name, slow));
     let (app, job) = team.create(&servers[0], &Value::Null);
-    let both =
-        "SELECT count(DISTINCT owner) FROM pinport.parts WHERE part > 0 AND lease >= clock_timestamp()";
-    until(&team.cluster, both, |count| count == "2");
+    team.until_works(2);
     let control = |server: &Serving, what: &str| {
         let (status, said) = server.ask("POST", &format!("/pinport/v1/jobs/{job}/{what}"), None);
         assert!(status < 300, "{what}: {status} {said}");
@@ -286,7 +310,7 @@ fn a_job_in_parts_is_paused_resumed_and_cancelled_everywhere() {
     let rows = || number(&team.cluster, "SELECT count(*) FROM pinport.ops");
     let rested = rows();
     control(&servers[1], "resume");
-    until(&team.cluster, both, |count| count == "2");
+    team.until_works(2);
     until(&team.cluster, "SELECT count(*) FROM pinport.ops", |count| count.parse::<u64>().unwrap() > rested);
     control(&servers[1], "cancel");
     let ended = servers.each_ref().map(|server| server.ended(&app, &job));
@@ -300,7 +324,7 @@ fn a_job_in_parts_is_paused_resumed_and_cancelled_everywhere() {
 
 #[test]
 fn a_failure_budget_is_of_all_parts_together() {
-    let team = Team::new("json", |lab| json_objects(lab, ""));
+    let team = Team::new("json", json_objects);
     let slow = "rows_per_second = 2000\nmax_failures = 50\n";
     let servers = ["first", "second"].map(|name| team.start(name, slow));
     let (app, job) = team.create(&servers[0], &Value::Null);
@@ -315,7 +339,7 @@ fn a_failure_budget_is_of_all_parts_together() {
 
 #[test]
 fn an_object_that_changes_is_lost_once_though_it_has_many_parts() {
-    let team = Team::new("json", |lab| json_objects(lab, ""));
+    let team = Team::new("json", json_objects);
     let servers = ["first", "second"].map(|name| team.start(name, "rows_per_second = 5000\n"));
     // It has another version when the second part is read.
     team.objects.script(|ask: &Ask| match ask.is_of("1-large.json") && ask.before > 12 {
@@ -332,7 +356,7 @@ fn an_object_that_changes_is_lost_once_though_it_has_many_parts() {
 
 #[test]
 fn the_dashboard_shows_who_works_on_which_part() {
-    let team = Team::new("json", |lab| json_objects(lab, ""));
+    let team = Team::new("json", json_objects);
     let servers = ["first", "second"].map(|name| team.start(name, "rows_per_second = 2000\n"));
     let made = team.create(&servers[0], &Value::Null);
     let port = |server: &Serving| server.url.rsplit_once(':').unwrap().1.to_owned();
@@ -355,14 +379,15 @@ fn the_dashboard_shows_who_works_on_which_part() {
     let text = String::from_utf8(text).unwrap();
     assert!(text.contains("part "), "{text}");
     team.check(&servers[0], &made);
-    // All of what was read is counted once, by the server that read it.
+    // What was read is counted by the server that read it; of a part that had to wait, some is read twice.
     let parsed = |server: &Serving| -> u64 {
         let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
         let line = metrics.lines().find(|line| line.starts_with("pinport_records_total")).unwrap().to_owned();
-        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+        line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap() as u64
     };
     let read = servers[0].get(&format!("/v1/apps/{}/jobs/import/{}", made.0, made.1)).json();
     let counted = servers.each_ref().map(parsed);
     assert!(counted.iter().all(|count| *count > 0), "{counted:?}");
-    assert_eq!(Some(counted.iter().sum()), read["TotalProcessed"].as_u64(), "{counted:?}");
+    let read = read["TotalProcessed"].as_u64().unwrap();
+    assert!((read..2 * read).contains(&counted.iter().sum()), "{counted:?} of {read}");
 }
