@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    thread,
 };
 
 use crate::{
@@ -59,6 +60,41 @@ fn a_server_that_is_cut_off_from_the_database_is_replaced() {
     assert_eq!(number(&pair.cluster, PIECES), pieces);
     assert_eq!(pair.job_of(&pair.first)["TotalProcessed"], ended["TotalProcessed"]);
     pair.check(&pair.first);
+}
+
+/// Runs a test in a network of its own, whose loopback it may change; skips it where this process may not have one.
+#[expect(unsafe_code, reason = "it takes a number")]
+fn in_a_network_of_its_own(test: impl FnOnce() + Send + 'static) {
+    // It is the thread's, and that of all processes that it starts.
+    let thread = thread::spawn(|| {
+        // SAFETY: it takes a number, and changes nothing but this thread's network.
+        let is_apart = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
+        if !is_apart || !ip("link set lo up") {
+            return eprintln!("skipped: this process may not have a network of its own, or lacks `ip`");
+        }
+        test();
+    });
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+fn ip(arguments: &str) -> bool {
+    Command::new("ip").args(arguments.split(' ')).status().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_network_that_drops_everything_costs_a_server_its_jobs_and_no_more() {
+    in_a_network_of_its_own(|| {
+        let proxy = "127.0.0.9".parse().unwrap();
+        let pair = Pair::start(Setting { proxied: [true, false], proxy, ..Setting::default() });
+        assert!(ip("route add blackhole 127.0.0.9/32 table local"));
+        let ended = pair.second.ended(&pair.app, &pair.job);
+        let pieces = number(&pair.cluster, PIECES);
+        assert!(ip("route del blackhole 127.0.0.9/32 table local"));
+        pair.first.until_said("another server ");
+        assert_eq!(number(&pair.cluster, PIECES), pieces);
+        assert_eq!(pair.job_of(&pair.first)["TotalProcessed"], ended["TotalProcessed"]);
+        pair.check(&pair.first);
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
     time::{Duration, Instant},
 };
 
@@ -94,6 +95,8 @@ pub(crate) struct Setting {
     pub(crate) rate: u32,
     /// Which of the two go through the pair's proxy.
     pub(crate) proxied: [bool; 2],
+    /// Where the proxy listens.
+    pub(crate) proxy: IpAddr,
     /// A variable of each server's environment.
     pub(crate) variables: [Option<(&'static str, String)>; 2],
 }
@@ -101,7 +104,8 @@ pub(crate) struct Setting {
 impl Default for Setting {
     fn default() -> Self {
         let (proxied, variables) = Default::default();
-        Self { second: "", lease: 5, rate: 10_000, proxied, variables }
+        let proxy = Ipv4Addr::LOCALHOST.into();
+        Self { second: "", lease: 5, rate: 10_000, proxied, proxy, variables }
     }
 }
 
@@ -122,11 +126,11 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn start(setting: Setting) -> Self {
-        let Setting { second, lease, rate, proxied, variables } = setting;
+        let Setting { second, lease, rate, proxied, proxy, variables } = setting;
         let lab = Lab::new();
         let (cluster, url) = database(&lab);
         let url = url.replace("lease=5", &format!("lease={lease}"));
-        let proxy = PgProxy::start(cluster.socket());
+        let proxy = PgProxy::start(cluster.socket(), proxy);
         let url_of = |proxied| match proxied {
             true => format!("{}&lease={lease}", proxy.url()),
             false => url.clone(),

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
     time::Instant,
 };
 
@@ -12,6 +13,7 @@ use crate::{
     cluster::Cluster,
     fault_store::{Answer, Ask, FaultStore},
     pair::{database, duplicates, number, serve, spawn, until},
+    pg_proxy::PgProxy,
     serving::Serving,
     support::*,
 };
@@ -74,6 +76,7 @@ struct Team {
     contents: BTreeMap<String, Vec<u8>>,
     format: &'static str,
     sources: String,
+    proxy: PgProxy,
 }
 
 impl Team {
@@ -86,7 +89,9 @@ impl Team {
             "[sources]\nendpoint = \"{}\"\naccess_key_id = \"AKTEST\"\nsecret_access_key = \"canary\"\n",
             objects.url()
         );
-        Self { lab, cluster, url: url.replace("lease=5", "lease=2"), objects, contents, format, sources }
+        let proxy = PgProxy::start(cluster.socket(), Ipv4Addr::LOCALHOST.into());
+        let url = url.replace("lease=5", "lease=2");
+        Self { lab, cluster, url, objects, contents, format, sources, proxy }
     }
 
     /// A server with a data folder of its own; `jobs`: lines of its section of jobs.
@@ -133,10 +138,15 @@ impl Team {
     }
 
     /// What the job came to is what an import of the same objects into a folder comes to.
-    fn check(&self, server: &Serving, (app, job): &(String, String)) {
+    fn check(&self, server: &Serving, made: &(String, String)) {
+        self.check_in(&self.cluster, server, made);
+    }
+
+    /// The same in a database that is the team's by now.
+    fn check_in(&self, cluster: &Cluster, server: &Serving, (app, job): &(String, String)) {
         let ended = server.ended(app, job);
         assert_eq!(ended["JobStatus"], "COMPLETED", "{ended}");
-        assert_eq!(duplicates(&self.cluster), 0);
+        assert_eq!(duplicates(cluster), 0);
         for (name, bytes) in &self.contents {
             self.lab.write(&format!("in/{name}"), bytes);
         }
@@ -288,6 +298,48 @@ fn a_frozen_server_loses_its_parts_and_disturbs_nothing() {
     team.check(&third, &made);
     let again = servers[0].get(&format!("/v1/apps/{}/jobs/import/{}", made.0, made.1)).json();
     assert_eq!(again["TotalProcessed"], ended["TotalProcessed"]);
+}
+
+#[test]
+fn a_database_that_crashes_gets_the_rest_of_all_parts() {
+    let mut team = Team::new("json", json_objects);
+    let servers = ["first", "second"].map(|name| team.start(name, "rows_per_second = 1500\n"));
+    let made = team.create(&servers[0], &Value::Null);
+    team.until_works(2);
+    for _ in 0..2 {
+        let (done, _) = team.done();
+        team.cluster.crash();
+        team.cluster.run();
+        team.until_done(done + 1);
+    }
+    team.check(&servers[1], &made);
+}
+
+#[test]
+fn a_standby_that_is_promoted_gets_the_parts_again_that_it_lost() {
+    let mut team = Team::new("json", json_objects);
+    team.url = format!("{}&lease=2", team.proxy.url());
+    let servers = ["first", "second"].map(|name| team.start(name, "rows_per_second = 1500\n"));
+    let standby = team.cluster.standby();
+    let receivers = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+    until(&standby, receivers, |count| count == "1");
+    let made = team.create(&servers[0], &Value::Null);
+    team.until_works(2);
+    until(&standby, "SELECT count(*) FROM pinport.parts WHERE state = 'done'", |count| count != "0");
+    // From here on it receives nothing.
+    standby.ask("ALTER SYSTEM SET primary_conninfo = ''");
+    standby.ask("SELECT pg_reload_conf()");
+    until(&standby, "SELECT count(*) FROM pg_stat_wal_receiver", |count| count == "0");
+    let (done, _) = team.done();
+    team.until_done(done + 3);
+    let after = number(&standby, "SELECT count(*) FROM pinport.parts WHERE part > 0 AND state = 'done'");
+    let (before, parts) = team.done();
+    assert!(after < before && before < parts, "{after} of {before} of {parts}");
+    team.proxy.lead_to("/nowhere".into());
+    team.cluster.crash();
+    standby.ask("SELECT pg_promote()");
+    team.proxy.lead_to(standby.socket());
+    team.check_in(&standby, &servers[1], &made);
 }
 
 #[test]

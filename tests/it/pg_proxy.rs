@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex},
@@ -11,7 +11,7 @@ use std::{
 
 /// A port that leads to the socket of a server of PostgreSQL's. Its threads end with their connections.
 pub(crate) struct PgProxy {
-    port: u16,
+    address: SocketAddr,
     shared: Arc<Shared>,
 }
 
@@ -23,10 +23,10 @@ struct Shared {
 }
 
 impl PgProxy {
-    /// Leads to a socket.
-    pub(crate) fn start(target: PathBuf) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+    /// Leads to a socket. `address` is of this machine's loopback.
+    pub(crate) fn start(target: PathBuf, address: IpAddr) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
         let (is_blocked, opened, connections) = Default::default();
         let shared = Arc::new(Shared { target: Mutex::new(target), is_blocked, opened, connections });
         let of_thread = Arc::clone(&shared);
@@ -39,11 +39,11 @@ impl PgProxy {
                 of_thread.connect(client, server);
             }
         });
-        Self { port, shared }
+        Self { address, shared }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("postgres://pinport@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+        format!("postgres://pinport@{}/postgres?sslmode=disable", self.address)
     }
 
     /// From here on nothing passes, in either direction. No connection ends.
