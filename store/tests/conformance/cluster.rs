@@ -151,8 +151,11 @@ impl Drop for Cluster {
     }
 }
 
-/// The folder with PostgreSQL's programs: of the newest version that is installed.
+/// The folder with PostgreSQL's programs: what `PINPORT_TEST_POSTGRES` says, or those of the newest version that is installed.
 fn programs() -> PathBuf {
+    if let Some(folder) = std::env::var_os("PINPORT_TEST_POSTGRES") {
+        return folder.into();
+    }
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut found: Vec<(u32, PathBuf)> = versions
         .filter_map(|entry| {
