@@ -1,6 +1,7 @@
 """SeaweedFS on loopback, with an S3 gateway that asks for keys, in a temporary folder."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,11 +22,15 @@ class SeaweedFs(Server):
         data = self.folder / "data"
         data.mkdir()
         ports = {name: free_port() for name in ["master", "volume", "filer"]}
+        weed = Path(sys.prefix) / "bin" / "weed"
+        # Newer versions listen on ports of their own for more protocols, one server on a machine.
+        known = subprocess.run([weed, "server", "-h"], capture_output=True, text=True)
+        others = [f"-s3.port.{name}=0" for name in ("iceberg", "lance") if f"s3.port.{name}" in known.stderr + known.stdout]
         return [
-            Path(sys.prefix) / "bin" / "weed", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+            weed, "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             *(f"-{name}.port={port}" for name, port in ports.items()),
             "-master.volumeSizeLimitMB=1024", "-volume.max=50",
-            "-s3", f"-s3.port={self.port}", f"-s3.config={keys}", "-s3.port.iceberg=0",
+            "-s3", f"-s3.port={self.port}", f"-s3.config={keys}", *others,
         ]
 
     def environment(self):
