@@ -8,7 +8,7 @@ use std::{collections::HashMap, io::Write as _};
 use postgres::{Client, Row, Statement, types::ToSql};
 use tokio::task::block_in_place;
 
-use super::error;
+use super::{copy, error};
 use crate::{Result, StoreError};
 
 /// Statements that a connection keeps prepared. Their number is that of the texts in this module's siblings, but for those
@@ -16,7 +16,7 @@ use crate::{Result, StoreError};
 const MOST_STATEMENTS: usize = 200;
 
 /// Bytes of rows that are handed to the connection at a time.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 32 << 10;
 
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -84,12 +84,12 @@ impl Connection {
     }
 
     /// Appends rows, in the binary form of COPY.
-    pub(super) fn copy_in(&mut self, text: &str, rows: &[u8]) -> Result<()> {
+    pub(super) fn copy_in(&mut self, text: &str, rows: &copy::Rows) -> Result<()> {
         let statement = self.prepare(text)?;
         let client = &mut self.client;
         let copy = || -> Result<(), postgres::Error> {
             let mut writer = client.copy_in(&statement)?;
-            for chunk in rows.chunks(CHUNK) {
+            for chunk in rows.parts().flat_map(|part| part.chunks(CHUNK)) {
                 if writer.write_all(chunk).is_err() {
                     // Its end says why.
                     break;

@@ -160,7 +160,7 @@ impl Changes<'_> {
 fn append(connection: &mut Connection, ops: copy::Rows, uops: copy::Rows) -> Result<()> {
     for (text, rows) in [(COPY_OPS, ops), (COPY_UOPS, uops)] {
         if !rows.is_empty() {
-            connection.copy_in(text, &rows.end())?;
+            connection.copy_in(text, &rows)?;
         }
     }
     Ok(())

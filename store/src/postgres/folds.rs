@@ -105,7 +105,7 @@ fn endpoints(connection: &mut Connection, place: i32, below: i32, bounds: Bounds
         rows.bytes(&record);
     }
     if !rows.is_empty() {
-        connection.copy_in(COPY_OPS, &rows.end())?;
+        connection.copy_in(COPY_OPS, &rows)?;
     }
     Ok((count, left_out.note(connection)?))
 }
@@ -199,7 +199,7 @@ fn users(connection: &mut Connection, place: i32, below: i32, bounds: Bounds) ->
         }
     }
     if !rows.is_empty() {
-        connection.copy_in(COPY_UOPS, &rows.end())?;
+        connection.copy_in(COPY_UOPS, &rows)?;
     }
     Ok((count, left_out.note(connection)?))
 }

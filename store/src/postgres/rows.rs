@@ -32,14 +32,20 @@ impl Place {
             _ => self.space,
         }
     }
+
+    /// The columns of an operand between its hash and its key.
+    fn numbers(&self) -> [i32; 4] {
+        let [job, part, piece] = self.version;
+        [job, part, piece, self.own_space()]
+    }
 }
 
 /// Rows that are ready.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    pub(super) ops: Vec<u8>,
-    pub(super) uops: Vec<u8>,
-    pub(super) members: Vec<u8>,
+    pub(super) ops: copy::Rows,
+    pub(super) uops: copy::Rows,
+    pub(super) members: copy::Rows,
     /// Rows of endpoints that were merged with an earlier row of the piece.
     pub(super) repeated: u64,
     /// Members of copies that had no room beside earlier rows of the piece.
@@ -47,10 +53,6 @@ pub(super) struct Tables {
     /// Endpoints and users, not copies, whose rows have more than there is room for.
     pub(super) crowded: Crowded,
 }
-
-/// Bytes of a row beside its texts.
-const AROUND_OP: usize = 62;
-const AROUND_MEMBER: usize = 30;
 
 impl Tables {
     /// The rows that a piece comes to: each list is in source order.
@@ -65,8 +67,7 @@ impl Tables {
         let mut fold = Fold::new(bounds, true);
         let mut left_out = 0;
         let keys = sorted(endpoints.iter().map(|row| h8(place.space, row.id)));
-        let bytes = endpoints.iter().map(|row| row.id.len() + row.record.len() + AROUND_OP).sum();
-        let mut ops = copy::Rows::with_room(bytes);
+        let mut ops = copy::Rows::default();
         let mut ids =
             Vec::with_capacity(if place.layer.is_some() { endpoints.len() + members.len() } else { 0 });
         groups(
@@ -90,23 +91,21 @@ impl Tables {
                     }
                 };
                 if place.layer.is_some() {
-                    ids.push(first.id);
+                    ids.push((first.id, hash));
                 }
                 op(&mut ops, hash, place, first.id, record);
                 Ok(())
             },
         )?;
-        if !ops.is_empty() {
-            tables.ops = ops.end();
-        }
+        tables.ops = ops;
         tables.add_users(place, &mut fold, endpoints, users)?;
         if place.copies {
             tables.left_out = fold.left_out();
             tables.crowded = Crowded::default();
         }
         if let Some(layer) = place.layer {
-            ids.extend_from_slice(members);
-            tables.add_members(place.space, layer, ids);
+            ids.extend(members.iter().map(|id| (*id, h8(place.space, id))));
+            tables.add_members(layer, &ids);
         }
         Ok(tables)
     }
@@ -163,26 +162,37 @@ impl Tables {
             }
             Ok(())
         })?;
-        if !uops.is_empty() {
-            self.uops = uops.end();
-        }
+        self.uops = uops;
         Ok(())
     }
 
-    fn add_members(&mut self, space: i32, layer: i32, mut ids: Vec<&[u8]>) {
-        ids.sort_unstable();
-        ids.dedup();
-        let mut members = copy::Rows::with_room(ids.iter().map(|id| id.len() + AROUND_MEMBER).sum());
-        for id in ids {
+    /// Adds members with their hashes, in the order of their ids.
+    fn add_members(&mut self, layer: i32, ids: &[(&[u8], i64)]) {
+        // Most comparisons need no look at the ids, which lie all over the piece.
+        let mut order: Vec<_> = ids.iter().map(|(id, _)| prefix(id)).zip(0_u32..).collect();
+        let id_of = |index: u32| ids[index as usize].0;
+        order.sort_unstable_by(|one, other| {
+            one.0.cmp(&other.0).then_with(|| id_of(one.1).cmp(id_of(other.1)))
+        });
+        order.dedup_by(|one, other| one.0 == other.0 && id_of(one.1) == id_of(other.1));
+        let mut members = copy::Rows::default();
+        for (_, index) in order {
+            let (id, hash) = ids[index as usize];
             members.row(3);
-            members.int8(h8(space, id));
+            members.int8(hash);
             members.int4(layer);
             members.bytes(id);
         }
-        if !members.is_empty() {
-            self.members = members.end();
-        }
+        self.members = members;
     }
+}
+
+/// The first bytes of an id: a number that is less where they are, and equal where an id may still be less.
+fn prefix(id: &[u8]) -> u128 {
+    let mut first = [0; 16];
+    let length = id.len().min(first.len());
+    first[..length].copy_from_slice(&id[..length]);
+    u128::from_be_bytes(first)
 }
 
 /// Hashes with their places, in order.
@@ -199,8 +209,8 @@ fn groups<'a>(
     mut each: impl FnMut(i64, &[(i64, u32)]) -> Result<()>,
 ) -> Result<()> {
     for same in keys.chunk_by(|one, other| one.0 == other.0) {
-        let first = key(same[0].1 as usize);
-        if same.iter().all(|(_, index)| key(*index as usize) == first) {
+        let (first, others) = (same[0].1 as usize, &same[1..]);
+        if others.iter().all(|(_, index)| key(*index as usize) == key(first)) {
             each(same[0].0, same)?;
             continue;
         }
@@ -215,8 +225,7 @@ fn groups<'a>(
 
 /// Appends an operand of an endpoint.
 pub(super) fn op(rows: &mut copy::Rows, hash: i64, place: &Place, id: &[u8], record: &[u8]) {
-    rows.row(7);
-    head(rows, hash, place);
+    rows.head(7, hash, place.numbers());
     rows.bytes(id);
     rows.bytes(record);
 }
@@ -230,20 +239,13 @@ pub(super) fn uop(
     id: &[u8],
     record: Option<&[u8]>,
 ) {
-    rows.row(8);
-    head(rows, hash, place);
+    rows.head(8, hash, place.numbers());
     rows.bytes(user);
     rows.bytes(id);
     match record {
         Some(record) => rows.bytes(record),
         None => rows.null(),
     }
-}
-
-fn head(rows: &mut copy::Rows, hash: i64, place: &Place) {
-    rows.int8(hash);
-    place.version.iter().for_each(|number| rows.int4(*number));
-    rows.int4(place.own_space());
 }
 
 /// How COPY is asked for each table.
