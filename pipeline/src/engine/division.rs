@@ -166,12 +166,12 @@ mod tests {
     }
 
     /// Where parts begin and end, and their bytes.
-    fn shown(parts: &[JobPart]) -> Vec<((u64, u64), (u64, u64), u64)> {
-        parts
-            .iter()
-            .map(|part| ((part.start.object, part.start.byte), (part.end.object, part.end.byte), part.bytes))
-            .collect()
+    fn shown(parts: &[JobPart]) -> Vec<(Place, Place, u64)> {
+        let place = |border: Border| (border.object, border.byte);
+        parts.iter().map(|part| (place(part.start), place(part.end), part.bytes)).collect()
     }
+
+    type Place = (u64, u64);
 
     #[test]
     fn small_objects_come_together_and_large_ones_are_divided_at_lines() {
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn parts_follow_each_other_and_have_everything() {
-        fastrand_like(|next| {
+        with_numbers(|next| {
             let names = ["a.json", "b.csv", "c.json.gz"];
             let sizes: Vec<_> = (0..next(9)).map(|_| (names[next(3) as usize], next(400))).collect();
             let parts = divided(&sizes, 1 + next(200), 1 + next(50));
@@ -208,8 +208,8 @@ mod tests {
         });
     }
 
-    /// Calls this often with numbers below what it asks for.
-    fn fastrand_like(mut each: impl FnMut(&mut dyn FnMut(u64) -> u64)) {
+    /// Calls `each` again and again with a source of numbers below what it asks for.
+    fn with_numbers(mut each: impl FnMut(&mut dyn FnMut(u64) -> u64)) {
         let mut state = 7_u64;
         for _ in 0..500 {
             each(&mut |below| {

@@ -290,6 +290,9 @@ fn add_objects(sum: &mut Vec<ObjectTally>, objects: &[ObjectTally]) {
     }
 }
 
+/// The header of an object and the bytes of a failed record, if they were kept.
+type Kept = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// The rejects of a part, as its failures name them.
 struct Rejects {
     folder: PathBuf,
@@ -303,8 +306,7 @@ impl Rejects {
         Self { folder: folder.to_owned(), format, open: None }
     }
 
-    /// The header and the bytes of a failed record, if they were kept.
-    fn of(&mut self, failure: &Failure) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), FileError> {
+    fn of(&mut self, failure: &Failure) -> Result<Kept, FileError> {
         let Some(place) = &failure.reject else { return Ok((None, None)) };
         let path = files::rejects_path(&self.folder, self.format, place.part);
         if self.open.as_ref().is_none_or(|(number, ..)| *number != place.part) {
