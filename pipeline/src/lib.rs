@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! source  location -> planned objects -> decoded bytes
+//! buffers what the bytes lie in, from source to parse
 //! text    line ends, quotes, where objects end: what split and parse both know
 //! split   bytes -> blocks of whole records
 //! parse   block -> drafts and failures
@@ -16,6 +17,7 @@
 //! one byte at a time. Only `source` knows object stores and files, only `engine` knows threads and the store.
 
 pub mod backup;
+pub mod buffers;
 pub mod disk;
 pub mod engine;
 pub mod export;

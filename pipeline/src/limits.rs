@@ -77,10 +77,16 @@ pub(crate) const SNIFF_BYTES: usize = 16 << 10;
 pub(crate) const HEADER_LINES: usize = 10;
 
 /// Buffers kept for reuse; more than that are in flight only for a moment.
-pub(crate) const POOLED_BUFFERS: usize = 16;
+pub(crate) const POOLED_BUFFERS: usize = 64;
 
 /// A buffer that grew beyond this many times the block size is not kept.
 pub(crate) const KEEP_FACTOR: usize = 4;
+
+/// This part of a buffer is free before the bytes of a request: records that straddle two chunks are shorter, mostly.
+pub(crate) const CHUNK_ROOM: usize = 32;
+
+/// Fewer bytes than this part of a buffer are kept in memory of their own.
+pub(crate) const LEAST_CHUNK: usize = 4;
 
 // Reading objects.
 
@@ -95,6 +101,9 @@ pub(crate) const RAW_BYTES: usize = 64 << 10;
 
 /// Bytes decoded at a time for the next layer.
 pub(crate) const LAYER_BUFFER: usize = 64 << 10;
+
+/// Bytes of a buffer for what is not read into those of a job.
+pub(crate) const READ_BUFFER: usize = 256 << 10;
 
 /// Bytes read at once for a decompressor.
 pub(crate) const FILE_BUFFER: usize = 256 << 10;

@@ -63,6 +63,7 @@ pub use self::{
     progress::{JobProgress, Queues, progress_of},
 };
 use crate::{
+    buffers::Buffers,
     limits::BUILT_PIECES,
     parse::{ParseContext, WrongMapping},
     source::{Source, SourceError},
@@ -285,6 +286,7 @@ impl Engine {
             folder: folder.to_owned(),
             definition,
             block_bytes: self.options.block_bytes,
+            buffers: Buffers::new(self.options.block_bytes),
             lane: Arc::clone(&lane),
             parser: self.options.reader_parses.then(RefCell::default),
             budget: self.budget.clone(),

@@ -27,6 +27,7 @@ use super::{
     workers::{Lane, Work},
 };
 use crate::{
+    buffers::Buffers,
     limits::{RATIO_BYTES, RATIO_FROM, RECORD_OVERHEAD, SNIFF_BYTES},
     parse::{Parser, block::Block},
     source::{ObjectReader, ObjectStream, Source, SourceError, is_compressed_name},
@@ -40,6 +41,8 @@ pub(super) struct Reader {
     pub(super) folder: PathBuf,
     pub(super) definition: Arc<ImportDefinition>,
     pub(super) block_bytes: usize,
+    /// What blocks lie in.
+    pub(super) buffers: Buffers,
     pub(super) lane: Arc<Lane<Task>>,
     /// What this thread parses with while the lane is full, if it does.
     pub(super) parser: Option<RefCell<Parser>>,
@@ -88,7 +91,7 @@ impl Reader {
         let made = (start.stream + first.byte - start.byte).saturating_sub(source_bytes - packed);
         self.progress.expected().pass(packed, made);
         self.look_at_packed()?;
-        let mut stream = self.source.read(objects, start.byte);
+        let mut stream = self.source.read_into(self.buffers.clone(), objects, start.byte);
         let cutter = PieceCutter::new(self.definition.piece_bytes, start.stream);
         let mut place = Place { position: start, cutter, current: Current::new(number) };
         let mut begun = false;
@@ -174,7 +177,8 @@ impl Reader {
             };
             let at = Origin { object: position.object, byte: position.byte, line: position.line };
             Splitter::resume(self.definition.format, options, at, head)
-        };
+        }
+        .sharing(self.buffers.clone());
         // What reading found, until a block takes it along.
         let mut notices = Notices::new();
         let mut is_empty = position.byte == 0;
@@ -187,12 +191,7 @@ impl Reader {
                 Ok(Split::NeedInput) => {
                     self.stages.buffers.lock().drain(..).for_each(|buffer| splitter.give_back(buffer));
                     let begun = Instant::now();
-                    let mut space = splitter.space();
-                    if let Some(left) = left.and_then(|left| usize::try_from(left).ok()) {
-                        let room = space.len().min(left);
-                        space = &mut space[..room];
-                    }
-                    let read = if space.is_empty() { Ok(0) } else { object.read(space) };
+                    let read = read_on(object, &mut splitter, left);
                     self.spent(begun, object.take_waited());
                     let read = match read {
                         Ok(read) => read,
@@ -207,7 +206,9 @@ impl Reader {
                     for (kind, subject) in object.take_notes() {
                         notices.add(kind, &subject, 1);
                     }
-                    if read == 0 { splitter.finish() } else { splitter.advance(read) }
+                    if read == 0 {
+                        splitter.finish();
+                    }
                 }
                 Ok(Split::Block(mut block)) => {
                     if !notices.is_empty() {
@@ -343,6 +344,29 @@ impl Place {
         }
         self.cutter.end_object(&mut self.position);
     }
+}
+
+/// Has the splitter take what comes next, no more than is `left` if that is said; how many bytes that was, 0 at the end.
+fn read_on(
+    object: &mut ObjectReader<'_>,
+    splitter: &mut Splitter,
+    left: Option<u64>,
+) -> Result<usize, SourceError> {
+    let left = left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
+    if left == 0 {
+        return Ok(0);
+    }
+    let held = splitter.held();
+    if let Some(mut chunk) = object.take_chunk(held)? {
+        chunk.truncate(left);
+        splitter.push_chunk(chunk);
+        return Ok(splitter.held() - held);
+    }
+    let space = splitter.space();
+    let room = space.len().min(left);
+    let read = object.read(&mut space[..room])?;
+    splitter.advance(read);
+    Ok(read)
 }
 
 fn refuse(name: &str, refused: &ObjectRefused) -> SourceError {

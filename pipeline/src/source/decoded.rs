@@ -11,6 +11,7 @@ use super::{
     decode::{Caps, Compression, Fault, Input},
     layers::{Layers, Through},
 };
+use crate::buffers::Chunk;
 
 /// How objects are read, apart from what they say themselves.
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,6 +87,14 @@ impl Decoded {
     pub(super) fn start_at(&mut self, start: u64) {
         self.layers.start_at(start);
         self.decoded = start;
+    }
+
+    /// As [`Input::take_chunk`], if the input's bytes are the records'.
+    pub(super) fn take_chunk(&mut self, input: &mut dyn Input, room: usize) -> Result<Option<Chunk>, Fault> {
+        let None = self.archive else { return Ok(None) };
+        let chunk = self.layers.take_chunk(input, room)?;
+        self.decoded += chunk.as_ref().map_or(0, |chunk| chunk.bytes().len() as u64);
+        Ok(chunk)
     }
 
     /// Decodes into `buf`. 0 only at the verified end, or if `buf` is empty.

@@ -8,7 +8,7 @@ use super::{
     SourceError,
     decode::{Fault, Input},
 };
-use crate::limits::HEAD_BYTES;
+use crate::{buffers::Chunk, limits::HEAD_BYTES};
 
 /// The objects to read, in order. Pulled by the reader thread, a little ahead of the bytes.
 pub(super) type Objects = Box<dyn Iterator<Item = Result<PlannedObject, SourceError>> + Send>;
@@ -99,6 +99,13 @@ impl Input for Replay {
         buf[..bytes].copy_from_slice(&self.lead[self.from..self.from + bytes]);
         self.from += bytes;
         Ok(bytes)
+    }
+
+    fn take_chunk(&mut self, room: usize) -> Result<Option<Chunk>, Fault> {
+        if self.from < self.to {
+            return Ok(None);
+        }
+        timed(&mut self.waited, || self.feed.take_chunk(room))
     }
 }
 

@@ -7,7 +7,10 @@ use super::{
     decode::{Caps, Compression, Decoder, Fault, Input},
     text::Text,
 };
-use crate::limits::{HEAD_BYTES, LAYER_BUFFER};
+use crate::{
+    buffers::Chunk,
+    limits::{HEAD_BYTES, LAYER_BUFFER},
+};
 
 /// Undoes one compression after the other.
 pub(super) struct Layers {
@@ -104,6 +107,14 @@ impl Layers {
         let read = text.read(&mut Content { layers: self, input }, buf);
         self.text = Some(text);
         read
+    }
+
+    /// As [`Input::take_chunk`], if the input's bytes are those that are read.
+    pub(super) fn take_chunk(&mut self, input: &mut dyn Input, room: usize) -> Result<Option<Chunk>, Fault> {
+        match self.text {
+            None if self.compression() == Compression::None => self.outer.decoder.take_chunk(input, room),
+            _ => Ok(None),
+        }
     }
 
     fn decompressed(&mut self, input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Fault> {

@@ -15,7 +15,10 @@ use super::{
     matching::{Verdict, Way, judge},
     remote::{Bucket, Fetched, Next, Page},
 };
-use crate::limits::{EMPTY_PAGES, LISTED, LISTED_HELD, LISTING_LOOK, LISTING_LOOKS};
+use crate::{
+    buffers::{Buffers, Chunk},
+    limits::{EMPTY_PAGES, LISTED, LISTED_HELD, LISTING_LOOK, LISTING_LOOKS},
+};
 
 /// Where the listing of a bucket gets on.
 pub(super) struct Lister<'a> {
@@ -189,7 +192,9 @@ impl<'a> Looks<'a> {
             }
             Verdict::Look => {
                 let (bucket, object) = (self.lister.bucket.clone(), object.clone());
-                let task = async move { bucket.range(&object, 0, object.size.min(LISTING_LOOK)).await };
+                let bytes = object.size.min(LISTING_LOOK);
+                let task =
+                    async move { bucket.range(&object, (0, bytes), Buffers::new(bytes as usize)).await };
                 Some(AbortOnDropHandle::new(self.lister.io.spawn(task)))
             }
         };
@@ -204,7 +209,7 @@ impl<'a> Looks<'a> {
             if let Some(task) = task {
                 object.skipped = match self.lister.wait(task) {
                     Ok(fetched) => {
-                        let bytes = fetched.chunks.iter().flatten().copied().collect();
+                        let bytes = fetched.chunks.iter().flat_map(Chunk::bytes).copied().collect();
                         (self.content)(&object, Some(bytes))?
                     }
                     // Reading it will say the same where it belongs.

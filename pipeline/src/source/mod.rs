@@ -58,7 +58,10 @@ use pipe::Pipe;
 use remote::{Bucket, RemoteFeed};
 use stream::error_of;
 
-use crate::limits::{CONTENT_BYTES, RAW_BYTES};
+use crate::{
+    buffers::Buffers,
+    limits::{CONTENT_BYTES, RAW_BYTES, READ_BUFFER},
+};
 
 /// A place that objects are read from.
 ///
@@ -178,7 +181,7 @@ impl Source {
     /// The first `max` decoded bytes of an object, and how many of its own these are.
     fn start_of(&self, object: &PlannedObject, max: usize) -> Result<(Vec<u8>, u64), SourceError> {
         let objects: Objects = Box::new(std::iter::once(Ok(object.clone())));
-        let mut stream = self.stream(self.feed(objects, false, true), 0);
+        let mut stream = self.stream(self.feed(objects, Buffers::new(READ_BUFFER), false, true), 0);
         let mut head = Vec::new();
         let mut reader = match stream.next_object() {
             Some(reader) => reader?,
@@ -202,7 +205,17 @@ impl Source {
         objects: impl Iterator<Item = Result<PlannedObject, SourceError>> + Send + 'static,
         start: u64,
     ) -> ObjectStream {
-        self.stream(self.feed(Box::new(objects), start > 0, false), start)
+        self.read_into(Buffers::new(READ_BUFFER), objects, start)
+    }
+
+    /// The same with bytes of a bucket in these buffers, where chunks can be taken from.
+    pub(crate) fn read_into(
+        &self,
+        buffers: Buffers,
+        objects: impl Iterator<Item = Result<PlannedObject, SourceError>> + Send + 'static,
+        start: u64,
+    ) -> ObjectStream {
+        self.stream(self.feed(Box::new(objects), buffers, start > 0, false), start)
     }
 
     /// What an object is called in messages: `s3://bucket/key` or the path.
@@ -210,11 +223,11 @@ impl Source {
         self.namer()(key)
     }
 
-    fn feed(&self, objects: Objects, seeks: bool, look: bool) -> Box<dyn Feed> {
+    fn feed(&self, objects: Objects, buffers: Buffers, seeks: bool, look: bool) -> Box<dyn Feed> {
         let cancel = self.options.cancel.clone();
         match &self.kind {
             Kind::Bucket { bucket, .. } => {
-                Box::new(RemoteFeed::new(bucket.clone(), self.io.clone(), objects, seeks))
+                Box::new(RemoteFeed::new(bucket.clone(), self.io.clone(), buffers, objects, seeks))
             }
             Kind::Folder { root, .. } => {
                 Box::new(local::LocalFeed::new(root.clone(), self.options.within.clone(), objects, cancel))
@@ -259,7 +272,8 @@ impl Source {
 
     /// The first bytes of an object as it lies in a folder.
     fn raw_head(&self, object: &PlannedObject) -> Result<Vec<u8>, SourceError> {
-        let mut feed = self.feed(Box::new(std::iter::once(Ok(object.clone()))), false, true);
+        let objects = Box::new(std::iter::once(Ok(object.clone())));
+        let mut feed = self.feed(objects, Buffers::new(READ_BUFFER), false, true);
         feed.next_object().transpose()?;
         let bytes = feed.fill().map_err(|fault| error_of(fault, (0, 0), self.url(&object.key)))?;
         Ok(bytes[..bytes.len().min(RAW_BYTES)].to_vec())

@@ -13,6 +13,7 @@ use super::{
     remote::{Bucket, RemoteFeed},
     stream::error_of,
 };
+use crate::{buffers::Buffers, limits::READ_BUFFER};
 
 /// A bucket, or what is below a prefix of it.
 pub struct Raw {
@@ -68,7 +69,13 @@ impl Raw {
         let whole = PlannedObject { key: format!("{}{}", self.prefix, object.key), ..object.clone() };
         let url = self.bucket.url(&whole.key);
         let objects = Box::new(VecDeque::from([Ok(whole)]).into_iter());
-        let mut feed = RemoteFeed::new(Arc::clone(&self.bucket), self.io.clone(), objects, false);
+        let mut feed = RemoteFeed::new(
+            Arc::clone(&self.bucket),
+            self.io.clone(),
+            Buffers::new(READ_BUFFER),
+            objects,
+            false,
+        );
         feed.next_object().transpose()?;
         let mut copied = 0;
         loop {

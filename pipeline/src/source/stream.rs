@@ -12,6 +12,7 @@ use super::{
     is_compressed_name,
     layers::Layers,
 };
+use crate::buffers::Chunk;
 
 /// Objects as decoded bytes, in order. Belongs to one thread, which it blocks; dropping it ends its requests.
 pub struct ObjectStream {
@@ -138,28 +139,35 @@ impl ObjectReader<'_> {
     /// Reads into `buf`, perhaps less than it holds. 0 only at the clean end: all bytes of the object were read,
     /// it is still the one that was listed, and its decompression says that it is whole.
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, SourceError> {
-        if let Some(error) = &self.current.broken {
+        self.unless_broken(|decoded, input, object| {
+            let bytes = decoded.read(input, buf)?;
+            // The size of a pipe is not known.
+            let listed = object.etag.is_some() || object.size > 0;
+            if bytes > 0 || buf.is_empty() || !listed || decoded.source_bytes() == object.size {
+                return Ok(bytes);
+            }
+            Err(Fault::Truncated(format!("it was listed with {} bytes", object.size)))
+        })
+    }
+
+    /// The next bytes in a buffer of their own, if they came in one with so many bytes of room before them. Otherwise,
+    /// and at the end, they must be read.
+    pub fn take_chunk(&mut self, room: usize) -> Result<Option<Chunk>, SourceError> {
+        self.unless_broken(|decoded, input, _| decoded.take_chunk(input, room))
+    }
+
+    fn unless_broken<T>(
+        &mut self,
+        read: impl FnOnce(&mut Decoded, &mut Replay, &PlannedObject) -> Result<T, Fault>,
+    ) -> Result<T, SourceError> {
+        let Current { object, decoded, broken } = &mut *self.current;
+        if let Some(error) = broken {
             return Err(error.clone());
         }
-        let Current { object, decoded, broken } = &mut *self.current;
-        let url = || (self.url)(&object.key);
-        let result = decoded
-            .read(self.input, buf)
-            .map_err(|fault| error_of(fault, place(decoded), url()))
-            .and_then(|bytes| {
-                // The size of a pipe is not known.
-                let listed = object.etag.is_some() || object.size > 0;
-                if bytes > 0 || buf.is_empty() || !listed || decoded.source_bytes() == object.size {
-                    return Ok(bytes);
-                }
-                let (byte, decoded) = place(decoded);
-                let reason = format!("it was listed with {} bytes", object.size);
-                Err(SourceError::Truncated { url: url(), byte, decoded, reason })
-            });
-        if let Err(error) = &result {
-            *broken = Some(error.clone());
-        }
-        result
+        read(decoded, self.input, object).map_err(|fault| {
+            let error = error_of(fault, place(decoded), (self.url)(&object.key));
+            broken.insert(error).clone()
+        })
     }
 
     /// How long the store was waited for since this was asked last, the way to this object included.

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use pinport_model::{Format, NoticeKind, Notices, Origin, ReadRules, RecordLimits, failure::FailureReason};
 
 use crate::{
+    buffers::{Buffers, Chunk},
     limits::{BLOCK_LINES, SNIFF_BYTES},
     parse::{
         CsvHeader, Map, ParseContext,
@@ -163,6 +164,26 @@ impl Splitter {
         Self { format, options, out, stage }
     }
 
+    /// Uses buffers that others fill and give back too.
+    #[must_use]
+    pub fn sharing(mut self, buffers: Buffers) -> Self {
+        self.out.window.share(buffers);
+        self
+    }
+
+    /// Bytes it holds: so much room there must be before a chunk that is pushed.
+    pub fn held(&self) -> usize {
+        self.out.window.held()
+    }
+
+    /// Takes a chunk as the next bytes, without a copy of them. Only what is held is copied.
+    ///
+    /// # Panics
+    /// If there is no room before the chunk for what is held.
+    pub fn push_chunk(&mut self, chunk: Chunk) {
+        self.out.window.go_on_in(chunk);
+    }
+
     /// Where the next bytes of the object go; never empty.
     pub fn space(&mut self) -> &mut [u8] {
         self.out.window.space()
@@ -292,7 +313,7 @@ struct Outlet {
 impl Outlet {
     fn new(options: &SplitOptions, at: Origin, header: Option<Arc<CsvHeader>>) -> Self {
         Self {
-            window: Window::new(options.block_bytes, at.byte),
+            window: Window::new(Buffers::new(options.block_bytes), at.byte),
             max_line: options.limits.max_line as u64,
             origin: at,
             at,

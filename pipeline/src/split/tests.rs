@@ -59,6 +59,27 @@ fn items_of(block: &Block, format: Format, max_line: usize, items: &mut Vec<Item
 
 /// Splits `input` from `splitter`'s position on; `chunks` are cycled. Returns the items and the ends of blocks.
 fn drive(
+    splitter: Splitter,
+    input: &[u8],
+    chunks: &[usize],
+    cut: Option<Cut>,
+) -> Result<(Vec<Item>, Vec<Origin>), ObjectRefused> {
+    drive_by(Splitter::push, splitter, input, chunks, cut)
+}
+
+/// Has the splitter take the bytes as a chunk that has so much room before them, or copies them where it holds more.
+fn take<const ROOM: usize>(splitter: &mut Splitter, bytes: &[u8]) -> usize {
+    if splitter.held() > ROOM {
+        return splitter.push(bytes);
+    }
+    let buffer = [&[b'\n'; ROOM], bytes].concat();
+    splitter.push_chunk(Chunk { buffer, start: ROOM });
+    bytes.len()
+}
+
+/// The same with bytes that arrive in some way.
+fn drive_by(
+    push: fn(&mut Splitter, &[u8]) -> usize,
     mut splitter: Splitter,
     input: &[u8],
     chunks: &[usize],
@@ -75,7 +96,7 @@ fn drive(
             Split::NeedInput => {
                 assert!(!finished, "nothing more comes");
                 let size = (*sizes.next().unwrap()).min(rest.len());
-                let pushed = splitter.push(&rest[..size]);
+                let pushed = push(&mut splitter, &rest[..size]);
                 rest = &rest[pushed..];
                 if rest.is_empty() {
                     splitter.finish();
@@ -110,6 +131,11 @@ fn check(format: Format, input: &[u8], max_line: usize) {
             let splitter = Splitter::new(format, options(block_bytes, max_line), 3);
             let (items, _) = drive(splitter, input, &[chunk], None).unwrap();
             assert_eq!(items, expected, "chunks of {chunk}, blocks of {block_bytes}");
+            for push in [take::<0>, take::<5>, take::<1000>] {
+                let splitter = Splitter::new(format, options(block_bytes, max_line), 3);
+                let (items, _) = drive_by(push, splitter, input, &[chunk, 30], None).unwrap();
+                assert_eq!(items, expected, "chunks of {chunk} that are taken, blocks of {block_bytes}");
+            }
         }
     }
     check_cuts(format, input, max_line, &expected);
@@ -121,14 +147,16 @@ fn check_cuts(format: Format, input: &[u8], max_line: usize, expected: &[Item]) 
     for cut in 1..=input.len() as u64 {
         let mut borders = Vec::new();
         for block_bytes in [5, 4096] {
-            let splitter = Splitter::new(format, options(block_bytes, max_line), 3);
-            let (items, ends) = drive(splitter, input, &[3, 1], at_byte(cut)).unwrap();
-            assert_eq!(items, expected, "cut at {cut}");
-            borders.push(
-                ends.iter().copied().find(|end| end.byte >= cut).expect("the object's end is a border"),
-            );
+            for push in [Splitter::push, take::<8>] {
+                let splitter = Splitter::new(format, options(block_bytes, max_line), 3);
+                let (items, ends) = drive_by(push, splitter, input, &[3, 40, 1], at_byte(cut)).unwrap();
+                assert_eq!(items, expected, "cut at {cut}");
+                borders.push(
+                    ends.iter().copied().find(|end| end.byte >= cut).expect("the object's end is a border"),
+                );
+            }
         }
-        assert_eq!(borders[0], borders[1], "cut at {cut}");
+        assert!(borders.iter().all(|border| *border == borders[0]), "cut at {cut}: {borders:?}");
         let border = borders[0];
         let split = |item: &&Item| item.byte < border.byte;
         let header = header_of(format, input, max_line);

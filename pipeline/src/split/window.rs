@@ -5,46 +5,52 @@ use std::ops::Range;
 
 use memchr::{memchr, memrchr};
 
-use crate::limits::{KEEP_FACTOR, POOLED_BUFFERS};
+use crate::buffers::{Buffers, Chunk};
 
 #[derive(Debug)]
 pub(super) struct Window {
     /// The whole of it is initialised; bytes from `filled` on are stale.
     buffer: Vec<u8>,
     filled: usize,
-    /// First byte that was not handed out or dropped.
+    /// First byte that was not handed out or dropped, and its offset in the object.
     start: usize,
-    /// Offset in the object of `buffer[0]`.
-    base: u64,
+    at: u64,
     finished: bool,
     /// Whether carriage returns end lines: those without a line feed become one.
     carriage: bool,
-    block_bytes: usize,
-    pool: Vec<Vec<u8>>,
+    /// No more bytes are put behind these, because the next may come in a buffer of their own.
+    sealed: bool,
+    buffers: Buffers,
 }
 
 impl Window {
-    pub(super) fn new(block_bytes: usize, at: u64) -> Self {
-        let block_bytes = block_bytes.max(1);
+    pub(super) fn new(buffers: Buffers, at: u64) -> Self {
         Self {
-            buffer: vec![0; block_bytes],
+            buffer: Vec::new(),
             filled: 0,
             start: 0,
-            base: at,
+            at,
             finished: false,
             carriage: false,
-            block_bytes,
-            pool: Vec::new(),
+            sealed: false,
+            buffers,
         }
+    }
+
+    /// Uses these buffers from here on.
+    pub(super) fn share(&mut self, buffers: Buffers) {
+        self.buffers = buffers;
     }
 
     /// Where the next bytes go; never empty.
     pub(super) fn space(&mut self) -> &mut [u8] {
+        self.sealed = false;
         if self.filled == self.buffer.len() {
-            if self.start > 0 {
+            if self.filled == 0 {
+                self.buffer = self.buffers.take(0);
+            } else if self.start > 0 {
                 self.buffer.copy_within(self.start.., 0);
                 self.filled -= self.start;
-                self.base += self.start as u64;
                 self.start = 0;
             } else {
                 let grown = (self.buffer.len() * 2).max(64);
@@ -56,11 +62,31 @@ impl Window {
 
     pub(super) fn advance(&mut self, bytes: usize) {
         assert!(bytes <= self.buffer.len() - self.filled, "more bytes than there was space for");
-        let from = self.filled;
         self.filled += bytes;
+        self.arrived(bytes);
+    }
+
+    fn arrived(&mut self, bytes: usize) {
         if self.carriage {
-            self.end_lines(from.saturating_sub(1).max(self.start));
+            self.end_lines((self.filled - bytes).saturating_sub(1).max(self.start));
         }
+    }
+
+    /// Bytes it holds.
+    pub(super) fn held(&self) -> usize {
+        self.filled - self.start
+    }
+
+    /// Goes on in the buffer of a chunk, with what it holds before the chunk's bytes.
+    pub(super) fn go_on_in(&mut self, chunk: Chunk) {
+        let Chunk { mut buffer, start } = chunk;
+        let rest = &self.buffer[self.start..self.filled];
+        self.start = start - rest.len();
+        buffer[self.start..start].copy_from_slice(rest);
+        self.filled = buffer.len();
+        self.sealed = true;
+        self.buffers.give_back(std::mem::replace(&mut self.buffer, buffer));
+        self.arrived(self.filled - start);
     }
 
     pub(super) fn finish(&mut self) {
@@ -96,21 +122,22 @@ impl Window {
 
     /// Whether a block should go out now: so little space is left that reads would be small.
     pub(super) fn is_full(&self) -> bool {
-        self.buffer.len() - self.filled <= self.block_bytes / 16
+        let space = self.buffer.len() - self.filled;
+        self.filled > self.start && (self.sealed || space <= self.buffers.size() / 16)
     }
 
     /// Offset of the first byte that was not handed out or dropped.
     pub(super) fn start(&self) -> u64 {
-        self.base + self.start as u64
+        self.at
     }
 
     /// Offset after the last byte.
     pub(super) fn end(&self) -> u64 {
-        self.base + self.filled as u64
+        self.at + (self.filled - self.start) as u64
     }
 
     fn index(&self, at: u64) -> usize {
-        (at - self.base) as usize
+        self.start + (at - self.at) as usize
     }
 
     pub(super) fn bytes(&self, range: Range<u64>) -> &[u8] {
@@ -148,8 +175,8 @@ impl Window {
     /// Forgets the bytes before `at`.
     pub(super) fn discard(&mut self, at: u64) {
         self.start = self.index(at);
+        self.at = at;
         if self.start == self.filled {
-            self.base += self.start as u64;
             self.start = 0;
             self.filled = 0;
         }
@@ -159,22 +186,22 @@ impl Window {
     pub(super) fn take(&mut self, at: u64) -> (Vec<u8>, Range<usize>) {
         let stop = self.index(at);
         let rest = self.filled - stop;
-        let mut next = self.pool.pop().unwrap_or_default();
-        // Recycled buffers keep their length. A new one comes from the system, full of zeros.
-        if next.len() < rest || next.len() < self.block_bytes {
-            next = vec![0; self.block_bytes.max(rest)];
-        }
+        let mut next = if rest == 0 { Vec::new() } else { self.buffers.take(rest) };
         next[..rest].copy_from_slice(&self.buffer[stop..self.filled]);
         let range = self.start..stop;
-        self.base = at;
+        self.at = at;
         self.start = 0;
         self.filled = rest;
         (std::mem::replace(&mut self.buffer, next), range)
     }
 
-    pub(super) fn give_back(&mut self, buffer: Vec<u8>) {
-        if self.pool.len() < POOLED_BUFFERS && buffer.len() <= self.block_bytes * KEEP_FACTOR {
-            self.pool.push(buffer);
-        }
+    pub(super) fn give_back(&self, buffer: Vec<u8>) {
+        self.buffers.give_back(buffer);
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.buffers.give_back(std::mem::take(&mut self.buffer));
     }
 }

@@ -12,6 +12,7 @@ pub(super) mod whole;
 use codec::Codec;
 
 use super::{SourceError, content::Foreign};
+use crate::buffers::Chunk;
 
 /// How an object is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,6 +78,12 @@ pub(super) trait Input {
         buf[..count].copy_from_slice(&bytes[..count]);
         self.consume(count);
         Ok(count)
+    }
+
+    /// The next bytes in a buffer of their own, if they lie in one that has so many bytes of room before them. Nothing
+    /// does not mean the end.
+    fn take_chunk(&mut self, _room: usize) -> Result<Option<Chunk>, Fault> {
+        Ok(None)
     }
 }
 
@@ -208,6 +215,16 @@ impl Decoder {
         self.ended = bytes == 0;
         self.caps.check(self.decoded, self.read)?;
         Ok(bytes)
+    }
+
+    /// As [`Input::take_chunk`], of what is not compressed.
+    pub(super) fn take_chunk(&mut self, input: &mut dyn Input, room: usize) -> Result<Option<Chunk>, Fault> {
+        let chunk = input.take_chunk(room)?;
+        let bytes = chunk.as_ref().map_or(0, |chunk| chunk.bytes().len() as u64);
+        self.read += bytes;
+        self.decoded += bytes;
+        self.caps.check(self.decoded, self.read)?;
+        Ok(chunk)
     }
 
     fn decode(&mut self, input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Fault> {

@@ -9,10 +9,11 @@
 use std::collections::VecDeque;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use http::{HeaderMap, header};
 use sha2::Digest as _;
+
+use crate::buffers::Chunk;
 
 /// How bytes are added up.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,21 +75,21 @@ impl Checksum {
     }
 
     /// Holds the bytes against it; the error is a reason.
-    pub(super) fn check(&self, chunks: &VecDeque<Bytes>) -> Result<(), String> {
+    pub(super) fn check(&self, chunks: &VecDeque<Chunk>) -> Result<(), String> {
         let found = match self.kind {
             Kind::Crc(algorithm, bytes) => {
                 let mut digest = crc_fast::Digest::new(algorithm);
-                chunks.iter().for_each(|chunk| digest.update(chunk));
+                chunks.iter().for_each(|chunk| digest.update(chunk.bytes()));
                 STANDARD.encode(&digest.finalize().to_be_bytes()[8 - bytes..])
             }
             Kind::Sha256 => {
                 let mut digest = sha2::Sha256::new();
-                chunks.iter().for_each(|chunk| digest.update(chunk));
+                chunks.iter().for_each(|chunk| digest.update(chunk.bytes()));
                 STANDARD.encode(digest.finalize())
             }
             Kind::Md5 => {
                 let mut digest = md5::Md5::new();
-                chunks.iter().for_each(|chunk| digest.update(chunk));
+                chunks.iter().for_each(|chunk| digest.update(chunk.bytes()));
                 pinport_model::hex(digest.finalize())
             }
         };
@@ -112,7 +113,9 @@ mod tests {
     }
 
     fn check(checksum: Option<Checksum>, parts: [&'static str; 2]) -> Result<(), String> {
-        checksum.unwrap().check(&parts.iter().map(|part| Bytes::from_static(part.as_bytes())).collect())
+        checksum
+            .unwrap()
+            .check(&parts.iter().map(|part| Chunk { buffer: part.as_bytes().to_vec(), start: 0 }).collect())
     }
 
     /// The published check values of "123456789", and what Python's hashlib says of it.

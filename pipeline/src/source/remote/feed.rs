@@ -5,13 +5,13 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytes::{Buf, Bytes};
 use pinport_model::PlannedObject;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Bucket, Fetched};
 use crate::{
+    buffers::{Buffers, Chunk},
     limits::{HEAD_BYTES, SMALL_RANGES},
     source::{
         SourceError,
@@ -26,6 +26,7 @@ type Task = AbortOnDropHandle<Result<Fetched, SourceError>>;
 pub(in crate::source) struct RemoteFeed {
     bucket: Arc<Bucket>,
     io: Handle,
+    buffers: Buffers,
     objects: Objects,
     /// Objects that were begun to be asked for; the first is the current one once `open`.
     planned: VecDeque<Planned>,
@@ -38,7 +39,7 @@ pub(in crate::source) struct RemoteFeed {
     /// Bytes of the budget in use.
     used: u64,
     /// Chunks of the current range, and its cost.
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Chunk>,
     cost: u64,
     broken: Option<SourceError>,
 }
@@ -68,10 +69,17 @@ struct Range {
 
 impl RemoteFeed {
     /// `seeks`: the first object begins in the middle, so only its first bytes are asked for until `seek`.
-    pub(in crate::source) fn new(bucket: Arc<Bucket>, io: Handle, objects: Objects, seeks: bool) -> Self {
+    pub(in crate::source) fn new(
+        bucket: Arc<Bucket>,
+        io: Handle,
+        buffers: Buffers,
+        objects: Objects,
+        seeks: bool,
+    ) -> Self {
         Self {
             bucket,
             io,
+            buffers,
             objects,
             planned: VecDeque::new(),
             open: false,
@@ -121,13 +129,14 @@ impl RemoteFeed {
             let start = last.next;
             let limit = if held { HEAD_BYTES as u64 } else { step };
             let end = last.object.size.min(start.saturating_add(limit));
-            let cost = (end - start).max(budget / SMALL_RANGES);
+            let cost = self.buffers.memory(end - start).min(step).max(budget / SMALL_RANGES);
             // One range is always allowed, however small the budget.
             if self.used > 0 && self.used + cost > budget {
                 return;
             }
             let (bucket, object) = (self.bucket.clone(), last.object.clone());
-            let task = self.io.spawn(async move { bucket.range(&object, start, end).await });
+            let buffers = self.buffers.clone();
+            let task = self.io.spawn(async move { bucket.range(&object, (start, end), buffers).await });
             last.ranges.push_back(Range { task: AbortOnDropHandle::new(task), cost });
             last.next = end;
             self.used += cost;
@@ -135,14 +144,14 @@ impl RemoteFeed {
     }
 
     /// The chunks, if they add up to what the store says. A byte that was turned on the way is asked for once more.
-    fn verified(&self, fetched: Fetched) -> Result<VecDeque<Bytes>, SourceError> {
+    fn verified(&self, fetched: Fetched) -> Result<VecDeque<Chunk>, SourceError> {
         let Some(checksum) = &fetched.checksum else { return Ok(fetched.chunks) };
         let Err(reason) = checksum.check(&fetched.chunks) else { return Ok(fetched.chunks) };
         let Some(current) = self.planned.front() else { return Ok(fetched.chunks) };
         tracing::debug!(key = current.object.key, reason, "asking again");
-        let (bucket, object) = (self.bucket.clone(), current.object.clone());
+        let (bucket, object, buffers) = (self.bucket.clone(), current.object.clone(), self.buffers.clone());
         drop(fetched);
-        let again = self.io.spawn(async move { bucket.range(&object, 0, object.size).await });
+        let again = self.io.spawn(async move { bucket.range(&object, (0, object.size), buffers).await });
         let again = wait(&self.io, &self.bucket.options.cancel, AbortOnDropHandle::new(again))
             .and_then(|result| result)?;
         match again.checksum.as_ref().map_or(Ok(()), |checksum| checksum.check(&again.chunks)) {
@@ -165,7 +174,7 @@ impl RemoteFeed {
     }
 
     fn drop_chunks(&mut self) {
-        self.chunks.clear();
+        self.chunks.drain(..).for_each(|chunk| self.buffers.give_back(chunk.buffer));
         self.used -= std::mem::take(&mut self.cost);
     }
 
@@ -228,22 +237,26 @@ impl Input for RemoteFeed {
         if self.bucket.options.cancel.is_cancelled() {
             return Err(SourceError::Cancelled.into());
         }
-        while self.chunks.front().is_some_and(Bytes::is_empty) {
-            self.chunks.pop_front();
-        }
         if self.chunks.is_empty() {
             self.next_range()?;
         }
-        Ok(self.chunks.front().map_or(&[], |chunk| chunk))
+        Ok(self.chunks.front().map_or(&[], Chunk::bytes))
     }
 
     fn consume(&mut self, bytes: usize) {
         if let Some(chunk) = self.chunks.front_mut() {
-            chunk.advance(bytes);
-            if chunk.is_empty() {
-                self.chunks.pop_front();
+            chunk.start += bytes;
+            if chunk.bytes().is_empty()
+                && let Some(chunk) = self.chunks.pop_front()
+            {
+                self.buffers.give_back(chunk.buffer);
             }
         }
+    }
+
+    fn take_chunk(&mut self, room: usize) -> Result<Option<Chunk>, Fault> {
+        self.fill()?;
+        Ok(self.chunks.pop_front_if(|chunk| chunk.start >= room))
     }
 }
 

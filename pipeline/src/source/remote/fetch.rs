@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use object_store::{GetOptions, GetRange, ObjectStore};
 use pinport_model::{PlannedObject, with_causes};
@@ -16,17 +15,24 @@ use super::{
     retry::{Asked, Backoff, Failure},
 };
 use crate::{
+    buffers::{Buffers, Chunk, Chunks},
     limits::LEAST_PROGRESS,
     source::{SourceError, SourceOptions},
 };
 
 /// Bytes of an object.
 pub(in crate::source) struct Fetched {
-    pub(in crate::source) chunks: VecDeque<Bytes>,
-    /// Where they end.
-    byte: u64,
+    pub(in crate::source) chunks: VecDeque<Chunk>,
     /// The sum they must have. The thread that takes them computes it: that is no work for the runtime.
     pub(super) checksum: Option<Checksum>,
+}
+
+/// What came of a range.
+struct Got {
+    chunks: Chunks,
+    /// Where it ends.
+    byte: u64,
+    checksum: Option<Checksum>,
     tries: u32,
 }
 
@@ -38,16 +44,16 @@ pub(super) struct Store<'a> {
     pub(super) sums_whole: bool,
 }
 
-/// The bytes from `start` to `end` of an object, in the chunks they came in.
+/// The bytes from `start` to `end` of an object.
 pub(super) async fn range(
     from: Store<'_>,
     options: &SourceOptions,
     mut asked: Asked,
     object: &PlannedObject,
-    start: u64,
-    end: u64,
+    (start, end): (u64, u64),
+    buffers: Buffers,
 ) -> Result<Fetched, SourceError> {
-    let mut got = Fetched { chunks: VecDeque::new(), byte: start, checksum: None, tries: 0 };
+    let mut got = Got { chunks: Chunks::new(buffers, end - start), byte: start, checksum: None, tries: 0 };
     let mut backoff = Backoff::new(options);
     while got.byte < end {
         asked.byte = got.byte;
@@ -62,7 +68,7 @@ pub(super) async fn range(
             tokio::time::sleep(wait).await;
         }
     }
-    Ok(got)
+    Ok(Fetched { chunks: got.chunks.done(), checksum: got.checksum })
 }
 
 async fn get(
@@ -70,7 +76,7 @@ async fn get(
     options: &SourceOptions,
     object: &PlannedObject,
     wanted: Wanted,
-    got: &mut Fetched,
+    got: &mut Got,
 ) -> Result<(), Failure> {
     let Wanted { asked, start, end, .. } = wanted.clone();
     // Some stores answer a request without a range without a length too, so another try names the range.
@@ -104,7 +110,8 @@ async fn get(
             return Err(changed(&asked, "the store sent more bytes than were asked for"));
         }
         got.byte += chunk.len() as u64;
-        got.chunks.push_back(chunk);
+        // Its memory is free at once, and the next bytes are received in it.
+        got.chunks.push(&chunk);
     }
     if got.byte < end {
         return Err(cut_off(&asked, format!("the answer ended {} bytes too early", end - got.byte)));
@@ -142,9 +149,9 @@ mod tests {
         let options = SourceOptions { retries: 0, ..SourceOptions::default() };
         let asked = || Asked { url: "s3://b/dir//a ".into(), bucket: "s3://b".into(), object: true, byte: 0 };
         let read = async |object: &PlannedObject, start, end, sums_whole| {
-            let fetched =
-                range(Store { store: &store, sums_whole }, &options, asked(), object, start, end).await?;
-            Ok::<_, SourceError>(fetched.chunks.iter().flatten().copied().collect::<Vec<u8>>())
+            let store = Store { store: &store, sums_whole };
+            let fetched = range(store, &options, asked(), object, (start, end), Buffers::new(4)).await?;
+            Ok::<_, SourceError>(fetched.chunks.iter().flat_map(Chunk::bytes).copied().collect::<Vec<u8>>())
         };
         assert_eq!(read(&object, 0, 10, true).await.unwrap(), b"0123456789");
         assert_eq!(read(&object, 0, 10, false).await.unwrap(), b"0123456789");

@@ -46,6 +46,7 @@ use retry::{Asked, Backoff, Failure};
 pub(super) use xml::{Next, Page};
 
 use super::{SourceError, SourceOptions};
+use crate::buffers::Buffers;
 
 /// A bucket.
 pub(crate) struct Bucket {
@@ -248,12 +249,12 @@ impl Bucket {
         }
     }
 
-    /// The bytes from `start` to `end` of an object, in the chunks they came in.
+    /// The bytes from `start` to `end` of an object.
     pub(super) async fn range(
         &self,
         object: &PlannedObject,
-        start: u64,
-        end: u64,
+        (start, end): (u64, u64),
+        buffers: Buffers,
     ) -> Result<Fetched, SourceError> {
         let asked = self.asked(&object.key, true);
         let untagged;
@@ -266,6 +267,6 @@ impl Bucket {
             _ => object,
         };
         let from = fetch::Store { store: &*self.store, sums_whole: self.service == Service::S3 };
-        fetch::range(from, &self.options, asked, object, start, end).await
+        fetch::range(from, &self.options, asked, object, (start, end), buffers).await
     }
 }

@@ -53,7 +53,7 @@ fn readable(
 
 type Contents = Vec<(String, Result<Vec<u8>, SourceError>)>;
 
-/// Everything that a stream gives, with an odd buffer.
+/// Everything that a stream gives, with an odd buffer and as chunks by turns.
 fn drain(mut stream: ObjectStream) -> Contents {
     let mut all = Vec::new();
     let mut buf = vec![0; 100_003];
@@ -67,6 +67,15 @@ fn drain(mut stream: ObjectStream) -> Contents {
         };
         let mut bytes = Vec::new();
         let result = loop {
+            match reader.take_chunk(0) {
+                Ok(Some(chunk)) => bytes.extend_from_slice(chunk.bytes()),
+                Ok(None) => {}
+                Err(error) => {
+                    assert_eq!(reader.take_chunk(0).err(), Some(error.clone()), "an error stays");
+                    assert_eq!(reader.read(&mut buf), Err(error.clone()), "an error stays");
+                    break Err(error);
+                }
+            }
             match reader.read(&mut buf) {
                 Ok(0) => break Ok(bytes),
                 Ok(count) => bytes.extend_from_slice(&buf[..count]),
