@@ -107,16 +107,16 @@ impl Chunks {
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let part = self.part as usize;
-            let chunk = match self.done.pop_back() {
+            let mut chunk = match self.done.pop_back() {
                 Some(chunk) if chunk.bytes().len() < part => chunk,
                 full => {
                     self.done.extend(full);
                     self.begin()
                 }
             };
-            let chunk = self.done.push_back_mut(chunk);
             let count = bytes.len().min(part - chunk.bytes().len());
             chunk.buffer.extend_from_slice(&bytes[..count]);
+            self.done.push_back(chunk);
             self.left -= count as u64;
             bytes = &bytes[count..];
         }

@@ -256,7 +256,10 @@ impl Input for RemoteFeed {
 
     fn take_chunk(&mut self, room: usize) -> Result<Option<Chunk>, Fault> {
         self.fill()?;
-        Ok(self.chunks.pop_front_if(|chunk| chunk.start >= room))
+        match self.chunks.front() {
+            Some(chunk) if chunk.start >= room => Ok(self.chunks.pop_front()),
+            _ => Ok(None),
+        }
     }
 }
 
