@@ -608,6 +608,22 @@ fn cpu() -> u64 {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_late_import_into_a_segment_costs_what_an_early_one_did() {
+    // A core that is slowed down in the middle takes twice the time for the same work: that does not happen each time, and
+    // costs that grow do.
+    let mut found = Vec::new();
+    while found.len() < 4 {
+        let (early, late) = early_and_late_imports();
+        if late < early * 2 {
+            return;
+        }
+        found.push((early, late));
+    }
+    panic!("us of early and late imports: {found:?}");
+}
+
+/// CPU time of an early import into a segment, and of a late one, in microseconds.
+#[cfg(target_os = "linux")]
+fn early_and_late_imports() -> (u64, u64) {
     const IMPORTS: u64 = 2400;
     const STEP: u64 = 200;
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
@@ -646,7 +662,7 @@ fn a_late_import_into_a_segment_costs_what_an_early_one_did() {
         .collect();
     println!("CPU us an import, {STEP} at a time: {steps:?}");
     let (early, late) = (steps[1].max(steps[2]), steps[steps.len() - 2].min(steps[steps.len() - 1]));
-    assert!(late < early * 2, "{early} us became {late} us");
     let found = store.segment(APPLICATION, segment).unwrap().unwrap();
     assert_eq!(found.current().unwrap().size, IMPORTS);
+    (early, late)
 }
