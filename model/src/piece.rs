@@ -90,6 +90,16 @@ impl ObjectTally {
         self.bytes += later.bytes;
         self.complete |= later.complete;
     }
+
+    /// Adds tallies by object to those before them; both are in order of the objects.
+    pub fn add_all(sum: &mut Vec<Self>, later: &[Self]) {
+        for object in later {
+            match sum.last_mut() {
+                Some(tally) if tally.object == object.object => tally.add(object),
+                _ => sum.push(*object),
+            }
+        }
+    }
 }
 
 /// Lost objects that are named in a job; all of them are in its failures.

@@ -139,7 +139,7 @@ fn copy_files_of(job: &ImportJob, from: &End, to: &End) -> anyhow::Result<u64> {
         }
         (None, None) => {
             let mut all = 0;
-            from.side.store().kept_files(id, &mut |name, at, bytes| {
+            from.side.store().kept_files(id, 0, &mut |name, at, bytes| {
                 all += bytes.len() as u64;
                 keep(name, at, bytes)
             })?;

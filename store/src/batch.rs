@@ -5,7 +5,7 @@ use pinport_model::{ApplicationId, Draft, Endpoint, JobId, Origin, TextMember, T
 pub use crate::entry::DraftKind;
 pub(crate) use crate::entry::{Entry, Span};
 use crate::{
-    pool::{self, Memory},
+    pool::{self, Memory, Reused as _},
     record::{self, bounds::is_wide, mark_member, mark_of},
 };
 

@@ -291,13 +291,14 @@ pub trait Store: Send + Sync {
         Ok(false)
     }
 
-    /// Keeps a piece of a job's file for other processes: the bytes from `at` on, and nothing after them.
-    fn keep_file(&self, _job: JobId, _name: &str, _at: u64, _bytes: &[u8]) -> Result<()> {
+    /// Keeps a piece of a file of a job, or of a part of it that was claimed (0: the job itself), for other processes: the bytes
+    /// from `at` on, and nothing after them.
+    fn keep_file(&self, _job: JobId, _part: u32, _name: &str, _at: u64, _bytes: &[u8]) -> Result<()> {
         Ok(())
     }
 
-    /// Hands on what is kept of a job's files, by name and in order.
-    fn kept_files(&self, _job: JobId, _each: &mut EachKept<'_>) -> Result<()> {
+    /// Hands on what is kept of the files of a job, or of a part of it (0: the job itself), by name and in order.
+    fn kept_files(&self, _job: JobId, _part: u32, _each: &mut EachKept<'_>) -> Result<()> {
         Ok(())
     }
 
@@ -323,12 +324,10 @@ pub trait Store: Send + Sync {
         None
     }
 
-    /// What all committed pieces of a job came to ([`Parts::totals_of_parts`]).
+    /// What all committed pieces of a job came to, also those of parts that are not pieces of the job yet: the counts of its
+    /// last piece and theirs.
     fn totals(&self, job: JobId) -> Result<Option<PieceRecord>> {
-        match self.parts() {
-            Some(parts) => parts.totals_of_parts(job),
-            None => self.last_piece(job),
-        }
+        self.last_piece(job)
     }
 
     /// Whether other processes may change it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use pinport_model::{ImportJob, JobId, JobPart, PieceRecord, progress::Progress};
 
-use crate::{EachKept, JobWriter, Result, Store, Worker};
+use crate::{JobWriter, Result, Store, Worker};
 
 /// A part that this process works on from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,15 +54,8 @@ pub trait Parts: Store {
     fn part_pieces(&self, job: JobId, part: u32) -> Result<Vec<PieceRecord>>;
     /// Lets the others know how far a part that was claimed has come.
     fn report_part(&self, job: JobId, part: u32, progress: &Progress);
-    /// Keeps a piece of a file of a part that was claimed: see [`Store::keep_file`].
-    fn keep_part_file(&self, job: JobId, part: u32, name: &str, at: u64, bytes: &[u8]) -> Result<()>;
-    /// Hands on what is kept of a part's files.
-    fn kept_part_files(&self, job: JobId, part: u32, each: &mut EachKept<'_>) -> Result<()>;
     /// Lets go of the files and the records of the pieces of a part that is a piece of its job by now.
     fn forget_part(&self, job: JobId, part: u32) -> Result<()>;
     /// Lets no process commit to a part any more. Of the one who has claimed the job.
     fn close_parts(&self, job: JobId) -> Result<()>;
-    /// What all pieces of a job came to, also those of parts that are not pieces of the job yet: the counts of its last
-    /// piece and theirs.
-    fn totals_of_parts(&self, job: JobId) -> Result<Option<PieceRecord>>;
 }

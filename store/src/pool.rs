@@ -1,11 +1,11 @@
-//! The memory of dropped batches, kept for the next ones: a fresh allocation of this size costs a page fault
-//! for every 4 KiB written to it, which is a tenth of an import's time. It keeps at most [`MOST_BYTES`].
+//! Memory that is used again: that of dropped batches, and of rows for a database. A fresh allocation of this size costs a
+//! page fault for every 4 KiB written to it, which is a tenth of an import's time. Each pool is bounded.
 
 use parking_lot::Mutex;
 
 use crate::entry::Entry;
 
-/// Bytes that wait in the pool at most: about what the batches of two pieces take.
+/// Bytes of batches that wait at most: about what those of two pieces take.
 const MOST_BYTES: usize = 64 << 20;
 
 /// Smaller ones are not worth keeping, larger ones are those of unusual blocks.
@@ -18,54 +18,97 @@ pub(crate) struct Memory {
     pub(crate) entries: Vec<Entry>,
 }
 
-impl Memory {
-    pub(crate) fn bytes(&self) -> usize {
+impl Reused for Memory {
+    fn bytes(&self) -> usize {
         self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    fn clear(&mut self) {
+        self.arena.clear();
+        self.entries.clear();
     }
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool::new());
+static POOL: Pool<Memory> = Pool::new(MOST_BYTES);
 
 /// Memory for a batch that will need room; empty, and perhaps without any.
 pub(crate) fn take() -> Memory {
-    POOL.lock().take()
+    POOL.take()
 }
 
 /// Gives the memory of a batch back.
 pub(crate) fn give(memory: Memory) {
     if WORTHWHILE.contains(&memory.bytes()) {
-        let refused = POOL.lock().give(memory);
+        POOL.give(memory);
+    }
+}
+
+/// What a pool keeps.
+pub(crate) trait Reused: Default {
+    /// Bytes that it takes.
+    fn bytes(&self) -> usize;
+    /// Empties it, and keeps its bytes.
+    fn clear(&mut self);
+}
+
+impl Reused for Vec<u8> {
+    fn bytes(&self) -> usize {
+        self.capacity()
+    }
+
+    fn clear(&mut self) {
+        self.clear();
+    }
+}
+
+/// What waits to be used again.
+pub(crate) struct Pool<T>(Mutex<Waiting<T>>);
+
+impl<T: Reused> Pool<T> {
+    /// Keeps so many bytes at most.
+    pub(crate) const fn new(most_bytes: usize) -> Self {
+        Self(Mutex::new(Waiting::new(most_bytes)))
+    }
+
+    /// One that is empty; without any room, if none waits.
+    pub(crate) fn take(&self) -> T {
+        self.0.lock().take()
+    }
+
+    /// Keeps one, if there is room for it.
+    pub(crate) fn give(&self, reused: T) {
+        let refused = self.0.lock().give(reused);
         // Freed when the lock is open again.
         drop(refused);
     }
 }
 
-struct Pool {
-    waiting: Vec<Memory>,
+struct Waiting<T> {
+    most_bytes: usize,
+    waiting: Vec<T>,
     bytes: usize,
 }
 
-impl Pool {
-    const fn new() -> Self {
-        Self { waiting: Vec::new(), bytes: 0 }
+impl<T: Reused> Waiting<T> {
+    const fn new(most_bytes: usize) -> Self {
+        Self { most_bytes, waiting: Vec::new(), bytes: 0 }
     }
 
-    fn take(&mut self) -> Memory {
+    fn take(&mut self) -> T {
         // The last one is most likely still in a cache.
-        let memory = self.waiting.pop().unwrap_or_default();
-        self.bytes -= memory.bytes();
-        memory
+        let reused = self.waiting.pop().unwrap_or_default();
+        self.bytes -= reused.bytes();
+        reused
     }
 
-    fn give(&mut self, mut memory: Memory) -> Option<Memory> {
-        let bytes = memory.bytes();
-        if self.bytes + bytes > MOST_BYTES {
-            return Some(memory);
+    fn give(&mut self, mut reused: T) -> Option<T> {
+        let bytes = reused.bytes();
+        if self.bytes + bytes > self.most_bytes {
+            return Some(reused);
         }
-        memory.arena.clear();
-        memory.entries.clear();
+        reused.clear();
         self.bytes += bytes;
-        self.waiting.push(memory);
+        self.waiting.push(reused);
         None
     }
 }
@@ -80,7 +123,7 @@ mod tests {
 
     #[test]
     fn memory_comes_back_empty_and_is_bounded() {
-        let mut pool = Pool::new();
+        let mut pool = Waiting::<Memory>::new(MOST_BYTES);
         assert_eq!(pool.take().bytes(), 0);
         assert!(pool.give(memory(MOST_BYTES / 2)).is_none());
         assert!(pool.give(memory(MOST_BYTES / 2)).is_none());

@@ -14,7 +14,7 @@ use pinport_model::{
     FailureCode, ImportDefinition, ImportJob, JobId, JobStatus, MAX_LOST, NoticeKind, Origin, PieceRecord,
     Tally, failure::FailureReason, job::SegmentMembers,
 };
-use pinport_store::{JobWriter, Parts, Store, Unresolved, boundary};
+use pinport_store::{JobWriter, Parts, PreparedPiece, Store, Unresolved, boundary};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -159,11 +159,10 @@ impl<'a, 'b> Committer<'a, 'b> {
         }
         boundary("piece.judged");
         self.write_failures(&mut counts, &end)?;
-        let first = self.last.is_none();
         counts.ids.push(counts.updates.drain(..).map(|(_, id)| id).collect());
         let with_id = self.add_ids(&counts.ids)?;
-        let before = self.last.take().unwrap_or_default();
-        let done = if first { 0 } else { before.completed_pieces() };
+        let before = self.last.take().unwrap_or_else(PieceRecord::nothing);
+        let done = before.completed_pieces();
         let mut total = before.total;
         total.add(&counts.tally);
         assert!(balances(&counts, &total), "piece {number} does not balance: {:?}", counts.tally);
@@ -189,22 +188,8 @@ impl<'a, 'b> Committer<'a, 'b> {
         };
         let room = MAX_LOST.saturating_sub(record.lost.len());
         record.lost.extend(end.lost.iter().take(room).map(|(_, lost)| lost.clone()));
-        boundary("piece.failures-written");
-        self.files.sync(&mut record)?;
-        if let Some(mirror) = &mut self.mirror {
-            mirror.keep_piece(&record)?;
-        }
-        if record.error.is_some() && self.life.job.error.is_none() {
-            self.life.job.error = record.error.clone();
-            self.life.hint = end.lost.first().and_then(|(_, lost)| lost.hint.clone());
-            // Before the piece is committed: a crash in between repeats the piece and its failures.
-            self.life.save()?;
-            boundary("piece.told");
-        }
-        if let Some(prepared) = prepared {
-            prepared.commit(&record)?;
-        }
-        boundary("piece.committed");
+        let hint = end.lost.first().and_then(|(_, lost)| lost.hint.clone());
+        self.make_durable(&mut record, hint, prepared)?;
         let progress = self.life.progress;
         progress.set(Counter::Registered, record.total.registered);
         progress.add(Counter::PiecesDone, u64::from(brought));
@@ -221,20 +206,38 @@ impl<'a, 'b> Committer<'a, 'b> {
         writer: &dyn JobWriter,
     ) -> Result<(), JobError> {
         assert!(record.total.balances(), "part {} does not balance: {:?}", record.piece + 1, record.tally);
-        self.files.sync(&mut record)?;
-        if let Some(mirror) = &mut self.mirror {
-            mirror.keep_piece(&record)?;
-        }
-        if record.error.is_some() && self.life.job.error.is_none() {
-            self.life.job.error = record.error.clone();
-            self.life.hint = record.lost.first().and_then(|lost| lost.hint.clone());
-            self.life.save()?;
-        }
         // The part's rows are there already.
         let mut prepared = writer.prepare(record.piece, Vec::new())?;
         prepared.resolve()?;
-        prepared.commit(&record)?;
+        let hint = record.lost.first().and_then(|lost| lost.hint.clone());
+        self.make_durable(&mut record, hint, Some(prepared))?;
         *self.last = Some(record);
+        Ok(())
+    }
+
+    /// Makes what was written of a piece durable, and then the piece with its record.
+    fn make_durable(
+        &mut self,
+        record: &mut PieceRecord,
+        hint: Option<String>,
+        prepared: Option<Box<dyn PreparedPiece>>,
+    ) -> Result<(), JobError> {
+        boundary("piece.failures-written");
+        self.files.sync(record)?;
+        if let Some(mirror) = &mut self.mirror {
+            mirror.keep_piece(record)?;
+        }
+        if record.error.is_some() && self.life.job.error.is_none() {
+            self.life.job.error = record.error.clone();
+            self.life.hint = hint;
+            // Before the piece is committed: a crash in between repeats the piece and its failures.
+            self.life.save()?;
+            boundary("piece.told");
+        }
+        if let Some(prepared) = prepared {
+            prepared.commit(record)?;
+        }
+        boundary("piece.committed");
         Ok(())
     }
 

@@ -30,15 +30,15 @@ const REPORT: Duration = Duration::from_secs(1);
 
 /// What the threads share.
 pub(super) struct Crew<'a> {
-    pub(super) engine: &'a Engine,
-    pub(super) parts: &'a dyn Parts,
-    pub(super) site: Site<'a>,
+    engine: &'a Engine,
+    parts: &'a dyn Parts,
+    site: Site<'a>,
     pub(super) job: ImportJob,
-    pub(super) stop: CancellationToken,
+    stop: CancellationToken,
     /// Asked before each part.
-    pub(super) go_on: &'a (dyn Fn() -> bool + Sync),
+    go_on: &'a (dyn Fn() -> bool + Sync),
     /// Whether they wait for parts that others may give back.
-    pub(super) stays: bool,
+    stays: bool,
     desk: Arc<Desk>,
     reported: Mutex<Option<Instant>>,
 }
@@ -60,6 +60,17 @@ struct State {
     /// A part has ended since somebody waited for that.
     has_news: bool,
     failed: Option<JobError>,
+}
+
+impl State {
+    /// Records and decoded bytes that this server came to.
+    fn own(&self) -> [u64; 2] {
+        self.running.values().fold(self.done, |sum, progress| add(sum, own(progress)))
+    }
+}
+
+fn add(one: [u64; 2], other: [u64; 2]) -> [u64; 2] {
+    [one[0] + other[0], one[1] + other[1]]
 }
 
 /// The right to read a part: one is read at a time, while the last pieces of another may still be committed.
@@ -153,16 +164,12 @@ impl<'a> Crew<'a> {
     fn work_on(&self, claimed: ClaimedPart, turn: Turn) -> Result<(), JobError> {
         let (job, part) = (self.job.id, claimed.part.number);
         let ran = guarded(|| self.run_part(claimed, turn)).and_then(|ran| ran);
-        let progress = {
+        {
             let mut state = self.desk.state.lock();
             state.has_news = true;
-            state.running.remove(&part)
-        };
-        if let Some(progress) = progress {
-            let [records, bytes] = own(&progress);
-            let mut state = self.desk.state.lock();
-            state.done[0] += records;
-            state.done[1] += bytes;
+            if let Some(progress) = state.running.remove(&part) {
+                state.done = add(state.done, own(&progress));
+            }
         }
         self.desk.changed.notify_all();
         let _ = fs::remove_dir_all(files::folder_of_part(self.site.folder, part));
@@ -264,9 +271,9 @@ impl<'a> Crew<'a> {
 
     /// What some parts have come to, those that are worked on here as they are now; beside `taken`.
     pub(super) fn sum(&self, taken: PartsSum, states: &[PartState]) -> PartsSum {
-        let (running, done) = {
+        let (running, [own_records, own_bytes]) = {
             let state = self.desk.state.lock();
-            (state.running.clone(), state.done)
+            (state.running.clone(), state.own())
         };
         let mut sum = taken;
         let mut unknown = [0, 0];
@@ -298,23 +305,13 @@ impl<'a> Crew<'a> {
             }
         }
         sum.bytes_total += JobProgress::expected_of(unknown, (sum.source_bytes, sum.bytes));
-        let mut own_counts = done;
-        for progress in running.values() {
-            own_counts.iter_mut().zip(own(progress)).for_each(|(sum, count)| *sum += count);
-        }
-        sum.by_others = [sum.parsed.saturating_sub(own_counts[0]), sum.bytes.saturating_sub(own_counts[1])];
+        sum.by_others = [sum.parsed.saturating_sub(own_records), sum.bytes.saturating_sub(own_bytes)];
         sum
     }
 
     /// What this server has come to.
     fn own_sum(&self) -> PartsSum {
-        let state = self.desk.state.lock();
-        let [mut parsed, mut bytes] = state.done;
-        for progress in state.running.values() {
-            let [records, read] = own(progress);
-            parsed += records;
-            bytes += read;
-        }
+        let [parsed, bytes] = self.desk.state.lock().own();
         PartsSum { parsed, bytes, ..PartsSum::default() }
     }
 }

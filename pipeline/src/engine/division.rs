@@ -153,6 +153,8 @@ impl<'a> Borders<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn divided(sizes: &[(&str, u64)], part_bytes: u64, line: u64) -> Vec<JobPart> {
@@ -190,32 +192,23 @@ mod tests {
         assert!(divided(&[], 100, 1).is_empty());
     }
 
-    #[test]
-    fn parts_follow_each_other_and_have_everything() {
-        with_numbers(|next| {
-            let names = ["a.json", "b.csv", "c.json.gz"];
-            let sizes: Vec<_> = (0..next(9)).map(|_| (names[next(3) as usize], next(400))).collect();
-            let parts = divided(&sizes, 1 + next(200), 1 + next(50));
+    proptest! {
+        #[test]
+        fn parts_follow_each_other_and_have_everything(
+            sizes in vec((prop_oneof![Just("a.json"), Just("b.csv"), Just("c.json.gz")], 0..400_u64), 0..9),
+            part_bytes in 1..200_u64,
+            line in 1..50_u64,
+        ) {
+            let parts = divided(&sizes, part_bytes, line);
             let mut at = Border::default();
             for (part, number) in parts.iter().zip(1..) {
-                assert_eq!((part.number, part.start), (number, at));
-                assert!(part.end > at);
+                prop_assert_eq!((part.number, part.start), (number, at));
+                prop_assert!(part.end > at);
                 at = part.end;
             }
-            assert_eq!(at, Border { object: sizes.len() as u64, byte: 0 });
+            prop_assert_eq!(at, Border { object: sizes.len() as u64, byte: 0 });
             let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
-            assert_eq!(bytes, sizes.iter().map(|(_, size)| size).sum::<u64>());
-        });
-    }
-
-    /// Calls `each` again and again with a source of numbers below what it asks for.
-    fn with_numbers(mut each: impl FnMut(&mut dyn FnMut(u64) -> u64)) {
-        let mut state = 7_u64;
-        for _ in 0..500 {
-            each(&mut |below| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                (state >> 33) % below.max(1)
-            });
+            prop_assert_eq!(bytes, sizes.iter().map(|(_, size)| size).sum::<u64>());
         }
     }
 }

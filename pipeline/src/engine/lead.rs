@@ -9,9 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use pinport_model::{
-    Failure, FailureCode, Format, JobPart, LostObject, MAX_LOST, ObjectTally, PieceRecord, Position,
-};
+use pinport_model::{Failure, FailureCode, Format, JobPart, LostObject, ObjectTally, PieceRecord, Position};
 use pinport_store::{JobWriter, PartState, Parts};
 use tokio_util::sync::CancellationToken;
 
@@ -58,17 +56,18 @@ impl Lead<'_, '_> {
     fn run(&mut self, crew: &Crew<'_>) -> Result<(), JobError> {
         let job = crew.job.id;
         let taken = self.taken();
-        let before = self.parts.part_states(job, 0)?;
-        let is_taken = |state: &&PartState| state.part.number <= taken;
-        self.source_bytes = before.iter().filter(is_taken).map(|state| state.part.bytes).sum();
         if taken > 0 {
+            let before = self.parts.part_states(job, 0)?;
+            let is_taken = |state: &&PartState| state.part.number <= taken;
+            self.source_bytes = before.iter().filter(is_taken).map(|state| state.part.bytes).sum();
             // An earlier run may have ended before it let go of it.
             self.parts.forget_part(job, taken)?;
         }
         let mut begins = true;
         loop {
             let states = self.parts.part_states(job, self.taken())?;
-            self.show(crew, &states, std::mem::take(&mut begins));
+            let total = self.total(&states);
+            self.show(crew, &states, &total, std::mem::take(&mut begins));
             if states.is_empty() {
                 return Ok(());
             }
@@ -77,7 +76,7 @@ impl Lead<'_, '_> {
                 self.take(state)?;
             }
             if done.is_empty() {
-                if over_budget(&crew.job, Some(&self.total(&states)), false) {
+                if over_budget(&crew.job, Some(&total), false) {
                     return self.take_what_there_is(crew);
                 }
                 crew.wait()?;
@@ -99,7 +98,7 @@ impl Lead<'_, '_> {
         total
     }
 
-    fn show(&self, crew: &Crew<'_>, states: &[PartState], begins: bool) {
+    fn show(&self, crew: &Crew<'_>, states: &[PartState], total: &PieceRecord, begins: bool) {
         let mut taken = PartsSum { source_bytes: self.source_bytes, ..PartsSum::default() };
         if let Some(last) = &*self.committer.last {
             taken.add_record(last);
@@ -107,7 +106,7 @@ impl Lead<'_, '_> {
             taken.objects_done = last.end.object;
         }
         self.site.progress.show_parts(&crew.sum(taken, states), begins);
-        self.site.progress.set_totals(&self.total(states));
+        self.site.progress.set_totals(total);
     }
 
     /// Ends the work on a job that is over its failure budget: what was committed until then is its outcome.
@@ -138,11 +137,19 @@ impl Lead<'_, '_> {
             return Err(on("read", &files::failures_path(&of_part))(error).into());
         }
         self.take_ids(&of_part, &last)?;
-        let mut record = sum_of(&before, part, &last);
-        record.end = shift.end(state, &last, &before);
+        let mut objects = Vec::new();
         for piece in self.parts.part_pieces(job, part.number)? {
-            add_objects(&mut record.objects, &piece.objects);
+            ObjectTally::add_all(&mut objects, &piece.objects);
         }
+        let mut record = PieceRecord {
+            piece: u64::from(part.number) - 1,
+            end: shift.end(state, &last, &before),
+            tally: last.total.clone(),
+            objects,
+            error: last.lost.first().map(|lost| lost.reason.clone()),
+            ..before
+        };
+        record.count_part(&last);
         self.committer.commit_part(record, &*self.writer)?;
         self.source_bytes += part.bytes;
         self.parts.forget_part(job, part.number)?;
@@ -253,40 +260,6 @@ impl Shift {
         }
         let was_read = (last.end.object, last.end.byte) == (end.object, end.byte);
         Position { object: end.object, byte: end.byte, line: if was_read { line } else { 0 }, stream }
-    }
-}
-
-/// The record of the piece that a part becomes, without its place and its objects.
-fn sum_of(before: &PieceRecord, part: &JobPart, last: &PieceRecord) -> PieceRecord {
-    let mut total = before.total.clone();
-    total.add(&last.total);
-    let mut total_notices = before.total_notices.clone();
-    total_notices.merge(&last.total_notices);
-    let mut lost = before.lost.clone();
-    let room = MAX_LOST.saturating_sub(lost.len());
-    lost.extend(last.lost.iter().take(room).cloned());
-    PieceRecord {
-        piece: u64::from(part.number) - 1,
-        tally: last.total.clone(),
-        total,
-        done_pieces: Some(before.completed_pieces() + last.completed_pieces()),
-        failed_pieces: before.failed_pieces + last.failed_pieces,
-        error: last.lost.first().map(|lost| lost.reason.clone()),
-        lost,
-        with_id: before.with_id + last.with_id,
-        repeated_ids: before.repeated_ids + last.repeated_ids,
-        total_notices,
-        ..PieceRecord::default()
-    }
-}
-
-/// Adds tallies by object; both are in order.
-fn add_objects(sum: &mut Vec<ObjectTally>, objects: &[ObjectTally]) {
-    for object in objects {
-        match sum.last_mut() {
-            Some(tally) if tally.object == object.object => tally.add(object),
-            _ => sum.push(*object),
-        }
     }
 }
 

@@ -102,12 +102,7 @@ impl Mirror {
             if chunk.is_empty() {
                 break;
             }
-            match self.store.parts() {
-                Some(parts) if self.part > 0 => {
-                    parts.keep_part_file(self.job, self.part, name, at, &chunk)?;
-                }
-                _ => self.store.keep_file(self.job, name, at, &chunk)?,
-            }
+            self.store.keep_file(self.job, self.part, name, at, &chunk)?;
             at += chunk.len() as u64;
         }
         self.kept.insert(name.to_owned(), at);
@@ -157,16 +152,12 @@ pub(super) fn bring_part(
         file.seek(SeekFrom::Start(at)).map_err(on("write", &path))?;
         file.write_all(bytes).map_err(on("write", &path))
     };
-    let each = &mut |name: &str, at, bytes: &[u8]| {
+    store.kept_files(job, part, &mut |name, at, bytes| {
         if failed.is_none() {
             failed = write(name, at, bytes).err();
         }
         Ok(())
-    };
-    match store.parts() {
-        Some(parts) if part > 0 => parts.kept_part_files(job, part, each)?,
-        _ => store.kept_files(job, each)?,
-    }
+    })?;
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(()),

@@ -10,15 +10,14 @@ use pinport_model::{ImportJob, panic_text, with_causes};
 use pinport_store::{OpenJob, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use super::Inner;
+use super::{AWAY, Inner};
 use crate::{
     engine::{JobError, JobProgress, Run, mirror},
-    source::{Source, SourceOptions},
+    source::{SourceError, SourceOptions},
 };
 
-/// How long a job is left alone that this server could not help with, and after the database was away.
+/// How long a job is left alone that this server could not help with.
 const APART: Duration = Duration::from_secs(60);
-const AWAY: Duration = Duration::from_secs(2);
 
 /// A job that this server helps with.
 pub(super) struct Helping {
@@ -50,10 +49,8 @@ impl Inner {
             let id = found.job.id;
             let has_room = state.running() + state.helping.len() < self.options().max_running;
             let is_known = state.helping.contains_key(&id) || state.jobs.contains_key(&id);
-            if state.stopping || state.trouble().is_some() || !has_room || is_known {
-                continue;
-            }
-            if state.no_help_before.contains_key(&id) {
+            let is_left_alone = state.no_help_before.contains_key(&id);
+            if state.stopping || state.trouble().is_some() || !has_room || is_known || is_left_alone {
                 continue;
             }
             let cancel = CancellationToken::new();
@@ -109,10 +106,11 @@ fn attempt(
 ) -> Result<(), JobError> {
     let folder = inner.folder(job.id);
     mirror::bring(&*inner.store, job.id, job.definition.format, &folder)?;
-    let options = inner.source_options(&job).map_err(|error| JobError::Export(error.to_string()))?;
-    let options = SourceOptions { cancel: cancel.clone(), ..options };
-    let source = Source::open(&job.definition.source, options, inner.io.clone())?;
-    let source = Arc::new(source.reading(job.definition.format, &job.definition.read));
+    let options = inner.source_options(&job).map_err(|error| {
+        let (url, reason) = (job.definition.source_text.clone(), error.to_string());
+        SourceError::AccessDenied { url, reason, credentials: false }
+    })?;
+    let source = inner.open_source(&job, SourceOptions { cancel: cancel.clone(), ..options })?;
     tracing::info!(target: "pinport::job", job = %job.id, "helps with the job");
     let run = Run { job, source, folder, progress: Arc::clone(progress), cancel };
     inner.engine.help(run, &inner.store, &|| !inner.has_own_work())

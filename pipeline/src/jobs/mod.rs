@@ -182,6 +182,9 @@ impl std::fmt::Debug for Jobs {
     }
 }
 
+/// How long a job waits for a database that does not answer.
+const AWAY: Duration = Duration::from_secs(2);
+
 struct Inner {
     /// For the threads of jobs, which must not keep it alive for each other.
     this: Weak<Inner>,

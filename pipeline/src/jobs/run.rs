@@ -11,7 +11,7 @@ use pinport_store::{StopRequest, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Inner, NotAllowed, Occasion, create, export,
+    AWAY, Inner, NotAllowed, Occasion, create, export,
     faults::{halting_reason, is_halting, lacks_descriptors, lacks_room, may_pass},
     marks,
     queue::Place,
@@ -143,8 +143,8 @@ fn attempt(
         };
         return (job, stopped);
     }
-    let source = match Source::open(&job.definition.source, options, inner.io.clone()) {
-        Ok(source) => Arc::new(source.reading(job.definition.format, &job.definition.read)),
+    let source = match inner.open_source(&job, options) {
+        Ok(source) => source,
         Err(error) => return (job, Stopped::Error(error.into())),
     };
     let run = Run { job, source, folder, progress: Arc::clone(progress), cancel };
@@ -255,9 +255,6 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
 /// What is said of a job that was taken over.
 const ELSEWHERE: &str = "another server works on it";
 
-/// How long a job waits for a database that does not answer.
-const AWAY: Duration = Duration::from_secs(2);
-
 impl Inner {
     /// How the source of a job is read.
     pub(super) fn source_options(&self, job: &ImportJob) -> Result<SourceOptions, NotAllowed> {
@@ -268,6 +265,16 @@ impl Inner {
             }
             _ => self.resolver().resolve_job(job),
         }
+    }
+
+    /// Opens the source of a job to read what it imports.
+    pub(super) fn open_source(
+        &self,
+        job: &ImportJob,
+        options: SourceOptions,
+    ) -> Result<Arc<Source>, SourceError> {
+        let source = Source::open(&job.definition.source, options, self.io.clone())?;
+        Ok(Arc::new(source.reading(job.definition.format, &job.definition.read)))
     }
 
     fn wait_again(&self, job: &ImportJob, then: Instant, tries: u32, text: String) {

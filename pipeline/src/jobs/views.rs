@@ -332,12 +332,7 @@ impl ObjectCounts {
         while self.tallies.last().is_none_or(|tally| tally.object < VIEW_OBJECTS as u64) {
             let pieces = store.pieces(job, self.next, VIEW_PIECES)?;
             for piece in &pieces {
-                for object in &piece.objects {
-                    match self.tallies.last_mut() {
-                        Some(tally) if tally.object == object.object => tally.add(object),
-                        _ => self.tallies.push(*object),
-                    }
-                }
+                ObjectTally::add_all(&mut self.tallies, &piece.objects);
                 self.next = piece.piece + 1;
             }
             if pieces.len() < VIEW_PIECES {

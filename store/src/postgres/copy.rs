@@ -3,7 +3,7 @@
 
 use std::mem;
 
-use parking_lot::Mutex;
+use crate::pool::Pool;
 
 /// Before the first row: a signature, no flags, no extension.
 const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -18,7 +18,7 @@ const MARGIN: usize = 16 << 10;
 /// Buffers that wait to be used again: more than half of what the rows of a piece take.
 const SPARE: usize = 128;
 
-static SPARES: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+static SPARES: Pool<Vec<u8>> = Pool::new(SPARE * BUFFER);
 
 /// Rows of one table.
 #[derive(Debug, Default)]
@@ -48,7 +48,8 @@ impl Rows {
             self.bytes.extend_from_slice(HEAD);
             return;
         }
-        let next = SPARES.lock().pop().unwrap_or_else(|| Vec::with_capacity(BUFFER));
+        let mut next = SPARES.take();
+        next.reserve(BUFFER);
         self.full.push(mem::replace(&mut self.bytes, next));
     }
 
@@ -110,14 +111,7 @@ impl Drop for Rows {
     fn drop(&mut self) {
         let bytes = mem::take(&mut self.bytes);
         let used = mem::take(&mut self.full).into_iter().chain([bytes]);
-        let mut spares = SPARES.lock();
-        for mut buffer in used.filter(|buffer| buffer.capacity() >= BUFFER) {
-            if spares.len() == SPARE {
-                break;
-            }
-            buffer.clear();
-            spares.push(buffer);
-        }
+        used.filter(|buffer| buffer.capacity() >= BUFFER).for_each(|buffer| SPARES.give(buffer));
     }
 }
 

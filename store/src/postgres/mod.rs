@@ -56,6 +56,7 @@ use pinport_model::{
 pub use self::config::{PostgresOptions, is_postgres};
 use self::{
     leases::{Leases, WHOLE},
+    parts::part_of,
     pool::Pool,
     stream::Asked,
 };
@@ -320,12 +321,28 @@ impl Store for Postgres {
         self.pool().write(|connection| jobs::ask(connection, job, asked))
     }
 
-    fn keep_file(&self, job: JobId, name: &str, at: u64, bytes: &[u8]) -> Result<()> {
-        self.keep((job, WHOLE), name, at, bytes)
+    fn keep_file(&self, job: JobId, part: u32, name: &str, at: u64, bytes: &[u8]) -> Result<()> {
+        let part = part_of(job, part);
+        self.pool().write(|connection| {
+            self.engine.leases.check_held(connection, part)?;
+            jobs::keep_file(connection, part, name, at, bytes)
+        })
     }
 
-    fn kept_files(&self, job: JobId, each: &mut EachKept<'_>) -> Result<()> {
-        self.kept((job, WHOLE), each)
+    fn kept_files(&self, job: JobId, part: u32, each: &mut EachKept<'_>) -> Result<()> {
+        let part = part_of(job, part);
+        let (mut name, mut at) = (String::new(), -1);
+        while let Some((next, from, bytes)) =
+            self.pool().read(|connection| jobs::next_file(connection, part, (&name, at)))?
+        {
+            each(&next, from.cast_unsigned(), &bytes)?;
+            (name, at) = (next, from);
+        }
+        Ok(())
+    }
+
+    fn totals(&self, job: JobId) -> Result<Option<PieceRecord>> {
+        self.totals_of_parts(job)
     }
 
     fn parts(&self) -> Option<&dyn Parts> {

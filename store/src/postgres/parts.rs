@@ -12,12 +12,11 @@ use super::{
     servers, writer,
 };
 use crate::{
-    ClaimedPart, EachKept, JobWriter, PartState, Parts, Result, Store as _, StoreError, Worker,
-    lifecycle::not_found,
+    ClaimedPart, JobWriter, PartState, Parts, Result, Store as _, StoreError, Worker, lifecycle::not_found,
 };
 
 /// A part as the database numbers it.
-fn part_of(job: JobId, part: u32) -> Key {
+pub(super) fn part_of(job: JobId, part: u32) -> Key {
     (job, part.cast_signed())
 }
 
@@ -25,22 +24,21 @@ fn part_of(job: JobId, part: u32) -> Key {
 const NUMBER: &str = "(SELECT job FROM jobs WHERE id = $1)";
 
 impl Postgres {
-    pub(super) fn keep(&self, key: Key, name: &str, at: u64, bytes: &[u8]) -> Result<()> {
-        self.pool().write(|connection| {
-            self.engine.leases.check_held(connection, key)?;
-            jobs::keep_file(connection, key, name, at, bytes)
-        })
-    }
-
-    pub(super) fn kept(&self, key: Key, each: &mut EachKept<'_>) -> Result<()> {
-        let (mut name, mut at) = (String::new(), -1);
-        while let Some((next, from, bytes)) =
-            self.pool().read(|connection| jobs::next_file(connection, key, (&name, at)))?
-        {
-            each(&next, from.cast_unsigned(), &bytes)?;
-            (name, at) = (next, from);
+    /// See [`crate::Store::totals`].
+    pub(super) fn totals_of_parts(&self, job: JobId) -> Result<Option<PieceRecord>> {
+        let last = self.last_piece(job)?;
+        let job = self.job(job)?.ok_or_else(|| not_found("job", job))?;
+        if job.plan.is_none_or(|plan| plan.parts == 0) {
+            return Ok(last);
         }
-        Ok(())
+        // Those that are pieces of the job have let go of their own.
+        let taken = last.as_ref().map_or(0, |last| last.piece + 1);
+        let states = self.part_states(job.id, u32::try_from(taken).unwrap_or(u32::MAX))?;
+        let mut total = last;
+        for last in states.iter().filter_map(|state| state.last.as_ref()) {
+            total.get_or_insert_with(PieceRecord::nothing).count_part(last);
+        }
+        Ok(total)
     }
 }
 
@@ -148,14 +146,6 @@ impl Parts for Postgres {
         self.engine.leases.report(part_of(job, part), progress);
     }
 
-    fn keep_part_file(&self, job: JobId, part: u32, name: &str, at: u64, bytes: &[u8]) -> Result<()> {
-        self.keep(part_of(job, part), name, at, bytes)
-    }
-
-    fn kept_part_files(&self, job: JobId, part: u32, each: &mut EachKept<'_>) -> Result<()> {
-        self.kept(part_of(job, part), each)
-    }
-
     fn forget_part(&self, job: JobId, part: u32) -> Result<()> {
         let part = part.cast_signed();
         self.pool().write(|connection| {
@@ -176,21 +166,5 @@ impl Parts for Postgres {
             connection.execute(&sql, &[&key(job.as_bytes())])?;
             Ok(())
         })
-    }
-
-    fn totals_of_parts(&self, job: JobId) -> Result<Option<PieceRecord>> {
-        let last = self.last_piece(job)?;
-        let job = self.job(job)?.ok_or_else(|| not_found("job", job))?;
-        if job.plan.is_none_or(|plan| plan.parts == 0) {
-            return Ok(last);
-        }
-        // Those that are pieces of the job have let go of their own.
-        let taken = last.as_ref().map_or(0, |last| last.piece + 1);
-        let states = self.part_states(job.id, u32::try_from(taken).unwrap_or(u32::MAX))?;
-        let mut total = last;
-        for last in states.iter().filter_map(|state| state.last.as_ref()) {
-            total.get_or_insert_with(PieceRecord::nothing).count_part(last);
-        }
-        Ok(total)
     }
 }

@@ -10,7 +10,7 @@ use pinport_store::{
 
 use crate::{
     cluster::Cluster,
-    support::{Bench, batches, job, new, piece_record, segment_job, update},
+    support::{Bench, batches, job, new, new_application, piece_record, segment_job, update},
 };
 
 pub(crate) fn open(url: &str, owner: &str) -> Result<Postgres, StoreError> {
@@ -51,12 +51,7 @@ fn tables_that_do_not_fit_are_refused_in_a_sentence() {
 fn a_database_that_comes_back_is_used_again() {
     let (mut cluster, url) = started();
     let store = open(&url, "a").unwrap();
-    let application = pinport_model::Application {
-        id: pinport_model::ApplicationId::generate(),
-        name: "a".into(),
-        created: pinport_model::Timestamp::from_millis(1),
-        tags: Default::default(),
-    };
+    let application = new_application("a");
     store.create_application(&application).unwrap();
     let job = segment_job(application.id);
     store.create_job(&job).unwrap();
@@ -151,17 +146,12 @@ fn a_fold_leaves_one_operand_and_spares_jobs_that_run() {
 fn a_lease_that_ended_takes_files_and_documents_with_it() {
     let (cluster, url) = started();
     let (first, second) = (open(&url, "first").unwrap(), open(&url, "second").unwrap());
-    let application = pinport_model::Application {
-        id: pinport_model::ApplicationId::generate(),
-        name: "a".into(),
-        created: pinport_model::Timestamp::from_millis(1),
-        tags: Default::default(),
-    };
+    let application = new_application("a");
     first.create_application(&application).unwrap();
     let mut job = job(application.id);
     first.create_job(&job).unwrap();
     first.claim(job.id).unwrap();
-    first.keep_file(job.id, "failures", 0, b"one").unwrap();
+    first.keep_file(job.id, 0, "failures", 0, b"one").unwrap();
     let refused = second.claim(job.id).unwrap_err();
     assert!(matches!(&refused, StoreError::Lost(why) if why.contains("first")), "{refused:?}");
     assert!(!second.open_jobs().unwrap()[0].is_free && first.open_jobs().unwrap()[0].is_free);
@@ -176,25 +166,25 @@ fn a_lease_that_ended_takes_files_and_documents_with_it() {
         taken = second.claim(job.id);
     }
     assert_eq!(taken.unwrap().unwrap().id, job.id);
-    assert!(matches!(first.keep_file(job.id, "failures", 3, b"two"), Err(StoreError::Lost(_))));
+    assert!(matches!(first.keep_file(job.id, 0, "failures", 3, b"two"), Err(StoreError::Lost(_))));
     job.status = pinport_model::JobStatus::Processing;
     assert!(matches!(first.save_job(&job), Err(StoreError::Lost(_))));
     second.save_job(&job).unwrap();
-    second.keep_file(job.id, "failures", 3, b"three").unwrap();
-    second.keep_file(job.id, "plan", 0, b"plan").unwrap();
+    second.keep_file(job.id, 0, "failures", 3, b"three").unwrap();
+    second.keep_file(job.id, 0, "plan", 0, b"plan").unwrap();
     let mut kept = Vec::new();
     let each = &mut |name: &str, at, bytes: &[u8]| {
         kept.push((name.to_owned(), at, String::from_utf8(bytes.to_vec()).unwrap()));
         Ok(())
     };
-    first.kept_files(job.id, each).unwrap();
+    first.kept_files(job.id, 0, each).unwrap();
     let expected = [("failures", 0, "one"), ("failures", 3, "three"), ("plan", 0, "plan")];
     assert_eq!(kept, expected.map(|(name, at, bytes)| (name.to_owned(), at, bytes.to_owned())));
     // When the job has ended, no one adds anything.
     job.status = pinport_model::JobStatus::Completed;
     second.finish_job(&job, false).unwrap();
-    assert!(matches!(first.keep_file(job.id, "failures", 0, b"late"), Err(StoreError::Lost(_))));
-    assert!(matches!(second.keep_file(job.id, "failures", 0, b"late"), Err(StoreError::Lost(_))));
+    assert!(matches!(first.keep_file(job.id, 0, "failures", 0, b"late"), Err(StoreError::Lost(_))));
+    assert!(matches!(second.keep_file(job.id, 0, "failures", 0, b"late"), Err(StoreError::Lost(_))));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use pinport_store::{ClaimedPart, Parts, Store, StoreError, Unresolved, postgres:
 use crate::{
     cluster::Cluster,
     database::{open, started},
-    support::{Bench, Record, batches, new, segment_job, update, user_only},
+    support::{Bench, Record, batches, new, new_application, segment_job, update, user_only},
 };
 
 /// Two processes on one database, and a job that the first has divided.
@@ -31,12 +31,7 @@ impl Pair {
     fn new(parts: u32) -> Self {
         let (cluster, url) = started();
         let [first, second] = ["first", "second"].map(|name| open(&url, name).unwrap());
-        let application = pinport_model::Application {
-            id: ApplicationId::generate(),
-            name: "a".into(),
-            created: pinport_model::Timestamp::from_millis(1),
-            tags: Default::default(),
-        };
+        let application = new_application("a");
         first.create_application(&application).unwrap();
         let mut job = segment_job(application.id);
         first.create_job(&job).unwrap();
@@ -176,8 +171,8 @@ fn a_part_that_is_given_back_goes_on_elsewhere_and_one_that_waits_has_its_turn()
     assert_eq!((pair.claimed(first), pair.claimed(first)), (Some(1), Some(2)));
     pair.commit(first, (1, 0), &[new("a", "1")]).unwrap();
     first.report_part(job.id, 1, &progress(job));
-    first.keep_part_file(job.id, 1, "failures", 0, b"kept").unwrap();
-    first.keep_file(job.id, "failures", 0, b"the job's own").unwrap();
+    first.keep_file(job.id, 1, "failures", 0, b"kept").unwrap();
+    first.keep_file(job.id, 0, "failures", 0, b"the job's own").unwrap();
     first.release_part(job.id, 2, true);
     let until = |sql: &str| {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
@@ -206,11 +201,11 @@ fn a_part_that_is_given_back_goes_on_elsewhere_and_one_that_waits_has_its_turn()
     }
     assert_eq!(taken, Some(ClaimedPart { part: part(1), last: Some(record(0, 1)) }));
     let lost = |done: Result<_, StoreError>| assert!(matches!(done, Err(StoreError::Lost(_))));
-    lost(first.keep_part_file(job.id, 1, "failures", 4, b"late"));
+    lost(first.keep_file(job.id, 1, "failures", 4, b"late"));
     lost(first.end_part(job.id, 1));
     let mut kept = Vec::new();
     second
-        .kept_part_files(job.id, 1, &mut |name, at, bytes| {
+        .kept_files(job.id, 1, &mut |name, at, bytes| {
             kept.push((name.to_owned(), at, bytes.to_vec()));
             Ok(())
         })

@@ -98,11 +98,9 @@ impl Bench {
     }
 
     pub(crate) fn application(&self, name: &str) -> ApplicationId {
-        let id = ApplicationId::generate();
-        let created = Timestamp::from_millis(1);
-        let application = Application { id, name: name.into(), created, tags: Default::default() };
+        let application = new_application(name);
         self.store().create_application(&application).unwrap();
-        id
+        application.id
     }
 
     /// Holds what is read out, in batches of any size and from any place on, against the endpoints.
@@ -194,6 +192,11 @@ impl Bench {
     pub(crate) fn member_ids(&self, segment: &Segment) -> Vec<String> {
         self.members(segment).into_iter().map(|member| member.id).collect()
     }
+}
+
+pub(crate) fn new_application(name: &str) -> Application {
+    let (id, created) = (ApplicationId::generate(), Timestamp::from_millis(1));
+    Application { id, name: name.into(), created, tags: Default::default() }
 }
 
 pub(crate) fn piece_record(piece: u64) -> PieceRecord {
