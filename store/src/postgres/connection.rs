@@ -5,10 +5,11 @@
 
 use std::{collections::HashMap, io::Write as _};
 
-use postgres::{Client, Row, Statement, types::ToSql};
+use postgres::{Client, CopyOutReader, NoTls, Row, Statement, types::ToSql};
 use tokio::task::block_in_place;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{copy, error};
+use super::{copied::Copied, copy, error};
 use crate::{Result, StoreError};
 
 /// Statements that a connection keeps prepared. Their number is that of the texts in this module's siblings, but for those
@@ -24,14 +25,26 @@ pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 pub(super) struct Connection {
     client: Client,
     server: String,
+    /// What it is encrypted with.
+    tls: Option<MakeRustlsConnect>,
     statements: HashMap<String, Statement>,
     /// Whether it is inside a transaction that has not ended: it is then of no use to others.
     pub(super) is_dirty: bool,
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, server: String) -> Self {
-        Self { client, server, statements: HashMap::new(), is_dirty: false }
+    /// Connects.
+    pub(super) fn open(
+        config: &postgres::Config,
+        server: &str,
+        tls: Option<MakeRustlsConnect>,
+    ) -> Result<Self> {
+        let client = block_in_place(|| match &tls {
+            None => config.connect(NoTls),
+            Some(tls) => config.connect(tls.clone()),
+        });
+        let client = client.map_err(|error| error::of(server, &error))?;
+        Ok(Self { client, server: server.to_owned(), tls, statements: HashMap::new(), is_dirty: false })
     }
 
     /// What it is connected to, for messages.
@@ -56,12 +69,17 @@ impl Connection {
         if let Some(statement) = self.statements.get(text) {
             return Ok(statement.clone());
         }
-        let statement = block_in_place(|| self.client.prepare(text)).map_err(|error| self.error(&error))?;
+        let statement = self.prepare_once(text)?;
         if self.statements.len() >= MOST_STATEMENTS {
             self.statements.clear();
         }
         self.statements.insert(text.to_owned(), statement.clone());
         Ok(statement)
+    }
+
+    /// A statement that will not be needed again.
+    fn prepare_once(&mut self, text: &str) -> Result<Statement> {
+        block_in_place(|| self.client.prepare(text)).map_err(|error| self.error(&error))
     }
 
     pub(super) fn query(&mut self, text: &str, params: Params<'_>) -> Result<Vec<Row>> {
@@ -98,6 +116,37 @@ impl Connection {
             writer.finish().map(drop)
         };
         block_in_place(copy).map_err(|error| self.error(&error))
+    }
+
+    /// Hands on the rows of a query, as COPY sends them. If `work` ends before they do, the rest is not sent.
+    pub(super) fn copy_out<T, const N: usize>(
+        &mut self,
+        query: &str,
+        work: impl FnOnce(&mut Copied<'_, CopyOutReader<'_>, N>) -> Result<T>,
+    ) -> Result<T> {
+        let statement = self.prepare_once(&format!("COPY ({query}) TO STDOUT BINARY"))?;
+        let Self { client, server, tls, .. } = self;
+        let cancel = client.cancel_token();
+        let (done, was_cut) = block_in_place(|| -> Result<_> {
+            let reader = client.copy_out(&statement).map_err(|error| error::of(server, &error))?;
+            let mut rows = Copied::new(reader, server);
+            let done = work(&mut rows);
+            let was_cut = !rows.is_done();
+            if was_cut {
+                // Without this, all of them would be sent.
+                let _ = match tls {
+                    None => cancel.cancel_query(NoTls),
+                    Some(tls) => cancel.cancel_query(tls.clone()),
+                };
+                rows.drain();
+            }
+            Ok((done, was_cut))
+        })?;
+        if was_cut {
+            // Should the last row have been sent before, this is what is cancelled, and nothing that matters.
+            let _ = self.batch("SELECT 1");
+        }
+        done
     }
 
     /// Runs `work` in a transaction, which is committed if it comes to a good end and rolled back if not.

@@ -6,9 +6,9 @@ use std::mem;
 use crate::pool::Pool;
 
 /// Before the first row: a signature, no flags, no extension.
-const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(super) const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// After the last row.
-const END: [u8; 2] = (-1_i16).to_be_bytes();
+pub(super) const END: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// Bytes of a buffer. Rows are put into buffers that were used before: a new one costs a page fault each 4 KiB, which is as
 /// much as to fill it.

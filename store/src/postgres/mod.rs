@@ -10,6 +10,7 @@
 mod applications;
 mod config;
 mod connection;
+mod copied;
 mod copy;
 mod copying;
 mod criteria;
@@ -173,16 +174,16 @@ impl Postgres {
         let Some(space) = self.engine.space(application)? else { return Ok(()) };
         let asked = Asked { scope, space, after, batch, with_users, bounds: self.engine.bounds };
         let mut is_begun = false;
-        self.pool().snapshot(|connection| {
+        self.pool().snapshot_of_two(|rows, users| {
             // What was handed on cannot be taken back, and another try would see another moment.
             if is_begun {
                 return Err(error::failed(
                     "go on with what was read out",
-                    connection.server(),
+                    rows.server(),
                     &"the connection was lost",
                 ));
             }
-            stream::read_out(connection, &asked, go_on, &mut |stored| {
+            stream::read_out([rows, users], &asked, go_on, &mut |stored| {
                 is_begun = true;
                 each(stored)
             })

@@ -11,11 +11,10 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use postgres::NoTls;
-use tokio::task::block_in_place;
+use postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{config::PostgresOptions, connection::Connection, error, schema, tls};
+use super::{config::PostgresOptions, connection::Connection, schema, tls};
 use crate::{Result, StoreError};
 
 /// How long a caller waits for a connection while all are in use.
@@ -43,6 +42,8 @@ pub(super) struct Pool {
     tls: MakeRustlsConnect,
     state: Mutex<State>,
     freed: Condvar,
+    /// Held by who takes two connections: were it two callers at once, each could wait for the other's.
+    pairs: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -61,19 +62,14 @@ impl fmt::Debug for Pool {
 impl Pool {
     pub(super) fn new(options: PostgresOptions) -> Result<Self> {
         let tls = tls::connector(&options)?;
-        Ok(Self { options, tls, state: Mutex::default(), freed: Condvar::new() })
+        Ok(Self { options, tls, state: Mutex::default(), freed: Condvar::new(), pairs: Mutex::default() })
     }
 
     /// A connection of its own, which is not counted.
     pub(super) fn connect(&self) -> Result<Connection> {
-        let server = self.options.server();
         let config = &self.options.config;
-        let client = block_in_place(|| match config.get_ssl_mode() {
-            postgres::config::SslMode::Disable => config.connect(NoTls),
-            _ => config.connect(self.tls.clone()),
-        });
-        let client = client.map_err(|error| error::of(server, &error))?;
-        let mut connection = Connection::new(client, server.to_owned());
+        let tls = (config.get_ssl_mode() != SslMode::Disable).then(|| self.tls.clone());
+        let mut connection = Connection::open(config, self.options.server(), tls)?;
         let schema = schema::quoted(&self.options.schema);
         // What a frozen process has locked is free when its leases have ended, and whoever waits for longer has lost its own.
         let idle = self.options.lease.as_millis();
@@ -101,13 +97,7 @@ impl Pool {
                 break;
             }
             if self.freed.wait_until(&mut state, deadline).timed_out() {
-                return Err(StoreError::Unavailable {
-                    server: self.options.server().into(),
-                    message: format!(
-                        "all {} connections are in use: give the store more with ?connections=",
-                        self.options.connections
-                    ),
-                });
+                return Err(self.all_in_use());
             }
         }
         drop(state);
@@ -119,6 +109,19 @@ impl Pool {
                 Err(error)
             }
         }
+    }
+
+    fn all_in_use(&self) -> StoreError {
+        let count = self.options.connections;
+        StoreError::Unavailable {
+            server: self.options.server().into(),
+            message: format!("all {count} connections are in use: give the store more with ?connections="),
+        }
+    }
+
+    fn get_two(&self) -> Result<[Pooled<'_>; 2]> {
+        let _turn = self.pairs.try_lock_for(WAIT).ok_or_else(|| self.all_in_use())?;
+        Ok([self.get()?, self.get()?])
     }
 
     /// Runs what reads, again if a connection is lost.
@@ -144,7 +147,24 @@ impl Pool {
         self.again(|_| self.get()?.in_snapshot(&mut work))
     }
 
-    /// The same once: a transaction whose outcome the caller can find out.
+    /// The same on two connections, so that one can be asked while rows come from the other.
+    pub(super) fn snapshot_of_two<T>(
+        &self,
+        mut work: impl FnMut(&mut Connection, &mut Connection) -> Result<T>,
+    ) -> Result<T> {
+        self.again(|_| {
+            let [mut one, mut other] = self.get_two()?;
+            one.in_snapshot(|one| {
+                let moment = one.query("SELECT pg_export_snapshot()", &[])?[0].get::<_, String>(0);
+                other.in_snapshot(|other| {
+                    other.batch(&format!("SET TRANSACTION SNAPSHOT '{moment}'"))?;
+                    work(one, other)
+                })
+            })
+        })
+    }
+
+    /// Runs what writes in one transaction, once: the caller can find out what came of it.
     pub(super) fn write_once<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         self.get()?.in_transaction(work)
     }

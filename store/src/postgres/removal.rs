@@ -41,8 +41,8 @@ pub(super) fn remove(
         with_users: false,
         bounds: engine.bounds,
     };
-    engine.pool.snapshot(|connection| {
-        stream::read_out(connection, &asked, &|| true, &mut |stored| {
+    engine.pool.snapshot_of_two(|rows, users| {
+        stream::read_out([rows, users], &asked, &|| true, &mut |stored| {
             let update = removal(stored.record, tag, is_named, &mut removed)?;
             if !update.is_empty() {
                 updates.push((stored.id.to_vec(), update));

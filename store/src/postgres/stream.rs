@@ -1,15 +1,18 @@
 //! Reading out: all endpoints of an application, or of a version of a segment, as stored bytes in order of id.
 //!
-//! Two cursors go along together in order of id: one over operands, one over members. Both are of one moment. Users are
-//! read for some endpoints at a time.
+//! Operands and members come by COPY in order of id, mixed. Users are read for some endpoints at a time, on a connection
+//! of their own. All of it is of one moment.
 
-use std::{collections::VecDeque, ops::ControlFlow};
+use std::{
+    mem,
+    ops::{ControlFlow, Range},
+};
 
 use pinport_model::{ApplicationId, Segment, SegmentVersion};
-use postgres::Row;
 
 use super::{
     connection::Connection,
+    copied::{Columns, int4},
     criteria::{self, Wanted},
     read,
     segments::{self, Layer},
@@ -17,47 +20,16 @@ use super::{
 use crate::{
     Result, Scope, Stored,
     record::{
-        bounds::{Bounds, Fold},
+        bounds::{Bounds, fold_within},
         merge::overlaid,
         read::is_endpoint,
     },
 };
 
-/// Rows that a cursor brings at a time, first and then.
-const FEW: &str = "256";
-const MANY: &str = "2000";
 /// Endpoints whose users are read at once.
 const MOST_ROWS: usize = 2000;
 
 pub(super) type Each<'a> = dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>> + 'a;
-
-/// A cursor, with the rows it brought.
-struct Cursor {
-    name: &'static str,
-    rows: VecDeque<Row>,
-    is_used: bool,
-    is_done: bool,
-}
-
-impl Cursor {
-    fn open(connection: &mut Connection, name: &'static str, query: Option<String>) -> Result<Self> {
-        if let Some(query) = &query {
-            connection.batch(&format!("DECLARE {name} NO SCROLL CURSOR FOR {query}"))?;
-        }
-        Ok(Self { name, rows: VecDeque::new(), is_used: false, is_done: query.is_none() })
-    }
-
-    /// The next row, if there is one.
-    fn peek(&mut self, connection: &mut Connection) -> Result<Option<&Row>> {
-        if self.rows.is_empty() && !self.is_done {
-            let count = if self.is_used { MANY } else { FEW };
-            self.is_used = true;
-            self.rows = connection.query(&format!("FETCH {count} FROM {}", self.name), &[])?.into();
-            self.is_done = self.rows.is_empty();
-        }
-        Ok(self.rows.front())
-    }
-}
 
 /// What is read.
 enum Of {
@@ -89,58 +61,50 @@ pub(super) struct Asked<'a> {
     pub(super) bounds: Bounds,
 }
 
-/// Reads out. The connection is in a transaction that sees one moment.
+/// Reads out: rows come from one connection, and the other is asked for users. Both are in a transaction that sees the
+/// same moment.
 pub(super) fn read_out(
-    connection: &mut Connection,
+    [rows, users]: [&mut Connection; 2],
     asked: &Asked<'_>,
     go_on: &(dyn Fn() -> bool + Sync),
     each: &mut Each<'_>,
 ) -> Result<()> {
     // What comes is most of a table, in order.
-    connection.batch(
-        "SET LOCAL enable_seqscan = on; SET LOCAL cursor_tuple_fraction = 1; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0",
-    )?;
+    rows.batch("SET LOCAL enable_seqscan = on; SET LOCAL statement_timeout = 0")?;
+    for connection in [&mut *rows, &mut *users] {
+        connection.batch("SET LOCAL idle_in_transaction_session_timeout = 0")?;
+    }
     let of = match asked.scope {
         Scope::Application(_) => Of::All,
-        Scope::Version(segment, version) => of(connection, segment, version)?,
+        Scope::Version(segment, version) => of(rows, segment, version)?,
     };
-    let layers: Vec<Layer> = match &of {
-        Of::All => Vec::new(),
-        Of::Members(layers) => layers.clone(),
-        Of::Found(wanted) => wanted.layers().collect(),
-    };
-    let only_members = match &of {
-        Of::All => false,
-        Of::Members(_) => true,
-        Of::Found(wanted) => wanted.needs_import(),
-    };
-    let (operands, members) = queries(asked, &layers, only_members);
+    let (query, only_layer) = query(asked, &of);
     let mut out = Out { asked, of, pending: Vec::new(), bytes: 0, most: 64 };
-    let mut operands = Cursor::open(connection, "operands", Some(operands))?;
-    let mut members = Cursor::open(connection, "members_of", members)?;
-    let mut looked = 0_usize;
-    loop {
-        let of_operand = operands.peek(connection)?.map(|row| row.get::<_, &[u8]>(0).to_vec());
-        let of_member = members.peek(connection)?.map(|row| row.get::<_, &[u8]>(0).to_vec());
-        let Some(id) = [of_operand, of_member].into_iter().flatten().min() else { break };
-        looked += 1;
-        if looked.is_multiple_of(1024) && !go_on() {
-            break;
+    let mut found = Found::default();
+    rows.copy_out(&query, |rows| {
+        let mut looked = 0_usize;
+        while let Some(row) = rows.next()? {
+            let id = row[0].unwrap_or_default();
+            if found.id != id {
+                out.take(&mut found)?;
+                found.clear();
+                if out.is_full() && out.hand_on(users, each)?.is_break() {
+                    return Ok(());
+                }
+                looked += 1;
+                if looked.is_multiple_of(1024) && !go_on() {
+                    break;
+                }
+                found.id.extend_from_slice(id);
+            }
+            found.add(row);
+            if let Some(layer) = only_layer {
+                found.layers.push(layer);
+            }
         }
-        let records = gather(connection, &mut operands, &id, asked)?;
-        let mut numbers = Vec::new();
-        while let Some(row) = members.peek(connection)?
-            && row.get::<_, &[u8]>(0) == id
-        {
-            numbers.push(row.get::<_, i32>(1));
-            members.rows.pop_front();
-        }
-        out.take(id, records, &numbers)?;
-        if out.is_full() && out.hand_on(connection, each)?.is_break() {
-            return Ok(());
-        }
-    }
-    out.hand_on(connection, each).map(drop)
+        out.take(&mut found)?;
+        out.hand_on(users, each).map(drop)
+    })
 }
 
 fn of(connection: &mut Connection, segment: &Segment, version: &SegmentVersion) -> Result<Of> {
@@ -150,8 +114,19 @@ fn of(connection: &mut Connection, segment: &Segment, version: &SegmentVersion) 
     })
 }
 
-/// Which rows are read. They hold numbers and bytes alone, so their texts can stand in the query.
-fn queries(asked: &Asked<'_>, layers: &[Layer], only_members: bool) -> (String, Option<String>) {
+/// Asks for operands, and for members, which have a layer for their space and no record. If all that comes is in one layer,
+/// that is told instead. Layers are numbers and ids bytes, so their texts can stand in the query.
+fn query(asked: &Asked<'_>, of: &Of) -> (String, Option<i32>) {
+    let layers: Vec<Layer> = match of {
+        Of::All => Vec::new(),
+        Of::Members(layers) => layers.clone(),
+        Of::Found(wanted) => wanted.layers().collect(),
+    };
+    let only_members = match of {
+        Of::All => false,
+        Of::Members(_) => true,
+        Of::Found(wanted) => wanted.needs_import(),
+    };
     let list = |numbers: Vec<i32>| numbers.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");
     let all = list(layers.iter().map(|layer| layer.layer).collect());
     let copies = layers.iter().filter(|layer| layer.copies).map(|layer| -layer.layer);
@@ -167,43 +142,56 @@ fn queries(asked: &Asked<'_>, layers: &[Layer], only_members: bool) -> (String, 
             " AND EXISTS (SELECT FROM members m WHERE m.h8 = o.h8 AND m.id = o.id AND m.layer IN ({all}))"
         ),
     };
-    let operands = format!(
-        "SELECT id, space, rec FROM ops o WHERE space IN ({spaces}){after}{own} ORDER BY id, space, job, part, piece"
-    );
-    let members = (!layers.is_empty())
-        .then(|| format!("SELECT id, layer FROM members WHERE layer IN ({all}){after} ORDER BY id"));
-    (operands, members)
+    let operands =
+        format!("SELECT id, space, job, part, piece, rec FROM ops o WHERE space IN ({spaces}){after}{own}");
+    match &layers[..] {
+        [only] if only_members => (format!("{operands} ORDER BY id"), Some(only.layer)),
+        [] => (format!("{operands} ORDER BY id"), None),
+        _ => {
+            let members = "SELECT id, layer, NULL, NULL, NULL, NULL FROM members";
+            let members = format!("{members} WHERE layer IN ({all}){after}");
+            (format!("{operands} UNION ALL {members} ORDER BY id"), None)
+        }
+    }
 }
 
-/// The records of an id, by space.
-fn gather(
-    connection: &mut Connection,
-    operands: &mut Cursor,
-    id: &[u8],
-    asked: &Asked<'_>,
-) -> Result<Vec<(i32, Vec<u8>)>> {
-    let mut records: Vec<(i32, Vec<u8>)> = Vec::new();
-    let mut fold: Option<(i32, Fold)> = None;
-    while let Some(row) = operands.peek(connection)?
-        && row.get::<_, &[u8]>(0) == id
-    {
-        let (space, record): (i32, &[u8]) = (row.get(1), row.get(2));
-        match &mut fold {
-            Some((of, fold)) if *of == space => fold.add(record)?,
-            other => {
-                let mut next = Fold::new(asked.bounds, space < 0);
-                next.begin(record);
-                if let Some((space, fold)) = other.replace((space, next)) {
-                    records.push((space, fold.end()?));
-                }
-            }
-        }
-        operands.rows.pop_front();
+/// What came of an id.
+#[derive(Default)]
+struct Found {
+    id: Vec<u8>,
+    /// Space and version of each operand, and where its record is.
+    operands: Vec<(i32, [i32; 3], Range<usize>)>,
+    records: Vec<u8>,
+    layers: Vec<i32>,
+}
+
+impl Found {
+    fn add(&mut self, [_, place, job, part, piece, record]: Columns<'_, 6>) {
+        let place = int4(place);
+        let Some(record) = record else { return self.layers.push(place) };
+        let begin = self.records.len();
+        self.records.extend_from_slice(record);
+        self.operands.push((place, [job, part, piece].map(int4), begin..self.records.len()));
     }
-    if let Some((space, fold)) = fold {
-        records.push((space, fold.end()?));
+
+    /// The records, one for each space.
+    fn folded(&mut self, bounds: Bounds) -> Result<Vec<(i32, Vec<u8>)>> {
+        self.operands.sort_unstable_by_key(|(space, version, _)| (*space, *version));
+        let spaces = self.operands.chunk_by(|one, other| one.0 == other.0);
+        let folded = spaces.map(|operands| {
+            let space = operands[0].0;
+            let records = operands.iter().map(|(_, _, place)| &self.records[place.clone()]);
+            Ok((space, fold_within(bounds, records, space < 0)?.0))
+        });
+        folded.collect()
     }
-    Ok(records)
+
+    fn clear(&mut self) {
+        self.id.clear();
+        self.operands.clear();
+        self.records.clear();
+        self.layers.clear();
+    }
 }
 
 /// Endpoints on their way out.
@@ -221,10 +209,12 @@ impl Out<'_> {
     }
 
     /// Takes an endpoint, if it is one of those that are read.
-    fn take(&mut self, id: Vec<u8>, mut records: Vec<(i32, Vec<u8>)>, numbers: &[i32]) -> Result<()> {
+    fn take(&mut self, found: &mut Found) -> Result<()> {
+        let mut records = found.folded(self.asked.bounds)?;
+        let (id, numbers) = (found.id.clone(), &*found.layers);
         let mut record_of = |space: i32| {
             let place = records.iter().position(|(of, _)| *of == space)?;
-            Some(std::mem::take(&mut records[place].1))
+            Some(mem::take(&mut records[place].1))
         };
         let registered = match record_of(self.asked.space) {
             Some(record) if is_endpoint(&record)? => Some(record),
@@ -286,7 +276,7 @@ impl Out<'_> {
 
     fn hand_on(&mut self, connection: &mut Connection, each: &mut Each<'_>) -> Result<ControlFlow<()>> {
         let Asked { space, with_users, bounds, .. } = *self.asked;
-        let pending = std::mem::take(&mut self.pending);
+        let pending = mem::take(&mut self.pending);
         self.bytes = 0;
         self.most = (self.most * 2).min(MOST_ROWS);
         let needs_user = |row: &&Pending| !row.is_whole && (with_users || row.open.is_some());
