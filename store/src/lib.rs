@@ -23,6 +23,7 @@ pub mod error;
 pub mod fuzzing;
 mod lifecycle;
 pub mod memory;
+mod order;
 mod parts;
 mod piece_rows;
 mod pool;

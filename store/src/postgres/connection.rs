@@ -9,7 +9,7 @@ use postgres::{Client, CopyOutReader, NoTls, Row, Statement, types::ToSql};
 use tokio::task::block_in_place;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{copied::Copied, copy, error};
+use super::{copy, copy_out::Received, error};
 use crate::{Result, StoreError};
 
 /// Statements that a connection keeps prepared. Their number is that of the texts in this module's siblings, but for those
@@ -122,14 +122,14 @@ impl Connection {
     pub(super) fn copy_out<T, const N: usize>(
         &mut self,
         query: &str,
-        work: impl FnOnce(&mut Copied<'_, CopyOutReader<'_>, N>) -> Result<T>,
+        work: impl FnOnce(&mut Received<'_, CopyOutReader<'_>, N>) -> Result<T>,
     ) -> Result<T> {
         let statement = self.prepare_once(&format!("COPY ({query}) TO STDOUT BINARY"))?;
         let Self { client, server, tls, .. } = self;
         let cancel = client.cancel_token();
         let (done, was_cut) = block_in_place(|| -> Result<_> {
             let reader = client.copy_out(&statement).map_err(|error| error::of(server, &error))?;
-            let mut rows = Copied::new(reader, server);
+            let mut rows = Received::new(reader, server);
             let done = work(&mut rows);
             let was_cut = !rows.is_done();
             if was_cut {

@@ -304,9 +304,9 @@ fn endpoints(connection: &mut Connection, names: &Names, bounds: Bounds, after: 
         operands.entry((row.get(1), row.get(2))).or_default().push((version_at(row, 3), row.get(6)));
     }
     let mut entries = Vec::with_capacity(operands.len());
-    for ((space, id), operands) in operands {
+    for ((space, id), mut operands) in operands {
         if let Some(application) = names.applications.get(&space) {
-            entries.push(Entry::endpoint(*application, &id, &folded(operands, bounds, false)?.record)?);
+            entries.push(Entry::endpoint(*application, &id, &folded(&mut operands, bounds, false)?.record)?);
         }
     }
     Ok((entries, next))
@@ -331,10 +331,10 @@ fn users(connection: &mut Connection, names: &Names, bounds: Bounds, after: &[u8
         }
     }
     let mut entries = Vec::new();
-    for ((space, user), (links, operands)) in users {
+    for ((space, user), (links, mut operands)) in users {
         let Some(application) = names.applications.get(&space).copied() else { continue };
         if !operands.is_empty() {
-            entries.push(Entry::user(application, &user, &folded(operands, bounds, true)?.record)?);
+            entries.push(Entry::user(application, &user, &folded(&mut operands, bounds, true)?.record)?);
         }
         entries.extend(links.into_iter().map(|id| Entry::Link(application, user.clone(), id)));
     }

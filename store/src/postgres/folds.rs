@@ -8,43 +8,80 @@ use std::{
     time::{Duration, Instant},
 };
 
+use postgres::Row;
+
 use super::{
     connection::Connection,
     copy,
     hash::{PLACES, range_of},
     pool::Pool,
-    read::{Folded, Operand, folded, version_at},
+    read::{Folded, folded, version_at},
     rows::{COPY_OPS, COPY_UOPS},
 };
 use crate::{Result, record::bounds::Bounds};
 
-/// Endpoints or users whose operands are folded in one transaction.
-const AT_ONCE: i64 = 5000;
+/// Endpoints or users whose operands are folded in one transaction, about.
+const AT_ONCE: u64 = 5000;
+
+/// How much of a range of hashes is folded in one transaction: hashes are spread evenly, so what was found in one stretch
+/// tells how long the next one may be. It begins with a part that is small in any store.
+struct Stretch(i64);
+
+impl Stretch {
+    const WHOLE: i64 = 1 << 56;
+
+    fn new() -> Self {
+        Self(Self::WHOLE >> 12)
+    }
+
+    fn end(&self, from: i64, last: i64) -> i64 {
+        from.saturating_add(self.0 - 1).min(last)
+    }
+
+    fn found(&mut self, count: u64) {
+        match count {
+            0..AT_ONCE if count < AT_ONCE / 2 => self.0 = (self.0 * 2).min(Self::WHOLE),
+            AT_ONCE.. => self.0 = (self.0 / 2).max(1),
+            _ => {}
+        }
+    }
+}
+
+/// Folds what has a hash in a range: how many, and what had no room.
+type Work = fn(&mut Connection, range: (i64, i64), below: i32, bounds: Bounds) -> Result<(u64, u64)>;
 
 /// Folds everything, or until `go_on` says no: it hears how long each transaction took. How many members had no room.
 pub(super) fn all(pool: &Pool, bounds: Bounds, go_on: &mut dyn FnMut(Duration) -> bool) -> Result<u64> {
     let below = pool.write(below)?;
     let mut left_out = 0;
+    let mut works: [(Work, Stretch); 2] = [(endpoints, Stretch::new()), (users, Stretch::new())];
     'places: for place in 0..PLACES {
-        for work in [endpoints, users] {
+        let (first, last) = range_of(place);
+        for (work, stretch) in &mut works {
+            let mut from = first;
             loop {
+                let end = stretch.end(from, last);
                 let begun = Instant::now();
                 let done = pool.write(|connection| {
                     // One that another server folds, or somebody deletes from, is left to the next time.
                     let sql = "SELECT 1 FROM folds WHERE place = $1 FOR UPDATE SKIP LOCKED";
-                    match connection.query_opt(sql, &[&place])? {
-                        Some(_) => work(connection, place, below, bounds).map(Some),
-                        None => Ok(None),
+                    if connection.query_opt(sql, &[&place])?.is_none() {
+                        return Ok(None);
                     }
+                    // Nearly all rows of a stretch are looked at, so to look each up again costs more than to join.
+                    connection.batch("SET LOCAL enable_nestloop = off")?;
+                    work(connection, (from, end), below, bounds).map(Some)
                 })?;
                 let Some((count, left)) = done else { continue 'places };
                 left_out += left;
                 if !go_on(begun.elapsed()) {
                     return Ok(left_out);
                 }
-                if count < AT_ONCE.cast_unsigned() {
+                stretch.found(count);
+                if end == last {
                     break;
                 }
+                from = end + 1;
             }
         }
         pool.write(|connection| {
@@ -77,37 +114,45 @@ fn below(connection: &mut Connection) -> Result<i32> {
     Ok(connection.query(sql, &[])?[0].get(0))
 }
 
-/// Folds some endpoints: how many, and what had no room.
-fn endpoints(connection: &mut Connection, place: i32, below: i32, bounds: Bounds) -> Result<(u64, u64)> {
-    let (first, last) = range_of(place);
+/// Folds endpoints.
+fn endpoints(
+    connection: &mut Connection,
+    (first, last): (i64, i64),
+    below: i32,
+    bounds: Bounds,
+) -> Result<(u64, u64)> {
     let found = connection.query(
         "DELETE FROM ops o USING (SELECT h8, space, id FROM ops WHERE h8 BETWEEN $1 AND $2 AND job < $3 \
-         GROUP BY h8, space, id HAVING count(*) > 1 LIMIT $4) g \
-         WHERE o.h8 = g.h8 AND o.space = g.space AND o.id = g.id AND o.job < $3 \
+         GROUP BY h8, space, id HAVING count(*) > 1) g \
+         WHERE o.h8 BETWEEN $1 AND $2 AND o.h8 = g.h8 AND o.space = g.space AND o.id = g.id AND o.job < $3 \
          RETURNING o.h8, o.space, o.id, o.job, o.part, o.piece, o.rec",
-        &[&first, &last, &below, &AT_ONCE],
+        &[&first, &last, &below],
     )?;
-    let mut operands: BTreeMap<(i64, i32, Vec<u8>), Vec<Operand>> = BTreeMap::new();
-    for row in found {
-        let operand = (version_at(&row, 3), row.get(6));
-        operands.entry((row.get(0), row.get(1), row.get(2))).or_default().push(operand);
-    }
-    let (count, mut left_out) = (operands.len() as u64, LeftOut::default());
+    let mut found: Vec<_> = found.iter().map(|row| (key(row), row)).collect();
+    found.sort_unstable_by_key(|(key, _)| *key);
+    let (mut count, mut left_out) = (0, LeftOut::default());
     let mut rows = copy::Rows::default();
-    for ((hash, space, id), operands) in operands {
-        let version = operands.iter().map(|(version, _)| *version).max().unwrap_or_default();
-        let record = left_out.take(folded(operands, bounds, space < 0)?);
-        rows.row(7);
-        rows.int8(hash);
-        version.iter().for_each(|number| rows.int4(*number));
-        rows.int4(space);
-        rows.bytes(&id);
+    let mut operands: Vec<([i32; 3], &[u8])> = Vec::new();
+    for same in found.chunk_by(|one, other| one.0 == other.0) {
+        let (hash, space, id) = same[0].0;
+        operands.clear();
+        operands.extend(same.iter().map(|(_, row)| (version_at(row, 3), row.get::<_, &[u8]>(6))));
+        let record = left_out.take(folded(&mut operands, bounds, space < 0)?);
+        let [job, part, piece] = operands.last().map(|(version, _)| *version).unwrap_or_default();
+        rows.head(7, hash, [job, part, piece, space]);
+        rows.bytes(id);
         rows.bytes(&record);
+        count += 1;
     }
     if !rows.is_empty() {
         connection.copy_in(COPY_OPS, &rows)?;
     }
     Ok((count, left_out.note(connection)?))
+}
+
+/// What a row is of: the hash, the space, and the id or the user.
+fn key(row: &Row) -> (i64, i32, &[u8]) {
+    (row.get(0), row.get(1), row.get(2))
 }
 
 /// What a transaction's folds left out.
@@ -138,45 +183,41 @@ impl LeftOut {
     }
 }
 
-/// The operands of a user.
-#[derive(Default)]
-struct User {
-    ids: BTreeMap<Vec<u8>, [i32; 3]>,
-    operands: Vec<Operand>,
-}
-
-/// Folds some users: how many, and what had no room.
-fn users(connection: &mut Connection, place: i32, below: i32, bounds: Bounds) -> Result<(u64, u64)> {
-    let (first, last) = range_of(place);
+/// Folds users.
+fn users(
+    connection: &mut Connection,
+    (first, last): (i64, i64),
+    below: i32,
+    bounds: Bounds,
+) -> Result<(u64, u64)> {
     let found = connection.query(
         "DELETE FROM uops o USING (SELECT h8, space, usr FROM uops WHERE h8 BETWEEN $1 AND $2 AND job < $3 \
-         GROUP BY h8, space, usr HAVING count(rec) > 1 OR count(*) > count(DISTINCT id) LIMIT $4) g \
-         WHERE o.h8 = g.h8 AND o.space = g.space AND o.usr = g.usr AND o.job < $3 \
+         GROUP BY h8, space, usr HAVING count(rec) > 1 OR count(*) > count(DISTINCT id)) g \
+         WHERE o.h8 BETWEEN $1 AND $2 AND o.h8 = g.h8 AND o.space = g.space AND o.usr = g.usr AND o.job < $3 \
          RETURNING o.h8, o.space, o.usr, o.id, o.job, o.part, o.piece, o.rec",
-        &[&first, &last, &below, &AT_ONCE],
+        &[&first, &last, &below],
     )?;
-    let mut users: BTreeMap<(i64, i32, Vec<u8>), User> = BTreeMap::new();
-    for row in found {
-        let user = users.entry((row.get(0), row.get(1), row.get(2))).or_default();
-        let version = version_at(&row, 4);
-        let id: Vec<u8> = row.get(3);
-        if !id.is_empty() {
-            let last = user.ids.entry(id).or_insert(version);
-            *last = version.max(*last);
-        }
-        if let Some(record) = row.get::<_, Option<Vec<u8>>>(7) {
-            user.operands.push((version, record));
-        }
-    }
-    let (count, mut left_out) = (users.len() as u64, LeftOut::default());
+    let mut found: Vec<_> = found.iter().map(|row| (key(row), row)).collect();
+    found.sort_unstable_by_key(|(key, _)| *key);
+    let (mut count, mut left_out) = (0, LeftOut::default());
     let mut rows = copy::Rows::default();
-    for ((hash, space, user), found) in users {
-        let mut row = |version: [i32; 3], id: &[u8], record: Option<&[u8]>| {
-            rows.row(8);
-            rows.int8(hash);
-            version.iter().for_each(|number| rows.int4(*number));
-            rows.int4(space);
-            rows.bytes(&user);
+    let mut ids: BTreeMap<&[u8], [i32; 3]> = BTreeMap::new();
+    let mut operands: Vec<([i32; 3], &[u8])> = Vec::new();
+    for same in found.chunk_by(|one, other| one.0 == other.0) {
+        let (hash, space, user) = same[0].0;
+        ids.clear();
+        operands.clear();
+        for (_, row) in same {
+            let (id, version): (&[u8], _) = (row.get(3), version_at(row, 4));
+            if !id.is_empty() {
+                let last = ids.entry(id).or_insert(version);
+                *last = version.max(*last);
+            }
+            operands.extend(row.get::<_, Option<&[u8]>>(7).map(|record| (version, record)));
+        }
+        let mut row = |[job, part, piece]: [i32; 3], id: &[u8], record: Option<&[u8]>| {
+            rows.head(8, hash, [job, part, piece, space]);
+            rows.bytes(user);
             rows.bytes(id);
             match record {
                 Some(record) => rows.bytes(record),
@@ -184,10 +225,11 @@ fn users(connection: &mut Connection, place: i32, below: i32, bounds: Bounds) ->
             }
         };
         let mut record = None;
-        if let Some(version) = found.operands.iter().map(|(version, _)| *version).max() {
-            record = Some((version, left_out.take(folded(found.operands, bounds, true)?)));
+        if !operands.is_empty() {
+            let folded = left_out.take(folded(&mut operands, bounds, true)?);
+            record = operands.last().map(|(version, _)| (*version, folded));
         }
-        for (id, version) in &found.ids {
+        for (id, version) in &ids {
             // What is said of the user goes with the first link, in the version it was said.
             match record.take() {
                 Some((version, record)) => row(version, id, Some(&record)),
@@ -197,9 +239,50 @@ fn users(connection: &mut Connection, place: i32, below: i32, bounds: Bounds) ->
         if let Some((version, record)) = record {
             row(version, b"", Some(&record));
         }
+        count += 1;
     }
     if !rows.is_empty() {
         connection.copy_in(COPY_UOPS, &rows)?;
     }
     Ok((count, left_out.note(connection)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Folds a place that has so many endpoints to fold in all: how many transactions, and the most in one of them.
+    fn places(endpoints: u64) -> Vec<(usize, u64)> {
+        let mut stretch = Stretch::new();
+        let places = (0..PLACES).map(|place| {
+            let (first, last) = range_of(place);
+            let (mut from, mut count, mut most) = (first, 0, 0);
+            loop {
+                let end = stretch.end(from, last);
+                let share = i128::from(end) - i128::from(from) + 1;
+                let found = (share * i128::from(endpoints) / i128::from(Stretch::WHOLE)) as u64;
+                stretch.found(found);
+                (count, most) = (count + 1, found.max(most));
+                if end == last {
+                    return (count, most);
+                }
+                from = end + 1;
+            }
+        });
+        places.collect()
+    }
+
+    #[test]
+    fn stretches_become_as_long_as_they_may_be() {
+        for endpoints in [0, 100, AT_ONCE / 2 - 1] {
+            let places = places(endpoints);
+            assert!(places[0].0 < 20 && places[1..].iter().all(|(count, _)| *count == 1), "{places:?}");
+        }
+        for endpoints in [AT_ONCE, 20 * AT_ONCE, 500 * AT_ONCE] {
+            let places = places(endpoints);
+            assert!(places.iter().all(|(_, most)| *most < 2 * AT_ONCE), "{places:?}");
+            let needed = endpoints.div_ceil(AT_ONCE) as usize;
+            assert!(places[1..].iter().all(|(count, _)| (needed..=4 * needed).contains(count)), "{places:?}");
+        }
+    }
 }

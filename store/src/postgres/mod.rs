@@ -10,8 +10,8 @@
 mod applications;
 mod config;
 mod connection;
-mod copied;
 mod copy;
+mod copy_out;
 mod copying;
 mod criteria;
 mod documents;

@@ -54,10 +54,14 @@ pub(super) struct Folded {
     pub(super) jobs: Vec<i32>,
 }
 
-/// Folds operands, in order of their versions.
-pub(super) fn folded(mut operands: Vec<Operand>, bounds: Bounds, keep_removals: bool) -> Result<Folded> {
+/// Folds operands, in order of their versions, which they are in then.
+pub(super) fn folded<R: AsRef<[u8]>>(
+    operands: &mut [([i32; 3], R)],
+    bounds: Bounds,
+    keep_removals: bool,
+) -> Result<Folded> {
     operands.sort_unstable_by_key(|(version, _)| *version);
-    let records = operands.iter().map(|(_, record)| &record[..]);
+    let records = operands.iter().map(|(_, record)| record.as_ref());
     let (record, left_out) = fold_within(bounds, records, keep_removals)?;
     let jobs = left_out.records.into_iter().filter_map(|place| Some(operands.get(place)?.0[0])).collect();
     Ok(Folded { record, left_out: left_out.members, jobs })
@@ -91,8 +95,8 @@ pub(super) fn endpoints_in<'a>(
             }
         }
     }
-    let folded = operands.into_iter().map(|((space, id), operands)| {
-        let record = folded(operands, view.bounds, space < 0)?.record;
+    let folded = operands.into_iter().map(|((space, id), mut operands)| {
+        let record = folded(&mut operands, view.bounds, space < 0)?.record;
         Ok(((space, id), record))
     });
     folded.collect()
@@ -130,8 +134,9 @@ pub(super) fn users<'a>(
             }
         }
     }
-    let folded =
-        operands.into_iter().map(|(user, operands)| Ok((user, folded(operands, view.bounds, true)?.record)));
+    let folded = operands
+        .into_iter()
+        .map(|(user, mut operands)| Ok((user, folded(&mut operands, view.bounds, true)?.record)));
     folded.collect()
 }
 

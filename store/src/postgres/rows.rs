@@ -2,11 +2,12 @@
 //! are merged here, in source order, so a version has one operand of each. They are in the order of their index, because
 //! the database then touches each page of it once.
 
-use std::collections::BTreeSet;
+use std::ptr;
 
 use super::{copy, hash::h8};
 use crate::{
     Result,
+    order::{AHEAD, sort, warm},
     piece_rows::{Crowded, Row},
     record::bounds::{Bounds, Fold},
 };
@@ -70,33 +71,30 @@ impl Tables {
         let mut ops = copy::Rows::default();
         let mut ids =
             Vec::with_capacity(if place.layer.is_some() { endpoints.len() + members.len() } else { 0 });
-        groups(
-            &keys,
-            |index| endpoints[index].id,
-            |hash, same| {
-                let (first, others) = (&endpoints[same[0].1 as usize], &same[1..]);
-                let record = match others {
-                    [] => first.record,
-                    _ => {
-                        fold.begin(first.record);
-                        for (_, index) in others {
-                            fold.add(endpoints[*index as usize].record)?;
-                        }
-                        tables.repeated += others.len() as u64;
-                        if fold.left_out() > left_out {
-                            left_out = fold.left_out();
-                            tables.crowded.ids.insert(first.id.to_vec());
-                        }
-                        fold.so_far()
+        let texts = |index: usize| [endpoints[index].id, endpoints[index].record];
+        groups(&keys, texts, |hash, same| {
+            let (first, others) = (&endpoints[same[0].1 as usize], &same[1..]);
+            let record = match others {
+                [] => first.record,
+                _ => {
+                    fold.begin(first.record);
+                    for (_, index) in others {
+                        fold.add(endpoints[*index as usize].record)?;
                     }
-                };
-                if place.layer.is_some() {
-                    ids.push((first.id, hash));
+                    tables.repeated += others.len() as u64;
+                    if fold.left_out() > left_out {
+                        left_out = fold.left_out();
+                        tables.crowded.ids.insert(first.id.to_vec());
+                    }
+                    fold.so_far()
                 }
-                op(&mut ops, hash, place, first.id, record);
-                Ok(())
-            },
-        )?;
+            };
+            if place.layer.is_some() {
+                ids.push((first.id, hash));
+            }
+            op(&mut ops, hash, place, first.id, record);
+            Ok(())
+        })?;
         tables.ops = ops;
         tables.add_users(place, &mut fold, endpoints, users)?;
         if place.copies {
@@ -117,43 +115,39 @@ impl Tables {
         endpoints: &[Row<'_>],
         users: &[Row<'_>],
     ) -> Result<()> {
-        // Links first, then what is said of users.
-        let links: Vec<_> = endpoints.iter().filter(|row| !row.user.is_empty()).collect();
-        let user =
-            |index: usize| links.get(index).map_or_else(|| users[index - links.len()].id, |row| row.user);
-        let keys = sorted((0..links.len() + users.len()).map(|index| h8(place.space, user(index))));
+        let links = links(endpoints, users);
+        let keys = sorted(links.iter().map(|link| h8(place.space, link.user)));
         let mut uops = copy::Rows::default();
         let (mut left_out, crowded) = (fold.left_out(), &mut self.crowded);
-        let mut ids: BTreeSet<&[u8]> = BTreeSet::new();
-        groups(&keys, user, |hash, same| {
+        let mut ids: Vec<&[u8]> = Vec::new();
+        let mut said: Vec<u32> = Vec::new();
+        let texts = |index: usize| [links[index].user, links[index].id];
+        groups(&keys, texts, |hash, same| {
             ids.clear();
-            let (mut record, mut count): (&[u8], _) = (&[], 0);
+            said.clear();
             for (_, index) in same {
-                let index = *index as usize;
-                if let Some(link) = links.get(index) {
-                    ids.insert(link.id);
-                    continue;
-                }
-                let next = users[index - links.len()].record;
-                match count {
-                    0 => record = next,
-                    1 => {
-                        fold.begin(record);
-                        fold.add(next)?;
-                    }
-                    _ => fold.add(next)?,
-                }
-                count += 1;
+                let link = &links[*index as usize];
+                ids.extend((!link.id.is_empty()).then_some(link.id));
+                said.extend(link.said);
             }
-            let user = user(same[0].1 as usize);
-            if count > 1 {
+            ids.sort_unstable();
+            ids.dedup();
+            said.sort_unstable();
+            let user = links[same[0].1 as usize].user;
+            let mut record = said.first().map(|first| users[*first as usize].record);
+            if let [first, others @ ..] = &said[..]
+                && !others.is_empty()
+            {
+                fold.begin(users[*first as usize].record);
+                for index in others {
+                    fold.add(users[*index as usize].record)?;
+                }
                 if fold.left_out() > left_out {
                     left_out = fold.left_out();
                     crowded.users.insert(user.to_vec());
                 }
-                record = fold.so_far();
+                record = Some(fold.so_far());
             }
-            let mut record = (count > 0).then_some(record);
             if ids.is_empty() {
                 uop(&mut uops, hash, place, user, b"", record);
             }
@@ -168,31 +162,22 @@ impl Tables {
 
     /// Adds members with their hashes, in the order of their ids.
     fn add_members(&mut self, layer: i32, ids: &[(&[u8], i64)]) {
-        // Most comparisons need no look at the ids, which lie all over the piece.
-        let mut order: Vec<_> = ids.iter().map(|(id, _)| prefix(id)).zip(0_u32..).collect();
+        let mut order = sort(ids.len(), |index| ids[index].0);
         let id_of = |index: u32| ids[index as usize].0;
-        order.sort_unstable_by(|one, other| {
-            one.0.cmp(&other.0).then_with(|| id_of(one.1).cmp(id_of(other.1)))
-        });
         order.dedup_by(|one, other| one.0 == other.0 && id_of(one.1) == id_of(other.1));
         let mut members = copy::Rows::default();
-        for (_, index) in order {
-            let (id, hash) = ids[index as usize];
-            members.row(3);
-            members.int8(hash);
-            members.int4(layer);
-            members.bytes(id);
+        for some in order.chunks(AHEAD) {
+            warm(some.iter().map(|(_, index)| id_of(*index)));
+            for (_, index) in some {
+                let (id, hash) = ids[*index as usize];
+                members.row(3);
+                members.int8(hash);
+                members.int4(layer);
+                members.bytes(id);
+            }
         }
         self.members = members;
     }
-}
-
-/// The first bytes of an id: a number that is less where they are, and equal where an id may still be less.
-fn prefix(id: &[u8]) -> u128 {
-    let mut first = [0; 16];
-    let length = id.len().min(first.len());
-    first[..length].copy_from_slice(&id[..length]);
-    u128::from_be_bytes(first)
 }
 
 /// Hashes with their places, in order.
@@ -202,13 +187,46 @@ fn sorted(hashes: impl Iterator<Item = i64>) -> Vec<(i64, u32)> {
     keys
 }
 
-/// Hands on what has the same key, in source order. Different keys may have one hash.
+/// That an endpoint has a user, or else that something is said of one.
+struct Link<'a> {
+    user: &'a [u8],
+    /// Empty if it is of no endpoint.
+    id: &'a [u8],
+    /// Which row of users says it.
+    said: Option<u32>,
+}
+
+/// What a piece says of users. Most records name a user and say something of it: these have one link, not two.
+fn links<'a>(endpoints: &[Row<'a>], users: &[Row<'a>]) -> Vec<Link<'a>> {
+    let mut links = Vec::with_capacity(endpoints.len());
+    let mut said = users.iter().zip(0_u32..).peekable();
+    for row in endpoints.iter().filter(|row| !row.user.is_empty()) {
+        // It is the same name of the same record, if it lies in the same place.
+        let own = said.next_if(|(said, _)| ptr::eq(said.id, row.user)).map(|(_, index)| index);
+        links.push(Link { user: row.user, id: row.id, said: own });
+    }
+    links.extend(said.map(|(row, index)| Link { user: row.id, id: &[], said: Some(index) }));
+    links
+}
+
+/// Hands on what has the same key, in source order. Different keys may have one hash. `texts` gives the key and what else
+/// is needed at its turn.
 fn groups<'a>(
     keys: &[(i64, u32)],
-    key: impl Fn(usize) -> &'a [u8],
+    texts: impl Fn(usize) -> [&'a [u8]; 2],
     mut each: impl FnMut(i64, &[(i64, u32)]) -> Result<()>,
 ) -> Result<()> {
+    let key = |index: usize| texts(index)[0];
+    let mut ahead = keys.chunks(AHEAD);
+    let (mut next, mut done) = (0, 0);
     for same in keys.chunk_by(|one, other| one.0 == other.0) {
+        while done >= next
+            && let Some(some) = ahead.next()
+        {
+            warm(some.iter().flat_map(|(_, index)| texts(*index as usize)));
+            next += some.len();
+        }
+        done += same.len();
         let (first, others) = (same[0].1 as usize, &same[1..]);
         if others.iter().all(|(_, index)| key(*index as usize) == key(first)) {
             each(same[0].0, same)?;
@@ -252,3 +270,44 @@ pub(super) fn uop(
 pub(super) const COPY_OPS: &str = "COPY ops (h8, job, part, piece, space, id, rec) FROM STDIN BINARY";
 pub(super) const COPY_UOPS: &str = "COPY uops (h8, job, part, piece, space, usr, id, rec) FROM STDIN BINARY";
 pub(super) const COPY_MEMBERS: &str = "COPY members (h8, layer, id) FROM STDIN BINARY";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_names_its_user_and_speaks_of_it_has_one_link() {
+        let names = b"annannbob";
+        let row = |id: &'static [u8], user: &'static [u8]| Row { id, record: b"", user };
+        let said = |user: &'static [u8]| Row { id: user, record: b"", user: b"" };
+        let endpoints =
+            [row(b"1", &names[..3]), row(b"2", b""), row(b"3", &names[3..6]), row(b"4", &names[6..])];
+        // The third says nothing of its user, and a user is spoken of by no endpoint.
+        let users = [said(&names[..3]), said(&names[6..]), said(b"ann")];
+        let links = links(&endpoints, &users);
+        let found: Vec<_> = links.iter().map(|link| (link.user, link.id, link.said)).collect();
+        let expected: [(&[u8], &[u8], _); 4] =
+            [(b"ann", b"1", Some(0)), (b"ann", b"3", None), (b"bob", b"4", Some(1)), (b"ann", b"", Some(2))];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        let texts: [&[u8]; 40] = std::array::from_fn(|index| [&b"a"[..], b"b", b"c"][index % 3]);
+        let keys: Vec<_> = (0..40).map(|index| (i64::from(index / 20), index)).collect();
+        let mut found: Vec<(i64, u32)> = Vec::new();
+        groups(
+            &keys,
+            |index| [texts[index], b""],
+            |hash, same| {
+                assert!(same.iter().all(|(of, index)| (*of, texts[*index as usize]) == (hash, texts[same[0].1 as usize])));
+                assert!(same.is_sorted());
+                found.extend_from_slice(same);
+                Ok(())
+            },
+        )
+        .unwrap();
+        found.sort_unstable();
+        assert_eq!(found, keys);
+    }
+}

@@ -12,7 +12,7 @@ use pinport_model::{ApplicationId, Segment, SegmentVersion};
 
 use super::{
     connection::Connection,
-    copied::{Columns, int4},
+    copy_out::{Columns, int4},
     criteria::{self, Wanted},
     read,
     segments::{self, Layer},

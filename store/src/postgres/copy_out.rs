@@ -13,7 +13,7 @@ use crate::Result;
 pub(super) type Columns<'a, const N: usize> = [Option<&'a [u8]>; N];
 
 /// Rows on their way, with `N` columns each.
-pub(super) struct Copied<'a, R, const N: usize> {
+pub(super) struct Received<'a, R, const N: usize> {
     messages: R,
     server: &'a str,
     /// Bytes of the message at hand, which was handed on.
@@ -22,7 +22,7 @@ pub(super) struct Copied<'a, R, const N: usize> {
     is_done: bool,
 }
 
-impl<'a, R: BufRead, const N: usize> Copied<'a, R, N> {
+impl<'a, R: BufRead, const N: usize> Received<'a, R, N> {
     /// Reads the messages of a COPY. The protocol puts a row into one message, and the reader hands on one at a time.
     pub(super) fn new(messages: R, server: &'a str) -> Self {
         Self { messages, server, used: 0, is_begun: false, is_done: false }
@@ -140,7 +140,7 @@ mod tests {
 
     fn read(messages: &[&[u8]]) -> std::result::Result<Found, String> {
         let messages = Messages(messages.iter().map(|message| message.to_vec()).collect());
-        let mut rows = Copied::<_, 2>::new(messages, "db.example");
+        let mut rows = Received::<_, 2>::new(messages, "db.example");
         let mut found = Found::new();
         while let Some([number, bytes]) = rows.next().map_err(|error| error.to_string())? {
             found.push((int4(number), bytes.map(<[u8]>::to_vec)));
