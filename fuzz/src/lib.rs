@@ -26,6 +26,7 @@ pub mod signature;
 #[allow(dead_code, reason = "the tests use more of it")]
 mod signer;
 pub mod token;
+pub mod where_text;
 
 /// A target's name and what it checks of some bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -46,4 +47,5 @@ pub const TARGETS: &[Target] = &[
     ("record", record::check),
     ("checkpoint", checkpoint::check),
     ("failure", failure::check),
+    ("where_text", where_text::check),
 ];

@@ -53,6 +53,9 @@ fn write_seeds() {
     for text in LOCATIONS {
         seeds.add("location", &[b""], text);
     }
+    for text in CRITERIA {
+        seeds.add("where_text", &[b""], text);
+    }
     for body in LISTINGS {
         seeds.add("listing", &[b"\0", b"\xff\0\x05token", b"\xff\xff"], body);
     }
@@ -98,6 +101,13 @@ const CSV: &[&[u8]] = &[
     b"1,\"unterminated,EMAIL\n2,b,SMS\n3,c,SMS\n",
     b"1,\"2\"x,SMS\n\"\",\"\"\"\",\"\"\"\n\"\"\"\n1,2\n1,2,3,4\n1,2,PIGEON\n",
     b"x\",\"y\nx\",\"y\n1,2,SMS\nx\",\"y\n1,\xff,SMS",
+];
+
+const CRITERIA: &[&str] = &[
+    "Location.Country = 'CAN' and Attributes.plan in ('gold', 'it''s') and not Attributes.\"a b\" = 7",
+    "UserAttributes.since between '2026-01-01' and '2026-02-01' or Metrics.visits >= -1.5e3",
+    "Location.GPSPoint within 10 km of (43.7, -79.4)",
+    "not (Segment not in ('0123456789abcdef0123456789abcdef@2') and Behavior.Recency active within DAY_30)",
 ];
 
 const LOCATIONS: &[&str] = &[
