@@ -30,6 +30,8 @@ pub(super) struct Connection {
     statements: HashMap<String, Statement>,
     /// Whether it is inside a transaction that has not ended: it is then of no use to others.
     pub(super) is_dirty: bool,
+    /// Whether rows were called off that it may still receive.
+    pub(super) is_cut: bool,
 }
 
 impl Connection {
@@ -44,7 +46,14 @@ impl Connection {
             Some(tls) => config.connect(tls.clone()),
         });
         let client = client.map_err(|error| error::of(server, &error))?;
-        Ok(Self { client, server: server.to_owned(), tls, statements: HashMap::new(), is_dirty: false })
+        Ok(Self {
+            client,
+            server: server.to_owned(),
+            tls,
+            statements: HashMap::new(),
+            is_dirty: false,
+            is_cut: false,
+        })
     }
 
     /// What it is connected to, for messages.
@@ -118,35 +127,33 @@ impl Connection {
         block_in_place(copy).map_err(|error| self.error(&error))
     }
 
-    /// Hands on the rows of a query, as COPY sends them. If `work` ends before they do, the rest is not sent.
+    /// Hands on the rows of a query, as COPY sends them. If `work` ends before they do, the rest of few is received and
+    /// dropped. If they are many they are called off, and the connection is of no use any more: what calls them off may
+    /// arrive late, and would then meet another statement.
     pub(super) fn copy_out<T, const N: usize>(
         &mut self,
         query: &str,
+        are_few: bool,
         work: impl FnOnce(&mut Received<'_, CopyOutReader<'_>, N>) -> Result<T>,
     ) -> Result<T> {
         let statement = self.prepare_once(&format!("COPY ({query}) TO STDOUT BINARY"))?;
-        let Self { client, server, tls, .. } = self;
+        let Self { client, server, tls, is_cut, .. } = self;
         let cancel = client.cancel_token();
-        let (done, was_cut) = block_in_place(|| -> Result<_> {
+        block_in_place(|| {
             let reader = client.copy_out(&statement).map_err(|error| error::of(server, &error))?;
             let mut rows = Received::new(reader, server);
             let done = work(&mut rows);
-            let was_cut = !rows.is_done();
-            if was_cut {
-                // Without this, all of them would be sent.
+            if are_few {
+                rows.drain();
+            } else if !rows.is_done() {
+                *is_cut = true;
                 let _ = match tls {
                     None => cancel.cancel_query(NoTls),
                     Some(tls) => cancel.cancel_query(tls.clone()),
                 };
-                rows.drain();
             }
-            Ok((done, was_cut))
-        })?;
-        if was_cut {
-            // Should the last row have been sent before, this is what is cancelled, and nothing that matters.
-            let _ = self.batch("SELECT 1");
-        }
-        done
+            done
+        })
     }
 
     /// Runs `work` in a transaction, which is committed if it comes to a good end and rolled back if not.
@@ -163,6 +170,7 @@ impl Connection {
         self.is_dirty = true;
         self.batch(begin)?;
         match work(self) {
+            done if self.is_cut => done,
             Ok(done) => {
                 self.batch("COMMIT")?;
                 self.is_dirty = false;

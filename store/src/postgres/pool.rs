@@ -186,11 +186,14 @@ impl Pool {
         }
     }
 
-    /// Lets connections go that nobody uses: after one was lost, the others usually are too.
+    /// Takes a connection back. If it was lost, lets those go that nobody uses: they usually are lost too.
     fn give(&self, connection: Connection) {
         let mut state = self.state.lock();
         if connection.is_good() {
             state.idle.push(connection);
+        } else if connection.is_cut {
+            state.count -= 1;
+            drop_aside(vec![connection]);
         } else {
             let mut gone = std::mem::take(&mut state.idle);
             gone.push(connection);

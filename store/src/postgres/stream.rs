@@ -26,6 +26,8 @@ use crate::{
     },
 };
 
+/// Rows that are asked for first: most who read a page need no more, and few are found without sorting all.
+const FEW: usize = 4096;
 /// Endpoints whose users are read at once.
 const MOST_ROWS: usize = 2000;
 
@@ -78,33 +80,55 @@ pub(super) fn read_out(
         Scope::Application(_) => Of::All,
         Scope::Version(segment, version) => of(rows, segment, version)?,
     };
-    let (query, only_layer) = query(asked, &of);
-    let mut out = Out { asked, of, pending: Vec::new(), bytes: 0, most: 64 };
-    let mut found = Found::default();
-    rows.copy_out(&query, |rows| {
-        let mut looked = 0_usize;
-        while let Some(row) = rows.next()? {
-            let id = row[0].unwrap_or_default();
-            if found.id != id {
-                out.take(&mut found)?;
-                found.clear();
-                if out.is_full() && out.hand_on(users, each)?.is_break() {
-                    return Ok(());
+    let mut out = Out { asked, of, pending: Vec::new(), bytes: 0, most: 64, looked: 0 };
+    let mut after = asked.after.map(<[u8]>::to_vec);
+    for limit in [Some(FEW), None] {
+        let (query, only_layer) = query(asked, &out.of, after.as_deref(), limit);
+        let (mut found, mut count) = (Found::default(), 0);
+        let end = rows.copy_out(&query, limit.is_some(), |rows| {
+            while let Some(row) = rows.next()? {
+                let id = row[0].unwrap_or_default();
+                if found.id != id {
+                    out.take(&mut found)?;
+                    if out.is_full() && out.hand_on(users, each)?.is_break() {
+                        return Ok(End::Stopped);
+                    }
+                    out.looked += 1;
+                    if out.looked.is_multiple_of(1024) && !go_on() {
+                        return Ok(End::Stopped);
+                    }
+                    if !found.id.is_empty() {
+                        after = Some(mem::take(&mut found.id));
+                    }
+                    found.clear();
+                    found.id.extend_from_slice(id);
                 }
-                looked += 1;
-                if looked.is_multiple_of(1024) && !go_on() {
-                    break;
-                }
-                found.id.extend_from_slice(id);
+                found.add(row);
+                found.layers.extend(only_layer);
+                count += 1;
             }
-            found.add(row);
-            if let Some(layer) = only_layer {
-                found.layers.push(layer);
+            Ok(if limit == Some(count) { End::More } else { End::Whole })
+        })?;
+        match end {
+            End::Stopped => return Ok(()),
+            // The last id may have more rows: it comes again.
+            End::More => {}
+            End::Whole => {
+                out.take(&mut found)?;
+                break;
             }
         }
-        out.take(&mut found)?;
-        out.hand_on(users, each).map(drop)
-    })
+    }
+    out.hand_on(users, each).map(drop)
+}
+
+/// How rows of a query ended.
+enum End {
+    /// Nobody wants more.
+    Stopped,
+    /// There may be more.
+    More,
+    Whole,
 }
 
 fn of(connection: &mut Connection, segment: &Segment, version: &SegmentVersion) -> Result<Of> {
@@ -115,8 +139,8 @@ fn of(connection: &mut Connection, segment: &Segment, version: &SegmentVersion) 
 }
 
 /// Asks for operands, and for members, which have a layer for their space and no record. If all that comes is in one layer,
-/// that is told instead. Layers are numbers and ids bytes, so their texts can stand in the query.
-fn query(asked: &Asked<'_>, of: &Of) -> (String, Option<i32>) {
+/// it is returned instead. Layers are numbers and ids bytes, so their texts can stand in the query.
+fn query(asked: &Asked<'_>, of: &Of, after: Option<&[u8]>, limit: Option<usize>) -> (String, Option<i32>) {
     let layers: Vec<Layer> = match of {
         Of::All => Vec::new(),
         Of::Members(layers) => layers.clone(),
@@ -131,7 +155,7 @@ fn query(asked: &Asked<'_>, of: &Of) -> (String, Option<i32>) {
     let all = list(layers.iter().map(|layer| layer.layer).collect());
     let copies = layers.iter().filter(|layer| layer.copies).map(|layer| -layer.layer);
     let spaces = list([asked.space].into_iter().chain(copies).collect());
-    let after = asked.after.map_or(String::new(), |after| {
+    let after = after.map_or(String::new(), |after| {
         let digits: String = after.iter().map(|byte| format!("{byte:02x}")).collect();
         format!(" AND id > '\\x{digits}'")
     });
@@ -143,16 +167,18 @@ fn query(asked: &Asked<'_>, of: &Of) -> (String, Option<i32>) {
         ),
     };
     let operands =
-        format!("SELECT id, space, job, part, piece, rec FROM ops o WHERE space IN ({spaces}){after}{own}");
-    match &layers[..] {
-        [only] if only_members => (format!("{operands} ORDER BY id"), Some(only.layer)),
-        [] => (format!("{operands} ORDER BY id"), None),
+        format!("h8, id, space, job, part, piece, rec FROM ops o WHERE space IN ({spaces}){after}{own}");
+    let (rows, only) = match &layers[..] {
+        [only] if only_members => (format!("SELECT {operands}"), Some(only.layer)),
+        [] => (format!("SELECT {operands}"), None),
         _ => {
-            let members = "SELECT id, layer, NULL, NULL, NULL, NULL FROM members";
-            let members = format!("{members} WHERE layer IN ({all}){after}");
-            (format!("{operands} UNION ALL {members} ORDER BY id"), None)
+            let members = "SELECT h8, id, layer, NULL, NULL, NULL, NULL FROM members";
+            (format!("SELECT {operands} UNION ALL {members} WHERE layer IN ({all}){after}"), None)
         }
-    }
+    };
+    // Each part names what rows are distributed by, or else Citus would bring all of them to one place first.
+    let limit = limit.map_or(String::new(), |limit| format!(" LIMIT {limit}"));
+    (format!("SELECT id, space, job, part, piece, rec FROM ({rows}) found ORDER BY id{limit}"), only)
 }
 
 /// What came of an id.
@@ -201,6 +227,8 @@ struct Out<'a> {
     pending: Vec<Pending>,
     bytes: usize,
     most: usize,
+    /// Ids that were looked at.
+    looked: usize,
 }
 
 impl Out<'_> {

@@ -1,11 +1,12 @@
 //! What only a store in a database must do: outlive the database, tell servers apart, and refuse tables that do not fit.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use pinport_model::limits::RecordLimits;
 use pinport_store::{
-    Store, StoreError,
+    Scope, Store, StoreError,
     postgres::{self, Postgres, PostgresOptions},
+    record::write::json::{JsonWriter, Order},
 };
 
 use crate::{
@@ -140,6 +141,46 @@ fn a_fold_leaves_one_operand_and_spares_jobs_that_run() {
     assert_eq!(count(), "50/50");
     assert_eq!(bench.endpoint(application, "7").unwrap().location.city.as_deref(), Some("z"));
     assert_eq!(bench.store().user_endpoints(application, "u", None, 99).unwrap().len(), 50);
+}
+
+/// More rows than are asked for first, with the border within an endpoint, and readers that stop before and after it.
+#[test]
+fn many_rows_are_read_out_to_where_the_reader_stops() {
+    const MANY: usize = 5000;
+    let (_cluster, url) = started();
+    let bench = Bench::of(open(&format!("{url}?connections=4"), "a").unwrap());
+    let application = bench.application("a");
+    let records =
+        |city: &str| (0..MANY).map(|id| new(&format!("{id:04}"), "1").city(city)).collect::<Vec<_>>();
+    bench.import(&job(application), &records("x"));
+    bench.import(&job(application), &[new("0000", "1")]);
+    let imported = segment_job(application);
+    bench.import(&imported, &records("z"));
+    let segment = bench.segment(&imported);
+    let one_layer = Scope::Version(&segment, segment.current().unwrap());
+    let read = |scope: Scope<'_>, most: usize| {
+        let (mut writer, mut line) = (JsonWriter::new(application, Order::Model), Vec::new());
+        let mut ids = Vec::new();
+        bench
+            .store()
+            .read_out(scope, None, 1 << 20, &mut |stored| {
+                line.clear();
+                writer.write(&stored, &mut line)?;
+                assert!(line.windows(10).any(|part| part == b"\"City\":\"z\""), "{}", line.escape_ascii());
+                ids.push(stored.id()?.to_owned());
+                Ok(if ids.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })
+            .unwrap();
+        ids
+    };
+    let ids: Vec<_> = (0..MANY).map(|id| format!("{id:04}")).collect();
+    for scope in [Scope::Application(application), one_layer] {
+        assert!(read(scope, 0) == ids);
+        // Those who stop give back what they used.
+        for most in [1, 2000, 2047, 2048, 2049, MANY - 1].into_iter().cycle().take(24) {
+            assert!(read(scope, most) == ids[..most], "{most}");
+        }
+    }
 }
 
 #[test]
