@@ -110,8 +110,11 @@ impl Connection {
         block_in_place(|| self.client.batch_execute(text)).map_err(|error| self.error(&error))
     }
 
-    /// Appends rows, in the binary form of COPY.
+    /// Appends rows, if there are any, in the binary form of COPY.
     pub(super) fn copy_in(&mut self, text: &str, rows: &copy::Rows) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let statement = self.prepare(text)?;
         let client = &mut self.client;
         let copy = || -> Result<(), postgres::Error> {

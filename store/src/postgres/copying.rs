@@ -409,9 +409,7 @@ impl Writer for Target<'_> {
                 (COPY_MEMBERS, tables.members),
                 (COPY_ADDRESSES, tables.addresses),
             ] {
-                if !rows.is_empty() {
-                    connection.copy_in(text, &rows)?;
-                }
+                connection.copy_in(text, &rows)?;
             }
             connection.execute("UPDATE copying SET cursor = $1", &[&batch.cursor])?;
             Ok(())

@@ -141,7 +141,7 @@ impl Changes<'_> {
 
     fn write(self) -> Result<()> {
         let version = [draw_number(self.connection)?, 0, 0];
-        let place = Place { space: self.space, layer: None, copies: false, version };
+        let place = Place::of(self.space, version);
         let mut ops = copy::Rows::default();
         for (id, changed) in self.endpoints.iter().filter(|(_, changed)| !changed.operand.is_empty()) {
             op(&mut ops, h8(self.space, id), &place, id, &changed.operand);
@@ -153,17 +153,13 @@ impl Changes<'_> {
         for (user, id) in &self.links {
             uop(&mut uops, h8(self.space, user), &place, user, id, None);
         }
-        append(self.connection, ops, uops)
+        append(self.connection, &ops, &uops)
     }
 }
 
-fn append(connection: &mut Connection, ops: copy::Rows, uops: copy::Rows) -> Result<()> {
-    for (text, rows) in [(COPY_OPS, ops), (COPY_UOPS, uops)] {
-        if !rows.is_empty() {
-            connection.copy_in(text, &rows)?;
-        }
-    }
-    Ok(())
+fn append(connection: &mut Connection, ops: &copy::Rows, uops: &copy::Rows) -> Result<()> {
+    connection.copy_in(COPY_OPS, ops)?;
+    connection.copy_in(COPY_UOPS, uops)
 }
 
 /// Appends operands of endpoints, or of users, under a number of their own.
@@ -173,7 +169,7 @@ pub(super) fn append_updates(
     updates: &[(Vec<u8>, Vec<u8>)],
     are_users: bool,
 ) -> Result<()> {
-    let place = Place { space, layer: None, copies: false, version: [draw_number(connection)?, 0, 0] };
+    let place = Place::of(space, [draw_number(connection)?, 0, 0]);
     let (mut ops, mut uops) = (copy::Rows::default(), copy::Rows::default());
     for (key, update) in updates {
         match are_users {
@@ -181,7 +177,7 @@ pub(super) fn append_updates(
             false => op(&mut ops, h8(space, key), &place, key, update),
         }
     }
-    append(connection, ops, uops)
+    append(connection, &ops, &uops)
 }
 
 /// Merges updates into endpoints, all of them or none.

@@ -16,7 +16,7 @@ use super::{
     hash::{PLACES, range_of},
     pool::Pool,
     read::{Folded, folded, version_at},
-    rows::{COPY_OPS, COPY_UOPS},
+    rows::{COPY_OPS, COPY_UOPS, Place, op, uop},
 };
 use crate::{Result, record::bounds::Bounds};
 
@@ -39,10 +39,10 @@ impl Stretch {
     }
 
     fn found(&mut self, count: u64) {
-        match count {
-            0..AT_ONCE if count < AT_ONCE / 2 => self.0 = (self.0 * 2).min(Self::WHOLE),
-            AT_ONCE.. => self.0 = (self.0 / 2).max(1),
-            _ => {}
+        if count < AT_ONCE / 2 {
+            self.0 = (self.0 * 2).min(Self::WHOLE);
+        } else if count >= AT_ONCE {
+            self.0 = (self.0 / 2).max(1);
         }
     }
 }
@@ -129,8 +129,7 @@ fn endpoints(
          RETURNING o.h8, o.space, o.id, o.job, o.part, o.piece, o.rec",
         &[&first, &last, &below],
     )?;
-    let mut found: Vec<_> = found.iter().map(|row| (key(row), row)).collect();
-    found.sort_unstable_by_key(|(key, _)| *key);
+    let found = by_key(&found);
     let (mut count, mut left_out) = (0, LeftOut::default());
     let mut rows = copy::Rows::default();
     let mut operands: Vec<([i32; 3], &[u8])> = Vec::new();
@@ -139,21 +138,22 @@ fn endpoints(
         operands.clear();
         operands.extend(same.iter().map(|(_, row)| (version_at(row, 3), row.get::<_, &[u8]>(6))));
         let record = left_out.take(folded(&mut operands, bounds, space < 0)?);
-        let [job, part, piece] = operands.last().map(|(version, _)| *version).unwrap_or_default();
-        rows.head(7, hash, [job, part, piece, space]);
-        rows.bytes(id);
-        rows.bytes(&record);
+        let version = operands.last().map(|(version, _)| *version).unwrap_or_default();
+        op(&mut rows, hash, &Place::of(space, version), id, &record);
         count += 1;
     }
-    if !rows.is_empty() {
-        connection.copy_in(COPY_OPS, &rows)?;
-    }
+    connection.copy_in(COPY_OPS, &rows)?;
     Ok((count, left_out.note(connection)?))
 }
 
 /// What a row is of: the hash, the space, and the id or the user.
-fn key(row: &Row) -> (i64, i32, &[u8]) {
-    (row.get(0), row.get(1), row.get(2))
+type Key<'a> = (i64, i32, &'a [u8]);
+
+/// Rows in the order of what they are of, which their first columns say.
+fn by_key(rows: &[Row]) -> Vec<(Key<'_>, &Row)> {
+    let mut sorted: Vec<_> = rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), row)).collect();
+    sorted.sort_unstable_by_key(|(key, _)| *key);
+    sorted
 }
 
 /// What a transaction's folds left out.
@@ -198,8 +198,7 @@ fn users(
          RETURNING o.h8, o.space, o.usr, o.id, o.job, o.part, o.piece, o.rec",
         &[&first, &last, &below],
     )?;
-    let mut found: Vec<_> = found.iter().map(|row| (key(row), row)).collect();
-    found.sort_unstable_by_key(|(key, _)| *key);
+    let found = by_key(&found);
     let (mut count, mut left_out) = (0, LeftOut::default());
     let mut rows = copy::Rows::default();
     let mut ids: BTreeMap<&[u8], [i32; 3]> = BTreeMap::new();
@@ -216,14 +215,8 @@ fn users(
             }
             operands.extend(row.get::<_, Option<&[u8]>>(7).map(|record| (version, record)));
         }
-        let mut row = |[job, part, piece]: [i32; 3], id: &[u8], record: Option<&[u8]>| {
-            rows.head(8, hash, [job, part, piece, space]);
-            rows.bytes(user);
-            rows.bytes(id);
-            match record {
-                Some(record) => rows.bytes(record),
-                None => rows.null(),
-            }
+        let mut row = |version: [i32; 3], id: &[u8], record: Option<&[u8]>| {
+            uop(&mut rows, hash, &Place::of(space, version), user, id, record);
         };
         let mut record = None;
         if !operands.is_empty() {
@@ -242,9 +235,7 @@ fn users(
         }
         count += 1;
     }
-    if !rows.is_empty() {
-        connection.copy_in(COPY_UOPS, &rows)?;
-    }
+    connection.copy_in(COPY_UOPS, &rows)?;
     Ok((count, left_out.note(connection)?))
 }
 

@@ -26,6 +26,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Of operands in a space: an application's, or the negated number of a layer of copies.
+    pub(super) fn of(space: i32, version: [i32; 3]) -> Self {
+        Self { space, layer: None, copies: false, version }
+    }
+
     /// The space of the operands.
     pub(super) fn own_space(&self) -> i32 {
         match self.layer {

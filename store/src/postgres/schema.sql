@@ -154,7 +154,7 @@ ALTER TABLE uops ALTER usr SET STORAGE PLAIN, ALTER id SET STORAGE PLAIN;
 ALTER TABLE members ALTER id SET STORAGE PLAIN;
 CREATE INDEX ops_h8 ON ops (h8);
 CREATE INDEX uops_h8 ON uops (h8);
-CREATE INDEX members_id ON members (layer, id) WITH (deduplicate_items = off); -- an id is in a layer once or twice
+CREATE INDEX members_id ON members (layer, id);
 CREATE INDEX addresses_h8 ON addresses (h8);
 CREATE INDEX ops_copies ON ops (space) WHERE space < 0;
 CREATE INDEX uops_copies ON uops (space) WHERE space < 0;

@@ -98,7 +98,7 @@ pub(super) fn read_out(
                         return Ok(End::Stopped);
                     }
                     if !found.id.is_empty() {
-                        after = Some(mem::take(&mut found.id));
+                        mem::swap(after.get_or_insert_default(), &mut found.id);
                     }
                     found.clear();
                     found.id.extend_from_slice(id);

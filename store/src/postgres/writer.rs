@@ -159,9 +159,7 @@ impl Prepared {
     fn write(&self, connection: &mut Connection, record: &str) -> Result<()> {
         let Tables { ops, uops, members, .. } = &self.tables;
         for (text, rows) in [(COPY_OPS, ops), (COPY_UOPS, uops), (COPY_MEMBERS, members)] {
-            if !rows.is_empty() {
-                connection.copy_in(text, rows)?;
-            }
+            connection.copy_in(text, rows)?;
         }
         let [job, part, piece] = self.writer.place.version;
         let (token, owner) = (self.writer.token, self.writer.engine.leases.owner());
