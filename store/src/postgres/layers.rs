@@ -132,10 +132,10 @@ pub(super) fn fold(connection: &mut Connection, segment: SegmentId, layers: &[La
         if layer.copies != taken.first().map_or(layer.copies, |last| last.copies) {
             break;
         }
-        // As many as decide, and no more, are counted.
+        // As many as decide, and no more, are counted. Citus takes no subquery without columns.
         let most = if taken.is_empty() { FOLD_MEMBERS } else { records * 2 };
         let counted = connection.query(
-            "SELECT count(*) FROM (SELECT FROM members WHERE layer = $1 LIMIT $2) counted",
+            "SELECT count(*) FROM (SELECT layer FROM members WHERE layer = $1 LIMIT $2) counted",
             &[&layer.layer, &(most + 1)],
         )?;
         let counted: i64 = counted[0].get(0);

@@ -10,6 +10,12 @@ pub(super) const LAYOUT: i32 = 1;
 /// What [`init`] runs in the new schema.
 const TABLES: &str = include_str!("schema.sql");
 
+/// What [`init`] runs after that in a database that has Citus: what is of one endpoint is in one place.
+const DISTRIBUTED: &str = "SELECT create_distributed_table('ops', 'h8'); \
+    SELECT create_distributed_table('members', 'h8', colocate_with => 'ops'); \
+    SELECT create_distributed_table('uops', 'h8', colocate_with => 'ops'); \
+    SELECT create_distributed_table('addresses', 'h8', colocate_with => 'ops')";
+
 /// Makes the tables in `schema`, unless they are there.
 pub(super) fn init(connection: &mut Connection, schema: &str) -> Result<bool> {
     if connection
@@ -22,6 +28,9 @@ pub(super) fn init(connection: &mut Connection, schema: &str) -> Result<bool> {
     connection.in_transaction(|connection| {
         connection.batch(&format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema)))?;
         connection.batch(TABLES)?;
+        if connection.query_opt("SELECT 1 FROM pg_extension WHERE extname = 'citus'", &[])?.is_some() {
+            connection.batch(DISTRIBUTED)?;
+        }
         let bounds = crate::record::bounds::Bounds::from(&pinport_model::limits::RecordLimits::default());
         let numbers = [bounds.names, bounds.bytes].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
         connection.execute(

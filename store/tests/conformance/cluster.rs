@@ -42,6 +42,13 @@ impl Cluster {
         let output = initdb.arg(&data).output().unwrap();
         assert!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
         cluster.run();
+        if has_citus() {
+            // It is its own only node.
+            let node = format!("'{}', 5432", cluster.folder.display());
+            cluster.ask("CREATE EXTENSION citus");
+            cluster.ask(&format!("SELECT citus_set_coordinator_host({node})"));
+            cluster.ask(&format!("SELECT citus_set_node_property({node}, 'shouldhaveshards', true)"));
+        }
         cluster
     }
 
@@ -72,6 +79,16 @@ impl Cluster {
             "max_wal_size=256MB",
         ] {
             guard.args(["-c", setting]);
+        }
+        if has_citus() {
+            for setting in [
+                "shared_preload_libraries=citus",
+                "citus.shard_count=4",
+                "citus.node_conninfo=sslmode=disable",
+                "max_prepared_transactions=300",
+            ] {
+                guard.args(["-c", setting]);
+            }
         }
         self.guard = Some(guard.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
         let deadline = Instant::now() + PATIENCE;
@@ -128,7 +145,6 @@ impl Cluster {
     }
 
     /// What a statement answers, one line a row.
-    #[allow(dead_code, reason = "not all who include this file do")]
     pub(crate) fn ask(&self, sql: &str) -> String {
         let output = self
             .command("psql")
@@ -149,6 +165,11 @@ impl Drop for Cluster {
             let _ = guard.wait();
         }
     }
+}
+
+/// Whether PostgreSQL has Citus, and tables are distributed by it: it is in no package that `scripts/setup` could install.
+fn has_citus() -> bool {
+    std::env::var_os("PINPORT_TEST_CITUS").is_some()
 }
 
 /// The folder with PostgreSQL's programs: what `PINPORT_TEST_POSTGRES` says, or those of the newest version that is installed.
