@@ -132,8 +132,9 @@ pub(super) fn fold(connection: &mut Connection, segment: SegmentId, layers: &[La
         if layer.copies != taken.first().map_or(layer.copies, |last| last.copies) {
             break;
         }
-        // As many as decide, and no more, are counted. Citus takes no subquery without columns.
+        // As many as decide, and no more, are counted.
         let most = if taken.is_empty() { FOLD_MEMBERS } else { records * 2 };
+        // With a column, though none is needed: Citus fails without.
         let counted = connection.query(
             "SELECT count(*) FROM (SELECT layer FROM members WHERE layer = $1 LIMIT $2) counted",
             &[&layer.layer, &(most + 1)],

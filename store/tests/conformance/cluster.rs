@@ -12,6 +12,14 @@ use std::{
 /// How long a server may take to come up, on a machine that builds beside it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a server with Citus needs besides.
+const CITUS: &[&str] = &[
+    "shared_preload_libraries=citus",
+    "citus.shard_count=4",
+    "citus.node_conninfo=sslmode=disable",
+    "max_prepared_transactions=300",
+];
+
 /// A server, reached by a socket in its folder.
 pub(crate) struct Cluster {
     folder: PathBuf,
@@ -70,25 +78,16 @@ impl Cluster {
         }
         guard.current_dir(&self.folder).args(["-c", script, "sh", &folder]);
         guard.arg(self.programs.join("postgres")).arg("-D").arg(self.folder.join("data"));
-        for setting in [
+        let settings = [
             "listen_addresses=",
             &format!("unix_socket_directories={folder}"),
             "fsync=off",
             "max_connections=300",
             "shared_buffers=64MB",
             "max_wal_size=256MB",
-        ] {
+        ];
+        for setting in settings.iter().chain(if has_citus() { CITUS } else { &[] }) {
             guard.args(["-c", setting]);
-        }
-        if has_citus() {
-            for setting in [
-                "shared_preload_libraries=citus",
-                "citus.shard_count=4",
-                "citus.node_conninfo=sslmode=disable",
-                "max_prepared_transactions=300",
-            ] {
-                guard.args(["-c", setting]);
-            }
         }
         self.guard = Some(guard.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
         let deadline = Instant::now() + PATIENCE;
