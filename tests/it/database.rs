@@ -32,7 +32,7 @@ fn a_killed_server_goes_on_in_its_database() {
     let before = number(&cluster, PIECES);
     let server = start(&lab, "data", &url, "[jobs]\npiece_kib = 64\n");
     let ended = server.ended(&app, job);
-    check_counts(&lab, &cluster, &ended);
+    check_counts(&lab, &cluster, SAMPLE, &ended);
     let after = number(&cluster, PIECES);
     assert!(before < after, "it was not in the middle: {before} of {after} pieces");
 

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     cluster::Cluster,
-    pair::{PIECES, Pair, Setting, number, start, until, until_more},
+    pair::{PIECES, Pair, SAMPLE, Setting, number, start, until, until_more},
     serving::Serving,
 };
 
@@ -22,10 +22,11 @@ const KILLS: u32 = 20;
 #[test]
 fn servers_that_are_killed_again_and_again_lose_nothing() {
     let kills = std::env::var("PINPORT_TORTURE_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
-    // So that the import lasts as long as the kills.
-    let rate = 400 * KILLS / kills.max(KILLS);
+    // So that the import lasts as long as the kills: each costs a piece and more.
+    let sample = SAMPLE.replace("20000", &(20_000 / KILLS * kills.max(KILLS)).to_string()).leak();
+    let rate = 400;
     let second = format!("rows_per_second = {rate}\n").leak();
-    let mut pair = Pair::start(Setting { lease: 1, rate, second, ..Setting::default() });
+    let mut pair = Pair::start(Setting { sample, lease: 1, rate, second, ..Setting::default() });
     let slow = format!("[jobs]\npiece_kib = 64\nrows_per_second = {rate}\n{}", pair.sources);
     for _ in 0..kills {
         until_more(&pair.cluster, 1);

@@ -74,8 +74,8 @@ pub(crate) fn duplicates(cluster: &Cluster) -> u64 {
 }
 
 /// Checks what is stored against what the sample counts, and that no operand is there twice.
-pub(crate) fn check_counts(lab: &Lab, cluster: &Cluster, ended: &Value) {
-    let tally = lab.sample_tally(SAMPLE);
+pub(crate) fn check_counts(lab: &Lab, cluster: &Cluster, sample: &str, ended: &Value) {
+    let tally = lab.sample_tally(sample);
     assert_eq!(ended["JobStatus"], "COMPLETED", "{ended}");
     assert_eq!(ended["TotalProcessed"], tally["read"], "{ended}");
     assert_eq!(ended["TotalFailures"], tally["failed"], "{ended}");
@@ -87,6 +87,8 @@ pub(crate) fn check_counts(lab: &Lab, cluster: &Cluster, ended: &Value) {
 /// How a pair is set up.
 #[derive(Clone)]
 pub(crate) struct Setting {
+    /// What is imported.
+    pub(crate) sample: &'static str,
     /// Lines of the second server's section of jobs.
     pub(crate) second: &'static str,
     /// Seconds of a lease.
@@ -105,7 +107,7 @@ impl Default for Setting {
     fn default() -> Self {
         let (proxied, variables) = Default::default();
         let proxy = Ipv4Addr::LOCALHOST.into();
-        Self { second: "", lease: 5, rate: 10_000, proxied, proxy, variables }
+        Self { sample: SAMPLE, second: "", lease: 5, rate: 10_000, proxied, proxy, variables }
     }
 }
 
@@ -121,12 +123,13 @@ pub(crate) struct Pair {
     pub(crate) url: String,
     /// What each configuration has at its end.
     pub(crate) sources: String,
+    sample: &'static str,
     _objects: FaultStore,
 }
 
 impl Pair {
     pub(crate) fn start(setting: Setting) -> Self {
-        let Setting { second, lease, rate, proxied, proxy, variables } = setting;
+        let Setting { sample, second, lease, rate, proxied, proxy, variables } = setting;
         let lab = Lab::new();
         let (cluster, url) = database(&lab);
         let url = url.replace("lease=5", &format!("lease={lease}"));
@@ -142,7 +145,7 @@ impl Pair {
                 None => run,
             }
         };
-        let objects = FaultStore::start(BTreeMap::from([("a.json".to_owned(), lab.sample(SAMPLE))]));
+        let objects = FaultStore::start(BTreeMap::from([("a.json".to_owned(), lab.sample(sample))]));
         let sources = format!(
             "[sources]\nendpoint = \"{}\"\naccess_key_id = \"AKTEST\"\nsecret_access_key = \"canary\"\n",
             objects.url()
@@ -156,7 +159,7 @@ impl Pair {
         let job = created["Id"].as_str().unwrap().to_owned();
         until_more(&cluster, 4);
         let second = spawn(run(1, &format!("[jobs]\npiece_kib = 64\n{second}{sources}")));
-        Self { lab, cluster, first, second, proxy, app, job, url, sources, _objects: objects }
+        Self { lab, cluster, first, second, proxy, app, job, url, sources, sample, _objects: objects }
     }
 
     pub(crate) fn job_of(&self, server: &Serving) -> Value {
@@ -171,8 +174,8 @@ impl Pair {
 
     /// The same in a database that is the pair's by now.
     pub(crate) fn check_in(&self, cluster: &Cluster, server: &Serving, ended: &Value) {
-        check_counts(&self.lab, cluster, ended);
-        self.lab.write_sample("in/a.json", SAMPLE);
+        check_counts(&self.lab, cluster, self.sample, ended);
+        self.lab.write_sample("in/a.json", self.sample);
         let run = ["--app", "shop", "--segment", "all"];
         self.lab.import_with("folder", self.lab.path("in/a.json").to_str().unwrap(), "json", &run).expect(3);
         let failures = |job: &Value| {
