@@ -99,7 +99,8 @@ def layer(stage, time):
 
 
 def write(out, stage, version, time):
-    """Writes the image as a tar of an OCI layout, as `podman load` and `skopeo copy oci-archive:` read it."""
+    """Writes the image as a tar of an OCI layout, as `podman load`, `docker load` and `skopeo copy oci-archive:` read it."""
+    name = f"localhost/pinport:{version}"
     content, versions = layer(stage, time)
     created = subprocess.check_output(["date", "--utc", f"--date=@{time}", "+%Y-%m-%dT%H:%M:%SZ"], text=True).strip()
     blobs = Layer(time)
@@ -110,6 +111,9 @@ def write(out, stage, version, time):
         digest = hashlib.sha256(content).hexdigest()
         blobs.add(f"blobs/sha256/{digest}", content, 0o644)
         return {"mediaType": f"application/vnd.oci.image.{media_type}", "digest": f"sha256:{digest}", "size": len(content), **more}
+
+    def path(blob):
+        return "blobs/" + blob["digest"].replace(":", "/")
 
     labels = {
         "org.opencontainers.image.title": "pinport",
@@ -139,7 +143,14 @@ def write(out, stage, version, time):
     layers = [blob(gzip.compress(content, 9, mtime=0), "layer.v1.tar+gzip")]
     manifest = blob({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": layers, "annotations": labels,
-    }, "manifest.v1+json", platform={"architecture": ARCHITECTURE, "os": "linux"}, annotations={"org.opencontainers.image.ref.name": version})
+    }, "manifest.v1+json", platform={"architecture": ARCHITECTURE, "os": "linux"}, annotations={
+        "org.opencontainers.image.ref.name": version,
+        # What `podman load` calls it.
+        "io.containerd.image.name": name,
+    })
+    # What `docker load` reads.
+    legacy = [{"Config": path(config), "RepoTags": [name], "Layers": [path(layer) for layer in layers]}]
+    blobs.add("manifest.json", json.dumps(legacy, sort_keys=True).encode(), 0o644)
     blobs.add("index.json", json.dumps({"schemaVersion": 2, "manifests": [manifest]}, sort_keys=True).encode(), 0o644)
     blobs.add("oci-layout", b'{"imageLayoutVersion":"1.0.0"}', 0o644)
     out.write_bytes(blobs.bytes())

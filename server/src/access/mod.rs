@@ -19,7 +19,7 @@ mod tests;
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use http::{header, request::Parts};
+use http::{HeaderValue, header, request::Parts};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
@@ -167,8 +167,9 @@ impl Access {
                  [http] cors_origins.",
             ));
         }
-        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-        if local.is_loopback() && !is_local_name(host) {
+        // Without the header (HTTP/1.0) it is no browser.
+        let is_strange = |host: &HeaderValue| !host.to_str().is_ok_and(is_local_name);
+        if local.is_loopback() && parts.headers.get(header::HOST).is_some_and(is_strange) {
             return Err(ApiError::forbidden(
                 "This server has no keys configured and answers to localhost or an IP address only. Use one of them in \
                  the endpoint URL, or configure keys.",

@@ -288,7 +288,8 @@ fn content_length(value: &[u8]) -> Result<u64, Refused> {
 }
 
 fn body_of(head: &Head) -> Result<State, Refused> {
-    if head.hosts != 1 {
+    // HTTP/1.0 has no Host header: the checks of load balancers come without one.
+    if head.hosts != 1 && !(head.version_1_0 && head.hosts == 0) {
         return Err(Refused("The request needs exactly one Host header."));
     }
     match (head.chunked, head.length) {
@@ -334,6 +335,7 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: h\r\n\n", "without CR"),
             ("GET / HTTP/1.1\r\n\r\n", "one Host"),
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "one Host"),
+            ("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", "one Host"),
             ("GET / HTTP/1.1\r\nHost:\r\n\r\n", "Host header"),
             ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "Host header"),
             ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "both"),

@@ -393,7 +393,7 @@ fn announce(serving: &Serving, config: &Config) -> io::Result<()> {
         writeln!(err, "the store is in {store}")?;
     }
     if open {
-        writeln!(err, "access is open: no keys are configured, everybody on this machine may do everything")?;
+        writeln!(err, "access is open: no keys are configured, whoever reaches {url} may do everything")?;
     }
     if let Some(metrics) = &metrics {
         writeln!(err, "probes and metrics: {metrics}")?;

@@ -57,6 +57,8 @@ async fn each_request_has_one_answer() {
         (format!("{OK}{OK}{END}"), &[200, 200, 200]),
         (format!("\r\n\r\n{END}"), &[200]),
         (END.replace("1.1", "1.0"), &[200]),
+        // As load balancers check: HTTP/1.0 without a host ends the connection.
+        (format!("GET /livez HTTP/1.0\r\n\r\n{END}"), &[200]),
         (with("a: \u{e9}\r\n"), &[200, 200]),
         (with(&most), &[200, 200]),
         (post("Content-Length: 2\r\n\r\nhi"), &[200, 200]),
