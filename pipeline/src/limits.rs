@@ -188,6 +188,9 @@ pub(crate) const SLOWEST_UPLOAD: usize = 64 << 10;
 /// How long an upload that is given up is cleared away for.
 pub(crate) const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bytes of a piece of what is compared, at least: a piece waits for the disk, and none of these is ever to be resumed.
+pub(crate) const VERIFY_PIECE: u64 = 16 << 20;
+
 /// Bytes of a block when a source is read again for the places of a few records.
 pub(crate) const VERIFY_BLOCK: usize = 512 << 10;
 

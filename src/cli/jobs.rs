@@ -83,6 +83,14 @@ Exit codes, as of an import: 0 completed; 3 completed, with failed records; 4 ov
         #[arg(long, short, env = "PINPORT_QUIET")]
         quiet: bool,
     },
+    /// Read the source of a server's job again and compare what it says with what is stored
+    #[command(after_help = "\
+Example:
+  pinport jobs verify last --json | jq .Differences
+
+Exit codes: 0 everything is stored as the source says; 3 the same, but some records fail as in an import and were not
+compared; 1 something is not stored, or with another value, or the server cannot be asked; 2 wrong usage.")]
+    Verify(ServedJobArgs),
     /// Cancel a server's job; what it committed stays
     #[command(after_help = "Example:\n  pinport jobs cancel last; pinport jobs wait last")]
     Cancel(ServedJobArgs),

@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pinport_model::{
-    Application, FailureCode, JobId, Segment,
+    Application, FailureCode, JobId, Segment, escape_controls,
     view::{JobDetail, JobView},
 };
+use pinport_pipeline::verify::{Line, Report};
 use reqwest::{Method, Response};
 use serde::Deserialize;
 
@@ -83,6 +84,31 @@ impl Client {
     /// A job, whole.
     pub(crate) async fn detail(&self, job: JobId) -> Result<JobDetail, ClientError> {
         self.call(Method::GET, &format!("/pinport/v1/jobs/{job}"), None).await
+    }
+
+    /// What a job's source says, compared with what is stored. `seen` learns each second how many records were read.
+    pub(crate) async fn verified(
+        &self,
+        job: JobId,
+        mut seen: impl FnMut(u64) -> io::Result<()>,
+    ) -> anyhow::Result<Report> {
+        let path = format!("/pinport/v1/jobs/{job}/verify");
+        let mut response = self.send(Method::POST, &path, None).await.map_err(not_there)?;
+        let mut text = Vec::new();
+        while let Some(bytes) = self.next(&mut response).await? {
+            text.extend_from_slice(&bytes);
+            while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = text.drain(..=end).collect();
+                match serde_json::from_slice(&line)
+                    .context("the server's answer is no line of a verification")?
+                {
+                    Line::Progress { records } => seen(records)?,
+                    Line::Report(report) => return Ok(report),
+                    Line::Error(why) => anyhow::bail!("{}", escape_controls(&why)),
+                }
+            }
+        }
+        anyhow::bail!("the server's answer ended before the verification did")
     }
 
     /// The segments of an application, newest first.

@@ -45,12 +45,13 @@ mod shared;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod views;
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -82,6 +83,7 @@ pub use queue::Settling;
 use queue::{Entry, Place, State};
 pub use retention::Retention;
 pub use sources::{Hidden, Resolver, RoleConfig, SourcesConfig};
+pub use verify::Verifying;
 pub use views::{
     ObjectCounts, Seen, Totals, ViewError, detail_of, failures_of, object_views, stage_views, view_of,
 };
@@ -217,6 +219,8 @@ struct Inner {
     throttle: Arc<Throttle>,
     /// The time that the last export was given.
     last_export: Mutex<i64>,
+    /// Whether a job is being verified.
+    verifies: AtomicBool,
 }
 
 impl Jobs {
@@ -250,7 +254,9 @@ impl Jobs {
             totals: Mutex::default(),
             ledger: Arc::default(),
             last_export: Mutex::default(),
+            verifies: AtomicBool::default(),
         });
+        crate::verify::sweep(&inner.data_folder());
         inner.take_up()?;
         inner.remember_requests()?;
         inner.watch();
@@ -269,8 +275,7 @@ impl Jobs {
 
     /// The data folder, in which the folder of the jobs is.
     pub fn data_folder(&self) -> PathBuf {
-        let options = self.inner.options();
-        options.folder.parent().unwrap_or(&options.folder).to_owned()
+        self.inner.data_folder()
     }
 
     /// The folder of a job's files.
@@ -324,6 +329,11 @@ impl Jobs {
 }
 
 impl Inner {
+    fn data_folder(&self) -> PathBuf {
+        let options = self.options();
+        options.folder.parent().unwrap_or(&options.folder).to_owned()
+    }
+
     fn options(&self) -> Arc<JobsOptions> {
         Arc::clone(&self.options.read())
     }

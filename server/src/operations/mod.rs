@@ -34,6 +34,7 @@ mod tags;
 mod tests;
 pub(crate) mod token;
 mod uploads;
+mod verify;
 
 use std::sync::Arc;
 
@@ -111,6 +112,7 @@ pub fn router(jobs: Jobs, options: ApiOptions, metrics: Arc<Metrics>) -> Router 
     jobs::add(&mut routes);
     sources::add(&mut routes);
     control::add(&mut routes);
+    verify::add(&mut routes);
     snapshots::add(&mut routes);
     members::add(&mut routes);
     uploads::add(&mut routes);

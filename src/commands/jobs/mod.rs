@@ -48,6 +48,7 @@ pub(super) fn run(command: JobsCommand) -> anyhow::Result<u8> {
         },
         JobsCommand::Wait { job, timeout, quiet } => return served::wait(&job, timeout, quiet),
         JobsCommand::Retry(args) => return retry::run(&args),
+        JobsCommand::Verify(args) => return served::verify(&args),
         JobsCommand::Cancel(args) => served::ask(&args, "cancel")?,
         JobsCommand::Pause(args) => served::ask(&args, "pause")?,
         JobsCommand::Resume(args) => served::ask(&args, "resume")?,

@@ -1,7 +1,7 @@
 //! `pinport jobs … --server`: the same questions, asked of a server, and what can be asked of its jobs.
 
 use std::{
-    io::{self, BufWriter, Write as _},
+    io::{self, BufWriter, IsTerminal as _, Write as _},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use pinport_model::{
 use pinport_pipeline::throttle::ThrottleRate;
 use reqwest::Method;
 
-use super::{head, row, tell_parts, write_line};
+use super::{super::verify, head, row, tell_parts, write_line};
 use crate::{
     cli::{ServedJobArgs, ServerArgs, ThrottleArgs},
     client::{Client, FailureSearch, not_there},
@@ -106,6 +106,25 @@ pub(super) fn wait(args: &ServedJobArgs, timeout: Option<Duration>, quiet: bool)
         conclude(&client, &detail, args.json, quiet).await
     })?;
     Ok(code)
+}
+
+/// Compares what the job's source says with what is stored.
+pub(super) fn verify(args: &ServedJobArgs) -> anyhow::Result<u8> {
+    let client = Client::new(&args.server)?;
+    let shows = io::stderr().is_terminal();
+    let report = block_on(async {
+        let id = client.job(&args.job).await?;
+        let seen = |records: u64| match shows {
+            true => write!(io::stderr(), "\r\x1b[K{records} records are read again"),
+            false => Ok(()),
+        };
+        let report = client.verified(id, seen).await;
+        if shows {
+            write!(io::stderr(), "\r\x1b[K")?;
+        }
+        report
+    })?;
+    verify::finish(&report, args.json)
 }
 
 /// What becomes of a job that has not ended.

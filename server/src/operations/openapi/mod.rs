@@ -186,6 +186,13 @@ fn described(name: &str) -> Option<Described> {
             content: "*/*",
             ..plain("The original bytes of the failed records", 200)
         },
+        "VerifyJob" => Described {
+            content: "application/x-ndjson",
+            ..plain(
+                "Reads the source of an ended import again and compares what it says with what is stored. A line each second has `Progress`; the last has `Report` (counts, and the first differences with object, line and member) or `Error`. To hang up stops it",
+                200,
+            )
+        },
         "CancelJob" => plain("Cancels a job; what it committed stays", 200),
         "PauseJob" => plain("Lets a job rest until it is resumed", 200),
         "ResumeJob" => plain("Lets a paused job go on", 200),

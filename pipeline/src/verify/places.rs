@@ -18,11 +18,11 @@ use crate::{
 
 /// Where a record is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub(super) struct Place {
     /// The object, as messages name it.
-    pub object: String,
+    pub(super) object: String,
     /// Its line, from 1.
-    pub line: u64,
+    pub(super) line: u64,
 }
 
 /// The last records of a job's source that speak of these endpoints. What cannot be read is passed over: the import said
@@ -30,7 +30,7 @@ pub struct Place {
 ///
 /// # Errors
 /// If the plan cannot be read, or `cancel` fires.
-pub fn places(
+pub(super) fn places(
     source: &Source,
     folder: &Path,
     definition: &ImportDefinition,
