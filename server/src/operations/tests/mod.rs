@@ -650,6 +650,9 @@ async fn answers_are_what_the_document_says() {
     }
     let created = created["Id"].as_str().unwrap();
     house.done(created).await;
+    let verified = house.send("POST", &format!("/pinport/v1/jobs/{created}/verify"), "", b"").await;
+    let lines = String::from_utf8(verified.body).unwrap();
+    assert!(verified.status == 200 && lines.contains("{\"Report\":{"), "{lines}");
     let again = format!("/pinport/v1/jobs/{created}/retry");
     assert_eq!(house.send("POST", &again, "", LINES.as_bytes()).await.status, 201);
     house.events(1).await;
