@@ -124,6 +124,12 @@ def peak_of(pid):
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
 
 
+def resident_of(pid):
+    """The memory that a process holds now, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) * 1024
+
+
 def size_of(folder):
     return sum(entry.stat().st_blocks * 512 for entry in folder.rglob("*") if entry.is_file())
 
