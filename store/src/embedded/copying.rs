@@ -311,6 +311,7 @@ fn put(rows: &mut WriteBatch, entry: &Entry) -> Result<()> {
                 first: layer.first,
                 last: layer.last,
                 records: layer.records,
+                is_empty: false,
             };
             segments::put_layer(rows, layer.segment, &row)?;
         }

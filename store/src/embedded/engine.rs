@@ -22,7 +22,7 @@ use super::{
     folding::{self, Folding},
     keys::{Key, end_of},
     lock::Lock,
-    options::{Access, EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
+    options::{Access, CROWDED, EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
 };
 use crate::{
     DraftBatch, Figures, Result, StoreError, boundary,
@@ -50,6 +50,9 @@ pub(super) struct Engine {
     staging: PathBuf,
     next_file: AtomicU64,
     level0_trigger: u32,
+    crowded: Option<u32>,
+    /// Whether the trigger is that of a crowded level 0.
+    keeps_up: AtomicBool,
     max_level0_files: u64,
     small_piece: usize,
     runs: RunOptions,
@@ -117,6 +120,8 @@ impl Engine {
             staging,
             next_file: AtomicU64::new(0),
             level0_trigger: options.level0_trigger.max(1),
+            crowded: options.crowded,
+            keeps_up: AtomicBool::new(false),
             max_level0_files: options.hold(),
             small_piece: options.small_piece,
             runs: RunOptions {
@@ -363,6 +368,41 @@ impl Engine {
         }
     }
 
+    /// Removes files of which all keys begin with a prefix that is deleted and that no one will ever write or read.
+    pub(super) fn drop_files(&self, prefix: &[u8]) -> Result<()> {
+        let dropped = self.db.delete_file_in_range(prefix, &end_of(prefix));
+        dropped.map_err(|error| self.stop(error))
+    }
+
+    /// Lets the engine compact beside the jobs that run while level 0 is crowded. A job has ended.
+    pub(super) fn keep_up(&self) -> Result<()> {
+        let Some(crowded) = self.crowded.filter(|crowded| *crowded < self.level0_trigger) else {
+            return Ok(());
+        };
+        // A store that settles has a trigger of its own.
+        let Some(_settling) = self.settling.try_lock() else { return Ok(()) };
+        let is_crowded = self.property("rocksdb.num-files-at-level0")? >= u64::from(crowded) && {
+            let files = self.db.live_files().map_err(|error| self.read_error(error))?;
+            let [mut above, mut below] = [0_usize; 2];
+            for file in &files {
+                *(if file.level == 0 { &mut above } else { &mut below }) += file.size;
+            }
+            above / CROWDED >= below
+        };
+        if self.keeps_up.swap(is_crowded, Ordering::Relaxed) != is_crowded {
+            self.set_trigger(if is_crowded { crowded } else { self.level0_trigger })?;
+        }
+        Ok(())
+    }
+
+    fn set_trigger(&self, files: u32) -> Result<()> {
+        if self.rests.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let changed = self.db.set_options(&[("level0_file_num_compaction_trigger", &files.to_string())]);
+        changed.map_err(|error| self.stop(error))
+    }
+
     /// An error if compaction failed: the engine writes no more then.
     fn check_background(&self) -> Result<()> {
         if self.property("rocksdb.background-errors")? == 0 {
@@ -576,20 +616,13 @@ fn write_layout(folder: &Path, layout: &str) -> Result<()> {
 pub(super) fn settle(engine: &Engine) -> Result<()> {
     engine.check()?;
     let _settling = engine.settling.lock();
-    let trigger = |files: u32| {
-        if engine.rests.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let files = files.to_string();
-        let changed = engine.db.set_options(&[("level0_file_num_compaction_trigger", &files)]);
-        changed.map_err(|error| engine.stop(error))
-    };
-    trigger(TRIGGER_SETTLING)?;
+    engine.set_trigger(TRIGGER_SETTLING)?;
     boundary("settle.begun");
     let mut wait = WaitForCompactOptions::default();
     wait.set_flush(true);
     let waited = engine.db.wait_for_compact(&wait);
-    trigger(engine.level0_trigger)?;
+    engine.keeps_up.store(false, Ordering::Relaxed);
+    engine.set_trigger(engine.level0_trigger)?;
     waited.map_err(|error| engine.stop(error))?;
     boundary("settle.compacted");
     if engine.rests.load(Ordering::Relaxed) {

@@ -68,8 +68,15 @@ fn fold(engine: &Engine, segment: &Segment) -> Result<()> {
     };
     engine.wait_for_room()?;
     written.commit(engine)?;
-    let folded =
-        Layer { number, copies: first.copies, job: None, first: first.first, last: last.last, records };
+    let folded = Layer {
+        number,
+        copies: first.copies,
+        job: None,
+        first: first.first,
+        last: last.last,
+        records,
+        is_empty: false,
+    };
     let _control = engine.control();
     let mut batch = WriteBatch::default();
     if are_there(engine, segment.id, &due)? {

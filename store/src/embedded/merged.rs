@@ -25,7 +25,6 @@ const AT_HAND: usize = 1 << 20;
 pub(super) struct Merged<'a> {
     source: Source<'a>,
     layers: Vec<Layer>,
-    room: usize,
 }
 
 /// Where members are read.
@@ -40,6 +39,8 @@ struct Layer {
     prefix: Key,
     start: Key,
     copies: bool,
+    /// Bytes of members that are read at once.
+    room: usize,
     at_hand: VecDeque<Member>,
     /// Nothing comes after what is at hand.
     is_read: bool,
@@ -54,21 +55,34 @@ impl<'a> Merged<'a> {
         layers: impl IntoIterator<Item = (u32, bool)>,
         after: Option<&[u8]>,
     ) -> Result<Self> {
-        let layers: Vec<_> = layers
-            .into_iter()
-            .map(|(number, copies)| {
-                let start = keys::layer(segment, number);
-                let prefix = number.to_be_bytes().to_vec();
-                Layer { prefix, start, copies, at_hand: VecDeque::new(), is_read: false }
-            })
-            .collect();
+        let mut layers: Vec<_> =
+            layers.into_iter().map(|(number, copies)| Layer::new(segment, number, copies)).collect();
         let room = AT_HAND / layers.len().max(1);
-        let members = engine.hop_in(snapshot, &keys::members(segment));
-        let mut merged = Self { source: Source { engine, snapshot, members }, layers, room };
-        for layer in &mut merged.layers {
-            layer.read(&mut merged.source, after.unwrap_or_default(), after.is_some(), room)?;
+        let mut source = Source::new(engine, snapshot, segment);
+        for layer in &mut layers {
+            layer.room = room;
+            layer.read(&mut source, after.unwrap_or_default(), after.is_some())?;
         }
-        Ok(merged)
+        Ok(Self { source, layers })
+    }
+
+    /// Layers without copies that are asked for ids, those first that are named first: they have the most room, for they
+    /// are asked for all ids and the others for what is left.
+    pub(super) fn to_ask(
+        engine: &'a Engine,
+        snapshot: &'a Snapshot<'a>,
+        segment: SegmentId,
+        layers: impl IntoIterator<Item = u32>,
+    ) -> Self {
+        let mut layers: Vec<_> =
+            layers.into_iter().map(|number| Layer::new(segment, number, false)).collect();
+        let least = AT_HAND / 2 / layers.len().max(1);
+        let mut room = AT_HAND;
+        for layer in &mut layers {
+            room /= 2;
+            layer.room = room.max(least);
+        }
+        Self { source: Source::new(engine, snapshot, segment), layers }
     }
 
     /// The member with the least id; the last layer that has it says what it is.
@@ -80,7 +94,7 @@ impl<'a> Merged<'a> {
             if layer.head().is_some_and(|id| id == least) {
                 found = layer.at_hand.pop_front();
                 if layer.at_hand.is_empty() && !layer.is_read {
-                    layer.read(&mut self.source, &least, true, self.room)?;
+                    layer.read(&mut self.source, &least, true)?;
                 }
             }
         }
@@ -89,12 +103,12 @@ impl<'a> Merged<'a> {
 
     /// Whether a layer has a member with this id. Ids that are asked for ascend.
     pub(super) fn has(&mut self, id: &[u8]) -> Result<bool> {
-        for layer in self.layers.iter_mut().rev() {
+        for layer in &mut self.layers {
             while layer.head().is_some_and(|other| other < id) {
                 layer.at_hand.pop_front();
             }
             if layer.at_hand.is_empty() && !layer.is_read {
-                layer.read(&mut self.source, id, false, self.room)?;
+                layer.read(&mut self.source, id, false)?;
             }
             if layer.head() == Some(id) {
                 return Ok(true);
@@ -104,25 +118,36 @@ impl<'a> Merged<'a> {
     }
 }
 
+impl<'a> Source<'a> {
+    fn new(engine: &'a Engine, snapshot: &'a Snapshot<'a>, segment: SegmentId) -> Self {
+        Self { engine, snapshot, members: engine.hop_in(snapshot, &keys::members(segment)) }
+    }
+}
+
 impl Layer {
+    fn new(segment: SegmentId, number: u32, copies: bool) -> Self {
+        let (start, prefix) = (keys::layer(segment, number), number.to_be_bytes().to_vec());
+        Self { prefix, start, copies, room: AT_HAND, at_hand: VecDeque::new(), is_read: false }
+    }
+
     /// The id of the next member.
     fn head(&self) -> Option<&[u8]> {
         self.at_hand.front().map(|(id, _)| &id[..])
     }
 
     /// Reads some members from `from` on, or after it.
-    fn read(&mut self, source: &mut Source<'_>, from: &[u8], behind: bool, room: usize) -> Result<()> {
+    fn read(&mut self, source: &mut Source<'_>, from: &[u8], behind: bool) -> Result<()> {
         let before = self.at_hand.len();
         let prefix = self.prefix.clone();
-        if self.read_with(&mut source.members, &prefix, from, behind, room)? {
+        if self.read_with(&mut source.members, &prefix, from, behind)? {
             return Ok(());
         }
         // Nearly always nothing of it is left, and what follows is deleted.
         let mut own = source.engine.scan_in(source.snapshot, &self.start);
         let last = self.at_hand.back().filter(|_| self.at_hand.len() > before);
         match last.map(|(id, _)| id.clone()) {
-            Some(last) => self.read_with(&mut own, &[], &last, true, room)?,
-            None => self.read_with(&mut own, &[], from, behind, room)?,
+            Some(last) => self.read_with(&mut own, &[], &last, true)?,
+            None => self.read_with(&mut own, &[], from, behind)?,
         };
         Ok(())
     }
@@ -134,7 +159,6 @@ impl Layer {
         prefix: &[u8],
         from: &[u8],
         behind: bool,
-        room: usize,
     ) -> Result<bool> {
         let key = [&self.start[..], from].concat();
         if behind {
@@ -154,7 +178,7 @@ impl Layer {
             let copy = self.copies.then(|| record.to_vec());
             bytes += id.len() + copy.as_ref().map_or(0, Vec::len) + size_of::<Member>();
             self.at_hand.push_back((id.to_vec(), copy));
-            if bytes >= room {
+            if bytes >= self.room {
                 return Ok(true);
             }
             members.forward();

@@ -359,14 +359,19 @@ impl Store for Embedded {
         let mut control = engine.control();
         lifecycle::check_finish(self.job(job.id)?.as_ref(), job)?;
         let mut batch = WriteBatch::default();
-        if let Some(id) = job.definition.segment {
-            segments::close_layer(&engine, &mut batch, job, id, replace)?;
-        }
+        let unread = match job.definition.segment {
+            Some(id) => segments::close_layer(&engine, &mut batch, job, id, replace)?,
+            None => None,
+        };
         batch.put(keys::job(job.id), to_json(job)?);
         batch.delete(keys::open_job(job.id));
         engine.write(batch)?;
+        if let Some(prefix) = unread {
+            engine.drop_files(&prefix)?;
+        }
         control.last_pieces.remove(&job.id);
-        engine.keep_left_out()
+        engine.keep_left_out()?;
+        engine.keep_up()
     }
 
     fn job(&self, id: JobId) -> Result<Option<ImportJob>> {

@@ -20,6 +20,12 @@ pub struct EmbeddedOptions {
     /// A piece leaves four there, one a table, and a compaction rewrites all that it overlaps. With 64, importing
     /// 10 M rows spent more CPU time on compaction than on anything else.
     pub level0_trigger: u32,
+    /// Files in level 0 that start a compaction beside the jobs that run, once a job has ended and level 0 holds several times
+    /// what lies below it; `None`: none do.
+    ///
+    /// So the compaction rewrites little of what lies there. Jobs that bring the same endpoints again and again, and never
+    /// let the store rest, else leave more than a thousand files, and every read of theirs visits all of them.
+    pub crowded: Option<u32>,
     /// Files in level 0 at which commits wait for compaction to catch up (more than the trigger, whatever is said here).
     pub max_level0_files: u32,
     /// Bytes of a piece, as its records are stored, up to which it is written through the log. A larger one becomes runs:
@@ -43,6 +49,7 @@ impl Default for EmbeddedOptions {
             block_cache: 2 << 20,
             max_open_files: 64,
             level0_trigger: 3600,
+            crowded: None,
             max_level0_files: 4800,
             small_piece: 16 << 10,
             limits: RecordLimits::default(),
@@ -63,6 +70,7 @@ impl EmbeddedOptions {
             block_cache: 32 << 20,
             max_open_files: 512,
             level0_trigger: 1200,
+            crowded: Some(128),
             max_level0_files: 4000,
             ..Self::default()
         }
@@ -86,6 +94,9 @@ impl EmbeddedOptions {
         u64::from(self.max_level0_files.max(self.level0_trigger + 1))
     }
 }
+
+/// Level 0 is crowded if it holds so many times what lies below it: of what was imported a quarter is written twice.
+pub(super) const CROWDED: usize = 4;
 
 /// Level-0 files that start a compaction while the store settles.
 pub(super) const TRIGGER_SETTLING: u32 = 2;

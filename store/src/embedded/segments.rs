@@ -14,9 +14,9 @@ use rocksdb::{Snapshot, WriteBatch};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    delete_prefix,
+    delete_prefix, end_of,
     engine::{Engine, from_json, to_json},
-    keys::{self, Table, key},
+    keys::{self, Key, Table, key},
     merged::Merged,
 };
 use crate::{
@@ -45,6 +45,9 @@ pub(super) struct Layer {
     pub(super) last: u32,
     /// About how many members it has.
     pub(super) records: u64,
+    /// Whether all that its import put into it were members before, and so none is in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_empty: bool,
 }
 
 pub(super) fn state(
@@ -170,8 +173,20 @@ pub(super) fn versions(
     engine.newest(&key(Table::Versions, &[segment.as_bytes()]), before, limit)
 }
 
-/// The rows of the layers of a version, oldest first. Nothing, if the segment is gone.
+/// The rows of the layers of a version that have members, oldest first. Nothing, if the segment is gone.
 pub(super) fn layers(
+    engine: &Engine,
+    snapshot: &Snapshot<'_>,
+    segment: &Segment,
+    version: &SegmentVersion,
+) -> Result<Vec<Layer>> {
+    let mut found = all_layers(engine, snapshot, segment, version)?;
+    found.retain(|layer| !layer.is_empty);
+    Ok(found)
+}
+
+/// The rows of all layers of a version, oldest first.
+fn all_layers(
     engine: &Engine,
     snapshot: &Snapshot<'_>,
     segment: &Segment,
@@ -220,17 +235,19 @@ pub(super) fn jobs(
     if version.last_layer - version.first_layer >= u32::try_from(limit).unwrap_or(u32::MAX) {
         return Ok(None);
     }
-    Ok(layers(engine, &engine.db.snapshot(), segment, version)?.into_iter().map(|layer| layer.job).collect())
+    let found = all_layers(engine, &engine.db.snapshot(), segment, version)?;
+    Ok(found.into_iter().map(|layer| layer.job).collect())
 }
 
-/// Writes what closing the layer of an ended job changes.
+/// Writes what closing the layer of an ended job changes. Returns what the keys begin with that no one reads once this is
+/// written, if they are many.
 pub(super) fn close_layer(
     engine: &Engine,
     batch: &mut WriteBatch,
     job: &ImportJob,
     id: SegmentId,
     replace: bool,
-) -> Result<()> {
+) -> Result<Option<Key>> {
     let mut state = needed(engine, job.definition.application, id)?;
     let layer = layer_of(engine, id, job)?;
     batch.delete(keys::open_layer(id, job.id));
@@ -238,22 +255,38 @@ pub(super) fn close_layer(
     let has_members =
         job.status != pinport_model::JobStatus::Completed && has_members(engine, id, layer.number)?;
     let segment = state.segment.clone();
+    let mut few = None;
     let count_new = |base: Option<&SegmentVersion>| {
         let snapshot = engine.db.snapshot();
         let base = base.map_or_else(|| Ok(Vec::new()), |base| layers(engine, &snapshot, &segment, base))?;
-        count_new(engine, &snapshot, id, layer.number, &base)
+        let new = count_new(engine, &snapshot, id, layer.number, &base)?;
+        few = new.few;
+        Ok(new.count)
     };
     let Some(made) = lifecycle::close_layer(&mut state, job, replace, has_members, count_new)? else {
-        return delete_layer(engine, batch, id, layer.number);
+        delete_layer(engine, batch, id, layer.number)?;
+        return Ok(None);
     };
-    let row = Layer {
+    let mut unread = None;
+    let mut row = Layer {
         number: layer.number,
         copies: layer.copies,
         job: Some(job.id),
         first: made.last_layer,
         last: made.last_layer,
         records: job.tally.registered,
+        is_empty: false,
     };
+    if let Some(new) = few.filter(|new| is_thinned(&row, new.len())) {
+        // Every version that has this layer has those before it too, and the other members are in them.
+        let prefix = keys::layer(id, row.number);
+        batch.delete_range(&prefix, &end_of(&prefix));
+        unread = Some(prefix);
+        row.number = FIRST_FOLDED | THINNED | row.last;
+        let prefix = keys::layer(id, row.number);
+        new.iter().for_each(|member| batch.put([&prefix[..], member].concat(), b""));
+        (row.records, row.is_empty) = (new.len() as u64, new.is_empty());
+    }
     put_layer(batch, id, &row)?;
     batch.put(keys::version(id, made.version), to_json(&made)?);
     if let Some(number) = lifecycle::forgotten(made.version) {
@@ -265,7 +298,8 @@ pub(super) fn close_layer(
             fold(engine, batch, id, &oldest)?;
         }
     }
-    put_state(batch, &state)
+    put_state(batch, &state)?;
+    Ok(unread)
 }
 
 pub(super) fn put_layer(batch: &mut WriteBatch, segment: SegmentId, layer: &Layer) -> Result<()> {
@@ -301,14 +335,43 @@ pub(super) fn delete(
 /// Members that are looked up in each of the other layers rather than read beside them.
 const LOOKED_UP: usize = 16;
 
-/// How many members of a layer are in none of the others.
+/// Layers of fewer records stay as they are: to delete a range costs every later read something.
+const THINNED_FROM: u64 = 1024;
+
+/// Numbers of layers that keep only their new members have this beside [`FIRST_FOLDED`].
+const THINNED: u32 = 1 << 29;
+
+/// Whether a layer keeps only its new members. An import that brings the same endpoints every hour so costs no member keys,
+/// and reading the segment does not get slower by it.
+fn is_thinned(layer: &Layer, new: usize) -> bool {
+    !layer.copies && layer.records >= THINNED_FROM && new as u64 <= layer.records / 2
+}
+
+/// Members of a layer that are in none of the others.
+struct New {
+    count: u64,
+    /// Which they are, if they are few enough for one write.
+    few: Option<Vec<Vec<u8>>>,
+}
+
+impl New {
+    fn add(&mut self, id: Vec<u8>) {
+        self.count += 1;
+        match &mut self.few {
+            Some(few) if self.count <= FOLD_MEMBERS => few.push(id),
+            few => *few = None,
+        }
+    }
+}
+
+/// Finds the members of a layer that are in none of the others.
 fn count_new(
     engine: &Engine,
     snapshot: &Snapshot<'_>,
     segment: SegmentId,
     layer: u32,
     others: &[Layer],
-) -> Result<u64> {
+) -> Result<New> {
     let mut own = Merged::new(engine, snapshot, segment, [(layer, false)], None)?;
     let mut first = Vec::new();
     while first.len() <= LOOKED_UP
@@ -326,18 +389,26 @@ fn count_new(
             }
             Ok(false)
         };
-        return first.iter().try_fold(0, |count, id| Ok(count + u64::from(!has(id)?)));
+        let count =
+            first.iter().try_fold(0, |count, id| -> Result<u64> { Ok(count + u64::from(!has(id)?)) })?;
+        return Ok(New { count, few: None });
     }
-    let others = others.iter().map(|other| (other.number, false));
-    let mut others = Merged::new(engine, snapshot, segment, others, None)?;
-    let mut count = 0;
+    // The largest has most of them.
+    let mut others: Vec<_> = others.iter().collect();
+    others.sort_by_key(|other| std::cmp::Reverse(other.records));
+    let mut others = Merged::to_ask(engine, snapshot, segment, others.iter().map(|other| other.number));
+    let mut new = New { count: 0, few: Some(Vec::new()) };
     for id in first {
-        count += u64::from(!others.has(&id)?);
+        if !others.has(&id)? {
+            new.add(id);
+        }
     }
     while let Some((id, _)) = own.next()? {
-        count += u64::from(!others.has(&id)?);
+        if !others.has(&id)? {
+            new.add(id);
+        }
     }
-    Ok(count)
+    Ok(new)
 }
 
 /// Deletes the layers from one place to before another: no kept version has them.
@@ -384,8 +455,15 @@ fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &Se
     let prefix = keys::layer(segment, number);
     let parts = layers.iter().map(|layer| (layer.number, layer.copies));
     let mut members = Merged::new(engine, &snapshot, segment, parts, None)?;
-    let mut folded =
-        Layer { number, copies: first.copies, job: None, first: first.first, last: last.last, records: 0 };
+    let mut folded = Layer {
+        number,
+        copies: first.copies,
+        job: None,
+        first: first.first,
+        last: last.last,
+        records: 0,
+        is_empty: false,
+    };
     let mut entries = Vec::new();
     while let Some((id, copy)) = members.next()? {
         if entries.len() as u64 == 2 * most {
@@ -488,7 +566,8 @@ fn from_layout_2(engine: &Engine, batch: &mut WriteBatch, old: OldSegment) -> Re
         let job: Option<ImportJob> = engine.get_json(&keys::job(layer.job))?;
         let records = job.map_or(FOLD_MEMBERS, |job| job.tally.registered);
         let SegmentLayer { number, job, copies } = *layer;
-        let row = Layer { number, copies, job: Some(job), first: place, last: place, records };
+        let row =
+            Layer { number, copies, job: Some(job), first: place, last: place, records, is_empty: false };
         put_layer(batch, id, &row)?;
     }
     for layer in &open_layers {

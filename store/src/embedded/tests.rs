@@ -12,6 +12,8 @@ use pinport_model::{
 use pinport_model::Timestamp;
 
 use super::*;
+use rocksdb::WaitForCompactOptions;
+
 use crate::{DraftBatch, DraftKind};
 
 const APPLICATION: ApplicationId = ApplicationId::from_bytes([1; 16]);
@@ -23,16 +25,18 @@ const AT_MOST: Duration = Duration::from_secs(120);
 /// A store with a job whose pieces become runs, however small, and whose commits wait at so many files in level 0;
 /// whether compaction makes room by itself.
 fn begin(folder: &Path, hold: u32, compacts: bool) -> Embedded {
-    let options = EmbeddedOptions {
-        level0_trigger: hold - 4,
-        max_level0_files: hold,
-        small_piece: 0,
-        ..EmbeddedOptions::default()
-    };
-    let store = Embedded::open(folder, options).unwrap();
+    let store = begin_with(
+        folder,
+        EmbeddedOptions { level0_trigger: hold - 4, max_level0_files: hold, ..EmbeddedOptions::default() },
+    );
     if !compacts {
         compact(&store, false);
     }
+    store
+}
+
+fn begin_with(folder: &Path, options: EmbeddedOptions) -> Embedded {
+    let store = Embedded::open(folder, EmbeddedOptions { small_piece: 0, ..options }).unwrap();
     let now = Timestamp::from_millis(1);
     let (name, tags) = ("a".into(), Default::default());
     store.create_application(&Application { id: APPLICATION, name, created: now, tags }).unwrap();
@@ -409,6 +413,11 @@ fn settling_joins_small_files_that_lie_next_to_each_other() {
 
 /// Imports a record into the segment of `JOB` with a job of its own.
 fn import_one(store: &Embedded, number: u64) {
+    import_ids(store, number, [number]);
+}
+
+/// Imports records into the segment of `JOB` with a job of its own, which has a number that no other has.
+fn import_ids(store: &Embedded, number: u64, ids: impl IntoIterator<Item = u64>) {
     let mut id = [7; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
     let definition = ImportDefinition {
@@ -419,16 +428,87 @@ fn import_one(store: &Embedded, number: u64) {
     store.create_job(&job).unwrap();
     let origin = Origin { object: 0, byte: 0, line: 1 };
     let mut batch = DraftBatch::new(origin, job.created);
-    let mut draft = Draft::default();
-    draft.channel = Some(Channel::Email);
-    draft.set_text(TextMember::Address, Some("somewhere"));
-    batch.push(&mut draft, DraftKind::Blind, &format!("{:05}", number), b"", origin);
+    for id in ids {
+        let mut draft = Draft::default();
+        draft.channel = Some(Channel::Email);
+        draft.set_text(TextMember::Address, Some("somewhere"));
+        batch.push(&mut draft, DraftKind::Blind, &format!("{id:05}"), b"", origin);
+        job.tally.registered += 1;
+    }
     let mut prepared = store.writer(&job).unwrap().prepare(0, vec![batch]).unwrap();
     prepared.resolve().unwrap();
     prepared.commit(&PieceRecord::default()).unwrap();
     job.status = JobStatus::Completed;
-    job.tally.registered = 1;
     store.finish_job(&job, false).unwrap();
+}
+
+#[test]
+fn a_crowded_level_0_is_compacted_beside_jobs() {
+    // Jobs before the store rests, jobs after it, ids of each of these, and how few files are left in level 0.
+    for (crowded, [first, later], ids, files) in [
+        (None, [0, 60], 2000, 60..1000),
+        (Some(16), [0, 60], 2000, 0..40),
+        // What lies below would be written again for little.
+        (Some(16), [1, 60], 100, 60..1000),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = begin_with(folder.path(), EmbeddedOptions { crowded, ..EmbeddedOptions::default() });
+        for job in 0..first {
+            import_ids(&store, job, 0..50_000);
+        }
+        store.settle().unwrap();
+        for job in first..first + later {
+            import_ids(&store, job, 0..ids);
+        }
+        let db = &store.engine().unwrap().db;
+        db.wait_for_compact(&WaitForCompactOptions::default()).unwrap();
+        let left = db.property_int_value("rocksdb.num-files-at-level0").unwrap().unwrap();
+        assert!(files.contains(&left), "{crowded:?}, {ids} ids: {left} files");
+        let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
+        let current = segment.current().unwrap();
+        assert_eq!(current.size, if first > 0 { 50_000 } else { ids });
+        assert_eq!(store.members(&segment, current, None, usize::MAX).unwrap().len() as u64, current.size);
+    }
+}
+
+#[test]
+fn an_import_of_the_same_endpoints_adds_no_members() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 4800, true);
+    let members = || {
+        let engine = store.engine().unwrap();
+        let mut entries = engine.scan(&keys::members(SegmentId::from(JOB)));
+        entries.seek_first();
+        let mut count = 0;
+        while entries.entry().unwrap().is_some() {
+            count += 1;
+            entries.forward();
+        }
+        count
+    };
+    // Some ids of each import are new, between the others, and some are not there any more.
+    for number in 0..5 {
+        import_ids(&store, number, (0..2000).filter(|id| id % 50 >= 10 - number));
+    }
+    assert_eq!(members(), 1600 + 4 * 40);
+    // All are known, and at last few of many are.
+    import_ids(&store, 5, (0..2000).filter(|id| id % 50 >= 8));
+    assert_eq!(members(), 1760);
+    import_ids(&store, 6, 1990..4000);
+    assert_eq!(members(), 1760 + 2010);
+    let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
+    let sizes = [1600, 1640, 1680, 1720, 1760, 1760, 3760];
+    for (number, size) in (1..).zip(sizes) {
+        let version = store.segment_version(&segment, number).unwrap().unwrap();
+        assert_eq!(version.size, size, "version {number}");
+        let found = store.members(&segment, &version, None, usize::MAX).unwrap();
+        assert_eq!(found.len() as u64, size, "version {number}");
+        let jobs = store.version_jobs(&segment, &version, 10).unwrap().unwrap();
+        assert_eq!(jobs.len() as u32, number);
+    }
+    store.settle().unwrap();
+    let current = segment.current().unwrap();
+    assert_eq!(store.members(&segment, current, None, usize::MAX).unwrap().len(), 3760);
 }
 
 /// The bytes that were written to the log, if it was not cut meanwhile.
