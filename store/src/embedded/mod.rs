@@ -359,10 +359,8 @@ impl Store for Embedded {
         let mut control = engine.control();
         lifecycle::check_finish(self.job(job.id)?.as_ref(), job)?;
         let mut batch = WriteBatch::default();
-        let unread = match job.definition.segment {
-            Some(id) => segments::close_layer(&engine, &mut batch, job, id, replace)?,
-            None => None,
-        };
+        let close = |id| segments::close_layer(&engine, &mut batch, job, id, replace);
+        let unread = job.definition.segment.map(close).transpose()?.flatten();
         batch.put(keys::job(job.id), to_json(job)?);
         batch.delete(keys::open_job(job.id));
         engine.write(batch)?;
