@@ -350,7 +350,8 @@ fn is_thinned(layer: &Layer, new: usize) -> bool {
 /// Members of a layer that are in none of the others.
 struct New {
     count: u64,
-    /// Which they are, if they are few enough for one write.
+    /// Which they are, if they are few enough for one write, and no other layer has copies: what comes after a copy of a member
+    /// says that it is none any more.
     few: Option<Vec<Vec<u8>>>,
 }
 
@@ -393,11 +394,12 @@ fn count_new(
             first.iter().try_fold(0, |count, id| -> Result<u64> { Ok(count + u64::from(!has(id)?)) })?;
         return Ok(New { count, few: None });
     }
+    let has_copies = others.iter().any(|other| other.copies);
     // The largest has most of them.
     let mut others: Vec<_> = others.iter().collect();
     others.sort_by_key(|other| std::cmp::Reverse(other.records));
     let mut others = Merged::to_ask(engine, snapshot, segment, others.iter().map(|other| other.number));
-    let mut new = New { count: 0, few: Some(Vec::new()) };
+    let mut new = New { count: 0, few: (!has_copies).then(Vec::new) };
     for id in first {
         if !others.has(&id)? {
             new.add(id);

@@ -11,10 +11,15 @@ fn import_one(store: &Embedded, number: u64) {
 
 /// Imports records into the segment of `JOB` with a job of its own, which has a number that no other has.
 fn import_ids(store: &Embedded, number: u64, ids: impl IntoIterator<Item = u64>) {
+    import_as(store, number, ids, true);
+}
+
+fn import_as(store: &Embedded, number: u64, ids: impl IntoIterator<Item = u64>, registers: bool) {
     let mut id = [7; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
     let definition = ImportDefinition {
         segment: Some(SegmentId::from(JOB)),
+        register_endpoints: registers,
         ..ImportDefinition::new(APPLICATION, SourceLocation::Stdin, Format::Json, 1)
     };
     let mut job = ImportJob::new(JobId::from_bytes(id), definition, Timestamp::from_millis(2));
@@ -64,21 +69,35 @@ fn a_crowded_level_0_is_compacted_beside_jobs() {
     }
 }
 
+/// The keys of members of the segment of `JOB` in all its layers.
+fn member_keys(store: &Embedded) -> usize {
+    let engine = store.engine().unwrap();
+    let mut entries = engine.scan(&keys::members(SegmentId::from(JOB)));
+    entries.seek_first();
+    let mut count = 0;
+    while entries.entry().unwrap().is_some() {
+        count += 1;
+        entries.forward();
+    }
+    count
+}
+
+#[test]
+fn members_that_were_copies_before_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 4800, true);
+    import_as(&store, 0, 0..2000, false);
+    import_ids(&store, 1, 0..2000);
+    assert_eq!(member_keys(&store), 4000);
+    let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
+    assert_eq!(segment.current().unwrap().size, 2000);
+}
+
 #[test]
 fn an_import_of_the_same_endpoints_adds_no_members() {
     let folder = tempfile::tempdir().unwrap();
     let store = begin(folder.path(), 4800, true);
-    let members = || {
-        let engine = store.engine().unwrap();
-        let mut entries = engine.scan(&keys::members(SegmentId::from(JOB)));
-        entries.seek_first();
-        let mut count = 0;
-        while entries.entry().unwrap().is_some() {
-            count += 1;
-            entries.forward();
-        }
-        count
-    };
+    let members = || member_keys(&store);
     // Some ids of each import are new, between the others, and some are not there any more.
     for number in 0..5 {
         import_ids(&store, number, (0..2000).filter(|id| id % 50 >= 10 - number));
