@@ -120,14 +120,17 @@ def cpu_of(pid):
 
 def peak_of(pid):
     """The most memory that a process has held so far, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
+    return _memory_of(pid, "VmHWM")
 
 
 def resident_of(pid):
     """The memory that a process holds now, in bytes."""
+    return _memory_of(pid, "VmRSS")
+
+
+def _memory_of(pid, name):
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) * 1024
+    return int(next(line for line in status.splitlines() if line.startswith(f"{name}:")).split()[1]) * 1024
 
 
 def size_of(folder):

@@ -68,10 +68,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
             Some((segment, version))
         }
     };
-    let scope = match &found {
-        None => Scope::Application(application),
-        Some((segment, version)) => Scope::Version(segment, version),
-    };
+    let scope = Scope::of(application, found.as_ref());
     let rows = Rows::of(&*data.store, scope, args.format.into(), &args.columns).map_err(wrong)?;
     let folder = match place.file {
         Some(_) => String::new(),

@@ -46,10 +46,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<u8> {
     let data = Data::open_existing(args.data.place())?;
     let application = data.application(&args.app)?;
     let segment = args.segment.as_ref().map(|name| current(&data, &application, name)).transpose()?;
-    let scope = match &segment {
-        None => Scope::Application(application.id),
-        Some((segment, version)) => Scope::Version(segment, version),
-    };
+    let scope = Scope::of(application.id, segment.as_ref());
     let options = SourceOptions { cancel: cancel.clone(), ..SourceOptions::default() };
     let open = || Ok(Source::open(&location, options.clone(), io.handle().clone())?);
     let format = match args.format {

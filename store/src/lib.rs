@@ -445,6 +445,16 @@ pub enum Scope<'a> {
     Version(&'a Segment, &'a SegmentVersion),
 }
 
+impl<'a> Scope<'a> {
+    /// The members of a version of a segment, or without one all endpoints of the application.
+    pub fn of(application: ApplicationId, version: Option<&'a (Segment, SegmentVersion)>) -> Self {
+        match version {
+            None => Self::Application(application),
+            Some((segment, version)) => Self::Version(segment, version),
+        }
+    }
+}
+
 /// An endpoint as it lies in the store: what [`record::write`] makes JSON and CSV of.
 #[derive(Debug, Clone, Copy)]
 pub struct Stored<'a> {

@@ -159,10 +159,7 @@ pub(super) fn run(job: &mut ImportJob, run: &Running<'_>) -> Result<(), JobError
         None => None,
         Some(id) => Some(version(store, definition.application, id, export.version)?),
     };
-    let scope = match &found {
-        None => Scope::Application(definition.application),
-        Some((segment, version)) => Scope::Version(segment, version),
-    };
+    let scope = Scope::of(definition.application, found.as_ref());
     let bytes = found.as_ref().map_or(0, |(_, version)| version.size * ABOUT);
     let pieces = bytes.div_ceil(definition.piece_bytes.max(1));
     let plan = PlanSummary { pieces, bytes, objects: 1, ..PlanSummary::default() };

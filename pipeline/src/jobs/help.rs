@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{AWAY, Inner};
 use crate::{
     engine::{JobError, JobProgress, Run, mirror},
-    source::{SourceError, SourceOptions},
+    source::SourceOptions,
 };
 
 /// How long a job is left alone that this server could not help with.
@@ -106,10 +106,7 @@ fn attempt(
 ) -> Result<(), JobError> {
     let folder = inner.folder(job.id);
     mirror::bring(&*inner.store, job.id, job.definition.format, &folder)?;
-    let options = inner.source_options(&job).map_err(|error| {
-        let (url, reason) = (job.definition.source_text.clone(), error.to_string());
-        SourceError::AccessDenied { url, reason, credentials: false }
-    })?;
+    let options = inner.allowed_options(&job)?;
     let source = inner.open_source(&job, SourceOptions { cancel: cancel.clone(), ..options })?;
     tracing::info!(target: "pinport::job", job = %job.id, "helps with the job");
     let run = Run { job, source, folder, progress: Arc::clone(progress), cancel };

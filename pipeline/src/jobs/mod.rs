@@ -51,17 +51,20 @@ mod views;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Weak, atomic::AtomicBool},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use pinport_model::{
-    Application, ApplicationId, ImportJob, JobId, JobStatus, PieceRecord, RecordLimits, SourceLocation,
-    Timestamp, history::Curve, job::FailureBudget, view::Sample, with_causes,
+    Application, ApplicationId, ImportJob, JobId, JobStatus, PieceRecord, RecordLimits, Timestamp,
+    history::Curve, job::FailureBudget, view::Sample, with_causes,
 };
 use pinport_store::{Store, StoreError, boundary};
-use tokio::{runtime::Handle, sync::broadcast};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, broadcast},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -219,8 +222,8 @@ struct Inner {
     throttle: Arc<Throttle>,
     /// The time that the last export was given.
     last_export: Mutex<i64>,
-    /// Whether a job is being verified.
-    verifies: AtomicBool,
+    /// The right to verify a job.
+    verifies: Arc<Semaphore>,
 }
 
 impl Jobs {
@@ -254,7 +257,7 @@ impl Jobs {
             totals: Mutex::default(),
             ledger: Arc::default(),
             last_export: Mutex::default(),
-            verifies: AtomicBool::default(),
+            verifies: Arc::new(Semaphore::new(1)),
         });
         crate::verify::sweep(&inner.data_folder());
         inner.take_up()?;
@@ -387,8 +390,7 @@ impl Inner {
 
     /// Notes what the uploaded file of a job takes, if it has one.
     fn find_upload(&self, job: &ImportJob) {
-        let SourceLocation::Path(file) = &job.definition.source else { return };
-        if file.starts_with(self.folder(job.id).join(create::UPLOAD))
+        if let Some(file) = self.upload_of(job)
             && let Ok(found) = file.metadata()
         {
             self.ledger.found(job.id, job.principal.as_deref().unwrap_or_default(), found.len());

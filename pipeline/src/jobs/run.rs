@@ -2,6 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -258,13 +259,27 @@ const ELSEWHERE: &str = "another server works on it";
 impl Inner {
     /// How the source of a job is read.
     pub(super) fn source_options(&self, job: &ImportJob) -> Result<SourceOptions, NotAllowed> {
-        let upload = self.folder(job.id).join(create::UPLOAD);
-        match &job.definition.source {
-            SourceLocation::Path(path) if path.starts_with(&upload) => {
+        match self.upload_of(job) {
+            Some(_) => {
+                let upload = self.folder(job.id).join(create::UPLOAD);
                 Ok(self.resolver().own_folder(&upload, &job.definition.source_text))
             }
-            _ => self.resolver().resolve_job(job),
+            None => self.resolver().resolve_job(job),
         }
+    }
+
+    /// The same for who has no other word for it than that the source denies access.
+    pub(super) fn allowed_options(&self, job: &ImportJob) -> Result<SourceOptions, SourceError> {
+        self.source_options(job).map_err(|error| {
+            let (url, reason) = (job.definition.source_text.clone(), error.to_string());
+            SourceError::AccessDenied { url, reason, credentials: false }
+        })
+    }
+
+    /// The file that was uploaded for a job, if one was.
+    pub(super) fn upload_of<'a>(&self, job: &'a ImportJob) -> Option<&'a Path> {
+        let SourceLocation::Path(file) = &job.definition.source else { return None };
+        file.starts_with(self.folder(job.id).join(create::UPLOAD)).then_some(file)
     }
 
     /// Opens the source of a job to read what it imports.

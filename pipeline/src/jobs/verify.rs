@@ -3,7 +3,6 @@
 use std::{
     sync::{
         Arc,
-        atomic::Ordering,
         mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread,
@@ -16,11 +15,11 @@ use pinport_model::{
 use pinport_store::{Scope, StoreError, compare::Side};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{ControlError, Inner, Jobs, create, queue::SHORT};
+use super::{ControlError, Inner, Jobs, queue::SHORT};
 use crate::{
     engine::{JobError, JobProgress},
     limits::VERIFY_PIECE,
-    source::{SourceError, SourceOptions},
+    source::SourceOptions,
     verify::{Report, Verification, comparable},
 };
 
@@ -48,12 +47,7 @@ impl Jobs {
         if !job.status.is_terminal() {
             return Err(conflict("has not ended yet"));
         }
-        let is_gone = match &job.definition.source {
-            SourceLocation::Stdin => true,
-            SourceLocation::Path(path) => path.starts_with(inner.folder(id).join(create::UPLOAD)),
-            _ => false,
-        };
-        if is_gone {
+        if job.definition.source == SourceLocation::Stdin || inner.upload_of(&job).is_some() {
             return Err(conflict(
                 "imported what was sent to it, and that is not kept: it cannot be read again",
             ));
@@ -70,8 +64,9 @@ impl Jobs {
             }
         };
         self.room().map_err(|why| ControlError::Conflict(format!("cannot be verified now: {why}")))?;
-        let turn = Turn::take(inner)
-            .ok_or_else(|| conflict("has to wait: the server verifies another one, and one at a time"))?;
+        let turn = Arc::clone(&inner.verifies).try_acquire_owned();
+        let turn =
+            turn.map_err(|_| conflict("has to wait: the server verifies another one, and one at a time"))?;
 
         let progress = JobProgress::new(JobId::generate()).throttled(vec![Arc::clone(&inner.throttle)]);
         let (progress, cancel) = (Arc::new(progress), CancellationToken::new());
@@ -122,22 +117,6 @@ impl Verifying {
     }
 }
 
-/// The right to verify, until it is dropped.
-struct Turn(Arc<Inner>);
-
-impl Turn {
-    fn take(inner: &Arc<Inner>) -> Option<Self> {
-        let was_taken = inner.verifies.swap(true, Ordering::AcqRel);
-        (!was_taken).then(|| Self(Arc::clone(inner)))
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.verifies.store(false, Ordering::Release);
-    }
-}
-
 struct Work {
     inner: Arc<Inner>,
     job: ImportJob,
@@ -149,24 +128,16 @@ struct Work {
 impl Work {
     fn run(self, cancel: &CancellationToken) -> Result<Report, JobError> {
         let Self { inner, mut job, application, version, progress } = self;
-        let options = inner.source_options(&job).map_err(|error| SourceError::AccessDenied {
-            url: job.definition.source_text.clone(),
-            reason: error.to_string(),
-            credentials: false,
-        })?;
+        let options = inner.allowed_options(&job)?;
         job.definition = comparable(job.definition);
         job.definition.piece_bytes = job.definition.piece_bytes.max(VERIFY_PIECE);
         let source = inner.open_source(&job, SourceOptions { cancel: cancel.clone(), ..options })?;
-        let scope = match &version {
-            None => Scope::Application(application.id),
-            Some((segment, version)) => Scope::Version(segment, version),
-        };
         let data = inner.data_folder();
         let verification = Verification {
             application: &application,
             definition: job.definition,
             source,
-            stored: Side { store: &*inner.store, scope },
+            stored: Side { store: &*inner.store, scope: Scope::of(application.id, version.as_ref()) },
             beside: &data,
             progress,
         };

@@ -400,15 +400,15 @@ fn count_new(
     others.sort_by_key(|other| std::cmp::Reverse(other.records));
     let mut others = Merged::to_ask(engine, snapshot, segment, others.iter().map(|other| other.number));
     let mut new = New { count: 0, few: (!has_copies).then(Vec::new) };
-    for id in first {
+    let mut look_up = |id: Vec<u8>| -> Result<()> {
         if !others.has(&id)? {
             new.add(id);
         }
-    }
+        Ok(())
+    };
+    first.into_iter().try_for_each(&mut look_up)?;
     while let Some((id, _)) = own.next()? {
-        if !others.has(&id)? {
-            new.add(id);
-        }
+        look_up(id)?;
     }
     Ok(new)
 }
