@@ -11,7 +11,7 @@ use crate::engine::JobProgress;
 impl Inner {
     /// Begins jobs while there is room for them.
     pub(super) fn dispatch(&self) {
-        let Some(this) = self.this.upgrade() else { return };
+        let Some(this) = self.this.upgrade().filter(|_| self.command.is_none()) else { return };
         let mut state = self.state.lock();
         while !state.stopping && state.trouble().is_none() && state.running() < self.options().max_running {
             let most = |key: &str| self.resolver().most_running(key);

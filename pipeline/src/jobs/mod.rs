@@ -5,6 +5,7 @@
 //! queue.rs    which jobs wait, run, rest; the one place that moves them
 //! room.rs     whether the store and its disk let jobs run
 //! export.rs   jobs that write endpoints, from request to end
+//! command.rs  the one job of a command, instead of a queue
 //! run.rs      one job on its thread: source, engine, and what became of it
 //! faults.rs   what an error means: one job's, or all of them
 //! settle.rs   lets the store sort itself beside them
@@ -23,6 +24,7 @@
 //! Nothing here decides what a record means or how a piece is committed (that is [`crate::engine`]), and
 //! nothing speaks HTTP. Every method blocks; none of them holds a lock while it waits for the store.
 
+mod command;
 mod control;
 mod create;
 mod dispatch;
@@ -75,6 +77,8 @@ use crate::{
     throttle::{Throttle, ThrottleRate},
 };
 
+use command::Command;
+pub use command::{CommandRun, is_same_work};
 pub use control::ControlError;
 pub use create::{CreateError, Created, NewJob, Upload, sync_upload};
 pub use export::{NewExport, folder_name};
@@ -87,9 +91,7 @@ use queue::{Entry, Place, State};
 pub use retention::Retention;
 pub use sources::{Hidden, Resolver, RoleConfig, SourcesConfig};
 pub use verify::Verifying;
-pub use views::{
-    ObjectCounts, Seen, Totals, ViewError, detail_of, failures_of, object_views, stage_views, view_of,
-};
+pub use views::{Seen, Totals, ViewError};
 
 /// How jobs are run.
 #[derive(Debug, Clone)]
@@ -224,6 +226,8 @@ struct Inner {
     last_export: Mutex<i64>,
     /// The right to verify a job.
     verifies: Arc<Semaphore>,
+    /// If they are those of a command: it runs the job that it is given, and nothing begins by itself.
+    command: Option<Command>,
 }
 
 impl Jobs {
@@ -235,30 +239,7 @@ impl Jobs {
         options: JobsOptions,
         io: Handle,
     ) -> Result<Self, StartError> {
-        let inner = Arc::new_cyclic(|this| Inner {
-            this: this.clone(),
-            store,
-            engine,
-            throttle: Arc::new(Throttle::new(options.throttle)),
-            resolver: RwLock::new(Arc::new(resolver)),
-            options: RwLock::new(Arc::new(options)),
-            io,
-            state: Mutex::default(),
-            stopped: CancellationToken::new(),
-            changed: Condvar::new(),
-            samples: broadcast::channel(SAMPLES_KEPT).0,
-            latest: Mutex::default(),
-            first: Mutex::default(),
-            load: Mutex::default(),
-            looking: Arc::default(),
-            names: Mutex::default(),
-            requests: Mutex::default(),
-            tallies: Mutex::default(),
-            totals: Mutex::default(),
-            ledger: Arc::default(),
-            last_export: Mutex::default(),
-            verifies: Arc::new(Semaphore::new(1)),
-        });
+        let inner = Inner::new(store, engine, resolver, options, io, None);
         crate::verify::sweep(&inner.data_folder());
         inner.take_up()?;
         inner.remember_requests()?;
@@ -332,6 +313,41 @@ impl Jobs {
 }
 
 impl Inner {
+    fn new(
+        store: Arc<dyn Store>,
+        engine: Arc<Engine>,
+        resolver: Resolver,
+        options: JobsOptions,
+        io: Handle,
+        command: Option<Command>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            store,
+            engine,
+            throttle: Arc::new(Throttle::new(options.throttle)),
+            resolver: RwLock::new(Arc::new(resolver)),
+            options: RwLock::new(Arc::new(options)),
+            io,
+            state: Mutex::default(),
+            stopped: CancellationToken::new(),
+            changed: Condvar::new(),
+            samples: broadcast::channel(SAMPLES_KEPT).0,
+            latest: Mutex::default(),
+            first: Mutex::default(),
+            load: Mutex::default(),
+            looking: Arc::default(),
+            names: Mutex::default(),
+            requests: Mutex::default(),
+            tallies: Mutex::default(),
+            totals: Mutex::default(),
+            ledger: Arc::default(),
+            last_export: Mutex::default(),
+            verifies: Arc::new(Semaphore::new(1)),
+            command,
+        })
+    }
+
     fn data_folder(&self) -> PathBuf {
         let options = self.options();
         options.folder.parent().unwrap_or(&options.folder).to_owned()

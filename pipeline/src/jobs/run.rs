@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pinport_model::{ImportJob, JobStatus, SourceLocation, Timestamp, panic_text, with_causes};
+use pinport_model::{
+    ImportJob, JobId, JobStatus, SourceLocation, Timestamp, panic_text, view::JobView, with_causes,
+};
 use pinport_store::{StopRequest, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +17,7 @@ use super::{
     AWAY, Inner, NotAllowed, Occasion, create, export,
     faults::{halting_reason, is_halting, lacks_descriptors, lacks_room, may_pass},
     marks,
-    queue::Place,
+    queue::{Place, State},
 };
 use crate::{
     engine::{JobError, JobProgress, Run, RunOutcome, log_status, mirror},
@@ -45,23 +47,7 @@ pub(super) fn run(inner: &Inner, job: ImportJob, cancel: CancellationToken, prog
         }
         (kept, Stopped::Error(JobError::Panicked(panic_text(&*panic).into())))
     });
-    progress.stop();
-    let snapshot = progress.snapshot();
-    marks::save_progress(&inner.folder(job.id), &snapshot);
-    let (before, history) = {
-        let mut state = inner.state.lock();
-        let (entry, now) = (state.jobs.get_mut(&job.id), Timestamp::now());
-        let kept = entry.map(|entry| {
-            let grown = entry.record(&snapshot, progress.by_others(), now);
-            entry.rested = Some(snapshot.clone());
-            (grown, entry.last.clone(), entry.history.points())
-        });
-        let (grown, before, history) = kept.unwrap_or_default();
-        state.add(grown, now);
-        (before, history)
-    };
-    marks::save_history(&inner.folder(job.id), &history);
-    inner.totals.lock().add(&snapshot, before.as_ref(), progress.by_others());
+    inner.note_run(job.id, &progress);
     if matches!(stopped, Stopped::Gone | Stopped::Error(JobError::Store(StoreError::Lost(_)))) {
         // Nothing of it is ours to change.
         return inner.gone(&job, ELSEWHERE);
@@ -103,27 +89,11 @@ fn attempt(
     cancel: CancellationToken,
     progress: &Arc<JobProgress>,
 ) -> (ImportJob, Stopped) {
+    if let Err(error) = take(inner, &mut job) {
+        let stopped = if is_gone(inner, &error) { Stopped::Gone } else { Stopped::Error(error) };
+        return (job, stopped);
+    }
     let folder = inner.folder(job.id);
-    match inner.store.claim(job.id) {
-        Ok(None) => {}
-        // Another process may have worked on it meanwhile.
-        Ok(Some(stored)) => {
-            job = stored;
-            if let Err(error) = mirror::bring(&*inner.store, job.id, job.definition.format, &folder) {
-                return (job, Stopped::Error(error));
-            }
-        }
-        Err(StoreError::Lost(_) | StoreError::Conflict(_) | StoreError::NotFound { .. }) => {
-            return (job, Stopped::Gone);
-        }
-        Err(error) => return (job, Stopped::Error(error.into())),
-    }
-    if job.plan.is_some() {
-        job.resumed += 1;
-    }
-    if let Err(error) = inner.store.save_job(&job) {
-        return (job, Stopped::Error(error.into()));
-    }
     let options = match inner.source_options(&job) {
         Ok(options) => SourceOptions { cancel: cancel.clone(), ..options },
         Err(error) => return (job, Stopped::NotAllowed(error)),
@@ -151,6 +121,25 @@ fn attempt(
     let run = Run { job, source, folder, progress: Arc::clone(progress), cancel };
     let RunOutcome { job, stopped, .. } = inner.engine.run(run, Some(&inner.store));
     (job, stopped.map_or(Stopped::Ended, Stopped::Error))
+}
+
+/// Makes a job this process's to run, with the files that another process has of it.
+pub(super) fn take(inner: &Inner, job: &mut ImportJob) -> Result<(), JobError> {
+    if let Some(stored) = inner.store.claim(job.id)? {
+        // Another process may have worked on it meanwhile.
+        *job = stored;
+        mirror::bring(&*inner.store, job.id, job.definition.format, &inner.folder(job.id))?;
+    }
+    if job.plan.is_some() {
+        job.resumed += 1;
+    }
+    Ok(inner.store.save_job(job)?)
+}
+
+/// Whether an error of [`take`] says that the job is another server's, or has ended.
+fn is_gone(inner: &Inner, error: &JobError) -> bool {
+    use StoreError::{Conflict, Lost, NotFound};
+    inner.store.is_shared() && matches!(error, JobError::Store(Lost(_) | Conflict(_) | NotFound { .. }))
 }
 
 /// Decides what a stop means, and makes it durable.
@@ -257,6 +246,26 @@ fn fail(inner: &Inner, job: &mut ImportJob, progress: &JobProgress, error: Strin
 const ELSEWHERE: &str = "another server works on it";
 
 impl Inner {
+    /// Keeps what a run counted, once it is over.
+    pub(super) fn note_run(&self, job: JobId, progress: &JobProgress) {
+        progress.stop();
+        let (snapshot, now) = (progress.snapshot(), Timestamp::now());
+        marks::save_progress(&self.folder(job), &snapshot);
+        let (before, history) = {
+            let mut state = self.state.lock();
+            let kept = state.jobs.get_mut(&job).map(|entry| {
+                let grown = entry.record(&snapshot, progress.by_others(), now);
+                entry.rested = Some(snapshot.clone());
+                (grown, entry.last.clone(), entry.history.points())
+            });
+            let (grown, before, history) = kept.unwrap_or_default();
+            state.add(grown, now);
+            (before, history)
+        };
+        marks::save_history(&self.folder(job), &history);
+        self.totals.lock().add(&snapshot, before.as_ref(), progress.by_others());
+    }
+
     /// How the source of a job is read.
     pub(super) fn source_options(&self, job: &ImportJob) -> Result<SourceOptions, NotAllowed> {
         match self.upload_of(job) {
@@ -317,21 +326,7 @@ impl Inner {
         let mut state = self.state.lock();
         let halted = state.halted.is_some();
         if ended {
-            state.jobs.remove(&job.id);
-            let mut ran_ms = took.as_millis() as u64;
-            if let Some(Ok(view)) = view {
-                ran_ms = view.progress.ran_ms();
-                state.push_ended(view);
-            }
-            let tally = &job.tally;
-            let mut text = format!("{}: {} read, {} failed", job.status, tally.read, tally.failed);
-            text.push_str(&format!(", {:.1} s", took.as_secs_f64()));
-            if let Some(error) = &job.error {
-                text.push_str(": ");
-                text.push_str(&pinport_model::escape_controls(error));
-            }
-            state.happened(job.id, text);
-            self.totals.lock().ended(job, ran_ms);
+            self.show_ended(&mut state, job, view.and_then(Result::ok), took);
         } else if let Some(entry) = state.jobs.get_mut(&job.id) {
             entry.job = job.clone();
             // No one sees a job go back from CANCELLING.
@@ -366,6 +361,31 @@ impl Inner {
         }
         self.dispatch();
         self.settle_when_idle();
+    }
+
+    /// Shows a job as ended from now on.
+    pub(super) fn show_ended(
+        &self,
+        state: &mut State,
+        job: &ImportJob,
+        view: Option<JobView>,
+        took: Duration,
+    ) {
+        state.jobs.remove(&job.id);
+        let mut ran_ms = took.as_millis() as u64;
+        if let Some(view) = view {
+            ran_ms = view.progress.ran_ms();
+            state.push_ended(view);
+        }
+        let tally = &job.tally;
+        let mut text = format!("{}: {} read, {} failed", job.status, tally.read, tally.failed);
+        text.push_str(&format!(", {:.1} s", took.as_secs_f64()));
+        if let Some(error) = &job.error {
+            text.push_str(": ");
+            text.push_str(&pinport_model::escape_controls(error));
+        }
+        state.happened(job.id, text);
+        self.totals.lock().ended(job, ran_ms);
     }
 
     /// Stops all jobs of the process, none of which has failed.

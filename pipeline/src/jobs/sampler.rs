@@ -13,8 +13,12 @@ use pinport_model::{
     ApplicationId, ImportJob, Timestamp,
     view::{JobView, Machine, Sample},
 };
+use tokio_util::sync::CancellationToken;
 
-use super::{Inner, queue::Place};
+use super::{
+    Inner,
+    queue::{Place, State},
+};
 use crate::limits::{COUNTED_AT_ONCE, OPEN_SHOWN, SAMPLE_EVERY};
 
 /// Starts sampling; it ends with the jobs.
@@ -79,6 +83,23 @@ fn sample(this: &Weak<Inner>) {
 }
 
 impl Inner {
+    /// Takes samples until no job runs, and one of the end.
+    pub(super) fn sample_until(&self, over: &CancellationToken) {
+        let runs = |state: &State| state.running() > 0 && !over.is_cancelled();
+        loop {
+            let next = Instant::now() + SAMPLE_EVERY;
+            let mut state = self.state.lock();
+            while runs(&state) && !self.changed.wait_until(&mut state, next).timed_out() {}
+            let on = runs(&state);
+            drop(state);
+            // An error says that no one listens.
+            let _ = self.samples.send(Arc::new(self.sample(true)));
+            if !on {
+                return;
+            }
+        }
+    }
+
     /// All jobs at this moment: the next sample of all listeners, or one listener's first, which has the number of
     /// the last one that all got, so that nothing seems to be lost between it and the next.
     pub(super) fn sample(&self, next: bool) -> Sample {

@@ -24,7 +24,7 @@ impl Inner {
 
     /// Lets the store sort itself when no job runs. In a database that is work beside that of jobs: it has a share of the time.
     pub(super) fn settle_when_idle(&self) {
-        let Some(this) = self.this.upgrade() else { return };
+        let Some(this) = self.this.upgrade().filter(|_| self.command.is_none()) else { return };
         let idle = {
             let mut state = self.state.lock();
             let may = state.running() == 0 || self.store.is_shared();

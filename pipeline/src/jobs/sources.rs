@@ -116,6 +116,11 @@ impl Resolver {
         Ok(Self { config, options })
     }
 
+    /// Opens nothing: for jobs whose sources are given.
+    pub(super) fn closed() -> Self {
+        Self { config: SourcesConfig::default(), options: SourceOptions::default() }
+    }
+
     /// The location that an `S3Url` names.
     pub fn location(&self, url: &str) -> Result<SourceLocation, NotAllowed> {
         if !url.contains("://") {

@@ -114,6 +114,9 @@ pub(super) struct ObjectTallies {
 impl Jobs {
     /// A job as it stands; nothing if there is none.
     pub fn seen(&self, id: JobId) -> Result<Option<Seen>, ViewError> {
+        if let Some(seen) = self.inner.command.as_ref().and_then(|command| command.left(id)) {
+            return Ok(Some(seen));
+        }
         match self.inner.store.job(id)? {
             Some(job) => Ok(Some(self.see(job)?)),
             None => Ok(None),
@@ -320,14 +323,14 @@ impl Inner {
 
 /// What a job's committed pieces counted in its objects: a look again reads only new pieces.
 #[derive(Debug, Clone, Default)]
-pub struct ObjectCounts {
+struct ObjectCounts {
     next: u64,
     tallies: Vec<ObjectTally>,
 }
 
 impl ObjectCounts {
     /// Reads the pieces that were committed since.
-    pub fn follow(&mut self, store: &dyn Store, job: JobId) -> Result<(), StoreError> {
+    fn follow(&mut self, store: &dyn Store, job: JobId) -> Result<(), StoreError> {
         // Pieces after the last object that is shown say nothing about the ones shown.
         while self.tallies.last().is_none_or(|tally| tally.object < VIEW_OBJECTS as u64) {
             let pieces = store.pieces(job, self.next, VIEW_PIECES)?;
@@ -343,13 +346,13 @@ impl ObjectCounts {
     }
 
     /// The counts, in order of the objects that are read.
-    pub fn tallies(&self) -> &[ObjectTally] {
+    fn tallies(&self) -> &[ObjectTally] {
         &self.tallies
     }
 }
 
 /// The first objects of the plan in a job's folder, with what was counted in them; none before there is a plan.
-pub fn object_views(
+fn object_views(
     job: &ImportJob,
     folder: &Path,
     tallies: &[ObjectTally],
@@ -386,7 +389,7 @@ fn name_of(job: &ImportJob, key: &str) -> String {
 }
 
 /// A job as lists show it.
-pub fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> JobView {
+pub(super) fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> JobView {
     let definition = &job.definition;
     JobView {
         id: job.id,
@@ -411,7 +414,7 @@ pub fn view_of(job: &ImportJob, application_name: &str, progress: Progress) -> J
 }
 
 /// What a job says of itself in its detail; the rest is what is kept beside it.
-pub fn detail_of(mut job: ImportJob, view: JobView) -> JobDetail {
+fn detail_of(mut job: ImportJob, view: JobView) -> JobDetail {
     let warnings = job.all_warnings();
     if job.definition.source_text.starts_with(UPLOADED) {
         // The file lies in a folder of the server's own, which no one else need know.
@@ -438,7 +441,7 @@ pub fn detail_of(mut job: ImportJob, view: JobView) -> JobDetail {
 }
 
 /// The first failures in a job's folder, in source order, up to its last committed piece.
-pub fn failures_of(folder: &Path, last: Option<&PieceRecord>) -> Result<Vec<Failure>, FileError> {
+fn failures_of(folder: &Path, last: Option<&PieceRecord>) -> Result<Vec<Failure>, FileError> {
     match last {
         Some(last) if last.failures_len > 0 => {
             files::first_failures(folder, last.failures_len, VIEW_FAILURES)
@@ -448,7 +451,7 @@ pub fn failures_of(folder: &Path, last: Option<&PieceRecord>) -> Result<Vec<Fail
 }
 
 /// How busy the stages of a job are and what waits in front of them.
-pub fn stage_views(engine: &Engine, busy: StageTimes, queues: Queues) -> Vec<StageView> {
+fn stage_views(engine: &Engine, busy: StageTimes, queues: Queues) -> Vec<StageView> {
     let (threads, waiting) = engine.threads();
     let stage = |stage, busy_ms, threads: usize, queued, limit: usize| StageView {
         stage,

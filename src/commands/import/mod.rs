@@ -7,21 +7,24 @@ mod unreported;
 use std::{
     fs,
     io::{self, IsTerminal as _, Write as _},
+    path::Path,
     sync::{Arc, OnceLock},
     time::Instant,
 };
 
 use anyhow::Context as _;
 use pinport_model::{
-    Application, ApplicationId, Format, ImportDefinition, ImportJob, JobId, JobStatus, SegmentId,
-    SourceLocation, Timestamp, with_causes,
+    Application, ApplicationId, Format, ImportDefinition, ImportJob, JobId, SegmentId, SourceLocation,
+    Timestamp, with_causes,
 };
 use pinport_pipeline::{
     disk,
-    engine::{Engine, EngineOptions, JobError, JobProgress, Run, RunOutcome, look, progress_of},
+    engine::{Engine, EngineOptions, JobError, RunOutcome, look},
+    jobs::{Jobs, JobsOptions},
     source::{Source, SourceOptions},
 };
-use pinport_store::boundary;
+use pinport_store::{Store, boundary};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -83,8 +86,8 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<u8> {
             looked => looked?,
         };
     }
-    let outcome = if args.check { check(&wanted, source, cancel)? } else { import(&wanted, source, cancel)? };
-    Ok(outcome)
+    let run = if args.check { check } else { import };
+    run(&wanted, source, io.handle().clone(), cancel)
 }
 
 fn stopped() -> anyhow::Result<u8> {
@@ -129,14 +132,30 @@ impl Wanted<'_> {
 }
 
 /// Judges every record; the failures go to a folder of their own beside the store, which stays only if there are some.
-fn check(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) -> anyhow::Result<u8> {
-    let id = JobId::generate();
-    let definition = wanted.definition(ApplicationId::from_bytes([0; 16]), None);
-    let job = ImportJob::new(id, definition, Timestamp::now());
+fn check(
+    wanted: &Wanted<'_>,
+    source: Arc<Source>,
+    io: Handle,
+    cancel: CancellationToken,
+) -> anyhow::Result<u8> {
     let data = &wanted.args.data.data;
     let checks = data.join("checks");
-    let folder = checks.join(id.to_string());
-    let finished = execute(wanted, job, source, folder.clone(), cancel, None)?;
+    let mut options = engine_options(&wanted.args.engine);
+    // A check does little with a block, so that handing it over counts. Fewer of twice the size save 4% of its CPU time
+    // (where drafts are made of them they take 3% more), and parsing some where they were read saves 3 to 4%.
+    options.block_bytes *= 2;
+    options.reader_parses = true;
+    let jobs = jobs_of(options, None, &checks, io)?;
+    let application = Application {
+        id: ApplicationId::from_bytes([0; 16]),
+        name: wanted.args.app.clone(),
+        created: Timestamp::now(),
+        tags: Default::default(),
+    };
+    jobs.store().create_application(&application)?;
+    let job = jobs.make(JobId::generate(), wanted.definition(application.id, None))?;
+    let folder = jobs.folder(job.id);
+    let finished = execute(wanted, &jobs, job, source, cancel)?;
     let code = conclude(wanted, &finished, &folder, "checked", None)?;
     if finished.outcome.job.tally.failed == 0 {
         // And those above, if nothing else is in them: they were made for it. What stays harms no one.
@@ -146,20 +165,27 @@ fn check(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) ->
     Ok(code)
 }
 
-fn import(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) -> anyhow::Result<u8> {
+fn import(
+    wanted: &Wanted<'_>,
+    source: Arc<Source>,
+    io: Handle,
+    cancel: CancellationToken,
+) -> anyhow::Result<u8> {
     let args = wanted.args;
     let data = Data::open(args.data.place(), wanted.limits)?;
     let application = data.application_or_new(&args.app)?;
+    let store = Arc::clone(&data.store);
+    let jobs = jobs_of(engine_options(&args.engine), Some(store), &args.data.data.join("jobs"), io)?;
     let finished;
     let folder;
-    match begin(wanted, &data, &application, &source)? {
+    match begin(wanted, &data, &jobs, &application, &source)? {
         Begun::Job(job) => {
-            folder = data.job_folder(job.id);
+            folder = jobs.folder(job.id);
             unreported::begin(&folder)?;
-            finished = execute(wanted, *job, source, folder.clone(), cancel, Some(&data))?;
+            finished = execute(wanted, &jobs, *job, source, cancel)?;
         }
         Begun::Over(job) => {
-            folder = data.job_folder(job.id);
+            folder = jobs.folder(job.id);
             let before = job.tally.read;
             let outcome = RunOutcome { job: *job, last: None, stopped: None, hint: None };
             finished = Finished { outcome, seconds: 0.0, before };
@@ -169,6 +195,19 @@ fn import(wanted: &Wanted<'_>, source: Arc<Source>, cancel: CancellationToken) -
     boundary("report.told");
     unreported::end(&folder)?;
     Ok(code)
+}
+
+/// The jobs of this command, with an engine of their own.
+fn jobs_of(
+    engine: EngineOptions,
+    store: Option<Arc<dyn Store>>,
+    folder: &Path,
+    io: Handle,
+) -> anyhow::Result<Jobs> {
+    let engine = Engine::start(engine).context("failed to start the threads")?;
+    // No job waits for room: a full disk is reported.
+    let options = JobsOptions { disk_reserve: Some(0), ..JobsOptions::new(folder) };
+    Ok(Jobs::of_command(store, Arc::new(engine), options, io))
 }
 
 /// What the command is about.
@@ -183,6 +222,7 @@ enum Begun {
 fn begin(
     wanted: &Wanted<'_>,
     data: &Data,
+    jobs: &Jobs,
     application: &Application,
     source: &Source,
 ) -> anyhow::Result<Begun> {
@@ -191,23 +231,17 @@ fn begin(
         None => None,
     };
     let definition = wanted.definition(application.id, segment);
-    for mut job in data.store.unfinished_jobs()? {
-        if !is_same_import(&job.definition, &definition) {
-            continue;
-        }
+    for job in jobs.unfinished(&definition)? {
         let reason = match (&wanted.location, wanted.args.fresh) {
             (SourceLocation::Stdin, _) => "standard input cannot be read twice",
             (_, true) => "--fresh",
-            (_, false) => return Ok(Begun::Job(Box::new(resume(data, job)?))),
+            (_, false) => {
+                say_where(data, &job)?;
+                return Ok(Begun::Job(Box::new(job)));
+            }
         };
         writeln!(io::stderr(), "starting anew ({reason}); what job {} committed stays", job.id)?;
-        if let Some(last) = data.store.last_piece(job.id)? {
-            last.count_into(&mut job);
-        }
-        job.status = JobStatus::Cancelled;
-        job.completed = Some(Timestamp::now());
-        job.error = Some(format!("interrupted, then given up for a new import ({reason})"));
-        data.store.finish_job(&job, false)?;
+        jobs.give_up(job, format!("interrupted, then given up for a new import ({reason})"))?;
     }
     if let Some(job) = unreported::find(wanted, data, &definition, source)? {
         writeln!(
@@ -220,35 +254,21 @@ fn begin(
     }
     let id = JobId::generate();
     let segment = wanted.args.segment.as_ref().map(|_| segment.unwrap_or(id.into()));
-    let job = ImportJob::new(id, ImportDefinition { segment, ..definition }, Timestamp::now());
-    data.store.create_job(&job)?;
-    Ok(Begun::Job(Box::new(job)))
+    Ok(Begun::Job(Box::new(jobs.make(id, ImportDefinition { segment, ..definition })?)))
 }
 
-/// Whether two definitions describe the same work. Bounds that were changed since do not make it another:
-/// the job goes on with its own.
-pub(super) fn is_same_import(one: &ImportDefinition, other: &ImportDefinition) -> bool {
-    let work = |definition: &ImportDefinition| {
-        let ImportDefinition { application, source, format, register_endpoints, segment_name, read, .. } =
-            definition.clone();
-        (application, source.to_string(), format, register_endpoints, segment_name, read)
-    };
-    one.kind() == other.kind() && work(one) == work(other)
-}
-
-fn resume(data: &Data, mut job: ImportJob) -> anyhow::Result<ImportJob> {
+/// Says where a job goes on.
+fn say_where(data: &Data, job: &ImportJob) -> anyhow::Result<()> {
     let behind = match data.store.last_piece(job.id)? {
         Some(last) => format!("behind piece {} ({} records)", last.piece + 1, last.total.read),
         None => "at its beginning".into(),
     };
+    let (id, created) = (job.id, job.created);
     writeln!(
         io::stderr(),
-        "job {} of {} was interrupted; it goes on {behind} (--fresh starts anew)",
-        job.id,
-        job.created
+        "job {id} of {created} was interrupted; it goes on {behind} (--fresh starts anew)"
     )?;
-    job.resumed += 1;
-    Ok(job)
+    Ok(())
 }
 
 /// A job that was run, and how long that took.
@@ -261,53 +281,29 @@ struct Finished {
 
 fn execute(
     wanted: &Wanted<'_>,
+    jobs: &Jobs,
     job: ImportJob,
     source: Arc<Source>,
-    folder: std::path::PathBuf,
     cancel: CancellationToken,
-    data: Option<&Data>,
 ) -> anyhow::Result<Finished> {
-    let mut options = engine_options(&wanted.args.engine);
-    if data.is_none() {
-        // A check does little with a block, so that handing it over counts. Fewer of twice the size save 4% of its CPU time
-        // (where drafts are made of them they take 3% more), and parsing some where they were read saves 3 to 4%.
-        options.block_bytes *= 2;
-        options.reader_parses = true;
-    }
-    let engine = Engine::start(options).context("failed to start the threads")?;
-    let mut rested = job.clone();
-    if let Some(data) = data
-        && let Some(last) = data.store.last_piece(job.id)?
-    {
-        last.count_into(&mut rested);
-    }
-    let before = rested.tally.read;
-    let progress = Arc::new(JobProgress::going_on(&progress_of(&rested, None)));
+    let id = job.id;
+    let run = jobs.begin(job, source, cancel.clone())?;
+    let (before, progress) = (run.read_before(), Arc::clone(run.progress()));
     let seconds = OnceLock::new();
-    let work = |run| {
+    let work = || {
         let begun = Instant::now();
-        let outcome = engine.run(run, data.map(|data| &data.store));
+        let outcome = run.run();
         let _ = seconds.set(begun.elapsed().as_secs_f64());
         outcome
     };
-    let run = Run { job, source, folder, progress: Arc::clone(&progress), cancel };
     let outcome = if wanted.args.top && io::stderr().is_terminal() && top::can_draw() {
-        let live = Live {
-            job: run.job.clone(),
-            application: wanted.args.app.clone(),
-            folder: run.folder.clone(),
-            progress,
-            engine: &engine,
-            store: data.map(|data| Arc::clone(&data.store)),
-            cancel: run.cancel.clone(),
-            look: wanted.args.look.clone(),
-        };
-        live::run(&live, || work(run))?
+        let live = Live { jobs, job: id, progress, cancel, look: &wanted.args.look };
+        live::run(&live, work)?
     } else if wanted.args.quiet {
-        work(run)
+        work()
     } else {
         let display = Display::start(move || progress.snapshot().into())?;
-        let outcome = work(run);
+        let outcome = work();
         display.finish();
         outcome
     };
@@ -319,7 +315,7 @@ fn execute(
 fn conclude(
     wanted: &Wanted<'_>,
     finished: &Finished,
-    folder: &std::path::Path,
+    folder: &Path,
     done: &str,
     application: Option<&Application>,
 ) -> anyhow::Result<u8> {

@@ -6,9 +6,9 @@ use std::{fs, io, path::Path};
 
 use anyhow::Context as _;
 use pinport_model::{ImportDefinition, ImportJob, JobStatus, SourceLocation};
-use pinport_pipeline::{engine::files, source::Source};
+use pinport_pipeline::{engine::files, jobs::is_same_work, source::Source};
 
-use super::{Wanted, is_same_import};
+use super::Wanted;
 use crate::data::Data;
 
 const UNTOLD: &str = "untold";
@@ -43,7 +43,7 @@ pub(super) fn find(
     let last = data.store.jobs(Some(definition.application), None, 1)?.pop();
     let Some(job) = last.filter(|job| job.status == JobStatus::Completed) else { return Ok(None) };
     let folder = data.job_folder(job.id);
-    let owed = folder.join(UNTOLD).exists() && is_same_import(&job.definition, definition);
+    let owed = folder.join(UNTOLD).exists() && is_same_work(&job.definition, definition);
     Ok(if owed && is_same_source(&folder, source, &job)? { Some(job) } else { None })
 }
 

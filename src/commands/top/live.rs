@@ -1,4 +1,4 @@
-//! The dashboard of an import in this process: the engine's counters in, samples out, four times a second.
+//! The dashboard of an import in this process: the samples and views that a server's listeners get, without the network.
 //!
 //! The import has a thread of its own and the dashboard reaches it only to stop it, so a terminal that takes
 //! nothing holds up nothing but the screen.
@@ -15,20 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
-use pinport_model::{
-    Failure, ImportJob, JobStatus, Timestamp,
-    view::{JobDetail, JobView, Machine, PieceRun, PieceState, Sample},
-    with_causes,
-};
+use pinport_model::{Failure, JobId, view::Sample, with_causes};
 use pinport_pipeline::{
-    disk::Disk,
-    engine::{Engine, JobError, JobProgress, RunOutcome, files},
-    jobs::{ObjectCounts, detail_of, failures_of, object_views, stage_views, view_of},
-    machine::Load,
+    engine::{JobProgress, RunOutcome, files},
+    jobs::{Jobs, Seen},
 };
-use pinport_store::Store;
 use pinport_tui::{Connection, Effect, FailuresPage, FailuresQuery, Message, Options, Output, RecordQuery};
+use tokio::sync::broadcast::{self, error::TryRecvError};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -44,22 +37,16 @@ const WAITING: usize = 64;
 
 /// An import that is about to run.
 pub(in crate::commands) struct Live<'a> {
-    /// As it begins.
-    pub(in crate::commands) job: ImportJob,
-    /// Its application's name.
-    pub(in crate::commands) application: String,
-    /// Its own folder.
-    pub(in crate::commands) folder: PathBuf,
+    /// The jobs of this process.
+    pub(in crate::commands) jobs: &'a Jobs,
+    /// The one that is run.
+    pub(in crate::commands) job: JobId,
     /// Its live counters.
     pub(in crate::commands) progress: Arc<JobProgress>,
-    /// The engine that runs it.
-    pub(in crate::commands) engine: &'a Engine,
-    /// Where its pieces are committed, if they are.
-    pub(in crate::commands) store: Option<Arc<dyn Store>>,
     /// Stops it.
     pub(in crate::commands) cancel: CancellationToken,
     /// How the dashboard looks.
-    pub(in crate::commands) look: LookArgs,
+    pub(in crate::commands) look: &'a LookArgs,
 }
 
 /// Runs the import beside the dashboard. When that is left while the import goes on, lines take its place.
@@ -69,29 +56,16 @@ pub(in crate::commands) fn run(
 ) -> anyhow::Result<RunOutcome> {
     let (outbox, messages) = Outbox::open();
     let (desk, orders) = sync_channel(WAITING);
-    let ended = Mutex::new(None);
     let options = Options {
-        look: super::look(&live.look),
+        look: super::look(live.look),
         mouse: live.look.mouse,
         one_import: true,
-        open: Some(live.job.id),
+        open: Some(live.job),
         ..Options::default()
     };
     thread::scope(|scope| {
-        let running = thread::Builder::new().name("import".into()).spawn_scoped(scope, || {
-            let outcome = import();
-            *ended.lock() = Some(Ended::of(&outcome));
-            outcome
-        })?;
-        let mut feeder = Feeder {
-            live,
-            ended: &ended,
-            outbox,
-            counts: ObjectCounts::default(),
-            sequence: 0,
-            load: Load::default(),
-            asked: false,
-        };
+        let mut feeder = Feeder { live, samples: live.jobs.subscribe(), outbox, asked: false };
+        let running = thread::Builder::new().name("import".into()).spawn_scoped(scope, import)?;
         let feeding =
             thread::Builder::new().name("feeder".into()).spawn_scoped(scope, move || feeder.run(&orders))?;
         let shown = pinport_tui::run(options, Output::Stderr, &messages, |effect| {
@@ -120,34 +94,11 @@ pub(in crate::commands) fn run(
     })
 }
 
-/// What became of the import.
-struct Ended {
-    job: ImportJob,
-    status: JobStatus,
-    error: Option<String>,
-}
-
-impl Ended {
-    fn of(outcome: &RunOutcome) -> Self {
-        let mut job = outcome.job.clone();
-        job.completed.get_or_insert_with(Timestamp::now);
-        let (status, error) = match &outcome.stopped {
-            None => (job.status, job.error.clone()),
-            Some(JobError::Cancelled) => (JobStatus::Cancelled, None),
-            Some(error) => (JobStatus::Failed, Some(with_causes(error))),
-        };
-        Self { job, status, error }
-    }
-}
-
 /// Answers the dashboard, and shows it how the import stands.
 struct Feeder<'a> {
     live: &'a Live<'a>,
-    ended: &'a Mutex<Option<Ended>>,
+    samples: broadcast::Receiver<Arc<Sample>>,
     outbox: Outbox,
-    counts: ObjectCounts,
-    sequence: u64,
-    load: Load,
     /// The dashboard asked for the stop; a signal's stop ends the dashboard too.
     asked: bool,
 }
@@ -173,77 +124,42 @@ impl Feeder<'_> {
         }
     }
 
-    /// What this process has of its machine.
-    fn machine(&mut self) -> Machine {
-        let (cpu, cpus, memory) = self.load.measure();
-        let disk = Disk::of(&self.live.folder).ok();
-        Machine { disk_free: disk.map(|disk| disk.free), cpu, cpus, memory, ..Machine::default() }
-    }
-
+    /// Shows the newest sample; one of this moment when none came, for what the dashboard had no room for.
     fn sample(&mut self) {
-        self.sequence += 1;
-        let (bytes_in_flight, bytes_in_flight_limit) = self.live.engine.bytes_in_flight();
-        let machine = Some(self.machine());
-        self.outbox.offer(Message::Sample(Box::new(Sample {
-            sequence: self.sequence,
-            time: Timestamp::now(),
-            jobs: vec![self.view()],
-            jobs_total: 1,
-            jobs_of: Default::default(),
-            bytes_in_flight,
-            bytes_in_flight_limit,
-            trouble: None,
-            servers: Vec::new(),
-            events: Vec::new(),
-            past: None,
-            machine,
-        })));
+        let mut newest = None;
+        loop {
+            match self.samples.try_recv() {
+                Ok(sample) => newest = Some(sample),
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        let sample = newest.unwrap_or_else(|| self.live.jobs.sample());
+        self.outbox.offer(Message::Sample(Box::new(Sample::clone(&sample))));
     }
 
-    fn view(&self) -> JobView {
-        let Live { job, application, progress, .. } = self.live;
-        let mut view = view_of(job, application, progress.snapshot());
-        if let Some(ended) = &*self.ended.lock() {
-            view.completed = ended.job.completed;
-            view.progress.status = ended.status;
-            view.error.clone_from(&ended.error);
-        }
-        view
+    /// The job as it stands.
+    fn seen(&self) -> Result<Seen, String> {
+        let seen = self.live.jobs.seen(self.live.job);
+        let seen = seen.map_err(|error| format!("the job cannot be read: {}", with_causes(&error)))?;
+        seen.ok_or_else(|| "the job is not in the store any more".into())
     }
 
-    fn detail(&mut self) -> anyhow::Result<JobDetail> {
-        let mut job = match &*self.ended.lock() {
-            Some(ended) => ended.job.clone(),
-            None => self.live.job.clone(),
-        };
-        let last = self.live.progress.last_piece();
-        if let Some(last) = &last {
-            last.count_into(&mut job);
-        }
-        if let Some(store) = &self.live.store {
-            self.counts.follow(&**store, job.id)?;
-        }
-        let failures = failures_of(&self.live.folder, last.as_ref())?;
-        let objects = object_views(&job, &self.live.folder, self.counts.tallies())?;
-        let pieces = match job.status {
-            JobStatus::Completed => vec![PieceRun { state: PieceState::Done, count: job.completed_pieces }],
-            _ => self.live.progress.pieces(),
-        };
-        let progress = &self.live.progress;
-        let stages = stage_views(self.live.engine, progress.snapshot().busy_ms, progress.queues());
-        // No history: the dashboard has seen all of it.
-        Ok(JobDetail { pieces, failures, objects, stages, ..detail_of(job, self.view()) })
+    fn detail(&self) -> Result<Message, String> {
+        let detail = self.live.jobs.detail(self.seen()?);
+        let detail = detail.map_err(|error| format!("the job cannot be read: {}", with_causes(&error)))?;
+        Ok(Message::Detail(Box::new(detail)))
     }
 
     fn carry_out(&mut self, effect: Effect) {
         let done = match effect {
             Effect::RequestDetail(_) => match self.detail() {
-                Ok(detail) => return self.outbox.offer(Message::Detail(Box::new(detail))),
-                Err(error) => Err(format!("{error:#}")),
+                Ok(detail) => return self.outbox.offer(detail),
+                Err(text) => Err(text),
             },
             Effect::RequestFailures(query) => match self.failures(&query) {
                 Ok(page) => return self.outbox.offer(Message::Failures(page)),
-                Err(error) => Err(format!("the failed records cannot be read: {error}")),
+                Err(text) => Err(text),
             },
             Effect::RequestRecord(query) => {
                 let record = self.record(&query);
@@ -276,21 +192,22 @@ impl Feeder<'_> {
     }
 
     /// The file of failures, as far as it is committed.
-    fn committed(&self) -> io::Result<Option<io::Take<File>>> {
-        let len = self.live.progress.last_piece().map_or(0, |last| last.failures_len);
-        match File::open(files::failures_path(&self.live.folder)) {
+    fn committed(&self) -> Result<Option<io::Take<File>>, String> {
+        let len = self.seen()?.last.map_or(0, |last| last.failures_len);
+        match File::open(files::failures_path(&self.folder())) {
             Ok(file) => Ok(Some(file.take(len))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(format!("the failed records cannot be read: {error}")),
         }
     }
 
-    fn failures(&self, query: &FailuresQuery) -> io::Result<FailuresPage> {
+    fn failures(&self, query: &FailuresQuery) -> Result<FailuresPage, String> {
         let mut page = FailuresPage { query: query.clone(), entries: Vec::new(), more: false };
         let matches = query.matcher();
         let Some(file) = self.committed()? else { return Ok(page) };
         for line in BufReader::with_capacity(256 << 10, file).lines() {
-            let failure: Failure = serde_json::from_str(&line?)?;
+            let failure = line.and_then(|line| Ok(serde_json::from_str::<Failure>(&line)?));
+            let failure = failure.map_err(|error| format!("the failed records cannot be read: {error}"))?;
             if !matches(&failure) {
                 continue;
             }
@@ -303,9 +220,13 @@ impl Feeder<'_> {
         Ok(page)
     }
 
+    fn folder(&self) -> PathBuf {
+        self.live.jobs.folder(self.live.job)
+    }
+
     /// The bytes that hold a record's header, and its own.
     fn record(&self, query: &RecordQuery) -> io::Result<(Vec<u8>, Vec<u8>)> {
-        let paths = files::rejects_paths(&self.live.folder, query.format);
+        let paths = files::rejects_paths(&self.folder(), query.format);
         let path = paths.get((query.place.part as usize).wrapping_sub(1)).ok_or(io::ErrorKind::NotFound)?;
         let mut file = File::open(path)?;
         let (mut header, mut bytes) = (Vec::new(), Vec::new());
@@ -316,15 +237,15 @@ impl Feeder<'_> {
     }
 
     fn save_failures(&self, path: &Path) -> Result<String, String> {
-        let from = self.committed().map_err(|error| format!("the failed records cannot be read: {error}"))?;
-        let Some(mut from) = from else { return Err(nothing_yet()) };
+        let Some(mut from) = self.committed()? else { return Err(nothing_yet()) };
         let bytes = save(&mut from, path)?;
         Ok(format!("{bytes} bytes of failures are in {}", path.display()))
     }
 
     fn save_rejects(&self, path: &Path) -> Result<String, String> {
-        let Some(last) = self.live.progress.last_piece() else { return Err(nothing_yet()) };
-        let from = files::rejects_paths(&self.live.folder, self.live.job.definition.format);
+        let seen = self.seen()?;
+        let Some(last) = seen.last else { return Err(nothing_yet()) };
+        let from = files::rejects_paths(&self.folder(), seen.job.definition.format);
         let (mut bytes, mut part) = (0, 0);
         for from in from.iter().take(last.rejects_file as usize) {
             part += 1;

@@ -1,6 +1,7 @@
 //! Jobs over the in-memory store, across restarts. A supervisor that may run nothing keeps jobs where a test
 //! wants them; a second one over the same store is the restart.
 
+mod command;
 mod poisoned;
 mod room;
 
