@@ -211,8 +211,8 @@ struct Inner {
     latest: Mutex<Option<(Instant, u64, Arc<Sample>)>>,
     /// The last one that a new listener got.
     first: Mutex<Option<(Instant, u64, Arc<Sample>)>>,
-    /// How busy the process is.
-    load: Mutex<Load>,
+    /// How busy the process is, since it was first asked.
+    load: Mutex<Option<Load>>,
     /// Shared by the threads that look at the data of new jobs.
     looking: Arc<()>,
     names: Mutex<HashMap<ApplicationId, String>>,

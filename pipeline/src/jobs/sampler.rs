@@ -92,12 +92,35 @@ impl Inner {
             while runs(&state) && !self.changed.wait_until(&mut state, next).timed_out() {}
             let on = runs(&state);
             drop(state);
-            // An error says that no one listens.
-            let _ = self.samples.send(Arc::new(self.sample(true)));
+            if self.samples.receiver_count() == 0 {
+                self.record_all(&mut self.state.lock(), Timestamp::now());
+            } else {
+                let _ = self.samples.send(Arc::new(self.sample(true)));
+            }
             if !on {
                 return;
             }
         }
+    }
+
+    /// Adds what all jobs came to by this moment to their histories, and to that of all together.
+    fn record_all(&self, state: &mut State, time: Timestamp) {
+        let mut grown = [0; 3];
+        for entry in state.jobs.values_mut() {
+            if let Place::Running { progress, .. } = &entry.place {
+                let (now, others) = (progress.snapshot(), progress.by_others());
+                for (sum, more) in grown.iter_mut().zip(entry.record(&now, others, time)) {
+                    *sum += more;
+                }
+            }
+        }
+        for helping in state.helping.values_mut() {
+            let now = helping.progress.snapshot();
+            let before = std::mem::replace(&mut helping.sampled, [now.parsed, now.bytes]);
+            grown[0] += now.parsed.saturating_sub(before[0]);
+            grown[1] += now.bytes.saturating_sub(before[1]);
+        }
+        state.add(grown, time);
     }
 
     /// All jobs at this moment: the next sample of all listeners, or one listener's first, which has the number of
@@ -108,22 +131,7 @@ impl Inner {
         let mut state = self.state.lock();
         machine.settling = state.settling;
         if next {
-            let mut grown = [0; 3];
-            for entry in state.jobs.values_mut() {
-                if let Place::Running { progress, .. } = &entry.place {
-                    let (now, others) = (progress.snapshot(), progress.by_others());
-                    for (sum, more) in grown.iter_mut().zip(entry.record(&now, others, time)) {
-                        *sum += more;
-                    }
-                }
-            }
-            for helping in state.helping.values_mut() {
-                let now = helping.progress.snapshot();
-                let before = std::mem::replace(&mut helping.sampled, [now.parsed, now.bytes]);
-                grown[0] += now.parsed.saturating_sub(before[0]);
-                grown[1] += now.bytes.saturating_sub(before[1]);
-            }
-            state.add(grown, time);
+            self.record_all(&mut state, time);
         }
         let open = state.shown(OPEN_SHOWN).into_iter().map(|entry| self.open_view(&state, entry));
         let room = OPEN_SHOWN.saturating_sub(state.jobs.len());
@@ -152,7 +160,7 @@ impl Inner {
 
     /// What the process has of its machine, without what the jobs know.
     fn machine(&self) -> Machine {
-        let (cpu, cpus, memory) = self.load.lock().measure();
+        let (cpu, cpus, memory) = self.load.lock().get_or_insert_default().measure();
         let disk = self.disk();
         Machine {
             disk_free: disk.map(|(disk, _)| disk.free),

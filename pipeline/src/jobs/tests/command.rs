@@ -67,7 +67,7 @@ fn it_runs_beside_jobs_that_stay_as_they_are_and_is_seen_as_a_server_shows_it() 
     while let Ok(sample) = samples.try_recv() {
         last = Some(sample);
     }
-    assert_eq!(last.unwrap().jobs, [seen.view.clone()]);
+    assert_eq!(last.unwrap().jobs, std::slice::from_ref(&seen.view));
     assert_eq!(house.status(waiting.id), JobStatus::Created, "not its own");
     // A server shows the same of it.
     let server = house.jobs(0);
