@@ -5,6 +5,9 @@ struct  nested members become typed columns, for which DuckDB needs the names of
         replaces a row by deleting and appending it: INSERT OR REPLACE with a primary key
 nokey   typed columns without a primary key: a temporary table, DELETE by a join, INSERT. The fastest way, but
         nothing guards the id, and finding one endpoint scans the table
+
+Settling is CHECKPOINT and VACUUM, all that DuckDB has; an import leaves little to them. What is read out goes into a
+CSV file of one column: its lines are made before they are sorted, and FORMAT json makes them afterwards.
 """
 
 import json
@@ -12,7 +15,7 @@ import os
 
 import duckdb
 
-from shape import FLAT, NESTED, found, main
+from shape import FLAT, MEMBERS, NESTED, found, main
 
 TYPED = {
     "Attributes": "STRUCT(plan VARCHAR[], interests VARCHAR[], source VARCHAR[], campaign VARCHAR, note VARCHAR[])",
@@ -57,6 +60,25 @@ def import_file(layout, path, folder, threads):
     db.close()
 
 
+def settle(_layout, folder, threads):
+    db = database(folder, threads=threads)
+    db.execute("CHECKPOINT")
+    db.execute("VACUUM")
+    db.close()
+
+
+def read_out(layout, path, folder, threads):
+    line = "to_json(endpoints)"
+    if layout == "text":
+        # What is JSON already need not be parsed and made again.
+        pairs = [f"'\"{name}\":' || to_json({name})" for name in FLAT] + [f"'\"{name}\":' || {name}" for name in NESTED]
+        line = f"'{{' || concat_ws(',', {', '.join(pairs)}) || '}}'"
+    db = database(folder, threads=threads)
+    db.execute(f"COPY (SELECT {line} FROM endpoints WHERE {MEMBERS} ORDER BY Id) TO '{path}' "
+               "(FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER e'\\x01')")
+    db.close()
+
+
 def check(layout, folder, endpoint):
     db = database(folder)
     query = "SELECT count(*), (SELECT count(DISTINCT id) FROM members), min(EffectiveDate) FROM endpoints"
@@ -67,4 +89,4 @@ def check(layout, folder, endpoint):
     return found(*counts, attributes["plan"][0], metrics["visits"])
 
 
-main(import_file, check)
+main(import_file, settle, read_out, check)

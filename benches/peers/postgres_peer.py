@@ -7,6 +7,9 @@ merge  a column for each member; nested ones merged by name (jsonb ||), users in
 A connection for each thread: COPY of its share of the lines into an unlogged table, then INSERT ... ON CONFLICT.
 The server is tuned for it (see SETTINGS) and stays durable: fsync, full pages and synchronous commits are on. It
 is started before the clock runs and stopped after it; its processes count, the client's too.
+
+Settling is VACUUM (ANALYZE), which leaves the files as large as they are: VACUUM FULL locks each table while it writes
+it again, and is not what one does. What is read out is one COPY, into a file that the server writes.
 """
 
 import glob
@@ -20,7 +23,7 @@ import threading
 import time
 from pathlib import Path
 
-from shape import FLAT, found, main
+from shape import FLAT, MEMBERS, found, main
 
 SETTINGS = {
     "listen_addresses": "''",
@@ -66,6 +69,12 @@ class Server:
         self.call("pg_ctl", "-D", self.data, "-w", "-l", os.path.join(self.sockets, "log"),
                   "-o", f"-k {self.sockets}", "start")
         self.pid = int(open(os.path.join(self.data, "postmaster.pid")).readline())
+
+    def make_writable(self, path):
+        """An empty file that the server may write to."""
+        open(path, "w").close()
+        if self.user:
+            shutil.chown(path, self.user)
 
     def call(self, program, *arguments):
         subprocess.run([self.bin / program, *arguments], check=True, stdout=subprocess.DEVNULL, user=self.user, cwd="/")
@@ -116,10 +125,7 @@ class Server:
 
 
 def import_file(layout, path, folder, threads):
-    server = Server(folder)
-    try:
-        watch = Watch(server)
-        begin, own, ticks = time.monotonic(), sum(os.times()[:4]), server.ticks()
+    def work(server):
         schema(server, layout)
         shares = [server.client(*share(layout, path, number, threads)) for number in range(1, threads + 1)]
         for client in shares:
@@ -127,6 +133,34 @@ def import_file(layout, path, folder, threads):
         if layout == "merge":
             server.run(users(threads))
         server.run(*[f"DROP TABLE staging_{number}" for number in range(1, threads + 1)])
+
+    return measured(folder, work)
+
+
+def settle(layout, folder, _threads):
+    return measured(folder, lambda server: server.run(f"VACUUM (ANALYZE) {tables(layout)}"))
+
+
+def read_out(layout, path, folder, _threads):
+    query = f"SELECT {record(layout)} WHERE e.{MEMBERS} ORDER BY e.id"
+
+    def ready(server):
+        # Autovacuum, which is off, would have done so soon after an import; without it the plan is a poor one.
+        server.run(f"ANALYZE {tables(layout)}")
+        server.make_writable(path)
+
+    return measured(folder, lambda server: server.run(f"COPY ({query}) TO '{path}' {COPY}"), ready)
+
+
+def measured(folder, work, ready=None):
+    """What `work` took on a server, after what makes it `ready`."""
+    server = Server(folder)
+    try:
+        if ready:
+            ready(server)
+        watch = Watch(server)
+        begin, own, ticks = time.monotonic(), sum(os.times()[:4]), server.ticks()
+        work(server)
         seconds = time.monotonic() - begin
         server_cpu = (server.ticks() - ticks) / os.sysconf("SC_CLK_TCK")
         size = server.run("SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' "
@@ -196,6 +230,19 @@ def users(threads):
             f"FROM ({stagings}) s ON CONFLICT (id) DO UPDATE SET attributes = coalesce(t.attributes || excluded.attributes, t.attributes)")
 
 
+def tables(layout):
+    return "endpoints, members" + (", users" if layout == "merge" else "")
+
+
+def record(layout):
+    """An endpoint as one JSON document, and where it is from."""
+    if layout == "doc":
+        return "doc FROM endpoints e"
+    columns = ", ".join(f'e.{name} AS "{name}"' for name in FLAT + NESTED)
+    user = "json_build_object('UserId', u.id, 'UserAttributes', u.attributes) AS \"User\""
+    return f"(SELECT row_to_json(r) FROM (SELECT {columns}, {user}) r) FROM endpoints e LEFT JOIN users u ON u.id = e.user_id"
+
+
 def check(layout, folder, endpoint):
     server = Server(folder)
     try:
@@ -211,4 +258,4 @@ def check(layout, folder, endpoint):
 
 
 if __name__ == "__main__":
-    main(import_file, check)
+    main(import_file, settle, read_out, check)

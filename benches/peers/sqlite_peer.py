@@ -4,6 +4,8 @@ the cache, synced at its end, everything moved from the log into the database. T
 doc    the id and the record as it is; replaced as a whole
 merge  a column for each member; nested ones merged by name (json_patch), users in a table of their own with an
        index from the user to the endpoints, members keyed
+
+Settling is VACUUM, which writes the whole database again. SQL makes the lines that are read out, in order of the key.
 """
 
 import os
@@ -11,7 +13,7 @@ import sqlite3
 
 import orjson
 
-from shape import FLAT, found, main
+from shape import FLAT, MEMBERS, found, main
 
 COLUMNS = FLAT + ["Attributes", "Demographic", "Location", "Metrics", "UserId"]
 PATCHED = ["Attributes", "Demographic", "Location", "Metrics"]
@@ -85,6 +87,30 @@ def import_merged(db, lines):
     db.execute("COMMIT")
 
 
+def settle(_layout, folder, _threads):
+    db = database(folder)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.execute("VACUUM")
+    # Moves what VACUUM wrote from the log into the database.
+    db.close()
+
+
+def read_out(layout, path, folder, _threads):
+    line, users = "doc", ""
+    if layout == "merge":
+        pairs = [f"'\"{name}\":' || json_quote({name})" for name in FLAT]
+        pairs += [f"'\"{name}\":' || coalesce({name}, 'null')" for name in PATCHED]
+        user = """'"User":{"UserId":' || json_quote(UserId) || ',"UserAttributes":' || coalesce(UserAttributes, 'null')"""
+        line = "'{' || " + " || ',' || ".join([*pairs, user]) + " || '}}' || char(10)"
+        users = "LEFT JOIN users USING (UserId)"
+    db = database(folder)
+    lines = db.execute(f"SELECT {line} FROM endpoints {users} WHERE {MEMBERS} ORDER BY Id")
+    with open(path, "w", encoding="utf-8") as out:
+        while chunk := lines.fetchmany(1000):
+            out.write("".join([line for line, in chunk]))
+    db.close()
+
+
 def check(layout, folder, endpoint):
     db = database(folder)
     value = (lambda name: f"doc ->> '$.{name}'") if layout == "doc" else (lambda name: name)
@@ -97,4 +123,4 @@ def check(layout, folder, endpoint):
     return found(endpoints, members, oldest, plan, visits, users)
 
 
-main(import_file, check)
+main(import_file, settle, read_out, check)
