@@ -16,7 +16,9 @@ CONTENDERS = {
     "sqlite-merge": "members merged by name, users",
     "polars-parquet": "a floor: files without keys",
 }
-STEPS = ["first import", "re-import"]
+IMPORTS = ["first import", "re-import"]
+# In the order of the report; an unsettled store is read before it is settled.
+AFTERWARDS = ["settled", "read out, unsettled", "read out, settled"]
 
 
 def ordered(record):
@@ -37,18 +39,37 @@ def table(record):
     lines = [
         f"NDJSON, {one['threads']} CPUs; {one['runs']} runs of each in turn with pinport, medians; {one['date']}, "
         f"{one['machine']}; load average {min(loads):.1f} to {max(loads):.1f} before; {one['pinport']}.",
-        "",
-        "| import | contender | what is stored | rows | rows/s | CPU µs a row | peak RSS, MB | store, MB | pinport beside it, rows/s | pinport's rows/s are |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for step in STEPS:
-        lines.append(line(step, "**pinport**", "members merged by name, users", calls, ["pinport"], "", ""))
-        for call in calls:
-            name = call["contender"]
-            ours, theirs = (median([call], [who], step, "seconds") for who in ["pinport", name])
-            lines.append(line(step, f"{name} ({call['version']})", CONTENDERS[name], [call], [name],
-                              f"{call['rows'] / ours:,.0f}", f"{theirs / ours:.1f} times"))
+    for title, size, steps in [("import", "store, MB", IMPORTS), ("afterwards", "store or lines, MB", AFTERWARDS)]:
+        rows = [row for step in steps for row in of_step(step, calls)]
+        if rows:
+            lines += [
+                "",
+                f"| {title} | contender | what is stored | rows | rows/s | CPU µs a row | peak RSS, MB | {size} "
+                "| pinport beside it, rows/s | pinport's rows/s are |",
+                "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
+                *rows,
+            ]
     return "\n".join(lines) + "\n"
+
+
+def of_step(step, calls):
+    # A record may hold calls that are older than a step.
+    calls = [call for call in calls if any(result["step"] == step for result in call["results"])]
+    if not calls:
+        return
+    yield line(step, "**pinport**", "members merged by name, users", calls, ["pinport"], "", "")
+    for call in calls:
+        name = call["contender"]
+        ours, theirs = (median([call], [who], step, "seconds") for who in ["pinport", name])
+        ratio = theirs / ours
+        yield line(step, f"{name} ({call['version']})", CONTENDERS[name], [call], [name],
+                   f"{rows_of(step, call) / ours:,.0f}", f"{ratio:.{1 if ratio >= 1 else 2}f} times")
+
+
+def rows_of(step, call):
+    """The rows that a step works on: settling has those that both imports wrote."""
+    return call["rows"] * (len(IMPORTS) if step == "settled" else 1)
 
 
 def distinct(calls, name):
@@ -56,8 +77,8 @@ def distinct(calls, name):
 
 
 def line(step, label, kind, calls, who, beside, ratio):
-    rows = max(call["rows"] for call in calls)
-    calls = [call for call in calls if call["rows"] == rows]
+    rows = max(rows_of(step, call) for call in calls)
+    calls = [call for call in calls if rows_of(step, call) == rows]
     seconds, cpu, rss, disk = (median(calls, who, step, name) for name in ["seconds", "cpu_seconds", "rss_bytes", "disk_bytes"])
     return (f"| {step} | {label} | {kind} | {rows:,} | {rows / seconds:,.0f} | {cpu / rows * 1e6:.1f} | {rss / 1e6:,.0f} "
             f"| {disk / 1e6:,.0f} | {beside} | {ratio} |")
@@ -80,7 +101,7 @@ def chart(record):
     entries = [("pinport", calls, "ours ")] + [(call["contender"], [call], "") for call in calls]
     rate = {}
     for name, of, _ in entries:
-        for step in STEPS:
+        for step in IMPORTS:
             rows = max(call["rows"] for call in of)
             rate[name, step] = rows / median([call for call in of if call["rows"] == rows], [name], step, "seconds")
     most, height = max(rate.values()), 78 + len(entries) * (2 * BAR + GAP)
@@ -95,7 +116,7 @@ def chart(record):
     y = 60
     for name, _, ours in entries:
         out.append(f'<text x="{LEFT - 10}" y="{y + BAR + 4}" text-anchor="end">{escape(name)}</text>')
-        for step, kind in zip(STEPS, ["first", "again"]):
+        for step, kind in zip(IMPORTS, ["first", "again"]):
             width = rate[name, step] / most * WIDTH
             out.append(f'<rect class="{ours}{kind}" x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}"/>')
             out.append(f'<text class="dim" x="{LEFT + width + 6:.1f}" y="{y + BAR - 1}">{rate[name, step]:,.0f}</text>')
