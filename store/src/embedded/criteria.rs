@@ -12,9 +12,10 @@ use pinport_model::{ApplicationId, Criteria, Segment, SegmentId, SegmentVersion}
 use rocksdb::Snapshot;
 
 use super::{
-    engine::{Engine, Scan},
+    engine::Engine,
     keys,
     rows::{Ids, Place, Rows},
+    scan::Scan,
     seek::seek,
     segments,
 };

@@ -6,54 +6,44 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
 use pinport_model::{ApplicationId, JobId};
 use rocksdb::{
-    BottommostLevelCompaction, ColumnFamilyDescriptor, CompactOptions, DB, DBPinnableSlice, DBRawIterator,
-    IngestExternalFileOptions, Options, ReadOptions, Snapshot, WaitForCompactOptions, WriteBatch,
+    ColumnFamilyDescriptor, DB, DBPinnableSlice, IngestExternalFileOptions, Options, Snapshot, WriteBatch,
     WriteOptions, checkpoint::Checkpoint,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    error::{engine_error, no_descriptor},
     folding::{self, Folding},
-    keys::{Key, end_of},
+    keys::end_of,
+    layout,
     lock::Lock,
-    options::{Access, CROWDED, EmbeddedOptions, TRIGGER_SETTLING, run_options, store_options},
+    options::{Access, EmbeddedOptions, run_options, store_options},
 };
-use crate::{
-    DraftBatch, Figures, Result, StoreError, boundary,
-    durable::{create_folder, write_file},
-    record::LAYOUT,
-};
+use crate::{DraftBatch, Figures, Result, StoreError, boundary, durable::create_folder, record::LAYOUT};
 
 const COLUMN_FAMILY: &str = "default";
 
 /// Levels of files that the engine has.
 const LEVELS: u32 = 7;
 
-/// Bytes that are read ahead of a long scan, of each file it is in.
-const READ_AHEAD: usize = 1 << 20;
-
-/// Deleted or older entries that a scan passes before it is cut off, if it may be.
-const PASSED: u64 = 64;
-
-/// The layout of a store that is being brought to the newest one.
-const UPGRADING: &str = "upgrading to 3";
+/// More descriptors than it takes to open a store.
+const DESCRIPTORS_TO_OPEN: usize = 64;
 
 pub(super) struct Engine {
     pub(super) db: DB,
     pub(super) path: PathBuf,
     staging: PathBuf,
     next_file: AtomicU64,
-    level0_trigger: u32,
-    crowded: Option<u32>,
+    pub(super) level0_trigger: u32,
+    pub(super) crowded: Option<u32>,
     /// Whether the trigger is that of a crowded level 0.
-    keeps_up: AtomicBool,
-    max_level0_files: u64,
+    pub(super) keeps_up: AtomicBool,
+    pub(super) max_level0_files: u64,
     small_piece: usize,
     runs: RunOptions,
     pub(super) folding: Folding,
@@ -70,7 +60,7 @@ pub(super) struct Engine {
     /// Held around whatever changes the endpoints of an application, after `control` where both are: an application's
     /// place is found by its id, so few others share it.
     endpoints: [Mutex<()>; 64],
-    settling: Mutex<()>,
+    pub(super) settling: Mutex<()>,
     /// Whether no more compactions are to begin.
     pub(super) rests: AtomicBool,
     /// Last, so that it is released when the database is closed.
@@ -95,7 +85,7 @@ impl Engine {
         create_folder(path)?;
         let lock = Lock::take(path)?;
         boundary("store.locked");
-        let is_older = check_layout(path)?;
+        let is_older = layout::check(path)?;
         let staging = path.join("staging");
         // What lies there was never acknowledged.
         match fs::remove_dir_all(&staging) {
@@ -144,7 +134,7 @@ impl Engine {
 
     /// Notes that all there is has the newest layout by now.
     pub(super) fn note_upgrade(&self) -> Result<()> {
-        write_layout(&self.path, &LAYOUT.to_string())
+        layout::write(&self.path, &LAYOUT.to_string())
     }
 
     /// Keeps others from changing what the caller reads before it writes.
@@ -190,7 +180,7 @@ impl Engine {
         error
     }
 
-    fn stop_for(&self, error: &StoreError) {
+    pub(super) fn stop_for(&self, error: &StoreError) {
         // A file that could not be opened was not written to. If the engine itself does not go on, it is opened again.
         if error.lacks_descriptors() {
             self.lacked_descriptors.fetch_or(!self.goes_on(), Ordering::Relaxed);
@@ -233,7 +223,7 @@ impl Engine {
         error
     }
 
-    fn read_error(&self, error: rocksdb::Error) -> StoreError {
+    pub(super) fn read_error(&self, error: rocksdb::Error) -> StoreError {
         engine_error(&self.path, error)
     }
 
@@ -268,53 +258,6 @@ impl Engine {
         folding::reads(true);
         let values = self.db.batched_multi_get_cf(family, keys, true);
         values.into_iter().map(|value| value.map_err(|error| self.read_error(error))).collect()
-    }
-
-    /// The entries whose keys begin with `prefix`.
-    pub(super) fn scan(&self, prefix: &[u8]) -> Scan<'_> {
-        Scan { engine: self, entries: self.db.raw_iterator_opt(within(prefix)), prefix: prefix.len() }
-    }
-
-    /// The same, as they were when the snapshot was made.
-    pub(super) fn scan_in<'a>(&'a self, snapshot: &'a Snapshot<'_>, prefix: &[u8]) -> Scan<'a> {
-        Scan { engine: self, entries: snapshot.raw_iterator_opt(within(prefix)), prefix: prefix.len() }
-    }
-
-    /// The same, but cut off where it would pass many deleted entries ([`Scan::is_cut_off`]).
-    pub(super) fn hop_in<'a>(&'a self, snapshot: &'a Snapshot<'_>, prefix: &[u8]) -> Scan<'a> {
-        let mut options = within(prefix);
-        options.set_max_skippable_internal_keys(PASSED);
-        Scan { engine: self, entries: snapshot.raw_iterator_opt(options), prefix: prefix.len() }
-    }
-
-    /// The same for a long way: what is read is not kept in the cache, where it would drive out what others need.
-    pub(super) fn stream_in<'a>(&'a self, snapshot: &'a Snapshot<'_>, prefix: &[u8]) -> Scan<'a> {
-        let mut options = within(prefix);
-        options.fill_cache(false);
-        options.set_readahead_size(READ_AHEAD);
-        Scan { engine: self, entries: snapshot.raw_iterator_opt(options), prefix: prefix.len() }
-    }
-
-    /// The rows below `prefix`, from the last key on, or from the last before `before`.
-    pub(super) fn newest<T: DeserializeOwned>(
-        &self,
-        prefix: &[u8],
-        before: Option<Key>,
-        limit: usize,
-    ) -> Result<Vec<T>> {
-        let mut entries = self.scan(prefix);
-        match before {
-            None => entries.seek_last(),
-            Some(before) => entries.seek_before(&before),
-        }
-        let mut found = Vec::new();
-        while found.len() < limit
-            && let Some((_, json)) = entries.entry()?
-        {
-            found.push(from_json(json)?);
-            entries.back();
-        }
-        Ok(found)
     }
 
     /// Writes a batch through the log, durable when this returns.
@@ -355,70 +298,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits while too many runs wait for compaction: ingestion itself never holds.
-    #[expect(clippy::disallowed_methods, reason = "the engine tells nobody when a compaction ends")]
-    pub(super) fn wait_for_room(&self) -> Result<()> {
-        loop {
-            self.check()?;
-            if self.property("rocksdb.num-files-at-level0")? < self.max_level0_files {
-                return Ok(());
-            }
-            self.check_background()?;
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
     /// Removes files of which all keys begin with a prefix that is deleted and that no one will ever write or read.
     pub(super) fn drop_files(&self, prefix: &[u8]) -> Result<()> {
         let dropped = self.db.delete_file_in_range(prefix, &end_of(prefix));
         dropped.map_err(|error| self.stop(error))
-    }
-
-    /// Lets the engine compact beside the jobs that run while level 0 is crowded. A job has ended.
-    pub(super) fn keep_up(&self) -> Result<()> {
-        let Some(crowded) = self.crowded.filter(|crowded| *crowded < self.level0_trigger) else {
-            return Ok(());
-        };
-        // A store that settles has a trigger of its own.
-        let Some(_settling) = self.settling.try_lock() else { return Ok(()) };
-        let is_crowded = self.property("rocksdb.num-files-at-level0")? >= u64::from(crowded) && {
-            let files = self.db.live_files().map_err(|error| self.read_error(error))?;
-            let [mut above, mut below] = [0_usize; 2];
-            for file in &files {
-                *(if file.level == 0 { &mut above } else { &mut below }) += file.size;
-            }
-            above / CROWDED >= below
-        };
-        if self.keeps_up.swap(is_crowded, Ordering::Relaxed) != is_crowded {
-            self.set_trigger(if is_crowded { crowded } else { self.level0_trigger })?;
-        }
-        Ok(())
-    }
-
-    fn set_trigger(&self, files: u32) -> Result<()> {
-        if self.rests.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let changed = self.db.set_options(&[("level0_file_num_compaction_trigger", &files.to_string())]);
-        changed.map_err(|error| self.stop(error))
-    }
-
-    /// An error if compaction failed: the engine writes no more then.
-    fn check_background(&self) -> Result<()> {
-        if self.property("rocksdb.background-errors")? == 0 {
-            return Ok(());
-        }
-        // Only a write returns what failed. This one would change nothing.
-        if let Err(error) = self.db.delete([]) {
-            let error = engine_error(&self.path, error);
-            if error.lacks_descriptors() {
-                self.stop_for(&error);
-                return Err(error);
-            }
-        }
-        let why = "compaction failed; the engine's LOG file says why".to_owned();
-        self.stopped.lock().get_or_insert_with(|| why.clone());
-        Err(StoreError::Stopped(why))
     }
 
     /// Makes what is stored at this moment a store of its own in a folder that is there and empty.
@@ -464,195 +347,10 @@ impl Engine {
     }
 }
 
-/// The options of a scan that stays within a prefix.
-fn within(prefix: &[u8]) -> ReadOptions {
-    let mut options = ReadOptions::default();
-    options.set_iterate_lower_bound(prefix);
-    options.set_iterate_upper_bound(end_of(prefix));
-    options
-}
-
-/// Entries of one prefix, in order of their keys.
-pub(super) struct Scan<'a> {
-    engine: &'a Engine,
-    entries: DBRawIterator<'a>,
-    prefix: usize,
-}
-
-impl Scan<'_> {
-    pub(super) fn seek_first(&mut self) {
-        folding::reads(true);
-        self.entries.seek_to_first();
-    }
-
-    pub(super) fn seek_last(&mut self) {
-        folding::reads(true);
-        self.entries.seek_to_last();
-    }
-
-    /// To the first key at or after `key`.
-    pub(super) fn seek(&mut self, key: &[u8]) {
-        folding::reads(true);
-        self.entries.seek(key);
-    }
-
-    /// To the first key after `key`.
-    pub(super) fn seek_after(&mut self, key: &[u8]) {
-        self.seek(key);
-        if self.entries.key() == Some(key) {
-            self.entries.next();
-        }
-    }
-
-    /// To the last key before `key`.
-    pub(super) fn seek_before(&mut self, key: &[u8]) {
-        folding::reads(true);
-        self.entries.seek_for_prev(key);
-        if self.entries.key() == Some(key) {
-            self.entries.prev();
-        }
-    }
-
-    pub(super) fn forward(&mut self) {
-        folding::reads(true);
-        self.entries.next();
-    }
-
-    pub(super) fn back(&mut self) {
-        folding::reads(true);
-        self.entries.prev();
-    }
-
-    /// Whether it stopped because it would have had to pass many entries that are deleted.
-    pub(super) fn is_cut_off(&self) -> bool {
-        let status = self.entries.status();
-        status.is_err_and(|error| error.kind() == rocksdb::ErrorKind::Incomplete)
-    }
-
-    /// The key after the prefix and the value, or `None` at the end.
-    pub(super) fn entry(&self) -> Result<Option<(&[u8], &[u8])>> {
-        match self.entries.item() {
-            Some((key, value)) => Ok(Some((&key[self.prefix..], value))),
-            None => match self.entries.status() {
-                Ok(()) => Ok(None),
-                Err(error) => Err(self.engine.read_error(error)),
-            },
-        }
-    }
-}
-
 pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| StoreError::Corrupt(format!("a stored record: {error}")))
 }
 
 pub(super) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| StoreError::Engine(format!("cannot write JSON: {error}")))
-}
-
-/// More descriptors than it takes to open a store.
-const DESCRIPTORS_TO_OPEN: usize = 64;
-
-/// The code of "Too many open files", which the engine gives in words only.
-const EMFILE: i32 = 24;
-
-/// The error of a process that has no descriptor left.
-fn no_descriptor(path: &Path) -> StoreError {
-    let source = io::Error::from_raw_os_error(EMFILE);
-    StoreError::Io { action: "open a file of", path: path.into(), source }
-}
-
-/// The error of the engine in our words.
-fn engine_error(path: &Path, error: rocksdb::Error) -> StoreError {
-    let kind = error.kind();
-    let message = error.into_string();
-    if message.contains("No space left") {
-        return StoreError::Full { path: path.into(), message };
-    }
-    if message.contains("Too many open files") {
-        return no_descriptor(path);
-    }
-    match kind {
-        rocksdb::ErrorKind::Corruption => StoreError::Corrupt(message),
-        _ => StoreError::Engine(message),
-    }
-}
-
-/// Refuses a newer layout, before the engine sees (and perhaps compacts) anything of it. Whether it is an older one.
-fn check_layout(folder: &Path) -> Result<bool> {
-    let path = folder.join("layout");
-    let error = |action| {
-        let path = path.clone();
-        move |source| StoreError::Io { action, path, source }
-    };
-    match fs::read_to_string(&path) {
-        // An earlier opening was ended before it had brought everything to this layout.
-        Ok(text) if text.trim() == UPGRADING => Ok(true),
-        Ok(text) => {
-            let found: u32 = text.trim().parse().map_err(|_| {
-                StoreError::Corrupt(format!("{} does not hold the number of a layout", path.display()))
-            })?;
-            if found > LAYOUT {
-                return Err(StoreError::NewerLayout { path: folder.into(), found, known: LAYOUT });
-            }
-            if found < LAYOUT {
-                // Older programs refuse this text: they must not open what is half of one layout and half of another.
-                write_layout(folder, UPGRADING)?;
-            }
-            Ok(found < LAYOUT)
-        }
-        Err(source) if source.kind() == io::ErrorKind::NotFound => {
-            write_layout(folder, &LAYOUT.to_string()).map(|()| false)
-        }
-        Err(source) => Err(error("read")(source)),
-    }
-}
-
-/// Notes the layout, durably.
-fn write_layout(folder: &Path, layout: &str) -> Result<()> {
-    Ok(write_file(folder, "layout", format!("{layout}\n").as_bytes())?)
-}
-
-/// Compacts what imports left in level 0, and joins small files.
-pub(super) fn settle(engine: &Engine) -> Result<()> {
-    engine.check()?;
-    let _settling = engine.settling.lock();
-    engine.set_trigger(TRIGGER_SETTLING)?;
-    boundary("settle.begun");
-    let mut wait = WaitForCompactOptions::default();
-    wait.set_flush(true);
-    let waited = engine.db.wait_for_compact(&wait);
-    engine.keeps_up.store(false, Ordering::Relaxed);
-    engine.set_trigger(engine.level0_trigger)?;
-    waited.map_err(|error| engine.stop(error))?;
-    boundary("settle.compacted");
-    if engine.rests.load(Ordering::Relaxed) {
-        return Ok(());
-    }
-    join_small_files(engine)?;
-    boundary("settle.joined");
-    engine.check_background()
-}
-
-/// Joins small files that lie next to each other in the last level. Runs that overlap nothing (the records
-/// of pieces; everything, when ids ascend) sink there as they are, and nothing would ever join them.
-fn join_small_files(engine: &Engine) -> Result<()> {
-    // Less than what a compaction makes, more than the runs of a piece.
-    const SMALL: usize = 48 << 20;
-    const MANY: usize = 16;
-    let mut files = engine.db.live_files().map_err(|error| engine.read_error(error))?;
-    let last = files.iter().map(|file| file.level).max().unwrap_or_default();
-    files.retain(|file| file.level == last);
-    files.sort_unstable_by(|one, other| one.start_key.cmp(&other.start_key));
-    let table = |file: &rocksdb::LiveFile| file.start_key.as_ref().and_then(|key| key.first().copied());
-    let neighbours =
-        files.chunk_by(|one, other| table(one) == table(other) && one.size < SMALL && other.size < SMALL);
-    let mut options = CompactOptions::default();
-    options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-    for files in neighbours.filter(|files| files.len() >= MANY) {
-        let start = files.first().and_then(|file| file.start_key.as_deref());
-        let end = files.last().and_then(|file| file.end_key.as_deref());
-        engine.db.compact_range_opt(start, end, &options);
-        engine.check_background()?;
-    }
-    Ok(())
 }

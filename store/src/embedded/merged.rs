@@ -10,8 +10,9 @@ use pinport_model::SegmentId;
 use rocksdb::Snapshot;
 
 use super::{
-    engine::{Engine, Scan},
+    engine::Engine,
     keys::{self, Key},
+    scan::Scan,
 };
 use crate::Result;
 

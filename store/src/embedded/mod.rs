@@ -8,14 +8,17 @@
 //! A store is a folder: `db` (RocksDB's), `staging` (runs that are no part of it yet), `layout` (a number), `bounds`
 //! (of endpoints, if they are not the usual ones) and `pinport.lock`.
 
+mod compaction;
 mod copying;
 mod criteria;
 mod endpoints;
 mod engine;
+mod error;
 mod facts;
 mod folding;
 mod folds;
 mod keys;
+mod layout;
 mod left_out;
 mod lock;
 mod merged;
@@ -24,6 +27,7 @@ mod read;
 mod read_out;
 mod rows;
 mod runs;
+mod scan;
 mod seek;
 mod segments;
 #[cfg(test)]
@@ -693,7 +697,7 @@ impl Store for Embedded {
     fn settle(&self) -> Result<()> {
         let engine = self.engine()?;
         folds::fold_all(&engine)?;
-        engine::settle(&engine)?;
+        compaction::settle(&engine)?;
         engine.keep_left_out()
     }
 }

@@ -3,9 +3,10 @@
 use pinport_model::{ApplicationId, Endpoint, Segment, SegmentVersion};
 
 use super::{
-    engine::{Engine, Scan},
+    engine::Engine,
     keys::{self, Key},
     merged::{Member, Merged},
+    scan::Scan,
     segments,
 };
 use crate::{

@@ -9,9 +9,10 @@ use pinport_model::{ApplicationId, Endpoint};
 
 use super::{
     criteria::Wanted,
-    engine::{Engine, Scan},
+    engine::Engine,
     keys,
     rows::{Each, Ids, Rows},
+    scan::Scan,
     segments,
     users::Users,
 };

@@ -11,9 +11,10 @@ use pinport_model::{ApplicationId, SegmentId};
 use rocksdb::Snapshot;
 
 use super::{
-    engine::{Engine, Scan},
+    engine::Engine,
     keys,
     merged::Merged,
+    scan::Scan,
     seek::seek,
     users::{Hash, Kept, Users, first_bytes},
 };

@@ -1,6 +1,6 @@
 //! Bringing a scan forward to a key that is wanted: to step over what lies between costs less than to seek, if it is little.
 
-use super::{engine::Scan, keys};
+use super::{keys, scan::Scan};
 use crate::Result;
 
 /// Entries that a scan goes over before it seeks the next one that is wanted.

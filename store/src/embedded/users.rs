@@ -8,7 +8,7 @@ use std::{hash::BuildHasher, ops::Range};
 
 use pinport_model::ApplicationId;
 
-use super::{engine::Scan, keys, seek::seek};
+use super::{keys, scan::Scan, seek::seek};
 use crate::Result;
 
 /// Users passed by that were not wanted, before some are kept: as many endpoints that are read pass as many at least.
