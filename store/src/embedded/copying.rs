@@ -7,10 +7,11 @@ use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Embedded, concatenated,
+    Embedded,
+    applications::{self, concatenated},
     engine::{Engine, from_json, to_json},
     keys::{self, Table, key},
-    segments,
+    layers, segments,
 };
 use crate::{
     Result, Store as _, StoreError,
@@ -129,7 +130,7 @@ fn layers(engine: &Engine) -> Result<HashMap<(SegmentId, u32), Layer>> {
     entries.seek_first();
     while let Some((rest, json)) = entries.entry()? {
         let segment = SegmentId::from_bytes(id(rest)?.0);
-        let row = from_json::<segments::Layer>(json)?;
+        let row = from_json::<layers::Layer>(json)?;
         if let Some(application) = applications.get(&segment) {
             layers.insert((segment, row.number), layer(*application, segment, &row));
         }
@@ -138,7 +139,7 @@ fn layers(engine: &Engine) -> Result<HashMap<(SegmentId, u32), Layer>> {
     Ok(layers)
 }
 
-fn layer(application: ApplicationId, segment: SegmentId, row: &segments::Layer) -> Layer {
+fn layer(application: ApplicationId, segment: SegmentId, row: &layers::Layer) -> Layer {
     Layer {
         application,
         segment,
@@ -219,7 +220,7 @@ impl Entries {
             Table::Segments => Entry::Segment(from_json(value)?),
             Table::Versions => Entry::Version(SegmentId::from_bytes(id(key)?.0), from_json(value)?),
             Table::Layers => {
-                let number = from_json::<segments::Layer>(value)?.number;
+                let number = from_json::<layers::Layer>(value)?.number;
                 let segment = SegmentId::from_bytes(id(key)?.0);
                 match self.layers.get(&(segment, number)) {
                     Some(layer) => Entry::Layer(layer.clone()),
@@ -274,7 +275,7 @@ impl Writer for Rows<'_> {
             if let Entry::Application(application) = entry {
                 let ids = match names.remove(&*application.name) {
                     Some(ids) => ids,
-                    None => self.store.ids_of_name(&application.name)?,
+                    None => applications::ids_of_name(&*self.store.engine()?, &application.name)?,
                 };
                 let ids = [&ids[..], &[application.id]].concat();
                 rows.put(keys::name(&application.name), concatenated(&ids));
@@ -304,7 +305,7 @@ fn put(rows: &mut WriteBatch, entry: &Entry) -> Result<()> {
             rows.put(keys::version(*segment, version.version), to_json(version)?);
         }
         Entry::Layer(layer) => {
-            let row = segments::Layer {
+            let row = layers::Layer {
                 number: layer.number(),
                 copies: layer.copies,
                 job: layer.job,
@@ -313,7 +314,7 @@ fn put(rows: &mut WriteBatch, entry: &Entry) -> Result<()> {
                 records: layer.records,
                 is_empty: false,
             };
-            segments::put_layer(rows, layer.segment, &row)?;
+            layers::put_layer(rows, layer.segment, &row)?;
         }
         Entry::Job(job) => {
             rows.put(keys::job(job.id), to_json(job)?);

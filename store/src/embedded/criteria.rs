@@ -13,11 +13,10 @@ use rocksdb::Snapshot;
 
 use super::{
     engine::Engine,
-    keys,
+    keys, layers,
     rows::{Ids, Place, Rows},
     scan::Scan,
     seek::seek,
-    segments,
 };
 use crate::{
     Result,
@@ -223,7 +222,7 @@ impl Sources for Read<'_> {
     }
 
     fn import(&mut self, segment: &Segment, version: &SegmentVersion) -> Result<Self::Import> {
-        let layers = segments::layers(self.engine, self.snapshot, segment, version)?;
+        let layers = layers::of_version(self.engine, self.snapshot, segment, version)?;
         Ok((segment.id, layers.iter().map(|layer| (layer.number, layer.copies)).collect()))
     }
 }

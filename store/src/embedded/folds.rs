@@ -9,12 +9,13 @@ use pinport_model::{Segment, SegmentId};
 use rocksdb::WriteBatch;
 
 use super::{
+    closing::{FOLD_AT, FOLD_MEMBERS},
     delete_prefix,
     engine::{Engine, from_json, to_json},
     keys::{self, Table, key},
+    layers::{self, Layer},
     merged::Merged,
-    runs,
-    segments::{self, FOLD_AT, FOLD_MEMBERS, Layer},
+    runs, segments,
 };
 use crate::{Result, copied::FIRST_FOLDED, lifecycle, lifecycle::SegmentState};
 
@@ -58,7 +59,7 @@ fn fold(engine: &Engine, segment: &Segment) -> Result<()> {
         return Ok(());
     }
     let mut batch = WriteBatch::default();
-    segments::delete_layer(engine, &mut batch, segment.id, number)?;
+    layers::delete_layer(engine, &mut batch, segment.id, number)?;
     engine.write(batch)?;
     let (written, records) = {
         let snapshot = engine.db.snapshot();
@@ -81,10 +82,10 @@ fn fold(engine: &Engine, segment: &Segment) -> Result<()> {
     let mut batch = WriteBatch::default();
     if are_there(engine, segment.id, &due)? {
         for layer in &due {
-            segments::delete_layer(engine, &mut batch, segment.id, layer.number)?;
+            layers::delete_layer(engine, &mut batch, segment.id, layer.number)?;
             batch.delete(keys::closed_layer(segment.id, layer.first));
         }
-        segments::put_layer(&mut batch, segment.id, &folded)?;
+        layers::put_layer(&mut batch, segment.id, &folded)?;
     } else {
         // Its versions were forgotten, or the segment deleted.
         delete_prefix(engine, &mut batch, &keys::layer(segment.id, number))?;
@@ -114,7 +115,7 @@ fn due(engine: &Engine, segment: &Segment) -> Result<Vec<Layer>> {
     let oldest = lifecycle::forgotten(current).map_or(1, |forgotten| forgotten + 1);
     let Some(oldest) = segments::version(engine, segment.id, oldest)? else { return Ok(Vec::new()) };
     let snapshot = engine.db.snapshot();
-    let rows = segments::rows(engine, &snapshot, segment.id, oldest.first_layer, oldest.last_layer)?;
+    let rows = layers::rows(engine, &snapshot, segment.id, oldest.first_layer, oldest.last_layer)?;
     let mut layers: Vec<Layer> = Vec::new();
     let mut records = 0_u64;
     for layer in rows.into_iter().rev() {

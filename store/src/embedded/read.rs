@@ -5,9 +5,9 @@ use pinport_model::{ApplicationId, Endpoint, Segment, SegmentVersion};
 use super::{
     engine::Engine,
     keys::{self, Key},
+    layers,
     merged::{Member, Merged},
     scan::Scan,
-    segments,
 };
 use crate::{
     Result,
@@ -100,7 +100,7 @@ pub(super) fn members(
 ) -> Result<Vec<Endpoint>> {
     // Another thread may fold the layers meanwhile.
     let snapshot = engine.db.snapshot();
-    let layers = segments::layers(engine, &snapshot, segment, version)?;
+    let layers = layers::of_version(engine, &snapshot, segment, version)?;
     let layers = layers.iter().map(|layer| (layer.number, layer.copies));
     let mut members = Merged::new(engine, &snapshot, segment.id, layers, after)?;
     let mut endpoints = (limit > FEW).then(|| engine.scan(&keys::endpoint(segment.application, b"")));

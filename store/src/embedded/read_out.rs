@@ -10,10 +10,9 @@ use pinport_model::{ApplicationId, Endpoint};
 use super::{
     criteria::Wanted,
     engine::Engine,
-    keys,
+    keys, layers,
     rows::{Each, Ids, Rows},
     scan::Scan,
-    segments,
     users::Users,
 };
 use crate::{Result, Scope, StoreError, record::read::decode};
@@ -61,7 +60,7 @@ pub(super) fn read_out(
                     Of::Found(Wanted::open(engine, &snapshot, &scan, segment, criteria, after)?)
                 }
                 None => {
-                    let layers = segments::layers(engine, &snapshot, segment, version)?;
+                    let layers = layers::of_version(engine, &snapshot, segment, version)?;
                     if after.is_none() {
                         known = layers.iter().map(|layer| layer.records).max().unwrap_or_default();
                     }

@@ -1,8 +1,9 @@
 //! What jobs leave in segments: layers that are folded, thinned and brought from older layouts, and what that costs.
 
+use pinport_model::SegmentVersion;
 use rocksdb::WaitForCompactOptions;
 
-use super::*;
+use super::{super::layers::of_version, *};
 
 /// Imports a record into the segment of `JOB` with a job of its own.
 fn import_one(store: &Embedded, number: u64) {
@@ -153,7 +154,7 @@ fn an_import_into_a_segment_costs_the_same_whatever_came_before() {
     let current = segment.current().unwrap();
     assert_eq!(current.size, 500);
     let layers =
-        segments::layers(&store.engine().unwrap(), &store.engine().unwrap().db.snapshot(), &segment, current)
+        of_version(&store.engine().unwrap(), &store.engine().unwrap().db.snapshot(), &segment, current)
             .unwrap();
     // Those of the versions that are kept, those that wait to be folded, and a few folded ones.
     assert!(layers.len() <= 32 + 16 + 6, "{} rows", layers.len());
@@ -181,7 +182,7 @@ fn a_store_of_layout_2_is_upgraded_when_it_is_opened() {
     let current = segment.current().unwrap();
     let engine = store.engine().unwrap();
     let snapshot = engine.db.snapshot();
-    let rows = segments::layers(&store.engine().unwrap(), &snapshot, &segment, current).unwrap();
+    let rows = of_version(&store.engine().unwrap(), &snapshot, &segment, current).unwrap();
     let numbers: Vec<_> = rows.iter().map(|layer| layer.number).collect();
     drop(snapshot);
     drop(engine);

@@ -2,17 +2,19 @@
 
 #![allow(clippy::field_reassign_with_default, reason = "a draft has private members")]
 
-use std::{sync::mpsc, thread, time::Duration};
+use std::{ops::ControlFlow, sync::mpsc, thread, time::Duration};
 
 use pinport_model::{
-    Channel, Draft, Format, ImportDefinition, JobStatus, Origin, SourceLocation, TextMember,
+    Application, ApplicationId, Channel, Draft, Format, ImportDefinition, ImportJob, JobId, JobStatus,
+    Origin, PieceRecord, SegmentId, SourceLocation, TextMember, Timestamp,
     draft::{Attribute, Scalar},
 };
 
-use pinport_model::Timestamp;
-
-use super::*;
-use crate::{DraftBatch, DraftKind};
+use super::{
+    keys::{Table, key},
+    *,
+};
+use crate::{DraftBatch, DraftKind, Scope, Store as _, StoreError, Stored};
 
 mod layers;
 
@@ -160,7 +162,7 @@ fn updates_of_one_endpoint_are_folded_while_they_are_written() {
 
 #[test]
 fn large_layers_are_folded_while_the_store_settles() {
-    const MEMBERS: u64 = 2 * segments::FOLD_MEMBERS + 8;
+    const MEMBERS: u64 = 2 * closing::FOLD_MEMBERS + 8;
     let folder = tempfile::tempdir().unwrap();
     let store = begin(folder.path(), 2000, true);
     let (mut job, origin) = (store.job(JOB).unwrap().unwrap(), Origin { object: 0, byte: 0, line: 1 });

@@ -1,0 +1,237 @@
+//! Closes the layer of a job that ended: makes a version with it, forgets the oldest one, and folds small layers.
+
+use pinport_model::{ImportJob, SegmentId, SegmentVersion};
+use rocksdb::{Snapshot, WriteBatch};
+
+use super::{
+    engine::{Engine, to_json},
+    keys::{self, Key, end_of},
+    layers::{self, Layer, delete_layer, put_layer, rows},
+    merged::Merged,
+    segments::{has_members, layer_of, needed, put_state, version},
+};
+use crate::{Result, copied::FIRST_FOLDED, lifecycle};
+
+/// Rows that wait to be folded: to begin a scan opens every file of level 0.
+pub(super) const FOLD_AT: usize = 16;
+/// Members that are folded in one write, and copies, which have a record each. Larger layers are folded while the store
+/// settles ([`super::folds`]).
+pub(super) const FOLD_MEMBERS: u64 = 16_384;
+
+const FOLD_COPIES: u64 = 256;
+
+/// Writes what closing the layer of an ended job changes. Returns what the keys begin with that no one reads once this is
+/// written, if they are many.
+pub(super) fn close_layer(
+    engine: &Engine,
+    batch: &mut WriteBatch,
+    job: &ImportJob,
+    id: SegmentId,
+    replace: bool,
+) -> Result<Option<Key>> {
+    let mut state = needed(engine, job.definition.application, id)?;
+    let layer = layer_of(engine, id, job)?;
+    batch.delete(keys::open_layer(id, job.id));
+    // A completed job makes a version anyway, and to look would open every file of level 0.
+    let has_members =
+        job.status != pinport_model::JobStatus::Completed && has_members(engine, id, layer.number)?;
+    let segment = state.segment.clone();
+    let mut few = None;
+    let count_new = |base: Option<&SegmentVersion>| {
+        let snapshot = engine.db.snapshot();
+        let base = base
+            .map_or_else(|| Ok(Vec::new()), |base| layers::of_version(engine, &snapshot, &segment, base))?;
+        let new = count_new(engine, &snapshot, id, layer.number, &base)?;
+        few = new.few;
+        Ok(new.count)
+    };
+    let Some(made) = lifecycle::close_layer(&mut state, job, replace, has_members, count_new)? else {
+        delete_layer(engine, batch, id, layer.number)?;
+        return Ok(None);
+    };
+    let mut unread = None;
+    let mut row = Layer {
+        number: layer.number,
+        copies: layer.copies,
+        job: Some(job.id),
+        first: made.last_layer,
+        last: made.last_layer,
+        records: job.tally.registered,
+        is_empty: false,
+    };
+    if let Some(new) = few.filter(|new| is_thinned(&row, new.len())) {
+        // Every version that has this layer has those before it too, and the other members are in them.
+        let prefix = keys::layer(id, row.number);
+        batch.delete_range(&prefix, &end_of(&prefix));
+        unread = Some(prefix);
+        row.number = FIRST_FOLDED | THINNED | row.last;
+        let prefix = keys::layer(id, row.number);
+        new.iter().for_each(|member| batch.put([&prefix[..], member].concat(), b""));
+        (row.records, row.is_empty) = (new.len() as u64, new.is_empty());
+    }
+    put_layer(batch, id, &row)?;
+    batch.put(keys::version(id, made.version), to_json(&made)?);
+    if let Some(number) = lifecycle::forgotten(made.version) {
+        let (forgotten, oldest) = (version(engine, id, number)?, version(engine, id, number + 1)?);
+        batch.delete(keys::version(id, number));
+        if let Some(oldest) = oldest {
+            let first = forgotten.map_or(oldest.first_layer, |forgotten| forgotten.first_layer);
+            forget_layers(engine, batch, id, first, oldest.first_layer)?;
+            fold(engine, batch, id, &oldest)?;
+        }
+    }
+    put_state(batch, &state)?;
+    Ok(unread)
+}
+
+/// Members that are looked up in each of the other layers rather than read beside them.
+const LOOKED_UP: usize = 16;
+
+/// Layers of fewer records stay as they are: to delete a range costs every later read something.
+const THINNED_FROM: u64 = 1024;
+
+/// Numbers of layers that keep only their new members have this beside [`FIRST_FOLDED`].
+const THINNED: u32 = 1 << 29;
+
+/// Whether a layer keeps only its new members. An import that brings the same endpoints every hour so costs no member keys,
+/// and reading the segment does not get slower by it.
+fn is_thinned(layer: &Layer, new: usize) -> bool {
+    !layer.copies && layer.records >= THINNED_FROM && new as u64 <= layer.records / 2
+}
+
+/// Members of a layer that are in none of the others.
+struct New {
+    count: u64,
+    /// Which they are, if they are few enough for one write, and no other layer has copies: what comes after a copy of a member
+    /// says that it is none any more.
+    few: Option<Vec<Vec<u8>>>,
+}
+
+impl New {
+    fn add(&mut self, id: Vec<u8>) {
+        self.count += 1;
+        match &mut self.few {
+            Some(few) if self.count <= FOLD_MEMBERS => few.push(id),
+            few => *few = None,
+        }
+    }
+}
+
+/// Finds the members of a layer that are in none of the others.
+fn count_new(
+    engine: &Engine,
+    snapshot: &Snapshot<'_>,
+    segment: SegmentId,
+    layer: u32,
+    others: &[Layer],
+) -> Result<New> {
+    let mut own = Merged::new(engine, snapshot, segment, [(layer, false)], None)?;
+    let mut first = Vec::new();
+    while first.len() <= LOOKED_UP
+        && let Some((id, _)) = own.next()?
+    {
+        first.push(id);
+    }
+    if first.len() <= LOOKED_UP {
+        let has = |id: &Vec<u8>| -> Result<bool> {
+            for other in others.iter().rev() {
+                let key = [&keys::layer(segment, other.number)[..], id].concat();
+                if engine.get_in(snapshot, &key)?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        let count =
+            first.iter().try_fold(0, |count, id| -> Result<u64> { Ok(count + u64::from(!has(id)?)) })?;
+        return Ok(New { count, few: None });
+    }
+    let has_copies = others.iter().any(|other| other.copies);
+    // The largest has most of them.
+    let mut others: Vec<_> = others.iter().collect();
+    others.sort_by_key(|other| std::cmp::Reverse(other.records));
+    let mut others = Merged::to_ask(engine, snapshot, segment, others.iter().map(|other| other.number));
+    let mut new = New { count: 0, few: (!has_copies).then(Vec::new) };
+    let mut look_up = |id: Vec<u8>| -> Result<()> {
+        if !others.has(&id)? {
+            new.add(id);
+        }
+        Ok(())
+    };
+    first.into_iter().try_for_each(&mut look_up)?;
+    while let Some((id, _)) = own.next()? {
+        look_up(id)?;
+    }
+    Ok(new)
+}
+
+/// Deletes the layers from one place to before another: no kept version has them.
+fn forget_layers(
+    engine: &Engine,
+    batch: &mut WriteBatch,
+    segment: SegmentId,
+    first: u32,
+    before: u32,
+) -> Result<()> {
+    let Some(last) = before.checked_sub(1) else { return Ok(()) };
+    for layer in rows(engine, &engine.db.snapshot(), segment, first, last)? {
+        delete_layer(engine, batch, segment, layer.number)?;
+        batch.delete(keys::closed_layer(segment, layer.first));
+    }
+    Ok(())
+}
+
+/// Folds the last rows of the oldest version that is kept into one, if enough of them are small: no kept version ends
+/// between them. A row is taken along while it is at most twice what comes after it, so a member is folded again
+/// only when its row has about doubled.
+fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &SegmentVersion) -> Result<()> {
+    let snapshot = engine.db.snapshot();
+    let mut layers: Vec<Layer> = Vec::new();
+    let (mut records, mut waiting, mut most) = (0, 0, 0);
+    for layer in rows(engine, &snapshot, segment, oldest.first_layer, oldest.last_layer)?.into_iter().rev() {
+        let copies = layers.first().map_or(layer.copies, |last| last.copies);
+        most = if copies { FOLD_COPIES } else { FOLD_MEMBERS };
+        let small = records == 0 || layer.records <= records * 2;
+        if layer.copies != copies || !small || records.saturating_add(layer.records) > most {
+            break;
+        }
+        records += layer.records.max(1);
+        waiting += usize::from(layer.job.is_some());
+        layers.push(layer);
+    }
+    if waiting < FOLD_AT {
+        return Ok(());
+    }
+    layers.reverse();
+    let (Some(first), Some(last)) = (layers.first(), layers.last()) else { return Ok(()) };
+    // The last layer that is folded is another each time.
+    let number = FIRST_FOLDED | last.last;
+    let prefix = keys::layer(segment, number);
+    let parts = layers.iter().map(|layer| (layer.number, layer.copies));
+    let mut members = Merged::new(engine, &snapshot, segment, parts, None)?;
+    let mut folded = Layer {
+        number,
+        copies: first.copies,
+        job: None,
+        first: first.first,
+        last: last.last,
+        records: 0,
+        is_empty: false,
+    };
+    let mut entries = Vec::new();
+    while let Some((id, copy)) = members.next()? {
+        if entries.len() as u64 == 2 * most {
+            // A record that names a user alone may bring many members. It is not tried again here.
+            let last = Layer { records: 2 * FOLD_MEMBERS, ..last.clone() };
+            return put_layer(batch, segment, &last);
+        }
+        entries.push(([&prefix[..], &id].concat(), copy.unwrap_or_default()));
+    }
+    folded.records = entries.len() as u64;
+    entries.into_iter().for_each(|(key, value)| batch.put(key, value));
+    for layer in &layers {
+        delete_layer(engine, batch, segment, layer.number)?;
+        batch.delete(keys::closed_layer(segment, layer.first));
+    }
+    put_layer(batch, segment, &folded)
+}
