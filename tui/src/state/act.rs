@@ -1,21 +1,17 @@
 //! What keys do to the dashboard.
 
-use pinport_model::{JobId, view::JobView};
+use pinport_model::view::JobView;
 use ratatui::crossterm::event::KeyEvent;
 
 use super::{
     Dashboard, Overlay, Prompt, Screen,
     form::{Field, Form},
     input::Input,
-    lines,
 };
 use crate::{
     keys::Action,
-    layout::{Column, Pane},
-    look::Symbols,
-    message::{Connection, Effect, FailuresQuery, RejectsQuery},
-    text::harmless,
-    words::short_id,
+    layout::Pane,
+    message::{Connection, Effect},
 };
 
 impl Dashboard {
@@ -199,181 +195,11 @@ impl Dashboard {
         self.jobs.arrange(&self.meters);
     }
 
-    fn page(&self) -> isize {
-        isize::from(i16::try_from(self.size.1.saturating_sub(6)).unwrap_or(i16::MAX)).max(1)
-    }
-
-    pub(super) fn step(&mut self, rows: isize) {
-        let moved = |row: usize, len: usize| row.saturating_add_signed(rows).min(len.saturating_sub(1));
-        let last = lines::scrolled_over(self, self.size);
-        match &mut self.overlay {
-            Some(
-                Overlay::Help { scroll, .. } | Overlay::Text { scroll, .. } | Overlay::Record { scroll },
-            ) => {
-                *scroll = moved(*scroll, last);
-                return;
-            }
-            Some(_) => return,
-            None => {}
-        }
-        match self.screen() {
-            Screen::Overview => self.jobs.move_by(rows),
-            Screen::Events => self.event_row = moved(self.event_row, self.events.len()),
-            Screen::Job(_) => {
-                if let Some(detail) = &mut self.detail {
-                    let len = detail.rows(detail.pane);
-                    let row = detail.row_mut();
-                    *row = moved(*row, len);
-                }
-            }
-            Screen::Classes(_) => {
-                if let Some(detail) = &mut self.detail {
-                    detail.class_row = moved(detail.class_row, detail.classes().len() + 1);
-                }
-            }
-            Screen::Entries(_) => {
-                if let Some(failures) = &mut self.failures {
-                    failures.row = moved(failures.row, failures.entries.len());
-                }
-            }
-        }
-    }
-
-    fn open(&mut self) {
-        match self.screen() {
-            Screen::Overview => {
-                if let Some(job) = self.jobs.selected().map(|job| job.id) {
-                    self.open_job(job);
-                }
-            }
-            Screen::Classes(job) => {
-                let query = self.selected_class(job);
-                self.ask_failures(query);
-                self.screens.push(Screen::Entries(job));
-            }
-            Screen::Entries(_) => {
-                let entry = self.failures.as_ref().and_then(|failures| failures.entries.get(failures.row));
-                if entry.is_some() {
-                    self.overlay = Some(Overlay::Record { scroll: 0 });
-                }
-            }
-            Screen::Events => {
-                let Some(event) = self.events.get(self.event_row) else { return };
-                match event.job {
-                    Some(job) => self.open_job(job),
-                    None => {
-                        let text = event.text.clone();
-                        self.overlay = Some(Overlay::Text { title: "event".into(), text, scroll: 0 });
-                    }
-                }
-            }
-            Screen::Job(_) => {}
-        }
-    }
-
-    fn open_classes(&mut self) {
-        let Some(job) = self.job().map(|job| job.id) else { return };
-        self.watch(job);
-        if let Some(detail) = &mut self.detail {
-            detail.class_row = 0;
-        }
-        self.screens.push(Screen::Classes(job));
-    }
-
-    fn pane(&mut self, steps: usize) {
-        if let Some(detail) = &mut self.detail {
-            let at = Pane::ALL.iter().position(|pane| *pane == detail.pane).unwrap_or(0);
-            detail.pane = Pane::ALL[(at + steps) % Pane::ALL.len()];
-        }
-    }
-
-    fn filter(&mut self) {
-        if let Some(Overlay::Help { typing, .. }) = &mut self.overlay {
-            *typing = true;
-            return;
-        }
-        match self.screen() {
-            Screen::Overview => self.prompt(Prompt::Filter, self.jobs.filter.clone()),
-            Screen::Entries(_) => {
-                let text = self.failures.as_ref().map(|failures| failures.query.search.clone());
-                self.prompt(Prompt::Search, text.unwrap_or_default());
-            }
-            Screen::Classes(job) => {
-                self.ask_failures(FailuresQuery { job, class: None, search: String::new() });
-                self.screens.push(Screen::Entries(job));
-                self.prompt(Prompt::Search, String::new());
-            }
-            _ => {}
-        }
-    }
-
-    fn prompt(&mut self, prompt: Prompt, text: String) {
-        self.overlay = Some(Overlay::Prompt { prompt, input: Input::new(text) });
-    }
-
-    fn sort(&mut self, forward: bool) {
-        let sortable: Vec<Column> =
-            Column::ALL.into_iter().filter(|column| *column != Column::Trend).collect();
-        let at = self.jobs.sort.and_then(|sort| sortable.iter().position(|column| *column == sort));
-        let last = sortable.len() - 1;
-        let next = match (at, forward) {
-            (None, true) => Some(0),
-            (None, false) => Some(last),
-            (Some(at), true) if at == last => None,
-            (Some(0), false) => None,
-            (Some(at), true) => Some(at + 1),
-            (Some(at), false) => Some(at - 1),
-        };
-        self.jobs.sort = next.map(|index| sortable[index]);
-        self.jobs.reversed = false;
-        self.jobs.arrange(&self.meters);
-    }
-
     fn freeze(&mut self) {
         self.frozen = !self.frozen;
         if let Some(sample) = self.held.take() {
             self.show(*sample);
         }
-    }
-
-    fn ask_to_cancel(&mut self) {
-        let Some(job) = self.job() else { return };
-        if job.progress.status.is_terminal() {
-            return self.tell(format!("job {} has ended", short_id(job.id)), false);
-        }
-        let (effect, name) = (Effect::Cancel(job.id), name(job));
-        let question = if self.options.one_import {
-            format!("Stop {name}? What has been committed stays; the same command goes on behind it.")
-        } else {
-            format!("Cancel {name}? What has been committed stays; the job cannot go on afterwards.")
-        };
-        self.overlay = Some(Overlay::Confirm { effect, question });
-    }
-
-    fn ask_to_pause(&mut self) {
-        let Some(job) = self.job() else { return };
-        if job.progress.status.is_terminal() {
-            return self.tell(format!("job {} has ended", short_id(job.id)), false);
-        }
-        let name = name(job);
-        let (effect, question) = if job.paused {
-            (Effect::Resume(job.id), format!("Let {name} go on?"))
-        } else {
-            (
-                Effect::Pause(job.id),
-                format!("Pause {name}? It goes on behind its last committed piece when it is resumed."),
-            )
-        };
-        self.overlay = Some(Overlay::Confirm { effect, question });
-    }
-
-    fn ask_for_rate(&mut self) {
-        let Some(job) = self.job() else { return };
-        let id = job.id;
-        if job.progress.status.is_terminal() {
-            return self.tell(format!("job {} has ended", short_id(id)), false);
-        }
-        self.prompt(Prompt::Throttle(id), String::new());
     }
 
     /// Connects again now if the connection is lost.
@@ -384,60 +210,6 @@ impl Dashboard {
         } else {
             self.tell("the connection is not lost".into(), true);
         }
-    }
-
-    fn ask_where_to_save(&mut self, rejects: bool) {
-        let Some(job) = self.job() else { return };
-        let (id, format) = (job.id, job.format);
-        if job.progress.failed == 0 {
-            return self.tell(format!("no record of job {} failed", short_id(id)), false);
-        }
-        if rejects {
-            self.prompt(Prompt::SaveRejects(id), format!("rejects-{}.{}", short_id(id), format.suffix()));
-        } else {
-            self.prompt(Prompt::SaveFailures(id), format!("failures-{}.ndjson", short_id(id)));
-        }
-    }
-
-    fn mark(&mut self) {
-        let marked = self.failures.as_mut().is_some_and(|failures| failures.mark());
-        match marked {
-            true => self.step(1),
-            false => self.tell("its original bytes are not kept: it cannot be mended here".into(), false),
-        }
-    }
-
-    /// The failures of the selected reason.
-    fn selected_class(&self, job: JobId) -> FailuresQuery {
-        let class = self.detail.as_ref().and_then(|detail| {
-            let class = detail.class_row.checked_sub(1).and_then(|row| detail.classes().get(row).copied());
-            class.map(|class| (class.code, class.member.clone()))
-        });
-        FailuresQuery { job, class, search: String::new() }
-    }
-
-    /// Gets the marked records for an editor, or else those that the screen lists.
-    fn mend(&mut self) {
-        let Some(view) = self.job() else { return };
-        let (job, failed, has_ended) = (view.id, view.progress.failed, view.progress.status.is_terminal());
-        if failed == 0 {
-            return self.tell(format!("no record of job {} failed", short_id(job)), false);
-        }
-        if !has_ended {
-            let text = format!("job {} has not ended: more of its records may fail", short_id(job));
-            return self.tell(text, false);
-        }
-        let (failures, places, part) = match (self.screen(), &self.failures) {
-            (Screen::Entries(_), Some(list)) => {
-                let marked = Some(list.marked.clone()).filter(|marked| !marked.is_empty());
-                (list.query.clone(), marked, list.part())
-            }
-            (Screen::Classes(_), _) => (self.selected_class(job), None, None),
-            _ => (FailuresQuery { job, class: None, search: String::new() }, None, None),
-        };
-        self.tell("getting the records for the editor".into(), true);
-        let query = RejectsQuery { failures, places, part: part.unwrap_or(1) };
-        self.effects.push(Effect::FetchRejects(query));
     }
 
     fn copy(&mut self) {
@@ -469,65 +241,4 @@ impl Dashboard {
             self.tell("copied, if the terminal allows it".into(), true);
         }
     }
-
-    fn submit(&mut self) {
-        match self.overlay.take() {
-            Some(Overlay::Form(mut form)) => match form.submit() {
-                Some(request) => {
-                    self.tell(format!("creating the import of {}", request.source_text), true);
-                    self.effects.push(Effect::CreateImport(request));
-                }
-                None => self.overlay = Some(Overlay::Form(form)),
-            },
-            Some(Overlay::Prompt { prompt, input }) => match prompt {
-                Prompt::Filter => {}
-                Prompt::Search => self.search(input.text().to_owned()),
-                Prompt::OpenById => self.open_by_id(input.text().trim()),
-                Prompt::Throttle(job) => match input.text().parse() {
-                    Ok(rate) => self.effects.push(Effect::Throttle(job, rate)),
-                    Err(text) => self.tell(text, false),
-                },
-                Prompt::SaveFailures(_) | Prompt::SaveRejects(_) if input.text().trim().is_empty() => {
-                    self.tell("no file was named".into(), false);
-                }
-                Prompt::SaveFailures(_) | Prompt::SaveRejects(_) => self.save(prompt, input.text()),
-            },
-            Some(Overlay::Help { scroll, search, .. }) => {
-                self.overlay = Some(Overlay::Help { scroll, search, typing: false });
-            }
-            other => self.overlay = other,
-        }
-    }
-
-    fn search(&mut self, search: String) {
-        if let Some(failures) = &self.failures {
-            let query = FailuresQuery { search, ..failures.query.clone() };
-            self.ask_failures(query);
-        }
-    }
-
-    fn open_by_id(&mut self, text: &str) {
-        let text = text.to_ascii_lowercase();
-        if let Ok(id) = text.parse::<JobId>() {
-            self.jobs.select(id, &self.meters);
-            return self.open_job(id);
-        }
-        match JobId::find(self.jobs.all().iter().map(|job| job.id), &text) {
-            Ok(Some(id)) => {
-                self.jobs.select(id, &self.meters);
-                self.open_job(id);
-            }
-            Ok(None) => {
-                let text = format!(
-                    "no job in the list has an id with \"{text}\": type all 32 digits to look further"
-                );
-                self.tell(text, false);
-            }
-            Err(_) => self.tell(format!("several jobs have ids with \"{text}\": type more of it"), false),
-        }
-    }
-}
-
-fn name(job: &JobView) -> String {
-    format!("job {} of {}", short_id(job.id), harmless(&job.source, Symbols::Unicode))
 }

@@ -4,21 +4,26 @@
 //! does no work: time comes in as a message, work goes out as an effect.
 
 mod act;
+mod asking;
 pub(crate) mod detail;
 pub(crate) mod failures;
 pub(crate) mod form;
 pub(crate) mod input;
 pub(crate) mod jobs;
 pub(crate) mod lines;
+mod mending;
 pub(crate) mod meter;
 mod mouse;
+mod moving;
+mod received;
+mod requests;
 pub(crate) mod window;
 
 use std::{collections::VecDeque, path::PathBuf};
 
 use pinport_model::{
     JobId, JobStatus, Timestamp,
-    view::{self, JobView, Machine, Sample, ServerView},
+    view::{JobView, Machine, Sample, ServerView},
 };
 use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
 
@@ -28,20 +33,14 @@ use self::{
 use crate::{
     keys::{self, Context, Reach},
     look::Look,
-    message::{Connection, Effect, FailuresQuery, Message},
+    message::{Connection, Effect, Message},
 };
-
-/// Events that are kept.
-const MAX_EVENTS: usize = 1000;
 /// How long a notice stays.
 const NOTICE_MS: i64 = 10_000;
 /// A sample that is older than this is called stale.
 pub(crate) const STALE_MS: i64 = 5_000;
 /// A running job whose counters did not move for this long is called stalled.
 const STALLED_MS: i64 = 10_000;
-/// How often failed records are requested again while their job runs.
-const FAILURES_EVERY_MS: i64 = 5_000;
-
 /// Options of the dashboard.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -268,92 +267,6 @@ impl Dashboard {
         self.revision
     }
 
-    /// Requests the bytes of the failed record that is selected, if they are not here.
-    fn want_record(&mut self) {
-        let Screen::Entries(job) = self.screen() else { return };
-        let detail = self.detail.as_ref().filter(|detail| detail.job == job);
-        let Some(view) = detail.and_then(|detail| detail.view.as_ref()) else { return };
-        let (format, read) = (view.job.format, &view.definition.read);
-        let query = self.failures.as_mut().and_then(|failures| failures.want_record(format, read));
-        self.effects.extend(query.map(Effect::RequestRecord));
-    }
-
-    fn take_sample(&mut self, mut sample: Box<Sample>) {
-        if let Some(last) = self.sequence
-            && sample.sequence > last
-        {
-            self.lost = self.lost.saturating_add(sample.sequence - last - 1);
-        }
-        self.sequence = Some(sample.sequence);
-        self.arrived = self.now;
-        if let Some(past) = sample.past.take() {
-            self.meters.take_past(&past);
-            past.events.into_iter().for_each(|event| self.add_past(event));
-        }
-        self.meters.record(&sample);
-        for event in std::mem::take(&mut sample.events) {
-            let (time, job, text) = (event.time, event.job, event.text);
-            self.add_event(Event { time, job, text, worked: true });
-        }
-        if matches!(self.connection, Connection::Connecting) {
-            self.connection = Connection::Connected;
-        }
-        if self.frozen {
-            self.held = Some(sample);
-        } else {
-            self.show(*sample);
-        }
-    }
-
-    fn show(&mut self, sample: Sample) {
-        self.server = Some(Server {
-            time: sample.time,
-            jobs_total: sample.jobs_total,
-            bytes_in_flight: sample.bytes_in_flight,
-            bytes_in_flight_limit: sample.bytes_in_flight_limit,
-            machine: sample.machine,
-        });
-        self.trouble = sample.trouble;
-        self.servers = sample.servers;
-        self.jobs.replace(sample.jobs, &self.meters);
-    }
-
-    fn take_detail(&mut self, view: Box<pinport_model::view::JobDetail>) -> bool {
-        let Some(detail) = self.detail.as_mut().filter(|detail| detail.job == view.job.id && !self.frozen)
-        else {
-            return false;
-        };
-        self.meters.adopt(view.job.id, &view.history);
-        if let Some(failures) = self.failures.as_mut().filter(|failures| failures.query.job == view.job.id) {
-            failures.take_first(&view.failures);
-        }
-        detail.take(view);
-        true
-    }
-
-    fn take_connection(&mut self, connection: Connection) {
-        if let Connection::Disconnected { reason, retry_in } = &connection {
-            let wait = i64::try_from(retry_in.as_millis()).unwrap_or(i64::MAX);
-            self.retry_at = Timestamp::from_millis(self.now.as_millis().saturating_add(wait));
-            if !matches!(self.connection, Connection::Disconnected { .. }) {
-                self.meters.lose();
-                let text = format!("disconnected: {reason}");
-                self.add_event(Event { time: self.server_now(), job: None, text, worked: false });
-            }
-        } else if matches!(self.connection, Connection::Disconnected { .. })
-            && connection == Connection::Connected
-        {
-            let text = "connected again".into();
-            self.add_event(Event { time: self.server_now(), job: None, text, worked: true });
-            // A restarted server counts its samples from 1.
-            self.sequence = None;
-            if let Some(failures) = &mut self.failures {
-                failures.want_again();
-            }
-        }
-        self.connection = connection;
-    }
-
     /// When what is shown was true, if the connection to the server is lost.
     pub(crate) fn true_at(&self) -> Option<Timestamp> {
         let is_lost = matches!(self.connection, Connection::Disconnected { .. });
@@ -372,28 +285,6 @@ impl Dashboard {
         }
         self.ask_again();
         true
-    }
-
-    /// Requests the data that the open screens need.
-    fn ask_again(&mut self) {
-        if self.frozen || matches!(self.connection, Connection::Disconnected { .. }) {
-            return;
-        }
-        let Some(detail) = self.detail.as_ref().filter(|_| self.screens.len() > 1) else { return };
-        let ended = detail.view.as_ref().is_some_and(|view| view.job.progress.status.is_terminal());
-        if !ended {
-            self.effects.push(Effect::RequestDetail(detail.job));
-        }
-        if let Some(failures) = &mut self.failures {
-            let due = self.now.as_millis() - failures.asked.as_millis() >= FAILURES_EVERY_MS;
-            if due
-                && (!ended || failures.is_waiting())
-                && matches!(self.screens.last(), Some(Screen::Entries(_)))
-            {
-                failures.asked = self.now;
-                self.effects.push(Effect::RequestFailures(failures.query.clone()));
-            }
-        }
     }
 
     fn take_key(&mut self, key: KeyEvent) -> bool {
@@ -498,47 +389,9 @@ impl Dashboard {
         self.notice = Some((text, worked, until));
     }
 
-    /// Adds an event of the past at its place, unless it is there: a server tells of it again after a lost connection.
-    fn add_past(&mut self, event: view::Event) {
-        let at = self.events.partition_point(|known| known.time > event.time);
-        let same_time = self.events.iter().skip(at).take_while(|known| known.time == event.time);
-        if same_time.into_iter().any(|known| known.job == event.job && known.text == event.text) {
-            return;
-        }
-        let (time, job, text) = (event.time, event.job, event.text);
-        self.events.insert(at, Event { time, job, text, worked: true });
-        self.event_row += usize::from(self.event_row > at);
-        self.events.truncate(MAX_EVENTS);
-    }
-
-    fn add_event(&mut self, event: Event) {
-        // The newest comes first. A reader who scrolled down stays at the same line.
-        if self.event_row > 0 {
-            self.event_row = (self.event_row + 1).min(MAX_EVENTS - 1);
-        }
-        self.events.push_front(event);
-        self.events.truncate(MAX_EVENTS);
-    }
-
     fn open_job(&mut self, job: JobId) {
         self.watch(job);
         self.screens.push(Screen::Job(job));
-    }
-
-    /// Opens this job and keeps its details.
-    fn watch(&mut self, job: JobId) {
-        if self.detail.as_ref().is_none_or(|detail| detail.job != job) {
-            self.detail = Some(Detail::new(job));
-            self.failures = None;
-        }
-        self.effects.push(Effect::RequestDetail(job));
-    }
-
-    fn ask_failures(&mut self, query: FailuresQuery) {
-        let first = self.detail.as_ref().and_then(|detail| detail.view.as_ref());
-        let first = first.map(|view| view.failures.as_slice()).unwrap_or_default();
-        self.effects.push(Effect::RequestFailures(query.clone()));
-        self.failures = Some(Failures::new(query, first, self.now));
     }
 
     fn save(&mut self, prompt: Prompt, path: &str) {
