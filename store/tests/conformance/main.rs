@@ -9,19 +9,26 @@
 )]
 
 mod agreement;
-mod cases;
+mod applications;
 mod cluster;
 mod copies;
 mod criteria;
 mod cuts;
 mod database;
 mod endpoints;
+mod jobs;
 mod parts;
+mod records;
+mod segments;
+mod single;
 mod support;
 mod versions;
 
+/// Each case is a function of a fresh store.
 mod all {
-    pub(crate) use crate::{cases::*, criteria::*, endpoints::*, versions::*};
+    pub(crate) use crate::{
+        applications::*, criteria::*, endpoints::*, jobs::*, records::*, segments::*, single::*, versions::*,
+    };
 }
 
 macro_rules! conformance {
