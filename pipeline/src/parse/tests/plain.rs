@@ -1,6 +1,6 @@
 //! The fast way against the way that judges: whatever the first takes, the second takes too, with an equal draft.
 
-use super::*;
+use super::{properties::json_line, *};
 
 /// What a parser says of `input`.
 fn said_by(mut parser: Parser, input: &[u8], context: &ParseContext) -> Outcome {

@@ -86,10 +86,10 @@ fn s3_over_loopback() {
     let address = listener.local_addr().unwrap();
     std::thread::Builder::new()
         .name("static".into())
-        .spawn(move || super::faults::serve_static(&listener, 128, size))
+        .spawn(move || super::script::serve_static(&listener, 128, size))
         .unwrap();
     for request_bytes in [4 << 20, 8 << 20] {
-        let options = SourceOptions { request_bytes, ..super::faults::fault_options(address) };
+        let options = SourceOptions { request_bytes, ..super::script::fault_options(address) };
         let source = open("s3://bucket/big", options.clone(), &runtime).unwrap();
         figure(&format!("s3, ranges of {} MiB", request_bytes >> 20), &source, 128 * size);
     }

@@ -5,6 +5,7 @@ mod faults;
 mod local;
 mod measure;
 mod s3;
+mod script;
 mod stores;
 
 use std::time::Duration;

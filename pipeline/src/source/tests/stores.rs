@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    faults::{
+    script::{
         Answer, Request, SIZE, data, error_body, fault_options, listing, run, run_waiting, serve, whole,
     },
     *,

@@ -1,5 +1,8 @@
 //! Every case at every chunk and block size and at every cut, against readers that see the whole object at once.
 
+mod beginnings;
+mod records;
+
 use pinport_model::{FailureCode, Format, Origin, RecordLimits};
 use proptest::prelude::*;
 
@@ -8,6 +11,8 @@ use super::{
     *,
 };
 use crate::text::is_blank;
+
+const HEADER: &str = "Id,A,B\n";
 
 fn options(block_bytes: usize, max_line: usize) -> SplitOptions {
     SplitOptions {
@@ -309,191 +314,6 @@ fn drive_quickly(mut splitter: Splitter, mut rest: &[u8]) -> (u64, usize) {
 fn both_ends(format: Format, input: &str, max_line: usize) {
     check(format, input.as_bytes(), max_line);
     check(format, input.replace('\n', "\r\n").as_bytes(), max_line);
-}
-
-#[test]
-fn lines_end_at_newlines() {
-    for input in ["", "\n", "{}", "{}\n", "{}\n{}", "\n \n{}\n\t\n{\"a\":1}\n\n", "{}\n\0\n"] {
-        both_ends(Format::Json, input, 100);
-    }
-}
-
-#[test]
-fn long_lines_are_dropped_alone() {
-    for input in [
-        "aaaaaaaaaa",
-        "aaaaaaaaaa\n{}\n",
-        "{}\naaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n{}",
-        "12345\n123456\n1234567\n12345678\n",
-        // Without its line feed it fills a block of 7.
-        "123456\n{}\n",
-        "123456\r",
-    ] {
-        both_ends(Format::Json, input, 6);
-    }
-}
-
-/// A cut that a dropped line reached, by its bytes or by its lines alone, takes nothing of what is after the line.
-#[test]
-fn a_dropped_line_that_reaches_a_cut_ends_the_block() {
-    let input = b"{}\naaaaaaaaaaaaaaaa\n{}\n{}\n";
-    for cut in [
-        Cut { byte: 10, line: 9, records: u64::MAX },
-        Cut { byte: u64::MAX, line: 3, records: u64::MAX },
-        Cut { byte: 23, line: 3, records: u64::MAX },
-    ] {
-        let splitter = Splitter::new(Format::Json, options(10, 8), 3);
-        let (items, ends) = drive(splitter, input, &[1], Some(cut)).unwrap();
-        assert_eq!(items, naive_lines(input, 8));
-        let reached = ends.iter().find(|end| end.byte >= cut.byte || end.line >= cut.line);
-        assert_eq!(reached.map(|end| (end.byte, end.line)), Some((20, 3)), "{cut:?}");
-    }
-}
-
-const HEADER: &str = "Id,A,B\n";
-
-#[test]
-fn csv_records_end_outside_quotes() {
-    for rows in [
-        "",
-        "1,2,3",
-        "1,2,3\n4,5,6\n",
-        "1,\"2\n2\",3\n4,5,6\n",
-        "\"1\",\"\n\n\",\"\"\"\"\n\n \n4,5,6\n",
-        "1,2\n1,2,3,4\n1,2,3\n",
-        "1,a\"b,\"c\"\n2,\"a\"b,c\n",
-        "\"\",\"\"\"\",\"\"\"\n\"\"\"\n1,2,3",
-        // The second line begins a good record within one that has a cell too many.
-        "1,\"2\na\",\"b\nc\",5\n7,8,9\n",
-    ] {
-        both_ends(Format::Csv, &format!("{HEADER}{rows}"), 1000);
-    }
-}
-
-#[test]
-fn a_header_may_span_lines() {
-    both_ends(Format::Csv, "Id,\"A\nB\",\"C\"\n1,2,3\n\"4\n\",5,6\n", 1000);
-}
-
-/// Found by fuzzing: the naive reader took a blank last line over the limit for nothing.
-#[test]
-fn a_blank_line_over_the_limit_is_too_long() {
-    let blank = " ".repeat(20);
-    for rows in ["", "1,2,3\n", "1,\"2\n", "1,2,3\n\n \n"] {
-        for end in ["", "\n", "\n1,2,3\n"] {
-            both_ends(Format::Csv, &format!("{HEADER}{rows}{blank}{end}"), 10);
-            both_ends(Format::Json, &format!("{rows}{blank}{end}"), 10);
-        }
-    }
-}
-
-/// An opened quote, and then no line of the header's width: all of it is one failed record, which is not held.
-#[test]
-fn a_failed_record_takes_no_more_memory_than_a_long_one() {
-    let input = format!("{HEADER}1,\"2\n{}", "x\n".repeat(200_000));
-    let mut splitter = Splitter::new(Format::Csv, options(4096, 1000), 0);
-    let (mut rest, mut lost) = (input.as_bytes(), 0);
-    loop {
-        match splitter.next(None).unwrap() {
-            Split::NeedInput if rest.is_empty() => splitter.finish(),
-            Split::NeedInput => {
-                assert!(splitter.space().len() <= 32 << 10, "the window grew to twice that or more");
-                rest = &rest[splitter.push(rest)..];
-            }
-            Split::Block(block) => {
-                lost += usize::from(block.lost.is_some());
-                splitter.give_back(block.into_buffer());
-            }
-            Split::End => break,
-        }
-    }
-    assert_eq!(lost, 1);
-}
-
-#[test]
-fn one_bad_record_costs_one_record() {
-    for rows in [
-        // An unterminated quote: at the end, before good records, closed by a later record's quote.
-        "1,\"2,3",
-        "1,\"2,3\n4,5,6\n7,8,9\n",
-        "1,\"2,3\n4,5,6\n7,\"8\",9\n1,2,3\n",
-        "1,\"2,3\n4,\"5\n5\",6\n7,8,9\n",
-        "1,\"2,3\n4,\"\n5\",6\n7,8,9\n",
-        // The lines after belong to the failure until one has the width.
-        "1,\"2,3\nx\ny,z\n\n4,5,6\n",
-        "1,\"2\n2\",3,4\n5,6,7\n",
-        "1,\"2\n2\"x,3\n5,6,7\n",
-        "\"\n\"\n\"\n1,2,3\n\"\n",
-        "x\",\"y\nx\",\"y\nx\",\"y\nx\",\"y\n1,2,3\nx\",\"y\n",
-        "1,x\",\"y\n1,x\",\"y\n1,2,3\n\",\n1,2,\"3\n3\"\n",
-    ] {
-        for max_line in [1000, 30, 12] {
-            both_ends(Format::Csv, &format!("{HEADER}{rows}"), max_line);
-        }
-    }
-}
-
-fn refused(format: Format, input: &[u8]) -> ObjectRefused {
-    let mut first = None;
-    for chunk in 1..=input.len() {
-        let refused = drive(Splitter::new(format, options(8, 40), 0), input, &[chunk], None).unwrap_err();
-        assert_eq!(*first.get_or_insert(refused.clone()), refused);
-    }
-    first.unwrap()
-}
-
-#[test]
-fn other_encodings_are_refused_with_advice() {
-    for (bytes, word) in [
-        (&b"\xff\xfe{\0}\0"[..], "UTF-16LE"),
-        (b"\xfe\xff\0{\0}", "UTF-16BE"),
-        (b"\xff\xfe\0\0{\0\0\0", "UTF-32LE"),
-        (b"\0\0\xfe\xff\0\0\0{", "UTF-32BE"),
-        (b"\xff\xfe", "UTF-16LE"),
-    ] {
-        for format in [Format::Csv, Format::Json] {
-            let text = refused(format, bytes).to_string();
-            assert!(text.contains(&format!("iconv -f {word} -t UTF-8")), "{text}");
-        }
-    }
-}
-
-#[test]
-fn a_mark_is_skipped() {
-    let splitter = |format| Splitter::new(format, options(5, 100), 0);
-    for chunk in 1..9 {
-        let (items, _) = drive(splitter(Format::Json), b"\xef\xbb\xbf{}\n", &[chunk], None).unwrap();
-        assert_eq!(items, [Item { byte: 3, line: 1, outcome: Ok(b"{}".to_vec()) }]);
-        let (items, _) = drive(splitter(Format::Csv), b"\xef\xbb\xbf\"Id\"\n1\n", &[chunk], None).unwrap();
-        assert_eq!(items, [Item { byte: 8, line: 2, outcome: Ok(b"1".to_vec()) }]);
-        assert_eq!(drive(splitter(Format::Csv), b"\xef\xbb\xbf", &[chunk], None).unwrap().0, []);
-    }
-}
-
-#[test]
-fn at_the_very_beginning_nothing_is_resumed() {
-    for (format, input) in [(Format::Json, "\u{feff}{}\n[]\n"), (Format::Csv, "\u{feff}Id,City\na,b\n")] {
-        let begin = Origin { object: 3, byte: 0, line: 1 };
-        let resumed = Splitter::resume(format, options(32, 100), begin, None);
-        let new = Splitter::new(format, options(32, 100), 3);
-        let [resumed, new] =
-            [resumed, new].map(|splitter| drive(splitter, input.as_bytes(), &[5], None).unwrap());
-        assert!(!new.0.is_empty());
-        assert_eq!(resumed, new);
-    }
-}
-
-#[test]
-fn bad_headers_are_refused() {
-    let text = |input: &[u8]| refused(Format::Csv, input).to_string();
-    assert!(text(b"\nname,mail\n1,2\n").starts_with("line 2: the header has none of the columns Id"));
-    assert!(text(b"Id,\"a\nb\nc").starts_with("line 1 column 4: a quoted name in the header does not end"));
-    assert!(text(b"Id,\xff\n1,2\n").starts_with("line 1 column 4: the header is not UTF-8"));
-    assert!(text(&[b'a'; 50]).contains("longer than 40 bytes"));
-    let mut few = options(64, 100);
-    few.limits.max_columns = 2;
-    let refused = drive(Splitter::new(Format::Csv, few, 0), b"Id,a,b\n", &[64], None).unwrap_err();
-    assert!(refused.to_string().contains("3 columns, at most 2"), "{refused}");
 }
 
 #[test]
