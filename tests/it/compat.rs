@@ -11,13 +11,14 @@ use serde_json::Value;
 use crate::support::TOP;
 
 /// Where the tests of a group are, and how a test begins there.
-const GROUPS: [(&str, &str, &[&str]); 15] = [
+const GROUPS: [(&str, &str, &[&str]); 16] = [
     ("boto3", "tests/clients/boto3_cases.py", &["def "]),
     ("cli", "tests/clients/cli_cases.py", &["def "]),
     ("js", "tests/clients/js/cases.mjs", &["async function "]),
     ("rust", "tests/clients/rust/src/main.rs", &["async fn "]),
     ("roles", "tests/clients/roles_cases.py", &["def "]),
     ("operations", "server/src/operations/tests/mod.rs", &["async fn "]),
+    ("imports", "server/src/operations/tests/imports.rs", &["async fn "]),
     ("exports", "server/src/operations/tests/exports.rs", &["async fn "]),
     ("rules", "server/src/operations/tests/rules.rs", &["async fn "]),
     ("also", "server/src/operations/tests/also.rs", &["async fn "]),
