@@ -34,12 +34,14 @@ struct Changes<'a> {
     records: HashMap<Key, Vec<u8>>,
     /// Addresses of endpoints that are noted, or no more.
     addresses: BTreeMap<Key, bool>,
+    /// Links that are added, by user and endpoint, if the engine keeps some in memory.
+    linked: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl<'a> Changes<'a> {
     fn new(engine: &'a Engine, application: ApplicationId) -> Self {
-        let (batch, records, addresses) = Default::default();
-        Self { engine, application, batch, records, addresses }
+        let (batch, records, addresses, linked) = Default::default();
+        Self { engine, application, batch, records, addresses, linked }
     }
 
     fn record(&self, key: &[u8]) -> Result<Vec<u8>> {
@@ -65,6 +67,9 @@ impl<'a> Changes<'a> {
         if let Some(user) = named {
             let link = keys::links_of(&keys::links(self.application), &user);
             self.batch.put([&link[..], id].concat(), []);
+            if self.engine.known_links.is_enabled() {
+                self.linked.push((user, id.to_vec()));
+            }
         }
         if let Some(user) = user.filter(|_| !update.user_record.is_empty()) {
             let key = keys::user(self.application, &user);
@@ -141,7 +146,9 @@ pub(super) fn put(
     for update in updates {
         changes.put(update, limits)?;
     }
-    engine.write(changes.batch)
+    engine.write(changes.batch)?;
+    changes.linked.iter().for_each(|(user, id)| engine.known_links.add_one(application, user, id));
+    Ok(())
 }
 
 /// Removes an endpoint; whether there was one.

@@ -21,6 +21,7 @@ use super::{
     folding::{self, Folding},
     keys::end_of,
     layout,
+    links::KnownLinks,
     lock::Lock,
     options::{Access, EmbeddedOptions, run_options, store_options},
 };
@@ -47,6 +48,7 @@ pub(super) struct Engine {
     small_piece: usize,
     runs: RunOptions,
     pub(super) folding: Folding,
+    pub(super) known_links: KnownLinks,
     /// Whether what it holds has an older layout.
     pub(super) is_older: bool,
     /// Why the store stopped, if it did.
@@ -119,6 +121,7 @@ impl Engine {
                 in_order: run_options(Access::InOrder, &folding),
             },
             folding,
+            known_links: KnownLinks::new(options.known_links),
             is_older,
             stopped: Mutex::new(None),
             lacked_descriptors: AtomicBool::new(false),

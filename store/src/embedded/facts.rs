@@ -24,20 +24,15 @@ impl Facts for Engine {
     }
 
     fn linked(&self, target: &Target, users: &mut Linked) -> Result<()> {
-        let copy_links = target.copies().map(|(segment, layer)| keys::copy_links(segment, layer));
-        for prefix in [Some(keys::links(target.application)), copy_links].into_iter().flatten() {
-            // One scan for all users: making one visits every file of level 0.
-            let mut links = self.scan(&prefix);
-            for (user, endpoints) in &mut *users {
-                let key = keys::links_of(&prefix, user);
-                links.seek(&key);
-                while let Some((link, _)) = links.entry()?
-                    && let Some(id) = link.strip_prefix(&key[prefix.len()..])
-                {
-                    endpoints.insert(id.to_vec());
-                    links.forward();
-                }
-            }
+        let (mut unknown, since) = self.known_links.find(target.application, users);
+        // As they lie in the store.
+        unknown.sort_unstable_by(|one, other| one.len().cmp(&other.len()).then_with(|| one.cmp(other)));
+        self.read_links(&keys::links(target.application), &unknown, users)?;
+        let found = unknown.iter().filter_map(|user| users.get_key_value(user));
+        self.known_links.remember(target.application, since, found);
+        if let Some((segment, layer)) = target.copies() {
+            let all: Vec<_> = users.keys().cloned().collect();
+            self.read_links(&keys::copy_links(segment, layer), &all, users)?;
         }
         Ok(())
     }
@@ -52,5 +47,27 @@ impl Facts for Engine {
 
     fn bounds(&self) -> &Bounds {
         &self.folding.bounds
+    }
+}
+
+impl Engine {
+    /// Adds what is linked to some of the users below a prefix.
+    fn read_links(&self, prefix: &[u8], asked: &[Vec<u8>], users: &mut Linked) -> Result<()> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        // One scan for all users: making one visits every file of level 0.
+        let mut links = self.scan(prefix);
+        for user in asked {
+            let (key, endpoints) = (keys::links_of(prefix, user), users.entry(user.clone()).or_default());
+            links.seek(&key);
+            while let Some((link, _)) = links.entry()?
+                && let Some(id) = link.strip_prefix(&key[prefix.len()..])
+            {
+                endpoints.insert(id.to_vec());
+                links.forward();
+            }
+        }
+        Ok(())
     }
 }

@@ -25,6 +25,7 @@ mod keys;
 mod layers;
 mod layout;
 mod left_out;
+mod links;
 mod lock;
 mod merged;
 mod options;

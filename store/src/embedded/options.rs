@@ -31,6 +31,8 @@ pub struct EmbeddedOptions {
     /// Bytes of a piece, as its records are stored, up to which it is written through the log. A larger one becomes runs:
     /// four or five files, which cost a large piece less, and of which thousands make every read slow.
     pub small_piece: usize,
+    /// Bytes of the links of users that were asked for, which are kept in memory; 0: none are.
+    pub known_links: usize,
     /// What an endpoint and a user may have in all: `max_attributes` and `max_endpoint`, if they are more than the defaults
     /// and than those that the store was opened with before. Imports do not read what they update; what has no room
     /// is left out when records are merged.
@@ -52,6 +54,7 @@ impl Default for EmbeddedOptions {
             crowded: None,
             max_level0_files: 4800,
             small_piece: 16 << 10,
+            known_links: 0,
             limits: RecordLimits::default(),
         }
     }
@@ -72,6 +75,7 @@ impl EmbeddedOptions {
             level0_trigger: 1200,
             crowded: Some(128),
             max_level0_files: 4000,
+            known_links: 4 << 20,
             ..Self::default()
         }
     }

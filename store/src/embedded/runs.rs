@@ -13,12 +13,13 @@ use rocksdb::{SstFileWriter, WriteBatch};
 use super::{
     engine::Engine,
     keys::{self, Key, Table},
+    links::{Links, Texts},
     merged::Merged,
     options::Access,
 };
 use crate::{
     Result, boundary,
-    order::{AHEAD, leading, shared_prefix, sort, warm},
+    order::{AHEAD, sort, warm},
     piece_rows::{Crowded, Row, Rows, Target},
     record::bounds::Fold,
 };
@@ -55,6 +56,8 @@ pub(super) struct Written {
     pub(super) left_out: u64,
     /// Endpoints and users, not copies, whose rows have more than there is room for.
     pub(super) crowded: Crowded,
+    /// What a store keeps that knows the links of users.
+    pub(super) links: Vec<Links>,
 }
 
 impl Written {
@@ -72,12 +75,8 @@ impl Written {
             let crowded = run.merge_rows(&rows.endpoints, |row| links.push(row))?;
             run.finish()?;
             self.left_out += crowded.left_out;
-            return links.write(Run::create(
-                engine,
-                self,
-                Access::InOrder,
-                &keys::copy_links(segment, layer),
-            )?);
+            let run = Run::create(engine, self, Access::InOrder, &keys::copy_links(segment, layer))?;
+            return write_links(run, &mut links);
         }
         let mut run = Run::create(engine, self, Access::ByKey, &keys::key(Table::Endpoints, &[application]))?;
         let crowded = run.merge_rows(&rows.endpoints, |row| links.push(row))?;
@@ -87,7 +86,13 @@ impl Written {
             let run = Run::create(engine, self, Access::InOrder, &keys::layer(segment, layer.number))?;
             write_members(run, &links.ids, &rows.members)?;
         }
-        links.write(Run::create(engine, self, Access::InOrder, &keys::links(target.application))?)?;
+        write_links(
+            Run::create(engine, self, Access::InOrder, &keys::links(target.application))?,
+            &mut links,
+        )?;
+        if engine.known_links.is_enabled() {
+            self.links.push(links);
+        }
         // A user's record is no endpoint's.
         let repeated = self.repeated;
         let mut run = Run::create(engine, self, Access::ByKey, &keys::key(Table::Users, &[application]))?;
@@ -157,95 +162,17 @@ fn write_members(mut run: Run<'_>, ids: &Texts, others: &[&[u8]]) -> Result<()> 
     run.finish()
 }
 
-/// Texts in one buffer, one after the other.
-#[derive(Debug)]
-struct Texts {
-    bytes: Vec<u8>,
-    ends: Vec<u32>,
-}
-
-impl Texts {
-    fn with_room_for<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Self {
-        let (count, bytes) = texts.fold((0, 0), |(count, bytes), text| (count + 1, bytes + text.len()));
-        Self { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(count) }
-    }
-
-    fn push(&mut self, text: &[u8]) {
-        self.bytes.extend_from_slice(text);
-        self.ends.push(u32::try_from(self.bytes.len()).expect("the ids of a piece take less than 4 GiB"));
-    }
-
-    fn get(&self, index: usize) -> &[u8] {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[start as usize..self.ends[index] as usize]
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.ends.len()).map(|index| self.get(index))
-    }
-}
-
-/// The links from users to endpoints, gathered in order of endpoint.
-struct Links {
-    /// Endpoints, each once, ascending.
-    ids: Texts,
-    users: Texts,
-    /// What decides nearly every comparison of users, the user's place, the endpoint's place.
-    links: Vec<(u64, u32, u32)>,
-    /// How many first bytes all users share.
-    shared: usize,
-}
-
-impl Links {
-    fn new(rows: &[Row<'_>]) -> Self {
-        let named = || rows.iter().map(|row| row.user).filter(|user| !user.is_empty());
-        let users = Texts::with_room_for(named());
-        Self {
-            ids: Texts::with_room_for(rows.iter().map(|row| row.id)),
-            links: Vec::with_capacity(users.ends.capacity()),
-            users,
-            shared: shared_prefix(named()),
+fn write_links(mut run: Run<'_>, links: &mut Links) -> Result<()> {
+    links.sort();
+    for start in (0..links.len()).step_by(AHEAD) {
+        let some = links.pairs(start..(start + AHEAD).min(links.len()));
+        warm(some.clone().flat_map(|(user, id)| [user, id]));
+        for (user, id) in some {
+            run.set_user_key(user, id);
+            run.put(&[])?;
         }
     }
-
-    /// Takes the link of a row; rows come in order of endpoint.
-    fn push(&mut self, row: &Row<'_>) {
-        let count = self.ids.ends.len();
-        if count == 0 || self.ids.get(count - 1) != row.id {
-            self.ids.push(row.id);
-        }
-        if !row.user.is_empty() {
-            // Keys order users by length first.
-            let length = u16::try_from(row.user.len()).unwrap_or(u16::MAX);
-            let leading = u64::from(length) << 48 | leading(row.user, self.shared) >> 16;
-            let place = |texts: &Texts| texts.ends.len() as u32;
-            self.links.push((leading, place(&self.users), place(&self.ids) - 1));
-            self.users.push(row.user);
-        }
-    }
-
-    fn write(mut self, mut run: Run<'_>) -> Result<()> {
-        let users = &self.users;
-        let user = |link: &(u64, u32, u32)| users.get(link.1 as usize);
-        self.links.sort_unstable_by(|left, right| {
-            left.0.cmp(&right.0).then_with(|| {
-                let (one, other) = (user(left), user(right));
-                one.len().cmp(&other.len()).then_with(|| one.cmp(other)).then(left.2.cmp(&right.2))
-            })
-        });
-        // Rows of one endpoint may name the same user again.
-        self.links.dedup_by(|next, kept| {
-            next.0 == kept.0 && next.2 == kept.2 && users.get(next.1 as usize) == users.get(kept.1 as usize)
-        });
-        for links in self.links.chunks(AHEAD) {
-            warm(links.iter().flat_map(|link| [user(link), self.ids.get(link.2 as usize)]));
-            for link in links {
-                run.set_user_key(user(link), self.ids.get(link.2 as usize));
-                run.put(&[])?;
-            }
-        }
-        run.finish()
-    }
+    run.finish()
 }
 
 /// Rows of one id that had no room beside each other.

@@ -99,8 +99,9 @@ impl PreparedPiece for Prepared {
         };
         lifecycle::check_piece(last, self.piece)?;
         let _endpoints = engine.endpoints_of(self.writer.target.application);
-        let left_out = self.written.left_out;
+        let (left_out, links) = (self.written.left_out, std::mem::take(&mut self.written.links));
         self.written.commit(engine)?;
+        engine.known_links.add(self.writer.target.application, &links);
         engine.folding.left_out.add_members(left_out);
         control.last_pieces.insert(*job, self.piece);
         Ok(())

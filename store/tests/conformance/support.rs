@@ -47,9 +47,10 @@ impl Bench {
         Self::embedded_with(EmbeddedOptions::default())
     }
 
-    /// All pieces become runs.
+    /// All pieces become runs, and the links of users that were asked for are kept.
     pub(crate) fn embedded_runs() -> Self {
-        Self::embedded_with(EmbeddedOptions { small_piece: 0, ..EmbeddedOptions::default() })
+        let options = EmbeddedOptions { small_piece: 0, known_links: 1 << 20, ..EmbeddedOptions::default() };
+        Self::embedded_with(options)
     }
 
     fn embedded_with(options: EmbeddedOptions) -> Self {
