@@ -1,9 +1,6 @@
 //! The dashboard on a real terminal: it starts, is steered, says what is wrong, and leaves the terminal as it was.
 
-#![allow(unsafe_code, reason = "calls libc")]
-
 use std::{
-    process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -12,9 +9,9 @@ use serde_json::json;
 
 use crate::{pty::OnTerminal, serving::Serving, support::*};
 
-const ESC: &str = "\x1b";
+pub(crate) const ESC: &str = "\x1b";
 
-fn top(lab: &Lab, server: &Serving) -> Run {
+pub(crate) fn top(lab: &Lab, server: &Serving) -> Run {
     lab.pinport(&["top", "--server", &server.url])
 }
 
@@ -363,195 +360,6 @@ fn keys_and_a_certificate() {
     assert_eq!(top.end().status.code(), Some(0));
 }
 
-/// What is in the folder for temporary files.
-fn left_over(lab: &Lab) -> Vec<String> {
-    let names = std::fs::read_dir(lab.path("tmp")).unwrap();
-    names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-}
-
-fn demo(lab: &Lab, rows: &str) -> Run {
-    std::fs::create_dir_all(lab.path("tmp")).unwrap();
-    lab.pinport(&["demo", "--rows", rows]).env("TMPDIR", lab.path("tmp").to_str().unwrap())
-}
-
-#[test]
-fn the_demo_shows_everything_and_leaves_nothing() {
-    let lab = Lab::new();
-    let demo = OnTerminal::start(demo(&lab, "20000"), 120, 40);
-    demo.wait_for("0 active of 6 jobs");
-    assert!(demo.is_full_screen());
-    assert_eq!(left_over(&lab).len(), 1);
-    // Sorted by failures the old CRM is first: of its rows a third is broken.
-    demo.keys("sssssssss\r");
-    demo.wait_for("old-crm.csv");
-    demo.keys("f");
-    demo.wait_for("all reasons");
-    demo.keys("q");
-    let left = demo.end();
-    assert_eq!(left.status.code(), Some(0));
-    assert!(left.text.contains("6 jobs, 0 active") && left.text.contains("next: "), "{}", left.text);
-    assert_eq!(left_over(&lab), [""; 0]);
-}
-
-#[test]
-fn the_demo_without_a_terminal() {
-    let lab = Lab::new();
-    let demo_ = demo(&lab, "3000").expect(0);
-    let text = String::from_utf8(demo_.out).unwrap();
-    let ended = |word: &str| text.lines().filter(|line| line.contains(&format!(": {word} "))).count();
-    assert_eq!((ended("completed"), ended("failed")), (5, 1), "{text}");
-    assert!(text.lines().last().unwrap().starts_with("next: "), "{text}");
-    assert_eq!(left_over(&lab), [""; 0]);
-
-    for signal in [libc::SIGTERM, libc::SIGINT] {
-        // More than it makes before it is stopped.
-        let mut run = demo(&lab, "100000000").command;
-        let mut child =
-            run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-        while left_over(&lab).is_empty() {
-            std::thread::yield_now();
-        }
-        // SAFETY: the child was not waited for, so its id is its own.
-        assert_eq!(unsafe { libc::kill(child.id().cast_signed(), signal) }, 0);
-        std::io::copy(&mut out, &mut std::io::sink()).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(0));
-        assert_eq!(left_over(&lab), [""; 0]);
-    }
-}
-
-#[test]
-fn a_demo_that_is_interrupted_on_a_terminal_leaves_nothing() {
-    let lab = Lab::new();
-    let demo = OnTerminal::start(demo(&lab, "100000000"), 80, 24);
-    demo.wait_for("connected");
-    demo.signal(libc::SIGTERM);
-    let left = demo.end();
-    assert_eq!(left.status.code(), Some(0));
-    assert_eq!(left_over(&lab), [""; 0]);
-}
-
-fn live(lab: &Lab, more: &[&str]) -> Run {
-    lab.pinport(&["import", "in/many.json", "--format", "json", "--top"]).args(more)
-}
-
-#[test]
-fn an_import_is_watched_from_within() {
-    let lab = Lab::new();
-    lab.write_sample("in/many.json", "--rows 20000 --bad 1%");
-    let import = OnTerminal::start(live(&lab, &["--piece", "512"]), 110, 30);
-    let screen = import.wait_for("✓ completed");
-    assert!(screen.contains("20,000 read = ") && screen.contains("this process"), "{screen}");
-    import.keys("f");
-    import.wait_for("all reasons");
-    import.keys("w");
-    import.wait_for("save failures to: ");
-    import.keys("\x15saved.ndjson\r");
-    import.wait_for("bytes of failures are in saved.ndjson");
-    // What a server does is not offered.
-    import.keys("?");
-    let help = import.wait_for("everywhere");
-    assert!(!help.contains("start an import") && !help.contains("pause the job"), "{help}");
-    import.keys(ESC);
-    import.wait_until("no help", |screen| !screen.contains("everywhere"));
-    import.keys("q");
-    let left = import.end();
-    assert_eq!(left.status.code(), Some(3));
-    let written = String::from_utf8_lossy(&left.bytes);
-    let (_, report) = written.rsplit_once("\x1b[?1049l").expect("it left the screen");
-    assert!(report.contains("20,000"), "the report follows:\n{report}");
-    let failed = lab.sample_tally("--rows 20000 --bad 1%")["failed"].as_u64().unwrap();
-    let saved = std::fs::read_to_string(lab.path("saved.ndjson")).unwrap();
-    assert_eq!(saved.lines().count() as u64, failed);
-}
-
-/// A CSV file whose third row has lines in it, a control and an unknown channel.
-const ROWS: &str = "Id,ChannelType,Address,Attributes.note\n1,EMAIL,a@example.com,fine\n\
-     2,PIGEON,b@example.com,\"two\nlines \x1b[2J\"\n3,SMS,+4915112345678,fine\n";
-
-/// Whether the line under the one with `text` marks its beginning.
-fn is_marked(screen: &str, text: &str) -> bool {
-    let lines: Vec<Vec<char>> = screen.lines().map(|line| line.chars().collect()).collect();
-    let text: Vec<char> = text.chars().collect();
-    lines.windows(2).any(|pair| {
-        let at = pair[0].windows(text.len()).position(|part| part == text);
-        at.is_some_and(|at| pair[1].get(at) == Some(&'^'))
-    })
-}
-
-/// Opens the only failed record of the selected job and looks at its bytes.
-fn look_at_the_record(top: &OnTerminal) {
-    top.keys("f");
-    top.wait_for("all reasons");
-    top.keys("\r");
-    let one_line = "2,PIGEON,b@example.com,\"two\\nlines \\u{1b}[2J\"";
-    let right = "right: ChannelType is one of PUSH, GCM";
-    top.wait_until("the record", |screen| {
-        screen.contains(one_line) && is_marked(screen, "PIGEON,b@") && screen.contains(right)
-    });
-    // The whole of it has its own lines.
-    top.keys("\r");
-    top.wait_until("the whole record", |screen| {
-        let has_lines = screen.lines().any(|line| line.contains("\"two\\n ") && !line.contains("lines"));
-        has_lines && screen.contains("failed record") && is_marked(screen, "PIGEON,b@")
-    });
-    top.keys(ESC);
-    top.wait_until("the list", |screen| !screen.contains("failed record"));
-}
-
-#[test]
-fn the_bytes_of_a_failed_record_are_shown_with_a_mark_under_the_fault() {
-    let lab = Lab::new();
-    lab.write("in/rows.csv", ROWS);
-    let server = Serving::start(&lab);
-    let app = server.app("shop");
-    let url = format!("file://{}", lab.path("in/rows.csv").display());
-    let body = json!({ "Format": "CSV", "S3Url": url, "RoleArn": "role" });
-    let job = server.post(&format!("/v1/apps/{app}/jobs/import"), &body)["Id"].as_str().unwrap().to_owned();
-    server.ended(&app, &job);
-    let top = OnTerminal::start(top(&lab, &server), 110, 30);
-    top.wait_for("✓ completed");
-    look_at_the_record(&top);
-    top.keys("q");
-    top.end();
-
-    // The same bytes through the API, by the place that the failure names.
-    let path = format!("/pinport/v1/jobs/{job}");
-    let failure = &lines(&server.get(&format!("{path}/failures")).body)[0];
-    let place = &failure["reject"];
-    let range = |byte: &serde_json::Value, bytes: &serde_json::Value| {
-        server.get(&format!("{path}/rejects?part={}&byte={byte}&bytes={bytes}", place["part"]))
-    };
-    assert_eq!(range(&place["byte"], &place["bytes"]).body, b"2,PIGEON,b@example.com,\"two\nlines \x1b[2J\"");
-    assert_eq!(range(&json!(0), &place["byte"]).body, b"Id,ChannelType,Address,Attributes.note\n");
-    assert_eq!(range(&json!(100_000), &json!(5)).body, b"");
-    for wrong in ["byte=-1", "bytes=x", "byte=1&byte=2", "part=1&byte="] {
-        assert_eq!(server.get(&format!("{path}/rejects?{wrong}")).status, 400, "{wrong}");
-    }
-}
-
-#[test]
-fn an_import_of_this_process_shows_its_failed_records_too() {
-    let lab = Lab::new();
-    lab.write("in/rows.csv", ROWS);
-    let import = lab.pinport(&["import", "in/rows.csv", "--format", "csv", "--top"]);
-    let import = OnTerminal::start(import, 110, 30);
-    import.wait_for("✓ completed");
-    look_at_the_record(&import);
-    import.keys("q");
-    assert_eq!(import.end().status.code(), Some(3));
-
-    // Under a mapping the mark is at the value that the member is made of.
-    lab.write("in/crm.csv", ROWS.replace("ChannelType,Address", "Kind,Mail"));
-    lab.write("crm.toml", "[rename]\nKind = \"ChannelType\"\nMail = \"Address\"\n");
-    let import = ["import", "in/crm.csv", "--format", "csv", "--map", "crm.toml", "--top"];
-    let import = OnTerminal::start(lab.pinport(&import), 110, 30);
-    import.wait_for("✓ completed");
-    look_at_the_record(&import);
-    import.keys("q");
-    assert_eq!(import.end().status.code(), Some(3));
-}
-
 #[test]
 fn a_job_is_slowed_down_by_a_key() {
     let lab = Lab::new();
@@ -591,45 +399,4 @@ fn a_key_connects_again_at_once() {
     }
     top.keys("q");
     top.end();
-}
-
-#[test]
-fn leaving_a_running_import_asks_what_becomes_of_it() {
-    let lab = Lab::new();
-    lab.write_sample("in/many.json", "--rows 400000");
-    let slow = ["--threads", "1", "--piece", "512"];
-    // Stop: the same command goes on later.
-    let import = OnTerminal::start(live(&lab, &slow), 100, 30);
-    import.wait_for("running");
-    import.keys("q");
-    import.wait_for("still running");
-    import.keys(ESC);
-    import.wait_until("no question", |screen| !screen.contains("still running"));
-    import.keys("q");
-    import.wait_for("still running");
-    import.keys("s");
-    let left = import.end();
-    assert_eq!(left.status.code(), Some(5), "{}", left.text);
-    assert!(left.text.contains("run the same command again"), "{}", left.text);
-
-    // Go on, with lines.
-    let import = OnTerminal::start(live(&lab, &slow), 100, 30);
-    import.wait_for("running");
-    import.keys("q");
-    import.wait_for("still running");
-    import.keys("l");
-    let left = import.end();
-    assert_eq!(left.status.code(), Some(0), "{}", left.text);
-    assert!(left.text.contains("400,000"), "{}", left.text);
-
-    // A signal stops import and dashboard.
-    let import = OnTerminal::start(live(&lab, &["--fresh", "--threads", "1"]), 100, 30);
-    import.wait_for("running");
-    import.signal(libc::SIGTERM);
-    let left = import.end();
-    assert_eq!(left.status.code(), Some(5), "{}", left.text);
-
-    // Without a terminal the option changes nothing.
-    let plain = live(&lab, &["--json", "--check"]).expect(0);
-    assert_eq!(plain.json()["TotalProcessed"], json!(400_000));
 }

@@ -42,8 +42,24 @@ const AT_HOME_IN: &[(&str, &[&str])] = &[
 const NOT_IN_MODEL: &[&str] =
     &["tokio", "tokio-util", "bytes", "hyper", "object_store", "rocksdb", "postgres", "simd-json", "futures"];
 
-/// A file has one job and about 200 lines, and is split at 500. This is where a test says so.
+/// A file has one job and about 200 lines. One with more lines of code than this is split.
+const MAX_CODE: usize = 400;
+/// With comments, and with tests at its end.
 const MAX_LINES: usize = 700;
+
+/// Files that have more, and why they still do. Do not add to this list; remove what is split.
+const LONG: &[(&str, &str)] = &[
+    ("pipeline/src/parse/csv.rs", HOT),
+    ("pipeline/src/parse/json_walk.rs", HOT),
+    ("pipeline/src/split/records.rs", HOT),
+    ("pipeline/src/text/objects/scan.rs", HOT),
+    (
+        "pipeline/src/jobs/tests/mod.rs",
+        "its house of jobs is used by all tests below it, and is to be split next",
+    ),
+];
+const HOT: &str =
+    "each record goes through it: code that moves is inlined differently, and costs instructions";
 
 /// The packages of the workspace with their dependencies.
 static PACKAGES: LazyLock<Vec<Value>> = LazyLock::new(|| {
@@ -192,13 +208,29 @@ fn shown(path: &Path) -> String {
 fn no_file_is_too_long() {
     let sources = files(&["rs"]);
     assert!(sources.len() > 20, "the walk found only {} files", sources.len());
-    let long: Vec<String> = sources
+    let with_all: Vec<String> = sources
         .iter()
-        .map(|path| (fs::read_to_string(path).unwrap().lines().count(), path))
-        .filter(|(lines, _)| *lines > MAX_LINES)
-        .map(|(lines, path)| format!("{} has {lines} lines", shown(path)))
+        .filter(|path| fs::read_to_string(path).unwrap().lines().count() > MAX_LINES)
+        .map(|path| shown(path))
         .collect();
-    assert!(long.is_empty(), "split what has more than {MAX_LINES} lines:\n{}", long.join("\n"));
+    assert!(with_all.is_empty(), "split what has more than {MAX_LINES} lines: {with_all:?}");
+    let long: BTreeMap<String, usize> = sources
+        .iter()
+        .map(|path| (shown(path), lines_of_code(&fs::read_to_string(path).unwrap())))
+        .filter(|(_, lines)| *lines > MAX_CODE)
+        .collect();
+    let known: BTreeMap<&str, &str> = LONG.iter().copied().collect();
+    let new: Vec<_> = long.iter().filter(|(path, _)| !known.contains_key(&***path)).collect();
+    assert!(new.is_empty(), "split what has more than {MAX_CODE} lines of code: {new:?}");
+    let split: Vec<_> = known.keys().filter(|path| !long.contains_key(**path)).collect();
+    assert!(split.is_empty(), "LONG still lists what is long no more: {split:?}");
+    assert!(known.values().all(|why| !why.is_empty()), "each file of LONG says why it is there");
+}
+
+/// Lines that are neither blank nor comments, up to tests that stand at the end of their file.
+fn lines_of_code(source: &str) -> usize {
+    let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
 #[test]

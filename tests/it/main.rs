@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod assumed;
+#[cfg(target_os = "linux")]
+mod attacker;
 mod backups;
 mod bounded;
 mod client;
@@ -13,11 +16,13 @@ mod configured;
 mod dashboard;
 mod database;
 mod database_faults;
+mod demo;
 mod disk;
 mod disk_serve;
 mod errors;
 mod exits;
 mod exports;
+mod failed_record;
 mod fault_store;
 mod files;
 mod first;
@@ -29,6 +34,7 @@ mod http;
 mod identity;
 mod kill;
 mod kill_serve;
+mod live;
 mod mapping;
 mod memory;
 mod modules;
@@ -40,6 +46,7 @@ mod pair;
 mod parts;
 mod pg_proxy;
 mod pinpoint;
+mod private;
 mod pty;
 mod rejects;
 mod resume;
@@ -65,5 +72,6 @@ mod targets;
 mod tenants;
 mod time_left;
 mod top;
+mod two_roles;
 mod verify;
 mod webhooks;

@@ -5,10 +5,11 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+#[cfg(target_os = "linux")]
+use crate::attacker::{Attacker, Cage, descriptors, is_in_memory, is_torture, refusing_slowly};
 use crate::{serving::Serving, support::*};
 
 /// In which a probe is answered, with a wide margin for machines that run other tests beside this one.
@@ -246,120 +247,6 @@ fn many_listeners_share_a_sample() {
     assert!(grown < 200 << 20, "{} MiB more", grown >> 20);
 }
 
-/// How many descriptors this process may have, once it has asked for as many as it can get.
-#[cfg(target_os = "linux")]
-fn descriptors() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls read or fill the structure they are given.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        limit.rlim_cur = limit.rlim_max;
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-    }
-    limit.rlim_cur
-}
-
-/// Whether this is `scripts/torture --only tenants`.
-#[cfg(target_os = "linux")]
-fn is_torture() -> bool {
-    std::env::var_os("PINPORT_TORTURE_TENANTS").is_some()
-}
-
-/// Whether a folder lies in memory.
-#[cfg(target_os = "linux")]
-fn is_in_memory(folder: &Path) -> bool {
-    let path = std::ffi::CString::new(folder.as_os_str().as_encoded_bytes()).unwrap();
-    // SAFETY: all zeros are a statfs, which the call fills.
-    let (found, system) = unsafe {
-        let mut system: libc::statfs = std::mem::zeroed();
-        (libc::statfs(path.as_ptr(), &raw mut system), system)
-    };
-    assert_eq!(found, 0, "{}", std::io::Error::last_os_error());
-    system.f_type == libc::TMPFS_MAGIC
-}
-
-/// A cgroup of its own for a process, which bounds its memory.
-#[cfg(target_os = "linux")]
-struct Cage {
-    folder: PathBuf,
-    peak: &'static str,
-}
-
-#[cfg(target_os = "linux")]
-impl Cage {
-    /// Below the group of this process, if that may be done: with the second version of cgroups, or else the first.
-    fn around(process: u32, bytes: u64) -> Option<Self> {
-        let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-        let below = |prefix: &str, root: &str| {
-            let path = own.lines().find_map(|line| line.split_once(prefix))?.1;
-            let name = format!("pinport-tenants-{process}");
-            Some(Path::new(root).join(path.trim_start_matches('/')).join(name))
-        };
-        let second = below("0::", "/sys/fs/cgroup").map(|folder| (folder, "memory.max", "memory.peak"));
-        let first = below(":memory:", "/sys/fs/cgroup/memory")
-            .map(|folder| (folder, "memory.limit_in_bytes", "memory.max_usage_in_bytes"));
-        [second, first].into_iter().flatten().find_map(|(folder, limit, peak)| {
-            std::fs::create_dir(&folder).ok()?;
-            let cage = Self { folder, peak };
-            // The files are there only where the group has the controller.
-            let write = |file: &str, text: String| {
-                let file = std::fs::OpenOptions::new().write(true).open(cage.folder.join(file));
-                file.and_then(|mut file| file.write_all(text.as_bytes()))
-            };
-            write(limit, bytes.to_string()).ok()?;
-            write("cgroup.procs", process.to_string()).ok()?;
-            Some(cage)
-        })
-    }
-
-    /// The most memory that was charged to it, what the system caches of files included.
-    fn peak(&self) -> u64 {
-        let peak = std::fs::read_to_string(self.folder.join(self.peak));
-        peak.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Cage {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir(&self.folder);
-    }
-}
-
-/// Connections of another client: on Linux all of 127/8 is this machine.
-#[cfg(target_os = "linux")]
-struct Attacker {
-    io: tokio::runtime::Runtime,
-    server: std::net::SocketAddr,
-}
-
-#[cfg(target_os = "linux")]
-impl Attacker {
-    fn new(server: &Serving) -> Self {
-        let io = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { io, server: server.url.strip_prefix("http://").unwrap().parse().unwrap() }
-    }
-
-    /// A connection on which this was sent, if the server took it.
-    fn send(&self, bytes: &[u8]) -> Option<TcpStream> {
-        let connected = self.io.block_on(async {
-            let socket = tokio::net::TcpSocket::new_v4()?;
-            socket.bind("127.0.0.2:0".parse().unwrap())?;
-            socket.connect(self.server).await?.into_std()
-        });
-        let mut socket = connected.ok()?;
-        socket.set_nonblocking(false).ok()?;
-        socket.set_read_timeout(Some(PATIENCE)).ok()?;
-        socket.write_all(bytes).ok()?;
-        Some(socket)
-    }
-
-    fn get(&self, path: &str) -> Option<TcpStream> {
-        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
-    }
-}
-
 /// The time an import of the victim takes, and of its polls the 99th percentile.
 #[cfg(target_os = "linux")]
 fn imported(server: &Serving, lab: &Lab, rows: u64) -> (Duration, Duration) {
@@ -382,24 +269,6 @@ fn imported(server: &Serving, lab: &Lab, rows: u64) -> (Duration, Duration) {
     }
     polls.sort();
     (begun.elapsed(), polls[polls.len() * 99 / 100])
-}
-
-/// A store that takes a second to refuse a request.
-#[cfg(target_os = "linux")]
-fn refusing_slowly() -> std::net::SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for mut socket in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || {
-                let _ = socket.read(&mut [0; 4096]);
-                pause(Duration::from_secs(1));
-                let _ = socket
-                    .write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-            });
-        }
-    });
-    address
 }
 
 #[test]
