@@ -3,13 +3,18 @@
 //! Values stay the JSON text that they are, so that digits are not lost. What is no JSON object, or has values of a
 //! wrong type, is left as it is: the reader judges it.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
 use pinport_model::{Channel, FailureCode, Notices, failure::quoted, limits::MAX_JOINED};
+use serde::{
+    Deserialize,
+    de::{Deserializer, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
 
 use super::{
     Map, Role,
-    raw::{Key, Members, Value, elements, json, scalar, text},
+    raw::{Value, elements, json, scalar, text},
     spots::{Fate, Holder, Spot},
 };
 use crate::parse::{
@@ -50,6 +55,56 @@ impl<'a> Leaf<'a> {
     /// Its value, which is to be put back.
     fn take(&mut self) -> Value<'a> {
         std::mem::replace(&mut self.value, Value::List(Vec::new()))
+    }
+}
+
+/// The members of an object, in order.
+struct Members<'a>(Vec<(Key<'a>, &'a RawValue)>);
+
+/// A member's name, without its escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reads;
+        impl<'de> Visitor<'de> for Reads {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Reads)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reads;
+        impl<'de> Visitor<'de> for Reads {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(16);
+                while let Some(member) = access.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Reads)
     }
 }
 
