@@ -51,6 +51,7 @@ const MAX_LINES: usize = 700;
 const LONG: &[(&str, &str)] = &[
     ("pipeline/src/parse/csv.rs", HOT),
     ("pipeline/src/parse/json_walk.rs", HOT),
+    ("pipeline/src/parse/mapped/members.rs", HOT),
     ("pipeline/src/split/records.rs", HOT),
     ("pipeline/src/text/objects/scan.rs", HOT),
     (

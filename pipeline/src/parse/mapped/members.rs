@@ -5,18 +5,14 @@
 
 use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
-use pinport_model::{Channel, FailureCode, Notices, failure::quoted, limits::MAX_JOINED};
+use pinport_model::{Channel, FailureCode, NoticeKind, Notices, failure::quoted, limits::MAX_JOINED};
 use serde::{
     Deserialize,
     de::{Deserializer, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use super::{
-    Map, Role,
-    raw::{Value, elements, json, scalar, text},
-    spots::{Fate, Holder, Spot},
-};
+use super::{Map, Replaced, Role, taken};
 use crate::parse::{
     names,
     validate::{Judged, failed},
@@ -45,6 +41,65 @@ pub(in super::super) struct Room {
     spots: HashMap<String, Arc<Spot>, foldhash::fast::RandomState>,
 }
 
+/// What becomes of the members of one name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    holder: Holder,
+    /// The member's dotted name, as it is known.
+    member: String,
+    /// The member's name in its holder as JSON, with a colon.
+    name: String,
+    source: Option<usize>,
+    fate: Fate,
+    /// Whether the name is nearly that of the member.
+    is_near: bool,
+    /// What is noted if a record has it.
+    notice: Option<(NoticeKind, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It stands for itself.
+    Stays,
+    /// The mapping reaches into it.
+    Opens,
+    /// It gives way to what the mapping makes.
+    Goes,
+}
+
+/// The objects of a record that hold members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Root,
+    Attributes,
+    User,
+    UserAttributes,
+    Demographic,
+    Location,
+    Metrics,
+}
+
+impl Holder {
+    /// Where a member is, and its name there.
+    fn of(member: &str) -> (Self, &str) {
+        let holders = [
+            ("Attributes.", Self::Attributes),
+            ("User.UserAttributes.", Self::UserAttributes),
+            ("User.", Self::User),
+            ("Demographic.", Self::Demographic),
+            ("Location.", Self::Location),
+            ("Metrics.", Self::Metrics),
+        ];
+        let within =
+            holders.into_iter().find_map(|(prefix, holder)| Some((holder, member.strip_prefix(prefix)?)));
+        within.unwrap_or((Self::Root, member))
+    }
+
+    fn has_lists(self) -> bool {
+        matches!(self, Self::Attributes | Self::UserAttributes)
+    }
+}
+
 /// A member of the record that is written.
 struct Leaf<'a> {
     spot: Arc<Spot>,
@@ -55,6 +110,42 @@ impl<'a> Leaf<'a> {
     /// Its value, which is to be put back.
     fn take(&mut self) -> Value<'a> {
         std::mem::replace(&mut self.value, Value::List(Vec::new()))
+    }
+}
+
+/// JSON text.
+enum Value<'a> {
+    One(Cow<'a, str>),
+    /// Values of an attribute.
+    List(Vec<Cow<'a, str>>),
+}
+
+impl<'a> Value<'a> {
+    fn of(mut values: Vec<Cow<'a, str>>) -> Self {
+        match values.len() {
+            1 => Self::One(values.remove(0)),
+            _ => Self::List(values),
+        }
+    }
+
+    /// The values one by one, also those of a list that stands as it is.
+    fn into_list(self) -> Vec<Cow<'a, str>> {
+        match self {
+            Self::One(value) => elements(value),
+            Self::List(values) => values,
+        }
+    }
+
+    fn first(&self) -> Option<&str> {
+        match self {
+            Self::One(value) => Some(value),
+            Self::List(values) => values.first().map(|value| &**value),
+        }
+    }
+
+    /// Whether it says nothing.
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::One(value) if matches!(&**value, "null" | "\"\""))
     }
 }
 
@@ -182,6 +273,70 @@ impl Room {
         }
         let spot = Arc::new(Spot::of(map, full, prefix, self.strict));
         self.spots.insert(full.to_owned(), Arc::clone(&spot));
+        spot
+    }
+}
+
+impl Spot {
+    /// The place of a member that the mapping makes.
+    pub(super) fn made(member: &str) -> Self {
+        let (holder, name) = Holder::of(member);
+        Self {
+            holder,
+            member: member.to_owned(),
+            name: format!("{}:", json(name)),
+            source: None,
+            fate: Fate::Stays,
+            is_near: false,
+            notice: None,
+        }
+    }
+
+    fn of(map: &Map, full: &str, prefix: &str, strict: bool) -> Self {
+        let found = map.source(full, strict);
+        let source = found.map(|(at, _)| at);
+        let mut spot =
+            Self { holder: Holder::Root, name: format!("{}:", json(full)), source, ..Self::made(full) };
+        let role = source.map(|at| &map.sources[at].role);
+        if let Some((at, false)) = found {
+            spot.notice = Some((NoticeKind::NameTaken, taken(full, &map.sources[at].name)));
+        }
+        if matches!(role, Some(Role::Renamed(_) | Role::Ignored)) {
+            spot.fate = Fate::Goes;
+            return spot;
+        }
+        let is_flat = prefix.is_empty() && full.contains('.');
+        let known = names::known_member(full);
+        if let Some(known) = known.as_ref().filter(|known| !strict || *known == full && !is_flat) {
+            let (holder, name) = Holder::of(known);
+            spot.is_near = known != full || is_flat;
+            if spot.is_near {
+                let subject = match is_flat && known == full {
+                    true => {
+                        let holder = &known[..known.len() - name.len() - 1];
+                        format!("{} is read as {name} in {holder}", quoted(full))
+                    }
+                    false => format!("{} is read as {known}", quoted(full)),
+                };
+                spot.notice.get_or_insert((NoticeKind::NameTaken, subject));
+            }
+            (spot.holder, spot.name, spot.member) = (holder, format!("{}:", json(name)), known.clone());
+        }
+        let is_on_the_way =
+            |source: &super::Source| source.name.strip_prefix(full).is_some_and(|rest| rest.starts_with('.'));
+        spot.fate = match map.is_replaced(source, &spot.member) {
+            Some(Replaced::ByConstant) => {
+                spot.notice = Some((NoticeKind::MappedOver, quoted(full)));
+                Fate::Goes
+            }
+            Some(Replaced::ByJoin) => Fate::Goes,
+            None if map.opened.contains(&spot.member.as_str()) || map.sources.iter().any(is_on_the_way) => {
+                Fate::Opens
+            }
+            // What only a join or a rule reads is not unknown.
+            None if role.is_some() && known.is_none() => Fate::Goes,
+            None => Fate::Stays,
+        };
         spot
     }
 }
@@ -363,6 +518,43 @@ fn begin(name: &str, out: &mut Vec<u8>) {
         out.push(b',');
     }
     out.extend_from_slice(name.as_bytes());
+}
+
+fn json(text: &str) -> String {
+    serde_json::to_string(text).expect("text is JSON")
+}
+
+/// The text of a scalar: a string's characters, and the digits or the word of another.
+fn scalar(raw: &str) -> Cow<'_, str> {
+    match raw.as_bytes().first() {
+        Some(b'"') => match raw[1..raw.len() - 1].contains('\\') {
+            false => Cow::Borrowed(&raw[1..raw.len() - 1]),
+            true => serde_json::from_str(raw).map_or_else(|_| Cow::Borrowed(raw), Cow::Owned),
+        },
+        _ if raw == "null" => Cow::Borrowed(""),
+        _ => Cow::Borrowed(raw),
+    }
+}
+
+/// The text of a value. That of a list is its elements, separated by commas.
+fn text(raw: &str) -> Cow<'_, str> {
+    if !raw.starts_with('[') {
+        return scalar(raw);
+    }
+    let texts: Vec<_> =
+        elements(Cow::Borrowed(raw)).into_iter().map(|raw| scalar(&raw).into_owned()).collect();
+    Cow::Owned(texts.join(", "))
+}
+
+/// The elements of a list, or a value as the only one.
+fn elements(value: Cow<'_, str>) -> Vec<Cow<'_, str>> {
+    if !value.starts_with('[') {
+        return vec![value];
+    }
+    match serde_json::from_str::<Vec<&RawValue>>(&value) {
+        Ok(list) => list.into_iter().map(|raw| Cow::Owned(raw.get().to_owned())).collect(),
+        Err(_) => vec![value],
+    }
 }
 
 /// Trims a value, and gives it its meaning.

@@ -1,15 +1,13 @@
 //! A mapping, compiled: which names of a file become which members, and what is done to their values.
 //!
 //! CSV rows are mapped in [`columns`], by a plan that is made once for each header; JSON records in [`members`],
-//! which rewrites each before it is judged: [`spots`] says what becomes of a name, [`raw`] knows the text of values. Both
-//! leave values to [`values`], and all judgement to the readers: a mapped record obeys the same rules as one that came so.
+//! which rewrites each before it is judged. Both leave values to [`values`], and all judgement to the readers:
+//! a mapped record obeys the same rules as one that came so.
 
 mod columns;
 mod compile;
 mod members;
 mod normal;
-mod raw;
-mod spots;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -24,8 +22,8 @@ use super::{
 };
 pub(super) use columns::{Columns, Planned};
 pub use compile::WrongMapping;
+use members::Spot;
 pub(super) use members::{Mapped, Room};
-use spots::Spot;
 
 /// A compiled mapping. Members are known names, as in [`Mapping`].
 #[derive(Debug, PartialEq, Eq)]
