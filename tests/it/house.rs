@@ -54,10 +54,6 @@ const LONG: &[(&str, &str)] = &[
     ("pipeline/src/parse/mapped/members.rs", HOT),
     ("pipeline/src/split/records.rs", HOT),
     ("pipeline/src/text/objects/scan.rs", HOT),
-    (
-        "pipeline/src/jobs/tests/mod.rs",
-        "its house of jobs is used by all tests below it, and is to be split next",
-    ),
 ];
 const HOT: &str =
     "each record goes through it: code that moves is inlined differently, and costs instructions";

@@ -85,6 +85,7 @@ conformance! {
     an_endpoint_may_change_its_user,
     updates_need_an_endpoint,
     a_user_alone_brings_its_endpoints,
+    a_user_that_was_asked_for_has_what_came_later,
     copies_do_not_register,
     imports_add_versions_to_a_segment,
     a_deleted_job_leaves_what_it_stored,

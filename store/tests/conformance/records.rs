@@ -179,3 +179,39 @@ pub(crate) fn a_user_alone_brings_its_endpoints(bench: Bench) {
     assert_eq!(bench.member_ids(&bench.segment(&job)), ["p1", "s1", "s2"]);
     assert_eq!(bench.endpoint(app, "s1").unwrap().user.user_attributes["plan"], ["gold"]);
 }
+
+/// A store may keep what it found of users, and must see what is linked and taken away later.
+pub(crate) fn a_user_that_was_asked_for_has_what_came_later(bench: Bench) {
+    let app = bench.application("a");
+    let fails = |users: &[&str]| -> Vec<bool> {
+        let ask = |user: &&str| !bench.import(&job(app), &[user_only(user)]).is_empty();
+        users.iter().map(ask).collect()
+    };
+    let copied = || {
+        let job = segment_job(app);
+        assert!(bench.import(&job, &[user_only("u")]).is_empty());
+        bench.member_ids(&bench.segment(&job))
+    };
+    assert_eq!(fails(&["u", "v"]), [true, true]);
+    bench.import(&job(app), &[new("1", "a").user("u"), new("2", "b").user("w")]);
+    assert_eq!(fails(&["u", "v", "w"]), [false, true, false]);
+    assert_eq!(copied(), ["1"]);
+    // By a piece, by a single request, and by both in one job.
+    bench.import(&job(app), &[new("3", "c").user("u"), new("4", "d").user("v")]);
+    assert_eq!(copied(), ["1", "3"]);
+    let put = |id: &str, user: &str| {
+        let record = new(id, "e").user(user);
+        bench.store().put_endpoint(app, id, &mut record.draft(), Timestamp::from_millis(9)).unwrap();
+    };
+    put("5", "u");
+    put("4", "u");
+    assert_eq!(copied(), ["1", "3", "4", "5"]);
+    assert_eq!(fails(&["v"]), [true], "its endpoint has another user");
+    bench.import(&job(app), &[update("3").user("v")]);
+    bench.store().delete_endpoint(app, "1").unwrap();
+    assert_eq!((copied(), fails(&["v"])), (vec!["4".into(), "5".into()], vec![false]));
+    bench.store().delete_user_endpoints(app, "u").unwrap();
+    assert_eq!(fails(&["u", "v"]), [true, false]);
+    bench.import(&job(app), &[new("1", "a").user("u")]);
+    assert_eq!(copied(), ["1"]);
+}
