@@ -3,7 +3,7 @@
 //!
 //! Most records of such a piece depend on nothing, and are written before its turn; the others are [`Deferred`]. At its
 //! turn everything it may ask about is read in sorted batches ([`Lookup`]); then the records are walked in source
-//! order ([`judge`]) without touching the store again. The rows of deferred records become runs of their own, which are
+//! order ([`judge()`]) without touching the store again. The rows of deferred records become runs of their own, which are
 //! newer than the first ones.
 //!
 //! What an engine holds is asked through [`Facts`].
