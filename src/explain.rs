@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use pinport_model::{escape_controls, with_causes};
-use pinport_pipeline::{engine::JobError, source::SourceError};
+use pinport_pipeline::{engine::JobError, export::ExportError, source::SourceError};
 use pinport_store::StoreError;
 
 use crate::client::ClientError;
@@ -63,8 +63,13 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         JobError::Source(error) => error.hint().map(Into::into),
         _ => None,
     };
+    let exported = || match cause.downcast_ref::<ExportError>()? {
+        ExportError::Target(error) => error.hint_of_writing().map(Into::into),
+        ExportError::Store(error) => store_hint(error),
+        _ => None,
+    };
     let server = || cause.downcast_ref::<ClientError>().and_then(ClientError::hint).map(Into::into);
-    store.or_else(server).or_else(source).or_else(io).or_else(carried)
+    store.or_else(server).or_else(source).or_else(io).or_else(carried).or_else(exported)
 }
 
 fn store_hint(error: &StoreError) -> Option<String> {

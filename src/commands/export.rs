@@ -103,7 +103,8 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         let segment = found.as_ref().map(|(segment, _)| segment.id.to_string());
         let version = found.as_ref().map(|(_, version)| version.version);
         let (application, format) = (application.to_string(), args.format.into());
-        Manifest { application, segment, version, format, records, parts: &parts }.write(&target)?;
+        let manifest = Manifest { application, segment, version, format, records, parts: &parts };
+        manifest.write(&target).map_err(wrong)?;
     }
     report(records, bytes, &target.url(place.file.as_deref().unwrap_or_default()), begun)?;
     Ok(exit::COMPLETED)

@@ -118,6 +118,14 @@ pub enum SourceError {
         /// Whether it was one object's bytes that were asked for.
         object: bool,
     },
+    /// The store is full, or its owner's quota is reached.
+    #[error("there is no room for {url}: {reason}")]
+    NoRoom {
+        /// What was to be written.
+        url: String,
+        /// What the store said.
+        reason: String,
+    },
     /// An object ends before its end.
     #[error("{url} is cut off at byte {byte} (decoded byte {decoded}): {reason}")]
     Truncated {
@@ -203,6 +211,7 @@ impl SourceError {
             | Self::Changed { url, .. }
             | Self::Unreachable { url, .. }
             | Self::Throttled { url, .. }
+            | Self::NoRoom { url, .. }
             | Self::Truncated { url, .. }
             | Self::Corrupt { url, .. }
             | Self::TooLarge { url, .. }
@@ -232,6 +241,7 @@ impl SourceError {
             Self::NoSuchBucket { .. }
             | Self::NoCredentials { .. }
             | Self::NoMatch { .. }
+            | Self::NoRoom { .. }
             | Self::Redirected { .. }
             | Self::Cancelled => false,
         }
@@ -240,6 +250,11 @@ impl SourceError {
     /// What a user can do about it, if there is something.
     pub fn hint(&self) -> Option<&'static str> {
         super::hint::of(self)
+    }
+
+    /// The same where something was to be written.
+    pub fn hint_of_writing(&self) -> Option<&'static str> {
+        super::hint::of_writing(self)
     }
 }
 

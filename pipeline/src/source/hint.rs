@@ -66,6 +66,7 @@ pub(super) fn of(error: &SourceError) -> Option<&'static str> {
             _ => "check the endpoint (AWS_ENDPOINT_URL_S3) and the network",
         },
         SourceError::Throttled { .. } => "try again later",
+        SourceError::NoRoom { .. } => "make room or raise the quota, then export again",
         SourceError::Truncated { .. } | SourceError::Corrupt { .. } => {
             "upload the object again, or restore it from its origin"
         }
@@ -87,6 +88,39 @@ pub(super) fn of(error: &SourceError) -> Option<&'static str> {
         SourceError::Unreadable { .. } => "check the path, and who may read it",
         SourceError::Other { url, reason, .. } => return other(at(url), reason),
         SourceError::NotFound { .. } | SourceError::TooLarge { .. } | SourceError::Cancelled => return None,
+    })
+}
+
+/// The same for what could not be written.
+pub(super) fn of_writing(error: &SourceError) -> Option<&'static str> {
+    const CODES: [(&str, &str); 3] = [
+        ("AuthorizationPermissionMismatch", "grant the role Storage Blob Data Contributor on the container"),
+        (
+            "kms:",
+            "the bucket encrypts with a KMS key: allow kms:GenerateDataKey and kms:Decrypt on it, also in its key policy",
+        ),
+        (
+            "KMS.",
+            "the bucket encrypts with a KMS key: it must be enabled, and kms:GenerateDataKey and kms:Decrypt allowed on it",
+        ),
+    ];
+    let SourceError::AccessDenied { url, reason, .. } = error else { return of(error) };
+    let own = CODES.iter().find(|(code, _)| reason.contains(code)).map(|(_, hint)| *hint);
+    own.or_else(|| by_code(reason)).or_else(|| {
+        Some(match at(url) {
+            At::Gcs => {
+                "check the credentials (GOOGLE_APPLICATION_CREDENTIALS) and whether they may write objects of the bucket \
+                 (roles/storage.objectUser)"
+            }
+            At::Azure => {
+                "check the credentials and whether they may write blobs of the container (role Storage Blob Data \
+                 Contributor, or a SAS with c and w)"
+            }
+            _ => {
+                "check the credentials and whether they may write objects of the bucket (s3:PutObject, \
+                 s3:AbortMultipartUpload)"
+            }
+        })
     })
 }
 
@@ -130,7 +164,7 @@ fn denied(at: At) -> &'static str {
 
 /// By a code that a store gave, wherever it stands in what it said.
 fn by_code(reason: &str) -> Option<&'static str> {
-    const CODES: [(&str, &str); 14] = [
+    const CODES: [(&str, &str); 15] = [
         (
             "RequestTimeTooSkewed",
             "the clock of this machine is wrong: set it (timedatectl set-ntp true), then try again",
@@ -164,6 +198,10 @@ fn by_code(reason: &str) -> Option<&'static str> {
             "the object is encrypted with a key of its owner's (SSE-C), which is not supported: copy it without",
         ),
         ("AuthorizationPermissionMismatch", "grant the role Storage Blob Data Reader on the container"),
+        (
+            "AccountIsDisabled",
+            "the account is disabled, as where a subscription has reached its spending limit: look at the subscription",
+        ),
         (
             "KeyBasedAuthenticationNotPermitted",
             "the account allows no keys: sign in with AZURE_CLIENT_ID and the like",
@@ -236,9 +274,10 @@ mod tests {
                 SourceError::Unreachable { url: url.clone(), byte: 0, reason: reason.clone(), object: true },
                 SourceError::Redirected { url: url.clone(), target: reason.clone() },
             ] {
-                let hint = of(&error).unwrap();
-                for other in ["AWS_", "GOOGLE_", "AZURE_"] {
-                    assert!(other == own || !hint.contains(other), "{url}: {hint}");
+                for hint in [of(&error).unwrap(), of_writing(&error).unwrap()] {
+                    for other in ["AWS_", "GOOGLE_", "AZURE_"] {
+                        assert!(other == own || !hint.contains(other), "{url}: {hint}");
+                    }
                 }
             }
         }
@@ -249,6 +288,12 @@ mod tests {
         assert!(denied("s3://b", "the store answered 403 RequestTimeTooSkewed: x").contains("clock"));
         assert!(denied("s3://b", "not authorized to perform: kms:Decrypt on").contains("KMS key"));
         assert!(denied("s3://b", "the store answered 403 AccessDenied").contains("AWS_REQUEST_PAYER"));
+        let unwritable = |reason: &str| {
+            let (url, reason) = ("s3://b".into(), reason.into());
+            of_writing(&SourceError::AccessDenied { url, reason, credentials: false }).unwrap()
+        };
+        assert!(unwritable("not authorized to perform: kms:GenerateDataKey on").contains("GenerateDataKey"));
+        assert!(unwritable("the store answered 403 ExpiredToken").contains("have expired"));
         let changed = SourceError::Changed {
             url: "s3://b/k".into(),
             byte: 0,

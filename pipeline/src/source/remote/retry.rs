@@ -81,6 +81,8 @@ impl Failure {
             "InvalidSecurity",
             "AccountProblem",
         ];
+        /// Beside 507, which servers before a disk answer.
+        const NO_ROOM: [&str; 3] = ["InsufficientStorage", "InsufficientQuota", "QuotaExceeded"];
         let retry_after = || retry_after(headers);
         if CREDENTIALS.contains(&code) {
             return Self::lasting(SourceError::AccessDenied { url, reason, credentials: true });
@@ -96,6 +98,9 @@ impl Failure {
                 error: SourceError::Unreachable { url, byte, reason, object },
                 retry: Some(retry_after()),
             },
+            // Trying again does not empty it.
+            (507, _) => Self::lasting(SourceError::NoRoom { url, reason }),
+            (_, code) if NO_ROOM.contains(&code) => Self::lasting(SourceError::NoRoom { url, reason }),
             // It is archived for every caller.
             (_, "InvalidObjectState" | "BlobArchived") => {
                 Self::lasting(SourceError::Other { url, reason, object: true })
@@ -106,7 +111,10 @@ impl Failure {
                 Self::lasting(SourceError::NoSuchBucket { bucket, reason })
             }
             (404, _) if !object => Self::lasting(SourceError::NoSuchBucket { bucket, reason }),
-            (404 | 410, _) => Self::lasting(SourceError::NotFound { url, byte, reason }),
+            // Blocks that Azure took are gone, as an upload of the others' is.
+            (404 | 410, _) | (_, "InvalidBlockList") => {
+                Self::lasting(SourceError::NotFound { url, byte, reason })
+            }
             (412 | 416, _) => Self::lasting(SourceError::Changed { url, byte, reason }),
             _ => Self::lasting(SourceError::Other { url, reason, object }),
         }

@@ -2,12 +2,12 @@
 //! they are completed and not before.
 //!
 //! Requests take the same way as those that read: the bucket's address and the credentials of the [`Connector`]. What a
-//! refused request means is decided by [`Failure`], as it is for reading; object_store decides what is tried again.
+//! refused request means is decided by [`Failure`], as it is for reading, and whether it is tried again; object_store does so.
 
 use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request};
 use http_body::Body as _;
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig,
@@ -19,7 +19,6 @@ use object_store::{
     },
     multipart::{MultipartStore, PartId},
 };
-use parking_lot::Mutex;
 use pinport_model::location::Service;
 use pinport_model::with_causes;
 use reqwest::Url;
@@ -28,7 +27,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     Bucket,
-    connector::{Connector, broken, stalled},
+    connector::{Connector, broken, failure_in, stalled},
     feed::wait,
     key,
     retry::{Asked, Failure},
@@ -45,8 +44,6 @@ pub(crate) struct Writing {
     cancel: CancellationToken,
     store: Arc<dyn ObjectStore>,
     parts: Arc<dyn MultipartStore>,
-    /// What the last request that was refused means.
-    refused: Arc<Mutex<Option<SourceError>>>,
 }
 
 impl Writing {
@@ -57,14 +54,13 @@ impl Writing {
             max_retries: options.retries as usize,
             retry_timeout: options.retry_budget,
         };
-        let refused = Arc::default();
-        let sending = Sending { bucket: Arc::clone(&bucket), refused: Arc::clone(&refused) };
+        let sending = Sending(Arc::clone(&bucket));
         let (store, parts) = stores(bucket.service, sending, retry).map_err(|error| {
             let (url, reason) = (bucket.url(""), with_causes(&error));
             SourceError::Other { url, reason, object: false }
         })?;
         let cancel = options.cancel.clone();
-        Ok(Self { bucket, io, cancel, store, parts, refused })
+        Ok(Self { bucket, io, cancel, store, parts })
     }
 
     /// What an object is called in messages.
@@ -83,12 +79,10 @@ impl Writing {
     }
 
     fn meaning(&self, object: &str, error: &object_store::Error) -> SourceError {
-        let refused = self.refused.lock().take();
-        refused.unwrap_or_else(|| SourceError::Other {
-            url: self.url(object),
-            reason: with_causes(error),
-            object: true,
-        })
+        match failure_in(error) {
+            Some(failure) => failure.error.clone(),
+            None => SourceError::Other { url: self.url(object), reason: with_causes(error), object: true },
+        }
     }
 
     /// Writes a small object by one request.
@@ -105,17 +99,32 @@ impl Writing {
         wait(&self.io, &self.cancel, task)?
     }
 
-    /// Why a store does not take an object whose bytes could not be sent, if it says so: some refuse a request before they
-    /// have read it and close, and the answer is lost. A request without bytes is answered.
-    fn refusal(&self, name: &str) -> Option<SourceError> {
-        let (parts, path) = (Arc::clone(&self.parts), key::to_path(name));
-        match self.ask(name, async move { parts.create_multipart(&path).await }) {
-            Ok(id) => {
-                self.abort(name, &id);
-                None
-            }
-            Err(error) => Some(error).filter(|error| matches!(error, SourceError::AccessDenied { .. })),
+    /// Why bytes of an object could not be sent. Some stores refuse a request before they have read it and close, and the
+    /// answer is lost; a request without bytes is answered. Azure knows none that would change nothing, but drops a block that
+    /// is in no list.
+    fn refusal(&self, name: &str, error: SourceError) -> SourceError {
+        if !matches!(error, SourceError::Unreachable { .. }) {
+            return error;
         }
+        let (parts, path) = (Arc::clone(&self.parts), key::to_path(name));
+        let asked = if self.bucket.service == Service::Azure {
+            let block = PutPayload::from_static(b"?");
+            self.ask(name, async move { parts.put_part(&path, &String::new(), 0, block).await.map(drop) })
+        } else {
+            let begun = self.ask(name, async move { parts.create_multipart(&path).await });
+            begun.map(|id| self.abort(name, &id))
+        };
+        let is_refusal = |error: &SourceError| {
+            matches!(error, SourceError::AccessDenied { .. } | SourceError::NoRoom { .. })
+        };
+        asked.err().filter(is_refusal).unwrap_or(error)
+    }
+
+    /// Whether an object of this size is there. Who may write it need not be let know.
+    fn has(&self, name: &str, bytes: u64) -> bool {
+        let (bucket, name) = (Arc::clone(&self.bucket), name.to_owned());
+        let task = AbortOnDropHandle::new(self.io.spawn(async move { bucket.stat(&name).await }));
+        matches!(wait(&self.io, &self.cancel, task), Ok(Ok(object)) if object.size == bytes)
     }
 
     /// Gives an upload up that an earlier process left behind. It may be gone.
@@ -124,7 +133,14 @@ impl Writing {
         let aborted = self.io.block_on(async move {
             tokio::time::timeout(ABORT_TIMEOUT, async move { parts.abort_multipart(&path, &id).await }).await
         });
-        if !matches!(aborted, Ok(Ok(()) | Err(object_store::Error::NotFound { .. }))) {
+        let is_away = match &aborted {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                failure_in(error).is_some_and(|failure| matches!(failure.error, SourceError::NotFound { .. }))
+            }
+            Err(_) => false,
+        };
+        if !is_away {
             tracing::warn!(url = self.url(name), "an unfinished upload may have stayed behind");
         }
     }
@@ -137,6 +153,8 @@ pub(crate) struct Upload<'a> {
     /// The id of the multipart upload, once there is one.
     id: Option<String>,
     buffer: Vec<u8>,
+    /// Bytes that were written.
+    bytes: u64,
     next: usize,
     sent: VecDeque<AbortOnDropHandle<object_store::Result<PartId>>>,
     done: Vec<PartId>,
@@ -146,7 +164,7 @@ pub(crate) struct Upload<'a> {
 impl<'a> Upload<'a> {
     pub(crate) fn new(to: &'a Writing, name: String) -> Self {
         let (id, buffer, sent, done) = (None, Vec::new(), VecDeque::new(), Vec::new());
-        Self { to, name, id, buffer, next: 0, sent, done, finished: false }
+        Self { to, name, id, buffer, bytes: 0, next: 0, sent, done, finished: false }
     }
 
     /// Adds bytes. `began` is called with the id of the multipart upload before anything is sent to it.
@@ -156,6 +174,7 @@ impl<'a> Upload<'a> {
         began: impl FnOnce(&str) -> Result<(), E>,
     ) -> Result<(), E> {
         self.buffer.extend_from_slice(bytes);
+        self.bytes += bytes.len() as u64;
         if self.buffer.len() < PART_BYTES {
             return Ok(());
         }
@@ -187,7 +206,11 @@ impl<'a> Upload<'a> {
     fn receive(&mut self) -> Result<(), SourceError> {
         if let Some(sent) = self.sent.pop_front() {
             let part = wait(&self.to.io, &self.to.cancel, sent)?;
-            self.done.push(part.map_err(|error| self.to.meaning(&self.name, &error))?);
+            self.done.push(part.map_err(|error| match self.to.meaning(&self.name, &error) {
+                // The others were let begin the upload.
+                error if self.to.bucket.service == Service::Azure => self.to.refusal(&self.name, error),
+                error => error,
+            })?);
         }
         Ok(())
     }
@@ -196,10 +219,7 @@ impl<'a> Upload<'a> {
     pub(crate) fn finish(mut self) -> Result<(), SourceError> {
         let Some(id) = self.id.clone() else {
             let put = self.to.put(&self.name, std::mem::take(&mut self.buffer));
-            put.map_err(|error| match error {
-                SourceError::Unreachable { .. } => self.to.refusal(&self.name).unwrap_or(error),
-                error => error,
-            })?;
+            put.map_err(|error| self.to.refusal(&self.name, error))?;
             self.finished = true;
             return Ok(());
         };
@@ -211,14 +231,17 @@ impl<'a> Upload<'a> {
         }
         let done = std::mem::take(&mut self.done);
         let (parts, path) = (Arc::clone(&self.to.parts), key::to_path(&self.name));
-        let completed =
-            self.to.ask(&self.name, async move { parts.complete_multipart(&path, &id, done).await });
-        completed.map_err(|error| match error {
-            // The answer to a request before may have been lost: to write it again is safe.
+        let completed = self
+            .to
+            .ask(&self.name, async move { parts.complete_multipart(&path, &id, done).await.map(drop) });
+        completed.or_else(|error| match error {
+            // The answer to a request before was lost.
+            SourceError::NotFound { .. } if self.to.has(&self.name, self.bytes) => Ok(()),
+            // Or it may have been: to write it again is safe.
             SourceError::NotFound { url, byte, reason } => {
-                SourceError::Unreachable { url, byte, reason, object: true }
+                Err(SourceError::Unreachable { url, byte, reason, object: true })
             }
-            error => error,
+            error => Err(error),
         })?;
         self.finished = true;
         Ok(())
@@ -276,10 +299,7 @@ fn both(store: impl ObjectStore + MultipartStore) -> Stores {
 
 /// What sends the requests of a store that writes.
 #[derive(Clone)]
-struct Sending {
-    bucket: Arc<Bucket>,
-    refused: Arc<Mutex<Option<SourceError>>>,
-}
+struct Sending(Arc<Bucket>);
 
 impl std::fmt::Debug for Sending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -305,23 +325,27 @@ impl HttpService for Sending {
         let key = key::from_url_path(url.path()).ok_or_else(unknown)?;
         let query: Vec<_> = url.query_pairs().collect();
         let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let asked = self.bucket.asked(&key, true);
+        let Bucket { connector, options, .. } = &*self.0;
+        let asked = self.0.asked(&key, true);
         let body = whole(body).await.map_err(|_| unknown())?;
-        let connector = &self.bucket.connector;
-        let sent = connector.send(&asked, parts.method, &key, &query, parts.headers, body).await;
-        sent.map_err(|failure| {
-            // What may pass is tried again: no object is written twice by it.
-            let kind = match failure.retry {
-                Some(_) => HttpErrorKind::Request,
-                None => HttpErrorKind::Unknown,
-            };
-            *self.refused.lock() = Some(failure.error.clone());
-            HttpError::new(kind, failure)
-        })
-        .inspect(|answer| {
-            *self.refused.lock() = answer.extensions().get::<Failure>().map(|failure| failure.error.clone());
-        })
+        match connector.send(&asked, parts.method, &key, &query, parts.headers, body).await {
+            Ok(answer) => Ok(answer),
+            Err(failure) => Err(handed_on(failure, options.retry_budget).await),
+        }
     }
+}
+
+/// A failure as object_store takes it, which tries again what may pass (no object is written twice by it), but knows nothing
+/// of how long the store asks to be left alone.
+async fn handed_on(failure: Failure, budget: Duration) -> HttpError {
+    let kind = match failure.retry.map(Option::unwrap_or_default) {
+        Some(asked) if asked <= budget => {
+            tokio::time::sleep(asked).await;
+            HttpErrorKind::Request
+        }
+        _ => HttpErrorKind::Unknown,
+    };
+    HttpError::new(kind, failure)
 }
 
 /// All bytes of a request.
@@ -342,7 +366,7 @@ async fn whole(mut body: HttpRequestBody) -> Result<Bytes, HttpError> {
 }
 
 impl Connector {
-    /// Sends a request that writes. The answer has a [`Failure`] in its extensions if it is a refusal.
+    /// Sends a request that writes.
     async fn send(
         &self,
         asked: &Asked,
@@ -371,18 +395,12 @@ impl Connector {
             sent.map_err(|_| stalled(asked, patience))?.map_err(|error| broken(asked, error))?;
         let document = self.document(asked, &mut response).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        if status == StatusCode::INSUFFICIENT_STORAGE {
-            // Trying again does not empty it.
-            return Err(other("the store has no room for it: it answered 507".into()));
+        if !status.is_success() {
+            return Err(Failure::of_answer(asked, status, &headers, &document));
         }
-        let is_refusal = !status.is_success();
-        let failure = is_refusal.then(|| Failure::of_answer(asked, status, &headers, &document));
         let mut answer = HttpResponse::new(HttpResponseBody::from(document));
         *answer.status_mut() = status;
         *answer.headers_mut() = headers;
-        if let Some(failure) = failure {
-            answer.extensions_mut().insert(failure);
-        }
         Ok(answer)
     }
 }
