@@ -55,7 +55,7 @@ pub struct WrittenPart {
     pub records: u64,
     /// Its bytes, compressed.
     pub bytes: u64,
-    /// The bytes of its text.
+    /// The bytes of its text, or of its columns before they were encoded.
     pub text_bytes: u64,
     /// The SHA-256 of its bytes, in hex.
     pub sha256: String,

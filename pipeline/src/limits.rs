@@ -214,6 +214,16 @@ pub(crate) const EXPORT_HANDED: usize = 256 << 10;
 /// Buffers of that size that are on their way.
 pub(crate) const EXPORT_BUFFERS: usize = 4;
 
+/// Bytes of a group of rows in a Parquet file, before they are encoded. Two groups are held: one is filled while the one before
+/// is written.
+pub(crate) const PARQUET_GROUP: usize = 16 << 20;
+
+/// Rows of a group: what is small as stored takes little more to be told apart.
+pub(crate) const PARQUET_GROUP_ROWS: usize = 1 << 16;
+
+/// Groups of one Parquet file. Its footer has about 5 KiB for each, and is held to the end.
+pub(crate) const PARQUET_GROUPS: usize = 4096;
+
 // Jobs and their views.
 
 /// Events that wait for the next sample; more are dropped, oldest first.

@@ -106,6 +106,10 @@ pub const PART_BYTES: usize = 64 << 10;
 /// Bytes that are taken from `memory` while a page or a part of a stream is read from the store.
 pub const READ_BYTES: usize = 2 << 20;
 
+/// The same for a group of rows of a Parquet stream: a third are its columns, and the rest what encodes them and is made of
+/// them.
+pub const PARQUET_BYTES: usize = 24 << 20;
+
 /// Bytes of the body of UpdateEndpointsBatch: 100 endpoints of 15 KiB as they are stored, each of which may take twice
 /// that as JSON. Together they are bounded by `memory`.
 pub const BATCH_BODY: usize = 3 << 20;

@@ -348,6 +348,16 @@ pub(crate) enum FormatArg {
     Json,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ExportFormatArg {
+    /// RFC 4180 with a header of dotted names
+    Csv,
+    /// One JSON object a line
+    Json,
+    /// Columns, as warehouses read them; no import reads them again
+    Parquet,
+}
+
 impl From<FormatArg> for Format {
     fn from(format: FormatArg) -> Self {
         match format {
@@ -388,6 +398,7 @@ Examples:
   pinport export customers.csv --app shop --segment customers --format csv
   pinport export - --format json | jq .Address
   pinport export emails.csv --format csv --columns Id,Address,User.UserId
+  pinport export s3://warehouse/endpoints/ --app shop --parquet
 
 A folder and a bucket get parts and a manifest in a folder of their own, as an export job makes them; a name with a
 suffix is one file. A part or file is there whole or not at all. CSV refuses what it cannot hold.
@@ -397,8 +408,19 @@ pub(crate) struct ExportArgs {
     /// s3://, gs:// or az:// with a prefix of keys; a folder; a file (its name has a suffix); or - for standard output
     pub(crate) target: String,
     /// The form of the endpoints
-    #[arg(long, short, value_enum, ignore_case = true, env = "PINPORT_FORMAT")]
-    pub(crate) format: FormatArg,
+    #[arg(
+        long,
+        short,
+        value_enum,
+        ignore_case = true,
+        env = "PINPORT_FORMAT",
+        required_unless_present = "parquet"
+    )]
+    pub(crate) format: Option<ExportFormatArg>,
+    /// Parquet for a warehouse: the members of JSON as typed columns, pages compressed with zstd or as is said here. The same
+    /// as --format parquet
+    #[arg(long)]
+    pub(crate) parquet: bool,
     /// Only the members of this segment, by name or id
     #[arg(long, value_name = "NAME")]
     pub(crate) segment: Option<String>,

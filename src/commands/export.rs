@@ -1,7 +1,7 @@
 //! `pinport export`: writes endpoints of an application or a segment to a folder, a bucket, a file or standard output.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::Path,
     time::Instant,
 };
@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use pinport_model::{Compression, Format, SourceLocation, Timestamp};
 use pinport_pipeline::{
-    export::{Before, Export, ExportError, Manifest, PartWriter, Rows, Target},
+    export::{Before, Content, Export, ExportError, Form, Manifest, PartWriter, Target},
     jobs::folder_name,
     source::{SourceError, SourceOptions},
 };
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::import::stop_on_signals;
 use crate::{
-    cli::{AppArgs, ExportArgs, ServerArgs},
+    cli::{AppArgs, ExportArgs, ExportFormatArg, ServerArgs},
     client::{Client, encoded, not_there},
     data::Data,
     exit::{self, Usage},
@@ -33,6 +33,7 @@ struct Place {
     location: SourceLocation,
     /// The one file; parts in a folder of their own if absent.
     file: Option<String>,
+    form: Form,
     compression: Compression,
 }
 
@@ -69,7 +70,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         }
     };
     let scope = Scope::of(application, found.as_ref());
-    let rows = Rows::of(&*data.store, scope, args.format.into(), &args.columns).map_err(wrong)?;
+    let content = Content::of(&*data.store, scope, place.form, &args.columns).map_err(wrong)?;
     let folder = match place.file {
         Some(_) => String::new(),
         None => folder_name(application, Timestamp::now()),
@@ -77,7 +78,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     let target = Target::open(&place.location, &folder, &options, io.handle().clone())?;
     let export = Export {
         scope,
-        format: args.format.into(),
+        form: place.form,
         compression: place.compression,
         part_bytes: place.file.is_none().then_some(PART_BYTES),
         name: place.file.clone(),
@@ -86,7 +87,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         cancel,
     };
     let mut parts = Vec::new();
-    let wrote = export.run(&*data.store, rows, &target, &mut |part| {
+    let wrote = export.run(&*data.store, content, &target, &mut |part| {
         parts.push(part);
         Ok(())
     });
@@ -102,7 +103,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if place.file.is_none() {
         let segment = found.as_ref().map(|(segment, _)| segment.id.to_string());
         let version = found.as_ref().map(|(_, version)| version.version);
-        let (application, format) = (application.to_string(), args.format.into());
+        let (application, format) = (application.to_string(), place.form);
         let manifest = Manifest { application, segment, version, format, records, parts: &parts };
         manifest.write(&target).map_err(wrong)?;
     }
@@ -132,15 +133,14 @@ fn wrong(error: ExportError) -> anyhow::Error {
 /// Copies what a server streams.
 fn served(args: &ExportArgs, server: &ServerArgs, target: &Target, place: &Place) -> anyhow::Result<u8> {
     let client = Client::new(server)?;
-    let format = match args.format.into() {
-        Format::Csv => "csv",
-        Format::Json => "json",
-    };
+    let format = place.form.suffix();
     let mut path = format!("/pinport/v1/apps/{}/export?format={format}", encoded(&args.app.app));
     for (name, value) in [
         ("segment", args.segment.clone()),
         ("version", args.version.map(|version| version.to_string())),
         ("columns", Some(args.columns.join(",")).filter(|columns| !columns.is_empty())),
+        // What is in a Parquet file is compressed where it is made.
+        ("compression", (place.form == Form::Parquet).then(|| compression_name(place).to_owned())),
     ] {
         if let Some(value) = value {
             path.push_str(&format!("&{name}={}", encoded(&value)));
@@ -148,7 +148,8 @@ fn served(args: &ExportArgs, server: &ServerArgs, target: &Target, place: &Place
     }
     let name = place.file.clone().unwrap_or_default();
     let begun = Instant::now();
-    let mut part = PartWriter::begin(target, name.clone(), place.compression, None)?;
+    let around = place.form.around(place.compression);
+    let mut part = PartWriter::begin(target, name.clone(), around, None)?;
     block_on(async {
         let mut answer = client.get(&path).await.map_err(not_there)?;
         while let Some(chunk) = client.next(&mut answer).await? {
@@ -167,7 +168,31 @@ fn served(args: &ExportArgs, server: &ServerArgs, target: &Target, place: &Place
     Ok(exit::COMPLETED)
 }
 
+fn compression_name(place: &Place) -> &'static str {
+    match place.compression {
+        Compression::None => "none",
+        Compression::Gzip => "gzip",
+        Compression::Zstd => "zstd",
+    }
+}
+
+/// The form that is asked for, by either flag.
+fn form(args: &ExportArgs) -> anyhow::Result<Form> {
+    match (args.parquet, args.format) {
+        (true, Some(ExportFormatArg::Csv)) => {
+            let text =
+                "--parquet writes the members that --format json does, and no CSV: leave --format csv out";
+            Err(Usage(text.into()).into())
+        }
+        (true, _) | (_, Some(ExportFormatArg::Parquet)) => Ok(Form::Parquet),
+        (_, Some(ExportFormatArg::Csv)) => Ok(Format::Csv.into()),
+        (_, Some(ExportFormatArg::Json)) => Ok(Format::Json.into()),
+        (_, None) => Err(Usage("--format json, csv or parquet is missing".into()).into()),
+    }
+}
+
 fn place(args: &ExportArgs) -> anyhow::Result<Place> {
+    let form = form(args)?;
     let location: SourceLocation = args.target.parse().map_err(|error| Usage(format!("{error}")))?;
     let asked = match (args.gzip, args.zstd, args.none) {
         (true, ..) => Some(Compression::Gzip),
@@ -175,25 +200,30 @@ fn place(args: &ExportArgs) -> anyhow::Result<Place> {
         (_, _, true) => Some(Compression::None),
         _ => None,
     };
+    let by_name = |file: &str| match form {
+        Form::Text(_) => by_name(file),
+        Form::Parquet => form.usual(),
+    };
     let plain = |location, file: &str| Place {
         location,
         file: Some(file.to_owned()),
-        compression: asked.unwrap_or(by_name(file)),
+        form,
+        compression: asked.unwrap_or_else(|| by_name(file)),
     };
+    let parts = |location| Place { location, file: None, form, compression: asked.unwrap_or(form.usual()) };
     let path = match &location {
+        SourceLocation::Stdin if form == Form::Parquet && io::stdout().is_terminal() => {
+            let text = "Parquet is nothing for a terminal: name a file or a folder, or write it into a pipe";
+            return Err(Usage(text.into()).into());
+        }
         SourceLocation::Stdin => return Ok(plain(location, "")),
         SourceLocation::Path(path) => std::path::absolute(path)?,
-        SourceLocation::Bucket { .. } => {
-            return Ok(Place { location, file: None, compression: asked.unwrap_or_default() });
-        }
+        SourceLocation::Bucket { .. } => return Ok(parts(location)),
     };
     let is_folder = path.is_dir() || args.target.ends_with('/') || path.extension().is_none();
     match (path.parent(), path.file_name().and_then(|name| name.to_str())) {
         (Some(folder), Some(name)) if !is_folder => Ok(plain(SourceLocation::Path(folder.to_owned()), name)),
-        _ => {
-            let location = SourceLocation::Path(path);
-            Ok(Place { location, file: None, compression: asked.unwrap_or_default() })
-        }
+        _ => Ok(parts(SourceLocation::Path(path))),
     }
 }
 

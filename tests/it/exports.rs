@@ -80,7 +80,7 @@ fn segment(lab: &Lab) -> String {
 
 /// Endpoints that are hard to write: ids and values of any text, many values, none, users that share attributes. `plain`
 /// ones fit CSV.
-fn nasty(random: &mut Random, rows: usize, plain: bool) -> String {
+pub(crate) fn nasty(random: &mut Random, rows: usize, plain: bool) -> String {
     const WORDS: [&str; 12] =
         ["a", "b/c", "+1", "a,b", "é\u{301}", "\u{1f600}", "1e5", "a\"b", "x;y|z", "a\nb", "a\\\\b", "日本"];
     const ODD: [&str; 5] = ["", " a ", "\u{1}", "\tx\r\n", "'=1"];

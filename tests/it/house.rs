@@ -28,6 +28,7 @@ const AT_HOME_IN: &[(&str, &[&str])] = &[
     ("rocksdb", &["pinport-store"]),
     ("postgres", &["pinport-store"]),
     ("object_store", &["pinport-pipeline"]),
+    ("parquet", &["pinport-pipeline"]),
     ("simd-json", &["pinport-pipeline"]),
     ("hyper", &["pinport-server"]),
     ("ratatui", &["pinport-tui"]),

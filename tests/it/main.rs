@@ -44,6 +44,7 @@ mod order;
 mod otlp;
 mod packages;
 mod pair;
+mod parquet;
 mod parts;
 mod pg_proxy;
 mod pinpoint;

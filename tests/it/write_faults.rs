@@ -17,7 +17,7 @@ const SERVICES: [Service; 3] = [Service::S3, Service::Gcs, Service::Azure];
 const NOISY: usize = 6000;
 
 /// Rows that compress badly: a few make a file of several megabytes.
-fn noise(rows: usize) -> Vec<u8> {
+pub(crate) fn noise(rows: usize) -> Vec<u8> {
     let mut random = Random::seeded("noise");
     let mut lines = String::new();
     for row in 0..rows {

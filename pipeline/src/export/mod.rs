@@ -1,9 +1,9 @@
 //! The way out: endpoints of an application or a segment, written as files into a folder or a bucket.
 //!
 //! ```text
-//! store.read_out -> rows as text (rows.rs)          the thread that runs the export
-//!                -> parts: compressed, hashed        (parts.rs, a thread of its own)
-//!                -> a folder or a bucket             (target.rs)
+//! store.read_out -> rows as text, or as columns      the thread that runs the export (rows.rs, batches.rs)
+//!                -> parts: compressed, hashed        a thread of its own (parts.rs; columnar.rs makes Parquet of columns)
+//!                -> a folder or a bucket             target.rs
 //! ```
 //!
 //! A part is there whole or not at all, and counts when its record is durable: an export that is interrupted goes on
@@ -11,6 +11,8 @@
 //! `_SUCCESS`, comes last. Nothing here decides what an endpoint looks like (that is `pinport_store::record::write`) or who
 //! may write where (that is `jobs::Resolver`). Start at [`Export::run`].
 
+mod batches;
+mod columnar;
 mod parts;
 mod rows;
 mod target;
@@ -20,24 +22,25 @@ mod tests;
 use std::{
     ops::ControlFlow,
     path::PathBuf,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{SyncSender, sync_channel},
     thread,
 };
 
-use pinport_model::{Compression, Format, WrittenPart};
-use pinport_store::{Scope, Store, StoreError, Stored, record::write::csv::CsvError};
+use pinport_model::{Compression, WrittenPart};
+use pinport_store::{
+    Scope, Store, StoreError, Stored,
+    record::write::{columns::Columns, csv::CsvError},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    engine::FileError,
-    limits::{EXPORT_BUFFERS, EXPORT_HANDED},
-    source::SourceError,
-};
+use crate::{engine::FileError, limits::EXPORT_BUFFERS, source::SourceError};
 
+pub use columnar::ParquetFile;
 pub use parts::{Manifest, PartWriter, part_name};
-pub use rows::Rows;
+pub use rows::{Content, Form, Rows};
 pub use target::Target;
 
+use batches::{Batch, Groups, Lines};
 use parts::Parts;
 
 /// Bytes of endpoints that are held at a time while they are read out.
@@ -81,8 +84,8 @@ pub struct Export<'a> {
     /// Whose endpoints.
     pub scope: Scope<'a>,
     /// Their form.
-    pub format: Format,
-    /// How parts are compressed.
+    pub form: Form,
+    /// How parts are compressed, or what is in them.
     pub compression: Compression,
     /// Bytes of rows after which a part ends; none: everything is one part.
     pub part_bytes: Option<u64>,
@@ -111,6 +114,7 @@ enum Handed {
         text: Vec<u8>,
         rows: u64,
     },
+    Columns(Box<Columns>),
     /// The part ends after this endpoint.
     End {
         last: String,
@@ -122,17 +126,22 @@ impl Export<'_> {
     pub fn run(
         &self,
         store: &dyn Store,
-        rows: Rows,
+        content: Content,
         target: &Target,
         written: &mut (dyn FnMut(WrittenPart) -> Result<(), ExportError> + Send),
     ) -> Result<(), ExportError> {
-        let (send, receive) = sync_channel(EXPORT_BUFFERS);
+        // Columns are large: one batch of them is filled while the one before is written.
+        let buffers = if content.is_text() { EXPORT_BUFFERS } else { 0 };
+        let (send, receive) = sync_channel(buffers);
         let (give_back, spare) = sync_channel(EXPORT_BUFFERS + 1);
         thread::scope(|scope| {
-            let parts = Parts::new(self, target, rows.header());
+            let parts = Parts::new(self, target, content.header());
             let thread = thread::Builder::new().name("export".into());
             let writing = thread.spawn_scoped(scope, move || parts.run(receive, &give_back, written))?;
-            let read = self.read(store, rows, &send, &spare);
+            let read = match content {
+                Content::Text(rows) => self.read(store, Lines::new(rows, spare), &send),
+                Content::Columns(columns) => self.read(store, Groups(columns), &send),
+            };
             drop(send);
             // The writer's error is why the reader stopped, if it did.
             let wrote = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -143,32 +152,22 @@ impl Export<'_> {
     fn read(
         &self,
         store: &dyn Store,
-        mut rows: Rows,
+        mut batch: impl Batch,
         send: &SyncSender<Handed>,
-        spare: &Receiver<Vec<u8>>,
     ) -> Result<(), ExportError> {
-        let mut text = Vec::with_capacity(EXPORT_HANDED + EXPORT_HANDED / 8);
         let mut last = String::new();
-        let (mut count, mut of_part) = (0, 0_u64);
+        let mut of_part = 0_u64;
         let mut stopped = false;
         let mut each = |stored: Stored<'_>| {
-            let before = text.len();
-            rows.write(&stored, &mut text)?;
-            count += 1;
-            of_part += (text.len() - before) as u64;
+            of_part += batch.add(&stored)? as u64;
             let is_end = self.part_bytes.is_some_and(|most| of_part >= most);
-            if text.len() >= EXPORT_HANDED || is_end {
-                let next = spare
-                    .try_recv()
-                    .unwrap_or_else(|_| Vec::with_capacity(EXPORT_HANDED + EXPORT_HANDED / 8));
-                let full = std::mem::replace(&mut text, next);
-                let mut sent =
-                    send.send(Handed::Rows { text: full, rows: std::mem::take(&mut count) }).is_ok();
+            if batch.is_full() || is_end {
+                let mut sent = send.send(batch.take()).is_ok();
                 if is_end {
                     of_part = 0;
                     sent &= send.send(Handed::End { last: stored.id()?.to_owned() }).is_ok();
                 }
-                // Asked once a buffer: a row must cost nothing here.
+                // Asked once a batch: a row must cost nothing here.
                 if !sent || self.cancel.is_cancelled() {
                     stopped = true;
                     return Ok(ControlFlow::Break(()));
@@ -184,9 +183,9 @@ impl Export<'_> {
         if stopped || self.cancel.is_cancelled() {
             return Err(ExportError::Cancelled);
         }
-        if of_part > 0 {
-            let sent = send.send(Handed::Rows { text, rows: count }).is_ok()
-                && send.send(Handed::End { last }).is_ok();
+        // A Parquet file has a schema also without rows.
+        if of_part > 0 || self.part_bytes.is_none() && self.form == Form::Parquet {
+            let sent = send.send(batch.take()).is_ok() && send.send(Handed::End { last }).is_ok();
             if !sent {
                 return Err(ExportError::Cancelled);
             }

@@ -8,23 +8,23 @@ use std::{
 };
 
 use flate2::write::GzEncoder;
-use pinport_model::{Compression, Format, WrittenPart};
+use pinport_model::{Compression, WrittenPart};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Export, ExportError, Handed,
+    Export, ExportError, Form, Handed, ParquetFile,
     target::{Part, Target},
 };
 
 /// zlib's own default: a smaller file costs twice the time from here on.
-const GZIP_LEVEL: u32 = 6;
+pub(super) const GZIP_LEVEL: u32 = 6;
 /// The name of the manifest. Importers skip it.
 const MANIFEST: &str = "_SUCCESS";
 
 /// The name of a part.
-pub fn part_name(number: u64, format: Format, compression: Compression) -> String {
-    format!("part-{number:05}.{}{}", format.suffix(), compression.suffix())
+pub fn part_name(number: u64, form: Form, compression: Compression) -> String {
+    format!("part-{number:05}.{}{}", form.suffix(), form.around(compression).suffix())
 }
 
 /// What an export came to: the last file that is written, so that the others are complete where it is.
@@ -39,7 +39,7 @@ pub struct Manifest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
     /// The form of the records.
-    pub format: Format,
+    pub format: Form,
     /// Endpoints in all parts.
     pub records: u64,
     /// The parts, in order.
@@ -62,6 +62,8 @@ pub(super) struct Parts<'a> {
     header: Vec<u8>,
     number: u64,
     current: Option<PartWriter<'a>>,
+    /// What makes the current part of columns.
+    file: Option<ParquetFile>,
 }
 
 /// A part while it is written. Dropped before its end, nothing of it stays.
@@ -78,7 +80,7 @@ pub struct PartWriter<'a> {
 
 impl<'a> Parts<'a> {
     pub(super) fn new(export: &'a Export<'a>, target: &'a Target, header: Vec<u8>) -> Self {
-        Self { export, target, header, number: export.before.parts, current: None }
+        Self { export, target, header, number: export.before.parts, current: None, file: None }
     }
 
     /// Writes what arrives until the sender is gone. A part that has no end by then is none.
@@ -91,18 +93,29 @@ impl<'a> Parts<'a> {
         for handed in handed {
             match handed {
                 Handed::Rows { mut text, rows } => {
-                    let mut current = match self.current.take() {
-                        Some(current) => current,
-                        None => self.begin()?,
-                    };
+                    let mut current = self.current()?;
                     current.records += rows;
                     current.write(&text)?;
                     self.current = Some(current);
                     text.clear();
                     let _ = spare.try_send(text);
                 }
+                Handed::Columns(columns) => {
+                    let mut current = self.current()?;
+                    let mut file = match self.file.take() {
+                        Some(file) => file,
+                        None => ParquetFile::new(self.export.compression)?,
+                    };
+                    current.records += columns.rows() as u64;
+                    current.text_bytes += columns.bytes() as u64;
+                    current.pack(&file.group(*columns)?)?;
+                    (self.current, self.file) = (Some(current), Some(file));
+                }
                 Handed::End { last } => {
-                    if let Some(current) = self.current.take() {
+                    if let Some(mut current) = self.current.take() {
+                        if let Some(file) = self.file.take() {
+                            current.pack(&file.end()?)?;
+                        }
                         written(current.end(last)?)?;
                         self.number += 1;
                     }
@@ -112,10 +125,19 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
+    /// The part that is written, or the next.
+    fn current(&mut self) -> Result<PartWriter<'a>, ExportError> {
+        match self.current.take() {
+            Some(current) => Ok(current),
+            None => self.begin(),
+        }
+    }
+
     fn begin(&self) -> Result<PartWriter<'a>, ExportError> {
-        let Export { format, compression, note, name, .. } = self.export;
-        let name = name.clone().unwrap_or_else(|| part_name(self.number, *format, *compression));
-        let mut part = PartWriter::begin(self.target, name, *compression, note.as_deref())?;
+        let Export { form, compression, note, name, .. } = self.export;
+        let name = name.clone().unwrap_or_else(|| part_name(self.number, *form, *compression));
+        let around = form.around(*compression);
+        let mut part = PartWriter::begin(self.target, name, around, note.as_deref())?;
         part.write(&self.header)?;
         Ok(part)
     }
@@ -144,7 +166,12 @@ impl<'a> PartWriter<'a> {
     /// Adds text.
     pub fn write(&mut self, text: &[u8]) -> Result<(), ExportError> {
         self.text_bytes += text.len() as u64;
-        let packed = self.packer.pack(text)?;
+        self.pack(text)
+    }
+
+    /// The same for bytes that were counted as what they are made of.
+    fn pack(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+        let packed = self.packer.pack(bytes)?;
         self.hash.update(packed);
         self.bytes += packed.len() as u64;
         self.part.write(packed)

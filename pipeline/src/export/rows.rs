@@ -1,17 +1,116 @@
-//! Endpoints as lines of JSON or rows of CSV.
+//! Endpoints as lines of JSON or rows of CSV, or as columns, by what is asked for.
 
 use std::ops::ControlFlow;
 
-use pinport_model::{ApplicationId, Format};
+use pinport_model::{ApplicationId, Compression, Format};
 use pinport_store::{
     Scope, Store, StoreError, Stored,
     record::write::{
+        columns::Columns,
         csv::{CsvColumns, CsvWriter},
         json::{JsonWriter, Order},
     },
 };
+use serde::{Serialize, Serializer};
 
 use super::{BATCH, ExportError};
+
+/// The form of what is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// What an import reads again.
+    Text(Format),
+    /// Files of columns, as warehouses read them.
+    Parquet,
+}
+
+impl Form {
+    /// What it is called.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text(format) => format.as_str(),
+            Self::Parquet => "PARQUET",
+        }
+    }
+
+    /// The suffix of files of this form.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Text(format) => format.suffix(),
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// How files are compressed as a whole, where this compression is asked for: what is in a Parquet file is compressed, and
+    /// the file is not.
+    pub const fn around(self, compression: Compression) -> Compression {
+        match self {
+            Self::Text(_) => compression,
+            Self::Parquet => Compression::None,
+        }
+    }
+
+    /// The compression unless one is asked for, of parts.
+    pub const fn usual(self) -> Compression {
+        match self {
+            Self::Text(_) => Compression::Gzip,
+            Self::Parquet => Compression::Zstd,
+        }
+    }
+}
+
+impl From<Format> for Form {
+    fn from(format: Format) -> Self {
+        Self::Text(format)
+    }
+}
+
+impl Serialize for Form {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// What makes of endpoints what is exported.
+#[derive(Debug)]
+pub enum Content {
+    /// Text.
+    Text(Rows),
+    /// Columns, which are empty yet.
+    Columns(Box<Columns>),
+}
+
+impl Content {
+    /// What writes the endpoints of `scope` in this form. `columns` are of CSV.
+    pub fn of(
+        store: &dyn Store,
+        scope: Scope<'_>,
+        form: Form,
+        columns: &[String],
+    ) -> Result<Self, ExportError> {
+        match form {
+            Form::Text(format) => Ok(Self::Text(Rows::of(store, scope, format, columns)?)),
+            Form::Parquet if !columns.is_empty() => {
+                let reason = "columns are for CSV: Parquet has every member, and who reads it takes the columns it needs";
+                Err(ExportError::Unfit(reason.into()))
+            }
+            Form::Parquet => Ok(Self::Columns(Box::new(Columns::new(application(scope))))),
+        }
+    }
+
+    /// Whether it is text.
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+
+    /// What every file begins with.
+    pub(super) fn header(&self) -> Vec<u8> {
+        match self {
+            Self::Text(rows) => rows.header(),
+            Self::Columns(_) => Vec::new(),
+        }
+    }
+}
 
 /// Writes endpoints in one of the formats.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CreateError, Created, Inner, Jobs, NotAllowed};
 use crate::{
     engine::{Counter, JobError, JobProgress, Life, Stage, files::create_folder},
-    export::{Before, Export, ExportError, Manifest, Rows, Target, part_name},
+    export::{Before, Content, Export, ExportError, Form, Manifest, Target, part_name},
     limits::PARTS_SHOWN,
     source::{SourceError, SourceOptions},
 };
@@ -180,9 +180,10 @@ pub(super) fn run(job: &mut ImportJob, run: &Running<'_>) -> Result<(), JobError
         before.parts = last.piece + 1;
         before.last = last.part.as_ref().map(|part| part.last.clone());
     }
+    let form = Form::Text(definition.format);
     let writing = Export {
         scope,
-        format: definition.format,
+        form,
         compression: export.compression,
         part_bytes: Some(definition.piece_bytes),
         name: None,
@@ -190,7 +191,7 @@ pub(super) fn run(job: &mut ImportJob, run: &Running<'_>) -> Result<(), JobError
         note: Some(note),
         cancel: run.cancel.clone(),
     };
-    let rows = Rows::of(store, scope, definition.format, &[])?;
+    let content = Content::of(store, scope, form, &[])?;
     let begun = std::time::Instant::now();
     let mut written = |part: WrittenPart| {
         boundary("export.part-there");
@@ -207,7 +208,7 @@ pub(super) fn run(job: &mut ImportJob, run: &Running<'_>) -> Result<(), JobError
         last = Some(record);
         Ok(())
     };
-    let wrote = writing.run(store, rows, &target, &mut written);
+    let wrote = writing.run(store, content, &target, &mut written);
     run.progress.busy(Stage::Build, begun.elapsed().max(Duration::from_micros(1)));
     wrote?;
     complete(life, &export, store, &target, last.as_ref())
@@ -224,7 +225,7 @@ fn complete(
     let parts = parts_of(store, life.job.id)?;
     if life.job.resumed > 0 {
         // An earlier run may have written one that had no time to be counted, and what was in it is gone since.
-        let name = part_name(parts.len() as u64, life.job.definition.format, export.compression);
+        let name = part_name(parts.len() as u64, life.job.definition.format.into(), export.compression);
         target.remove(&name)?;
     }
     if let Some(last) = last {
@@ -236,7 +237,7 @@ fn complete(
         application: definition.application.to_string(),
         segment: export.segment.map(|segment| segment.to_string()),
         version: export.version,
-        format: definition.format,
+        format: definition.format.into(),
         records: parts.iter().map(|part| part.records).sum(),
         parts: &parts,
     };

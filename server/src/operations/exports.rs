@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use pinport_model::{Compression, Format, JobKind, Segment, SegmentId};
-use pinport_pipeline::jobs::{Created, NewExport};
+use pinport_pipeline::{
+    export::Form,
+    jobs::{Created, NewExport},
+};
 use serde::Deserialize;
 
 use super::{
@@ -121,17 +124,33 @@ fn create(api: &Api, request: &Request) -> Result<Response, ApiError> {
     Response::json(StatusCode::ACCEPTED, &export_job_response(&job))
 }
 
-/// What `ExportEndpoints` reads.
+/// What `ExportEndpoints` streams.
 fn open(api: Arc<Api>, request: &Request) -> Result<(&'static str, Reader), ApiError> {
     let query = request.query();
     let application = api.named(request)?.id;
-    let (format, content_type) = match query.get("format")? {
-        None | Some("json") => (Format::Json, "application/x-ndjson"),
-        Some("csv") => (Format::Csv, "text/csv"),
+    let (form, content_type) = match query.get("format")? {
+        None | Some("json") => (Format::Json.into(), "application/x-ndjson"),
+        Some("csv") => (Format::Csv.into(), "text/csv"),
+        Some("parquet") => (Form::Parquet, "application/vnd.apache.parquet"),
         Some(other) => {
             let other = shown(other);
             return Err(ApiError::bad_request(format!(
-                "The parameter format: \"{other}\" is not csv or json."
+                "The parameter format: \"{other}\" is not csv, json or parquet."
+            )));
+        }
+    };
+    let compression = match query.get("compression")? {
+        None => form.usual(),
+        Some(_) if form != Form::Parquet => {
+            return Err(ApiError::bad_request("The parameter compression is for format=parquet alone."));
+        }
+        Some("none") => Compression::None,
+        Some("gzip") => Compression::Gzip,
+        Some("zstd") => Compression::Zstd,
+        Some(other) => {
+            let other = shown(other);
+            return Err(ApiError::bad_request(format!(
+                "The parameter compression: \"{other}\" is not none, gzip or zstd."
             )));
         }
     };
@@ -142,5 +161,5 @@ fn open(api: Arc<Api>, request: &Request) -> Result<(&'static str, Reader), ApiE
         Some(name) => Of::segment(&api, application, name, query.get("version")?)?,
         None => Of::Application(application),
     };
-    Ok((content_type, Reader::exporting(api, of, format, &columns)?))
+    Ok((content_type, Reader::exporting(api, of, form, compression, &columns)?))
 }

@@ -2,11 +2,14 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use pinport_model::{Application, ApplicationId, Format, Segment, SegmentId, SegmentVersion};
-use pinport_pipeline::export::{ExportError, Rows};
+use pinport_model::{Application, ApplicationId, Compression, Segment, SegmentId, SegmentVersion};
+use pinport_pipeline::export::{Content, ExportError, Form, ParquetFile, Rows};
 use pinport_store::{
-    Scope,
-    record::write::json::{JsonWriter, Order},
+    Scope, Stored,
+    record::write::{
+        columns::Columns,
+        json::{JsonWriter, Order},
+    },
 };
 
 use super::{
@@ -19,7 +22,7 @@ use crate::{
     ApiError,
     access::no_such_application,
     http::{Request, Response, Route},
-    limits::{PART_BYTES, READ_BYTES},
+    limits::{PARQUET_BYTES, PART_BYTES, READ_BYTES},
 };
 
 /// Segments that are read at a time while a name is looked for.
@@ -158,15 +161,24 @@ impl Of {
     }
 }
 
-/// Endpoints as text, part by part.
+/// Endpoints, part by part.
 pub(super) struct Reader {
     api: Arc<Api>,
     of: Of,
-    rows: Rows,
-    /// What comes first.
-    header: Vec<u8>,
+    made: Made,
     after: Option<String>,
     is_read: bool,
+}
+
+/// What is made of endpoints.
+enum Made {
+    Text {
+        rows: Rows,
+        /// What comes first.
+        header: Vec<u8>,
+    },
+    /// Groups of rows; the file until its end.
+    Parquet(Box<Columns>, Option<Box<ParquetFile>>),
 }
 
 impl Reader {
@@ -175,56 +187,102 @@ impl Reader {
         let of =
             Of::segment(&api, application, request.param("segment-id"), request.query().get("version")?)?;
         let rows = Rows::Json(Box::new(JsonWriter::new(application, Order::Model)));
-        Ok(Self { api, of, rows, header: Vec::new(), after: None, is_read: false })
+        let made = Made::Text { rows, header: Vec::new() };
+        Ok(Self { api, of, made, after: None, is_read: false })
     }
 
-    /// In the form of an export. CSV needs a look at all endpoints beforehand, unless the columns are named.
+    /// In the form of an export. CSV needs a look at all endpoints beforehand, unless the columns are named. `compression` is
+    /// of what is in a Parquet file.
     pub(super) fn exporting(
         api: Arc<Api>,
         of: Of,
-        format: Format,
+        form: Form,
+        compression: Compression,
         columns: &[String],
     ) -> Result<Self, ApiError> {
-        let rows = Rows::of(&**api.store(), of.scope(), format, columns).map_err(|error| match error {
-            ExportError::Store(error) => stored(error),
-            ExportError::Unfit(reason) => ApiError::bad_request(super::sentence(&reason)),
-            error => ApiError::internal(error),
-        })?;
-        let header = rows.header();
-        Ok(Self { api, of, rows, header, after: None, is_read: false })
+        let made = match Content::of(&**api.store(), of.scope(), form, columns).map_err(unwritten)? {
+            Content::Text(rows) => Made::Text { header: rows.header(), rows },
+            Content::Columns(columns) => {
+                let file = ParquetFile::new(compression).map_err(unwritten)?;
+                Made::Parquet(columns, Some(Box::new(file)))
+            }
+        };
+        Ok(Self { api, of, made, after: None, is_read: false })
+    }
+}
+
+fn unwritten(error: ExportError) -> ApiError {
+    match error {
+        ExportError::Store(error) => stored(error),
+        ExportError::Unfit(reason) => ApiError::bad_request(super::sentence(&reason)),
+        error => ApiError::internal(error),
     }
 }
 
 impl BlockingParts for Reader {
-    /// The next lines. What is deleted while it is read is no end: the error cuts the answer off.
+    /// The next lines, or the next group of rows. What is deleted while it is read is no end: the error cuts the answer off.
     fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
         if self.is_read {
             return Ok(None);
         }
-        let mut lines = std::mem::take(&mut self.header);
-        lines.reserve(PART_BYTES + PART_BYTES / 8);
-        let mut last = None;
-        let (rows, mut is_whole) = (&mut self.rows, true);
-        self.api
-            .store()
-            .read_out(self.of.scope(), self.after.as_deref(), READ_BYTES / 4, &mut |stored| {
-                let before = lines.len();
-                rows.write(&stored, &mut lines)?;
-                // One that does not fit is the first of the next part.
-                if before > 0 && lines.len() > PART_BYTES {
-                    lines.truncate(before);
-                    is_whole = false;
-                    return Ok(ControlFlow::Break(()));
-                }
-                let last: &mut String = last.get_or_insert_default();
-                last.clear();
-                last.push_str(stored.id()?);
-                Ok(ControlFlow::Continue(()))
-            })
-            .map_err(stored)?;
-        self.of.still_there(&self.api)?;
-        self.is_read = is_whole;
-        self.after = last.or(self.after.take());
-        Ok((!lines.is_empty()).then_some(lines))
+        let Self { api, of, made, after, is_read } = self;
+        let (mut last, mut is_whole) = (None, true);
+        let mut remember = |id: &str| {
+            let last: &mut String = last.get_or_insert_default();
+            last.clear();
+            last.push_str(id);
+        };
+        let read = |each: &mut dyn FnMut(Stored<'_>) -> pinport_store::Result<ControlFlow<()>>| {
+            api.store().read_out(of.scope(), after.as_deref(), READ_BYTES / 4, each).map_err(stored)?;
+            of.still_there(api)
+        };
+        let part = match made {
+            Made::Text { rows, header } => {
+                let mut lines = std::mem::take(header);
+                lines.reserve(PART_BYTES + PART_BYTES / 8);
+                read(&mut |stored| {
+                    let before = lines.len();
+                    rows.write(&stored, &mut lines)?;
+                    // One that does not fit is the first of the next part.
+                    if before > 0 && lines.len() > PART_BYTES {
+                        lines.truncate(before);
+                        is_whole = false;
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    remember(stored.id()?);
+                    Ok(ControlFlow::Continue(()))
+                })?;
+                lines
+            }
+            Made::Parquet(columns, file) => {
+                read(&mut |stored| {
+                    columns.add(&stored)?;
+                    remember(stored.id()?);
+                    is_whole = columns.bytes() < PARQUET_BYTES / 3;
+                    Ok(if is_whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                })?;
+                group(columns.take(), file, is_whole)?
+            }
+        };
+        *is_read = is_whole;
+        *after = last.or(after.take());
+        Ok((!part.is_empty()).then_some(part))
     }
+
+    fn room(&self) -> usize {
+        match self.made {
+            Made::Text { .. } => READ_BYTES,
+            Made::Parquet(..) => PARQUET_BYTES,
+        }
+    }
+}
+
+/// The bytes of a file up to this group of rows; with the `last` one all of them.
+fn group(columns: Columns, file: &mut Option<Box<ParquetFile>>, last: bool) -> Result<Vec<u8>, ApiError> {
+    let Some(open) = file else { return Ok(Vec::new()) };
+    let mut bytes = open.group(columns).map_err(unwritten)?;
+    if last && let Some(file) = file.take() {
+        bytes.extend(file.end().map_err(unwritten)?);
+    }
+    Ok(bytes)
 }

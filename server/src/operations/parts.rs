@@ -30,12 +30,17 @@ pub(super) trait Parts: Send + 'static {
 pub(super) trait BlockingParts: Send + 'static {
     /// The next part; nothing at the end.
     fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError>;
+
+    /// Bytes that are taken from `memory` while a part is read.
+    fn room(&self) -> usize {
+        READ_BYTES
+    }
 }
 
 /// The answer of these parts.
 pub(super) fn stream(purse: Purse, parts: impl Parts) -> PartStream {
     let (send, receive) = mpsc::channel(1);
-    tokio::spawn(feed(purse, parts, send));
+    tokio::spawn(feed(purse, READ_BYTES, parts, send));
     ReceiverStream::new(receive)
 }
 
@@ -45,7 +50,8 @@ pub(super) async fn stream_blocking(
     purse: Purse,
     mut parts: impl BlockingParts,
 ) -> Result<PartStream, ApiError> {
-    let share = purse.take(READ_BYTES).await?;
+    let room = parts.room();
+    let share = purse.take(room).await?;
     let (parts, first) = blocking(move || {
         let first = parts.next()?;
         Ok((parts, first))
@@ -55,16 +61,21 @@ pub(super) async fn stream_blocking(
     if let Some(first) = first {
         // There is room for it.
         let _ = send.try_send(Ok(share.fix(first.into())));
-        tokio::spawn(feed(purse, OnThread(Some(parts)), send));
+        tokio::spawn(feed(purse, room, OnThread(Some(parts)), send));
     }
     Ok(ReceiverStream::new(receive))
 }
 
-async fn feed(purse: Purse, mut parts: impl Parts, send: mpsc::Sender<Result<Bytes, BoxError>>) {
+async fn feed(
+    purse: Purse,
+    room_of_part: usize,
+    mut parts: impl Parts,
+    send: mpsc::Sender<Result<Bytes, BoxError>>,
+) {
     // A caller that has gone takes no more parts.
     while let Ok(room) = send.reserve().await {
         let part = async {
-            let share = purse.take_within(READ_BYTES, PATIENCE).await?;
+            let share = purse.take_within(room_of_part, PATIENCE).await?;
             Ok(parts.next().await?.map(|part| share.fix(part.into())))
         };
         let part: Result<_, ApiError> = part.await;

@@ -90,10 +90,14 @@ fn described(name: &str) -> Option<Described> {
         "GetSegmentExportJobs" => paged("Lists the export jobs of a segment, newest first"),
         "ExportEndpoints" => Described {
             query: &[
-                ("format", "csv or json, the default"),
+                ("format", "csv, parquet or json, the default"),
                 ("segment", "A segment whose members are written, by name or id; all endpoints if absent"),
                 ("version", "A version of the segment; the current one if absent"),
                 ("columns", "The columns of CSV, with commas between; all that have a value if absent"),
+                (
+                    "compression",
+                    "What the pages of Parquet are compressed with: none, gzip or zstd, the default",
+                ),
             ],
             content: "*/*",
             ..plain(

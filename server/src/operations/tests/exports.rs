@@ -162,9 +162,24 @@ async fn endpoints_are_streamed_as_an_import_reads_them() {
     assert!(String::from_utf8(csv.body).unwrap().starts_with("Id,Address\ne1,a@x\n"));
     let whole = house.get(&format!("{stream}?format=csv")).await;
     assert!(String::from_utf8(whole.body).unwrap().starts_with("ChannelType,Address,EndpointStatus,OptOut,"));
-    for wrong in
-        ["format=xml", "columns=Id", "format=csv&columns=Nothing", "segment=none", "segment=s&version=9"]
-    {
+    let parquet = house.get(&format!("{stream}?format=parquet&compression=none")).await;
+    assert_eq!(parquet.header("content-type"), Some("application/vnd.apache.parquet"));
+    let file = &parquet.body[..];
+    assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
+    let holds = |text: &[u8]| file.windows(text.len()).any(|window| window == text);
+    assert!(holds(b"a@x") && holds(b"UserAttributes"));
+    let compressed = house.get(&format!("{stream}?format=parquet")).await;
+    assert!(compressed.status == 200 && compressed.body.len() != file.len());
+    for wrong in [
+        "format=xml",
+        "columns=Id",
+        "format=csv&columns=Nothing",
+        "segment=none",
+        "segment=s&version=9",
+        "compression=gzip",
+        "format=parquet&compression=snappy",
+        "format=parquet&columns=Id",
+    ] {
         let status = house.get(&format!("{stream}?{wrong}")).await.status;
         assert!([400, 404].contains(&status), "{wrong}: {status}");
     }

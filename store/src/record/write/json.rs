@@ -31,7 +31,8 @@ pub struct JsonWriter {
     dates: Dates,
 }
 
-const DEMOGRAPHIC: [(&str, Tag); 8] = {
+/// The members of Demographic, in their order.
+pub(super) const DEMOGRAPHIC: [(&str, Tag); 8] = {
     let mut named = [("", Tag::Incomplete); 8];
     let mut index = 0;
     while index < named.len() {
@@ -41,7 +42,8 @@ const DEMOGRAPHIC: [(&str, Tag); 8] = {
     named
 };
 
-const LOCATION: [(&str, Tag); 6] = [
+/// The members of Location, in their order.
+pub(super) const LOCATION: [(&str, Tag); 6] = [
     text_member(TextMember::City),
     text_member(TextMember::Country),
     ("Latitude", Tag::Latitude),

@@ -156,7 +156,7 @@ fn user_run<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Damaged> {
 }
 
 /// Named members in order of their names; of a name that both runs have, the second run's.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Named<'a> {
     runs: [&'a [u8]; 2],
 }

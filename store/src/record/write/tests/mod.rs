@@ -1,11 +1,14 @@
 //! What is written is what `Endpoint` says, byte for byte.
 
+mod columns;
+
 use std::collections::BTreeMap;
 
 use pinport_model::{ApplicationId, Channel, EndpointStatus, OptOut};
 use proptest::{collection::vec, option, prelude::*};
 
 use super::{
+    columns::Columns,
     csv::CsvColumns,
     json::{JsonWriter, Order},
 };
@@ -139,6 +142,7 @@ proptest! {
             let mut out = Vec::new();
             let _ = JsonWriter::new(APP, order).write(&stored, &mut out);
         }
+        let _ = Columns::new(APP).add(&stored);
         let mut columns = CsvColumns::default();
         if columns.collect(&stored).is_ok() {
             let _ = columns.writer(APP).write(&stored, &mut Vec::new());
