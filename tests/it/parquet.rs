@@ -10,13 +10,7 @@ use parquet::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    exported::in_folder,
-    exports::nasty,
-    serving::Serving,
-    support::*,
-    write_faults::noise,
-};
+use crate::{exported::in_folder, exports::nasty, serving::Serving, support::*, write_faults::noise};
 
 fn open(file: &[u8]) -> SerializedFileReader<Bytes> {
     SerializedFileReader::new(Bytes::copy_from_slice(file)).unwrap()
