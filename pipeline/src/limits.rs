@@ -221,7 +221,7 @@ pub(crate) const PARQUET_GROUP: usize = 16 << 20;
 /// Rows of a group: what is small as stored takes little more to be told apart.
 pub(crate) const PARQUET_GROUP_ROWS: usize = 1 << 16;
 
-/// Groups of one Parquet file. Its footer has about 5 KiB for each, and is held to the end.
+/// Groups of one Parquet file. Its footer is held to the end: 14 KiB for each, 58 MB for all.
 pub(crate) const PARQUET_GROUPS: usize = 4096;
 
 // Jobs and their views.
