@@ -15,11 +15,7 @@ use pinport_store::{Store, StoreError, memory::Memory};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Inner, Jobs, JobsOptions, Resolver, Seen, marks,
-    queue::{Entry, Place},
-    run::take,
-};
+use super::{Inner, Jobs, JobsOptions, Resolver, Seen, queue::Place, run::take};
 use crate::{
     engine::{Engine, JobError, JobProgress, Run, RunOutcome},
     source::Source,
@@ -113,12 +109,8 @@ impl Jobs {
         cancel: CancellationToken,
     ) -> Result<CommandRun, StoreError> {
         let inner = &self.inner;
-        let name = inner.application_name(job.definition.application)?;
-        let last = inner.store.totals(job.id)?;
-        let read_before = last.as_ref().map_or(0, |last| last.total.read);
-        let rested = marks::saved_progress(&inner.folder(job.id));
-        let place = Place::Waiting { not_before: None, tries: 0 };
-        let mut entry = Entry { last, rested, ..Entry::new(job.clone(), name, place) };
+        let mut entry = inner.at_rest(job.clone(), Place::Waiting { not_before: None, tries: 0 })?;
+        let read_before = entry.last.as_ref().map_or(0, |last| last.total.read);
         let progress = Arc::new(JobProgress::going_on(&entry.at_rest()));
         entry.place = Place::Running { cancel: cancel.clone(), progress: Arc::clone(&progress), tries: 0 };
         entry.set_status(JobStatus::PreparingForInitialization);

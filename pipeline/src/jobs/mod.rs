@@ -377,21 +377,15 @@ impl Inner {
                 self.tell(Occasion::Ended, self.ended_view(&job)?, false);
                 continue;
             }
-            let name = self.application_name(job.definition.application)?;
             let place =
                 if marks.paused { Place::Paused } else { Place::Waiting { not_before: None, tries: 0 } };
             if !marks.paused {
                 tracing::info!(target: "pinport::job", job = %job.id, status = %job.status, "taken up again");
             }
             self.find_upload(&job);
-            let last = self.store.last_piece(job.id)?;
             job.status = JobStatus::PendingJob;
             log_status(job.id, job.status);
-            let folder = self.folder(job.id);
-            let rested = marks::saved_progress(&folder);
-            let history = Curve::from_points(&marks::saved_history(&folder));
-            let throttle = Arc::new(Throttle::new(marks::throttle(&folder)));
-            let entry = Entry { last, rested, history, throttle, ..Entry::new(job, name, place) };
+            let entry = self.at_rest(job, place)?;
             state.jobs.insert(entry.job.id, entry);
         }
         let newest = self.store.jobs(None, None, ENDED_SHOWN + state.jobs.len())?;
@@ -402,6 +396,17 @@ impl Inner {
         self.sweep_uploads(&state);
         *self.state.lock() = state;
         Ok(())
+    }
+
+    /// A job that no one runs, with what its earlier runs left.
+    fn at_rest(&self, job: ImportJob, place: Place) -> Result<Entry, StoreError> {
+        let name = self.application_name(job.definition.application)?;
+        let folder = self.folder(job.id);
+        let last = self.store.totals(job.id)?;
+        let rested = marks::saved_progress(&folder);
+        let history = Curve::from_points(&marks::saved_history(&folder));
+        let throttle = Arc::new(Throttle::new(marks::throttle(&folder)));
+        Ok(Entry { last, rested, history, throttle, ..Entry::new(job, name, place) })
     }
 
     /// Notes what the uploaded file of a job takes, if it has one.

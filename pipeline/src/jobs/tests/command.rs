@@ -97,11 +97,16 @@ fn what_stops_it_is_reported_and_the_same_command_goes_on() {
     assert_eq!(jobs.seen(job.id).unwrap().unwrap().view.progress.status, JobStatus::Cancelled);
     assert_eq!(house.status(job.id), JobStatus::PendingJob);
 
+    let before = marks::saved_history(&jobs.folder(job.id));
+    assert!(!before.is_empty());
     let rests = jobs.unfinished(&definition).unwrap().pop().unwrap();
     let outcome = house.run(&jobs, &rests, &CancellationToken::new());
     assert!(outcome.stopped.is_none(), "{outcome:?}");
     assert_eq!((outcome.job.status, outcome.job.tally.read), (JobStatus::Completed, 50));
     assert_eq!(outcome.job.resumed, 2);
+    // The points of earlier runs are kept.
+    let seen = jobs.seen(job.id).unwrap().unwrap();
+    assert_eq!(jobs.detail(seen).unwrap().history.first(), before.first());
     assert_eq!(jobs.unfinished(&definition).unwrap(), []);
 }
 
