@@ -1,13 +1,18 @@
 //! Closes the layer of a job that ended: makes a version with it, forgets the oldest one, and folds small layers.
 
+use std::convert::Infallible;
+
 use pinport_model::{ImportJob, SegmentId, SegmentVersion};
 use rocksdb::{Snapshot, WriteBatch};
 
 use super::{
+    blocks::{self, Blocks, IN_BLOCKS},
     engine::{Engine, to_json},
+    joining::{MOST_RUNS, join_runs},
     keys::{self, Key, end_of},
     layers::{self, Layer, delete_layer, put_layer, rows},
-    merged::Merged,
+    member_runs::Source,
+    merged::{AT_HAND, Members, Merged},
     segments::{has_members, layer_of, needed, put_state, version},
 };
 use crate::{Result, copied::FIRST_FOLDED, lifecycle};
@@ -32,16 +37,21 @@ pub(super) fn close_layer(
     let mut state = needed(engine, job.definition.application, id)?;
     let layer = layer_of(engine, id, job)?;
     batch.delete(keys::open_layer(id, job.id));
+    // A run has a record at least.
+    if layer.number & IN_BLOCKS != 0 && job.tally.registered > MOST_RUNS as u64 {
+        join_runs(engine, id, layer.number)?;
+    }
     // A completed job makes a version anyway, and to look would open every file of level 0.
     let has_members =
         job.status != pinport_model::JobStatus::Completed && has_members(engine, id, layer.number)?;
     let segment = state.segment.clone();
+    let base = segment.current.as_ref().filter(|_| !replace);
     let mut few = None;
     let count_new = |base: Option<&SegmentVersion>| {
         let snapshot = engine.db.snapshot();
         let base = base
             .map_or_else(|| Ok(Vec::new()), |base| layers::of_version(engine, &snapshot, &segment, base))?;
-        let new = count_new(engine, &snapshot, id, layer.number, &base)?;
+        let new = count_new(engine, &snapshot, id, (layer.number, job.tally.registered), &base)?;
         few = new.few;
         Ok(new.count)
     };
@@ -49,6 +59,13 @@ pub(super) fn close_layer(
         delete_layer(engine, batch, id, layer.number)?;
         return Ok(None);
     };
+    if few.is_none()
+        && let Some(base) = base.filter(|base| base.size == made.size)
+    {
+        // The job knows that all were members before.
+        let layers = layers::of_version(engine, &engine.db.snapshot(), &segment, base)?;
+        few = layers.iter().all(|layer| !layer.copies).then(Vec::new);
+    }
     let mut unread = None;
     let mut row = Layer {
         number: layer.number,
@@ -64,9 +81,8 @@ pub(super) fn close_layer(
         let prefix = keys::layer(id, row.number);
         batch.delete_range(&prefix, &end_of(&prefix));
         unread = Some(prefix);
-        row.number = FIRST_FOLDED | THINNED | row.last;
-        let prefix = keys::layer(id, row.number);
-        new.iter().for_each(|member| batch.put([&prefix[..], member].concat(), b""));
+        row.number = FIRST_FOLDED | THINNED | IN_BLOCKS | row.last;
+        put_members(batch, id, row.number, new.iter().map(Vec::as_slice));
         (row.records, row.is_empty) = (new.len() as u64, new.is_empty());
     }
     put_layer(batch, id, &row)?;
@@ -84,8 +100,8 @@ pub(super) fn close_layer(
     Ok(unread)
 }
 
-/// Members that are looked up in each of the other layers rather than read beside them.
-const LOOKED_UP: usize = 16;
+/// Records that are looked up in the other layers one by one.
+const LOOKED_UP: u64 = 16;
 
 /// Layers of fewer records stay as they are: to delete a range costs every later read something.
 const THINNED_FROM: u64 = 1024;
@@ -108,59 +124,36 @@ struct New {
 }
 
 impl New {
-    fn add(&mut self, id: Vec<u8>) {
+    fn add(&mut self, id: &[u8]) {
         self.count += 1;
         match &mut self.few {
-            Some(few) if self.count <= FOLD_MEMBERS => few.push(id),
+            Some(few) if self.count <= FOLD_MEMBERS => few.push(id.to_vec()),
             few => *few = None,
         }
     }
 }
 
-/// Finds the members of a layer that are in none of the others.
+/// Finds the members of a layer of so many records that are in none of the others.
 fn count_new(
     engine: &Engine,
     snapshot: &Snapshot<'_>,
     segment: SegmentId,
-    layer: u32,
+    (layer, records): (u32, u64),
     others: &[Layer],
 ) -> Result<New> {
-    let mut own = Merged::new(engine, snapshot, segment, [(layer, false)], None)?;
-    let mut first = Vec::new();
-    while first.len() <= LOOKED_UP
-        && let Some((id, _)) = own.next()?
-    {
-        first.push(id);
-    }
-    if first.len() <= LOOKED_UP {
-        let has = |id: &Vec<u8>| -> Result<bool> {
-            for other in others.iter().rev() {
-                let key = [&keys::layer(segment, other.number)[..], id].concat();
-                if engine.get_in(snapshot, &key)?.is_some() {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        };
-        let count =
-            first.iter().try_fold(0, |count, id| -> Result<u64> { Ok(count + u64::from(!has(id)?)) })?;
-        return Ok(New { count, few: None });
-    }
+    let mut source = Source::new(engine, snapshot, segment, false);
+    let mut own = Members::open(&mut source, &[(layer, false)], None)?;
     let has_copies = others.iter().any(|other| other.copies);
     // The largest has most of them.
     let mut others: Vec<_> = others.iter().collect();
     others.sort_by_key(|other| std::cmp::Reverse(other.records));
-    let mut others = Merged::to_ask(engine, snapshot, segment, others.iter().map(|other| other.number));
+    let room = if records > LOOKED_UP { AT_HAND } else { 0 };
+    let mut others = Members::to_ask(&mut source, others.iter().map(|other| other.number), room)?;
     let mut new = New { count: 0, few: (!has_copies).then(Vec::new) };
-    let mut look_up = |id: Vec<u8>| -> Result<()> {
-        if !others.has(&id)? {
+    while let Some((id, _)) = own.next(&mut source)? {
+        if !others.has(&mut source, id)? {
             new.add(id);
         }
-        Ok(())
-    };
-    first.into_iter().try_for_each(&mut look_up)?;
-    while let Some((id, _)) = own.next()? {
-        look_up(id)?;
     }
     Ok(new)
 }
@@ -205,10 +198,10 @@ fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &Se
     layers.reverse();
     let (Some(first), Some(last)) = (layers.first(), layers.last()) else { return Ok(()) };
     // The last layer that is folded is another each time.
-    let number = FIRST_FOLDED | last.last;
-    let prefix = keys::layer(segment, number);
-    let parts = layers.iter().map(|layer| (layer.number, layer.copies));
-    let mut members = Merged::new(engine, &snapshot, segment, parts, None)?;
+    let in_blocks = if first.copies { 0 } else { IN_BLOCKS };
+    let number = FIRST_FOLDED | in_blocks | last.last;
+    let parts: Vec<_> = layers.iter().map(|layer| (layer.number, layer.copies)).collect();
+    let mut members = Merged::new(engine, &snapshot, segment, &parts, (None, false))?;
     let mut folded = Layer {
         number,
         copies: first.copies,
@@ -225,13 +218,37 @@ fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &Se
             let last = Layer { records: 2 * FOLD_MEMBERS, ..last.clone() };
             return put_layer(batch, segment, &last);
         }
-        entries.push(([&prefix[..], &id].concat(), copy.unwrap_or_default()));
+        entries.push((id.to_vec(), copy.unwrap_or_default().to_vec()));
     }
     folded.records = entries.len() as u64;
-    entries.into_iter().for_each(|(key, value)| batch.put(key, value));
+    if first.copies {
+        let prefix = keys::layer(segment, number);
+        entries.iter().for_each(|(id, copy)| batch.put([&prefix[..], id].concat(), copy));
+    } else {
+        put_members(batch, segment, number, entries.iter().map(|(id, _)| &id[..]));
+    }
     for layer in &layers {
         delete_layer(engine, batch, segment, layer.number)?;
         batch.delete(keys::closed_layer(segment, layer.first));
     }
     put_layer(batch, segment, &folded)
+}
+
+/// Puts the members of a layer, which ascend, into blocks.
+fn put_members<'a>(
+    batch: &mut WriteBatch,
+    segment: SegmentId,
+    layer: u32,
+    ids: impl Iterator<Item = &'a [u8]>,
+) {
+    let run = blocks::run(&keys::layer(segment, layer), 0, 0);
+    let mut members = Blocks::new();
+    let mut put = |first: &[u8], others: &[u8]| {
+        batch.put([&run[..], first].concat(), others);
+        Ok::<_, Infallible>(())
+    };
+    for id in ids {
+        let Ok(()) = members.push(id, &mut put);
+    }
+    let Ok(()) = members.finish(&mut put);
 }

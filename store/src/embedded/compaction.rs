@@ -77,6 +77,8 @@ impl Engine {
 pub(super) fn settle(engine: &Engine) -> Result<()> {
     engine.check()?;
     let _settling = engine.settling.lock();
+    // What says that layers were folded goes down with them.
+    engine.db.flush().map_err(|error| engine.stop(error))?;
     engine.set_trigger(TRIGGER_SETTLING)?;
     boundary("settle.begun");
     let mut wait = WaitForCompactOptions::default();

@@ -1,6 +1,9 @@
 //! The embedded engine as a side of a copy.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+};
 
 use pinport_model::{ApplicationId, ImportJob, JobId, SegmentId};
 use rocksdb::WriteBatch;
@@ -11,7 +14,9 @@ use super::{
     applications::{self, concatenated},
     engine::{Engine, from_json, to_json},
     keys::{self, Table, key},
-    layers, segments,
+    layers,
+    merged::Merged,
+    segments,
 };
 use crate::{
     Result, Store as _, StoreError,
@@ -116,7 +121,7 @@ fn put_state(batch: &mut WriteBatch, source: &str, cursor: &[u8]) -> Result<()> 
 }
 
 /// The closed layers of all segments, by their numbers.
-fn layers(engine: &Engine) -> Result<HashMap<(SegmentId, u32), Layer>> {
+fn layers(engine: &Engine) -> Result<BTreeMap<(SegmentId, u32), Layer>> {
     let mut applications = HashMap::new();
     let mut entries = engine.scan(&key(Table::Segments, &[]));
     entries.seek_first();
@@ -125,7 +130,7 @@ fn layers(engine: &Engine) -> Result<HashMap<(SegmentId, u32), Layer>> {
         applications.insert(segment.id, segment.application);
         entries.forward();
     }
-    let mut layers = HashMap::new();
+    let mut layers = BTreeMap::new();
     let mut entries = engine.scan(&key(Table::Layers, &[]));
     entries.seek_first();
     while let Some((rest, json)) = entries.entry()? {
@@ -169,35 +174,18 @@ fn text(key: &[u8]) -> Result<(&[u8], &[u8])> {
 
 struct Entries {
     engine: std::sync::Arc<Engine>,
-    layers: HashMap<(SegmentId, u32), Layer>,
+    layers: BTreeMap<(SegmentId, u32), Layer>,
     table: usize,
     after: Vec<u8>,
 }
 
 impl Reader for Entries {
     fn next(&mut self) -> Result<Option<Batch>> {
-        let engine = std::sync::Arc::clone(&self.engine);
         while let Some(table) = TABLES.get(self.table) {
-            let prefix = key(*table, &[]);
-            let snapshot = engine.db.snapshot();
-            let mut scan = engine.stream_in(&snapshot, &prefix);
-            match &self.after[..] {
-                [] => scan.seek_first(),
-                after => scan.seek_after(&[&prefix[..], after].concat()),
-            }
-            let (mut entries, mut bytes) = (Vec::new(), 0);
-            while entries.len() < AT_ONCE
-                && bytes < BYTES_AT_ONCE
-                && let Some((key, value)) = scan.entry()?
-            {
-                self.after = key.to_vec();
-                if let Some(entry) = self.entry(*table, key, value)? {
-                    bytes += entry.bytes();
-                    entries.push(entry);
-                }
-                scan.forward();
-            }
-            let is_end = scan.entry()?.is_none();
+            let (entries, is_end) = match table {
+                Table::Members => self.members()?,
+                _ => self.entries(*table)?,
+            };
             if is_end {
                 (self.table, self.after) = (self.table + 1, Vec::new());
             }
@@ -212,6 +200,63 @@ impl Reader for Entries {
 }
 
 impl Entries {
+    /// The next entries of a table; whether they are the last.
+    fn entries(&mut self, table: Table) -> Result<(Vec<Entry>, bool)> {
+        let engine = std::sync::Arc::clone(&self.engine);
+        let prefix = key(table, &[]);
+        let snapshot = engine.db.snapshot();
+        let mut scan = engine.stream_in(&snapshot, &prefix);
+        match &self.after[..] {
+            [] => scan.seek_first(),
+            after => scan.seek_after(&[&prefix[..], after].concat()),
+        }
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while entries.len() < AT_ONCE
+            && bytes < BYTES_AT_ONCE
+            && let Some((key, value)) = scan.entry()?
+        {
+            self.after = key.to_vec();
+            if let Some(entry) = self.entry(table, key, value)? {
+                bytes += entry.bytes();
+                entries.push(entry);
+            }
+            scan.forward();
+        }
+        Ok((entries, scan.entry()?.is_none()))
+    }
+
+    /// The next members; whether they are the last. Each layer is read merged: several of its runs may have the same member.
+    fn members(&mut self) -> Result<(Vec<Entry>, bool)> {
+        let mut from = match &self.after[..] {
+            [] => Bound::Unbounded,
+            after => {
+                let (segment, rest) = id(after)?;
+                let (number, _) = rest.split_first_chunk().ok_or_else(damaged)?;
+                Bound::Included((SegmentId::from_bytes(segment), u32::from_be_bytes(*number)))
+            }
+        };
+        let snapshot = self.engine.db.snapshot();
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while let Some((&(segment, number), layer)) = self.layers.range((from, Bound::Unbounded)).next() {
+            let start = [&segment.as_bytes()[..], &number.to_be_bytes()].concat();
+            let after = self.after.strip_prefix(&start[..]).map(<[u8]>::to_vec);
+            let layers = [(number, layer.copies)];
+            let mut members =
+                Merged::new(&self.engine, &snapshot, segment, &layers, (after.as_deref(), true))?;
+            while let Some((id, copy)) = members.next()? {
+                let entry = Entry::member(layer, id, copy)?;
+                bytes += entry.bytes();
+                entries.push(entry);
+                if entries.len() == AT_ONCE || bytes >= BYTES_AT_ONCE {
+                    self.after = [&start[..], id].concat();
+                    return Ok((entries, false));
+                }
+            }
+            from = Bound::Excluded((segment, number));
+        }
+        Ok((entries, true))
+    }
+
     fn entry(&self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Entry>> {
         let application = |key| id(key).map(|(id, rest)| (ApplicationId::from_bytes(id), rest));
         Ok(Some(match table {
@@ -246,15 +291,6 @@ impl Entries {
                 let (text, id) = text(rest)?;
                 let make = if table as u8 == Table::Links as u8 { Entry::Link } else { Entry::Address };
                 make(application, text.to_vec(), id.to_vec())
-            }
-            Table::Members => {
-                let (segment, rest) = id(key)?;
-                let (number, id) = rest.split_first_chunk().ok_or_else(damaged)?;
-                let found = (SegmentId::from_bytes(segment), u32::from_be_bytes(*number));
-                match self.layers.get(&found) {
-                    Some(layer) => Entry::member(layer, id, Some(value))?,
-                    None => return Ok(None),
-                }
             }
             _ => return Ok(None),
         }))

@@ -14,7 +14,8 @@ use rocksdb::Snapshot;
 use super::{
     engine::Engine,
     keys, layers,
-    rows::{Ids, Place, Rows},
+    merged::{Merged, Place},
+    rows::Rows,
     scan::Scan,
     seek::seek,
 };
@@ -38,7 +39,7 @@ pub(super) struct Wanted<'a> {
 
 /// The members of an import segment, with the next of them at hand.
 struct Import<'a> {
-    ids: Ids<'a>,
+    ids: Merged<'a>,
     next: Option<Place>,
     bytes: Vec<u8>,
 }
@@ -46,7 +47,7 @@ struct Import<'a> {
 impl Import<'_> {
     fn forward(&mut self) -> Result<()> {
         self.bytes.clear();
-        self.next = self.ids.next(&mut self.bytes)?;
+        self.next = self.ids.append_next(&mut self.bytes)?;
         Ok(())
     }
 
@@ -63,19 +64,17 @@ impl Import<'_> {
 }
 
 impl<'a> Wanted<'a> {
-    /// `scan`: begins to read below a prefix.
     pub(super) fn open(
         engine: &'a Engine,
         snapshot: &'a Snapshot<'_>,
-        scan: &impl Fn(&[u8]) -> Scan<'a>,
         segment: &Segment,
         criteria: &Criteria,
-        after: Option<&[u8]>,
+        from: (Option<&[u8]>, bool),
     ) -> Result<Self> {
         let sources = Read { engine, snapshot, application: segment.application };
         let (judge, imports) = plan(sources, segment, criteria)?;
         let imports = imports.into_iter().map(|(id, layers)| {
-            let ids = Ids::open(engine, snapshot, scan, id, &layers, after)?;
+            let ids = Merged::new(engine, snapshot, id, &layers, from)?;
             let mut import = Import { ids, next: None, bytes: Vec::new() };
             import.forward()?;
             Ok(import)

@@ -1,26 +1,35 @@
-//! Folds large layers of segments while the store settles: what [`super::segments`] folds with an import is small.
+//! Folds large layers of segments while the store settles: what [`super::closing`] folds with an import is small. A large layer
+//! that stays by itself gets one run instead of one a piece.
 //!
 //! The members are merged as a stream into sorted runs, in bounded memory and without a lock, and become part of the
 //! store under a number that no row names yet. Then, in one write, the row of the new layer takes the place of those it
 //! stands for, if they are all still there. Whatever ends this before leaves members that no one reads; the next attempt
 //! with that number begins by deleting them.
 
-use pinport_model::{Segment, SegmentId};
+use pinport_model::{Segment, SegmentId, SegmentVersion};
 use rocksdb::WriteBatch;
 
 use super::{
+    blocks::{self, IN_BLOCKS},
     closing::{FOLD_AT, FOLD_MEMBERS},
     delete_prefix,
     engine::{Engine, from_json, to_json},
     keys::{self, Table, key},
     layers::{self, Layer},
-    merged::Merged,
+    member_runs::Source,
+    merged::Members,
     runs, segments,
 };
 use crate::{Result, copied::FIRST_FOLDED, lifecycle, lifecycle::SegmentState};
 
 /// Numbers of layers that were folded here have this beside [`FIRST_FOLDED`].
 const FOLDED_LARGE: u32 = 1 << 30;
+
+/// Numbers of layers whose runs were merged here have this.
+const ORDERED: u32 = 1 << 27;
+
+/// Layers of fewer records stay as they are: they have few runs.
+const ORDERED_FROM: u64 = 1024;
 
 /// Folds the layers of all segments that have many large ones.
 pub(super) fn fold_all(engine: &Engine) -> Result<()> {
@@ -42,19 +51,23 @@ pub(super) fn fold_all(engine: &Engine) -> Result<()> {
                 }
             }
         };
-        fold(engine, &next.1)?;
+        let many = {
+            let _control = engine.control();
+            due(engine, &next.1)?
+        };
+        fold(engine, &next.1, many, FOLDED_LARGE)?;
+        for layer in to_order(engine, &next.1)? {
+            fold(engine, &next.1, vec![layer], ORDERED)?;
+        }
         after = Some(next.0);
     }
 }
 
-/// Folds the layers of a segment that are due.
-fn fold(engine: &Engine, segment: &Segment) -> Result<()> {
-    let due = {
-        let _control = engine.control();
-        due(engine, segment)?
-    };
+/// Folds some layers of a segment into one, whose number has `kind`.
+fn fold(engine: &Engine, segment: &Segment, due: Vec<Layer>, kind: u32) -> Result<()> {
     let (Some(first), Some(last)) = (due.first(), due.last()) else { return Ok(()) };
-    let number = FIRST_FOLDED | FOLDED_LARGE | last.last;
+    let in_blocks = if first.copies { 0 } else { IN_BLOCKS };
+    let number = FIRST_FOLDED | kind | in_blocks | last.last;
     if due.iter().any(|layer| layer.number == number) {
         return Ok(());
     }
@@ -63,16 +76,24 @@ fn fold(engine: &Engine, segment: &Segment) -> Result<()> {
     engine.write(batch)?;
     let (written, records) = {
         let snapshot = engine.db.snapshot();
-        let parts = due.iter().map(|layer| (layer.number, layer.copies));
-        let members = Merged::new(engine, &snapshot, segment.id, parts, None)?;
-        runs::write_layer(engine, &keys::layer(segment.id, number), members)?
+        let parts: Vec<_> = due.iter().map(|layer| (layer.number, layer.copies)).collect();
+        let mut source = Source::new(engine, &snapshot, segment.id, true);
+        let members = Members::open(&mut source, &parts, None)?;
+        let prefix = keys::layer(segment.id, number);
+        match first.copies {
+            true => runs::write_layer(engine, (&prefix, false), &mut source, members)?,
+            false => {
+                let run = blocks::run(&prefix, 0, 0);
+                runs::write_layer(engine, (&run, true), &mut source, members)?
+            }
+        }
     };
     engine.wait_for_room()?;
     written.commit(engine)?;
     let folded = Layer {
         number,
         copies: first.copies,
-        job: None,
+        job: first.job.filter(|_| due.len() == 1),
         first: first.first,
         last: last.last,
         records,
@@ -104,16 +125,33 @@ fn are_there(engine: &Engine, segment: SegmentId, layers: &[Layer]) -> Result<bo
     Ok(true)
 }
 
+/// Layers that have several runs, or a key for each member: they are read faster when they have one run of blocks.
+fn to_order(engine: &Engine, segment: &Segment) -> Result<Vec<Layer>> {
+    let _control = engine.control();
+    let Some((oldest, current)) = kept(engine, segment)? else { return Ok(Vec::new()) };
+    let snapshot = engine.db.snapshot();
+    let mut found = layers::rows(engine, &snapshot, segment.id, oldest.first_layer, current.last_layer)?;
+    found.retain(|layer| {
+        let is_in_runs = layer.number & (FIRST_FOLDED | IN_BLOCKS) == IN_BLOCKS;
+        let is_in_keys = layer.number & IN_BLOCKS == 0 && !layer.copies;
+        !layer.is_empty && layer.records >= ORDERED_FROM && (is_in_runs || is_in_keys)
+    });
+    Ok(found)
+}
+
+/// The oldest version that is kept, and the newest.
+fn kept(engine: &Engine, segment: &Segment) -> Result<Option<(SegmentVersion, SegmentVersion)>> {
+    let Some(state) = segments::state(engine, segment.application, segment.id)? else { return Ok(None) };
+    let Some(current) = state.segment.current else { return Ok(None) };
+    let oldest = lifecycle::forgotten(current.version).map_or(1, |forgotten| forgotten + 1);
+    Ok(segments::version(engine, segment.id, oldest)?.map(|oldest| (oldest, current)))
+}
+
 /// The last rows of the oldest version that is kept, oldest first, if they are many and too large to be folded with an
 /// import. No kept version ends between them. As there, a row is taken along while it is at most twice what comes after
 /// it, so a member is folded again only when its row has about doubled.
 fn due(engine: &Engine, segment: &Segment) -> Result<Vec<Layer>> {
-    let Some(state) = segments::state(engine, segment.application, segment.id)? else {
-        return Ok(Vec::new());
-    };
-    let current = state.segment.current().map_or(0, |current| current.version);
-    let oldest = lifecycle::forgotten(current).map_or(1, |forgotten| forgotten + 1);
-    let Some(oldest) = segments::version(engine, segment.id, oldest)? else { return Ok(Vec::new()) };
+    let Some((oldest, _)) = kept(engine, segment)? else { return Ok(Vec::new()) };
     let snapshot = engine.db.snapshot();
     let rows = layers::rows(engine, &snapshot, segment.id, oldest.first_layer, oldest.last_layer)?;
     let mut layers: Vec<Layer> = Vec::new();

@@ -4,7 +4,9 @@ use pinport_model::{ApplicationId, ImportJob, JobId, PieceRecord};
 use rocksdb::WriteBatch;
 
 use super::{
-    applications, closing, delete_prefix,
+    applications,
+    blocks::IN_BLOCKS,
+    closing, delete_prefix,
     engine::{Control, Engine, from_json, to_json},
     keys::{self, Table, key},
     segments,
@@ -20,7 +22,10 @@ pub(super) fn create(engine: &Engine, job: &ImportJob) -> Result<()> {
     let mut batch = WriteBatch::default();
     if let Some(id) = job.definition.segment {
         let found = segments::state(engine, application, id)?;
-        let (state, layer) = lifecycle::open_layer(found, id, job)?;
+        let (state, mut layer) = lifecycle::open_layer(found, id, job)?;
+        if !layer.copies {
+            layer.number |= IN_BLOCKS;
+        }
         segments::put_state(&mut batch, &state)?;
         batch.put(keys::open_layer(id, job.id), to_json(&layer)?);
     }

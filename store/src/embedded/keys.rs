@@ -5,7 +5,8 @@
 //! | endpoints | application, endpoint id | record (merged) |
 //! | users | application, user id | record of user attributes (merged) |
 //! | links | application, user id with its length, endpoint id | none; stale when the endpoint has changed its user |
-//! | members | segment, layer, endpoint id | none, or a record (merged) when the layer holds copies |
+//! | members | segment, layer, piece, run, first id | the other ids of a block ([`super::blocks`]) |
+//! | members of copies | segment, layer, endpoint id | record (merged); none in layers that are older than blocks |
 //! | copy links | segment, layer, user id with its length, endpoint id | none; as links, for the copies of a layer |
 //! | pieces | job, number | JSON |
 //! | applications, jobs, segments | their ids | JSON |

@@ -1,190 +1,234 @@
 //! The members of several layers as one list in order of id, in bounded memory however many layers there are.
-//!
-//! One scan serves all layers: each has some of its next members at hand and the scan goes back to it for more. A scan of
-//! its own for each layer would open every file of level 0 as many times. Only where the members of many layers that were
-//! folded come after its own, deleted and not yet compacted, has a layer a scan that ends with it.
 
-use std::collections::VecDeque;
+use std::{cmp::Ordering, ops::Range};
 
 use pinport_model::SegmentId;
 use rocksdb::Snapshot;
 
 use super::{
+    blocks::{IN_BLOCKS, RUN},
     engine::Engine,
-    keys::{self, Key},
-    scan::Scan,
+    member_runs::{Blocks, Ids, Keys, Run, Source},
 };
 use crate::Result;
 
-/// A member: its id, and its own record if it is a copy.
-pub(super) type Member = (Vec<u8>, Option<Vec<u8>>);
+/// Bytes of members that are at hand, over all runs; each has at least one member, and a run of blocks a block.
+pub(super) const AT_HAND: usize = 1 << 20;
 
-/// Bytes of members that are at hand, over all layers; each layer has at least one member.
-const AT_HAND: usize = 1 << 20;
+/// Layers are given by their number and whether they hold copies.
+pub(super) type Layers<'a> = &'a [(u32, bool)];
+
+/// A member: its id, and its own record if it is a copy.
+pub(super) type Member<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// Where an id lies in a buffer, and its copy.
+pub(super) type Place = (Range<usize>, Option<Range<usize>>);
 
 /// The members of some layers.
 pub(super) struct Merged<'a> {
     source: Source<'a>,
-    layers: Vec<Layer>,
-}
-
-/// Where members are read.
-struct Source<'a> {
-    engine: &'a Engine,
-    snapshot: &'a Snapshot<'a>,
-    members: Scan<'a>,
-}
-
-struct Layer {
-    /// What its keys begin with, from the layer's number on.
-    prefix: Key,
-    start: Key,
-    copies: bool,
-    /// Bytes of members that are read at once.
-    room: usize,
-    at_hand: VecDeque<Member>,
-    /// Nothing comes after what is at hand.
-    is_read: bool,
+    members: Members,
 }
 
 impl<'a> Merged<'a> {
-    /// The members of layers, given by their number and whether they hold copies, that come after `after`.
+    /// The members of some layers that come after `after`. What a long read passes is not kept in the cache.
     pub(super) fn new(
         engine: &'a Engine,
-        snapshot: &'a Snapshot<'a>,
+        snapshot: &'a Snapshot<'_>,
         segment: SegmentId,
-        layers: impl IntoIterator<Item = (u32, bool)>,
-        after: Option<&[u8]>,
+        layers: Layers<'_>,
+        (after, is_long): (Option<&[u8]>, bool),
     ) -> Result<Self> {
-        let mut layers: Vec<_> =
-            layers.into_iter().map(|(number, copies)| Layer::new(segment, number, copies)).collect();
-        let room = AT_HAND / layers.len().max(1);
-        let mut source = Source::new(engine, snapshot, segment);
-        for layer in &mut layers {
-            layer.room = room;
-            layer.read(&mut source, after.unwrap_or_default(), after.is_some())?;
-        }
-        Ok(Self { source, layers })
+        let mut source = Source::new(engine, snapshot, segment, is_long);
+        let members = Members::open(&mut source, layers, after)?;
+        Ok(Self { source, members })
     }
 
-    /// Layers without copies that are asked for ids, those first that are named first: they have the most room, for they
-    /// are asked for all ids and the others for what is left.
-    pub(super) fn to_ask(
-        engine: &'a Engine,
-        snapshot: &'a Snapshot<'a>,
-        segment: SegmentId,
-        layers: impl IntoIterator<Item = u32>,
-    ) -> Self {
-        let mut layers: Vec<_> =
-            layers.into_iter().map(|number| Layer::new(segment, number, false)).collect();
-        let least = AT_HAND / 2 / layers.len().max(1);
-        let mut room = AT_HAND;
-        for layer in &mut layers {
-            room /= 2;
-            layer.room = room.max(least);
-        }
-        Self { source: Source::new(engine, snapshot, segment), layers }
+    /// The next member: its id, and its own record if it is a copy. Of those with the same id the last layer's.
+    pub(super) fn next(&mut self) -> Result<Option<Member<'_>>> {
+        self.members.next(&mut self.source)
     }
 
-    /// The member with the least id; the last layer that has it says what it is.
-    pub(super) fn next(&mut self) -> Result<Option<Member>> {
-        let Some(least) = self.layers.iter().filter_map(Layer::head).min() else { return Ok(None) };
-        let least = least.to_vec();
-        let mut found = None;
-        for layer in &mut self.layers {
-            if layer.head().is_some_and(|id| id == least) {
-                found = layer.at_hand.pop_front();
-                if layer.at_hand.is_empty() && !layer.is_read {
-                    layer.read(&mut self.source, &least, true)?;
+    /// Appends the next member; where it lies.
+    pub(super) fn append_next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Place>> {
+        let mut put = |part: &[u8]| {
+            let start = bytes.len();
+            bytes.extend_from_slice(part);
+            start..bytes.len()
+        };
+        Ok(self.next()?.map(|(id, copy)| (put(id), copy.map(put))))
+    }
+}
+
+/// The members of some layers, without what they are read from.
+pub(super) struct Members {
+    runs: Vec<Run>,
+    /// The runs that have members left: the one with the least id is the first, and of those with the same id that of
+    /// the last layer. A heap.
+    heap: Vec<u32>,
+    /// The member that was handed out.
+    last: Vec<u8>,
+    is_begun: bool,
+}
+
+impl Members {
+    /// The members of some layers that come after `after`.
+    pub(super) fn open(source: &mut Source<'_>, layers: Layers<'_>, after: Option<&[u8]>) -> Result<Self> {
+        let mut all = Self::of(source, layers, AT_HAND)?;
+        for run in &mut all.runs {
+            if let Ids::Keys(keys) = &mut run.ids {
+                keys.read(source, after.unwrap_or_default(), after.is_some())?;
+            } else if let Some(after) = after {
+                run.seek(source, after)?;
+                if run.id() == Some(after) {
+                    run.forward(source)?;
                 }
             }
         }
-        Ok(found)
+        all.order();
+        Ok(all)
+    }
+
+    /// The members of the first runs of a layer that is stored in blocks, and what the keys of the last of them begin with after
+    /// the layer's number; `None` if it has no more than `most`.
+    pub(super) fn of_first_runs(
+        source: &mut Source<'_>,
+        layer: u32,
+        most: usize,
+    ) -> Result<Option<(Self, [u8; RUN])>> {
+        let (mut runs, mut last) = (Vec::new(), [0; RUN]);
+        let mut found = Blocks::first_of_layer(source, layer)?;
+        while let Some(run) = found {
+            if runs.len() == most {
+                let mut all = Self { runs, heap: Vec::new(), last: Vec::new(), is_begun: false };
+                all.order();
+                return Ok(Some((all, last)));
+            }
+            last = run.of_run();
+            found = run.next_run(source)?;
+            runs.push(Run { layer: 0, ids: Ids::Blocks(run) });
+        }
+        Ok(None)
+    }
+
+    /// Some layers that are asked for ids ([`has`](Self::has)). `room`: bytes of members that are at hand; what is asked for a
+    /// few ids needs none.
+    pub(super) fn to_ask(
+        source: &mut Source<'_>,
+        layers: impl Iterator<Item = u32>,
+        room: usize,
+    ) -> Result<Self> {
+        let layers: Vec<_> = layers.map(|number| (number, false)).collect();
+        let mut all = Self::of(source, &layers, room)?;
+        all.order();
+        Ok(all)
+    }
+
+    fn of(source: &mut Source<'_>, layers: Layers<'_>, room: usize) -> Result<Self> {
+        let mut runs = Vec::new();
+        for (layer, &(number, copies)) in (0..).zip(layers) {
+            if number & IN_BLOCKS == 0 {
+                let keys = Keys::new(source.segment, number, copies);
+                runs.push(Run { layer, ids: Ids::Keys(keys) });
+                continue;
+            }
+            let mut found = Blocks::first_of_layer(source, number)?;
+            while let Some(run) = found {
+                found = run.next_run(source)?;
+                runs.push(Run { layer, ids: Ids::Blocks(run) });
+            }
+        }
+        let room = room / runs.len().max(1);
+        for run in &mut runs {
+            match &mut run.ids {
+                Ids::Blocks(blocks) => blocks.room = room,
+                Ids::Keys(keys) => keys.room = room,
+            }
+        }
+        Ok(Self { runs, heap: Vec::new(), last: Vec::new(), is_begun: false })
+    }
+
+    /// The next member; of those with the same id the last layer's.
+    pub(super) fn next(&mut self, source: &mut Source<'_>) -> Result<Option<Member<'_>>> {
+        if self.is_begun {
+            while let Some(run) = self.first()
+                && run.id() == Some(&self.last)
+            {
+                self.change_first(source, Run::forward)?;
+            }
+        }
+        self.is_begun = true;
+        let Some(&first) = self.heap.first() else { return Ok(None) };
+        let run = &self.runs[first as usize];
+        let Some(id) = run.id() else { return Ok(None) };
+        self.last.clear();
+        self.last.extend_from_slice(id);
+        Ok(Some((&self.last, run.copy())))
     }
 
     /// Whether a layer has a member with this id. Ids that are asked for ascend.
-    pub(super) fn has(&mut self, id: &[u8]) -> Result<bool> {
-        for layer in &mut self.layers {
-            while layer.head().is_some_and(|other| other < id) {
-                layer.at_hand.pop_front();
-            }
-            if layer.at_hand.is_empty() && !layer.is_read {
-                layer.read(&mut self.source, id, false)?;
-            }
-            if layer.head() == Some(id) {
-                return Ok(true);
+    pub(super) fn has(&mut self, source: &mut Source<'_>, id: &[u8]) -> Result<bool> {
+        while let Some(run) = self.first() {
+            match run.id().map_or(Ordering::Less, |other| other.cmp(id)) {
+                Ordering::Less => self.change_first(source, |run, source| run.seek(source, id))?,
+                Ordering::Equal => return Ok(true),
+                Ordering::Greater => return Ok(false),
             }
         }
         Ok(false)
     }
-}
 
-impl<'a> Source<'a> {
-    fn new(engine: &'a Engine, snapshot: &'a Snapshot<'a>, segment: SegmentId) -> Self {
-        Self { engine, snapshot, members: engine.hop_in(snapshot, &keys::members(segment)) }
-    }
-}
-
-impl Layer {
-    fn new(segment: SegmentId, number: u32, copies: bool) -> Self {
-        let (start, prefix) = (keys::layer(segment, number), number.to_be_bytes().to_vec());
-        Self { prefix, start, copies, room: AT_HAND, at_hand: VecDeque::new(), is_read: false }
+    fn first(&self) -> Option<&Run> {
+        self.heap.first().map(|first| &self.runs[*first as usize])
     }
 
-    /// The id of the next member.
-    fn head(&self) -> Option<&[u8]> {
-        self.at_hand.front().map(|(id, _)| &id[..])
-    }
-
-    /// Reads some members from `from` on, or after it.
-    fn read(&mut self, source: &mut Source<'_>, from: &[u8], behind: bool) -> Result<()> {
-        let before = self.at_hand.len();
-        let prefix = self.prefix.clone();
-        if self.read_with(&mut source.members, &prefix, from, behind)? {
-            return Ok(());
+    /// Changes the first run and puts it where it belongs.
+    fn change_first(
+        &mut self,
+        source: &mut Source<'_>,
+        change: impl FnOnce(&mut Run, &mut Source<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let Some(&first) = self.heap.first() else { return Ok(()) };
+        let run = &mut self.runs[first as usize];
+        change(run, source)?;
+        if run.is_at_end() {
+            self.heap.swap_remove(0);
         }
-        // Nearly always nothing of it is left, and what follows is deleted.
-        let mut own = source.engine.scan_in(source.snapshot, &self.start);
-        let last = self.at_hand.back().filter(|_| self.at_hand.len() > before);
-        match last.map(|(id, _)| id.clone()) {
-            Some(last) => self.read_with(&mut own, &[], &last, true)?,
-            None => self.read_with(&mut own, &[], from, behind)?,
-        };
+        self.sink(0);
         Ok(())
     }
 
-    /// The same with a scan whose keys have `prefix` before the member's id. Whether it was not cut off.
-    fn read_with(
-        &mut self,
-        members: &mut Scan<'_>,
-        prefix: &[u8],
-        from: &[u8],
-        behind: bool,
-    ) -> Result<bool> {
-        let key = [&self.start[..], from].concat();
-        if behind {
-            members.seek_after(&key);
-        } else {
-            members.seek(&key);
+    /// Makes a heap of the runs that have members.
+    fn order(&mut self) {
+        let runs = (0..).zip(&self.runs);
+        self.heap = runs.filter(|(_, run)| !run.is_at_end()).map(|(index, _)| index).collect();
+        for place in (0..self.heap.len() / 2).rev() {
+            self.sink(place);
         }
-        let mut bytes = 0;
+    }
+
+    /// Puts a run below all that come before it.
+    fn sink(&mut self, mut place: usize) {
+        let comes_first = |one: u32, other: u32| {
+            let (one, other) = (&self.runs[one as usize], &self.runs[other as usize]);
+            one.id().cmp(&other.id()).then(other.layer.cmp(&one.layer)).is_lt()
+        };
+        let Some(&run) = self.heap.get(place) else { return };
         loop {
-            let (key, record) = match members.entry() {
-                Ok(Some(entry)) => entry,
-                Ok(None) => break,
-                Err(_) if members.is_cut_off() => return Ok(false),
-                Err(error) => return Err(error),
-            };
-            let Some(id) = key.strip_prefix(prefix) else { break };
-            let copy = self.copies.then(|| record.to_vec());
-            bytes += id.len() + copy.as_ref().map_or(0, Vec::len) + size_of::<Member>();
-            self.at_hand.push_back((id.to_vec(), copy));
-            if bytes >= self.room {
-                return Ok(true);
+            let mut child = 2 * place + 1;
+            let Some(&left) = self.heap.get(child) else { break };
+            let mut least = left;
+            if let Some(&right) = self.heap.get(child + 1)
+                && comes_first(right, left)
+            {
+                (child, least) = (child + 1, right);
             }
-            members.forward();
+            if !comes_first(least, run) {
+                break;
+            }
+            self.heap[place] = least;
+            place = child;
         }
-        self.is_read = true;
-        Ok(true)
+        self.heap[place] = run;
     }
 }

@@ -10,6 +10,7 @@
 //! (of endpoints, if they are not the usual ones) and `pinport.lock`.
 
 mod applications;
+mod blocks;
 mod closing;
 mod compaction;
 mod copying;
@@ -21,12 +22,14 @@ mod facts;
 mod folding;
 mod folds;
 mod jobs;
+mod joining;
 mod keys;
 mod layers;
 mod layout;
 mod left_out;
 mod links;
 mod lock;
+mod member_runs;
 mod merged;
 mod options;
 mod read;

@@ -6,7 +6,7 @@ use super::{
     engine::Engine,
     keys::{self, Key},
     layers,
-    merged::{Member, Merged},
+    merged::Merged,
     scan::Scan,
 };
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
         read::{decode, is_endpoint, user_of},
     },
 };
+
+/// A member: its id, and its own record if it is a copy.
+type Member = (Vec<u8>, Option<Vec<u8>>);
 
 /// Endpoints read at once: their users are looked up in order, so that each block of users is read once for many.
 const READ_AT_ONCE: usize = 16_384;
@@ -101,17 +104,17 @@ pub(super) fn members(
     // Another thread may fold the layers meanwhile.
     let snapshot = engine.db.snapshot();
     let layers = layers::of_version(engine, &snapshot, segment, version)?;
-    let layers = layers.iter().map(|layer| (layer.number, layer.copies));
-    let mut members = Merged::new(engine, &snapshot, segment.id, layers, after)?;
+    let layers: Vec<_> = layers.iter().map(|layer| (layer.number, layer.copies)).collect();
+    let mut members = Merged::new(engine, &snapshot, segment.id, &layers, (after, false))?;
     let mut endpoints = (limit > FEW).then(|| engine.scan(&keys::endpoint(segment.application, b"")));
     let mut found = Vec::new();
     while found.len() < limit {
         let wanted = READ_AT_ONCE.min(limit - found.len());
         let mut batch = Vec::new();
         while batch.len() < wanted
-            && let Some(member) = members.next()?
+            && let Some((id, copy)) = members.next()?
         {
-            batch.push(member);
+            batch.push((id.to_vec(), copy.map(<[u8]>::to_vec)));
         }
         if batch.is_empty() {
             break;

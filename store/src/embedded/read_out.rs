@@ -11,7 +11,8 @@ use super::{
     criteria::Wanted,
     engine::Engine,
     keys, layers,
-    rows::{Each, Ids, Rows},
+    merged::Merged,
+    rows::{Each, Rows},
     scan::Scan,
     users::Users,
 };
@@ -57,7 +58,7 @@ pub(super) fn read_out(
         Scope::Version(segment, version) => {
             let of = match &version.criteria {
                 Some(criteria) => {
-                    Of::Found(Wanted::open(engine, &snapshot, &scan, segment, criteria, after)?)
+                    Of::Found(Wanted::open(engine, &snapshot, segment, criteria, (after, !is_short))?)
                 }
                 None => {
                     let layers = layers::of_version(engine, &snapshot, segment, version)?;
@@ -65,7 +66,13 @@ pub(super) fn read_out(
                         known = layers.iter().map(|layer| layer.records).max().unwrap_or_default();
                     }
                     let layers: Vec<_> = layers.iter().map(|layer| (layer.number, layer.copies)).collect();
-                    Of::Members(Ids::open(engine, &snapshot, &scan, segment.id, &layers, after)?)
+                    Of::Members(Box::new(Merged::new(
+                        engine,
+                        &snapshot,
+                        segment.id,
+                        &layers,
+                        (after, !is_short),
+                    )?))
                 }
             };
             (segment.application, of)
@@ -199,6 +206,6 @@ pub(super) fn members(
 /// Which endpoints are read.
 enum Of<'a> {
     All,
-    Members(Ids<'a>),
+    Members(Box<Merged<'a>>),
     Found(Wanted<'a>),
 }

@@ -2,16 +2,11 @@
 //! once and in order, by a second scan. A batch lies in three buffers that are used again, so a row costs no allocation. Nothing is
 //! decoded here.
 
-use std::{
-    cmp::Ordering,
-    ops::{ControlFlow, Range},
-};
+use std::ops::{ControlFlow, Range};
 
-use pinport_model::{ApplicationId, SegmentId};
-use rocksdb::Snapshot;
+use pinport_model::ApplicationId;
 
 use super::{
-    engine::Engine,
     keys,
     merged::Merged,
     scan::Scan,
@@ -26,90 +21,9 @@ use crate::{
     },
 };
 
-/// Layers that have a scan each. A scan opens every file of level 0, so more are read by one scan in turns.
-const SCANS: usize = 4;
-
 pub(super) type Each<'a> = dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>> + 'a;
 /// Whether an endpoint belongs, by its record, its user's, and the import segments it is in.
 pub(super) type Belongs<'a> = dyn FnMut(&[u8], &[u8], u128) -> Result<bool> + 'a;
-
-/// The ids of the members of some layers, in order.
-pub(super) enum Ids<'a> {
-    /// A scan for each layer, with whether it holds copies and what its keys begin with.
-    Scans(Vec<(Scan<'a>, bool)>),
-    Many(Box<Merged<'a>>),
-}
-
-impl<'a> Ids<'a> {
-    pub(super) fn open(
-        engine: &'a Engine,
-        snapshot: &'a Snapshot<'_>,
-        scan: &impl Fn(&[u8]) -> Scan<'a>,
-        segment: SegmentId,
-        layers: &[(u32, bool)],
-        after: Option<&[u8]>,
-    ) -> Result<Self> {
-        if layers.len() > SCANS {
-            let merged = Merged::new(engine, snapshot, segment, layers.iter().copied(), after)?;
-            return Ok(Self::Many(Box::new(merged)));
-        }
-        let scans = layers.iter().map(|(number, copies)| {
-            let prefix = keys::layer(segment, *number);
-            let mut scan = scan(&prefix);
-            match after {
-                None => scan.seek_first(),
-                Some(after) => scan.seek_after(&[&prefix[..], after].concat()),
-            }
-            (scan, *copies)
-        });
-        Ok(Self::Scans(scans.collect()))
-    }
-
-    /// Appends the next id, and its copy if the last layer that has it holds one; whether there was one.
-    pub(super) fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Place>> {
-        let mut put = |part: &[u8]| {
-            let start = bytes.len();
-            bytes.extend_from_slice(part);
-            start..bytes.len()
-        };
-        let scans = match self {
-            Self::Scans(scans) => scans,
-            Self::Many(merged) => {
-                let next = merged.next()?;
-                return Ok(next.map(|(id, copy)| (put(&id), copy.as_deref().map(put))));
-            }
-        };
-        // Those that have it, a bit each: to ask a scan costs more than to remember.
-        let (mut least, mut have): (Option<&[u8]>, u32) = (None, 0);
-        for (index, (scan, _)) in scans.iter().enumerate() {
-            let Some((id, _)) = scan.entry()? else { continue };
-            match least.map_or(Ordering::Less, |least| id.cmp(least)) {
-                Ordering::Less => (least, have) = (Some(id), 1 << index),
-                Ordering::Equal => have |= 1 << index,
-                Ordering::Greater => {}
-            }
-        }
-        let Some(least) = least else { return Ok(None) };
-        let id = put(least);
-        let mut copy = None;
-        for (index, (scan, copies)) in scans.iter_mut().enumerate() {
-            if have & 1 << index == 0 {
-                continue;
-            }
-            let record = if *copies { scan.entry()?.map(|(_, record)| record) } else { None };
-            copy = record.map(|record| {
-                let start = bytes.len();
-                bytes.extend_from_slice(record);
-                start..bytes.len()
-            });
-            scan.forward();
-        }
-        Ok(Some((id, copy)))
-    }
-}
-
-/// Where the id of a member lies, and its copy.
-pub(super) type Place = (Range<usize>, Option<Range<usize>>);
 
 /// A row of a batch: where its parts lie.
 #[derive(Debug, Clone)]
@@ -235,7 +149,7 @@ impl Rows {
     /// Takes the endpoints of the next members; whether they are the last.
     pub(super) fn fill_with_members(
         &mut self,
-        ids: &mut Ids<'_>,
+        ids: &mut Merged<'_>,
         endpoints: &mut Scan<'_>,
         application: ApplicationId,
         most: usize,
@@ -243,7 +157,7 @@ impl Rows {
     ) -> Result<bool> {
         let mut is_first = true;
         while self.has_room(most, batch) {
-            let Some((id, copy)) = ids.next(&mut self.bytes)? else { return Ok(true) };
+            let Some((id, copy)) = ids.append_next(&mut self.bytes)? else { return Ok(true) };
             if let Some(copy) = &copy
                 && is_endpoint(&self.bytes[copy.clone()])?
             {

@@ -11,10 +11,12 @@ use std::{
 use rocksdb::{SstFileWriter, WriteBatch};
 
 use super::{
+    blocks::{self, Blocks, IN_BLOCKS},
     engine::Engine,
     keys::{self, Key, Table},
     links::{Links, Texts},
-    merged::Merged,
+    member_runs::Source,
+    merged::Members,
     options::Access,
 };
 use crate::{
@@ -58,6 +60,8 @@ pub(super) struct Written {
     pub(super) crowded: Crowded,
     /// What a store keeps that knows the links of users.
     pub(super) links: Vec<Links>,
+    /// How often rows were added.
+    added: u8,
 }
 
 impl Written {
@@ -66,8 +70,15 @@ impl Written {
         Self { batch: Some(WriteBatch::default()), ..Self::default() }
     }
 
-    /// Adds rows; what is added later is newer.
-    pub(super) fn add(&mut self, engine: &Engine, target: &Target, rows: &Rows<'_>) -> Result<()> {
+    /// Adds rows of a piece; what is added later is newer.
+    pub(super) fn add(
+        &mut self,
+        engine: &Engine,
+        target: &Target,
+        piece: u64,
+        rows: &Rows<'_>,
+    ) -> Result<()> {
+        self.added += 1;
         let application = target.application.as_bytes();
         let mut links = Links::new(&rows.endpoints);
         if let Some((segment, layer)) = target.copies() {
@@ -83,8 +94,13 @@ impl Written {
         run.finish()?;
         self.crowded.ids.extend(crowded.ids);
         if let Some((segment, layer)) = target.layer {
-            let run = Run::create(engine, self, Access::InOrder, &keys::layer(segment, layer.number))?;
-            write_members(run, &links.ids, &rows.members)?;
+            let mut prefix = keys::layer(segment, layer.number);
+            let in_blocks = layer.number & IN_BLOCKS != 0;
+            if in_blocks {
+                prefix = blocks::run(&prefix, piece, self.added);
+            }
+            let run = Run::create(engine, self, Access::InOrder, &prefix)?;
+            write_members(Ids::create(run, in_blocks), &links.ids, &rows.members)?;
         }
         write_links(
             Run::create(engine, self, Access::InOrder, &keys::links(target.application))?,
@@ -123,43 +139,81 @@ impl Written {
 /// Members in a run of a folded layer.
 const MEMBERS_OF_RUN: u64 = 1 << 20;
 
-/// Writes the members of a layer that others were folded to, and how many they are.
-pub(super) fn write_layer(engine: &Engine, prefix: &[u8], mut members: Merged<'_>) -> Result<(Written, u64)> {
+/// Writes the members of a layer that others were folded to, in blocks or each with its key; and how many they are.
+pub(super) fn write_layer(
+    engine: &Engine,
+    (prefix, in_blocks): (&[u8], bool),
+    source: &mut Source<'_>,
+    mut members: Members,
+) -> Result<(Written, u64)> {
     let (mut written, mut count) = (Written::default(), 0);
-    let mut run = Run::create(engine, &mut written, Access::InOrder, prefix)?;
-    while let Some((id, copy)) = members.next()? {
-        run.set_key(&id);
-        run.put(copy.as_deref().unwrap_or_default())?;
+    let mut ids = Ids::create(Run::create(engine, &mut written, Access::InOrder, prefix)?, in_blocks);
+    while let Some((id, copy)) = members.next(source)? {
+        ids.put(id, copy.unwrap_or_default())?;
         count += 1;
         if count % MEMBERS_OF_RUN == 0 {
-            run.finish()?;
-            run = Run::create(engine, &mut written, Access::InOrder, prefix)?;
+            ids.finish()?;
+            ids = Ids::create(Run::create(engine, &mut written, Access::InOrder, prefix)?, in_blocks);
         }
     }
-    run.finish()?;
+    ids.finish()?;
     Ok((written, count))
 }
 
+/// The members of a layer that are being written.
+struct Ids<'a> {
+    run: Run<'a>,
+    /// None in a layer that has a key for each.
+    blocks: Option<Blocks>,
+}
+
+impl<'a> Ids<'a> {
+    fn create(run: Run<'a>, in_blocks: bool) -> Self {
+        Self { run, blocks: in_blocks.then(Blocks::new) }
+    }
+
+    /// Puts one more, with its copy if the layer has them; ids ascend.
+    fn put(&mut self, id: &[u8], copy: &[u8]) -> Result<()> {
+        let Self { run, blocks } = self;
+        let mut put = |id: &[u8], value: &[u8]| {
+            run.set_key(id);
+            run.put(value)
+        };
+        match blocks {
+            Some(blocks) => blocks.push(id, put),
+            None => put(id, copy),
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        let Self { mut run, blocks } = self;
+        if let Some(mut blocks) = blocks {
+            blocks.finish(|id, others| {
+                run.set_key(id);
+                run.put(others)
+            })?;
+        }
+        run.finish()
+    }
+}
+
 /// Writes the members of a layer that names registered endpoints: ids that ascend, and others.
-fn write_members(mut run: Run<'_>, ids: &Texts, others: &[&[u8]]) -> Result<()> {
+fn write_members(mut members: Ids<'_>, ids: &Texts, others: &[&[u8]]) -> Result<()> {
     let mut others = others.to_vec();
     others.sort_unstable();
     others.dedup();
     let mut others = others.into_iter().peekable();
     for id in ids.iter() {
         while let Some(other) = others.next_if(|other| *other < id) {
-            run.set_key(other);
-            run.put(&[])?;
+            members.put(other, &[])?;
         }
         others.next_if(|other| *other == id);
-        run.set_key(id);
-        run.put(&[])?;
+        members.put(id, &[])?;
     }
     for other in others {
-        run.set_key(other);
-        run.put(&[])?;
+        members.put(other, &[])?;
     }
-    run.finish()
+    members.finish()
 }
 
 fn write_links(mut run: Run<'_>, links: &mut Links) -> Result<()> {

@@ -34,7 +34,7 @@ impl JobWriter for Writer {
                 true => Written::small(),
                 false => Written::default(),
             };
-            written.add(&self.engine, &self.target, &rows)?;
+            written.add(&self.engine, &self.target, piece, &rows)?;
             Ok::<_, StoreError>(written)
         };
         let mut deferred = Deferred::find(&batches, &self.target, &Crowded::default());
@@ -66,7 +66,7 @@ impl PreparedPiece for Prepared {
         let Writer { engine, target, .. } = &self.writer;
         let lookup = Lookup::make(&**engine, target, &batches)?;
         let (rows, unresolved) = resolve::judge(&**engine, &lookup, target, &batches, &deferred)?;
-        self.written.add(engine, target, &rows)?;
+        self.written.add(engine, target, self.piece, &rows)?;
         Ok(unresolved)
     }
 

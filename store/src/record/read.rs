@@ -14,7 +14,7 @@ use crate::StoreError;
 
 /// Bytes that are no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Damaged(&'static str);
+pub(crate) struct Damaged(pub(crate) &'static str);
 
 impl Damaged {
     pub(crate) const fn text() -> Self {
@@ -114,7 +114,7 @@ pub(crate) fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Damaged> {
 }
 
 #[inline]
-fn take_varint(rest: &mut &[u8]) -> Result<usize, Damaged> {
+pub(crate) fn take_varint(rest: &mut &[u8]) -> Result<usize, Damaged> {
     // Nearly all lengths are below 128.
     match rest.split_first() {
         Some((&byte, behind)) if byte < 0x80 => {

@@ -1,9 +1,17 @@
 //! What jobs leave in segments: layers that are folded, thinned and brought from older layouts, and what that costs.
 
-use pinport_model::SegmentVersion;
+use pinport_model::{SegmentVersion, segment::SegmentLayer};
 use rocksdb::WaitForCompactOptions;
 
-use super::{super::layers::of_version, *};
+use super::{
+    super::{
+        blocks::{self, IN_BLOCKS, RUN},
+        engine::to_json,
+        joining::MOST_RUNS,
+        layers::{Layer, of_version},
+    },
+    *,
+};
 
 /// Imports a record into the segment of `JOB` with a job of its own.
 fn import_one(store: &Embedded, number: u64) {
@@ -70,17 +78,113 @@ fn a_crowded_level_0_is_compacted_beside_jobs() {
     }
 }
 
-/// The keys of members of the segment of `JOB` in all its layers.
-fn member_keys(store: &Embedded) -> usize {
+/// The members of the segment of `JOB` in all its layers, however they are stored.
+fn stored_members(store: &Embedded) -> usize {
     let engine = store.engine().unwrap();
     let mut entries = engine.scan(&keys::members(SegmentId::from(JOB)));
     entries.seek_first();
     let mut count = 0;
-    while entries.entry().unwrap().is_some() {
+    while let Some((key, mut others)) = entries.entry().unwrap() {
         count += 1;
+        if u32::from_be_bytes(*key.first_chunk().unwrap()) & IN_BLOCKS != 0 {
+            let mut id = key[4 + RUN..].to_vec();
+            while !others.is_empty() {
+                blocks::next(&mut id, &mut others).unwrap();
+                count += 1;
+            }
+        }
         entries.forward();
     }
     count
+}
+
+/// How many runs of members the segment of `JOB` has.
+fn runs(store: &Embedded) -> usize {
+    let engine = store.engine().unwrap();
+    let mut entries = engine.scan(&keys::members(SegmentId::from(JOB)));
+    entries.seek_first();
+    let mut found = std::collections::HashSet::new();
+    while let Some((key, _)) = entries.entry().unwrap() {
+        found.insert(key[..key.len().min(4 + RUN)].to_vec());
+        entries.forward();
+    }
+    found.len()
+}
+
+/// The rows of the layers that the newest version of the segment of `JOB` has.
+fn current_layers(store: &Embedded) -> Vec<Layer> {
+    let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
+    let engine = store.engine().unwrap();
+    let snapshot = engine.db.snapshot();
+    of_version(&engine, &snapshot, &segment, segment.current().unwrap()).unwrap()
+}
+
+#[test]
+fn runs_of_pieces_are_merged_and_become_one_when_the_store_settles() {
+    const ROWS: u64 = 3000;
+    // A layer of blocks, and one of before; few runs, and more than are read at once.
+    for (in_blocks, pieces) in [(true, 7), (false, 7), (true, 8), (true, 9), (true, 31)] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = begin(folder.path(), 4800, true);
+        let (mut job, segment) = (store.job(JOB).unwrap().unwrap(), SegmentId::from(JOB));
+        if !in_blocks {
+            // As a job of an older layout began it.
+            let engine = store.engine().unwrap();
+            let mut layer: SegmentLayer = engine.get_json(&keys::open_layer(segment, JOB)).unwrap().unwrap();
+            layer.number &= !IN_BLOCKS;
+            let mut batch = WriteBatch::default();
+            batch.put(keys::open_layer(segment, JOB), to_json(&layer).unwrap());
+            engine.write(batch).unwrap();
+        }
+        // Each third id is in two pieces.
+        const STEP: u64 = ROWS / 3 * 2;
+        let all = pieces * STEP;
+        for piece in 0..pieces {
+            let origin = Origin { object: 0, byte: 0, line: 1 };
+            let mut batch = DraftBatch::new(origin, job.created);
+            for row in 0..ROWS {
+                let mut draft = Draft::default();
+                draft.channel = Some(Channel::Email);
+                draft.set_text(TextMember::Address, Some("somewhere"));
+                let id = (piece * STEP + row) * 11 % all;
+                batch.push(&mut draft, DraftKind::Blind, &format!("{id:05}"), b"", origin);
+            }
+            let mut prepared = store.writer(&job).unwrap().prepare(piece, vec![batch]).unwrap();
+            prepared.resolve().unwrap();
+            prepared.commit(&PieceRecord::default()).unwrap();
+        }
+        job.status = JobStatus::Completed;
+        job.tally.registered = pieces * ROWS;
+        store.finish_job(&job, false).unwrap();
+        let check = |store: &Embedded| {
+            let segment = store.segment(APPLICATION, segment).unwrap().unwrap();
+            let current = segment.current().unwrap();
+            assert_eq!(current.size, all);
+            for after in [None, Some(0), Some(1), Some(ROWS), Some(all - 2), Some(all - 1)] {
+                let id = after.map(|after| format!("{after:05}"));
+                let found = store.members(&segment, current, id.as_deref(), usize::MAX).unwrap();
+                let wanted = after.map_or(0, |after| after + 1)..all;
+                assert!(found.iter().map(|member| &member.id[..]).eq(wanted.map(|id| format!("{id:05}"))));
+            }
+            assert_eq!(store.version_jobs(&segment, current, 9).unwrap().unwrap(), [JOB]);
+        };
+        check(&store);
+        let (least, most) = if in_blocks { (all + 1, pieces * ROWS) } else { (all, all) };
+        let stored = stored_members(&store) as u64;
+        assert!((least..=most).contains(&stored), "{stored} of {least} to {most}, {pieces} pieces");
+        assert!(runs(&store) <= MOST_RUNS || !in_blocks);
+        store.settle().unwrap();
+        check(&store);
+        assert_eq!(stored_members(&store) as u64, all);
+        let layers = current_layers(&store);
+        assert!(layers.iter().all(|layer| layer.number & IN_BLOCKS != 0), "{layers:?}");
+        store.settle().unwrap();
+        assert_eq!(current_layers(&store), layers);
+        // The next import looks through them.
+        import_ids(&store, 1, all - 5..all + 5);
+        let segment = store.segment(APPLICATION, segment).unwrap().unwrap();
+        assert_eq!(segment.current().unwrap().size, all + 5);
+    }
 }
 
 #[test]
@@ -89,7 +193,7 @@ fn members_that_were_copies_before_are_kept() {
     let store = begin(folder.path(), 4800, true);
     import_as(&store, 0, 0..2000, false);
     import_ids(&store, 1, 0..2000);
-    assert_eq!(member_keys(&store), 4000);
+    assert_eq!(stored_members(&store), 4000);
     let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
     assert_eq!(segment.current().unwrap().size, 2000);
 }
@@ -98,7 +202,7 @@ fn members_that_were_copies_before_are_kept() {
 fn an_import_of_the_same_endpoints_adds_no_members() {
     let folder = tempfile::tempdir().unwrap();
     let store = begin(folder.path(), 4800, true);
-    let members = || member_keys(&store);
+    let members = || stored_members(&store);
     // Some ids of each import are new, between the others, and some are not there any more.
     for number in 0..5 {
         import_ids(&store, number, (0..2000).filter(|id| id % 50 >= 10 - number));
@@ -173,7 +277,7 @@ fn old_segment(versions: &str) -> String {
 #[test]
 fn a_store_of_layout_2_is_upgraded_when_it_is_opened() {
     let folder = tempfile::tempdir().unwrap();
-    // The members were stored then as they are now.
+    // How members are stored goes with the numbers of their layers.
     let store = begin(folder.path(), 4800, true);
     for number in 0..4 {
         import_one(&store, number);
