@@ -45,7 +45,6 @@ pub(super) fn close_layer(
     let has_members =
         job.status != pinport_model::JobStatus::Completed && has_members(engine, id, layer.number)?;
     let segment = state.segment.clone();
-    let base = segment.current.as_ref().filter(|_| !replace);
     let mut few = None;
     let count_new = |base: Option<&SegmentVersion>| {
         let snapshot = engine.db.snapshot();
@@ -59,13 +58,6 @@ pub(super) fn close_layer(
         delete_layer(engine, batch, id, layer.number)?;
         return Ok(None);
     };
-    if few.is_none()
-        && let Some(base) = base.filter(|base| base.size == made.size)
-    {
-        // The job knows that all were members before.
-        let layers = layers::of_version(engine, &engine.db.snapshot(), &segment, base)?;
-        few = layers.iter().all(|layer| !layer.copies).then(Vec::new);
-    }
     let mut unread = None;
     let mut row = Layer {
         number: layer.number,
@@ -109,7 +101,7 @@ const THINNED_FROM: u64 = 1024;
 /// Numbers of layers that keep only their new members have this beside [`FIRST_FOLDED`].
 const THINNED: u32 = 1 << 29;
 
-/// Whether a layer keeps only its new members. An import that brings the same endpoints every hour so costs no member keys,
+/// Whether a layer keeps only its new members. An import that brings the same endpoints every hour so costs no members,
 /// and reading the segment does not get slower by it.
 fn is_thinned(layer: &Layer, new: usize) -> bool {
     !layer.copies && layer.records >= THINNED_FROM && new as u64 <= layer.records / 2

@@ -17,7 +17,7 @@ pub struct EmbeddedOptions {
     pub max_open_files: i32,
     /// Files in level 0 that start a compaction.
     ///
-    /// A piece leaves four there, one a table, and a compaction rewrites all that it overlaps. With 64, importing
+    /// A piece leaves three or four there, one a table, and a compaction rewrites all that it overlaps. With 64, importing
     /// 10 M rows spent more CPU time on compaction than on anything else.
     pub level0_trigger: u32,
     /// Files in level 0 that start a compaction beside the jobs that run, once a job has ended and level 0 holds several times
