@@ -17,7 +17,7 @@ use super::{
     keys::{self, Table, key},
     layers::{self, Layer},
     member_runs::Source,
-    merged::Members,
+    merged::{AT_HAND, Members},
     runs, segments,
 };
 use crate::{Result, copied::FIRST_FOLDED, lifecycle, lifecycle::SegmentState};
@@ -55,16 +55,18 @@ pub(super) fn fold_all(engine: &Engine) -> Result<()> {
             let _control = engine.control();
             due(engine, &next.1)?
         };
-        fold(engine, &next.1, many, FOLDED_LARGE)?;
+        fold(engine, &next.1, many, &[], FOLDED_LARGE)?;
         for layer in to_order(engine, &next.1)? {
-            fold(engine, &next.1, vec![layer], ORDERED)?;
+            let before = before(engine, &next.1, &layer)?;
+            fold(engine, &next.1, vec![layer], &before, ORDERED)?;
         }
         after = Some(next.0);
     }
 }
 
-/// Folds some layers of a segment into one, whose number has `kind`.
-fn fold(engine: &Engine, segment: &Segment, due: Vec<Layer>, kind: u32) -> Result<()> {
+/// Folds some layers of a segment into one, whose number has `kind`: what they have that the layers before them, which
+/// go with them into every version, do not have.
+fn fold(engine: &Engine, segment: &Segment, due: Vec<Layer>, before: &[u32], kind: u32) -> Result<()> {
     let (Some(first), Some(last)) = (due.first(), due.last()) else { return Ok(()) };
     let in_blocks = if first.copies { 0 } else { IN_BLOCKS };
     let number = FIRST_FOLDED | kind | in_blocks | last.last;
@@ -79,14 +81,12 @@ fn fold(engine: &Engine, segment: &Segment, due: Vec<Layer>, kind: u32) -> Resul
         let parts: Vec<_> = due.iter().map(|layer| (layer.number, layer.copies)).collect();
         let mut source = Source::new(engine, &snapshot, segment.id, true);
         let members = Members::open(&mut source, &parts, None)?;
-        let prefix = keys::layer(segment.id, number);
-        match first.copies {
-            true => runs::write_layer(engine, (&prefix, false), &mut source, members)?,
-            false => {
-                let run = blocks::run(&prefix, 0, 0);
-                runs::write_layer(engine, (&run, true), &mut source, members)?
-            }
+        let before = Members::to_ask(&mut source, before.iter().copied(), AT_HAND)?;
+        let mut prefix = keys::layer(segment.id, number);
+        if !first.copies {
+            prefix = blocks::run(&prefix, 0, 0);
         }
+        runs::write_layer(engine, (&prefix, !first.copies), &mut source, members, before)?
     };
     engine.wait_for_room()?;
     written.commit(engine)?;
@@ -97,7 +97,7 @@ fn fold(engine: &Engine, segment: &Segment, due: Vec<Layer>, kind: u32) -> Resul
         first: first.first,
         last: last.last,
         records,
-        is_empty: false,
+        is_empty: records == 0,
     };
     let _control = engine.control();
     let mut batch = WriteBatch::default();
@@ -128,15 +128,37 @@ fn are_there(engine: &Engine, segment: SegmentId, layers: &[Layer]) -> Result<bo
 /// Layers that have several runs, or a key for each member: they are read faster when they have one run of blocks.
 fn to_order(engine: &Engine, segment: &Segment) -> Result<Vec<Layer>> {
     let _control = engine.control();
-    let Some((oldest, current)) = kept(engine, segment)? else { return Ok(Vec::new()) };
-    let snapshot = engine.db.snapshot();
-    let mut found = layers::rows(engine, &snapshot, segment.id, oldest.first_layer, current.last_layer)?;
+    let mut found = rows(engine, segment)?;
     found.retain(|layer| {
         let is_in_runs = layer.number & (FIRST_FOLDED | IN_BLOCKS) == IN_BLOCKS;
         let is_in_keys = layer.number & IN_BLOCKS == 0 && !layer.copies;
         !layer.is_empty && layer.records >= ORDERED_FROM && (is_in_runs || is_in_keys)
     });
     Ok(found)
+}
+
+/// The numbers of the layers that every version has that has this one, if they all name registered endpoints.
+fn before(engine: &Engine, segment: &Segment, layer: &Layer) -> Result<Vec<u32>> {
+    let _control = engine.control();
+    let versions = segments::versions(engine, segment.id, None, usize::MAX)?;
+    // Those that have it all begin with the same layer.
+    let has_it =
+        |version: &&SegmentVersion| (version.first_layer..=version.last_layer).contains(&layer.first);
+    let Some(version) = versions.iter().find(has_it) else { return Ok(Vec::new()) };
+    let mut found = rows(engine, segment)?;
+    found.retain(|other| (version.first_layer..layer.first).contains(&other.first) && !other.is_empty);
+    // What comes after a copy of a member says that it is none any more.
+    if found.iter().any(|other| other.copies) {
+        return Ok(Vec::new());
+    }
+    Ok(found.into_iter().map(|other| other.number).collect())
+}
+
+/// The rows of all layers of the versions that are kept.
+fn rows(engine: &Engine, segment: &Segment) -> Result<Vec<Layer>> {
+    let Some((oldest, current)) = kept(engine, segment)? else { return Ok(Vec::new()) };
+    let snapshot = engine.db.snapshot();
+    layers::rows(engine, &snapshot, segment.id, oldest.first_layer, current.last_layer)
 }
 
 /// The oldest version that is kept, and the newest.

@@ -34,7 +34,8 @@ pub(super) fn join_runs(engine: &Engine, segment: SegmentId, layer: u32) -> Resu
                 u64::from_be_bytes(piece.try_into().expect("all but the last byte are a piece's number"));
             let layer = keys::layer(segment, layer);
             let joined = blocks::run(&layer, piece, number[0].saturating_add(1));
-            let (written, _) = runs::write_layer(engine, (&joined, true), &mut source, members)?;
+            let none = Members::to_ask(&mut source, std::iter::empty(), 0)?;
+            let (written, _) = runs::write_layer(engine, (&joined, true), &mut source, members, none)?;
             (written, layer, joined)
         };
         engine.wait_for_room()?;

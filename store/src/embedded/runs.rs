@@ -139,16 +139,21 @@ impl Written {
 /// Members in a run of a folded layer.
 const MEMBERS_OF_RUN: u64 = 1 << 20;
 
-/// Writes the members of a layer that others were folded to, in blocks or each with its key; and how many they are.
+/// Writes the members of a layer that others were folded to, in blocks or each with its key, but for those that `before` has; and
+/// how many they are.
 pub(super) fn write_layer(
     engine: &Engine,
     (prefix, in_blocks): (&[u8], bool),
     source: &mut Source<'_>,
     mut members: Members,
+    mut before: Members,
 ) -> Result<(Written, u64)> {
     let (mut written, mut count) = (Written::default(), 0);
     let mut ids = Ids::create(Run::create(engine, &mut written, Access::InOrder, prefix)?, in_blocks);
     while let Some((id, copy)) = members.next(source)? {
+        if before.has(source, id)? {
+            continue;
+        }
         ids.put(id, copy.unwrap_or_default())?;
         count += 1;
         if count % MEMBERS_OF_RUN == 0 {

@@ -24,6 +24,15 @@ fn import_ids(store: &Embedded, number: u64, ids: impl IntoIterator<Item = u64>)
 }
 
 fn import_as(store: &Embedded, number: u64, ids: impl IntoIterator<Item = u64>, registers: bool) {
+    import_with(store, number, ids, [registers, false]);
+}
+
+fn import_with(
+    store: &Embedded,
+    number: u64,
+    ids: impl IntoIterator<Item = u64>,
+    [registers, replaces]: [bool; 2],
+) {
     let mut id = [7; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
     let definition = ImportDefinition {
@@ -46,7 +55,7 @@ fn import_as(store: &Embedded, number: u64, ids: impl IntoIterator<Item = u64>, 
     prepared.resolve().unwrap();
     prepared.commit(&PieceRecord::default()).unwrap();
     job.status = JobStatus::Completed;
-    store.finish_job(&job, false).unwrap();
+    store.finish_job(&job, replaces).unwrap();
 }
 
 #[test]
@@ -185,6 +194,39 @@ fn runs_of_pieces_are_merged_and_become_one_when_the_store_settles() {
         let segment = store.segment(APPLICATION, segment).unwrap().unwrap();
         assert_eq!(segment.current().unwrap().size, all + 5);
     }
+}
+
+#[test]
+fn large_layers_keep_only_new_members_once_the_store_has_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 4800, true);
+    // Layers whose new members are too many to be written when the job ends; the fourth begins the segment anew.
+    let imports = [0..30_000, 10_000..70_000, 0..80_000, 5000..30_000, 0..30_000];
+    for (number, ids) in (0..).zip(imports.clone()) {
+        import_with(&store, number, ids, [true, number == 3]);
+    }
+    let check = || {
+        let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
+        for (number, wanted) in (1..).zip([0..30_000, 0..70_000, 0..80_000, 5000..30_000, 0..30_000]) {
+            let version = store.segment_version(&segment, number).unwrap().unwrap();
+            assert_eq!(version.size, wanted.end - wanted.start, "version {number}");
+            let found = store.members(&segment, &version, None, usize::MAX).unwrap();
+            let is_whole = found.iter().map(|member| &member.id[..]).eq(wanted.map(|id| format!("{id:05}")));
+            assert!(is_whole, "version {number} has {} members", found.len());
+            assert_eq!(
+                store.version_jobs(&segment, &version, 9).unwrap().unwrap().len() as u32,
+                [1, 2, 3, 1, 2][number as usize - 1]
+            );
+        }
+    };
+    check();
+    // The third and the fifth had few.
+    assert_eq!(stored_members(&store), 30_000 + 60_000 + 10_000 + 25_000 + 5000);
+    store.settle().unwrap();
+    check();
+    assert_eq!(stored_members(&store), 80_000 + 30_000);
+    store.settle().unwrap();
+    check();
 }
 
 #[test]
