@@ -1,17 +1,9 @@
 //! What jobs leave in segments: layers that are folded, thinned and brought from older layouts, and what that costs.
 
-use pinport_model::{SegmentVersion, segment::SegmentLayer};
+use pinport_model::SegmentVersion;
 use rocksdb::WaitForCompactOptions;
 
-use super::{
-    super::{
-        blocks::{self, IN_BLOCKS, RUN},
-        engine::to_json,
-        joining::MOST_RUNS,
-        layers::{Layer, of_version},
-    },
-    *,
-};
+use super::{super::layers::of_version, *};
 
 /// Imports a record into the segment of `JOB` with a job of its own.
 fn import_one(store: &Embedded, number: u64) {
@@ -19,15 +11,15 @@ fn import_one(store: &Embedded, number: u64) {
 }
 
 /// Imports records into the segment of `JOB` with a job of its own, which has a number that no other has.
-fn import_ids(store: &Embedded, number: u64, ids: impl IntoIterator<Item = u64>) {
+pub(super) fn import_ids(store: &Embedded, number: u64, ids: impl IntoIterator<Item = u64>) {
     import_as(store, number, ids, true);
 }
 
-fn import_as(store: &Embedded, number: u64, ids: impl IntoIterator<Item = u64>, registers: bool) {
+pub(super) fn import_as(store: &Embedded, number: u64, ids: impl IntoIterator<Item = u64>, registers: bool) {
     import_with(store, number, ids, [registers, false]);
 }
 
-fn import_with(
+pub(super) fn import_with(
     store: &Embedded,
     number: u64,
     ids: impl IntoIterator<Item = u64>,
@@ -85,189 +77,6 @@ fn a_crowded_level_0_is_compacted_beside_jobs() {
         assert_eq!(current.size, if first > 0 { 50_000 } else { ids });
         assert_eq!(store.members(&segment, current, None, usize::MAX).unwrap().len() as u64, current.size);
     }
-}
-
-/// The members of the segment of `JOB` in all its layers, however they are stored.
-fn stored_members(store: &Embedded) -> usize {
-    let engine = store.engine().unwrap();
-    let mut entries = engine.scan(&keys::members(SegmentId::from(JOB)));
-    entries.seek_first();
-    let mut count = 0;
-    while let Some((key, mut others)) = entries.entry().unwrap() {
-        count += 1;
-        if u32::from_be_bytes(*key.first_chunk().unwrap()) & IN_BLOCKS != 0 {
-            let mut id = key[4 + RUN..].to_vec();
-            while !others.is_empty() {
-                blocks::next(&mut id, &mut others).unwrap();
-                count += 1;
-            }
-        }
-        entries.forward();
-    }
-    count
-}
-
-/// How many runs of members the segment of `JOB` has.
-fn runs(store: &Embedded) -> usize {
-    let engine = store.engine().unwrap();
-    let mut entries = engine.scan(&keys::members(SegmentId::from(JOB)));
-    entries.seek_first();
-    let mut found = std::collections::HashSet::new();
-    while let Some((key, _)) = entries.entry().unwrap() {
-        found.insert(key[..key.len().min(4 + RUN)].to_vec());
-        entries.forward();
-    }
-    found.len()
-}
-
-/// The rows of the layers that the newest version of the segment of `JOB` has.
-fn current_layers(store: &Embedded) -> Vec<Layer> {
-    let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
-    let engine = store.engine().unwrap();
-    let snapshot = engine.db.snapshot();
-    of_version(&engine, &snapshot, &segment, segment.current().unwrap()).unwrap()
-}
-
-#[test]
-fn runs_of_pieces_are_merged_and_become_one_when_the_store_settles() {
-    const ROWS: u64 = 3000;
-    // A layer of blocks, and one of before; few runs, and more than are read at once.
-    for (in_blocks, pieces) in [(true, 7), (false, 7), (true, 8), (true, 9), (true, 31)] {
-        let folder = tempfile::tempdir().unwrap();
-        let store = begin(folder.path(), 4800, true);
-        let (mut job, segment) = (store.job(JOB).unwrap().unwrap(), SegmentId::from(JOB));
-        if !in_blocks {
-            // As a job of an older layout began it.
-            let engine = store.engine().unwrap();
-            let mut layer: SegmentLayer = engine.get_json(&keys::open_layer(segment, JOB)).unwrap().unwrap();
-            layer.number &= !IN_BLOCKS;
-            let mut batch = WriteBatch::default();
-            batch.put(keys::open_layer(segment, JOB), to_json(&layer).unwrap());
-            engine.write(batch).unwrap();
-        }
-        // Each third id is in two pieces.
-        const STEP: u64 = ROWS / 3 * 2;
-        let all = pieces * STEP;
-        for piece in 0..pieces {
-            let origin = Origin { object: 0, byte: 0, line: 1 };
-            let mut batch = DraftBatch::new(origin, job.created);
-            for row in 0..ROWS {
-                let mut draft = Draft::default();
-                draft.channel = Some(Channel::Email);
-                draft.set_text(TextMember::Address, Some("somewhere"));
-                let id = (piece * STEP + row) * 11 % all;
-                batch.push(&mut draft, DraftKind::Blind, &format!("{id:05}"), b"", origin);
-            }
-            let mut prepared = store.writer(&job).unwrap().prepare(piece, vec![batch]).unwrap();
-            prepared.resolve().unwrap();
-            prepared.commit(&PieceRecord::default()).unwrap();
-        }
-        job.status = JobStatus::Completed;
-        job.tally.registered = pieces * ROWS;
-        store.finish_job(&job, false).unwrap();
-        let check = |store: &Embedded| {
-            let segment = store.segment(APPLICATION, segment).unwrap().unwrap();
-            let current = segment.current().unwrap();
-            assert_eq!(current.size, all);
-            for after in [None, Some(0), Some(1), Some(ROWS), Some(all - 2), Some(all - 1)] {
-                let id = after.map(|after| format!("{after:05}"));
-                let found = store.members(&segment, current, id.as_deref(), usize::MAX).unwrap();
-                let wanted = after.map_or(0, |after| after + 1)..all;
-                assert!(found.iter().map(|member| &member.id[..]).eq(wanted.map(|id| format!("{id:05}"))));
-            }
-            assert_eq!(store.version_jobs(&segment, current, 9).unwrap().unwrap(), [JOB]);
-        };
-        check(&store);
-        let (least, most) = if in_blocks { (all + 1, pieces * ROWS) } else { (all, all) };
-        let stored = stored_members(&store) as u64;
-        assert!((least..=most).contains(&stored), "{stored} of {least} to {most}, {pieces} pieces");
-        assert!(runs(&store) <= MOST_RUNS || !in_blocks);
-        store.settle().unwrap();
-        check(&store);
-        assert_eq!(stored_members(&store) as u64, all);
-        let layers = current_layers(&store);
-        assert!(layers.iter().all(|layer| layer.number & IN_BLOCKS != 0), "{layers:?}");
-        store.settle().unwrap();
-        assert_eq!(current_layers(&store), layers);
-        // The next import looks through them.
-        import_ids(&store, 1, all - 5..all + 5);
-        let segment = store.segment(APPLICATION, segment).unwrap().unwrap();
-        assert_eq!(segment.current().unwrap().size, all + 5);
-    }
-}
-
-#[test]
-fn large_layers_keep_only_new_members_once_the_store_has_settled() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = begin(folder.path(), 4800, true);
-    // Layers whose new members are too many to be written when the job ends; the fourth begins the segment anew.
-    let imports = [0..30_000, 10_000..70_000, 0..80_000, 5000..30_000, 0..30_000];
-    for (number, ids) in (0..).zip(imports.clone()) {
-        import_with(&store, number, ids, [true, number == 3]);
-    }
-    let check = || {
-        let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
-        for (number, wanted) in (1..).zip([0..30_000, 0..70_000, 0..80_000, 5000..30_000, 0..30_000]) {
-            let version = store.segment_version(&segment, number).unwrap().unwrap();
-            assert_eq!(version.size, wanted.end - wanted.start, "version {number}");
-            let found = store.members(&segment, &version, None, usize::MAX).unwrap();
-            let is_whole = found.iter().map(|member| &member.id[..]).eq(wanted.map(|id| format!("{id:05}")));
-            assert!(is_whole, "version {number} has {} members", found.len());
-            assert_eq!(
-                store.version_jobs(&segment, &version, 9).unwrap().unwrap().len() as u32,
-                [1, 2, 3, 1, 2][number as usize - 1]
-            );
-        }
-    };
-    check();
-    // The third and the fifth had few.
-    assert_eq!(stored_members(&store), 30_000 + 60_000 + 10_000 + 25_000 + 5000);
-    store.settle().unwrap();
-    check();
-    assert_eq!(stored_members(&store), 80_000 + 30_000);
-    store.settle().unwrap();
-    check();
-}
-
-#[test]
-fn members_that_were_copies_before_are_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = begin(folder.path(), 4800, true);
-    import_as(&store, 0, 0..2000, false);
-    import_ids(&store, 1, 0..2000);
-    assert_eq!(stored_members(&store), 4000);
-    let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
-    assert_eq!(segment.current().unwrap().size, 2000);
-}
-
-#[test]
-fn an_import_of_the_same_endpoints_adds_no_members() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = begin(folder.path(), 4800, true);
-    let members = || stored_members(&store);
-    // Some ids of each import are new, between the others, and some are not there any more.
-    for number in 0..5 {
-        import_ids(&store, number, (0..2000).filter(|id| id % 50 >= 10 - number));
-    }
-    assert_eq!(members(), 1600 + 4 * 40);
-    // All are known, and at last few of many are.
-    import_ids(&store, 5, (0..2000).filter(|id| id % 50 >= 8));
-    assert_eq!(members(), 1760);
-    import_ids(&store, 6, 1990..4000);
-    assert_eq!(members(), 1760 + 2010);
-    let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
-    let sizes = [1600, 1640, 1680, 1720, 1760, 1760, 3760];
-    for (number, size) in (1..).zip(sizes) {
-        let version = store.segment_version(&segment, number).unwrap().unwrap();
-        assert_eq!(version.size, size, "version {number}");
-        let found = store.members(&segment, &version, None, usize::MAX).unwrap();
-        assert_eq!(found.len() as u64, size, "version {number}");
-        let jobs = store.version_jobs(&segment, &version, 10).unwrap().unwrap();
-        assert_eq!(jobs.len() as u32, number);
-    }
-    store.settle().unwrap();
-    let current = segment.current().unwrap();
-    assert_eq!(store.members(&segment, current, None, usize::MAX).unwrap().len(), 3760);
 }
 
 /// The bytes that were written to the log, if it was not cut meanwhile.

@@ -17,6 +17,7 @@ use super::{
 use crate::{DraftBatch, DraftKind, Scope, Store as _, StoreError, Stored};
 
 mod layers;
+mod members;
 
 const APPLICATION: ApplicationId = ApplicationId::from_bytes([1; 16]);
 const JOB: JobId = JobId::from_bytes([2; 16]);
