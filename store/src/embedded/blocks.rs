@@ -21,6 +21,9 @@ const FULL: usize = 8 << 10;
 /// What comes after the layer in the keys of a run: the piece, and which of the piece's runs it is.
 pub(super) const RUN: usize = 9;
 
+/// The numbers of a piece's runs are so far from each other: what the first of them is joined to lies between them.
+pub(super) const RUNS_APART: u8 = 64;
+
 /// What the keys of a run begin with.
 pub(super) fn run(layer: &[u8], piece: u64, number: u8) -> Key {
     [layer, &piece.to_be_bytes(), &[number]].concat()

@@ -28,7 +28,7 @@ pub(super) fn join_runs(engine: &Engine, segment: SegmentId, layer: u32) -> Resu
             let Some((members, last)) = Members::of_first_runs(&mut source, layer, MOST_RUNS)? else {
                 return Ok(());
             };
-            // It comes after all that it is made of, and before the next piece.
+            // It comes after all that it is made of, and before the next run, which may be of the same piece.
             let (piece, number) = last.split_at(RUN - 1);
             let piece =
                 u64::from_be_bytes(piece.try_into().expect("all but the last byte are a piece's number"));

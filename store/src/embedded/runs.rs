@@ -11,7 +11,7 @@ use std::{
 use rocksdb::{SstFileWriter, WriteBatch};
 
 use super::{
-    blocks::{self, Blocks, IN_BLOCKS},
+    blocks::{self, Blocks, IN_BLOCKS, RUNS_APART},
     engine::Engine,
     keys::{self, Key, Table},
     links::{Links, Texts},
@@ -97,7 +97,7 @@ impl Written {
             let mut prefix = keys::layer(segment, layer.number);
             let in_blocks = layer.number & IN_BLOCKS != 0;
             if in_blocks {
-                prefix = blocks::run(&prefix, piece, self.added);
+                prefix = blocks::run(&prefix, piece, self.added * RUNS_APART);
             }
             let run = Run::create(engine, self, Access::InOrder, &prefix)?;
             write_members(Ids::create(run, in_blocks), &links.ids, &rows.members)?;
