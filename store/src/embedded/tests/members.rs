@@ -123,6 +123,44 @@ fn runs_of_pieces_are_merged_and_become_one_when_the_store_settles() {
 }
 
 #[test]
+fn runs_of_one_piece_are_joined_apart() {
+    const PIECES: u64 = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 4800, true);
+    // What is registered before, and updated by the second run of a piece.
+    import_ids(&store, 1, 50_000..50_000 + PIECES);
+    let mut job = store.job(JOB).unwrap().unwrap();
+    for piece in 0..PIECES {
+        let origin = Origin { object: 0, byte: 0, line: 1 };
+        let mut batch = DraftBatch::new(origin, job.created);
+        let mut draft = Draft::default();
+        draft.channel = Some(Channel::Email);
+        draft.set_text(TextMember::Address, Some("somewhere"));
+        batch.push(&mut draft, DraftKind::Blind, &format!("{piece:05}"), b"", origin);
+        // With one run of the first piece, runs are joined up to the first run of a piece that has two.
+        if piece > 0 {
+            let id = format!("{}", 50_000 + piece);
+            batch.push(&mut Draft::default(), DraftKind::Update, &id, b"", origin);
+        }
+        let mut prepared = store.writer(&job).unwrap().prepare(piece, vec![batch]).unwrap();
+        assert!(prepared.resolve().unwrap().is_empty());
+        prepared.commit(&PieceRecord::default()).unwrap();
+    }
+    let all = 2 * PIECES - 1;
+    assert_eq!(runs(&store), all as usize + 1);
+    job.status = JobStatus::Completed;
+    job.tally.registered = all;
+    store.finish_job(&job, true).unwrap();
+    assert!(runs(&store) <= MOST_RUNS + 1, "{} runs", runs(&store));
+    let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
+    let current = segment.current().unwrap();
+    let found = store.members(&segment, current, None, usize::MAX).unwrap();
+    let wanted = (0..PIECES).chain(50_001..50_000 + PIECES).map(|id| format!("{id:05}"));
+    assert!(found.iter().map(|member| &member.id[..]).eq(wanted), "{} members", found.len());
+    assert_eq!(current.size, all);
+}
+
+#[test]
 fn large_layers_keep_only_new_members_once_the_store_has_settled() {
     let folder = tempfile::tempdir().unwrap();
     let store = begin(folder.path(), 4800, true);
