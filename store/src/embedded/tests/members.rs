@@ -139,7 +139,8 @@ fn runs_of_one_piece_are_joined_apart() {
         batch.push(&mut draft, DraftKind::Blind, &format!("{piece:05}"), b"", origin);
         // With one run of the first piece, runs are joined up to the first run of a piece that has two.
         if piece > 0 {
-            let id = format!("{}", 50_000 + piece);
+            // Descending, so that it does not just come after what was joined.
+            let id = format!("{}", 50_000 + PIECES - piece);
             batch.push(&mut Draft::default(), DraftKind::Update, &id, b"", origin);
         }
         let mut prepared = store.writer(&job).unwrap().prepare(piece, vec![batch]).unwrap();
