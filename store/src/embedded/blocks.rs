@@ -12,7 +12,17 @@ use crate::record::{
 
 /// The numbers of layers that are stored in blocks have this. Layers with copies are not, and those that jobs wrote or
 /// began before there were blocks.
-pub(super) const IN_BLOCKS: u32 = 1 << 28;
+const IN_BLOCKS: u32 = 1 << 28;
+
+/// Whether the members of the layer with this number lie in blocks.
+pub(super) fn has_blocks(layer: u32) -> bool {
+    layer & IN_BLOCKS != 0
+}
+
+/// The number of a new layer: its members lie in blocks unless it holds copies.
+pub(super) fn numbered(layer: u32, copies: bool) -> u32 {
+    if copies { layer } else { layer | IN_BLOCKS }
+}
 
 /// Bytes of a block from which on it takes no more ids: as many as a block of the engine has. One block of each run that is
 /// read lies in memory.

@@ -6,7 +6,7 @@ use pinport_model::{ImportJob, SegmentId, SegmentVersion};
 use rocksdb::{Snapshot, WriteBatch};
 
 use super::{
-    blocks::{self, Blocks, IN_BLOCKS},
+    blocks::{self, Blocks},
     engine::{Engine, to_json},
     joining::{MOST_RUNS, join_runs},
     keys::{self, Key, end_of},
@@ -38,7 +38,7 @@ pub(super) fn close_layer(
     let layer = layer_of(engine, id, job)?;
     batch.delete(keys::open_layer(id, job.id));
     // A run has a record at least.
-    if layer.number & IN_BLOCKS != 0 && job.tally.registered > MOST_RUNS as u64 {
+    if blocks::has_blocks(layer.number) && job.tally.registered > MOST_RUNS as u64 {
         join_runs(engine, id, layer.number)?;
     }
     // A completed job makes a version anyway, and to look would open every file of level 0.
@@ -73,7 +73,7 @@ pub(super) fn close_layer(
         let prefix = keys::layer(id, row.number);
         batch.delete_range(&prefix, &end_of(&prefix));
         unread = Some(prefix);
-        row.number = FIRST_FOLDED | THINNED | IN_BLOCKS | row.last;
+        row.number = blocks::numbered(FIRST_FOLDED | THINNED | row.last, false);
         put_members(batch, id, row.number, new.iter().map(Vec::as_slice));
         (row.records, row.is_empty) = (new.len() as u64, new.is_empty());
     }
@@ -190,8 +190,7 @@ fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &Se
     layers.reverse();
     let (Some(first), Some(last)) = (layers.first(), layers.last()) else { return Ok(()) };
     // The last layer that is folded is another each time.
-    let in_blocks = if first.copies { 0 } else { IN_BLOCKS };
-    let number = FIRST_FOLDED | in_blocks | last.last;
+    let number = blocks::numbered(FIRST_FOLDED | last.last, first.copies);
     let parts: Vec<_> = layers.iter().map(|layer| (layer.number, layer.copies)).collect();
     let mut members = Merged::new(engine, &snapshot, segment, &parts, (None, false))?;
     let mut folded = Layer {

@@ -10,7 +10,7 @@ use pinport_model::{Segment, SegmentId, SegmentVersion};
 use rocksdb::WriteBatch;
 
 use super::{
-    blocks::{self, IN_BLOCKS},
+    blocks,
     closing::{FOLD_AT, FOLD_MEMBERS},
     delete_prefix,
     engine::{Engine, from_json, to_json},
@@ -68,8 +68,7 @@ pub(super) fn fold_all(engine: &Engine) -> Result<()> {
 /// go with them into every version, do not have.
 fn fold(engine: &Engine, segment: &Segment, due: Vec<Layer>, before: &[u32], kind: u32) -> Result<()> {
     let (Some(first), Some(last)) = (due.first(), due.last()) else { return Ok(()) };
-    let in_blocks = if first.copies { 0 } else { IN_BLOCKS };
-    let number = FIRST_FOLDED | kind | in_blocks | last.last;
+    let number = blocks::numbered(FIRST_FOLDED | kind | last.last, first.copies);
     if due.iter().any(|layer| layer.number == number) {
         return Ok(());
     }
@@ -130,8 +129,8 @@ fn to_order(engine: &Engine, segment: &Segment) -> Result<Vec<Layer>> {
     let _control = engine.control();
     let mut found = rows(engine, segment)?;
     found.retain(|layer| {
-        let is_in_runs = layer.number & (FIRST_FOLDED | IN_BLOCKS) == IN_BLOCKS;
-        let is_in_keys = layer.number & IN_BLOCKS == 0 && !layer.copies;
+        let is_in_runs = blocks::has_blocks(layer.number) && layer.number & FIRST_FOLDED == 0;
+        let is_in_keys = !blocks::has_blocks(layer.number) && !layer.copies;
         !layer.is_empty && layer.records >= ORDERED_FROM && (is_in_runs || is_in_keys)
     });
     Ok(found)

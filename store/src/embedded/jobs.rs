@@ -4,9 +4,7 @@ use pinport_model::{ApplicationId, ImportJob, JobId, PieceRecord};
 use rocksdb::WriteBatch;
 
 use super::{
-    applications,
-    blocks::IN_BLOCKS,
-    closing, delete_prefix,
+    applications, blocks, closing, delete_prefix,
     engine::{Control, Engine, from_json, to_json},
     keys::{self, Table, key},
     segments,
@@ -23,9 +21,7 @@ pub(super) fn create(engine: &Engine, job: &ImportJob) -> Result<()> {
     if let Some(id) = job.definition.segment {
         let found = segments::state(engine, application, id)?;
         let (state, mut layer) = lifecycle::open_layer(found, id, job)?;
-        if !layer.copies {
-            layer.number |= IN_BLOCKS;
-        }
+        layer.number = blocks::numbered(layer.number, layer.copies);
         segments::put_state(&mut batch, &state)?;
         batch.put(keys::open_layer(id, job.id), to_json(&layer)?);
     }

@@ -6,7 +6,7 @@ use pinport_model::SegmentId;
 use rocksdb::Snapshot;
 
 use super::{
-    blocks::{IN_BLOCKS, RUN},
+    blocks::{RUN, has_blocks},
     engine::Engine,
     member_runs::{Blocks, Ids, Keys, Run, Source},
 };
@@ -127,7 +127,7 @@ impl Members {
     fn of(source: &mut Source<'_>, layers: Layers<'_>, room: usize) -> Result<Self> {
         let mut runs = Vec::new();
         for (layer, &(number, copies)) in (0..).zip(layers) {
-            if number & IN_BLOCKS == 0 {
+            if !has_blocks(number) {
                 let keys = Keys::new(source.segment, number, copies);
                 runs.push(Run { layer, ids: Ids::Keys(keys) });
                 continue;

@@ -11,7 +11,7 @@ use std::{
 use rocksdb::{SstFileWriter, WriteBatch};
 
 use super::{
-    blocks::{self, Blocks, IN_BLOCKS, RUNS_APART},
+    blocks::{self, Blocks, RUNS_APART},
     engine::Engine,
     keys::{self, Key, Table},
     links::{Links, Texts},
@@ -95,7 +95,7 @@ impl Written {
         self.crowded.ids.extend(crowded.ids);
         if let Some((segment, layer)) = target.layer {
             let mut prefix = keys::layer(segment, layer.number);
-            let in_blocks = layer.number & IN_BLOCKS != 0;
+            let in_blocks = blocks::has_blocks(layer.number);
             if in_blocks {
                 prefix = blocks::run(&prefix, piece, self.added * RUNS_APART);
             }

@@ -4,7 +4,7 @@ use pinport_model::segment::SegmentLayer;
 
 use super::{
     super::{
-        blocks::{self, IN_BLOCKS, RUN},
+        blocks::{self, RUN},
         engine::to_json,
         joining::MOST_RUNS,
         layers::{Layer, of_version},
@@ -21,7 +21,7 @@ fn stored_members(store: &Embedded) -> usize {
     let mut count = 0;
     while let Some((key, mut others)) = entries.entry().unwrap() {
         count += 1;
-        if u32::from_be_bytes(*key.first_chunk().unwrap()) & IN_BLOCKS != 0 {
+        if blocks::has_blocks(u32::from_be_bytes(*key.first_chunk().unwrap())) {
             let mut id = key[4 + RUN..].to_vec();
             while !others.is_empty() {
                 blocks::next(&mut id, &mut others).unwrap();
@@ -66,7 +66,7 @@ fn runs_of_pieces_are_merged_and_become_one_when_the_store_settles() {
             // As a job of an older layout began it.
             let engine = store.engine().unwrap();
             let mut layer: SegmentLayer = engine.get_json(&keys::open_layer(segment, JOB)).unwrap().unwrap();
-            layer.number &= !IN_BLOCKS;
+            layer.number &= !blocks::numbered(0, false);
             let mut batch = WriteBatch::default();
             batch.put(keys::open_layer(segment, JOB), to_json(&layer).unwrap());
             engine.write(batch).unwrap();
@@ -112,7 +112,7 @@ fn runs_of_pieces_are_merged_and_become_one_when_the_store_settles() {
         check(&store);
         assert_eq!(stored_members(&store) as u64, all);
         let layers = current_layers(&store);
-        assert!(layers.iter().all(|layer| layer.number & IN_BLOCKS != 0), "{layers:?}");
+        assert!(layers.iter().all(|layer| blocks::has_blocks(layer.number)), "{layers:?}");
         store.settle().unwrap();
         assert_eq!(current_layers(&store), layers);
         // The next import looks through them.
