@@ -125,19 +125,24 @@ fn killed_imports_over_their_budget_of_failures_keep_and_count_the_same() {
     assert!(whole["UnkeptFailures"].as_u64().unwrap() > 20_000, "{}", whole["UnkeptFailures"]);
 
     let mut random = Random::seeded("kill -9 over a budget of failures");
-    let mut kills = 0;
+    let mut most = took / 2 + 50;
     for round in 0..3 {
         let data = format!("torn-{round}");
-        copy_folder(&lab.path("base"), &lab.path(&data));
+        let mut kills = 0;
         let json = loop {
-            let time = if kills < 4 * (round + 1) {
-                Duration::from_millis(random.below(took / 2 + 50))
-            } else {
-                PATIENCE
-            };
+            if kills == 0 {
+                let _ = std::fs::remove_dir_all(lab.path(&data));
+                copy_folder(&lab.path("base"), &lab.path(&data));
+            }
+            let time = if kills < 4 { Duration::from_millis(random.below(most)) } else { PATIENCE };
             let (killed, outcome) = lab.import_with(&data, "in", "json", &more).start().kill_after(time);
             if let Ok(json) = serde_json::from_slice::<Value>(&outcome.out) {
-                break json;
+                if kills > 0 {
+                    break json;
+                }
+                // It ended before its time: the first run took longer than one takes now. The round begins anew.
+                most = (most / 2).max(1);
+                continue;
             }
             assert!(killed, "{}", outcome.err);
             kills += 1;
@@ -145,5 +150,4 @@ fn killed_imports_over_their_budget_of_failures_keep_and_count_the_same() {
         same_outcome(&json, &whole);
         assert_eq!(json["UnkeptFailures"], whole["UnkeptFailures"]);
     }
-    assert!(kills > 0, "no run was killed: each ended before");
 }
