@@ -140,7 +140,7 @@ fn served(args: &ExportArgs, server: &ServerArgs, target: &Target, place: &Place
         ("version", args.version.map(|version| version.to_string())),
         ("columns", Some(args.columns.join(",")).filter(|columns| !columns.is_empty())),
         // What is in a Parquet file is compressed where it is made.
-        ("compression", (place.form == Form::Parquet).then(|| compression_name(place).to_owned())),
+        ("compression", (place.form == Form::Parquet).then(|| place.compression.name().to_owned())),
     ] {
         if let Some(value) = value {
             path.push_str(&format!("&{name}={}", encoded(&value)));
@@ -166,14 +166,6 @@ fn served(args: &ExportArgs, server: &ServerArgs, target: &Target, place: &Place
         begun.elapsed().as_secs_f64()
     )?;
     Ok(exit::COMPLETED)
-}
-
-fn compression_name(place: &Place) -> &'static str {
-    match place.compression {
-        Compression::None => "none",
-        Compression::Gzip => "gzip",
-        Compression::Zstd => "zstd",
-    }
 }
 
 /// The form that is asked for, by either flag.

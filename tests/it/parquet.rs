@@ -1,6 +1,10 @@
 //! Parquet by the real binary, read back by the crate's own reader: value by value what JSON says.
 
-use std::fs;
+use std::{
+    collections::BTreeMap,
+    fs,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use parquet::{
@@ -142,6 +146,53 @@ fn large_exports_have_parts_and_groups_of_rows() {
     // A server has less memory for each of them.
     assert!(groups(&streamed) > groups(&one), "{} groups", groups(&streamed));
     same_values(&[&streamed], &json, "a stream");
+}
+
+/// Killed at any moment, a part is there whole or not at all, and a manifest says that all are there.
+#[test]
+fn a_killed_export_leaves_whole_parts() {
+    let lab = Lab::new();
+    lab.write("rows.json", noise(18_000));
+    lab.import("rows.json", "json", &[]).expect(0);
+    let export = |target: &str| lab.pinport(&["export", target, "--parquet", "--none"]);
+    let begun = Instant::now();
+    export("whole").expect(0);
+    let mut most = u64::try_from(begun.elapsed().as_millis()).unwrap();
+    let whole = in_folder(&lab.path("whole"));
+    let parts: Vec<_> = whole.keys().filter(|name| name.ends_with(".parquet")).collect();
+    assert!(parts.len() > 1, "{parts:?}");
+    export("whole.parquet").expect(0);
+    let one = fs::read(lab.path("whole.parquet")).unwrap();
+
+    let mut random = Random::seeded("kill -9 of Parquet");
+    let (mut kills, mut rounds) = (0, 0);
+    while kills < 12 {
+        rounds += 1;
+        let is_one = rounds % 3 == 0;
+        let target = format!("torn-{rounds}{}", if is_one { ".parquet" } else { "" });
+        let time = Duration::from_millis(random.below(most.max(1)));
+        let (killed, outcome) = export(&target).start().kill_after(time);
+        if !killed {
+            assert_eq!(outcome.code, Some(0), "{}", outcome.err);
+            // The first run took longer than one takes now.
+            most -= most / 4;
+        }
+        kills += u32::from(killed);
+        if is_one {
+            let file = fs::read(lab.path(&target)).ok();
+            assert!(file.as_ref().map_or(killed, |file| *file == one), "half a file");
+            continue;
+        }
+        // It may have been killed before it had a folder.
+        let folder = fs::read_dir(lab.path(&target)).ok().and_then(|mut folders| folders.next());
+        let files = if folder.is_some() { in_folder(&lab.path(&target)) } else { BTreeMap::new() };
+        for name in &parts {
+            let part = files.get(*name);
+            assert!(part.is_none_or(|part| *part == whole[*name]), "half of {name}");
+            assert!(part.is_some() || !files.contains_key("_SUCCESS"), "a manifest without {name}");
+        }
+        assert!(killed || files.contains_key("_SUCCESS"));
+    }
 }
 
 #[test]

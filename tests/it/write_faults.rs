@@ -36,13 +36,17 @@ fn with_variables(run: Run, store: &SinkStore) -> Run {
 
 /// `pinport export` into the bucket.
 fn export(lab: &Lab, store: &SinkStore) -> Run {
-    with_variables(lab.pinport(&["export", &store.target(), "--format", "json"]), store)
+    export_as(lab, store, "json")
+}
+
+fn export_as(lab: &Lab, store: &SinkStore, format: &str) -> Run {
+    with_variables(lab.pinport(&["export", &store.target(), "--format", format]), store)
 }
 
 /// What an export into a folder writes.
-fn exported_to_folder(lab: &Lab) -> Files {
-    lab.pinport(&["export", "whole", "--format", "json"]).expect(0);
-    in_folder(&lab.path("whole"))
+fn exported_to_folder(lab: &Lab, format: &str) -> Files {
+    lab.pinport(&["export", format, "--format", format]).expect(0);
+    in_folder(&lab.path(format))
 }
 
 /// Uploads that were begun, completed and aborted, those that are open, and objects.
@@ -69,16 +73,21 @@ fn asked(store: &SinkStore, step: Step) -> usize {
 fn each_store_gets_what_a_folder_gets() {
     let lab = Lab::new();
     imported(&lab, &noise(NOISY));
-    let whole = exported_to_folder(&lab);
     let stored = members(&lab);
-    for service in SERVICES {
-        let store = SinkStore::start(service);
-        export(&lab, &store).expect(0).says(&[&format!("exported {NOISY} endpoints"), &store.target()]);
-        assert_eq!(left(&store), [1, 1, 0, 0, 2], "{service:?}");
-        assert_eq!((asked(&store, Step::Part(2)), asked(&store, Step::Part(3))), (1, 0), "{service:?}");
-        let files = in_bucket(&store);
-        assert!(files == whole, "{service:?}: {:?}", files.keys());
-        same_endpoints(records(&files), stored.clone());
+    for format in ["json", "parquet"] {
+        let whole = exported_to_folder(&lab, format);
+        for service in SERVICES {
+            let store = SinkStore::start(service);
+            let outcome = export_as(&lab, &store, format).expect(0);
+            outcome.says(&[&format!("exported {NOISY} endpoints"), &store.target()]);
+            assert_eq!(left(&store), [1, 1, 0, 0, 2], "{service:?}");
+            assert_eq!((asked(&store, Step::Part(2)), asked(&store, Step::Part(3))), (1, 0), "{service:?}");
+            let files = in_bucket(&store);
+            assert!(files == whole, "{service:?}: {:?}", files.keys());
+            if format == "json" {
+                same_endpoints(records(&files), stored.clone());
+            }
+        }
     }
 }
 
@@ -87,8 +96,10 @@ fn each_store_gets_what_a_folder_gets() {
 fn what_passes_is_survived() {
     let lab = Lab::new();
     imported(&lab, &noise(NOISY));
-    let whole = exported_to_folder(&lab);
-    for service in SERVICES {
+    let wholes = ["json", "parquet"].map(|format| (format, exported_to_folder(&lab, format)));
+    for (service, (format, whole)) in
+        SERVICES.into_iter().flat_map(|service| wholes.iter().map(move |whole| (service, whole)))
+    {
         let store = SinkStore::start(service);
         let times = Arc::new(Mutex::new(Vec::new()));
         let asked_at = Arc::clone(&times);
@@ -103,17 +114,15 @@ fn what_passes_is_survived() {
                 _ => Fault::None,
             }
         });
-        export(&lab, &store).expect(0);
+        export_as(&lab, &store, format).expect(0);
         for step in [Step::Part(1), Step::Part(2), Step::Complete, Step::Put] {
-            assert_eq!(asked(&store, step), 2, "{service:?} {step:?}");
+            assert_eq!(asked(&store, step), 2, "{service:?} {format} {step:?}");
         }
         let times = times.lock().unwrap();
-        assert!(
-            times[1] - times[0] >= Duration::from_secs(2),
-            "{service:?}: it did not wait as long as asked"
-        );
-        assert_eq!(left(&store), [1, 1, 0, 0, 2], "{service:?}");
-        assert!(in_bucket(&store) == whole, "{service:?}");
+        let waited = times[1] - times[0];
+        assert!(waited >= Duration::from_secs(2), "{service:?}: it did not wait as long as asked");
+        assert_eq!(left(&store), [1, 1, 0, 0, 2], "{service:?} {format}");
+        assert!(in_bucket(&store) == *whole, "{service:?} {format}");
     }
 }
 
@@ -122,7 +131,7 @@ fn what_passes_is_survived() {
 fn an_upload_that_was_completed_unheard_is_complete() {
     let lab = Lab::new();
     imported(&lab, &noise(NOISY));
-    let whole = exported_to_folder(&lab);
+    let whole = exported_to_folder(&lab, "json");
     for service in SERVICES {
         let store = SinkStore::start(service);
         store.script(|step, before| match (step, before) {
@@ -182,6 +191,15 @@ fn a_refusal_is_said_with_what_to_do_and_leaves_nothing_half() {
             assert_eq!(asked(&store, Step::Complete), usize::from(refused == Step::Complete), "{service:?}");
             assert_eq!(asked(&store, Step::Put), 0, "no manifest");
         }
+        let store = SinkStore::start(service);
+        store.script(move |step, _| match step {
+            Step::Part(1) => Fault::AfterRefusal,
+            Step::Part(2) => Fault::Refuse(403, code),
+            _ => Fault::None,
+        });
+        export_as(&lab, &store, "parquet").expect(1).says(&["part-00000.parquet is denied", &hint, may]);
+        assert_given_up(service, &store);
+
         // The parts are whole then, and the manifest that says so is not there.
         let store = SinkStore::start(service);
         store.script(move |step, _| if step == Step::Put { Fault::Refuse(403, code) } else { Fault::None });
@@ -298,7 +316,23 @@ fn a_large_part_is_an_upload_that_is_completed_or_aborted() {
         let files = in_bucket(&store);
         assert_eq!((store.kept().completed, files.len()), (1, 2));
         assert!(service == Service::Azure || store.kept().uploads.is_empty());
-        server.stop();
         same_endpoints(records(&files), stored.clone());
+
+        // A store that never answers: the job says what it waits for.
+        if service == Service::S3 {
+            store.script(|_, _| Fault::Cut);
+            let job = server.export(&app, &body);
+            let begun = Instant::now();
+            let why = loop {
+                let detail = server.get(&format!("/pinport/v1/jobs/{job}")).json();
+                if let Some(why) = detail["job"]["waits_for"].as_str() {
+                    break why.to_owned();
+                }
+                assert!(begun.elapsed() < PATIENCE, "it waits for nothing: {detail}");
+                pause(Duration::from_millis(20));
+            };
+            assert!(why.starts_with("it cannot be written yet, trying again in "), "{why}");
+        }
+        server.stop();
     }
 }

@@ -135,6 +135,23 @@ pub struct FailuresPage {
     pub more: bool,
 }
 
+impl FailuresPage {
+    /// A page without records.
+    pub fn new(query: FailuresQuery) -> Self {
+        Self { query, entries: Vec::new(), more: false }
+    }
+
+    /// Adds the next record that the query wants. Whether another one is of use: not after the one that shows that there
+    /// are more.
+    pub fn push(&mut self, failure: Failure) -> bool {
+        self.more = self.entries.len() == FailuresQuery::LIMIT;
+        if !self.more {
+            self.entries.push(failure);
+        }
+        !self.more
+    }
+}
+
 /// A request for the original bytes of a failed record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordQuery {

@@ -200,7 +200,8 @@ fn conclude(
         (_, Some(StopRequest::Cancel)) => return Ok(inner.end_cancelled(job)?),
         (JobError::Cancelled | JobError::Source(SourceError::Cancelled), _) => {}
         (JobError::Source(source), _) if may_wait && may_pass(source) => {
-            let text = format!("it cannot be read yet, trying again in {} s: {source}", wait.as_secs());
+            let what = if job.definition.export.is_some() { "written" } else { "read" };
+            let text = format!("it cannot be {what} yet, trying again in {} s: {source}", wait.as_secs());
             inner.wait_again(job, Instant::now() + wait, tries + 1, text);
         }
         (error, _) if may_wait && lacks_descriptors(error) => {

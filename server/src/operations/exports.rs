@@ -144,15 +144,11 @@ fn open(api: Arc<Api>, request: &Request) -> Result<(&'static str, Reader), ApiE
         Some(_) if form != Form::Parquet => {
             return Err(ApiError::bad_request("The parameter compression is for format=parquet alone."));
         }
-        Some("none") => Compression::None,
-        Some("gzip") => Compression::Gzip,
-        Some("zstd") => Compression::Zstd,
-        Some(other) => {
-            let other = shown(other);
-            return Err(ApiError::bad_request(format!(
-                "The parameter compression: \"{other}\" is not none, gzip or zstd."
-            )));
-        }
+        Some(name) => Compression::from_name(name).ok_or_else(|| {
+            let name = shown(name);
+            let text = format!("The parameter compression: \"{name}\" is not none, gzip or zstd.");
+            ApiError::bad_request(text)
+        })?,
     };
     let columns = query.get("columns")?.unwrap_or_default();
     let columns: Vec<_> = columns.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();

@@ -232,7 +232,7 @@ async fn answer<Q: Clone + PartialEq>(
 
 /// The first failures that a query wants: the server looks for them, some of its file with each request.
 async fn page(client: &Client, query: &FailuresQuery) -> Result<FailuresPage, ClientError> {
-    let mut page = FailuresPage { query: query.clone(), entries: Vec::new(), more: false };
+    let mut page = FailuresPage::new(query.clone());
     let search = search_of(query);
     let (matches, mut token) = (query.matcher(), None);
     loop {
@@ -240,14 +240,9 @@ async fn page(client: &Client, query: &FailuresQuery) -> Result<FailuresPage, Cl
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let failure: Failure = serde_json::from_slice(line)
                 .map_err(|error| ClientError::Strange { what: error.to_string() })?;
-            if !matches(&failure) {
-                continue;
-            }
-            if page.entries.len() == FailuresQuery::LIMIT {
-                page.more = true;
+            if matches(&failure) && !page.push(failure) {
                 return Ok(page);
             }
-            page.entries.push(failure);
         }
         match next {
             Some(next) => token = Some(next),

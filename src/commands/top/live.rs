@@ -202,20 +202,15 @@ impl Feeder<'_> {
     }
 
     fn failures(&self, query: &FailuresQuery) -> Result<FailuresPage, String> {
-        let mut page = FailuresPage { query: query.clone(), entries: Vec::new(), more: false };
+        let mut page = FailuresPage::new(query.clone());
         let matches = query.matcher();
         let Some(file) = self.committed()? else { return Ok(page) };
         for line in BufReader::with_capacity(256 << 10, file).lines() {
             let failure = line.and_then(|line| Ok(serde_json::from_str::<Failure>(&line)?));
             let failure = failure.map_err(|error| format!("the failed records cannot be read: {error}"))?;
-            if !matches(&failure) {
-                continue;
-            }
-            if page.entries.len() == FailuresQuery::LIMIT {
-                page.more = true;
+            if matches(&failure) && !page.push(failure) {
                 break;
             }
-            page.entries.push(failure);
         }
         Ok(page)
     }

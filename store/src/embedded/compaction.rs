@@ -81,9 +81,7 @@ pub(super) fn settle(engine: &Engine) -> Result<()> {
     engine.db.flush().map_err(|error| engine.stop(error))?;
     engine.set_trigger(TRIGGER_SETTLING)?;
     boundary("settle.begun");
-    let mut wait = WaitForCompactOptions::default();
-    wait.set_flush(true);
-    let waited = engine.db.wait_for_compact(&wait);
+    let waited = engine.db.wait_for_compact(&WaitForCompactOptions::default());
     engine.keeps_up.store(false, Ordering::Relaxed);
     engine.set_trigger(engine.level0_trigger)?;
     waited.map_err(|error| engine.stop(error))?;
