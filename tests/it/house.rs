@@ -48,17 +48,6 @@ const MAX_CODE: usize = 400;
 /// With comments, and with tests at its end.
 const MAX_LINES: usize = 700;
 
-/// Files that have more, and why they still do. Do not add to this list; remove what is split.
-const LONG: &[(&str, &str)] = &[
-    ("pipeline/src/parse/csv.rs", HOT),
-    ("pipeline/src/parse/json_walk.rs", HOT),
-    ("pipeline/src/parse/mapped/members.rs", HOT),
-    ("pipeline/src/split/records.rs", HOT),
-    ("pipeline/src/text/objects/scan.rs", HOT),
-];
-const HOT: &str =
-    "each record goes through it: code that moves is inlined differently, and costs instructions";
-
 /// The packages of the workspace with their dependencies.
 static PACKAGES: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let output = Command::new(env!("CARGO"))
@@ -212,17 +201,12 @@ fn no_file_is_too_long() {
         .map(|path| shown(path))
         .collect();
     assert!(with_all.is_empty(), "split what has more than {MAX_LINES} lines: {with_all:?}");
-    let long: BTreeMap<String, usize> = sources
+    let long: Vec<(String, usize)> = sources
         .iter()
         .map(|path| (shown(path), lines_of_code(&fs::read_to_string(path).unwrap())))
         .filter(|(_, lines)| *lines > MAX_CODE)
         .collect();
-    let known: BTreeMap<&str, &str> = LONG.iter().copied().collect();
-    let new: Vec<_> = long.iter().filter(|(path, _)| !known.contains_key(&***path)).collect();
-    assert!(new.is_empty(), "split what has more than {MAX_CODE} lines of code: {new:?}");
-    let split: Vec<_> = known.keys().filter(|path| !long.contains_key(**path)).collect();
-    assert!(split.is_empty(), "LONG still lists what is long no more: {split:?}");
-    assert!(known.values().all(|why| !why.is_empty()), "each file of LONG says why it is there");
+    assert!(long.is_empty(), "split what has more than {MAX_CODE} lines of code: {long:?}");
 }
 
 /// Lines that are neither blank nor comments, up to tests that stand at the end of their file.

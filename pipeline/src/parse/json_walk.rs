@@ -4,13 +4,13 @@
 use bumpalo::Bump;
 use pinport_model::{
     Attribute, Draft, FailureCode, NoticeKind, Notices, ReadRules, RecordLimits, Scalar, TextMember,
-    failure::{FailureReason, quoted},
+    failure::FailureReason,
 };
 use simd_json::{Node, StaticNode};
 
 use super::{Judged, Unknown, dates, names, validate};
 
-const USER_ATTRIBUTES: &str = "User.UserAttributes";
+pub(super) const USER_ATTRIBUTES: &str = "User.UserAttributes";
 
 /// Reads the tape of one object into a draft.
 pub(super) fn record<'a>(
@@ -44,57 +44,11 @@ pub(super) struct File<'w, 'a> {
 
 /// A member whose name is nearly a known one.
 pub(super) struct Near<'a> {
-    known: String,
+    pub(super) known: String,
     /// As it is written.
-    name: &'a str,
+    pub(super) name: &'a str,
     /// Where its value is.
-    value: usize,
-}
-
-impl<'a> File<'_, 'a> {
-    /// The number at this place of the tape, as it is written.
-    #[cold]
-    fn digits(&mut self, nodes: &[Node<'a>], at: usize) -> &'a str {
-        let numbers = self.numbers.get_or_insert_with(|| {
-            let is_number = |node: &Node<'_>| {
-                matches!(node, Node::Static(StaticNode::I64(_) | StaticNode::U64(_) | StaticNode::F64(_)))
-            };
-            let places = nodes.iter().enumerate().filter(|(_, node)| is_number(node)).map(|(at, _)| at);
-            places.zip(numbers(self.line)).collect()
-        });
-        let found = numbers.binary_search_by_key(&at, |number| number.0);
-        debug_assert!(found.is_ok(), "every number of the tape is on the line");
-        found.map_or("", |index| numbers[index].1)
-    }
-}
-
-/// The numbers of a line of JSON.
-fn numbers(line: &[u8]) -> impl Iterator<Item = &str> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        while let Some(&byte) = line.get(at) {
-            at += 1;
-            match byte {
-                b'"' => {
-                    while let Some(found) = memchr::memchr2(b'"', b'\\', &line[at..]) {
-                        at += found + 1;
-                        if line[at - 1] == b'"' {
-                            break;
-                        }
-                        at += 1;
-                    }
-                }
-                b'-' | b'0'..=b'9' => {
-                    let start = at - 1;
-                    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-                    at += line[at..].iter().take_while(|byte| is_part(byte)).count();
-                    return str::from_utf8(&line[start..at]).ok();
-                }
-                _ => {}
-            }
-        }
-        None
-    })
+    pub(super) value: usize,
 }
 
 impl<'a> Walk<'_, 'a> {
@@ -155,149 +109,7 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    /// Takes the members whose names are nearly known ones. They come last, so that none is lost to what resets it.
-    fn take_near(&mut self, draft: &mut Draft<'a>) -> Judged {
-        while let Some(Near { known, name, value }) = self.file.as_mut().and_then(|file| file.near.pop()) {
-            self.near(draft, &known, name, value)?;
-            if let Some(file) = &mut self.file {
-                let subject = match known.split_once('.') {
-                    Some((holder, member)) if known == name => {
-                        format!("{} is read as {member} in {holder}", quoted(name))
-                    }
-                    _ => format!("{} is read as {known}", quoted(name)),
-                };
-                file.notices.add(NoticeKind::NameTaken, &subject, 1);
-            }
-        }
-        Ok(())
-    }
-
-    fn near(&mut self, draft: &mut Draft<'a>, known: &str, name: &'a str, value: usize) -> Judged {
-        let twice = |is_set: bool| match is_set {
-            true => {
-                let message = format!("{} means {known} too, which has one value", quoted(name));
-                validate::failed(known, FailureCode::InvalidName, message)
-            }
-            false => Ok(()),
-        };
-        match known {
-            "Id" => {
-                twice(draft.id.is_some())?;
-                draft.id = self.text("Id", value)?;
-            }
-            "ChannelType" => {
-                twice(draft.channel.is_some())?;
-                draft.channel = self.word("ChannelType", value, validate::channel)?;
-            }
-            "OptOut" => {
-                twice(draft.opt_out.is_some())?;
-                draft.opt_out = self.word("OptOut", value, validate::opt_out)?;
-            }
-            "EndpointStatus" => {
-                twice(draft.status.is_some())?;
-                draft.status = self.word("EndpointStatus", value, validate::status)?;
-            }
-            "Location.Latitude" => {
-                twice(draft.latitude.is_some())?;
-                draft.latitude = self.number("Location", "Latitude", value)?;
-            }
-            "Location.Longitude" => {
-                twice(draft.longitude.is_some())?;
-                draft.longitude = self.number("Location", "Longitude", value)?;
-            }
-            "Attributes" => {
-                twice(!draft.attributes.is_empty())?;
-                self.attributes("Attributes", value, &mut draft.attributes, &mut draft.values)?;
-            }
-            "User.UserAttributes" => {
-                twice(!draft.user_attributes.is_empty())?;
-                self.attributes(USER_ATTRIBUTES, value, &mut draft.user_attributes, &mut draft.values)?;
-            }
-            "Metrics" => {
-                twice(!draft.metrics.is_empty())?;
-                self.metrics(draft, value)?;
-            }
-            "User" => {
-                twice(draft.text(TextMember::UserId).is_some() || !draft.user_attributes.is_empty())?;
-                self.user(draft, value)?;
-            }
-            "Demographic" | "Location" => {
-                let is_set = |member: &TextMember| {
-                    let is_in = member.name().split_once('.').is_some_and(|(holder, _)| holder == known);
-                    is_in && draft.text(*member).is_some()
-                };
-                let has_place = draft.latitude.is_some() || draft.longitude.is_some();
-                twice(TextMember::ALL.iter().any(is_set) || known == "Location" && has_place)?;
-                if known == "Location" {
-                    self.location(draft, value)?;
-                } else {
-                    self.demographic(draft, value)?;
-                }
-            }
-            _ => match TextMember::ALL.into_iter().find(|member| member.name() == known) {
-                Some(member) => {
-                    twice(draft.text(member).is_some())?;
-                    self.set(draft, member, value)?;
-                }
-                None => self.near_entry(draft, known, name, value)?,
-            },
-        }
-        Ok(())
-    }
-
-    /// The same of an attribute or a metric that stands by itself, such as `attributes.colour`.
-    fn near_entry(&mut self, draft: &mut Draft<'a>, known: &str, name: &'a str, value: usize) -> Judged {
-        let of = |prefix: &str| {
-            let rest = known.strip_prefix(prefix)?.len();
-            let name = names::trimmed(name);
-            name.get(name.len() - rest..)
-        };
-        if let Some(name) = of("Attributes.") {
-            let Draft { attributes, values, .. } = draft;
-            return self.one_attribute("Attributes", name, value, attributes, values);
-        }
-        if let Some(name) = of("User.UserAttributes.") {
-            let Draft { user_attributes, values, .. } = draft;
-            return self.one_attribute(USER_ATTRIBUTES, name, value, user_attributes, values);
-        }
-        if let Some(name) = of("Metrics.") {
-            validate::name(self.limits, "Metrics", name)?;
-            if let Some(number) = self.number("Metrics", name, value)? {
-                draft.metrics.push((name, number));
-                keep_last(&mut draft.metrics, |metric| metric.0);
-            }
-            return validate::count(self.limits, "Metrics", draft.metrics.len());
-        }
-        Ok(())
-    }
-
-    /// An attribute that stands by itself, with its full name.
-    fn one_attribute(
-        &mut self,
-        prefix: &'static str,
-        name: &'a str,
-        at: usize,
-        attributes: &mut Vec<Attribute<'a>>,
-        values: &mut Vec<Scalar<'a>>,
-    ) -> Judged {
-        validate::name(self.limits, prefix, name)?;
-        let (mut at, scalars) = match self.nodes[at] {
-            Node::Array { len, .. } => (at + 1, len),
-            Node::Static(StaticNode::Null) => return Ok(()),
-            _ => (at, 1),
-        };
-        validate::value_count(self.limits, prefix, name, scalars)?;
-        let start = values.len() as u32;
-        for _ in 0..scalars {
-            values.extend(self.scalar(prefix, name, at)?);
-            at += 1;
-        }
-        attributes.push(Attribute { name, start, end: values.len() as u32 });
-        keep_last(attributes, |attribute| attribute.name);
-        validate::count(self.limits, prefix, attributes.len())
-    }
-
-    fn user(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
+    pub(super) fn user(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
         draft.set_text(TextMember::UserId, None);
         draft.user_attributes.clear();
         let (mut at, len) = self.object("User", at)?;
@@ -316,7 +128,7 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    fn demographic(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
+    pub(super) fn demographic(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
         for member in TextMember::DEMOGRAPHIC {
             draft.set_text(member, None);
         }
@@ -333,7 +145,7 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    fn location(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
+    pub(super) fn location(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
         for member in TextMember::LOCATION {
             draft.set_text(member, None);
         }
@@ -354,7 +166,7 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    fn metrics(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
+    pub(super) fn metrics(&mut self, draft: &mut Draft<'a>, at: usize) -> Judged {
         let metrics = &mut draft.metrics;
         metrics.clear();
         let (mut at, len) = self.object("Metrics", at)?;
@@ -376,7 +188,7 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// Reads the members of an object of lists.
-    fn attributes(
+    pub(super) fn attributes(
         &mut self,
         prefix: &'static str,
         at: usize,
@@ -421,7 +233,7 @@ impl<'a> Walk<'_, 'a> {
         validate::count(self.limits, prefix, attributes.len())
     }
 
-    fn scalar(&mut self, prefix: &str, name: &str, at: usize) -> Judged<Option<Scalar<'a>>> {
+    pub(super) fn scalar(&mut self, prefix: &str, name: &str, at: usize) -> Judged<Option<Scalar<'a>>> {
         if let Some(digits) = self.digits(at) {
             validate::value(self.limits, prefix, name, digits)?;
             return Ok(Some(Scalar::Text(digits)));
@@ -448,7 +260,7 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// The key at `at`.
-    fn key(&self, at: usize) -> &'a str {
+    pub(super) fn key(&self, at: usize) -> &'a str {
         match self.nodes.get(at) {
             Some(Node::String(key)) => key,
             _ => unreachable!("on a tape, keys are strings"),
@@ -456,7 +268,7 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// The place after the value at `at`.
-    fn after(&self, at: usize) -> usize {
+    pub(super) fn after(&self, at: usize) -> usize {
         match self.nodes[at] {
             Node::Object { count, .. } | Node::Array { count, .. } => at + 1 + count,
             _ => at + 1,
@@ -464,7 +276,7 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// The first key and the size of the object at `at`; null is an empty one.
-    fn object(&self, member: &str, at: usize) -> Judged<(usize, usize)> {
+    pub(super) fn object(&self, member: &str, at: usize) -> Judged<(usize, usize)> {
         match &self.nodes[at] {
             Node::Object { len, .. } => Ok((at + 1, *len)),
             Node::Static(StaticNode::Null) => Ok((at + 1, 0)),
@@ -482,7 +294,7 @@ impl<'a> Walk<'_, 'a> {
         self.file.as_mut().map(|file| file.digits(nodes, at))
     }
 
-    fn text(&mut self, member: &str, at: usize) -> Judged<Option<&'a str>> {
+    pub(super) fn text(&mut self, member: &str, at: usize) -> Judged<Option<&'a str>> {
         if let Some(digits) = self.digits(at) {
             if let Some(file) = &mut self.file {
                 file.notices.add(NoticeKind::NumberAsText, member, 1);
@@ -496,7 +308,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    fn set(&mut self, draft: &mut Draft<'a>, member: TextMember, at: usize) -> Judged {
+    pub(super) fn set(&mut self, draft: &mut Draft<'a>, member: TextMember, at: usize) -> Judged {
         let mut text = self.text(member.name(), at)?;
         if let (Some(date), Some(file)) = (text, &mut self.file)
             && matches!(member, TextMember::EffectiveDate | TextMember::CreationDate)
@@ -507,11 +319,16 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    fn word<T>(&mut self, member: &str, at: usize, read: fn(&str) -> Judged<T>) -> Judged<Option<T>> {
+    pub(super) fn word<T>(
+        &mut self,
+        member: &str,
+        at: usize,
+        read: fn(&str) -> Judged<T>,
+    ) -> Judged<Option<T>> {
         self.text(member, at)?.map(read).transpose()
     }
 
-    fn number(&self, prefix: &str, name: &str, at: usize) -> Judged<Option<f64>> {
+    pub(super) fn number(&self, prefix: &str, name: &str, at: usize) -> Judged<Option<f64>> {
         let number = match &self.nodes[at] {
             Node::Static(StaticNode::I64(number)) => *number as f64,
             Node::Static(StaticNode::U64(number)) => *number as f64,
@@ -524,7 +341,7 @@ impl<'a> Walk<'_, 'a> {
 }
 
 /// Of entries with the same name, leaves only the last.
-fn keep_last<T>(list: &mut Vec<T>, name: impl Fn(&T) -> &str) {
+pub(super) fn keep_last<T>(list: &mut Vec<T>, name: impl Fn(&T) -> &str) {
     list.reverse();
     list.sort_by(|a, b| name(a).cmp(name(b)));
     list.dedup_by(|later, first| name(later) == name(first));

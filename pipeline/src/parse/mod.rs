@@ -7,6 +7,7 @@
 pub mod block;
 mod clean;
 mod csv;
+mod csv_attributes;
 mod cursor;
 mod dates;
 mod decimal;
@@ -14,6 +15,7 @@ mod json;
 mod json_fast;
 mod json_fault;
 mod json_members;
+mod json_near;
 mod json_walk;
 mod mapped;
 pub(crate) mod names;

@@ -28,20 +28,25 @@ fn is_stop(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | 0..=0x1f)
 }
 
+/// With this bit flipped the control characters still are the lowest 32, and the quote comes next: one comparison finds them.
+const FLIP: u8 = 2;
+const FLIPPED_QUOTE: u8 = b'"' ^ FLIP;
+
 /// A bit for each byte that is a stop.
 #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 #[inline]
 fn stops(chunk: &[u8; 16]) -> u32 {
     use std::arch::x86_64::{
         _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+        _mm_xor_si128,
     };
     // SAFETY: the load reads the 16 bytes of `chunk` and needs no alignment; SSE2 is a part of x86-64.
     unsafe {
         let bytes = _mm_loadu_si128(chunk.as_ptr().cast());
-        let quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"'.cast_signed()));
         let escapes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\'.cast_signed()));
-        let controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quotes, escapes), controls)) as u32
+        let flipped = _mm_xor_si128(bytes, _mm_set1_epi8(FLIP.cast_signed()));
+        let low = _mm_cmpeq_epi8(_mm_min_epu8(flipped, _mm_set1_epi8(FLIPPED_QUOTE.cast_signed())), flipped);
+        _mm_movemask_epi8(_mm_or_si128(escapes, low)) as u32
     }
 }
 
@@ -52,7 +57,10 @@ fn stops(chunk: &[u8; 16]) -> u32 {
     use super::swar::{below, equal};
 
     let (halves, _) = chunk.as_chunks::<8>();
-    let stops = |half| u32::from(equal(half, b'"') | equal(half, b'\\') | below(half, 0x20));
+    let stops = |half: &[u8; 8]| {
+        let low = below(&half.map(|byte| byte ^ FLIP), FLIPPED_QUOTE + 1);
+        u32::from(equal(half, b'\\') | low)
+    };
     stops(&halves[0]) | stops(&halves[1]) << 8
 }
 

@@ -40,7 +40,7 @@ mod tests {
                         chunk.iter().rev().fold(0, |bits, byte| bits << 1 | u8::from(holds(*byte)))
                     };
                     assert_eq!(equal(&chunk, byte), bits(&|found| found == byte), "{byte} in {chunk:?}");
-                    for limit in [0x20, 0x80] {
+                    for limit in [0x20, 0x21, 0x80] {
                         assert_eq!(below(&chunk, limit), bits(&|found| found < limit), "{limit}, {chunk:?}");
                     }
                 }

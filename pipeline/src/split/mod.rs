@@ -6,6 +6,7 @@
 //! is bounded by a block and `max_line`, however long a line is. Nothing is parsed here: JSON lines end at
 //! newlines ([`lines`]), CSV records where their quotes allow it ([`records`]).
 
+mod header;
 mod lines;
 #[cfg(test)]
 pub(crate) mod naive;
@@ -272,16 +273,17 @@ impl Splitter {
                     None => return Ok(Split::NeedInput),
                     Some(dialect) => self.stage = Stage::Header(dialect),
                 },
-                Stage::Header(dialect) => match records::read_header(&mut self.out, &self.options, *dialect)?
-                {
-                    records::HeaderStep::NeedInput => return Ok(Split::NeedInput),
-                    records::HeaderStep::Nothing => return Ok(self.out.rest()),
-                    records::HeaderStep::Read(header) => {
-                        let records = records::Records::new(&header, self.out.at);
-                        self.out.header = Some(header);
-                        self.stage = Stage::Records(records);
+                Stage::Header(dialect) => {
+                    match header::read_header(&mut self.out, &self.options, *dialect)? {
+                        header::HeaderStep::NeedInput => return Ok(Split::NeedInput),
+                        header::HeaderStep::Nothing => return Ok(self.out.rest()),
+                        header::HeaderStep::Read(header) => {
+                            let records = records::Records::new(&header, self.out.at);
+                            self.out.header = Some(header);
+                            self.stage = Stage::Records(records);
+                        }
                     }
-                },
+                }
                 Stage::Objects(objects) => return Ok(objects.next(&mut self.out, cut)),
                 Stage::Lines(lines) => return Ok(lines.next(&mut self.out, cut)),
                 Stage::Records(records) => return Ok(records.next(&mut self.out, cut)),

@@ -10,28 +10,28 @@
 //! quoted cell at the same newline, all that follows is the same for both. So what the first reading found
 //! (its [`FailedRun`]) answers for the second, and no line is walked more than a few times.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 use pinport_model::{FailureCode, Origin, failure::FailureReason};
 
-use super::{Cut, FailedRecord, Outlet, Split, SplitOptions, window::Window};
+use super::{Cut, FailedRecord, Outlet, Split, window::Window};
 use crate::{
-    parse::{CsvHeader, HeaderRules},
-    text::{Dialect, ObjectRefused, RefusedReason, content_len, is_blank, too_long, walk},
+    parse::CsvHeader,
+    text::{Dialect, content_len, is_blank, too_long, walk},
 };
 
 /// The reading of a record that spans lines, as far as it has come: the line at `last` begins inside quotes.
 #[derive(Debug, Clone, Copy)]
-struct Run {
-    last: u64,
-    commas: usize,
+pub(super) struct Run {
+    pub(super) last: u64,
+    pub(super) commas: usize,
     /// No newline lies between `last` and here.
-    searched: u64,
+    pub(super) searched: u64,
 }
 
 /// How the reading of a record that spans lines ends.
 #[derive(Debug, Clone, Copy)]
-enum RunEnd {
+pub(super) enum RunEnd {
     /// Text follows a closing quote.
     Stray,
     /// The object ends inside quotes.
@@ -44,7 +44,13 @@ enum RunEnd {
 
 impl Run {
     /// Reads on a record that began at `start`. `None`: more bytes are needed.
-    fn go_on(&mut self, window: &Window, start: u64, max_line: u64, dialect: Dialect) -> Option<RunEnd> {
+    pub(super) fn go_on(
+        &mut self,
+        window: &Window,
+        start: u64,
+        max_line: u64,
+        dialect: Dialect,
+    ) -> Option<RunEnd> {
         loop {
             let end = match find_line(window, start, self.last, &mut self.searched, max_line) {
                 Line::NeedInput => return None,
@@ -67,7 +73,7 @@ impl Run {
     }
 }
 
-enum Line {
+pub(super) enum Line {
     NeedInput,
     Long,
     /// Offset after the line.
@@ -75,7 +81,7 @@ enum Line {
 }
 
 /// The end of the line at `last` in a record that began at `start`.
-fn find_line(window: &Window, start: u64, last: u64, searched: &mut u64, max_line: u64) -> Line {
+pub(super) fn find_line(window: &Window, start: u64, last: u64, searched: &mut u64, max_line: u64) -> Line {
     // A terminator takes two bytes: with this many and no newline the record is too long for sure.
     let limit = (start + max_line + 2).min(window.end());
     let from = (*searched).max(last);
@@ -453,64 +459,4 @@ fn fits(cells: usize, columns: usize, record: &[u8], dialect: Dialect) -> bool {
 /// How many newlines end a line: one, unless the object ends.
 fn ends_line(line: &[u8]) -> u64 {
     u64::from(line.last() == Some(&b'\n'))
-}
-
-pub(super) enum HeaderStep {
-    NeedInput,
-    /// The object has no record at all.
-    Nothing,
-    Read(Arc<CsvHeader>),
-}
-
-/// Reads the header and drops its bytes.
-pub(super) fn read_header(
-    out: &mut Outlet,
-    options: &SplitOptions,
-    dialect: Dialect,
-) -> Result<HeaderStep, ObjectRefused> {
-    let refused = |out: &Outlet, reason| ObjectRefused { origin: out.at, column: None, reason };
-    loop {
-        let start = out.at.byte;
-        if start == out.window.end() {
-            return Ok(if out.window.is_finished() { HeaderStep::Nothing } else { HeaderStep::NeedInput });
-        }
-        let most = options.limits.max_line;
-        let mut end = match find_line(&out.window, start, start, &mut { start }, out.max_line) {
-            Line::NeedInput => return Ok(HeaderStep::NeedInput),
-            Line::Long => return Err(refused(out, RefusedReason::HeaderTooLong { most })),
-            Line::Ends(end) => end,
-        };
-        let line = out.window.bytes(start..end);
-        if is_blank(line) {
-            out.drop_before(end);
-            continue;
-        }
-        let first = walk::<false>(line, false, dialect);
-        if first.inside {
-            let mut run = Run { last: end, commas: 0, searched: end };
-            let ended = match run.go_on(&out.window, start, out.max_line, dialect) {
-                _ if line.last() != Some(&b'\n') => Some(RunEnd::Unterminated),
-                ended => ended,
-            };
-            match ended {
-                None => return Ok(HeaderStep::NeedInput),
-                Some(RunEnd::Ended { end: ended, .. }) => end = ended,
-                Some(RunEnd::Long) => return Err(refused(out, RefusedReason::HeaderTooLong { most })),
-                Some(RunEnd::Stray | RunEnd::Unterminated) => {
-                    let column = Some(first.opened as u64 + 1);
-                    return Err(ObjectRefused { column, ..refused(out, RefusedReason::HeaderUnterminated) });
-                }
-            }
-        }
-        let rules = HeaderRules {
-            max_columns: options.limits.max_columns,
-            rules: &options.rules,
-            map: options.map.as_ref(),
-        };
-        let header = CsvHeader::read_as(out.window.bytes(start..end), rules, dialect)
-            .map_err(|fault| ObjectRefused { column: fault.1, ..refused(out, fault.0) })?;
-        out.notices.merge(header.notices());
-        out.drop_before(end);
-        return Ok(HeaderStep::Read(Arc::new(header)));
-    }
 }

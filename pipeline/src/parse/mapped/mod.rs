@@ -8,6 +8,7 @@ mod columns;
 mod compile;
 mod members;
 mod normal;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod values;

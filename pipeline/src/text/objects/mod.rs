@@ -6,6 +6,7 @@
 //! strings, and a grammar that is just good enough to see early that an object is broken, so that one broken object
 //! does not take those after it along.
 
+mod masks;
 mod scan;
 
 use std::ops::Range;
