@@ -43,7 +43,6 @@ use std::{
     thread,
 };
 
-use parking_lot::Mutex;
 use pinport_model::{Border, ImportJob, JobPart, JobStatus, PieceRecord, Position, Timestamp, panic_text};
 use pinport_store::{JobWriter, Store, StoreError, boundary};
 use tokio_util::sync::CancellationToken;
@@ -277,7 +276,7 @@ impl Engine {
             writer,
             progress: Arc::clone(progress),
             built,
-            buffers: Mutex::default(),
+            buffers: Buffers::new(self.options.block_bytes),
         });
         // It outlives the reader: the last tasks wait in it when everything is read.
         let lane = Arc::new(self.workers.lane());
@@ -286,7 +285,6 @@ impl Engine {
             folder: folder.to_owned(),
             definition,
             block_bytes: self.options.block_bytes,
-            buffers: Buffers::new(self.options.block_bytes),
             lane: Arc::clone(&lane),
             parser: self.options.reader_parses.then(RefCell::default),
             budget: self.budget.clone(),

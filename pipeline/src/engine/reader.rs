@@ -27,7 +27,6 @@ use super::{
     workers::{Lane, Work},
 };
 use crate::{
-    buffers::Buffers,
     limits::{RATIO_BYTES, RATIO_FROM, RECORD_OVERHEAD, SNIFF_BYTES},
     parse::{Parser, block::Block},
     source::{ObjectReader, ObjectStream, Source, SourceError, is_compressed_name},
@@ -41,8 +40,6 @@ pub(super) struct Reader {
     pub(super) folder: PathBuf,
     pub(super) definition: Arc<ImportDefinition>,
     pub(super) block_bytes: usize,
-    /// What blocks lie in.
-    pub(super) buffers: Buffers,
     pub(super) lane: Arc<Lane<Task>>,
     /// What this thread parses with while the lane is full, if it does.
     pub(super) parser: Option<RefCell<Parser>>,
@@ -91,7 +88,7 @@ impl Reader {
         let made = (start.stream + first.byte - start.byte).saturating_sub(source_bytes - packed);
         self.progress.expected().pass(packed, made);
         self.look_at_packed()?;
-        let mut stream = self.source.read_into(self.buffers.clone(), objects, start.byte);
+        let mut stream = self.source.read_into(self.stages.buffers.clone(), objects, start.byte);
         let cutter = PieceCutter::new(self.definition.piece_bytes, start.stream);
         let mut place = Place { position: start, cutter, current: Current::new(number) };
         let mut begun = false;
@@ -178,7 +175,7 @@ impl Reader {
             let at = Origin { object: position.object, byte: position.byte, line: position.line };
             Splitter::resume(self.definition.format, options, at, head)
         }
-        .sharing(self.buffers.clone());
+        .sharing(self.stages.buffers.clone());
         // What reading found, until a block takes it along.
         let mut notices = Notices::new();
         let mut is_empty = position.byte == 0;
@@ -189,7 +186,6 @@ impl Reader {
             self.progress.busy(Stage::Decode, begun.elapsed());
             match split {
                 Ok(Split::NeedInput) => {
-                    self.stages.buffers.lock().drain(..).for_each(|buffer| splitter.give_back(buffer));
                     let begun = Instant::now();
                     let read = read_on(object, &mut splitter, left);
                     self.spent(begun, object.take_waited());

@@ -7,7 +7,6 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::Mutex;
 use pinport_model::view::PieceState;
 use pinport_store::JobWriter;
 
@@ -17,7 +16,10 @@ use super::{
     progress::{Counter, JobProgress, Stage},
     workers::Work,
 };
-use crate::parse::{ParseContext, Parser, block::Block};
+use crate::{
+    buffers::Buffers,
+    parse::{ParseContext, Parser, block::Block},
+};
 
 /// A block of records with its place in its piece.
 #[derive(Debug)]
@@ -53,8 +55,8 @@ pub(super) struct Stages {
     pub(super) progress: Arc<JobProgress>,
     /// Where built pieces wait for their turn, and errors that end the job.
     pub(super) built: mpsc::SyncSender<Result<BuiltPiece, JobError>>,
-    /// Buffers that parsers are done with.
-    pub(super) buffers: Mutex<Vec<Vec<u8>>>,
+    /// Where blocks go when they are parsed, and what is read next gets its room from.
+    pub(super) buffers: Buffers,
 }
 
 impl std::fmt::Debug for Stages {
@@ -75,7 +77,7 @@ impl Stages {
         self.progress.busy(Stage::Parse, begun.elapsed());
         let parsed = match parsed {
             Ok((parsed, buffer)) => {
-                self.buffers.lock().push(buffer);
+                self.buffers.give_back(buffer);
                 parsed
             }
             Err(panic) => return self.deliver(Err(panic)),
