@@ -76,8 +76,9 @@ pub(crate) const SNIFF_BYTES: usize = 16 << 10;
 /// Lines in which a header is looked for.
 pub(crate) const HEADER_LINES: usize = 10;
 
-/// Buffers kept for reuse; more than that are in flight only for a moment.
-pub(crate) const POOLED_BUFFERS: usize = 64;
+/// Buffers kept for reuse. More are in flight while a source brings more than is parsed; kept until the end, they would be
+/// memory that pieces need.
+pub(crate) const POOLED_BUFFERS: usize = 16;
 
 /// A buffer that grew beyond this many times the block size is not kept.
 pub(crate) const KEEP_FACTOR: usize = 4;

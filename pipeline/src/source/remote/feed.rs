@@ -127,7 +127,12 @@ impl RemoteFeed {
             }
             let Some(last) = self.planned.back_mut() else { return };
             let start = last.next;
-            let limit = if held { HEAD_BYTES as u64 } else { step };
+            let is_small = start == 0 && last.object.size <= self.bucket.options.whole_bytes;
+            let limit = match held {
+                true => HEAD_BYTES as u64,
+                false if is_small => last.object.size,
+                false => step,
+            };
             let end = last.object.size.min(start.saturating_add(limit));
             let cost = self.buffers.memory(end - start).min(step).max(budget / SMALL_RANGES);
             // One range is always allowed, however small the budget.

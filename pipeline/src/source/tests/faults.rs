@@ -148,7 +148,7 @@ fn summed(
         }
         Answer::Say(200, vec![(header, told), ("x-amz-checksum-type", kind.into())], body)
     }));
-    let options = SourceOptions { request_bytes: 1 << 20, verify_all, ..fault_options(address) };
+    let options = SourceOptions { whole_bytes: 1 << 20, verify_all, ..fault_options(address) };
     let source = open("s3://bucket/", options, &runtime).unwrap();
     let listed = list(&source, Format::Json);
     let contents = listed.clone().map_or(vec![], |all| drain(source.read(readable(all), 0)));

@@ -24,6 +24,7 @@ fn options() -> SourceOptions {
         settings: Settings::empty(),
         retry_base: Duration::from_millis(1),
         read_timeout: Duration::from_secs(5),
+        whole_bytes: 0,
         ..SourceOptions::default()
     }
 }
