@@ -45,13 +45,16 @@ pub(super) fn close_layer(
     let has_members =
         job.status != pinport_model::JobStatus::Completed && has_members(engine, id, layer.number)?;
     let segment = state.segment.clone();
-    let mut few = None;
-    let count_new = |base: Option<&SegmentVersion>| {
+    let find_new = |base: Option<&SegmentVersion>| {
         let snapshot = engine.db.snapshot();
         let base = base
             .map_or_else(|| Ok(Vec::new()), |base| layers::of_version(engine, &snapshot, &segment, base))?;
-        let new = count_new(engine, &snapshot, id, (layer.number, job.tally.registered), &base)?;
-        few = new.few;
+        find_new(engine, &snapshot, id, (layer.number, job.tally.registered), &base)
+    };
+    let (mut few, mut is_found) = (None, false);
+    let count_new = |base: Option<&SegmentVersion>| {
+        let new = find_new(base)?;
+        (few, is_found) = (new.few, true);
         Ok(new.count)
     };
     let Some(made) = lifecycle::close_layer(&mut state, job, replace, has_members, count_new)? else {
@@ -68,7 +71,14 @@ pub(super) fn close_layer(
         records: job.tally.registered,
         is_empty: false,
     };
-    if let Some(new) = few.filter(|new| is_thinned(&row, new.len())) {
+    // A job that counted by itself knows how many are new, but not surely which.
+    if let Some(base) = segment.current().filter(|_| !replace && !is_found)
+        && row.records <= FOUND_TO
+        && is_thinned(&row, made.size.saturating_sub(base.size))
+    {
+        few = find_new(Some(base))?.few;
+    }
+    if let Some(new) = few.filter(|new| is_thinned(&row, new.len() as u64)) {
         // Every version that has this layer has those before it too, and the other members are in them.
         let prefix = keys::layer(id, row.number);
         batch.delete_range(&prefix, &end_of(&prefix));
@@ -98,13 +108,17 @@ const LOOKED_UP: u64 = 16;
 /// Layers of fewer records stay as they are: to delete a range costs every later read something.
 const THINNED_FROM: u64 = 1024;
 
+/// Records of a layer whose new members are found although their number is known. Those of a larger layer are left to settling:
+/// it would take longer than the import of a record may.
+const FOUND_TO: u64 = 1 << 18;
+
 /// Numbers of layers that keep only their new members have this beside [`FIRST_FOLDED`].
 const THINNED: u32 = 1 << 29;
 
 /// Whether a layer keeps only its new members. An import that brings the same endpoints every hour so costs no members,
 /// and reading the segment does not get slower by it.
-fn is_thinned(layer: &Layer, new: usize) -> bool {
-    !layer.copies && layer.records >= THINNED_FROM && new as u64 <= layer.records / 2
+fn is_thinned(layer: &Layer, new: u64) -> bool {
+    !layer.copies && layer.records >= THINNED_FROM && new <= layer.records / 2
 }
 
 /// Members of a layer that are in none of the others.
@@ -126,7 +140,7 @@ impl New {
 }
 
 /// Finds the members of a layer of so many records that are in none of the others.
-fn count_new(
+fn find_new(
     engine: &Engine,
     snapshot: &Snapshot<'_>,
     segment: SegmentId,

@@ -91,6 +91,14 @@ impl Run {
         }
     }
 
+    /// Whether it may have more members than lie at hand.
+    pub(super) fn has_more(&self) -> bool {
+        match &self.ids {
+            Ids::Blocks(blocks) => blocks.has_more,
+            Ids::Keys(_) => true,
+        }
+    }
+
     pub(super) fn forward(&mut self, source: &mut Source<'_>) -> Result<()> {
         match &mut self.ids {
             Ids::Blocks(blocks) => blocks.forward(source),
@@ -118,8 +126,20 @@ pub(super) struct Blocks {
     id: Vec<u8>,
     /// Bytes from which on no further block is taken.
     pub(super) room: usize,
+    /// The same where ids are asked for: none but those near each other need what follows them.
+    ahead: usize,
+    /// How often the run was sought in since blocks were taken.
+    sought: usize,
+    /// Whether it may have blocks after those that are at hand.
+    has_more: bool,
     is_at_end: bool,
 }
+
+/// How often a run is sought in, for each time that blocks are taken, where ids are near each other.
+const NEAR: usize = 8;
+
+/// Bytes of blocks that are taken then; four times as many each time.
+const FIRST_AHEAD: usize = 32 << 10;
 
 /// How many first bytes of a block's key say which run it is of: the layer's number, and what [`blocks::run`] adds.
 const OF_RUN: usize = size_of::<u32>() + RUN;
@@ -139,13 +159,14 @@ impl Blocks {
     }
 
     /// The run after this one in its layer. This one was just opened.
-    pub(super) fn next_run(&self, source: &mut Source<'_>) -> Result<Option<Self>> {
+    pub(super) fn next_run(&mut self, source: &mut Source<'_>) -> Result<Option<Self>> {
         let layer =
             u32::from_be_bytes(*self.key.first_chunk().expect("its key begins with the layer's number"));
         let blocks = source.blocks();
         // Most runs of small layers have one block.
         blocks.forward();
-        if blocks.entry()?.is_some_and(|(key, _)| key.starts_with(&self.key[..OF_RUN])) {
+        self.has_more = blocks.entry()?.is_some_and(|(key, _)| key.starts_with(&self.key[..OF_RUN]));
+        if self.has_more {
             let end = [&source.prefix[..], &end_of(&self.key[..OF_RUN])].concat();
             source.blocks().seek(&end);
         }
@@ -159,15 +180,25 @@ impl Blocks {
             return Ok(None);
         }
         let key = key[..OF_RUN].to_vec();
-        let mut run = Self { key, others: Vec::new(), read: 0, id: Vec::new(), room: 0, is_at_end: false };
-        run.take(source)?;
+        let mut run = Self {
+            key,
+            others: Vec::new(),
+            read: 0,
+            id: Vec::new(),
+            room: 0,
+            ahead: 0,
+            sought: 0,
+            has_more: false,
+            is_at_end: false,
+        };
+        run.take(source, 0)?;
         Ok(Some(run))
     }
 
-    /// Takes the block that the scan is at, and those after it for which there is room; or none is left in the run.
-    fn take(&mut self, source: &mut Source<'_>) -> Result<()> {
+    /// Takes the block that the scan is at, and those after it up to so many bytes; or none is left in the run.
+    fn take(&mut self, source: &mut Source<'_>, bytes: usize) -> Result<()> {
         let blocks = source.blocks();
-        (self.is_at_end, self.read) = (true, 0);
+        (self.is_at_end, self.has_more, self.read) = (true, false, 0);
         self.others.clear();
         while let Some((key, others)) = blocks.entry()?
             && key.starts_with(&self.key[..OF_RUN])
@@ -183,7 +214,8 @@ impl Blocks {
             self.others.extend_from_slice(others);
             self.key.truncate(OF_RUN);
             self.key.extend_from_slice(first);
-            if self.others.len() >= self.room {
+            if self.others.len() >= bytes {
+                self.has_more = true;
                 break;
             }
             blocks.forward();
@@ -194,13 +226,17 @@ impl Blocks {
     fn forward(&mut self, source: &mut Source<'_>) -> Result<()> {
         let mut others = &self.others[self.read..];
         if others.is_empty() {
+            if !self.has_more {
+                self.is_at_end = true;
+                return Ok(());
+            }
             // The scan is still there, if it took no other run meanwhile.
             if source.blocks().entry()?.is_none_or(|(key, _)| key != self.key) {
                 let key = [&source.prefix[..], &self.key].concat();
                 source.blocks().seek(&key);
             }
             source.blocks().forward();
-            return self.take(source);
+            return self.take(source, self.room);
         }
         blocks::next(&mut self.id, &mut others)?;
         self.read = self.others.len() - others.len();
@@ -208,9 +244,10 @@ impl Blocks {
     }
 
     fn seek(&mut self, source: &mut Source<'_>, id: &[u8]) -> Result<()> {
+        self.sought += 1;
         let mut is_in_block = false;
         while !self.is_at_end && &self.id[..] < id {
-            if self.read < self.others.len() || is_in_block {
+            if self.read < self.others.len() || is_in_block || !self.has_more {
                 self.forward(source)?;
                 continue;
             }
@@ -218,8 +255,10 @@ impl Blocks {
             let key = [&source.prefix[..], &self.key[..OF_RUN], id].concat();
             source.blocks().seek_until(&key);
             let is_later = source.blocks().entry()?.is_some_and(|(key, _)| key > &self.key[..]);
+            let is_near = std::mem::take(&mut self.sought) >= NEAR;
+            self.ahead = if is_near { (self.ahead * 4).max(FIRST_AHEAD).min(self.room) } else { 0 };
             match is_later {
-                true => self.take(source)?,
+                true => self.take(source, self.ahead)?,
                 false => self.forward(source)?,
             }
             is_in_block = true;

@@ -98,7 +98,7 @@ impl Members {
     ) -> Result<Option<(Self, [u8; RUN])>> {
         let (mut runs, mut last) = (Vec::new(), [0; RUN]);
         let mut found = Blocks::first_of_layer(source, layer)?;
-        while let Some(run) = found {
+        while let Some(mut run) = found {
             if runs.len() == most {
                 let mut all = Self { runs, heap: Vec::new(), last: Vec::new(), is_begun: false };
                 all.order();
@@ -133,12 +133,13 @@ impl Members {
                 continue;
             }
             let mut found = Blocks::first_of_layer(source, number)?;
-            while let Some(run) = found {
+            while let Some(mut run) = found {
                 found = run.next_run(source)?;
                 runs.push(Run { layer, ids: Ids::Blocks(run) });
             }
         }
-        let room = room / runs.len().max(1);
+        // Most runs of small layers have all their members at hand as it is.
+        let room = room / runs.iter().filter(|run| run.has_more()).count().max(1);
         for run in &mut runs {
             match &mut run.ids {
                 Ids::Blocks(blocks) => blocks.room = room,

@@ -1,6 +1,6 @@
 //! What jobs leave in segments: layers that are folded, thinned and brought from older layouts, and what that costs.
 
-use pinport_model::SegmentVersion;
+use pinport_model::{SegmentMembers, SegmentVersion};
 use rocksdb::WaitForCompactOptions;
 
 use super::{super::layers::of_version, *};
@@ -23,7 +23,18 @@ pub(super) fn import_with(
     store: &Embedded,
     number: u64,
     ids: impl IntoIterator<Item = u64>,
+    flags: [bool; 2],
+) {
+    import_counted(store, number, ids, flags, None);
+}
+
+/// `counted`: what the job found that its version has.
+pub(super) fn import_counted(
+    store: &Embedded,
+    number: u64,
+    ids: impl IntoIterator<Item = u64>,
     [registers, replaces]: [bool; 2],
+    counted: Option<SegmentMembers>,
 ) {
     let mut id = [7; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
@@ -47,6 +58,7 @@ pub(super) fn import_with(
     prepared.resolve().unwrap();
     prepared.commit(&PieceRecord::default()).unwrap();
     job.status = JobStatus::Completed;
+    job.segment_members = counted;
     store.finish_job(&job, replaces).unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! How members lie in a segment's layers: in runs of blocks, which members are kept, and what of older layouts is read.
 
-use pinport_model::segment::SegmentLayer;
+use pinport_model::{SegmentMembers, segment::SegmentLayer};
 
 use super::{
     super::{
@@ -9,7 +9,7 @@ use super::{
         joining::MOST_RUNS,
         layers::{Layer, of_version},
     },
-    layers::{import_as, import_ids, import_with},
+    layers::{import_as, import_counted, import_ids, import_with},
     *,
 };
 
@@ -192,6 +192,36 @@ fn large_layers_keep_only_new_members_once_the_store_has_settled() {
     assert_eq!(stored_members(&store), 80_000 + 30_000);
     store.settle().unwrap();
     check();
+}
+
+/// A job that counted by itself knows how many members there are, by hashes: which of them are new is found.
+#[test]
+fn a_job_that_counted_adds_only_new_members_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 4800, true);
+    import_ids(&store, 0, 0..2000);
+    let mut wanted = stored_members(&store);
+    assert_eq!(wanted, 2000);
+    for (number, ids, count, added) in [
+        (1, 0..2040, 2040, 40),
+        // Most are new, or few are there: all stay.
+        (2, 0..4200, 4200, 4200),
+        (3, 4190..4210, 4210, 20),
+        // Its number is wrong, and no member is lost.
+        (4, 6000..8000, 4210, 2000),
+        (5, 3000..4300, 6300, 90),
+    ] {
+        let counted = SegmentMembers { version: number as u32 + 1, count };
+        import_counted(&store, number, ids, [true, false], Some(counted));
+        wanted += added;
+        assert_eq!(stored_members(&store), wanted, "{number}");
+    }
+    let segment = store.segment(APPLICATION, SegmentId::from(JOB)).unwrap().unwrap();
+    let current = segment.current().unwrap();
+    assert_eq!(current.size, 6300);
+    let found = store.members(&segment, current, None, usize::MAX).unwrap();
+    let all = (0..4300).chain(6000..8000).map(|id| format!("{id:05}"));
+    assert!(found.iter().map(|member| &member.id[..]).eq(all), "{} members", found.len());
 }
 
 #[test]
