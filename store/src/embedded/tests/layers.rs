@@ -1,6 +1,6 @@
 //! What jobs leave in segments: layers that are folded, thinned and brought from older layouts, and what that costs.
 
-use pinport_model::{SegmentMembers, SegmentVersion};
+use pinport_model::{SegmentVersion, job::SegmentMembers};
 use rocksdb::WaitForCompactOptions;
 
 use super::{super::layers::of_version, *};

@@ -1,6 +1,6 @@
 //! How members lie in a segment's layers: in runs of blocks, which members are kept, and what of older layouts is read.
 
-use pinport_model::{SegmentMembers, segment::SegmentLayer};
+use pinport_model::{job::SegmentMembers, segment::SegmentLayer};
 
 use super::{
     super::{
