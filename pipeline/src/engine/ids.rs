@@ -16,29 +16,42 @@ use super::files::{FileError, on};
 /// Parts by some bits of a number.
 const PARTS: usize = 64;
 
-/// A piece with fewer ids puts all of them into one file: a small job has few files.
-const FEW: usize = 16 << 10;
+/// Bytes of the first ids of a job, which lie in one file: to make the files of the parts takes a small job longer than all else
+/// at its end. They are read at once, with those of the jobs that it is counted with.
+const FEW: u64 = 1 << 20;
 
 /// The ids of a job.
 #[derive(Debug)]
 pub(super) struct Ids {
     folder: PathBuf,
     files: Vec<Option<File>>,
+    /// Bytes of the first ids, once they are known.
+    few: Option<u64>,
 }
 
 impl Ids {
     /// Goes on with the ids of the job with this folder, or begins.
     pub(super) fn open(job: &Path) -> Self {
-        Self { folder: job.join("ids"), files: (0..=PARTS).map(|_| None).collect() }
+        Self { folder: job.join("ids"), files: (0..=PARTS).map(|_| None).collect(), few: None }
     }
 
     /// Adds the ids of a piece, which come in several lists. Returns how many they are.
     pub(super) fn add(&mut self, lists: &[Vec<u64>]) -> Result<u64, FileError> {
         let ids = lists.iter().flatten().copied();
-        let count = lists.iter().map(Vec::len).sum();
-        if (1..FEW).contains(&count) {
+        let count: usize = lists.iter().map(Vec::len).sum();
+        if count == 0 {
+            return Ok(0);
+        }
+        let few = match self.few {
+            Some(few) => few,
+            None => self.file_len(PARTS)?,
+        };
+        let with_these = few + 8 * count as u64;
+        if with_these <= FEW {
             self.append(PARTS, ids.map(u64::to_le_bytes).collect::<Vec<_>>().as_flattened())?;
-        } else if count > 0 {
+            self.few = Some(with_these);
+        } else {
+            self.few = Some(few);
             let parts = Parted::new(ids);
             for part in 0..PARTS {
                 self.append(part, parts.part(part))?;
@@ -77,14 +90,18 @@ impl Ids {
     pub(super) fn len(&self) -> Result<u64, FileError> {
         let mut bytes = 0;
         for part in 0..=PARTS {
-            let path = self.path(part);
-            match fs::metadata(&path) {
-                Ok(found) => bytes += found.len(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(on("read", &path)(error)),
-            }
+            bytes += self.file_len(part)?;
         }
         Ok(bytes / 8)
+    }
+
+    fn file_len(&self, part: usize) -> Result<u64, FileError> {
+        let path = self.path(part);
+        match fs::metadata(&path) {
+            Ok(found) => Ok(found.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(on("read", &path)(error)),
+        }
     }
 
     /// Whether ids of the job are here.
@@ -224,12 +241,21 @@ mod tests {
     fn ids_are_counted_once_however_they_come() {
         let folder = tempfile::tempdir().unwrap();
         let spread = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let many: Vec<_> = (0..FEW as u64 * 2).map(spread).collect();
+        let many: Vec<_> = (0..FEW / 4).map(spread).collect();
         let mut ids = Ids::open(folder.path());
         assert_eq!((ids.count(&[]).unwrap(), ids.exist()), ((0, 0), false));
+        let files = || fs::read_dir(folder.path().join("ids")).unwrap().count();
+        // The first ones lie in one file, also after a crash, and no more of them than are read at once.
+        for _ in 0..2 {
+            ids = Ids::open(folder.path());
+            ids.add(&[many[..FEW as usize / 24].to_vec()]).unwrap();
+        }
+        assert_eq!(files(), 1);
+        assert!(fs::metadata(ids.path(PARTS)).unwrap().len() <= FEW);
         assert_eq!(ids.add(&[many[..10].to_vec(), many[10..].to_vec()]).unwrap(), many.len() as u64);
         ids.add(&[many[..100].to_vec()]).unwrap();
         assert_eq!(ids.add(&[vec![spread(1 << 40), spread(1 << 40)], vec![spread(7)]]).unwrap(), 3);
+        assert_eq!(files(), PARTS + 1);
         drop(ids);
         let mut ids = Ids::open(folder.path());
         ids.add(std::slice::from_ref(&many)).unwrap();
