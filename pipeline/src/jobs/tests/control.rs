@@ -28,7 +28,8 @@ fn a_paused_job_keeps_its_numbers() {
     // As many pieces as lines: it takes a while.
     let id = jobs.create(new_job(house.file("a.json", 60_000))).unwrap().job.id;
     let see = |jobs: &Jobs| jobs.seen(id).unwrap().unwrap();
-    while see(&jobs).view.progress.registered == 0 {
+    let has_worked = || jobs.detail(see(&jobs)).unwrap().stages.iter().any(|stage| stage.busy_ms > 0);
+    while see(&jobs).view.progress.registered == 0 || !has_worked() {
         std::thread::yield_now();
     }
     jobs.pause(id).unwrap();
