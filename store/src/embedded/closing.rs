@@ -8,11 +8,11 @@ use rocksdb::{Snapshot, WriteBatch};
 use super::{
     blocks::{self, Blocks},
     engine::{Engine, to_json},
-    joining::{MOST_RUNS, join_runs},
+    joining::{MOST_RUNS, RUNS_OF_PIECE, join_runs},
     keys::{self, Key, end_of},
     layers::{self, Layer, delete_layer, put_layer, rows},
     member_runs::Source,
-    merged::{AT_HAND, Members, Merged},
+    merged::{Members, Merged},
     segments::{has_members, layer_of, needed, put_state, version},
 };
 use crate::{Result, copied::FIRST_FOLDED, lifecycle};
@@ -25,20 +25,19 @@ pub(super) const FOLD_MEMBERS: u64 = 16_384;
 
 const FOLD_COPIES: u64 = 256;
 
-/// Writes what closing the layer of an ended job changes. Returns what the keys begin with that no one reads once this is
+/// Writes what closing the layer of an ended job of so many pieces changes. Returns what the keys begin with that no one reads once this is
 /// written, if they are many.
 pub(super) fn close_layer(
     engine: &Engine,
     batch: &mut WriteBatch,
-    job: &ImportJob,
+    (job, pieces): (&ImportJob, u64),
     id: SegmentId,
     replace: bool,
 ) -> Result<Option<Key>> {
     let mut state = needed(engine, job.definition.application, id)?;
     let layer = layer_of(engine, id, job)?;
     batch.delete(keys::open_layer(id, job.id));
-    // A run has a record at least.
-    if blocks::has_blocks(layer.number) && job.tally.registered > MOST_RUNS as u64 {
+    if blocks::has_blocks(layer.number) && pieces.saturating_mul(RUNS_OF_PIECE) > MOST_RUNS as u64 {
         join_runs(engine, id, layer.number)?;
     }
     // A completed job makes a version anyway, and to look would open every file of level 0.
@@ -106,6 +105,10 @@ pub(super) fn close_layer(
 /// Records that are looked up in the other layers one by one.
 const LOOKED_UP: u64 = 16;
 
+/// Bytes of the other layers' members that are at hand while new ones are found. To go back for more of them is a seek in all
+/// files of level 0.
+const ASKED: usize = 4 << 20;
+
 /// Layers of fewer records stay as they are: to delete a range costs every later read something.
 const THINNED_FROM: u64 = 1024;
 
@@ -158,7 +161,7 @@ fn find_new(
     // The largest has most of them.
     let mut others: Vec<_> = others.iter().collect();
     others.sort_by_key(|other| std::cmp::Reverse(other.records));
-    let room = if records > LOOKED_UP { AT_HAND } else { 0 };
+    let room = if records > LOOKED_UP { ASKED } else { 0 };
     let mut others = Members::to_ask(&mut source, others.iter().map(|other| other.number), room)?;
     let mut new = New { count: 0, few: (!has_copies).then(Vec::new) };
     while let Some((id, _)) = own.next(&mut source)? {

@@ -72,7 +72,7 @@ pub(super) struct Engine {
 /// What is known without asking the database.
 #[derive(Debug, Default)]
 pub(super) struct Control {
-    /// The last piece of jobs that committed one and have not ended. A scan for it would open every run in level 0.
+    /// The last piece of jobs that committed one and have not ended.
     pub(super) last_pieces: HashMap<JobId, u64>,
 }
 

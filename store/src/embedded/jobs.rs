@@ -42,7 +42,8 @@ pub(super) fn save(engine: &Engine, job: &ImportJob) -> Result<()> {
 pub(super) fn finish(engine: &Engine, control: &mut Control, job: &ImportJob, replace: bool) -> Result<()> {
     lifecycle::check_finish(find(engine, job.id)?.as_ref(), job)?;
     let mut batch = WriteBatch::default();
-    let close = |id| closing::close_layer(engine, &mut batch, job, id, replace);
+    let pieces = last_number(engine, control, job.id)?.map_or(0, |last| last + 1);
+    let close = |id| closing::close_layer(engine, &mut batch, (job, pieces), id, replace);
     let unread = job.definition.segment.map(close).transpose()?.flatten();
     batch.put(keys::job(job.id), to_json(job)?);
     batch.delete(keys::open_job(job.id));
@@ -117,9 +118,38 @@ pub(super) fn unfinished(engine: &Engine) -> Result<Vec<ImportJob>> {
 }
 
 pub(super) fn last_piece(engine: &Engine, job: JobId) -> Result<Option<PieceRecord>> {
-    let mut entries = engine.scan(&key(Table::Pieces, &[job.as_bytes()]));
-    entries.seek_last();
-    entries.entry()?.map(|(_, json)| from_json(json)).transpose()
+    match find_last(engine, job)? {
+        None => Ok(None),
+        Some(last) => engine.get_json(&keys::piece(job, last)),
+    }
+}
+
+/// The number of the last piece of a job.
+pub(super) fn last_number(engine: &Engine, control: &Control, job: JobId) -> Result<Option<u64>> {
+    match control.last_pieces.get(&job) {
+        Some(last) => Ok(Some(*last)),
+        None => find_last(engine, job),
+    }
+}
+
+/// Finds that number. Pieces are numbered without gaps, so a few of them are looked up: a scan would open every file in
+/// level 0.
+fn find_last(engine: &Engine, job: JobId) -> Result<Option<u64>> {
+    let is_there = |piece: u64| Ok::<_, StoreError>(engine.get(&keys::piece(job, piece))?.is_some());
+    // It has at least `some` pieces, and fewer than `most`.
+    let (mut some, mut most) = (0, 1);
+    while is_there(most - 1)? {
+        some = most;
+        most *= 2;
+    }
+    while some + 1 < most {
+        let middle = some + (most - some) / 2;
+        match is_there(middle - 1)? {
+            true => some = middle,
+            false => most = middle,
+        }
+    }
+    Ok(some.checked_sub(1))
 }
 
 pub(super) fn pieces(engine: &Engine, job: JobId, from: u64, limit: usize) -> Result<Vec<PieceRecord>> {

@@ -19,6 +19,9 @@ use crate::Result;
 /// Runs that a layer may have: 16 MiB of blocks, and about a hundred million members.
 pub(super) const MOST_RUNS: usize = if cfg!(test) { 8 } else { 2048 };
 
+/// Runs that a piece may have: of the records that it says all about, and of those that waited for what the store holds.
+pub(super) const RUNS_OF_PIECE: u64 = 2;
+
 /// Joins runs of a layer that is stored in blocks until they are at most [`MOST_RUNS`].
 pub(super) fn join_runs(engine: &Engine, segment: SegmentId, layer: u32) -> Result<()> {
     loop {

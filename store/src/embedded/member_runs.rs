@@ -226,21 +226,26 @@ impl Blocks {
     fn forward(&mut self, source: &mut Source<'_>) -> Result<()> {
         let mut others = &self.others[self.read..];
         if others.is_empty() {
-            if !self.has_more {
-                self.is_at_end = true;
-                return Ok(());
-            }
-            // The scan is still there, if it took no other run meanwhile.
-            if source.blocks().entry()?.is_none_or(|(key, _)| key != self.key) {
-                let key = [&source.prefix[..], &self.key].concat();
-                source.blocks().seek(&key);
-            }
-            source.blocks().forward();
-            return self.take(source, self.room);
+            return self.take_next(source, self.room);
         }
         blocks::next(&mut self.id, &mut others)?;
         self.read = self.others.len() - others.len();
         Ok(())
+    }
+
+    /// Takes the blocks after those that are at hand, up to so many bytes.
+    fn take_next(&mut self, source: &mut Source<'_>, bytes: usize) -> Result<()> {
+        if !self.has_more {
+            self.is_at_end = true;
+            return Ok(());
+        }
+        // The scan is still there, if it took no other run meanwhile.
+        if source.blocks().entry()?.is_none_or(|(key, _)| key != self.key) {
+            let key = [&source.prefix[..], &self.key].concat();
+            source.blocks().seek(&key);
+        }
+        source.blocks().forward();
+        self.take(source, bytes)
     }
 
     fn seek(&mut self, source: &mut Source<'_>, id: &[u8]) -> Result<()> {
@@ -251,14 +256,18 @@ impl Blocks {
                 self.forward(source)?;
                 continue;
             }
+            if std::mem::take(&mut self.sought) >= NEAR {
+                // It is in the blocks that follow. The scan has not to turn for these, which would be one more seek.
+                self.ahead = (self.ahead * 4).max(FIRST_AHEAD).min(self.room);
+                self.take_next(source, self.ahead)?;
+                continue;
+            }
+            self.ahead = 0;
             // The last block that begins at the id or before it.
             let key = [&source.prefix[..], &self.key[..OF_RUN], id].concat();
             source.blocks().seek_until(&key);
-            let is_later = source.blocks().entry()?.is_some_and(|(key, _)| key > &self.key[..]);
-            let is_near = std::mem::take(&mut self.sought) >= NEAR;
-            self.ahead = if is_near { (self.ahead * 4).max(FIRST_AHEAD).min(self.room) } else { 0 };
-            match is_later {
-                true => self.take(source, self.ahead)?,
+            match source.blocks().entry()?.is_some_and(|(key, _)| key > &self.key[..]) {
+                true => self.take(source, 0)?,
                 false => self.forward(source)?,
             }
             is_in_block = true;

@@ -2,8 +2,8 @@
 
 use pinport_model::limits::RecordLimits;
 use rocksdb::{
-    BlockBasedOptions, Cache, ChecksumType, DBCompressionType, DataBlockIndexType, Env, LogLevel,
-    LruCacheOptions, Options,
+    BlockBasedOptions, Cache, ChecksumType, CompactionPri, DBCompressionType, DataBlockIndexType, Env,
+    LogLevel, LruCacheOptions, Options,
 };
 
 use super::folding::Folding;
@@ -71,7 +71,7 @@ impl EmbeddedOptions {
     pub fn serving() -> Self {
         Self {
             block_cache: 32 << 20,
-            max_open_files: 512,
+            max_open_files: 1024,
             level0_trigger: 1200,
             crowded: Some(128),
             max_level0_files: 4000,
@@ -128,10 +128,15 @@ pub(super) fn store_options(choice: &EmbeddedOptions, folding: &Folding) -> Resu
     options.set_max_bytes_for_level_base(64 << 30);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_max_compaction_bytes(1600 << 20);
+    // A compaction of level 0 takes the files of one table, and the table whose file waits longest has its turn. By default it is
+    // the one whose files are the largest for what lies below: endpoints again and again, a few files each time, while the
+    // links of users lay in level 0 for 120 jobs.
+    options.set_compaction_pri(CompactionPri::OldestSmallestSeqFirst);
     // For each input file, and a compaction of level 0 has hundreds.
     options.set_compaction_readahead_size(128 << 10);
     options.set_max_background_jobs(2);
-    options.set_max_subcompactions(1);
+    // A store settles on several threads. What they need is a block of each file, and a buffer for the one they write.
+    options.set_max_subcompactions(threads());
     options.set_bytes_per_sync(1 << 20);
     // Not the lowest CPU priority: commits wait for compaction when it is far behind, and on a machine that
     // others keep busy a 10 M row import then stood still for minutes.
@@ -162,6 +167,13 @@ pub(super) fn store_options(choice: &EmbeddedOptions, folding: &Folding) -> Resu
     options.set_stats_persist_period_sec(0);
     options.set_compression_type(DBCompressionType::Lz4);
     Ok(options)
+}
+
+/// Threads of a compaction of level 0.
+fn threads() -> u32 {
+    const MOST: usize = 4;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    threads.min(MOST) as u32
 }
 
 /// How a sorted run will be read.

@@ -6,7 +6,7 @@ use pinport_model::{ImportJob, JobId, PieceRecord};
 
 use super::{
     engine::{Engine, to_json},
-    keys::{self, Table},
+    jobs, keys,
     runs::Written,
 };
 use crate::{
@@ -93,11 +93,7 @@ impl PreparedPiece for Prepared {
         if engine.get(&keys::open_job(*job))?.is_none() {
             return Err(StoreError::Conflict(format!("job {job} has ended")));
         }
-        let last = match control.last_pieces.get(job) {
-            Some(last) => Some(*last),
-            None => last_piece_number(engine, *job)?,
-        };
-        lifecycle::check_piece(last, self.piece)?;
+        lifecycle::check_piece(jobs::last_number(engine, &control, *job)?, self.piece)?;
         let _endpoints = engine.endpoints_of(self.writer.target.application);
         let (left_out, links) = (self.written.left_out, std::mem::take(&mut self.written.links));
         self.written.commit(engine)?;
@@ -106,12 +102,4 @@ impl PreparedPiece for Prepared {
         control.last_pieces.insert(*job, self.piece);
         Ok(())
     }
-}
-
-fn last_piece_number(engine: &Engine, job: JobId) -> Result<Option<u64>> {
-    let mut pieces = engine.scan(&keys::key(Table::Pieces, &[job.as_bytes()]));
-    pieces.seek_last();
-    let Some((key, _)) = pieces.entry()? else { return Ok(None) };
-    let number = key.try_into().map_err(|_| StoreError::Corrupt("the key of a piece is too short".into()))?;
-    Ok(Some(u64::from_be_bytes(number)))
 }
