@@ -62,7 +62,7 @@ pub fn members(record: &[u8]) -> Option<Vec<Member>> {
 /// What two records say together, or nothing if one is damaged.
 pub fn merge(older: &[u8], newer: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    merge::merge(older, newer, &mut out).ok().map(|()| out)
+    merge::merge(older, newer, &mut out).ok().map(|_| out)
 }
 
 /// What some records say together, or nothing if one is damaged.

@@ -14,6 +14,7 @@ pub mod compare;
 mod copied;
 pub mod copying;
 mod criteria;
+mod distant;
 pub mod durable;
 pub mod embedded;
 mod entry;

@@ -1,15 +1,16 @@
 //! The order of keys that lie all over a piece, and how to wait less for their bytes.
 
-use std::{cmp::Ordering, hint};
+use std::cmp::Ordering;
+
+use crate::distant::prefetch;
 
 /// Rows whose bytes are fetched together.
 pub(crate) const AHEAD: usize = 16;
 
-/// Touches what is due next. In order of keys it lies all over the piece, so each text would wait for memory by
-/// itself; asked for together they arrive together.
+/// Begins to fetch what is due next. In order of keys it lies all over the piece, so that each text would wait for memory by
+/// itself.
 pub(crate) fn warm<'a>(texts: impl Iterator<Item = &'a [u8]>) {
-    let touched = texts.flat_map(|text| text.iter().step_by(64)).fold(0, |seen, byte| seen ^ byte);
-    hint::black_box(touched);
+    texts.for_each(prefetch);
 }
 
 /// The order of keys as (what decides nearly every comparison, index); equal keys stay in order.

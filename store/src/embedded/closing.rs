@@ -12,7 +12,7 @@ use super::{
     keys::{self, Key, end_of},
     layers::{self, Layer, delete_layer, put_layer, rows},
     member_runs::Source,
-    merged::{Members, Merged},
+    merged::{AT_HAND, Members, Merged},
     segments::{has_members, layer_of, needed, put_state, version},
 };
 use crate::{Result, copied::FIRST_FOLDED, lifecycle};
@@ -105,10 +105,6 @@ pub(super) fn close_layer(
 /// Records that are looked up in the other layers one by one.
 const LOOKED_UP: u64 = 16;
 
-/// Bytes of the other layers' members that are at hand while new ones are found. To go back for more of them is a seek in all
-/// files of level 0.
-const ASKED: usize = 4 << 20;
-
 /// Layers of fewer records stay as they are: to delete a range costs every later read something.
 const THINNED_FROM: u64 = 1024;
 
@@ -161,7 +157,7 @@ fn find_new(
     // The largest has most of them.
     let mut others: Vec<_> = others.iter().collect();
     others.sort_by_key(|other| std::cmp::Reverse(other.records));
-    let room = if records > LOOKED_UP { ASKED } else { 0 };
+    let room = if records > LOOKED_UP { AT_HAND } else { 0 };
     let mut others = Members::to_ask(&mut source, others.iter().map(|other| other.number), room)?;
     let mut new = New { count: 0, few: (!has_copies).then(Vec::new) };
     while let Some((id, _)) = own.next(&mut source)? {

@@ -9,11 +9,13 @@ use super::{
     blocks::{RUN, has_blocks},
     engine::Engine,
     member_runs::{Blocks, Ids, Keys, Run, Source},
+    users::first_bytes,
 };
 use crate::Result;
 
-/// Bytes of members that are at hand, over all runs; each has at least one member, and a run of blocks a block.
-pub(super) const AT_HAND: usize = 1 << 20;
+/// Bytes of members that are at hand, over all runs; each has at least one member, and a run of blocks a block. To go back for
+/// more of them is a seek in all files of level 0.
+pub(super) const AT_HAND: usize = 4 << 20;
 
 /// Layers are given by their number and whether they hold copies.
 pub(super) type Layers<'a> = &'a [(u32, bool)];
@@ -65,10 +67,17 @@ pub(super) struct Members {
     runs: Vec<Run>,
     /// The runs that have members left: the one with the least id is the first, and of those with the same id that of
     /// the last layer. A heap.
-    heap: Vec<u32>,
+    heap: Vec<Head>,
     /// The member that was handed out.
     last: Vec<u8>,
     is_begun: bool,
+}
+
+/// A run, and the first bytes of the id of its next member: nearly all are told apart by them.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    first: u64,
+    run: u32,
 }
 
 impl Members {
@@ -159,8 +168,8 @@ impl Members {
             }
         }
         self.is_begun = true;
-        let Some(&first) = self.heap.first() else { return Ok(None) };
-        let run = &self.runs[first as usize];
+        let Some(first) = self.heap.first() else { return Ok(None) };
+        let run = &self.runs[first.run as usize];
         let Some(id) = run.id() else { return Ok(None) };
         self.last.clear();
         self.last.extend_from_slice(id);
@@ -180,7 +189,7 @@ impl Members {
     }
 
     fn first(&self) -> Option<&Run> {
-        self.heap.first().map(|first| &self.runs[*first as usize])
+        self.heap.first().map(|first| &self.runs[first.run as usize])
     }
 
     /// Changes the first run and puts it where it belongs.
@@ -189,9 +198,10 @@ impl Members {
         source: &mut Source<'_>,
         change: impl FnOnce(&mut Run, &mut Source<'_>) -> Result<()>,
     ) -> Result<()> {
-        let Some(&first) = self.heap.first() else { return Ok(()) };
-        let run = &mut self.runs[first as usize];
+        let Some(first) = self.heap.first_mut() else { return Ok(()) };
+        let run = &mut self.runs[first.run as usize];
         change(run, source)?;
+        first.first = first_of(run);
         if run.is_at_end() {
             self.heap.swap_remove(0);
         }
@@ -201,8 +211,8 @@ impl Members {
 
     /// Makes a heap of the runs that have members.
     fn order(&mut self) {
-        let runs = (0..).zip(&self.runs);
-        self.heap = runs.filter(|(_, run)| !run.is_at_end()).map(|(index, _)| index).collect();
+        let runs = (0..).zip(&self.runs).filter(|(_, run)| !run.is_at_end());
+        self.heap = runs.map(|(index, run)| Head { first: first_of(run), run: index }).collect();
         for place in (0..self.heap.len() / 2).rev() {
             self.sink(place);
         }
@@ -210,9 +220,13 @@ impl Members {
 
     /// Puts a run below all that come before it.
     fn sink(&mut self, mut place: usize) {
-        let comes_first = |one: u32, other: u32| {
-            let (one, other) = (&self.runs[one as usize], &self.runs[other as usize]);
+        let in_full = |one: Head, other: Head| {
+            let (one, other) = (&self.runs[one.run as usize], &self.runs[other.run as usize]);
             one.id().cmp(&other.id()).then(other.layer.cmp(&one.layer)).is_lt()
+        };
+        let comes_first = |one: Head, other: Head| match one.first.cmp(&other.first) {
+            Ordering::Equal => in_full(one, other),
+            order => order.is_lt(),
         };
         let Some(&run) = self.heap.get(place) else { return };
         loop {
@@ -232,4 +246,8 @@ impl Members {
         }
         self.heap[place] = run;
     }
+}
+
+fn first_of(run: &Run) -> u64 {
+    run.id().map_or(0, first_bytes)
 }

@@ -22,6 +22,10 @@ use crate::{Result, Scope, StoreError, record::read::decode};
 const FIRST_ROWS: usize = 256;
 /// Rows of a batch: more would not make the users lie closer.
 const MOST_ROWS: usize = 1 << 18;
+/// The same where all users are in memory: so many rows lie in the processor's cache when they are handed on.
+const FEW_ROWS: usize = 1 << 11;
+/// Bytes that the last row of a batch nearly always has room in.
+const LAST_ROW: usize = 64 << 10;
 /// Bytes up to which a read is a short one, which the cache is for.
 const SHORT: usize = 4 << 20;
 
@@ -100,7 +104,9 @@ pub(super) fn read_out(
     let mut users = Users::new(scan(&keys::user(application, b"")), application, room, known);
     let mut hand_on = |rows: &mut Rows| {
         let all = 0..rows.len();
-        rows.hand_on(&mut users, all, batch, &mut belongs, each)
+        let goes_on = rows.hand_on(&mut users, all, batch, &mut belongs, each);
+        rows.most = if users.keeps_all() { FEW_ROWS } else { MOST_ROWS };
+        goes_on
     };
     if is_short {
         let mut rows = Rows::new(with_users);
@@ -125,7 +131,10 @@ fn in_two_threads(
         let (full, filled) = mpsc::sync_channel(1);
         let (empty, emptied) = mpsc::sync_channel::<Rows>(2);
         for _ in 0..2 {
-            empty.send(Rows::new(with_users)).expect("its receiver is held below");
+            let mut rows = Rows::new(with_users);
+            // The last row of a batch may be as long as a record is, and the batch before it full.
+            rows.reserve(reader.batch + LAST_ROW);
+            empty.send(rows).expect("its receiver is held below");
         }
         let own = thread::Builder::new().name("read-out".to_owned());
         let spawned = own.spawn_scoped(scope, move || {
@@ -177,7 +186,7 @@ impl Reader<'_> {
             Of::Members(ids) => rows.fill_with_members(ids, endpoints, *application, *most, *batch)?,
             Of::Found(wanted) => wanted.fill(rows, endpoints, *application, [*most, *batch], *go_on)?,
         };
-        *most = (*most * 2).min(MOST_ROWS);
+        *most = (*most * 2).min(rows.most);
         Ok(is_last)
     }
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Result, Stored,
+    distant::in_large_pages,
     record::{
         merge::overlaid,
         read::{is_endpoint, user_of},
@@ -57,12 +58,20 @@ pub(super) struct Rows {
     user_records: Vec<u8>,
     /// Rows in the order of their users, with the first bytes of those.
     by_user: Vec<(u64, u32)>,
+    /// How many rows the batches after this one have at most.
+    pub(super) most: usize,
 }
 
 impl Rows {
     /// Batches whose rows have their users, or only where these decide whether they belong.
     pub(super) fn new(with_users: bool) -> Self {
-        Self { without_users: !with_users, ..Self::default() }
+        Self { without_users: !with_users, most: usize::MAX, ..Self::default() }
+    }
+
+    /// Makes room for so many bytes of rows. Of it only what is written takes memory.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes);
+        in_large_pages(&self.bytes);
     }
 
     pub(super) fn clear(&mut self) {
@@ -277,20 +286,20 @@ impl Rows {
     }
 }
 
-/// Finds those users of some rows that are kept: first all their places of the table, then the users, so that one wait for
-/// memory is that of all. What is found is used at once, while it is at hand.
+/// Finds those users of some rows that are kept: first all their places of the table are asked for, then the users, so that
+/// one wait for memory is that of all. What is found is used at once, while it is at hand.
 fn find_kept(kept: &Kept, bytes: &[u8], rows: &mut [Row]) {
     let mut hashes = [Hash::default(); AT_ONCE];
-    let mut seen = 0;
     for (row, hash) in rows.iter_mut().zip(&mut hashes) {
         let user = &bytes[row.user.clone()];
         row.is_kept = !user.is_empty() && kept.covers(user);
         *hash = kept.hash(user);
-        seen ^= kept.warm(*hash);
+        kept.warm_place(*hash);
+    }
+    for (_, hash) in rows.iter().zip(hashes).filter(|(row, _)| row.is_kept) {
+        kept.warm_user(hash);
     }
     for (row, hash) in rows.iter_mut().zip(hashes).filter(|(row, _)| row.is_kept) {
         row.user_record = kept.find(&bytes[row.user.clone()], hash);
-        seen ^= kept.record(row.user_record.clone()).last().map_or(0, |byte| u32::from(*byte));
     }
-    std::hint::black_box(seen);
 }

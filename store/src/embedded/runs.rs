@@ -223,10 +223,15 @@ fn write_members(mut members: Ids<'_>, ids: &Texts, others: &[&[u8]]) -> Result<
 
 fn write_links(mut run: Run<'_>, links: &mut Links) -> Result<()> {
     links.sort();
+    let pairs = |start: usize| {
+        let end = links.len().min(start + AHEAD);
+        links.pairs(start.min(end)..end)
+    };
+    let warm_from = |start| warm(pairs(start).flat_map(|(user, id)| [user, id]));
+    warm_from(0);
     for start in (0..links.len()).step_by(AHEAD) {
-        let some = links.pairs(start..(start + AHEAD).min(links.len()));
-        warm(some.clone().flat_map(|(user, id)| [user, id]));
-        for (user, id) in some {
+        warm_from(start + AHEAD);
+        for (user, id) in pairs(start) {
             run.set_user_key(user, id);
             run.put(&[])?;
         }
@@ -311,11 +316,16 @@ impl<'a> Run<'a> {
         let mut fold = Fold::new(self.engine.folding.bounds, true);
         let mut crowd = Crowd::default();
         let (mut at, mut repeated) = (0, 0);
+        let warm_from = |start: usize| {
+            let next = order.iter().skip(start).take(AHEAD).map(|(_, index)| &rows[*index as usize]);
+            warm(next.flat_map(|row| [row.id, row.record]));
+        };
+        warm_from(0);
+        let mut warmed = 0;
         while at < order.len() {
-            if at % AHEAD == 0 {
-                let next =
-                    order[at..order.len().min(at + AHEAD)].iter().map(|(_, index)| &rows[*index as usize]);
-                warm(next.flat_map(|row| [row.id, row.record]));
+            if at >= warmed {
+                warmed += AHEAD;
+                warm_from(warmed);
             }
             let row = &rows[order[at].1 as usize];
             visit(row);

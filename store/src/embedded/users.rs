@@ -9,7 +9,10 @@ use std::{hash::BuildHasher, ops::Range};
 use pinport_model::ApplicationId;
 
 use super::{keys, scan::Scan, seek::seek};
-use crate::Result;
+use crate::{
+    Result,
+    distant::{in_large_pages, prefetch, prefetch_one},
+};
 
 /// Users passed by that were not wanted, before some are kept: as many endpoints that are read pass as many at least.
 const PASSED: usize = if cfg!(test) { 1 << 6 } else { 1 << 17 };
@@ -50,6 +53,11 @@ impl<'a> Users<'a> {
         self.kept.as_ref()
     }
 
+    /// Whether all users are found in memory.
+    pub(super) fn keeps_all(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.end.is_none())
+    }
+
     /// The record of a user that is not kept, if there is one. Users that are asked for ascend until it begins anew.
     pub(super) fn find(&mut self, user: &[u8]) -> Result<Option<&[u8]>> {
         let application = self.application;
@@ -86,6 +94,12 @@ struct Slot {
 /// Bytes of the two lengths before a user.
 const LENGTHS: usize = 8;
 
+/// Users whose places are asked for together.
+const AT_ONCE: usize = 16;
+
+/// Bytes that most users take.
+const WARM: usize = 128;
+
 /// Users for which the table has so many places: the more of them are free, the sooner one is found.
 const USERS: usize = 4;
 const PLACES: usize = 5;
@@ -95,16 +109,14 @@ impl Kept {
     fn read(scan: &mut Scan<'_>, room: usize) -> Result<Self> {
         let room = room.min(u32::MAX as usize);
         let (mut kept, mut count) = (Self::none(), 0);
+        // Of this only what is written takes memory.
+        kept.bytes.reserve_exact(room);
+        in_large_pages(&kept.bytes);
         while let Some((id, record)) = scan.entry()? {
             let bytes = kept.bytes.len() + LENGTHS + id.len() + record.len();
             if bytes + places(count + 1) * size_of::<Slot>() > room {
                 kept.end = Some(id.to_vec());
                 break;
-            }
-            // Doubling would take more than there is room for.
-            if kept.bytes.capacity() < bytes {
-                let more = (bytes / 4).max(1 << 20);
-                kept.bytes.reserve_exact(more);
             }
             kept.push(id, record);
             count += 1;
@@ -128,17 +140,28 @@ impl Kept {
 
     /// Makes the table of the users, so many.
     fn index(&mut self, count: usize) {
-        self.table = vec![Slot::default(); places(count)];
+        self.table = Vec::with_capacity(places(count));
+        in_large_pages(&self.table);
+        self.table.resize(places(count), Slot::default());
         let mut start = 0;
+        let mut some = Vec::with_capacity(AT_ONCE);
         while start < self.bytes.len() {
-            let (id, record) = self.user(start as u32);
-            let hash = self.hash(&self.bytes[id]);
-            let mut place = hash.place(&self.table);
-            while self.table[place].at > 0 {
-                place = self.after(place);
+            // Their places lie all over the table: they are asked for together.
+            some.clear();
+            while some.len() < AT_ONCE && start < self.bytes.len() {
+                let (id, record) = self.user(start as u32);
+                let hash = self.hash(&self.bytes[id]);
+                self.warm_place(hash);
+                some.push((hash, start as u32));
+                start = record.end;
             }
-            self.table[place] = Slot { mark: hash.mark(), at: start as u32 + 1 };
-            start = record.end;
+            for (hash, start) in &some {
+                let mut place = hash.place(&self.table);
+                while self.table[place].at > 0 {
+                    place = self.after(place);
+                }
+                self.table[place] = Slot { mark: hash.mark(), at: start + 1 };
+            }
         }
     }
 
@@ -190,10 +213,18 @@ impl Kept {
         }
     }
 
-    /// The place of the table where a user with this hash is looked for first: whoever asks for it, has it at hand soon.
+    /// Begins to fetch the place of the table where a user with this hash is looked for first.
     #[inline]
-    pub(super) fn warm(&self, hash: Hash) -> u32 {
-        self.table[hash.place(&self.table)].at
+    pub(super) fn warm_place(&self, hash: Hash) {
+        prefetch_one(&self.table[hash.place(&self.table)]);
+    }
+
+    /// Begins to fetch the user that is there: nearly always the one.
+    #[inline]
+    pub(super) fn warm_user(&self, hash: Hash) {
+        let start = self.table[hash.place(&self.table)].at.saturating_sub(1) as usize;
+        let end = self.bytes.len().min(start + WARM);
+        prefetch(&self.bytes[start.min(end)..end]);
     }
 
     /// What lies at a place that was found.

@@ -3,7 +3,7 @@
 //! Merging is associative, so neighbours may be folded in any grouping; the order of the records counts. Within bounds
 //! ([`super::bounds`]) it is not: there the fold begins with the oldest record.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, ops::Range};
 
 use super::{
     Tag,
@@ -23,17 +23,19 @@ pub(crate) fn overlaid(
     spare.clear();
     out.clear();
     merge(record, user_record, spare)?;
-    merge(spare, copy, out)
+    merge(spare, copy, out)?;
+    Ok(())
 }
 
 /// Appends to `out` what `older` and `newer` say together: the members of both; of a member in both the
 /// newer one, but for CreationDate, which stays what it was. An update of an endpoint (it has an EffectiveDate) that
 /// says nothing of EndpointStatus makes it ACTIVE, which is what no status means. Removals are kept, because there may be a still
-/// older record that they apply to.
-pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<(), Damaged> {
+/// older record that they apply to. Returns whether there are any.
+pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<bool, Damaged> {
     out.reserve(older.len() + newer.len());
     let (mut olds, mut news) = (Members::new(older), Members::new(newer));
     let (mut old, mut new) = (olds.next()?, news.next()?);
+    let mut kept = Kept { of: [older, newer], source: 0, span: 0..0, removes: false };
     loop {
         match (old, new) {
             (Some(o), Some(n)) => match o.order(&n) {
@@ -43,53 +45,86 @@ pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<(),
                         && n.tag <= Tag::EffectiveDate as u8
                         && find(newer, Tag::EffectiveDate)?.is_some();
                     if !goes {
-                        append(out, o.whole);
+                        kept.keep(OLDER, &o, &olds, out);
                     }
                     old = olds.next()?;
                 }
                 Ordering::Greater => {
-                    append(out, n.whole);
+                    kept.keep(NEWER, &n, &news, out);
                     new = news.next()?;
                 }
                 Ordering::Equal => {
-                    let kept = if o.tag == Tag::CreationDate as u8 { o } else { n };
-                    append(out, kept.whole);
+                    match o.tag == Tag::CreationDate as u8 {
+                        true => kept.keep(OLDER, &o, &olds, out),
+                        false => kept.keep(NEWER, &n, &news, out),
+                    }
                     old = olds.next()?;
                     new = news.next()?;
                 }
             },
-            (Some(member), None) => return copy_rest(member, olds, out),
-            (None, Some(member)) => return copy_rest(member, news, out),
-            (None, None) => return Ok(()),
+            (Some(o), None) => {
+                kept.keep(OLDER, &o, &olds, out);
+                old = olds.next()?;
+            }
+            (None, Some(n)) => {
+                kept.keep(NEWER, &n, &news, out);
+                new = news.next()?;
+            }
+            (None, None) => {
+                kept.flush(out);
+                return Ok(kept.removes);
+            }
         }
     }
 }
 
-/// Appends `member` and all after it, which are read once more so that damage shows here, not later.
-fn copy_rest<'a>(member: Member<'a>, mut rest: Members<'a>, out: &mut Vec<u8>) -> Result<(), Damaged> {
-    let behind = rest.rest();
-    while rest.next()?.is_some() {}
-    append(out, member.whole);
-    out.extend_from_slice(behind);
-    Ok(())
+const OLDER: usize = 0;
+const NEWER: usize = 1;
+
+/// Members that are kept and lie one after the other in a record: they are copied together. Nearly all of an update that says
+/// what the one before said is one span.
+struct Kept<'a> {
+    /// The two records.
+    of: [&'a [u8]; 2],
+    /// Which of them the span is in.
+    source: usize,
+    span: Range<usize>,
+    /// Whether a removal was kept.
+    removes: bool,
 }
 
-/// The same record without removals, which have nothing left to remove.
-pub(super) fn without_removals(record: Vec<u8>) -> Result<Vec<u8>, Damaged> {
-    let mut members = Members::new(&record);
-    let mut found = false;
-    while let Some(member) = members.next()? {
-        found |= member.is_removal();
+impl Kept<'_> {
+    /// Keeps the member of a record that was read last.
+    #[inline]
+    fn keep(&mut self, source: usize, member: &Member<'_>, members: &Members<'_>, out: &mut Vec<u8>) {
+        let end = self.of[source].len() - members.rest().len();
+        let start = end - member.whole.len();
+        self.removes |= member.is_removal();
+        if self.source == source && self.span.end == start {
+            self.span.end = end;
+            return;
+        }
+        self.flush(out);
+        (self.source, self.span) = (source, start..end);
     }
-    if !found {
-        return Ok(record);
+
+    fn flush(&self, out: &mut Vec<u8>) {
+        append(out, &self.of[self.source][self.span.clone()]);
     }
+}
+
+/// A record without removals, where these have nothing left to remove.
+pub(super) fn without_removals(record: &[u8]) -> Result<Vec<u8>, Damaged> {
     let mut kept = Vec::with_capacity(record.len());
-    let mut members = Members::new(&record);
+    let mut members = Members::new(record);
+    let mut start = 0;
     while let Some(member) = members.next()? {
-        if !member.is_removal() {
-            kept.extend_from_slice(member.whole);
+        if member.is_removal() {
+            let end = record.len() - members.rest().len();
+            kept.extend_from_slice(&record[start..end - member.whole.len()]);
+            start = end;
         }
     }
+    kept.extend_from_slice(&record[start..]);
     Ok(kept)
 }

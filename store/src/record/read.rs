@@ -89,7 +89,7 @@ impl<'a> Members<'a> {
     }
 
     /// The next member, or `None` after the last.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<Member<'a>>, Damaged> {
         let start = self.rest;
         let Some((&tag, rest)) = start.split_first() else {
@@ -135,9 +135,27 @@ pub(crate) fn take_varint(rest: &mut &[u8]) -> Result<usize, Damaged> {
     Err(Damaged("has a length over 256 MiB"))
 }
 
+/// Takes a member without a name, if one stands in front: its tag and its value.
+#[inline(always)]
+pub(crate) fn take_unnamed<'a>(rest: &mut &'a [u8]) -> Result<Option<(u8, &'a [u8])>, Damaged> {
+    match rest.split_first() {
+        Some((&tag, behind)) if tag < FIRST_NAMED => {
+            *rest = behind;
+            Ok(Some((tag, take_bytes(rest)?)))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// The value of one member that has no name, or an empty one.
 pub(crate) fn find(record: &[u8], tag: Tag) -> Result<Option<&[u8]>, Damaged> {
-    let mut members = Members::new(record);
+    let mut rest = record;
+    while let Some((found, value)) = take_unnamed(&mut rest)? {
+        if found >= tag as u8 {
+            return Ok((found == tag as u8).then_some(value));
+        }
+    }
+    let mut members = Members::new(rest);
     while let Some(member) = members.next()? {
         if member.tag == tag as u8 {
             return Ok(Some(member.value));

@@ -3,8 +3,8 @@
 use pinport_model::{Channel, EndpointStatus, OptOut};
 
 use super::super::{
-    DATE_MILLIS, DATE_TEXT, FIRST_NAMED, Tag,
-    read::{Damaged, Member, Members, take_bytes},
+    DATE_MILLIS, DATE_TEXT, Tag,
+    read::{Damaged, Member, Members, take_bytes, take_unnamed},
 };
 
 /// A date as it is stored.
@@ -49,18 +49,14 @@ impl<'a> Parts<'a> {
             metrics: &[],
             user_attributes: [&[]; 2],
         };
-        let mut members = Members::new(record);
         let mut rest = record;
         // Members ascend by tag: those without a name come first.
-        while rest.first().is_some_and(|tag| *tag < FIRST_NAMED)
-            && let Some(member) = members.next()?
-        {
-            rest = members.rest();
-            if let Some(place) = parts.places.get_mut(usize::from(member.tag)) {
+        while let Some((tag, value)) = take_unnamed(&mut rest)? {
+            if let Some(place) = parts.places.get_mut(usize::from(tag)) {
                 let end = record.len() - rest.len();
                 // No record has 4 GiB: the engines take none.
-                *place = ((end - member.value.len()) as u32, end as u32);
-                parts.set |= 1 << member.tag;
+                *place = ((end - value.len()) as u32, end as u32);
+                parts.set |= 1 << tag;
             }
         }
         // Then the three kinds of named ones, each a run of its own.
@@ -184,21 +180,19 @@ impl<'a> Named<'a> {
 
     #[inline]
     fn next_member(&mut self) -> Result<Option<Member<'a>>, Damaged> {
-        let mut runs = self.runs.map(Members::new);
-        let taken = match self.runs {
-            [_, []] => {
-                let taken = runs[0].next()?;
-                self.runs[0] = runs[0].rest();
-                return Ok(taken);
-            }
-            [[], _] => {
-                let taken = runs[1].next()?;
-                self.runs[1] = runs[1].rest();
-                return Ok(taken);
-            }
-            _ => (runs[0].next()?, runs[1].next()?),
+        let run = match &mut self.runs {
+            [run, []] | [[], run] => run,
+            _ => return self.next_of_two(),
         };
-        let (Some(older), Some(newer)) = taken else { return Ok(None) };
+        let mut members = Members::new(run);
+        let taken = members.next()?;
+        *run = members.rest();
+        Ok(taken)
+    }
+
+    fn next_of_two(&mut self) -> Result<Option<Member<'a>>, Damaged> {
+        let mut runs = self.runs.map(Members::new);
+        let (Some(older), Some(newer)) = (runs[0].next()?, runs[1].next()?) else { return Ok(None) };
         if older.name <= newer.name {
             self.runs[0] = runs[0].rest();
         }
