@@ -17,8 +17,8 @@ use super::{
     target::{Part, Target},
 };
 
-/// zlib's own default: a smaller file costs twice the time from here on.
-pub(super) const GZIP_LEVEL: u32 = 6;
+/// One below zlib's own default, which makes 1% less of endpoints for a fifth more time.
+pub(super) const GZIP_LEVEL: u32 = 5;
 /// The name of the manifest. Importers skip it.
 const MANIFEST: &str = "_SUCCESS";
 
