@@ -25,8 +25,8 @@ pub(super) const FOLD_MEMBERS: u64 = 16_384;
 
 const FOLD_COPIES: u64 = 256;
 
-/// Writes what closing the layer of an ended job of so many pieces changes. Returns what the keys begin with that no one reads once this is
-/// written, if they are many.
+/// Writes what closing the layer of an ended job of so many pieces changes. Returns what the keys begin with that no one reads
+/// once this is written, if they are many.
 pub(super) fn close_layer(
     engine: &Engine,
     batch: &mut WriteBatch,

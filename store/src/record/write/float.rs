@@ -8,14 +8,14 @@ const DECIMALS: usize = 4;
 const SCALE: f64 = 1e4;
 
 /// Decimal numbers with fewer digits than this are told apart by their nearest `f64`, so the shortest text is the only one.
-const MOST: u64 = 1_000_000_000_000_000;
+const MOST: i64 = 1_000_000_000_000_000;
 
 /// Appends a number.
 pub(super) fn float(out: &mut Vec<u8>, number: f64) {
-    let scaled = (number.abs() * SCALE + 0.5) as u64;
+    let scaled = (number.abs() * SCALE + 0.5) as i64;
     // Zero has a sign, too.
     if (1..MOST).contains(&scaled) && scaled as f64 / SCALE == number.abs() {
-        short(out, number < 0.0, scaled);
+        short(out, number < 0.0, scaled.unsigned_abs());
     } else if number.is_finite() {
         append(out, zmij::Buffer::new().format_finite(number).as_bytes());
     } else {
@@ -24,18 +24,22 @@ pub(super) fn float(out: &mut Vec<u8>, number: f64) {
 }
 
 fn short(out: &mut Vec<u8>, is_negative: bool, scaled: u64) {
-    let (whole, mut rest) = (scaled / SCALE as u64, scaled % SCALE as u64);
+    let (whole, rest) = (scaled / SCALE as u64, scaled % SCALE as u64);
     if is_negative {
         out.push(b'-');
     }
     append(out, itoa::Buffer::new().format(whole).as_bytes());
-    let mut text = [b'.'; 1 + DECIMALS];
-    for digit in text[1..].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    let zeros = text[2..].iter().rev().take_while(|digit| **digit == b'0').count();
-    append(out, &text[..text.len() - zeros]);
+    let (high, low) = (rest / 100, rest % 100);
+    let digit = |number: u64| b'0' + number as u8;
+    let text: [u8; 1 + DECIMALS] =
+        [b'.', digit(high / 10), digit(high % 10), digit(low / 10), digit(low % 10)];
+    // One decimal stays. How many there are is hard to foresee, so all are written first.
+    let zeros = match low {
+        0 => 2 + usize::from(high % 10 == 0),
+        _ => usize::from(low % 10 == 0),
+    };
+    out.extend_from_slice(&text);
+    out.truncate(out.len() - zeros);
 }
 
 #[cfg(test)]

@@ -78,6 +78,8 @@ impl JsonWriter {
     }
 
     fn model(&mut self, parts: &Parts<'_>, out: &mut Vec<u8>) -> Result<(), Damaged> {
+        // It takes long, but only in itself: what comes before it is written meanwhile.
+        let cohort = cohort_of(parts.id);
         out.push(b'{');
         text(out, b"\"Address\":\"", parts.raw(Tag::Address))?;
         word(out, b"\"ApplicationId\":\"", &self.application);
@@ -87,7 +89,7 @@ impl JsonWriter {
         }
         match parts.raw(Tag::CohortId) {
             Some(cohort) => text(out, b"\"CohortId\":\"", Some(cohort))?,
-            None => word(out, b"\"CohortId\":\"", itoa::Buffer::new().format(cohort_of(parts.id))),
+            None => word(out, b"\"CohortId\":\"", itoa::Buffer::new().format(cohort)),
         }
         self.date(out, b"\"CreationDate\":\"", parts.date(Tag::CreationDate)?)?;
         demographic(out, parts)?;
