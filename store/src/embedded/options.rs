@@ -41,7 +41,7 @@ pub struct EmbeddedOptions {
 
 impl Default for EmbeddedOptions {
     /// For an import: it hardly reads, and leaves compaction to [`Store::settle`](crate::Store::settle), up to 50 M
-    /// rows. Settling takes 3.5 to 5 CPU µs a row, more than importing does.
+    /// rows. Settling takes 2.3 to 5.5 CPU µs a row, more than importing does.
     ///
     /// Ingestion reads both ends of each run through the cache: one of 8 MiB filled slowly, between what else is
     /// small, so that 10 M rows took 12% more memory than 1 M. With 2 MiB it is 5%. Partial updates of a store whose
