@@ -46,11 +46,11 @@ pub(super) fn close_layer(
     let segment = state.segment.clone();
     let snapshot = engine.db.snapshot();
     let others = |base: &SegmentVersion| layers::of_version(engine, &snapshot, &segment, base);
-    let find_new =
+    let new_beside =
         |others: &[Layer]| find_new(engine, &snapshot, id, (layer.number, job.tally.registered), others);
     let (mut few, mut is_found) = (None, false);
     let count_new = |base: Option<&SegmentVersion>| {
-        let new = find_new(&base.map_or_else(|| Ok(Vec::new()), others)?)?;
+        let new = new_beside(&base.map_or_else(|| Ok(Vec::new()), others)?)?;
         (few, is_found) = (new.few, true);
         Ok(new.count)
     };
@@ -75,7 +75,7 @@ pub(super) fn close_layer(
     {
         let others = others(base)?;
         if others.iter().filter(|other| other.records >= THINNED_FROM).count() >= WHOLE {
-            few = find_new(&others)?.few;
+            few = new_beside(&others)?.few;
         }
     }
     if let Some(new) = few.filter(|new| is_thinned(&row, new.len() as u64)) {

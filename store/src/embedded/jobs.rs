@@ -42,8 +42,10 @@ pub(super) fn save(engine: &Engine, job: &ImportJob) -> Result<()> {
 pub(super) fn finish(engine: &Engine, control: &mut Control, job: &ImportJob, replace: bool) -> Result<()> {
     lifecycle::check_finish(find(engine, job.id)?.as_ref(), job)?;
     let mut batch = WriteBatch::default();
-    let pieces = last_number(engine, control, job.id)?.map_or(0, |last| last + 1);
-    let close = |id| closing::close_layer(engine, &mut batch, (job, pieces), id, replace);
+    let close = |id| {
+        let pieces = last_number(engine, control, job.id)?.map_or(0, |last| last + 1);
+        closing::close_layer(engine, &mut batch, (job, pieces), id, replace)
+    };
     let unread = job.definition.segment.map(close).transpose()?.flatten();
     batch.put(keys::job(job.id), to_json(job)?);
     batch.delete(keys::open_job(job.id));

@@ -195,7 +195,7 @@ impl Links {
     }
 
     /// The user and the endpoint of some.
-    pub(super) fn pairs(&self, range: Range<usize>) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    pub(super) fn pairs(&self, range: Range<usize>) -> impl Iterator<Item = (&[u8], &[u8])> {
         let text = |link: &(u64, u32, u32)| (self.users.get(link.1 as usize), self.ids.get(link.2 as usize));
         self.links[range].iter().map(text)
     }

@@ -9,9 +9,8 @@ use super::{
     blocks::{RUN, has_blocks},
     engine::Engine,
     member_runs::{Blocks, Ids, Keys, Run, Source},
-    users::first_bytes,
 };
-use crate::Result;
+use crate::{Result, order::leading};
 
 /// Bytes of members that are at hand, over all runs; each has at least one member, and a run of blocks a block. To go back for
 /// more of them is a seek in all files of level 0.
@@ -249,5 +248,5 @@ impl Members {
 }
 
 fn first_of(run: &Run) -> u64 {
-    run.id().map_or(0, first_bytes)
+    run.id().map_or(0, |id| leading(id, 0))
 }

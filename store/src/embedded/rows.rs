@@ -11,11 +11,12 @@ use super::{
     merged::Merged,
     scan::Scan,
     seek::seek,
-    users::{Hash, Kept, Users, first_bytes},
+    users::{Hash, Kept, Users},
 };
 use crate::{
     Result, Stored,
     distant::in_large_pages,
+    order::leading,
     record::{
         merge::overlaid,
         read::{is_endpoint, user_of},
@@ -257,7 +258,7 @@ impl Rows {
         let kept = users.kept();
         let read = named.filter(|row| kept.is_none_or(|kept| !kept.covers(user(*row, rows))));
         // By their first bytes: the users themselves lie all over the batch.
-        self.by_user.extend(read.map(|row| (first_bytes(user(row, rows)), row as u32)));
+        self.by_user.extend(read.map(|row| (leading(user(row, rows), 0), row as u32)));
         self.by_user.sort_unstable_by(|one, other| {
             let by_all = || user(one.1 as usize, rows).cmp(user(other.1 as usize, rows));
             one.0.cmp(&other.0).then_with(by_all)

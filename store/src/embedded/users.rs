@@ -254,14 +254,6 @@ impl Hash {
     }
 }
 
-/// The first bytes as a number, in whose order they are.
-pub(super) fn first_bytes(text: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    let length = text.len().min(first.len());
-    first[..length].copy_from_slice(&text[..length]);
-    u64::from_be_bytes(first)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

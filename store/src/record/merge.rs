@@ -35,7 +35,7 @@ pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<boo
     out.reserve(older.len() + newer.len());
     let (mut olds, mut news) = (Members::new(older), Members::new(newer));
     let (mut old, mut new) = (olds.next()?, news.next()?);
-    let mut kept = Kept { of: [older, newer], source: 0, span: 0..0, removes: false };
+    let mut kept = Span { of: [older, newer], source: OLDER, place: 0..0, removes: false };
     loop {
         match (old, new) {
             (Some(o), Some(n)) => match o.order(&n) {
@@ -83,33 +83,33 @@ const NEWER: usize = 1;
 
 /// Members that are kept and lie one after the other in a record: they are copied together. Nearly all of an update that says
 /// what the one before said is one span.
-struct Kept<'a> {
+struct Span<'a> {
     /// The two records.
     of: [&'a [u8]; 2],
-    /// Which of them the span is in.
+    /// Which of them it is in.
     source: usize,
-    span: Range<usize>,
+    place: Range<usize>,
     /// Whether a removal was kept.
     removes: bool,
 }
 
-impl Kept<'_> {
+impl Span<'_> {
     /// Keeps the member of a record that was read last.
     #[inline]
     fn keep(&mut self, source: usize, member: &Member<'_>, members: &Members<'_>, out: &mut Vec<u8>) {
         let end = self.of[source].len() - members.rest().len();
         let start = end - member.whole.len();
         self.removes |= member.is_removal();
-        if self.source == source && self.span.end == start {
-            self.span.end = end;
+        if self.source == source && self.place.end == start {
+            self.place.end = end;
             return;
         }
         self.flush(out);
-        (self.source, self.span) = (source, start..end);
+        (self.source, self.place) = (source, start..end);
     }
 
     fn flush(&self, out: &mut Vec<u8>) {
-        append(out, &self.of[self.source][self.span.clone()]);
+        append(out, &self.of[self.source][self.place.clone()]);
     }
 }
 
