@@ -219,8 +219,12 @@ impl Jobs {
     }
 
     fn check_open(&self, id: JobId) -> Result<(), ControlError> {
-        if self.is_here(id) {
-            return Ok(());
+        let is_open = self.inner.state.lock().jobs.get(&id).map(|entry| !entry.status().is_terminal());
+        match is_open {
+            Some(true) => return Ok(()),
+            // Its thread has ended it and is about to say so.
+            Some(false) => return Err(self.ended(id)?),
+            None => {}
         }
         // Another server may have it.
         let is_open = |job: ImportJob| !job.status.is_terminal();
