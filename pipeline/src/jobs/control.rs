@@ -219,16 +219,9 @@ impl Jobs {
     }
 
     fn check_open(&self, id: JobId) -> Result<(), ControlError> {
-        let is_open = self.inner.state.lock().jobs.get(&id).map(|entry| !entry.status().is_terminal());
-        match is_open {
-            Some(true) => return Ok(()),
-            // Its thread has ended it and is about to say so.
-            Some(false) => return Err(self.ended(id)?),
-            None => {}
-        }
-        // Another server may have it.
-        let is_open = |job: ImportJob| !job.status.is_terminal();
-        match self.inner.store.is_shared() && self.inner.store.job(id)?.is_some_and(is_open) {
+        // The store knows first that a job has ended: its entry is here until its thread says so. Another server may have it.
+        let is_open = self.inner.store.job(id)?.is_some_and(|job| !job.status.is_terminal());
+        match is_open && (self.inner.store.is_shared() || self.is_here(id)) {
             true => Ok(()),
             false => Err(self.ended(id)?),
         }
