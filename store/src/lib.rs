@@ -22,6 +22,7 @@ pub mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hash;
 mod lifecycle;
 pub mod memory;
 mod order;
@@ -479,8 +480,19 @@ impl Stored<'_> {
 
     /// The endpoint's id.
     pub fn id(&self) -> Result<&str> {
-        str::from_utf8(self.id).map_err(|_| StoreError::Corrupt("an endpoint's id is no UTF-8".into()))
+        id_of(self.id)
     }
+
+    /// The bytes of the endpoint's id, for [`id_of`].
+    #[inline]
+    pub fn id_bytes(&self) -> &[u8] {
+        self.id
+    }
+}
+
+/// An endpoint's id that was stored as these bytes.
+pub fn id_of(bytes: &[u8]) -> Result<&str> {
+    str::from_utf8(bytes).map_err(|_| StoreError::Corrupt("an endpoint's id is no UTF-8".into()))
 }
 
 /// An update of an endpoint, as it is merged.

@@ -28,7 +28,7 @@ use std::{
 
 use pinport_model::{Compression, WrittenPart};
 use pinport_store::{
-    Scope, Store, StoreError, Stored,
+    Scope, Store, StoreError, Stored, id_of,
     record::write::{columns::Columns, csv::CsvError},
 };
 use tokio_util::sync::CancellationToken;
@@ -155,7 +155,8 @@ impl Export<'_> {
         mut batch: impl Batch,
         send: &SyncSender<Handed>,
     ) -> Result<(), ExportError> {
-        let mut last = String::new();
+        // Its text is asked for where it is needed: a row must cost nothing here.
+        let mut last = Vec::new();
         let mut of_part = 0_u64;
         let mut stopped = false;
         let mut each = |stored: Stored<'_>| {
@@ -167,7 +168,7 @@ impl Export<'_> {
                     of_part = 0;
                     sent &= send.send(Handed::End { last: stored.id()?.to_owned() }).is_ok();
                 }
-                // Asked once a batch: a row must cost nothing here.
+                // Asked once a batch.
                 if !sent || self.cancel.is_cancelled() {
                     stopped = true;
                     return Ok(ControlFlow::Break(()));
@@ -175,7 +176,7 @@ impl Export<'_> {
             }
             if !is_end {
                 last.clear();
-                last.push_str(stored.id()?);
+                last.extend_from_slice(stored.id_bytes());
             }
             Ok(ControlFlow::Continue(()))
         };
@@ -185,6 +186,7 @@ impl Export<'_> {
         }
         // A Parquet file has a schema also without rows.
         if of_part > 0 || self.part_bytes.is_none() && self.form == Form::Parquet {
+            let last = id_of(&last)?.to_owned();
             let sent = send.send(batch.take()).is_ok() && send.send(Handed::End { last }).is_ok();
             if !sent {
                 return Err(ExportError::Cancelled);

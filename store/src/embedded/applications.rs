@@ -133,6 +133,7 @@ pub(super) fn delete(engine: &Engine, id: ApplicationId) -> Result<()> {
         Table::Endpoints,
         Table::Users,
         Table::Links,
+        Table::LinkGroups,
         Table::Addresses,
         Table::Segments,
         Table::JobIndex,

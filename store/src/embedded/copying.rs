@@ -22,11 +22,11 @@ use crate::{
     Result, Store as _, StoreError,
     copied::{AT_ONCE, BYTES_AT_ONCE, Batch, Copying, Entry, Layer, Reader, Writer, not_empty, unfinished},
     lifecycle::SegmentState,
-    record::{bounds::Bounds, mark_of},
+    record::{bounds::Bounds, mark_of, read::user_of},
 };
 
-/// The tables in the order of [`crate::copied::KINDS`]. All others follow from these.
-const TABLES: [Table; 12] = [
+/// The tables in the order of [`crate::copied::KINDS`]; links lie in two. All others follow from these.
+const TABLES: [Table; 13] = [
     Table::Applications,
     Table::Settings,
     Table::Segments,
@@ -37,6 +37,7 @@ const TABLES: [Table; 12] = [
     Table::Endpoints,
     Table::Users,
     Table::Links,
+    Table::LinkGroups,
     Table::Addresses,
     Table::Members,
 ];
@@ -166,6 +167,11 @@ fn id(key: &[u8]) -> Result<([u8; 16], &[u8])> {
     Ok((*id, rest))
 }
 
+/// The application that a key begins with, and what comes after it.
+fn application(key: &[u8]) -> Result<(ApplicationId, &[u8])> {
+    id(key).map(|(id, rest)| (ApplicationId::from_bytes(id), rest))
+}
+
 /// The text with its length that a key begins with, and what comes after it.
 fn text(key: &[u8]) -> Result<(&[u8], &[u8])> {
     let (length, rest) = key.split_first_chunk().ok_or_else(damaged)?;
@@ -190,7 +196,7 @@ impl Reader for Entries {
                 (self.table, self.after) = (self.table + 1, Vec::new());
             }
             if !entries.is_empty() {
-                // There are twelve tables.
+                // There are thirteen tables.
                 let cursor = [&[self.table as u8][..], &self.after].concat();
                 return Ok(Some(Batch { entries, cursor }));
             }
@@ -203,7 +209,9 @@ impl Entries {
     /// The next entries of a table; whether they are the last.
     fn entries(&mut self, table: Table) -> Result<(Vec<Entry>, bool)> {
         let engine = std::sync::Arc::clone(&self.engine);
-        let prefix = key(table, &[]);
+        // What links in groups are follows from endpoints: each names its user.
+        let rows = if table == Table::LinkGroups { Table::Endpoints } else { table };
+        let prefix = key(rows, &[]);
         let snapshot = engine.db.snapshot();
         let mut scan = engine.stream_in(&snapshot, &prefix);
         match &self.after[..] {
@@ -258,7 +266,6 @@ impl Entries {
     }
 
     fn entry(&self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Entry>> {
-        let application = |key| id(key).map(|(id, rest)| (ApplicationId::from_bytes(id), rest));
         Ok(Some(match table {
             Table::Applications => Entry::Application(from_json(value)?),
             Table::Settings => Entry::Settings(application(key)?.0, from_json(value)?),
@@ -285,6 +292,15 @@ impl Entries {
             Table::Users => {
                 let (application, user) = application(key)?;
                 Entry::user(application, user, value)?
+            }
+            Table::LinkGroups => {
+                let (application, id) = application(key)?;
+                let Some(user) = user_of(value)?.filter(|user| !user.is_empty()) else { return Ok(None) };
+                let own = [&keys::links_of(&keys::links(application), user)[..], id].concat();
+                match self.engine.get(&own)? {
+                    None => Entry::Link(application, user.to_vec(), id.to_vec()),
+                    Some(_) => return Ok(None),
+                }
             }
             Table::Links | Table::Addresses => {
                 let (application, rest) = application(key)?;

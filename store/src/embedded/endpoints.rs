@@ -9,8 +9,10 @@ use rocksdb::WriteBatch;
 
 use super::{
     engine::Engine,
+    groups,
     keys::{self, Key},
     read,
+    user_links::{UserLinks, unlink},
 };
 use crate::{
     AttributeKind, EndpointUpdate, Result,
@@ -157,8 +159,7 @@ pub(super) fn delete(engine: &Engine, application: ApplicationId, id: &[u8]) -> 
     let mut changes = Changes::new(engine, application);
     changes.remove(id, &record)?;
     if let Some(user) = user_of(&record)?.filter(|user| !user.is_empty()) {
-        let link = keys::links_of(&keys::links(application), user);
-        changes.batch.delete([&link[..], id].concat());
+        unlink(engine, &mut changes.batch, application, user, &[id])?;
         // A user without endpoints is no user any more.
         if !read::has_other_endpoint(engine, application, user, id)? {
             changes.batch.delete(keys::user(application, user));
@@ -174,23 +175,26 @@ pub(super) fn delete_some_of_user(
     application: ApplicationId,
     user: &[u8],
 ) -> Result<(u64, bool)> {
-    let prefix = keys::links_of(&keys::links(application), user);
-    let mut ids = Vec::new();
-    let mut links = engine.scan(&prefix);
-    links.seek_first();
+    let (mut ids, mut records) = (Vec::new(), Vec::new());
+    let mut links = UserLinks::of(engine, application, user, None)?;
     while ids.len() < REMOVED_AT_ONCE
-        && let Some((id, _)) = links.entry()?
+        && let Some(id) = links.next()?
     {
-        ids.push(id.to_vec());
-        links.forward();
+        let record = engine.get(&keys::endpoint(application, id))?.map(|record| record.to_vec());
+        let other = record.as_deref().map(user_of).transpose()?.flatten().filter(|other| *other != user);
+        // The link may be that of the other user.
+        if other.is_none_or(|other| groups::hash(other) != groups::hash(user)) {
+            ids.push(id.to_vec());
+            records.push(record);
+        }
     }
-    let is_last = links.entry()?.is_none();
+    let is_last = links.next()?.is_none();
     let mut changes = Changes::new(engine, application);
+    // Also the links of endpoints that have changed their user since.
+    unlink(engine, &mut changes.batch, application, user, &ids)?;
     let mut removed = 0;
-    for id in &ids {
-        // Also the link of an endpoint that has changed its user since.
-        changes.batch.delete([&prefix[..], id].concat());
-        if let Some(record) = engine.get(&keys::endpoint(application, id))?
+    for (id, record) in ids.iter().zip(records) {
+        if let Some(record) = record
             && user_of(&record)? == Some(user)
         {
             changes.remove(id, &record)?;

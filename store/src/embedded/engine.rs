@@ -19,9 +19,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     error::{engine_error, no_descriptor},
     folding::{self, Folding},
+    groups::Spread,
     keys::end_of,
+    known_links::KnownLinks,
     layout,
-    links::KnownLinks,
     lock::Lock,
     options::{Access, EmbeddedOptions, run_options, store_options},
 };
@@ -278,6 +279,11 @@ impl Engine {
     /// Whether a piece goes through the log rather than into runs.
     pub(super) fn is_small(&self, batches: &[DraftBatch]) -> bool {
         batches.iter().flat_map(DraftBatch::sizes).try_fold(self.small_piece, usize::checked_sub).is_some()
+    }
+
+    /// How links are spread that are written now.
+    pub(super) fn spread(&self) -> Result<Spread> {
+        Ok(Spread::of_store(self.property("rocksdb.live-sst-files-size")?))
     }
 
     /// The options of a sorted run and a path for it that no one else has.

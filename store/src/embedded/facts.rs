@@ -1,6 +1,11 @@
 //! What the embedded store holds by now, for those who judge a piece.
 
-use super::{engine::Engine, keys};
+use super::{
+    engine::Engine,
+    groups,
+    keys::{self, Key},
+    links::by_length,
+};
 use crate::{
     Result,
     piece_rows::Target,
@@ -26,13 +31,15 @@ impl Facts for Engine {
     fn linked(&self, target: &Target, users: &mut Linked) -> Result<()> {
         let (mut unknown, since) = self.known_links.find(target.application, users);
         // As they lie in the store.
-        unknown.sort_unstable_by(|one, other| one.len().cmp(&other.len()).then_with(|| one.cmp(other)));
-        self.read_links(&keys::links(target.application), &unknown, users)?;
+        unknown.sort_unstable_by(|one, other| by_length(one).cmp(&by_length(other)));
+        let prefixes = (keys::links(target.application), keys::link_groups(target.application));
+        self.read_links(prefixes, &unknown, users)?;
         let found = unknown.iter().filter_map(|user| users.get_key_value(user));
         self.known_links.remember(target.application, since, found);
         if let Some((segment, layer)) = target.copies() {
             let all: Vec<_> = users.keys().cloned().collect();
-            self.read_links(&keys::copy_links(segment, layer), &all, users)?;
+            let prefixes = (keys::copy_links(segment, layer), keys::copy_link_groups(segment, layer));
+            self.read_links(prefixes, &all, users)?;
         }
         Ok(())
     }
@@ -51,15 +58,18 @@ impl Facts for Engine {
 }
 
 impl Engine {
-    /// Adds what is linked to some of the users below a prefix.
-    fn read_links(&self, prefix: &[u8], asked: &[Vec<u8>], users: &mut Linked) -> Result<()> {
+    /// Adds what is linked to some of the users, by entries of their own below one prefix and in groups below another.
+    fn read_links(&self, (prefix, groups): (Key, Key), asked: &[Vec<u8>], users: &mut Linked) -> Result<()> {
         if asked.is_empty() {
             return Ok(());
         }
+        groups::find(self, &groups, asked, |_, place, id| {
+            users.entry(asked[place].clone()).or_default().insert(id.to_vec());
+        })?;
         // One scan for all users: making one visits every file of level 0.
-        let mut links = self.scan(prefix);
+        let mut links = self.scan(&prefix);
         for user in asked {
-            let (key, endpoints) = (keys::links_of(prefix, user), users.entry(user.clone()).or_default());
+            let (key, endpoints) = (keys::links_of(&prefix, user), users.entry(user.clone()).or_default());
             links.seek(&key);
             while let Some((link, _)) = links.entry()?
                 && let Some(id) = link.strip_prefix(&key[prefix.len()..])

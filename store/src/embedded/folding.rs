@@ -1,4 +1,4 @@
-//! The merge operator: how RocksDB folds the records of a key, and the count of what had no room.
+//! The merge operator: how RocksDB folds the records of a key, or the links of a group, and the count of what had no room.
 //!
 //! All records of a key are folded at once, oldest first, so what is left out does not depend on when the engine
 //! compacts. Records without those before them stay as they are, unless there are very many: what has no room among them
@@ -19,7 +19,10 @@ use parking_lot::Mutex;
 use pinport_model::{ApplicationId, limits::RecordLimits};
 use rocksdb::{MergeOperands, Options};
 
-use super::keys::{Table, application_of};
+use super::{
+    groups,
+    keys::{Table, application_of},
+};
 use crate::{
     Result, StoreError,
     durable::write_file,
@@ -101,13 +104,18 @@ impl Folding {
         options.set_merge_operator(
             NAME,
             move |key: &[u8], base: Option<&[u8]>, records: &MergeOperands| {
+                if is_group(key) {
+                    return groups::fold(base.into_iter().chain(records), false).ok();
+                }
                 // Copies in a segment's layer and users keep their removals: they apply to the registered endpoint, and to
                 // what an endpoint kept from before it had a user, when these are read.
-                let keep_removals =
-                    [Table::Members, Table::Users].iter().any(|table| key.first() == Some(&(*table as u8)));
+                let keep_removals = is_of(key, Table::Members) || is_of(key, Table::Users);
                 full.fold(key, base, records, keep_removals)
             },
             move |key: &[u8], _: Option<&[u8]>, records: &MergeOperands| {
+                if is_group(key) {
+                    return groups::fold(records.into_iter(), true).ok();
+                }
                 if records.len() < MANY { None } else { partial.fold(key, None, records, true) }
             },
         );
@@ -142,6 +150,15 @@ impl Folding {
             }
         }
     }
+}
+
+/// Whether a key is of a group of links.
+fn is_group(key: &[u8]) -> bool {
+    is_of(key, Table::LinkGroups) || is_of(key, Table::CopyLinkGroups)
+}
+
+fn is_of(key: &[u8], table: Table) -> bool {
+    key.first() == Some(&(table as u8))
 }
 
 /// The bounds of a store that was opened with others than the defaults.

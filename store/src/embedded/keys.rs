@@ -5,9 +5,11 @@
 //! | endpoints | application, endpoint id | record (merged) |
 //! | users | application, user id | record of user attributes (merged) |
 //! | links | application, user id with its length, endpoint id | none; stale when the endpoint has changed its user |
+//! | groups of links | application, spread, group | links of some users (merged, [`super::groups`]) |
 //! | members | segment, layer, piece, run, first id | the other ids of a block ([`super::blocks`]) |
 //! | members of copies | segment, layer, endpoint id | record (merged); none in layers that are older than blocks |
 //! | copy links | segment, layer, user id with its length, endpoint id | none; as links, for the copies of a layer |
+//! | groups of copy links | segment, layer, spread, group | as groups of links, for the copies of a layer |
 //! | pieces | job, number | JSON |
 //! | applications, jobs, segments | their ids | JSON |
 //! | open layers | segment, job | JSON; layers of jobs that have not ended |
@@ -36,6 +38,8 @@ pub(super) enum Table {
     Addresses = b'd',
     Endpoints = b'e',
     LeftOut = b'f',
+    LinkGroups = b'g',
+    CopyLinkGroups = b'h',
     JobIndex = b'i',
     Jobs = b'j',
     OpenLayers = b'l',
@@ -142,6 +146,16 @@ pub(super) fn addresses(application: ApplicationId) -> Key {
 /// What the keys of an application's links begin with.
 pub(super) fn links(application: ApplicationId) -> Key {
     key(Table::Links, &[application.as_bytes()])
+}
+
+/// What the keys of an application's groups of links begin with.
+pub(super) fn link_groups(application: ApplicationId) -> Key {
+    key(Table::LinkGroups, &[application.as_bytes()])
+}
+
+/// What the keys of the groups of a layer's copy links begin with.
+pub(super) fn copy_link_groups(segment: SegmentId, layer: u32) -> Key {
+    key(Table::CopyLinkGroups, &[segment.as_bytes(), &layer.to_be_bytes()])
 }
 
 /// What the keys of a layer's copy links begin with.

@@ -114,5 +114,6 @@ pub(super) fn delete_layer(
     number: u32,
 ) -> Result<()> {
     delete_prefix(engine, batch, &keys::layer(segment, number))?;
-    delete_prefix(engine, batch, &keys::copy_links(segment, number))
+    delete_prefix(engine, batch, &keys::copy_links(segment, number))?;
+    delete_prefix(engine, batch, &keys::copy_link_groups(segment, number))
 }

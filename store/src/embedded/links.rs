@@ -1,219 +1,97 @@
-//! The links from users to endpoints: those that a piece brings, and those of users that were asked for before.
-//!
-//! To find the endpoints of a user visits every file of level 0, and the same feed asks for the same users again and again.
-//! So a store that serves keeps what it found, and adds what is linked from then on.
+//! The links from users to endpoints that a piece brings.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    ops::Range,
-};
+use std::ops::Range;
 
-use parking_lot::Mutex;
-use pinport_model::ApplicationId;
+use super::groups::hash;
+use crate::{order::warm, piece_rows::Row};
 
-use crate::{
-    order::{leading, shared_prefix},
-    piece_rows::Row,
-    resolve::Linked,
-};
-
-/// Endpoints of a user that are kept at most: one that has more is seldom asked for.
-const MOST_KEPT: usize = 256;
-/// What a text takes beside its bytes.
-const TEXT: usize = 64;
-
-/// The links of users that were asked for. Each user has at least the endpoints that the store links to it; some may be of
-/// another user by now.
-#[derive(Debug)]
-pub(super) struct KnownLinks {
-    most_bytes: usize,
-    known: Mutex<Known>,
-}
-
+/// The links of a piece, gathered in order of endpoint.
 #[derive(Debug, Default)]
-struct Known {
-    /// How often links were added: what was read from the store meanwhile may lack them.
-    changes: u64,
-    users: HashMap<ApplicationId, Linked>,
-    bytes: usize,
-}
-
-impl KnownLinks {
-    /// Keeps at most so many bytes of them; none if that is 0.
-    pub(super) fn new(most_bytes: usize) -> Self {
-        Self { most_bytes, known: Mutex::default() }
-    }
-
-    pub(super) fn is_enabled(&self) -> bool {
-        self.most_bytes > 0
-    }
-
-    /// Adds what is known to the users that are asked for; those that are not known, and a number for
-    /// [`remember`](Self::remember).
-    pub(super) fn find(&self, application: ApplicationId, users: &mut Linked) -> (Vec<Vec<u8>>, u64) {
-        let known = self.known.lock();
-        let own = known.users.get(&application);
-        let unknown =
-            users.iter_mut().filter_map(|(user, endpoints)| match own.and_then(|own| own.get(user)) {
-                Some(found) => {
-                    endpoints.extend(found.iter().cloned());
-                    None
-                }
-                None => Some(user.clone()),
-            });
-        (unknown.collect(), known.changes)
-    }
-
-    /// Keeps what the store links to users, unless links were added since [`find`](Self::find) gave the number.
-    pub(super) fn remember<'a>(
-        &self,
-        application: ApplicationId,
-        since: u64,
-        found: impl IntoIterator<Item = (&'a Vec<u8>, &'a BTreeSet<Vec<u8>>)>,
-    ) {
-        let mut known = self.known.lock();
-        if !self.is_enabled() || known.changes != since {
-            return;
-        }
-        for (user, endpoints) in found.into_iter().filter(|(_, endpoints)| endpoints.len() <= MOST_KEPT) {
-            known.bytes += TEXT + user.len() + endpoints.iter().map(|id| TEXT + id.len()).sum::<usize>();
-            known.users.entry(application).or_default().insert(user.clone(), endpoints.clone());
-        }
-        known.bound(self.most_bytes);
-    }
-
-    /// Adds the links of a piece that has been committed.
-    pub(super) fn add(&self, application: ApplicationId, pieces: &[Links]) {
-        self.change(application, |users, bytes| {
-            for (user, endpoints) in users {
-                for id in pieces.iter().flat_map(|links| links.of(user)) {
-                    add(endpoints, id, bytes);
-                }
-            }
-        });
-    }
-
-    /// Adds one link that has been written.
-    pub(super) fn add_one(&self, application: ApplicationId, user: &[u8], id: &[u8]) {
-        self.change(application, |users, bytes| {
-            if let Some(endpoints) = users.get_mut(user) {
-                add(endpoints, id, bytes);
-            }
-        });
-    }
-
-    fn change(&self, application: ApplicationId, change: impl FnOnce(&mut Linked, &mut usize)) {
-        if !self.is_enabled() {
-            return;
-        }
-        let mut known = self.known.lock();
-        known.changes += 1;
-        let Known { users, bytes, .. } = &mut *known;
-        if let Some(users) = users.get_mut(&application) {
-            change(users, bytes);
-        }
-        known.bound(self.most_bytes);
-    }
-}
-
-impl Known {
-    /// Forgets all of them when they take too much: those that are asked for come again.
-    fn bound(&mut self, most_bytes: usize) {
-        if self.bytes > most_bytes {
-            self.users.clear();
-            self.bytes = 0;
-        }
-    }
-}
-
-fn add(endpoints: &mut BTreeSet<Vec<u8>>, id: &[u8], bytes: &mut usize) {
-    if !endpoints.contains(id) {
-        endpoints.insert(id.to_vec());
-        *bytes += TEXT + id.len();
-    }
-}
-
-/// The links of a piece from users to endpoints, gathered in order of endpoint.
-#[derive(Debug)]
 pub(super) struct Links {
     /// Endpoints, each once, ascending.
     pub(super) ids: Texts,
-    users: Texts,
-    /// What decides nearly every comparison of users, the user's place, the endpoint's place.
-    links: Vec<(u64, u32, u32)>,
-    /// How many first bytes all users share.
-    shared: usize,
+    /// Of users by their hashes.
+    links: Vec<Link>,
+}
+
+/// A link of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Link {
+    /// The user's hash.
+    pub(super) hash: u64,
+    /// The endpoint's place among [`Links::ids`].
+    id: u32,
+    /// The row that names the user.
+    row: u32,
 }
 
 impl Links {
+    /// Of so many rows.
     pub(super) fn new(rows: &[Row<'_>]) -> Self {
-        let named = || rows.iter().map(|row| row.user).filter(|user| !user.is_empty());
-        let users = Texts::with_room_for(named());
-        Self {
-            ids: Texts::with_room_for(rows.iter().map(|row| row.id)),
-            links: Vec::with_capacity(users.ends.capacity()),
-            users,
-            shared: shared_prefix(named()),
-        }
+        let named = rows.iter().filter(|row| !row.user.is_empty()).count();
+        Self { ids: Texts::with_room_for(rows.iter().map(|row| row.id)), links: Vec::with_capacity(named) }
     }
 
     /// Takes the link of a row; rows come in order of endpoint.
-    pub(super) fn push(&mut self, row: &Row<'_>) {
+    pub(super) fn push(&mut self, rows: &[Row<'_>], index: u32) {
+        let row = &rows[index as usize];
         let count = self.ids.ends.len();
         if count == 0 || self.ids.get(count - 1) != row.id {
             self.ids.push(row.id);
         }
         if !row.user.is_empty() {
-            // Keys order users by length first.
-            let length = u16::try_from(row.user.len()).unwrap_or(u16::MAX);
-            let leading = u64::from(length) << 48 | leading(row.user, self.shared) >> 16;
-            let place = |texts: &Texts| texts.ends.len() as u32;
-            self.links.push((leading, place(&self.users), place(&self.ids) - 1));
-            self.users.push(row.user);
+            let id = self.ids.ends.len() as u32 - 1;
+            self.links.push(Link { hash: hash(row.user), id, row: index });
         }
     }
 
-    /// Puts them in order of user.
-    pub(super) fn sort(&mut self) {
-        let users = &self.users;
-        let user = |link: &(u64, u32, u32)| users.get(link.1 as usize);
-        self.links.sort_unstable_by(|left, right| {
-            left.0.cmp(&right.0).then_with(|| {
-                let (one, other) = (user(left), user(right));
-                one.len().cmp(&other.len()).then_with(|| one.cmp(other)).then(left.2.cmp(&right.2))
-            })
-        });
+    /// Puts them in order of hash, then of endpoint. `rows`: those that they are of.
+    pub(super) fn sort(&mut self, rows: &[Row<'_>]) {
+        self.links.sort_unstable();
         // Rows of one endpoint may name the same user again.
         self.links.dedup_by(|next, kept| {
-            next.0 == kept.0 && next.2 == kept.2 && users.get(next.1 as usize) == users.get(kept.1 as usize)
+            (next.hash, next.id) == (kept.hash, kept.id) && next.user(rows) == kept.user(rows)
         });
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.links.len()
+    /// Those of each hash of users. They are sorted.
+    pub(super) fn by_user(&self) -> impl Iterator<Item = &[Link]> {
+        self.links.chunk_by(|one, other| one.hash == other.hash)
     }
 
-    /// The user and the endpoint of some.
-    pub(super) fn pairs(&self, range: Range<usize>) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let text = |link: &(u64, u32, u32)| (self.users.get(link.1 as usize), self.ids.get(link.2 as usize));
-        self.links[range].iter().map(text)
+    /// Begins to fetch the endpoints of some links, which lie all over the piece.
+    pub(super) fn warm(&self, links: Range<usize>) {
+        let some = links.start.min(self.links.len())..links.end.min(self.links.len());
+        warm(self.links[some].iter().map(|link| self.id(link)));
     }
 
-    /// The endpoints of a user. The links are sorted.
+    /// The endpoint of a link.
+    pub(super) fn id(&self, link: &Link) -> &[u8] {
+        self.ids.get(link.id as usize)
+    }
+
+    /// The endpoints of a user, and of any with the same hash. The links are sorted.
     pub(super) fn of(&self, user: &[u8]) -> impl Iterator<Item = &[u8]> {
-        let named = |link: &(u64, u32, u32)| self.users.get(link.1 as usize);
-        let start = self.links.partition_point(|link| {
-            let other = named(link);
-            (other.len(), other) < (user.len(), user)
-        });
-        let own = self.links[start..].iter().take_while(move |link| named(link) == user);
-        own.map(|link| self.ids.get(link.2 as usize))
+        let hash = hash(user);
+        let start = self.links.partition_point(|link| link.hash < hash);
+        self.links[start..].iter().take_while(move |link| link.hash == hash).map(|link| self.id(link))
     }
 }
 
+impl Link {
+    /// The user. `rows`: those that the link is of.
+    pub(super) fn user<'a>(&self, rows: &[Row<'a>]) -> &'a [u8] {
+        rows[self.row as usize].user
+    }
+}
+
+/// Keys order users by this.
+pub(super) fn by_length(user: &[u8]) -> (usize, &[u8]) {
+    (user.len(), user)
+}
+
 /// Texts in one buffer, one after the other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Texts {
     bytes: Vec<u8>,
     ends: Vec<u32>,
@@ -240,34 +118,24 @@ impl Texts {
     }
 }
 
+/// The links of a piece with these users and endpoints, which ascend.
+#[cfg(test)]
+pub(super) fn piece(links: &[(&'static str, &'static str)]) -> Links {
+    let row = |(user, id): &(&'static str, &'static str)| Row {
+        id: id.as_bytes(),
+        record: &[],
+        user: user.as_bytes(),
+    };
+    let rows: Vec<_> = links.iter().map(row).collect();
+    let mut links = Links::new(&rows);
+    (0..rows.len() as u32).for_each(|index| links.push(&rows, index));
+    links.sort(&rows);
+    links
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SHOP: ApplicationId = ApplicationId::from_bytes([1; 16]);
-
-    fn piece(links: &[(&'static str, &'static str)]) -> Links {
-        let rows: Vec<_> = links
-            .iter()
-            .map(|(user, id)| Row { id: id.as_bytes(), record: &[], user: user.as_bytes() })
-            .collect();
-        let mut links = Links::new(&rows);
-        rows.iter().for_each(|row| links.push(row));
-        links.sort();
-        links
-    }
-
-    fn ask(known: &KnownLinks, user: &str) -> (Vec<String>, bool, u64) {
-        let mut users = Linked::from([(user.as_bytes().to_vec(), BTreeSet::new())]);
-        let (unknown, since) = known.find(SHOP, &mut users);
-        let ids = users[user.as_bytes()].iter().map(|id| String::from_utf8(id.clone()).unwrap());
-        (ids.collect(), unknown.is_empty(), since)
-    }
-
-    fn remember(known: &KnownLinks, since: u64, user: &str, ids: &[&str]) {
-        let ids = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
-        known.remember(SHOP, since, [(&user.as_bytes().to_vec(), &ids)]);
-    }
 
     #[test]
     fn links_of_a_piece_are_found_by_user() {
@@ -276,48 +144,10 @@ mod tests {
         assert_eq!(of("ub"), [b"1", b"3"]);
         assert_eq!(of("ua"), [b"2"]);
         assert_eq!(of("u"), [b"4"]);
+        assert_eq!(links.by_user().map(<[Link]>::len).sum::<usize>(), 4);
         for user in ["", "a", "uaa", "uc", "zz"] {
             assert!(of(user).is_empty(), "{user}");
         }
         assert!(piece(&[]).of(b"u").next().is_none());
-    }
-
-    #[test]
-    fn what_is_linked_later_is_known_too() {
-        let known = KnownLinks::new(1 << 20);
-        let (ids, is_known, since) = ask(&known, "a");
-        assert_eq!((ids.len(), is_known), (0, false));
-        remember(&known, since, "a", &["1"]);
-        known.add(SHOP, &[piece(&[("a", "2"), ("b", "3")]), piece(&[("a", "4")])]);
-        known.add_one(SHOP, b"a", b"5");
-        known.add_one(ApplicationId::from_bytes([2; 16]), b"a", b"6");
-        assert_eq!(ask(&known, "a").0, ["1", "2", "4", "5"]);
-        assert!(!ask(&known, "b").1, "no one asked for it");
-    }
-
-    #[test]
-    fn what_was_read_while_links_were_added_is_not_kept() {
-        let known = KnownLinks::new(1 << 20);
-        let since = ask(&known, "a").2;
-        known.add(SHOP, &[piece(&[("a", "2")])]);
-        remember(&known, since, "a", &["1"]);
-        assert!(!ask(&known, "a").1, "2 may be missing in it");
-    }
-
-    #[test]
-    fn it_is_bounded_and_may_be_off() {
-        let known = KnownLinks::new(1000);
-        for user in 0..100 {
-            remember(&known, ask(&known, "x").2, &format!("user{user}"), &["1"]);
-            assert!(known.known.lock().bytes <= 1000);
-        }
-        assert!(ask(&known, "user99").1);
-        let many: Vec<_> = (0..=MOST_KEPT).map(|id| id.to_string()).collect();
-        let known = KnownLinks::new(1 << 20);
-        remember(&known, 0, "a", &many.iter().map(String::as_str).collect::<Vec<_>>());
-        assert!(!ask(&known, "a").1);
-        let off = KnownLinks::new(0);
-        remember(&off, ask(&off, "a").2, "a", &["1"]);
-        assert!(!ask(&off, "a").1);
     }
 }

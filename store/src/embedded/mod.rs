@@ -21,9 +21,11 @@ mod error;
 mod facts;
 mod folding;
 mod folds;
+mod groups;
 mod jobs;
 mod joining;
 mod keys;
+mod known_links;
 mod layers;
 mod layout;
 mod left_out;
@@ -43,6 +45,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+mod user_links;
 mod users;
 mod writer;
 

@@ -8,6 +8,7 @@ use super::{
     layers,
     merged::Merged,
     scan::Scan,
+    user_links::UserLinks,
 };
 use crate::{
     Result,
@@ -46,20 +47,14 @@ pub(super) fn user_endpoints(
     after: Option<&[u8]>,
     limit: usize,
 ) -> Result<Vec<Endpoint>> {
-    let prefix = keys::links_of(&keys::links(application), user);
-    let mut links = engine.scan(&prefix);
-    match after {
-        None => links.seek_first(),
-        Some(after) => links.seek_after(&[&prefix[..], after].concat()),
-    }
+    let mut links = UserLinks::of(engine, application, user, after)?;
     let mut found = Vec::new();
     while found.len() < limit {
         let mut batch: Vec<Member> = Vec::new();
         while batch.len() < READ_AT_ONCE.min(limit)
-            && let Some((id, _)) = links.entry()?
+            && let Some(id) = links.next()?
         {
             batch.push((id.to_vec(), None));
-            links.forward();
         }
         if batch.is_empty() {
             break;
@@ -78,9 +73,8 @@ pub(super) fn has_other_endpoint(
     user: &[u8],
     except: &[u8],
 ) -> Result<bool> {
-    let mut links = engine.scan(&keys::links_of(&keys::links(application), user));
-    links.seek_first();
-    while let Some((id, _)) = links.entry()? {
+    let mut links = UserLinks::of(engine, application, user, None)?;
+    while let Some(id) = links.next()? {
         if id != except
             && let Some(record) = engine.get(&keys::endpoint(application, id))?
             && is_endpoint(&record)?
@@ -88,7 +82,6 @@ pub(super) fn has_other_endpoint(
         {
             return Ok(true);
         }
-        links.forward();
     }
     Ok(false)
 }

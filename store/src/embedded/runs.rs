@@ -13,8 +13,9 @@ use rocksdb::{SstFileWriter, WriteBatch};
 use super::{
     blocks::{self, Blocks, RUNS_APART},
     engine::Engine,
+    groups::{self, MOST_OF_USER, group_key},
     keys::{self, Key, Table},
-    links::{Links, Texts},
+    links::{Link, Links, Texts, by_length},
     member_runs::Source,
     merged::Members,
     options::Access,
@@ -83,14 +84,15 @@ impl Written {
         let mut links = Links::new(&rows.endpoints);
         if let Some((segment, layer)) = target.copies() {
             let mut run = Run::create(engine, self, Access::ByKey, &keys::layer(segment, layer))?;
-            let crowded = run.merge_rows(&rows.endpoints, |row| links.push(row))?;
+            let crowded = run.merge_rows(&rows.endpoints, |row| links.push(&rows.endpoints, row))?;
             run.finish()?;
             self.left_out += crowded.left_out;
-            let run = Run::create(engine, self, Access::InOrder, &keys::copy_links(segment, layer))?;
-            return write_links(run, &mut links);
+            links.sort(&rows.endpoints);
+            let prefixes = (keys::copy_links(segment, layer), keys::copy_link_groups(segment, layer));
+            return self.write_links(engine, prefixes, &links, &rows.endpoints);
         }
         let mut run = Run::create(engine, self, Access::ByKey, &keys::key(Table::Endpoints, &[application]))?;
-        let crowded = run.merge_rows(&rows.endpoints, |row| links.push(row))?;
+        let crowded = run.merge_rows(&rows.endpoints, |row| links.push(&rows.endpoints, row))?;
         run.finish()?;
         self.crowded.ids.extend(crowded.ids);
         if let Some((segment, layer)) = target.layer {
@@ -102,10 +104,9 @@ impl Written {
             let run = Run::create(engine, self, Access::InOrder, &prefix)?;
             write_members(Ids::create(run, in_blocks), &links.ids, &rows.members)?;
         }
-        write_links(
-            Run::create(engine, self, Access::InOrder, &keys::links(target.application))?,
-            &mut links,
-        )?;
+        links.sort(&rows.endpoints);
+        let prefixes = (keys::links(target.application), keys::link_groups(target.application));
+        self.write_links(engine, prefixes, &links, &rows.endpoints)?;
         if engine.known_links.is_enabled() {
             self.links.push(links);
         }
@@ -117,6 +118,62 @@ impl Written {
         self.crowded.users.extend(crowded.ids);
         self.repeated = repeated;
         Ok(())
+    }
+
+    /// Writes links, sorted: those of a large piece in groups, those of a small one, and of a user who has many, by entries of
+    /// their own. `prefixes`: of the keys of these, and of those of groups.
+    fn write_links(
+        &mut self,
+        engine: &Engine,
+        prefixes: (Key, Key),
+        links: &Links,
+        rows: &[Row<'_>],
+    ) -> Result<()> {
+        let mut own: Vec<_> = match self.batch {
+            Some(_) => links.by_user().flatten().collect(),
+            None => self.write_groups(engine, &prefixes.1, links)?,
+        };
+        own.sort_unstable_by_key(|link| (by_length(link.user(rows)), links.id(link)));
+        let mut run = Run::create(engine, self, Access::InOrder, &prefixes.0)?;
+        for link in own {
+            run.set_user_key(link.user(rows), links.id(link));
+            run.put(&[])?;
+        }
+        run.finish()
+    }
+
+    /// Writes groups of links. Those that are not to be in one are returned.
+    fn write_groups<'l>(
+        &mut self,
+        engine: &Engine,
+        prefix: &[u8],
+        links: &'l Links,
+    ) -> Result<Vec<&'l Link>> {
+        let spread = engine.spread()?;
+        let mut run = Run::create(engine, self, Access::InOrder, &spread.prefix(prefix))?;
+        let (mut own, mut value, mut group) = (Vec::new(), Vec::new(), 0);
+        let (mut at, mut warmed) = (0, 0);
+        links.warm(0..AHEAD);
+        for of_user in links.by_user() {
+            if at >= warmed {
+                warmed += AHEAD;
+                links.warm(warmed..warmed + AHEAD);
+            }
+            at += of_user.len();
+            if of_user.len() > MOST_OF_USER {
+                own.extend(of_user);
+                continue;
+            }
+            let (of, mark) = spread.place(of_user[0].hash);
+            if of != group {
+                run.merge_group(group, &mut value)?;
+                group = of;
+            }
+            of_user.iter().for_each(|link| groups::put(&mut value, mark, links.id(link), false));
+        }
+        run.merge_group(group, &mut value)?;
+        run.finish()?;
+        Ok(own)
     }
 
     /// Adds one entry.
@@ -221,24 +278,6 @@ fn write_members(mut members: Ids<'_>, ids: &Texts, others: &[&[u8]]) -> Result<
     members.finish()
 }
 
-fn write_links(mut run: Run<'_>, links: &mut Links) -> Result<()> {
-    links.sort();
-    let pairs = |start: usize| {
-        let end = links.len().min(start + AHEAD);
-        links.pairs(start.min(end)..end)
-    };
-    let warm_from = |start| warm(pairs(start).flat_map(|(user, id)| [user, id]));
-    warm_from(0);
-    for start in (0..links.len()).step_by(AHEAD) {
-        warm_from(start + AHEAD);
-        for (user, id) in pairs(start) {
-            run.set_user_key(user, id);
-            run.put(&[])?;
-        }
-    }
-    run.finish()
-}
-
 /// Rows of one id that had no room beside each other.
 #[derive(Debug, Default)]
 struct Crowd {
@@ -308,9 +347,19 @@ impl<'a> Run<'a> {
         writer.merge(&self.key, record).map_err(|error| self.engine.unstaged(error))
     }
 
-    /// Writes what the rows say in order of their ids, rows of one id merged in source order. `visit` sees every
+    /// Writes a group of links, if there are some, and makes it one without.
+    fn merge_group(&mut self, group: u32, value: &mut Vec<u8>) -> Result<()> {
+        if !value.is_empty() {
+            self.set_key(&group_key(group));
+            self.merge(value)?;
+            value.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes what the rows say in order of their ids, rows of one id merged in source order. `visit` gets the place of every
     /// row in that order, while its bytes are at hand.
-    fn merge_rows<'r>(&mut self, rows: &[Row<'r>], mut visit: impl FnMut(&Row<'r>)) -> Result<Crowd> {
+    fn merge_rows(&mut self, rows: &[Row<'_>], mut visit: impl FnMut(u32)) -> Result<Crowd> {
         let order = sort(rows.len(), |index| rows[index].id);
         // However many rows there are of one id: what is merged is read whole.
         let mut fold = Fold::new(self.engine.folding.bounds, true);
@@ -328,7 +377,7 @@ impl<'a> Run<'a> {
                 warm_from(warmed);
             }
             let row = &rows[order[at].1 as usize];
-            visit(row);
+            visit(order[at].1);
             self.set_key(row.id);
             at += 1;
             // The leading bytes tell nearly all neighbours apart without touching their ids.
@@ -340,7 +389,7 @@ impl<'a> Run<'a> {
             fold.begin(row.record);
             while let Some((_, index)) = order.get(at).filter(|next| rows[next.1 as usize].id == row.id) {
                 let duplicate = &rows[*index as usize];
-                visit(duplicate);
+                visit(*index);
                 fold.add(duplicate.record)?;
                 at += 1;
                 repeated += 1;

@@ -42,9 +42,9 @@ use pinport_model::{Attribute, Draft, EndpointStatus, JobId, OptOut, Scalar, Tex
 /// endpoints without Address or ChannelType, no two applications of one name and no table of addresses; a store that has
 /// it is one of layout 2 too. Layouts 1 and 2 kept all versions of a segment in one row; opening a store changes
 /// these rows. Layout 3 had no segments of criteria, no settings of applications and no removals of metrics; a store that has it is
-/// one of layout 4 too. Layout 4 had no marks of jobs, and layout 5 a key for each member of a segment, which no layer has any
-/// more that is begun or folded from then on; a store that has either is one of layout 6 too.
-pub const LAYOUT: u32 = 6;
+/// one of layout 4 too. Layout 4 had no marks of jobs, layout 5 a key for each member of a segment, which no layer has any more
+/// that is begun or folded from then on, and layout 6 no groups of links; a store that has any of these is one of layout 7 too.
+pub const LAYOUT: u32 = 7;
 
 /// What a member is. The numbers are stored; never change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

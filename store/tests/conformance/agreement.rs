@@ -15,6 +15,8 @@ enum Step {
     /// An import: of which kind, in pieces, and whether it comes to a good end.
     Import(Kind, Vec<Vec<Record>>, bool),
     Delete(usize),
+    /// The user at a place of [`USERS`].
+    DeleteUser(usize),
     Put(Record),
     /// At most so many parts of it.
     Settle(usize),
@@ -69,6 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => import.prop_map(|(kind, pieces, good)| Step::Import(kind, pieces, good)),
         1 => (0..IDS.len()).prop_map(Step::Delete),
+        1 => (0..USERS.len() - 1).prop_map(Step::DeleteUser),
         1 => record().prop_map(Step::Put),
         1 => prop_oneof![Just(usize::MAX), 1_usize..4].prop_map(Step::Settle),
         1 => Just(Step::Reopen),
@@ -122,6 +125,10 @@ fn play(mut bench: Bench, application: ApplicationId, steps: &[Step]) -> Vec<Str
                     "{number}: {}",
                     bench.store().delete_endpoint(application, IDS[*id]).unwrap()
                 ));
+            }
+            Step::DeleteUser(user) => {
+                let removed = bench.store().delete_user_endpoints(application, USERS[*user]).unwrap();
+                seen.push(format!("{number}: {removed}"));
             }
             Step::Put(record) => {
                 let now = pinport_model::Timestamp::from_millis(i64::from(number) * 1000);

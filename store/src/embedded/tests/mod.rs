@@ -17,6 +17,7 @@ use super::{
 use crate::{DraftBatch, DraftKind, Scope, Store as _, StoreError, Stored};
 
 mod layers;
+mod links;
 mod members;
 
 const APPLICATION: ApplicationId = ApplicationId::from_bytes([1; 16]);

@@ -1,0 +1,203 @@
+//! Where the links from users to endpoints lie, and that they are found wherever they do.
+
+use std::collections::BTreeMap;
+
+use super::{
+    super::groups::{self, Spread},
+    *,
+};
+use crate::{EndpointUpdate, hash::twin};
+
+/// Commits a piece with these endpoints and users.
+fn import(store: &Embedded, piece: u64, rows: &[(String, String)]) {
+    let job = store.job(JOB).unwrap().unwrap();
+    let origin = Origin { object: 0, byte: 0, line: 1 };
+    let mut batch = DraftBatch::new(origin, job.created);
+    for (id, user) in rows {
+        let mut draft = Draft::default();
+        draft.channel = Some(Channel::Email);
+        draft.set_text(TextMember::Address, Some("somewhere"));
+        draft.set_text(TextMember::UserId, Some(user));
+        batch.push(&mut draft, DraftKind::Blind, id, b"", origin);
+    }
+    let mut prepared = store.writer(&job).unwrap().prepare(piece, vec![batch]).unwrap();
+    prepared.resolve().unwrap();
+    prepared.commit(&PieceRecord { piece, ..PieceRecord::default() }).unwrap();
+}
+
+fn rows(rows: &[(&str, &str)]) -> Vec<(String, String)> {
+    rows.iter().map(|(id, user)| (id.to_string(), user.to_string())).collect()
+}
+
+/// The endpoints of a user, a few at a time.
+fn endpoints_of(store: &Embedded, user: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        let some = store.user_endpoints(APPLICATION, user, found.last().map(String::as_str), 3).unwrap();
+        if some.is_empty() {
+            return found;
+        }
+        found.extend(some.into_iter().map(|endpoint| endpoint.id));
+    }
+}
+
+/// How many entries a table has.
+fn entries(store: &Embedded, table: Table) -> usize {
+    let engine = store.engine().unwrap();
+    let mut entries = engine.scan(&key(table, &[]));
+    entries.seek_first();
+    let mut count = 0;
+    while entries.entry().unwrap().is_some() {
+        count += 1;
+        entries.forward();
+    }
+    count
+}
+
+#[test]
+fn links_are_found_in_groups_of_all_spreads_and_by_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 40, true);
+    import(&store, 0, &rows(&[("b", "ann"), ("d", "bob"), ("a", "ann")]));
+    // One that is there twice, one that comes by itself, and some in groups of other spreads.
+    let updates = ["b", "c"].map(|id| update(&store, id, "ann"));
+    store.put_endpoints(APPLICATION, &updates, &Default::default()).unwrap();
+    import(&store, 1, &rows(&[("e", "x"), ("f", "x"), ("g", "x")]));
+    let engine = store.engine().unwrap();
+    let mut batch = WriteBatch::default();
+    for (spread, ids) in Spread::all().zip([["e", "e"], ["a", "f"], ["e", "g"]]) {
+        let (group, mark) = spread.place(groups::hash(b"ann"));
+        let mut value = Vec::new();
+        ids.iter().for_each(|id| groups::put(&mut value, mark, id.as_bytes(), false));
+        batch.merge(spread.key(&keys::link_groups(APPLICATION), group), value);
+    }
+    engine.write(batch).unwrap();
+    drop(engine);
+    // These say that they are another's.
+    assert_eq!(endpoints_of(&store, "ann"), ["a", "b", "c"]);
+    import(&store, 2, &rows(&[("e", "ann"), ("f", "ann"), ("g", "ann")]));
+    for settled in [false, true] {
+        assert_eq!(endpoints_of(&store, "ann"), ["a", "b", "c", "e", "f", "g"], "settled: {settled}");
+        assert_eq!(endpoints_of(&store, "x"), [""; 0]);
+        store.settle().unwrap();
+    }
+    assert_eq!(store.delete_user_endpoints(APPLICATION, "ann").unwrap(), 6);
+    assert_eq!(endpoints_of(&store, "ann"), [""; 0]);
+    assert_eq!(store.delete_user_endpoints(APPLICATION, "ann").unwrap(), 0);
+    assert_eq!(endpoints_of(&store, "bob"), ["d"]);
+    store.settle().unwrap();
+    // Of the groups only those of others have links.
+    let engine = store.engine().unwrap();
+    let mut left = Vec::new();
+    let users = ["ann", "bob", "x"];
+    groups::find(&engine, &keys::link_groups(APPLICATION), &users, |_, user, id| {
+        left.push((users[user], id.to_vec()));
+    })
+    .unwrap();
+    left.sort_unstable();
+    assert_eq!(
+        left,
+        [("bob", b"d".to_vec()), ("x", b"e".to_vec()), ("x", b"f".to_vec()), ("x", b"g".to_vec())]
+    );
+    drop(engine);
+    // What is imported again is linked again.
+    import(&store, 3, &rows(&[("b", "ann")]));
+    assert_eq!(endpoints_of(&store, "ann"), ["b"]);
+    assert!(store.delete_endpoint(APPLICATION, "b").unwrap());
+    assert_eq!(endpoints_of(&store, "ann"), [""; 0]);
+    assert!(store.engine().unwrap().get(&keys::user(APPLICATION, b"ann")).unwrap().is_none());
+}
+
+fn update(store: &Embedded, id: &str, user: &str) -> EndpointUpdate {
+    let mut draft = Draft::default();
+    draft.channel = Some(Channel::Email);
+    draft.set_text(TextMember::Address, Some("elsewhere"));
+    draft.set_text(TextMember::UserId, Some(user));
+    let now = store.job(JOB).unwrap().unwrap().created;
+    EndpointUpdate::new(id, &mut draft, now)
+}
+
+#[test]
+fn a_user_of_whom_a_piece_has_many_endpoints_does_not_make_its_group_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 40, true);
+    let most = groups::MOST_OF_USER;
+    let ids =
+        |count: usize, first: usize| (first..first + count).map(|id| format!("{id:03}")).collect::<Vec<_>>();
+    let of =
+        |ids: Vec<String>, user: &str| ids.into_iter().map(|id| (id, user.to_owned())).collect::<Vec<_>>();
+    import(&store, 0, &[of(ids(most, 0), "few"), of(ids(most + 1, 100), "many")].concat());
+    assert_eq!((entries(&store, Table::LinkGroups), entries(&store, Table::Links)), (1, most + 1));
+    assert_eq!(endpoints_of(&store, "few"), ids(most, 0));
+    assert_eq!(endpoints_of(&store, "many"), ids(most + 1, 100));
+    // Those of both kinds are removed, in as many writes as it takes.
+    import(&store, 1, &of(ids(2 * most, 200), "few"));
+    assert_eq!(store.delete_user_endpoints(APPLICATION, "few").unwrap(), 3 * most as u64);
+    assert_eq!(endpoints_of(&store, "few"), [""; 0]);
+    assert_eq!(endpoints_of(&store, "many").len(), most + 1);
+}
+
+#[test]
+fn users_with_the_same_hash_keep_their_endpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 40, true);
+    let one = "0123456789abcdef";
+    let other = twin(one);
+    assert_eq!((groups::hash(one.as_bytes()), one == other), (groups::hash(other.as_bytes()), false));
+    import(&store, 0, &rows(&[("a", one), ("b", &other), ("c", one), ("d", &other)]));
+    assert_eq!(endpoints_of(&store, one), ["a", "c"]);
+    assert_eq!(endpoints_of(&store, &other), ["b", "d"]);
+    // A record without an id reaches the endpoints of its user alone.
+    let (mut asked, mut expected) = (crate::resolve::Linked::new(), BTreeMap::new());
+    for (user, ids) in [(one, ["a", "b", "c", "d"]), (&other, ["a", "b", "c", "d"])] {
+        asked.insert(user.as_bytes().to_vec(), Default::default());
+        expected.insert(user.as_bytes().to_vec(), ids.map(|id| id.as_bytes().to_vec()).into());
+    }
+    let target = crate::piece_rows::Target { application: APPLICATION, layer: None };
+    let engine = store.engine().unwrap();
+    crate::resolve::Facts::linked(&*engine, &target, &mut asked).unwrap();
+    assert_eq!(
+        asked.into_iter().collect::<BTreeMap<_, _>>(),
+        expected,
+        "whoever follows them looks who it is"
+    );
+    drop(engine);
+    assert_eq!(store.delete_user_endpoints(APPLICATION, one).unwrap(), 2);
+    assert_eq!(endpoints_of(&store, one), [""; 0]);
+    assert_eq!(endpoints_of(&store, &other), ["b", "d"]);
+    assert!(store.delete_endpoint(APPLICATION, "b").unwrap());
+    assert_eq!(endpoints_of(&store, &other), ["d"]);
+    // Also in a piece that is small.
+    drop(store);
+    let store = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
+    import(&store, 1, &rows(&[("e", one), ("e", &other)]));
+    assert_eq!(entries(&store, Table::Links), 2);
+    assert_eq!(endpoints_of(&store, &other), ["d", "e"]);
+}
+
+#[test]
+fn links_that_a_store_of_before_has_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = begin(folder.path(), 40, true);
+    import(&store, 0, &rows(&[("a", "ann"), ("b", "ann")]));
+    let engine = store.engine().unwrap();
+    let mut batch = WriteBatch::default();
+    delete_all(&mut batch, Table::LinkGroups);
+    for id in ["a", "b"] {
+        batch.put([&keys::links_of(&keys::links(APPLICATION), b"ann")[..], id.as_bytes()].concat(), []);
+    }
+    engine.write(batch).unwrap();
+    drop(engine);
+    drop(store);
+    std::fs::write(folder.path().join("layout"), "6\n").unwrap();
+    let store = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
+    assert_eq!(std::fs::read_to_string(folder.path().join("layout")).unwrap(), "7\n");
+    assert_eq!(endpoints_of(&store, "ann"), ["a", "b"]);
+    assert_eq!(store.delete_user_endpoints(APPLICATION, "ann").unwrap(), 2);
+    assert_eq!(entries(&store, Table::Links), 0);
+}
+
+fn delete_all(batch: &mut WriteBatch, table: Table) {
+    let prefix = key(table, &[]);
+    batch.delete_range(&prefix, &end_of(&prefix));
+}
