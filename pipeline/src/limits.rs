@@ -227,6 +227,10 @@ pub(crate) const PARQUET_GROUPS: usize = 4096;
 
 // Jobs and their views.
 
+/// Bytes of the first ids of a job, which lie in one file: to make a file for each part of them takes a small job longer than all
+/// else at its end. They are read at once, with those of the jobs that it is counted with.
+pub(crate) const IDS_IN_ONE_FILE: u64 = 1 << 20;
+
 /// Events that wait for the next sample; more are dropped, oldest first.
 pub(crate) const EVENTS_WAITING: usize = 256;
 

@@ -12,13 +12,10 @@ use std::{
 };
 
 use super::files::{FileError, on};
+use crate::limits::IDS_IN_ONE_FILE;
 
 /// Parts by some bits of a number.
 const PARTS: usize = 64;
-
-/// Bytes of the first ids of a job, which lie in one file: to make the files of the parts takes a small job longer than all else
-/// at its end. They are read at once, with those of the jobs that it is counted with.
-const FEW: u64 = 1 << 20;
 
 /// The ids of a job.
 #[derive(Debug)]
@@ -47,7 +44,7 @@ impl Ids {
             None => self.file_len(PARTS)?,
         };
         let with_these = few + 8 * count as u64;
-        if with_these <= FEW {
+        if with_these <= IDS_IN_ONE_FILE {
             self.append(PARTS, ids.map(u64::to_le_bytes).collect::<Vec<_>>().as_flattened())?;
             self.few = Some(with_these);
         } else {
@@ -241,17 +238,17 @@ mod tests {
     fn ids_are_counted_once_however_they_come() {
         let folder = tempfile::tempdir().unwrap();
         let spread = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let many: Vec<_> = (0..FEW / 4).map(spread).collect();
+        let many: Vec<_> = (0..IDS_IN_ONE_FILE / 4).map(spread).collect();
         let mut ids = Ids::open(folder.path());
         assert_eq!((ids.count(&[]).unwrap(), ids.exist()), ((0, 0), false));
         let files = || fs::read_dir(folder.path().join("ids")).unwrap().count();
         // The first ones lie in one file, also after a crash, and no more of them than are read at once.
         for _ in 0..2 {
             ids = Ids::open(folder.path());
-            ids.add(&[many[..FEW as usize / 24].to_vec()]).unwrap();
+            ids.add(&[many[..IDS_IN_ONE_FILE as usize / 24].to_vec()]).unwrap();
         }
         assert_eq!(files(), 1);
-        assert!(fs::metadata(ids.path(PARTS)).unwrap().len() <= FEW);
+        assert!(fs::metadata(ids.path(PARTS)).unwrap().len() <= IDS_IN_ONE_FILE);
         assert_eq!(ids.add(&[many[..10].to_vec(), many[10..].to_vec()]).unwrap(), many.len() as u64);
         ids.add(&[many[..100].to_vec()]).unwrap();
         assert_eq!(ids.add(&[vec![spread(1 << 40), spread(1 << 40)], vec![spread(7)]]).unwrap(), 3);

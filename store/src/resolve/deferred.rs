@@ -15,6 +15,9 @@ use crate::{
 /// ([`crate::record::bounds`]).
 const SMALL_PIECE: usize = 256;
 
+/// Ids of a piece. Each of its records is looked for.
+type Ids<'a> = HashSet<&'a [u8], foldhash::fast::RandomState>;
+
 /// Whether all records of a piece are judged by what is there. A copy only has what its job says.
 fn is_judged(batches: &[DraftBatch], target: &Target) -> bool {
     let count = batches.iter().map(DraftBatch::len).sum::<usize>();
@@ -50,9 +53,9 @@ impl Deferred {
         }
         // Which copies a user without an endpoint adds to is only known at the turn.
         let copies = target.copies().is_some();
-        let mut waiting = HashSet::new();
-        let mut judged: HashSet<&[u8]> = crowded.ids.iter().map(Vec::as_slice).collect();
-        let mut users: HashSet<&[u8]> = crowded.users.iter().map(Vec::as_slice).collect();
+        let mut waiting = Ids::default();
+        let mut judged: Ids<'_> = crowded.ids.iter().map(Vec::as_slice).collect();
+        let mut users: Ids<'_> = crowded.users.iter().map(Vec::as_slice).collect();
         let (mut any, mut any_user) = (!crowded.is_empty(), false);
         for (batch, entry) in entries() {
             let is_wide = entry.is_wide && !copies;
