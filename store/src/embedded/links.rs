@@ -26,7 +26,7 @@ pub(super) struct Link {
 }
 
 impl Links {
-    /// Of so many rows.
+    /// Of these rows, which are added one by one.
     pub(super) fn new(rows: &[Row<'_>]) -> Self {
         let named = rows.iter().filter(|row| !row.user.is_empty()).count();
         Self { ids: Texts::with_room_for(rows.iter().map(|row| row.id)), links: Vec::with_capacity(named) }

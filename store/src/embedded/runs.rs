@@ -133,7 +133,9 @@ impl Written {
             Some(_) => links.by_user().flatten().collect(),
             None => self.write_groups(engine, &prefixes.1, links)?,
         };
-        own.sort_unstable_by_key(|link| (by_length(link.user(rows)), links.id(link)));
+        let key = |link: &&Link| (by_length(link.user(rows)), links.id(link));
+        own.sort_unstable_by_key(key);
+        own.dedup_by_key(|link| key(link));
         let mut run = Run::create(engine, self, Access::InOrder, &prefixes.0)?;
         for link in own {
             run.set_user_key(link.user(rows), links.id(link));

@@ -167,11 +167,20 @@ fn users_with_the_same_hash_keep_their_endpoints() {
     assert_eq!(endpoints_of(&store, &other), ["b", "d"]);
     assert!(store.delete_endpoint(APPLICATION, "b").unwrap());
     assert_eq!(endpoints_of(&store, &other), ["d"]);
+    // Also where a piece has so many of them that each has an entry of its own.
+    let crowd = |from: usize| {
+        (from..from + groups::MOST_OF_USER)
+            .flat_map(|id| [one, &other, one].map(|user| (format!("x{id}"), user.to_owned())))
+    };
+    import(&store, 1, &crowd(0).collect::<Vec<_>>());
+    assert_eq!(endpoints_of(&store, one).len(), groups::MOST_OF_USER);
+    assert_eq!(endpoints_of(&store, &other), ["d"]);
     // Also in a piece that is small.
     drop(store);
     let store = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
-    import(&store, 1, &rows(&[("e", one), ("e", &other)]));
-    assert_eq!(entries(&store, Table::Links), 2);
+    let before = entries(&store, Table::Links);
+    import(&store, 2, &rows(&[("e", one), ("e", &other)]));
+    assert_eq!(entries(&store, Table::Links), before + 2);
     assert_eq!(endpoints_of(&store, &other), ["d", "e"]);
 }
 
