@@ -2,9 +2,9 @@
 
 use super::{
     engine::Engine,
-    groups,
     keys::{self, Key},
     links::by_length,
+    user_links::find_grouped,
 };
 use crate::{
     Result,
@@ -63,7 +63,7 @@ impl Engine {
         if asked.is_empty() {
             return Ok(());
         }
-        groups::find(self, &groups, asked, |_, place, id| {
+        find_grouped(self, &groups, asked, |_, place, id| {
             users.entry(asked[place].clone()).or_default().insert(id.to_vec());
         })?;
         // One scan for all users: making one visits every file of level 0.

@@ -12,9 +12,8 @@
 //! varint is four times the length of what stands for the id; and [`PACKED`], if these are the 16 bytes that the id is the
 //! usual text of, as most programs make up ids; and [`REMOVED`], if the link takes one away that older values have.
 
-use super::{engine::Engine, keys::Key};
+use super::keys::Key;
 use crate::{
-    Result,
     hash::h8,
     record::{
         put_varint,
@@ -77,10 +76,11 @@ pub(super) fn group_key(group: u32) -> [u8; 4] {
     group.to_be_bytes()
 }
 
-/// A link from the users with a mark to an endpoint. The order is that of a merged value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A link from the users with a mark to an endpoint.
+#[derive(Debug, Clone, Copy)]
 struct Link<'a> {
     mark: u32,
+    /// Whether the id is that of the UUID with these bytes.
     is_packed: bool,
     id: &'a [u8],
     /// Whether older values have it, and it is gone.
@@ -97,6 +97,7 @@ impl Link<'_> {
         value.extend_from_slice(self.id);
     }
 
+    /// What the order of a merged value is by.
     fn place(&self) -> (u32, bool, &[u8]) {
         (self.mark, self.is_packed, self.id)
     }
@@ -113,13 +114,13 @@ pub(super) fn put(value: &mut Vec<u8>, mark: u32, id: &[u8], is_removed: bool) {
 
 /// The bytes that an id is the text of, if it is that of a UUID as it is usually written.
 #[inline]
-fn pack(id: &[u8]) -> Option<[u8; 16]> {
+fn pack(id: &[u8]) -> Option<uuid::Bytes> {
     let text: &[u8; uuid::fmt::Hyphenated::LENGTH] = id.try_into().ok()?;
     let bytes = *uuid::Uuid::try_parse_ascii(text).ok()?.as_bytes();
     (unpack(bytes) == *text).then_some(bytes)
 }
 
-fn unpack(bytes: [u8; 16]) -> [u8; uuid::fmt::Hyphenated::LENGTH] {
+fn unpack(bytes: uuid::Bytes) -> [u8; uuid::fmt::Hyphenated::LENGTH] {
     let mut text = [0; _];
     uuid::Uuid::from_bytes(bytes).hyphenated().encode_lower(&mut text);
     text
@@ -136,8 +137,11 @@ fn next<'a>(value: &mut &'a [u8]) -> Result<Option<Link<'a>>, Damaged> {
     *value = rest;
     let head = take_varint(value)?;
     let id = value.split_off(..head / 4).ok_or(early)?;
-    let mark = u32::from_be_bytes(*mark);
-    Ok(Some(Link { mark, is_packed: head & PACKED != 0, id, is_removed: head & REMOVED != 0 }))
+    let (mark, is_packed) = (u32::from_be_bytes(*mark), head & PACKED != 0);
+    if is_packed && id.len() != size_of::<uuid::Bytes>() {
+        return Err(Damaged("a link has no whole UUID"));
+    }
+    Ok(Some(Link { mark, is_packed, id, is_removed: head & REMOVED != 0 }))
 }
 
 /// What some values of a group say together, oldest first. `keep_removals`: unless there is nothing older.
@@ -164,44 +168,30 @@ pub(super) fn fold<'a>(
     Ok(whole)
 }
 
-/// Finds the endpoints that the groups of some users link to these: the spread, the place of the user and the endpoint's id.
-/// Some may be of other users.
-pub(super) fn find(
-    engine: &Engine,
-    prefix: &[u8],
-    users: &[impl AsRef<[u8]>],
-    mut found: impl FnMut(Spread, usize, &[u8]),
-) -> Result<()> {
-    let hashes: Vec<_> = users.iter().map(|user| hash(user.as_ref())).collect();
-    for spread in Spread::all() {
-        let mut wanted: Vec<_> = (0..).zip(&hashes).map(|(user, hash)| (spread.place(*hash), user)).collect();
-        wanted.sort_unstable();
-        for mut of_group in wanted.chunk_by(|one, other| one.0.0 == other.0.0) {
-            let Some(value) = engine.get(&spread.key(prefix, of_group[0].0.0))? else { continue };
-            let mut value = &value[..];
-            while let Some(link) = next(&mut value)? {
-                while let Some((_, others)) = of_group.split_first().filter(|(user, _)| user.0.1 < link.mark)
-                {
-                    of_group = others;
-                }
-                if of_group.is_empty() {
-                    break;
-                }
-                if link.is_removed || of_group[0].0.1 > link.mark {
-                    continue;
-                }
-                let unpacked;
-                let id = match link.id.try_into() {
-                    Ok(bytes) if link.is_packed => {
-                        unpacked = unpack(bytes);
-                        &unpacked[..]
-                    }
-                    _ => link.id,
-                };
-                let own = of_group.iter().take_while(|((_, mark), _)| *mark == link.mark);
-                own.for_each(|(_, user)| found(spread, *user, id));
-            }
+/// Finds the links of marks in the value of a group: with each endpoint's id what its mark came with. Marks ascend.
+pub(super) fn find<T: Copy>(
+    mut value: &[u8],
+    mut marks: &[(u32, T)],
+    mut found: impl FnMut(T, &[u8]),
+) -> Result<(), Damaged> {
+    while let Some(link) = next(&mut value)? {
+        while let Some((_, others)) = marks.split_first().filter(|(first, _)| first.0 < link.mark) {
+            marks = others;
         }
+        let Some((first, _)) = marks.first() else { break };
+        if link.is_removed || *first > link.mark {
+            continue;
+        }
+        let unpacked;
+        let id = match link.id.try_into() {
+            Ok(bytes) if link.is_packed => {
+                unpacked = unpack(bytes);
+                &unpacked[..]
+            }
+            _ => link.id,
+        };
+        let own = marks.iter().take_while(|(mark, _)| *mark == link.mark);
+        own.for_each(|(_, with)| found(*with, id));
     }
     Ok(())
 }
@@ -262,9 +252,22 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn damaged_values_never_panic(values in vec(vec(prop_oneof![0_u8..80, any::<u8>()], 0..40), 1..3)) {
+            let _ = fold(values.iter().map(Vec::as_slice), false);
+        }
+    }
+
     #[test]
     fn damaged_values_are_errors() {
-        for value in [&[0, 0, 0, 1, 12, b'i', b'd'][..], &[0, 0, 1], &[0, 0, 0, 1], &[0xff; 16]] {
+        for value in [
+            &[0, 0, 0, 1, 4 * 2 + 2, b'i', b'd'][..],
+            &[0, 0, 0, 1, 12, b'i', b'd'],
+            &[0, 0, 1],
+            &[0, 0, 0, 1],
+            &[0xff; 16],
+        ] {
             assert!(fold([value].into_iter(), false).is_err(), "{value:?}");
         }
     }

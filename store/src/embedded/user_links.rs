@@ -11,6 +11,29 @@ use super::{
 };
 use crate::Result;
 
+/// Finds the endpoints that groups link to users: how the group is spread, the place of the user, and the endpoint's id. Some may be
+/// of other users. `prefix`: of the keys of the groups.
+pub(super) fn find_grouped(
+    engine: &Engine,
+    prefix: &[u8],
+    users: &[impl AsRef<[u8]>],
+    mut found: impl FnMut(Spread, usize, &[u8]),
+) -> Result<()> {
+    let hashes: Vec<_> = users.iter().map(|user| groups::hash(user.as_ref())).collect();
+    for spread in Spread::all() {
+        let mut wanted: Vec<_> = (0..).zip(&hashes).map(|(user, hash)| (spread.place(*hash), user)).collect();
+        wanted.sort_unstable();
+        for of_group in wanted.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
+            let ((group, _), _) = of_group[0];
+            if let Some(value) = engine.get(&spread.key(prefix, group))? {
+                let marks: Vec<_> = of_group.iter().map(|((_, mark), user)| (*mark, *user)).collect();
+                groups::find(&value, &marks, |user, id| found(spread, user, id))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The endpoints that are linked to one user. Some may be of another user by now, or gone.
 pub(super) struct UserLinks<'a> {
     /// Links that have entries of their own.
@@ -30,7 +53,7 @@ impl<'a> UserLinks<'a> {
         after: Option<&[u8]>,
     ) -> Result<Self> {
         let mut grouped = Vec::new();
-        groups::find(engine, &keys::link_groups(application), &[user], |_, _, id| {
+        find_grouped(engine, &keys::link_groups(application), &[user], |_, _, id| {
             if after.is_none_or(|after| id > after) {
                 grouped.push(id.to_vec());
             }
@@ -78,7 +101,7 @@ pub(super) fn unlink(
     // A group that does not have the link stays as it is.
     let (hash, prefix) = (groups::hash(user), keys::link_groups(application));
     let mut removed: Vec<(Spread, Vec<u8>)> = Vec::new();
-    groups::find(engine, &prefix, &[user], |spread, _, id| {
+    find_grouped(engine, &prefix, &[user], |spread, _, id| {
         if endpoints.binary_search_by(|endpoint| endpoint.as_ref().cmp(id)).is_err() {
             return;
         }

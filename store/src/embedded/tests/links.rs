@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::groups::{self, Spread},
+    super::{
+        groups::{self, Spread},
+        user_links::find_grouped,
+    },
     *,
 };
 use crate::{EndpointUpdate, hash::twin};
@@ -90,7 +93,7 @@ fn links_are_found_in_groups_of_all_spreads_and_by_themselves() {
     let engine = store.engine().unwrap();
     let mut left = Vec::new();
     let users = ["ann", "bob", "x"];
-    groups::find(&engine, &keys::link_groups(APPLICATION), &users, |_, user, id| {
+    find_grouped(&engine, &keys::link_groups(APPLICATION), &users, |_, user, id| {
         left.push((users[user], id.to_vec()));
     })
     .unwrap();
