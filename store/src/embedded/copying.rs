@@ -296,8 +296,7 @@ impl Entries {
             Table::LinkGroups => {
                 let (application, id) = application(key)?;
                 let Some(user) = user_of(value)?.filter(|user| !user.is_empty()) else { return Ok(None) };
-                let own = [&keys::links_of(&keys::links(application), user)[..], id].concat();
-                match self.engine.get(&own)? {
+                match self.engine.get(&keys::link(&keys::links(application), user, id))? {
                     None => Entry::Link(application, user.to_vec(), id.to_vec()),
                     Some(_) => return Ok(None),
                 }
@@ -341,7 +340,6 @@ impl Writer for Rows<'_> {
 }
 
 fn put(rows: &mut WriteBatch, entry: &Entry) -> Result<()> {
-    let linked = |prefix: &[u8], text: &[u8], id: &[u8]| [&keys::links_of(prefix, text)[..], id].concat();
     match entry {
         Entry::Application(application) => {
             rows.put(keys::application(application.id), to_json(application)?);
@@ -380,10 +378,10 @@ fn put(rows: &mut WriteBatch, entry: &Entry) -> Result<()> {
         Entry::Endpoint(application, id, record) => rows.put(keys::endpoint(*application, id), record),
         Entry::User(application, user, record) => rows.put(keys::user(*application, user), record),
         Entry::Link(application, user, id) => {
-            rows.put(linked(&keys::links(*application), user, id), []);
+            rows.put(keys::link(&keys::links(*application), user, id), []);
         }
         Entry::Address(application, address, id) => {
-            rows.put(linked(&keys::addresses(*application), address, id), []);
+            rows.put(keys::link(&keys::addresses(*application), address, id), []);
         }
         Entry::Member(segment, layer, id, copy) => {
             let key = [&keys::layer(*segment, *layer)[..], id].concat();

@@ -67,8 +67,7 @@ impl<'a> Changes<'a> {
         let Applied { record, named, user } = Applied::of(update, &stored)?;
         self.note_address(id, &stored, &record)?;
         if let Some(user) = named {
-            let link = keys::links_of(&keys::links(self.application), &user);
-            self.batch.put([&link[..], id].concat(), []);
+            self.batch.put(keys::link(&keys::links(self.application), &user, id), []);
             if self.engine.known_links.is_enabled() {
                 self.linked.push((user, id.to_vec()));
             }
@@ -130,8 +129,7 @@ impl<'a> Changes<'a> {
     fn remove(&mut self, id: &[u8], record: &[u8]) -> Result<()> {
         self.batch.delete(keys::endpoint(self.application, id));
         if let Some(address) = find(record, Tag::Address)? {
-            let prefix = keys::links_of(&keys::addresses(self.application), address);
-            self.batch.delete([&prefix[..], id].concat());
+            self.batch.delete(keys::link(&keys::addresses(self.application), address, id));
         }
         Ok(())
     }

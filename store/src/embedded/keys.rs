@@ -170,6 +170,13 @@ pub(super) fn links_of(prefix: &[u8], user: &[u8]) -> Key {
     key
 }
 
+/// The key of the link from a user, or an address, to an endpoint.
+pub(super) fn link(prefix: &[u8], user: &[u8], id: &[u8]) -> Key {
+    let mut key = links_of(prefix, user);
+    key.extend_from_slice(id);
+    key
+}
+
 /// Appends a user's id so that no other user's id begins with what was appended.
 pub(super) fn push_user(key: &mut Key, user: &[u8]) {
     let length = u32::try_from(user.len()).expect("a user's id is shorter than 4 GiB, as its batch is");

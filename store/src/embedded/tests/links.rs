@@ -11,21 +11,8 @@ use super::{
 };
 use crate::{EndpointUpdate, hash::twin};
 
-/// Commits a piece with these endpoints and users.
 fn import(store: &Embedded, piece: u64, rows: &[(String, String)]) {
-    let job = store.job(JOB).unwrap().unwrap();
-    let origin = Origin { object: 0, byte: 0, line: 1 };
-    let mut batch = DraftBatch::new(origin, job.created);
-    for (id, user) in rows {
-        let mut draft = Draft::default();
-        draft.channel = Some(Channel::Email);
-        draft.set_text(TextMember::Address, Some("somewhere"));
-        draft.set_text(TextMember::UserId, Some(user));
-        batch.push(&mut draft, DraftKind::Blind, id, b"", origin);
-    }
-    let mut prepared = store.writer(&job).unwrap().prepare(piece, vec![batch]).unwrap();
-    prepared.resolve().unwrap();
-    prepared.commit(&PieceRecord { piece, ..PieceRecord::default() }).unwrap();
+    commit_rows(store, piece, rows).unwrap();
 }
 
 fn rows(rows: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -44,17 +31,9 @@ fn endpoints_of(store: &Embedded, user: &str) -> Vec<String> {
     }
 }
 
-/// How many entries a table has.
-fn entries(store: &Embedded, table: Table) -> usize {
-    let engine = store.engine().unwrap();
-    let mut entries = engine.scan(&key(table, &[]));
-    entries.seek_first();
-    let mut count = 0;
-    while entries.entry().unwrap().is_some() {
-        count += 1;
-        entries.forward();
-    }
-    count
+/// How many links have entries of their own, and how many groups there are.
+fn stored(store: &Embedded) -> [u64; 2] {
+    [Table::Links, Table::LinkGroups].map(|table| entries(store, &key(table, &[])))
 }
 
 #[test]
@@ -130,7 +109,7 @@ fn a_user_of_whom_a_piece_has_many_endpoints_does_not_make_its_group_large() {
     let of =
         |ids: Vec<String>, user: &str| ids.into_iter().map(|id| (id, user.to_owned())).collect::<Vec<_>>();
     import(&store, 0, &[of(ids(most, 0), "few"), of(ids(most + 1, 100), "many")].concat());
-    assert_eq!((entries(&store, Table::LinkGroups), entries(&store, Table::Links)), (1, most + 1));
+    assert_eq!(stored(&store), [most as u64 + 1, 1]);
     assert_eq!(endpoints_of(&store, "few"), ids(most, 0));
     assert_eq!(endpoints_of(&store, "many"), ids(most + 1, 100));
     // Those of both kinds are removed, in as many writes as it takes.
@@ -171,19 +150,17 @@ fn users_with_the_same_hash_keep_their_endpoints() {
     assert!(store.delete_endpoint(APPLICATION, "b").unwrap());
     assert_eq!(endpoints_of(&store, &other), ["d"]);
     // Also where a piece has so many of them that each has an entry of its own.
-    let crowd = |from: usize| {
-        (from..from + groups::MOST_OF_USER)
-            .flat_map(|id| [one, &other, one].map(|user| (format!("x{id}"), user.to_owned())))
-    };
-    import(&store, 1, &crowd(0).collect::<Vec<_>>());
+    let crowd = (0..groups::MOST_OF_USER)
+        .flat_map(|id| [one, &other, one].map(|user| (format!("x{id}"), user.to_owned())));
+    import(&store, 1, &crowd.collect::<Vec<_>>());
     assert_eq!(endpoints_of(&store, one).len(), groups::MOST_OF_USER);
     assert_eq!(endpoints_of(&store, &other), ["d"]);
     // Also in a piece that is small.
     drop(store);
     let store = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
-    let before = entries(&store, Table::Links);
+    let [before, _] = stored(&store);
     import(&store, 2, &rows(&[("e", one), ("e", &other)]));
-    assert_eq!(entries(&store, Table::Links), before + 2);
+    assert_eq!(stored(&store)[0], before + 2);
     assert_eq!(endpoints_of(&store, &other), ["d", "e"]);
 }
 
@@ -194,9 +171,10 @@ fn links_that_a_store_of_before_has_are_found() {
     import(&store, 0, &rows(&[("a", "ann"), ("b", "ann")]));
     let engine = store.engine().unwrap();
     let mut batch = WriteBatch::default();
-    delete_all(&mut batch, Table::LinkGroups);
+    let groups = keys::link_groups(APPLICATION);
+    batch.delete_range(&groups, &end_of(&groups));
     for id in ["a", "b"] {
-        batch.put([&keys::links_of(&keys::links(APPLICATION), b"ann")[..], id.as_bytes()].concat(), []);
+        batch.put(keys::link(&keys::links(APPLICATION), b"ann", id.as_bytes()), []);
     }
     engine.write(batch).unwrap();
     drop(engine);
@@ -206,10 +184,5 @@ fn links_that_a_store_of_before_has_are_found() {
     assert_eq!(std::fs::read_to_string(folder.path().join("layout")).unwrap(), "7\n");
     assert_eq!(endpoints_of(&store, "ann"), ["a", "b"]);
     assert_eq!(store.delete_user_endpoints(APPLICATION, "ann").unwrap(), 2);
-    assert_eq!(entries(&store, Table::Links), 0);
-}
-
-fn delete_all(batch: &mut WriteBatch, table: Table) {
-    let prefix = key(table, &[]);
-    batch.delete_range(&prefix, &end_of(&prefix));
+    assert_eq!(stored(&store)[0], 0);
 }

@@ -67,19 +67,38 @@ fn commit(store: &Embedded, piece: u64) -> Result<()> {
 }
 
 fn commit_as(store: &Embedded, piece: u64, id_of: impl Fn(u64, u64) -> String) -> Result<()> {
+    let rows: Vec<_> = (0..20).map(|record| (id_of(piece, record), "somebody".to_owned())).collect();
+    commit_rows(store, piece, &rows)
+}
+
+/// Commits a piece with these endpoints and users.
+fn commit_rows(store: &Embedded, piece: u64, rows: &[(String, String)]) -> Result<()> {
     let job = store.job(JOB)?.unwrap();
     let origin = Origin { object: 0, byte: 0, line: 1 };
     let mut batch = DraftBatch::new(origin, job.created);
-    for record in 0..20 {
+    for (id, user) in rows {
         let mut draft = Draft::default();
         draft.channel = Some(Channel::Email);
         draft.set_text(TextMember::Address, Some("somewhere"));
-        draft.set_text(TextMember::UserId, Some("somebody"));
-        batch.push(&mut draft, DraftKind::Blind, &id_of(piece, record), b"", origin);
+        draft.set_text(TextMember::UserId, Some(user));
+        batch.push(&mut draft, DraftKind::Blind, id, b"", origin);
     }
     let mut prepared = store.writer(&job)?.prepare(piece, vec![batch])?;
     prepared.resolve()?;
     prepared.commit(&PieceRecord { piece, ..PieceRecord::default() })
+}
+
+/// How many entries begin with a prefix.
+fn entries(store: &Embedded, prefix: &[u8]) -> u64 {
+    let engine = store.engine().unwrap();
+    let mut entries = engine.scan(prefix);
+    entries.seek_first();
+    let mut count = 0;
+    while entries.entry().unwrap().is_some() {
+        count += 1;
+        entries.forward();
+    }
+    count
 }
 
 #[test]
@@ -169,17 +188,7 @@ fn large_layers_are_folded_while_the_store_settles() {
     let store = begin(folder.path(), 2000, true);
     let (mut job, origin) = (store.job(JOB).unwrap().unwrap(), Origin { object: 0, byte: 0, line: 1 });
     let segment = SegmentId::from(JOB);
-    let rows = || {
-        let engine = store.engine().unwrap();
-        let mut rows = engine.scan(&key(Table::Layers, &[segment.as_bytes()]));
-        rows.seek_first();
-        let mut found = 0;
-        while rows.entry().unwrap().is_some() {
-            found += 1;
-            rows.forward();
-        }
-        found
-    };
+    let rows = || entries(&store, &key(Table::Layers, &[segment.as_bytes()]));
     let import = |job: &mut ImportJob, number: u64, members: std::ops::Range<u64>| {
         if number > 0 {
             let mut id = [2; 16];
