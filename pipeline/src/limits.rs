@@ -212,7 +212,10 @@ pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of rows that are handed over at a time.
 pub(crate) const EXPORT_HANDED: usize = 256 << 10;
 
-/// Buffers of that size that are on their way.
+/// Buffers of that size that were read and wait for their turn, over all threads that read.
+pub(crate) const EXPORT_LOADS: usize = 64;
+
+/// Buffers of that size that wait to be written.
 pub(crate) const EXPORT_BUFFERS: usize = 4;
 
 /// Bytes of a group of rows in a Parquet file, before they are encoded. Two groups are held: one is filled while the one before

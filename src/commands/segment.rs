@@ -7,8 +7,10 @@ use std::{
 
 use anyhow::Context as _;
 use pinport_model::{Segment, criteria, escape_controls};
+use pinport_pipeline::export::{Lines, ROOM, Rows, Spare};
 use pinport_store::{
     Scope, StoreError,
+    ranges::in_order,
     record::write::json::{JsonWriter, Order},
 };
 
@@ -21,11 +23,6 @@ use crate::{
     exit::Usage,
     follow::block_on,
 };
-
-/// Bytes of endpoints that are held at a time while they are read out.
-pub(super) const BATCH: usize = 48 << 20;
-/// Bytes that are written at a time.
-const PART: usize = 256 << 10;
 
 pub(super) fn run(command: SegmentCommand) -> anyhow::Result<()> {
     match command {
@@ -172,25 +169,15 @@ fn members(name: &str, version: Option<u32>, args: &AppArgs) -> anyhow::Result<(
             pinport_model::segment::VERSIONS_KEPT
         );
     };
-    let mut writer = JsonWriter::new(application.id, Order::Model);
+    let rows = Rows::Json(Box::new(JsonWriter::new(application.id, Order::Model)));
     let mut out = io::stdout().lock();
-    let mut failed = None;
-    let mut lines = Vec::with_capacity(2 * PART);
-    data.store.read_out(Scope::Version(&segment, &version), None, BATCH, &mut |stored| {
-        writer.write(&stored, &mut lines)?;
-        lines.push(b'\n');
-        if lines.len() >= PART {
-            if let Err(error) = out.write_all(&lines) {
-                failed = Some(error);
-                return Ok(ControlFlow::Break(()));
-            }
-            lines.clear();
-        }
-        Ok(ControlFlow::Continue(()))
+    let spare = Spare::default();
+    let mut gather = || Lines::new(rows.clone(), &spare);
+    let from = (Scope::Version(&segment, &version), None);
+    in_order(&*data.store, from, ROOM, &mut gather, &mut |text| {
+        out.write_all(text.as_bytes())?;
+        spare.give(text);
+        Ok::<_, anyhow::Error>(ControlFlow::Continue(()))
     })?;
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
-    out.write_all(&lines)?;
     Ok(out.flush()?)
 }

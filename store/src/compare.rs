@@ -12,7 +12,8 @@ use pinport_model::{ApplicationId, EndpointStatus, OptOut};
 use serde_json::Value;
 
 use crate::{
-    Result, Scope, Store, StoreError, Stored,
+    Result, Room, Scope, Store, StoreError, Stored,
+    ranges::{StoredRows, in_order},
     record::{
         DATE_TEXT, Tag,
         read::{Member, Members, find},
@@ -23,10 +24,13 @@ use crate::{
     },
 };
 
-/// Bytes of rows that are read at once, on each side.
-const BATCH: usize = 4 << 20;
+/// Bytes of endpoints that are read at once, on each side.
+const BATCH: usize = 8 << 20;
 
-/// Batches that wait on each side.
+/// Loads of rows that wait on each side: as many as that takes.
+const LOADS: usize = BATCH / StoredRows::BYTES;
+
+/// Loads that are compared next.
 const WAITING: usize = 2;
 
 /// What a comparison found.
@@ -96,7 +100,7 @@ pub fn compare(
         let mut sides = [said, stored].map(|side| {
             let (sender, receiver) = mpsc::sync_channel(WAITING);
             scope.spawn(move || read(side, &sender));
-            Rows { receiver, batch: Batch::default(), next: 0 }
+            Rows { receiver, load: StoredRows::default(), next: 0 }
         });
         let [said, stored] = &mut sides;
         let (mut of_records, mut of_store) = (said.advance()?, stored.advance()?);
@@ -256,40 +260,24 @@ impl<'a> Path<'a> {
     }
 }
 
-/// Rows in one buffer.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    /// Where the id, the record and the user's record of each row end.
-    ends: Vec<[usize; 3]>,
-}
-
-impl Batch {
-    fn push(&mut self, row: &Stored<'_>) {
-        let ends = [row.id, row.record, row.user_record].map(|part| {
-            self.bytes.extend_from_slice(part);
-            self.bytes.len()
-        });
-        self.ends.push(ends);
-    }
-}
-
-/// Reads a side out, batch by batch, until no one takes any more.
-fn read(side: Side<'_>, sender: &SyncSender<Result<Batch>>) {
-    let mut batch = Batch::default();
-    let outcome = side.store.read_out(side.scope, None, BATCH, &mut |row| {
-        batch.push(&row);
-        let is_taken = batch.bytes.len() < BATCH || sender.send(Ok(std::mem::take(&mut batch))).is_ok();
-        Ok(if is_taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+/// Reads a side out, load by load, until no one takes any more.
+fn read(side: Side<'_>, sender: &SyncSender<Result<StoredRows>>) {
+    let room = Room { batch: BATCH, loads: LOADS };
+    let from = (side.scope, None);
+    let outcome = in_order(side.store, from, room, &mut StoredRows::default, &mut |rows| {
+        let is_taken = sender.send(Ok(rows)).is_ok();
+        Ok::<_, StoreError>(if is_taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     });
-    // The other end may have gone: it has what it wanted.
-    let _ = sender.send(outcome.map(|()| batch));
+    if let Err(error) = outcome {
+        // The other end may have gone: it has what it wanted.
+        let _ = sender.send(Err(error));
+    }
 }
 
 /// The rows of one side, as they arrive.
 struct Rows {
-    receiver: Receiver<Result<Batch>>,
-    batch: Batch,
+    receiver: Receiver<Result<StoredRows>>,
+    load: StoredRows,
     /// The row after the one at hand.
     next: usize,
 }
@@ -297,9 +285,9 @@ struct Rows {
 impl Rows {
     /// Goes to the next row; false at the end.
     fn advance(&mut self) -> Result<bool> {
-        while self.next == self.batch.ends.len() {
-            let Ok(batch) = self.receiver.recv() else { return Ok(false) };
-            (self.batch, self.next) = (batch?, 0);
+        while self.next == self.load.len() {
+            let Ok(load) = self.receiver.recv() else { return Ok(false) };
+            (self.load, self.next) = (load?, 0);
         }
         self.next += 1;
         Ok(true)
@@ -307,10 +295,6 @@ impl Rows {
 
     /// The row at hand.
     fn row(&self) -> Stored<'_> {
-        let at = self.next - 1;
-        let start = at.checked_sub(1).map_or(0, |before| self.batch.ends[before][2]);
-        let [id, record, user] = self.batch.ends[at];
-        let bytes = &self.batch.bytes;
-        Stored { id: &bytes[start..id], record: &bytes[id..record], user_record: &bytes[record..user] }
+        self.load.row(self.next - 1)
     }
 }

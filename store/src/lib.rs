@@ -30,6 +30,7 @@ mod parts;
 mod piece_rows;
 mod pool;
 pub mod postgres;
+pub mod ranges;
 pub mod record;
 mod resolve;
 
@@ -45,6 +46,7 @@ pub use batch::{DraftBatch, DraftKind};
 pub use boundary::boundary;
 pub use error::{StoreError, lacks_descriptors};
 pub use parts::{ClaimedPart, PartState, Parts};
+pub use ranges::{Gather, RangeTaker, Room};
 
 /// The result of asking a store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -224,6 +226,26 @@ pub trait Store: Send + Sync {
         batch: usize,
         each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()>;
+
+    /// The same for each of `takers` on a thread of its own: they take ranges of ids that follow one another. `batch` is for
+    /// all of them. What cannot be read is told to the taker of that range; an error here comes before all ranges.
+    ///
+    /// An engine that reads in one thread has one range, for the first taker.
+    fn read_ranges(
+        &self,
+        scope: Scope<'_>,
+        after: Option<&str>,
+        batch: usize,
+        takers: &mut [&mut (dyn RangeTaker + Send)],
+    ) -> Result<()> {
+        if let Some(taker) = takers.first_mut()
+            && taker.begin().is_continue()
+        {
+            let outcome = self.read_out(scope, after, batch, &mut |stored| taker.add(&stored));
+            taker.end(outcome);
+        }
+        Ok(())
+    }
 
     /// Counts the members of a version. None, if `go_on` says no before the end: it is asked now and then.
     fn count_members(

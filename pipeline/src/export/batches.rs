@@ -1,75 +1,138 @@
-//! Batches of endpoints on their way to the thread that writes parts: lines of text, or groups of columns. A batch is bounded
-//! in bytes, so that what is on its way is.
+//! What threads that read make of endpoints: lines of text, in buffers that come back, and the columns that a CSV file needs.
 
-use std::sync::mpsc::Receiver;
+use std::sync::Arc;
 
-use pinport_store::{StoreError, Stored, record::write::columns::Columns};
+use parking_lot::Mutex;
+use pinport_store::{
+    Gather, StoreError, Stored, id_of,
+    record::write::csv::{CsvColumns, CsvError},
+};
 
-use super::{Handed, Rows};
-use crate::limits::{EXPORT_HANDED, PARQUET_GROUP, PARQUET_GROUP_ROWS};
+use super::Rows;
+use crate::limits::{EXPORT_HANDED, EXPORT_LOADS};
 
-/// What is filled and handed over.
-pub(super) trait Batch {
-    /// Adds an endpoint; how many bytes it took.
-    fn add(&mut self, stored: &Stored<'_>) -> Result<usize, StoreError>;
-    /// Whether it is to be handed over.
-    fn is_full(&self) -> bool;
-    /// What was added; it is empty again.
-    fn take(&mut self) -> Handed;
+/// Rows in one buffer, with what it takes to end a part behind any of them.
+#[derive(Debug, Default)]
+pub struct Text {
+    text: Vec<u8>,
+    ids: Vec<u8>,
+    /// Where the text and the id of each row end.
+    ends: Vec<(usize, usize)>,
 }
 
-/// Text, in buffers that come back.
-pub(super) struct Lines {
+impl Text {
+    /// The text of all rows.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The id of the last row.
+    pub(super) fn last_id(&self) -> Result<&str, StoreError> {
+        let start = self.ends.iter().rev().nth(1).map_or(0, |(_, id)| *id);
+        id_of(&self.ids[start..])
+    }
+
+    /// Takes away the rows behind the first one with whose end there are `bytes`. None, if there are less.
+    pub(super) fn split_off(&mut self, bytes: u64) -> Option<Self> {
+        let row = self.ends.partition_point(|(text, _)| (*text as u64) < bytes);
+        let (of_text, of_ids) = *self.ends.get(row)?;
+        let ends = self.ends.split_off(row + 1);
+        let ends = ends.into_iter().map(|(text, id)| (text - of_text, id - of_ids)).collect();
+        Some(Self { text: self.text.split_off(of_text), ids: self.ids.split_off(of_ids), ends })
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ids.clear();
+        self.ends.clear();
+    }
+}
+
+/// Buffers that are used again: a new one costs more than to fill it.
+#[derive(Debug, Clone, Default)]
+pub struct Spare(Arc<Mutex<Vec<Text>>>);
+
+impl Spare {
+    /// Gives a buffer back.
+    pub fn give(&self, mut text: Text) {
+        text.clear();
+        let mut spare = self.0.lock();
+        if spare.len() < EXPORT_LOADS {
+            spare.push(text);
+        }
+    }
+
+    fn take(&self) -> Text {
+        let taken = self.0.lock().pop();
+        taken.unwrap_or_else(|| {
+            let text = Vec::with_capacity(EXPORT_HANDED + EXPORT_HANDED / 8);
+            Text { text, ..Text::default() }
+        })
+    }
+}
+
+/// Makes text of endpoints.
+#[derive(Debug)]
+pub struct Lines {
     rows: Rows,
-    text: Vec<u8>,
-    count: u64,
-    spare: Receiver<Vec<u8>>,
+    text: Text,
+    spare: Spare,
 }
 
 impl Lines {
-    pub(super) fn new(rows: Rows, spare: Receiver<Vec<u8>>) -> Self {
-        Self { rows, text: buffer(), count: 0, spare }
+    /// `spare`: where buffers come from.
+    pub fn new(rows: Rows, spare: &Spare) -> Self {
+        Self { rows, text: spare.take(), spare: spare.clone() }
     }
 }
 
-fn buffer() -> Vec<u8> {
-    Vec::with_capacity(EXPORT_HANDED + EXPORT_HANDED / 8)
-}
+impl Gather for Lines {
+    type Load = Text;
 
-impl Batch for Lines {
     #[inline]
-    fn add(&mut self, stored: &Stored<'_>) -> Result<usize, StoreError> {
-        let before = self.text.len();
-        self.rows.write(stored, &mut self.text)?;
-        self.count += 1;
-        Ok(self.text.len() - before)
+    fn add(&mut self, stored: &Stored<'_>) -> Result<(), StoreError> {
+        let Text { text, ids, ends } = &mut self.text;
+        self.rows.write(stored, text)?;
+        ids.extend_from_slice(stored.id_bytes());
+        ends.push((text.len(), ids.len()));
+        Ok(())
     }
 
     #[inline]
     fn is_full(&self) -> bool {
-        self.text.len() >= EXPORT_HANDED
+        self.text.text.len() >= EXPORT_HANDED
     }
 
-    fn take(&mut self) -> Handed {
-        let next = self.spare.try_recv().unwrap_or_else(|_| buffer());
-        let text = std::mem::replace(&mut self.text, next);
-        Handed::Rows { text, rows: std::mem::take(&mut self.count) }
+    fn take(&mut self) -> Option<Text> {
+        (self.text.rows() > 0).then(|| std::mem::replace(&mut self.text, self.spare.take()))
     }
 }
 
-/// Groups of rows, as columns.
-pub(super) struct Groups(pub(super) Box<Columns>);
+/// Finds the columns that endpoints need; or why CSV cannot hold them.
+pub(super) struct Needed(pub(super) Result<CsvColumns, CsvError>);
 
-impl Batch for Groups {
-    fn add(&mut self, stored: &Stored<'_>) -> Result<usize, StoreError> {
-        self.0.add(stored)
+impl Gather for Needed {
+    type Load = Result<CsvColumns, CsvError>;
+
+    fn add(&mut self, stored: &Stored<'_>) -> Result<(), StoreError> {
+        if let Ok(columns) = &mut self.0
+            && let Err(error) = columns.collect(stored)
+        {
+            self.0 = Err(error);
+        }
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
-        self.0.bytes() >= PARQUET_GROUP || self.0.rows() >= PARQUET_GROUP_ROWS
+        self.0.is_err()
     }
 
-    fn take(&mut self) -> Handed {
-        Handed::Columns(Box::new(self.0.take()))
+    fn take(&mut self) -> Option<Self::Load> {
+        Some(std::mem::replace(&mut self.0, Ok(CsvColumns::default())))
     }
 }

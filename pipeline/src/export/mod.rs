@@ -1,9 +1,10 @@
 //! The way out: endpoints of an application or a segment, written as files into a folder or a bucket.
 //!
 //! ```text
-//! store.read_out -> rows as text, or as columns      the thread that runs the export (rows.rs, batches.rs)
-//!                -> parts: compressed, hashed        a thread of its own (parts.rs; columnar.rs makes Parquet of columns)
-//!                -> a folder or a bucket             target.rs
+//! store.read_ranges -> rows as text                  threads that read, each a range of ids (rows.rs, batches.rs)
+//!                   -> cut into parts, or columns    the thread that runs the export
+//!                   -> compressed, hashed            a thread of its own (parts.rs; columnar.rs makes Parquet of columns)
+//!                   -> a folder or a bucket          target.rs
 //! ```
 //!
 //! A part is there whole or not at all, and counts when its record is durable: an export that is interrupted goes on
@@ -28,23 +29,28 @@ use std::{
 
 use pinport_model::{Compression, WrittenPart};
 use pinport_store::{
-    Scope, Store, StoreError, Stored, id_of,
+    Room, Scope, Store, StoreError, id_of,
+    ranges::{StoredRows, in_order},
     record::write::{columns::Columns, csv::CsvError},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{engine::FileError, limits::EXPORT_BUFFERS, source::SourceError};
+use crate::{
+    engine::FileError,
+    limits::{EXPORT_BUFFERS, EXPORT_LOADS, PARQUET_GROUP, PARQUET_GROUP_ROWS},
+    source::SourceError,
+};
 
+pub use batches::{Lines, Spare, Text};
 pub use columnar::ParquetFile;
 pub use parts::{Manifest, PartWriter, part_name};
 pub use rows::{Content, Form, Rows};
 pub use target::Target;
 
-use batches::{Batch, Groups, Lines};
 use parts::Parts;
 
-/// Bytes of endpoints that are held at a time while they are read out.
-pub const BATCH: usize = 48 << 20;
+/// What is held at a time of what is read out: bytes of endpoints, and loads that are made of them.
+pub const ROOM: Room = Room { batch: 48 << 20, loads: EXPORT_LOADS };
 
 /// Why an export stopped.
 #[derive(Debug, thiserror::Error)]
@@ -110,10 +116,7 @@ pub struct Before {
 
 /// Rows on their way to the thread that writes them.
 enum Handed {
-    Rows {
-        text: Vec<u8>,
-        rows: u64,
-    },
+    Rows(Text),
     Columns(Box<Columns>),
     /// The part ends after this endpoint.
     End {
@@ -131,67 +134,106 @@ impl Export<'_> {
         written: &mut (dyn FnMut(WrittenPart) -> Result<(), ExportError> + Send),
     ) -> Result<(), ExportError> {
         // Columns are large: one batch of them is filled while the one before is written.
-        let buffers = if content.is_text() { EXPORT_BUFFERS } else { 0 };
+        let buffers = if matches!(content, Content::Text(_)) { EXPORT_BUFFERS } else { 0 };
         let (send, receive) = sync_channel(buffers);
-        let (give_back, spare) = sync_channel(EXPORT_BUFFERS + 1);
+        let spare = Spare::default();
         thread::scope(|scope| {
             let parts = Parts::new(self, target, content.header());
             let thread = thread::Builder::new().name("export".into());
-            let writing = thread.spawn_scoped(scope, move || parts.run(receive, &give_back, written))?;
+            let writing = thread.spawn_scoped(scope, || parts.run(receive, &spare, written))?;
+            let mut handing = Handing { export: self, send, of_part: 0, last: String::new() };
             let read = match content {
-                Content::Text(rows) => self.read(store, Lines::new(rows, spare), &send),
-                Content::Columns(columns) => self.read(store, Groups(columns), &send),
+                Content::Text(rows) => handing.text(store, &rows, &spare),
+                Content::Columns(columns) => handing.columns(store, columns),
             };
-            drop(send);
+            drop(handing);
             // The writer's error is why the reader stopped, if it did.
             let wrote = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             wrote.and(read)
         })
     }
+}
 
-    fn read(
-        &self,
-        store: &dyn Store,
-        mut batch: impl Batch,
-        send: &SyncSender<Handed>,
-    ) -> Result<(), ExportError> {
-        // Its text is asked for where it is needed: a row must cost nothing here.
-        let mut last = Vec::new();
-        let mut of_part = 0_u64;
-        let mut stopped = false;
-        let mut each = |stored: Stored<'_>| {
-            of_part += batch.add(&stored)? as u64;
-            let is_end = self.part_bytes.is_some_and(|most| of_part >= most);
-            if batch.is_full() || is_end {
-                let mut sent = send.send(batch.take()).is_ok();
-                if is_end {
-                    of_part = 0;
-                    sent &= send.send(Handed::End { last: stored.id()?.to_owned() }).is_ok();
-                }
-                // Asked once a batch.
-                if !sent || self.cancel.is_cancelled() {
-                    stopped = true;
-                    return Ok(ControlFlow::Break(()));
-                }
+/// Hands rows to the thread that writes, and says where parts end.
+struct Handing<'a> {
+    export: &'a Export<'a>,
+    send: SyncSender<Handed>,
+    /// Bytes of the part so far.
+    of_part: u64,
+    /// The id of the last endpoint in it.
+    last: String,
+}
+
+impl Handing<'_> {
+    fn text(&mut self, store: &dyn Store, rows: &Rows, spare: &Spare) -> Result<(), ExportError> {
+        let Export { scope, before, part_bytes, .. } = self.export;
+        let mut gather = || Lines::new(rows.clone(), spare);
+        in_order(store, (*scope, before.last.as_deref()), ROOM, &mut gather, &mut |mut text| {
+            while let Some(most) = part_bytes
+                && let Some(rest) = text.split_off(most.saturating_sub(self.of_part))
+            {
+                self.last = text.last_id()?.to_owned();
+                self.hand_over(Handed::Rows(text))?;
+                self.end_part()?;
+                text = rest;
             }
-            if !is_end {
+            if text.rows() > 0 {
+                self.of_part += text.as_bytes().len() as u64;
+                self.last.clear();
+                self.last.push_str(text.last_id()?);
+                self.hand_over(Handed::Rows(text))?;
+            }
+            Ok::<_, ExportError>(ControlFlow::Continue(()))
+        })?;
+        match self.of_part > 0 {
+            true => self.end_part(),
+            false => self.go_on(),
+        }
+    }
+
+    fn columns(&mut self, store: &dyn Store, mut columns: Box<Columns>) -> Result<(), ExportError> {
+        let Export { scope, before, part_bytes, .. } = self.export;
+        let from = (*scope, before.last.as_deref());
+        let mut last = Vec::new();
+        in_order(store, from, ROOM, &mut StoredRows::default, &mut |rows| {
+            for stored in rows.iter() {
+                self.of_part += columns.add(&stored)? as u64;
+                // Its text is asked for where it is needed.
                 last.clear();
                 last.extend_from_slice(stored.id_bytes());
+                let is_end = part_bytes.is_some_and(|most| self.of_part >= most);
+                if is_end || columns.bytes() >= PARQUET_GROUP || columns.rows() >= PARQUET_GROUP_ROWS {
+                    self.hand_over(Handed::Columns(Box::new(columns.take())))?;
+                }
+                if is_end {
+                    id_of(&last)?.clone_into(&mut self.last);
+                    self.end_part()?;
+                }
             }
-            Ok(ControlFlow::Continue(()))
-        };
-        store.read_out(self.scope, self.before.last.as_deref(), BATCH, &mut each)?;
-        if stopped || self.cancel.is_cancelled() {
-            return Err(ExportError::Cancelled);
+            self.go_on()?;
+            Ok::<_, ExportError>(ControlFlow::Continue(()))
+        })?;
+        // A file has a schema also without rows.
+        if self.of_part > 0 || part_bytes.is_none() {
+            self.hand_over(Handed::Columns(columns))?;
+            id_of(&last)?.clone_into(&mut self.last);
+            self.end_part()?;
         }
-        // A Parquet file has a schema also without rows.
-        if of_part > 0 || self.part_bytes.is_none() && self.form == Form::Parquet {
-            let last = id_of(&last)?.to_owned();
-            let sent = send.send(batch.take()).is_ok() && send.send(Handed::End { last }).is_ok();
-            if !sent {
-                return Err(ExportError::Cancelled);
-            }
-        }
-        Ok(())
+        self.go_on()
+    }
+
+    fn end_part(&mut self) -> Result<(), ExportError> {
+        self.of_part = 0;
+        self.hand_over(Handed::End { last: self.last.clone() })
+    }
+
+    /// An error also if the writer has gone: its own says why.
+    fn hand_over(&self, handed: Handed) -> Result<(), ExportError> {
+        self.send.send(handed).map_err(|_| ExportError::Cancelled)?;
+        self.go_on()
+    }
+
+    fn go_on(&self) -> Result<(), ExportError> {
+        if self.export.cancel.is_cancelled() { Err(ExportError::Cancelled) } else { Ok(()) }
     }
 }

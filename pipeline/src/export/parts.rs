@@ -3,7 +3,7 @@
 use std::{
     io::{self, Write as _},
     path::Path,
-    sync::mpsc::{Receiver, SyncSender},
+    sync::mpsc::Receiver,
     time::Instant,
 };
 
@@ -13,9 +13,10 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Export, ExportError, Form, Handed, ParquetFile,
+    Export, ExportError, Form, Handed, ParquetFile, Spare,
     target::{Part, Target},
 };
+use crate::limits::EXPORT_HANDED;
 
 /// One below zlib's own default, which makes 1% less of endpoints for a fifth more time.
 pub(super) const GZIP_LEVEL: u32 = 5;
@@ -87,18 +88,17 @@ impl<'a> Parts<'a> {
     pub(super) fn run(
         mut self,
         handed: Receiver<Handed>,
-        spare: &SyncSender<Vec<u8>>,
+        spare: &Spare,
         written: &mut dyn FnMut(WrittenPart) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         for handed in handed {
             match handed {
-                Handed::Rows { mut text, rows } => {
+                Handed::Rows(text) => {
                     let mut current = self.current()?;
-                    current.records += rows;
-                    current.write(&text)?;
+                    current.records += text.rows() as u64;
+                    current.write(text.as_bytes())?;
                     self.current = Some(current);
-                    text.clear();
-                    let _ = spare.try_send(text);
+                    spare.give(text);
                 }
                 Handed::Columns(columns) => {
                     let mut current = self.current()?;
@@ -196,53 +196,83 @@ impl<'a> PartWriter<'a> {
     }
 }
 
-/// A compressor whose output is taken as it comes.
-enum Packer {
-    None,
+/// Compresses what it is given, and hands on what can be written by now.
+struct Packer {
+    /// None: as it is.
+    encoder: Option<Encoder>,
+    /// Text that was not compressed yet. Always so much of it is at a time: what a compressor makes of a text depends on where
+    /// it is interrupted, and the same endpoints are to give the same files.
+    text: Vec<u8>,
+}
+
+enum Encoder {
     Gzip(Box<GzEncoder<Vec<u8>>>),
     Zstd(Box<zstd::stream::write::Encoder<'static, Vec<u8>>>),
 }
 
+impl Encoder {
+    fn output(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Gzip(encoder) => encoder.get_mut(),
+            Self::Zstd(encoder) => encoder.get_mut(),
+        }
+    }
+
+    fn write_all(&mut self, text: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Gzip(encoder) => encoder.write_all(text),
+            Self::Zstd(encoder) => encoder.write_all(text),
+        }
+    }
+
+    fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}
+
 impl Packer {
     fn new(compression: Compression) -> io::Result<Self> {
-        Ok(match compression {
-            Compression::None => Self::None,
+        let encoder = match compression {
+            Compression::None => None,
             Compression::Gzip => {
-                Self::Gzip(Box::new(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))))
+                let level = flate2::Compression::new(GZIP_LEVEL);
+                Some(Encoder::Gzip(Box::new(GzEncoder::new(Vec::new(), level))))
             }
-            Compression::Zstd => Self::Zstd(Box::new(zstd::stream::write::Encoder::new(Vec::new(), 0)?)),
-        })
+            Compression::Zstd => {
+                Some(Encoder::Zstd(Box::new(zstd::stream::write::Encoder::new(Vec::new(), 0)?)))
+            }
+        };
+        Ok(Self { encoder, text: Vec::new() })
     }
 
     /// What can be written now that this is added.
-    fn pack<'a>(&'a mut self, text: &'a [u8]) -> io::Result<&'a [u8]> {
-        Ok(match self {
-            Self::None => text,
-            Self::Gzip(encoder) => {
-                encoder.get_mut().clear();
-                encoder.write_all(text)?;
-                encoder.get_ref()
+    fn pack<'a>(&'a mut self, mut text: &'a [u8]) -> io::Result<&'a [u8]> {
+        let Some(encoder) = &mut self.encoder else { return Ok(text) };
+        encoder.output().clear();
+        while self.text.len() + text.len() >= EXPORT_HANDED {
+            let (now, later) = text.split_at(EXPORT_HANDED - self.text.len());
+            match self.text.is_empty() {
+                true => encoder.write_all(now)?,
+                false => {
+                    self.text.extend_from_slice(now);
+                    encoder.write_all(&self.text)?;
+                    self.text.clear();
+                }
             }
-            Self::Zstd(encoder) => {
-                encoder.get_mut().clear();
-                encoder.write_all(text)?;
-                encoder.get_ref()
-            }
-        })
+            text = later;
+        }
+        self.text.extend_from_slice(text);
+        Ok(encoder.output())
     }
 
     /// What comes last.
     fn end(&mut self) -> io::Result<Vec<u8>> {
-        match std::mem::replace(self, Self::None) {
-            Self::None => Ok(Vec::new()),
-            Self::Gzip(mut encoder) => {
-                encoder.get_mut().clear();
-                encoder.finish()
-            }
-            Self::Zstd(mut encoder) => {
-                encoder.get_mut().clear();
-                encoder.finish()
-            }
-        }
+        let Some(mut encoder) = self.encoder.take() else { return Ok(Vec::new()) };
+        encoder.output().clear();
+        encoder.write_all(&self.text)?;
+        encoder.finish()
     }
 }

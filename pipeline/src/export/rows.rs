@@ -5,15 +5,16 @@ use std::ops::ControlFlow;
 use pinport_model::{ApplicationId, Compression, Format};
 use pinport_store::{
     Scope, Store, StoreError, Stored,
+    ranges::in_order,
     record::write::{
         columns::Columns,
-        csv::{CsvColumns, CsvWriter},
+        csv::{CsvColumns, CsvError, CsvWriter},
         json::{JsonWriter, Order},
     },
 };
 use serde::{Serialize, Serializer};
 
-use super::{BATCH, ExportError};
+use super::{ExportError, ROOM, batches::Needed};
 
 /// The form of what is exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,11 +99,6 @@ impl Content {
         }
     }
 
-    /// Whether it is text.
-    pub(super) fn is_text(&self) -> bool {
-        matches!(self, Self::Text(_))
-    }
-
     /// What every file begins with.
     pub(super) fn header(&self) -> Vec<u8> {
         match self {
@@ -113,7 +109,7 @@ impl Content {
 }
 
 /// Writes endpoints in one of the formats.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Rows {
     /// One object a line, in the order of Pinpoint's exports.
     Json(Box<JsonWriter>),
@@ -140,18 +136,13 @@ impl Rows {
                 Ok(Self::Csv(Box::new(CsvWriter::of(application, columns)?)))
             }
             Format::Csv => {
-                let (mut all, mut unfit) = (CsvColumns::default(), None);
-                store.read_out(scope, None, BATCH, &mut |stored| match all.collect(&stored) {
-                    Ok(()) => Ok(ControlFlow::Continue(())),
-                    Err(error) => {
-                        unfit = Some(error);
-                        Ok(ControlFlow::Break(()))
-                    }
+                let mut all = CsvColumns::default();
+                let mut gather = || Needed(Ok(CsvColumns::default()));
+                in_order(store, (scope, None), ROOM, &mut gather, &mut |needed| {
+                    all.merge(needed?)?;
+                    Ok::<_, CsvError>(ControlFlow::Continue(()))
                 })?;
-                match unfit {
-                    Some(error) => Err(error.into()),
-                    None => Ok(Self::Csv(Box::new(all.writer(application)))),
-                }
+                Ok(Self::Csv(Box::new(all.writer(application))))
             }
         }
     }

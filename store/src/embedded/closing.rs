@@ -152,7 +152,7 @@ fn find_new(
     others: &[Layer],
 ) -> Result<New> {
     let mut source = Source::new(engine, snapshot, segment, false);
-    let mut own = Members::open(&mut source, &[(layer, false)], None)?;
+    let mut own = Members::open(&mut source, &[(layer, false)], None, AT_HAND)?;
     let has_copies = others.iter().any(|other| other.copies);
     // The largest has most of them.
     let mut others: Vec<_> = others.iter().collect();

@@ -29,12 +29,20 @@ use crate::{
 /// Endpoints that are looked at between two questions whether to go on.
 const ASKED_EVERY: usize = 4096;
 
+/// Of so many ids that are looked at one is noted.
+const NOTED_EVERY: usize = 16;
+
 /// What is looked at, and how.
 pub(super) struct Wanted<'a> {
     judge: Judge,
     imports: Vec<Import<'a>>,
     /// The id that is looked at.
     id: Vec<u8>,
+    /// How many were looked at since it went on to an id.
+    looked: usize,
+    /// One of the last of them, and how many came before it.
+    pub(super) last: Vec<u8>,
+    pub(super) passed: usize,
 }
 
 /// The members of an import segment, with the next of them at hand.
@@ -48,6 +56,15 @@ impl Import<'_> {
     fn forward(&mut self) -> Result<()> {
         self.bytes.clear();
         self.next = self.ids.append_next(&mut self.bytes)?;
+        Ok(())
+    }
+
+    /// Goes on to the first member that is not before `id`.
+    fn seek(&mut self, id: &[u8]) -> Result<()> {
+        if self.id().is_some_and(|at| at < id) {
+            self.ids.seek(id)?;
+            self.forward()?;
+        }
         Ok(())
     }
 
@@ -70,41 +87,51 @@ impl<'a> Wanted<'a> {
         segment: &Segment,
         criteria: &Criteria,
         from: (Option<&[u8]>, bool),
+        room: usize,
     ) -> Result<Self> {
         let sources = Read { engine, snapshot, application: segment.application };
         let (judge, imports) = plan(sources, segment, criteria)?;
+        let room = room / imports.len().max(1);
         let imports = imports.into_iter().map(|(id, layers)| {
-            let ids = Merged::new(engine, snapshot, id, &layers, from)?;
+            let ids = Merged::with_room(engine, snapshot, (id, &layers), from, room)?;
             let mut import = Import { ids, next: None, bytes: Vec::new() };
             import.forward()?;
             Ok(import)
         });
         let imports = imports.collect::<Result<_>>()?;
-        Ok(Self { judge, imports, id: Vec::new() })
+        Ok(Self { judge, imports, id: Vec::new(), looked: 0, last: Vec::new(), passed: 0 })
     }
 
-    /// Takes the next endpoints that belong, or may belong if their users say so; whether they are the last.
+    /// Goes on to the first endpoint that is not before `id`.
+    pub(super) fn seek(&mut self, id: &[u8]) -> Result<()> {
+        (self.looked, self.passed) = (0, 0);
+        self.imports.iter_mut().try_for_each(|import| import.seek(id))
+    }
+
+    /// Takes the next endpoints before `end` that belong, or may belong if their users say so; whether they are the last.
     pub(super) fn fill(
         &mut self,
         rows: &mut Rows,
         endpoints: &mut Scan<'_>,
-        application: ApplicationId,
+        (application, end): (ApplicationId, Option<&[u8]>),
         [most, batch]: [usize; 2],
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
         if self.imports.is_empty() {
-            return self.fill_with_registered(rows, endpoints, [most, batch], go_on);
+            return self.fill_with_registered(rows, endpoints, end, [most, batch], go_on);
         }
         let mut is_first = true;
-        let mut looked = 0_usize;
         while rows.has_room(most, batch) {
-            if looked.is_multiple_of(ASKED_EVERY) && !go_on() {
+            if self.looked.is_multiple_of(ASKED_EVERY) && !go_on() {
                 return Ok(true);
             }
-            looked += 1;
+            self.looked += 1;
             let least = self.imports.iter().filter_map(Import::id).min();
             if self.judge.needs_import() {
                 let Some(least) = least else { return Ok(true) };
+                if is_past(least, end) {
+                    return Ok(true);
+                }
                 self.id.clear();
                 self.id.extend_from_slice(least);
                 seek(endpoints, &self.id, is_first, |id| keys::endpoint(application, id))?;
@@ -115,8 +142,15 @@ impl<'a> Wanted<'a> {
                     (Some(one), Some((other, _))) => one.min(other),
                     (Some(one), None) | (None, Some((one, _))) => one,
                 };
+                if is_past(least, end) {
+                    return Ok(true);
+                }
                 self.id.clear();
                 self.id.extend_from_slice(least);
+            }
+            if self.looked.is_multiple_of(NOTED_EVERY) {
+                self.passed = self.looked;
+                self.id.clone_into(&mut self.last);
             }
             let mut imports = 0_u128;
             for (number, import) in self.imports.iter().enumerate() {
@@ -165,16 +199,23 @@ impl<'a> Wanted<'a> {
         &mut self,
         rows: &mut Rows,
         endpoints: &mut Scan<'_>,
+        end: Option<&[u8]>,
         [most, batch]: [usize; 2],
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
-        let mut looked = 0_usize;
         while rows.has_room(most, batch) {
-            if looked.is_multiple_of(ASKED_EVERY) && !go_on() {
+            if self.looked.is_multiple_of(ASKED_EVERY) && !go_on() {
                 return Ok(true);
             }
-            looked += 1;
+            self.looked += 1;
             let Some((id, record)) = endpoints.entry()? else { return Ok(true) };
+            if is_past(id, end) {
+                return Ok(true);
+            }
+            if self.looked.is_multiple_of(NOTED_EVERY) {
+                self.passed = self.looked;
+                id.clone_into(&mut self.last);
+            }
             if is_endpoint(record)? {
                 let verdict = self.judge.look(record, 0, false)?;
                 if verdict != Verdict::No {
@@ -198,6 +239,11 @@ impl<'a> Wanted<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether an id comes after those that are looked at.
+fn is_past(id: &[u8], end: Option<&[u8]>) -> bool {
+    end.is_some_and(|end| id >= end)
 }
 
 /// The segments of an application, all of one moment.

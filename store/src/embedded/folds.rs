@@ -79,7 +79,7 @@ fn fold(engine: &Engine, segment: &Segment, due: Vec<Layer>, before: &[u32], kin
         let snapshot = engine.db.snapshot();
         let parts: Vec<_> = due.iter().map(|layer| (layer.number, layer.copies)).collect();
         let mut source = Source::new(engine, &snapshot, segment.id, true);
-        let members = Members::open(&mut source, &parts, None)?;
+        let members = Members::open(&mut source, &parts, None, AT_HAND)?;
         let before = Members::to_ask(&mut source, before.iter().copied(), AT_HAND)?;
         let mut prefix = keys::layer(segment.id, number);
         if !first.copies {

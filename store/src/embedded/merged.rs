@@ -38,11 +38,27 @@ impl<'a> Merged<'a> {
         snapshot: &'a Snapshot<'_>,
         segment: SegmentId,
         layers: Layers<'_>,
+        from: (Option<&[u8]>, bool),
+    ) -> Result<Self> {
+        Self::with_room(engine, snapshot, (segment, layers), from, AT_HAND)
+    }
+
+    /// The same with `room` for bytes of members that are at hand.
+    pub(super) fn with_room(
+        engine: &'a Engine,
+        snapshot: &'a Snapshot<'_>,
+        (segment, layers): (SegmentId, Layers<'_>),
         (after, is_long): (Option<&[u8]>, bool),
+        room: usize,
     ) -> Result<Self> {
         let mut source = Source::new(engine, snapshot, segment, is_long);
-        let members = Members::open(&mut source, layers, after)?;
+        let members = Members::open(&mut source, layers, after, room)?;
         Ok(Self { source, members })
+    }
+
+    /// Goes on to the first member that is not before `id`.
+    pub(super) fn seek(&mut self, id: &[u8]) -> Result<()> {
+        self.members.seek(&mut self.source, id)
     }
 
     /// The next member: its id, and its own record if it is a copy. Of those with the same id the last layer's.
@@ -81,8 +97,13 @@ struct Head {
 
 impl Members {
     /// The members of some layers that come after `after`.
-    pub(super) fn open(source: &mut Source<'_>, layers: Layers<'_>, after: Option<&[u8]>) -> Result<Self> {
-        let mut all = Self::of(source, layers, AT_HAND)?;
+    pub(super) fn open(
+        source: &mut Source<'_>,
+        layers: Layers<'_>,
+        after: Option<&[u8]>,
+        room: usize,
+    ) -> Result<Self> {
+        let mut all = Self::of(source, layers, room)?;
         for run in &mut all.runs {
             if let Ids::Keys(keys) = &mut run.ids {
                 keys.read(source, after.unwrap_or_default(), after.is_some())?;
@@ -173,6 +194,15 @@ impl Members {
         self.last.clear();
         self.last.extend_from_slice(id);
         Ok(Some((&self.last, run.copy())))
+    }
+
+    /// Goes on to the first member that is not before `id`.
+    fn seek(&mut self, source: &mut Source<'_>, id: &[u8]) -> Result<()> {
+        while self.first().and_then(Run::id).is_some_and(|first| first < id) {
+            self.change_first(source, |run, source| run.seek(source, id))?;
+        }
+        self.is_begun = false;
+        Ok(())
     }
 
     /// Whether a layer has a member with this id. Ids that are asked for ascend.

@@ -11,6 +11,7 @@
 
 mod applications;
 mod blocks;
+mod borders;
 mod closing;
 mod compaction;
 mod copying;
@@ -24,6 +25,7 @@ mod folds;
 mod groups;
 mod jobs;
 mod joining;
+mod kept;
 mod keys;
 mod known_links;
 mod layers;

@@ -7,14 +7,15 @@ use std::ops::{ControlFlow, Range};
 use pinport_model::ApplicationId;
 
 use super::{
+    kept::{Hash, Kept},
     keys,
-    merged::Merged,
+    merged::{Member, Merged, Place},
     scan::Scan,
     seek::seek,
-    users::{Hash, Kept, Users},
+    users::Users,
 };
 use crate::{
-    Result, Stored,
+    RangeTaker, Result, Stored,
     distant::in_large_pages,
     order::leading,
     record::{
@@ -23,9 +24,43 @@ use crate::{
     },
 };
 
-pub(super) type Each<'a> = dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>> + 'a;
 /// Whether an endpoint belongs, by its record, its user's, and the import segments it is in.
 pub(super) type Belongs<'a> = dyn FnMut(&[u8], &[u8], u128) -> Result<bool> + 'a;
+
+/// Members that are read next.
+#[derive(Debug, Default)]
+pub(super) struct Ids {
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+    /// How many were read.
+    read: usize,
+}
+
+impl Ids {
+    /// Takes the next members, or none if there are no more.
+    pub(super) fn fill(&mut self, members: &mut Merged<'_>, most: usize, bytes: usize) -> Result<()> {
+        self.bytes.clear();
+        self.places.clear();
+        self.read = 0;
+        while self.places.len() < most
+            && self.bytes.len() < bytes
+            && let Some(place) = members.append_next(&mut self.bytes)?
+        {
+            self.places.push(place);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    fn next(&mut self) -> Option<Member<'_>> {
+        let (id, copy) = self.places.get(self.read)?;
+        self.read += 1;
+        Some((&self.bytes[id.clone()], copy.as_ref().map(|copy| &self.bytes[copy.clone()])))
+    }
+}
 
 /// A row of a batch: where its parts lie.
 #[derive(Debug, Clone)]
@@ -86,6 +121,11 @@ impl Rows {
         self.rows.len()
     }
 
+    /// The id of the last row.
+    pub(super) fn last_id(&self) -> Option<&[u8]> {
+        self.rows.last().map(|row| &self.bytes[row.id.clone()])
+    }
+
     /// Whether a batch takes another row.
     pub(super) fn has_room(&self, most: usize, batch: usize) -> bool {
         self.rows.len() < most && self.bytes.len() < batch
@@ -138,15 +178,19 @@ impl Rows {
         Ok(())
     }
 
-    /// Takes the next endpoints; whether they are the last.
+    /// Takes the next endpoints before `end`; whether they are the last.
     pub(super) fn fill_with_all(
         &mut self,
         endpoints: &mut Scan<'_>,
+        end: Option<&[u8]>,
         most: usize,
         batch: usize,
     ) -> Result<bool> {
         while self.has_room(most, batch) {
             let Some((id, record)) = endpoints.entry()? else { return Ok(true) };
+            if end.is_some_and(|end| id >= end) {
+                return Ok(true);
+            }
             if is_endpoint(record)? {
                 let (id, record) = (self.put(id), self.put(record));
                 self.push(id, record, None)?;
@@ -159,7 +203,7 @@ impl Rows {
     /// Takes the endpoints of the next members; whether they are the last.
     pub(super) fn fill_with_members(
         &mut self,
-        ids: &mut Merged<'_>,
+        ids: &mut Ids,
         endpoints: &mut Scan<'_>,
         application: ApplicationId,
         most: usize,
@@ -167,7 +211,8 @@ impl Rows {
     ) -> Result<bool> {
         let mut is_first = true;
         while self.has_room(most, batch) {
-            let Some((id, copy)) = ids.append_next(&mut self.bytes)? else { return Ok(true) };
+            let Some((id, copy)) = ids.next() else { return Ok(true) };
+            let (id, copy) = (self.put(id), copy.map(|copy| self.put(copy)));
             if let Some(copy) = &copy
                 && is_endpoint(&self.bytes[copy.clone()])?
             {
@@ -196,15 +241,15 @@ impl Rows {
         range: Range<usize>,
         batch: usize,
         belongs: &mut Belongs<'_>,
-        each: &mut Each<'_>,
+        taker: &mut dyn RangeTaker,
     ) -> Result<ControlFlow<()>> {
         if !self.find_users(users, range.clone(), batch)? {
             let middle = range.start + range.len() / 2;
             let first = range.start..middle;
-            if self.hand_on(users, first, batch, belongs, each)?.is_break() {
+            if self.hand_on(users, first, batch, belongs, taker)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            return self.hand_on(users, middle..range.end, batch, belongs, each);
+            return self.hand_on(users, middle..range.end, batch, belongs, taker);
         }
         let (mut merged, mut spare) = (Vec::new(), Vec::new());
         for start in range.clone().step_by(AT_ONCE) {
@@ -232,7 +277,7 @@ impl Rows {
                         Stored { id, record: &merged, user_record: &[] }
                     }
                 };
-                if each(stored)?.is_break() {
+                if taker.add(&stored)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }

@@ -15,11 +15,13 @@ use pinport_model::{
 use super::{
     Embedded, applications, compaction, endpoints, folds, jobs,
     keys::{self, Table, key},
-    layers, read, read_out, segments, writer,
+    layers, read,
+    read_out::{self, Wish},
+    segments, writer,
 };
 use crate::{
-    AttributeKind, COUNTED_AT_ONCE, EndpointUpdate, Figures, JobWriter, Result, Scope, Store, Stored,
-    lifecycle, piece_rows::Target,
+    AttributeKind, COUNTED_AT_ONCE, EndpointUpdate, Figures, JobWriter, RangeTaker, Result, Scope, Store,
+    Stored, lifecycle, piece_rows::Target,
 };
 
 impl Store for Embedded {
@@ -304,7 +306,21 @@ impl Store for Embedded {
     ) -> Result<()> {
         let engine = self.engine()?;
         let after = after.map(str::as_bytes);
-        read_out::read_out(&engine, scope, after, (batch, true), &|| true, each)
+        let wish = Wish { scope, after, batch, with_users: true, go_on: &|| true };
+        read_out::read_out(&engine, wish, each)
+    }
+
+    fn read_ranges(
+        &self,
+        scope: Scope<'_>,
+        after: Option<&str>,
+        batch: usize,
+        takers: &mut [&mut (dyn RangeTaker + Send)],
+    ) -> Result<()> {
+        let engine = self.engine()?;
+        let after = after.map(str::as_bytes);
+        let wish = Wish { scope, after, batch, with_users: true, go_on: &|| true };
+        read_out::read_ranges(&engine, wish, takers)
     }
 
     fn count_members(
@@ -316,7 +332,8 @@ impl Store for Embedded {
         let engine = self.engine()?;
         let mut count = MemberCount { size: 0, channels: Default::default(), at: Timestamp::now() };
         let scope = Scope::Version(segment, version);
-        read_out::read_out(&engine, scope, None, (COUNTED_AT_ONCE, false), go_on, &mut |stored| {
+        let wish = Wish { scope, after: None, batch: COUNTED_AT_ONCE, with_users: false, go_on };
+        read_out::read_out(&engine, wish, &mut |stored| {
             stored.count_into(&mut count)?;
             Ok(ControlFlow::Continue(()))
         })?;

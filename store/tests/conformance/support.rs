@@ -15,10 +15,11 @@ use pinport_model::{
     SourceLocation, TextMember, Timestamp, limits::RecordLimits,
 };
 use pinport_store::{
-    DraftBatch, DraftKind, Scope, Store, Unresolved,
+    DraftBatch, DraftKind, Room, Scope, Store, StoreError, Unresolved,
     embedded::{Embedded, EmbeddedOptions},
     memory::Memory,
     postgres::{self, Postgres, PostgresOptions},
+    ranges::{StoredRows, in_order},
     record::write::json::{JsonWriter, Order},
 };
 
@@ -127,6 +128,21 @@ impl Bench {
                 })
                 .unwrap();
             assert_eq!(found, expected[from..], "batches of {batch} bytes, behind {after:?}");
+            if from == 0 && batch > 1 {
+                continue;
+            }
+            found.clear();
+            let room = Room { batch, loads: 3 };
+            in_order(self.store(), (scope, after), room, &mut StoredRows::default, &mut |rows| {
+                for stored in rows.iter() {
+                    let mut line = Vec::new();
+                    writer.write(&stored, &mut line)?;
+                    found.push(String::from_utf8(line).unwrap());
+                }
+                Ok::<_, StoreError>(ControlFlow::Continue(()))
+            })
+            .unwrap();
+            assert_eq!(found, expected[from..], "ranges with {batch} bytes, behind {after:?}");
         }
     }
 

@@ -19,6 +19,7 @@ use crate::{DraftBatch, DraftKind, Scope, Store as _, StoreError, Stored};
 mod layers;
 mod links;
 mod members;
+mod read_out;
 
 const APPLICATION: ApplicationId = ApplicationId::from_bytes([1; 16]);
 const JOB: JobId = JobId::from_bytes([2; 16]);
@@ -353,60 +354,6 @@ fn a_waiting_commit_ends_with_the_store() {
         let ended = commits.recv_timeout(AT_MOST).expect("it gives up");
         assert!(matches!(ended, Err(StoreError::Stopped(_))), "{ended:?}");
     });
-}
-
-/// A long read has a thread of its own and keeps some of the users; a page has neither.
-#[test]
-fn a_long_read_is_what_pages_are() {
-    const ENDPOINTS: usize = 3000;
-    let folder = tempfile::tempdir().unwrap();
-    let store = begin(folder.path(), 40, true);
-    let job = store.job(JOB).unwrap().unwrap();
-    let origin = Origin { object: 0, byte: 0, line: 1 };
-    for piece in 0..2 {
-        let mut batch = DraftBatch::new(origin, job.created);
-        for record in (0..ENDPOINTS).step_by(piece + 1) {
-            // Users lie in another order than endpoints, some have several, and some endpoints have none.
-            let user = format!("user-{:04}", record * 7919 % 2000);
-            let plan = format!("{piece}-{record}");
-            let mut draft = Draft::default();
-            draft.channel = Some(Channel::Email);
-            draft.set_text(TextMember::Address, Some("somewhere"));
-            if record % 5 > 0 {
-                draft.set_text(TextMember::UserId, Some(&user));
-                draft.values.push(Scalar::Text(&plan));
-                draft.user_attributes.push(Attribute { name: "plan", start: 0, end: 1 });
-            }
-            batch.push(&mut draft, DraftKind::Blind, &format!("{record:05}"), b"", origin);
-        }
-        let piece = piece as u64;
-        let mut prepared = store.writer(&job).unwrap().prepare(piece, vec![batch]).unwrap();
-        prepared.resolve().unwrap();
-        prepared.commit(&PieceRecord { piece, ..PieceRecord::default() }).unwrap();
-    }
-    let read = |after: Option<&str>, batch: usize| {
-        let mut rows = Vec::new();
-        let mut each = |row: Stored<'_>| {
-            rows.push((row.id.to_vec(), row.record.to_vec(), row.user_record.to_vec()));
-            Ok(ControlFlow::Continue(()))
-        };
-        store.read_out(Scope::Application(APPLICATION), after, batch, &mut each).unwrap();
-        rows
-    };
-    let pages = read(None, 64 << 10);
-    assert_eq!(pages.len(), ENDPOINTS);
-    assert_eq!(pages.iter().filter(|(_, _, user)| !user.is_empty()).count(), ENDPOINTS * 4 / 5);
-    assert!(read(None, 48 << 20) == pages);
-    // Batches of a few rows, with what they are read by.
-    assert!(read(Some("00999"), 5 << 20) == pages[1000..]);
-    // It ends where whoever reads wants it to.
-    let mut seen = 0;
-    let mut each = |_: Stored<'_>| {
-        seen += 1;
-        Ok(if seen == 700 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    };
-    store.read_out(Scope::Application(APPLICATION), None, 48 << 20, &mut each).unwrap();
-    assert_eq!(seen, 700);
 }
 
 #[test]

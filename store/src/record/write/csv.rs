@@ -150,26 +150,34 @@ impl CsvColumns {
             }
             // To look it up by the borrowed name would need a key of another shape.
             let key = (prefix, name.to_owned());
-            let most = match self.named.get_mut(&key) {
-                Some(most) => most,
-                None => {
-                    if !is_plain(name) {
-                        let why = "has a name that a header does not keep as it is";
-                        return Err(unfit(id, &format!("{}{name}", prefix.text()), why));
-                    }
-                    self.named.entry(key).or_default()
-                }
-            };
-            if count > *most {
-                self.count += count - *most;
-                *most = count;
-                if self.count + FIXED.len() > MAX_COLUMNS {
-                    let text = format!(
-                        "the endpoints have more than {MAX_COLUMNS} columns: write JSON, or name the columns"
-                    );
-                    return Err(CsvError::Unfit(text));
-                }
+            if !self.named.contains_key(&key) && !is_plain(name) {
+                let why = "has a name that a header does not keep as it is";
+                return Err(unfit(id, &format!("{}{name}", prefix.text()), why));
             }
+            self.need(key, count)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the columns that other endpoints need.
+    ///
+    /// # Errors
+    /// If the columns become too many.
+    pub fn merge(&mut self, others: Self) -> Result<(), CsvError> {
+        self.fixed |= others.fixed;
+        others.named.into_iter().try_for_each(|(key, count)| self.need(key, count))
+    }
+
+    /// Adds columns of a name until there are so many.
+    fn need(&mut self, key: (Prefix, String), count: usize) -> Result<(), CsvError> {
+        let most = self.named.entry(key).or_default();
+        self.count += count.saturating_sub(*most);
+        *most = count.max(*most);
+        if self.count + FIXED.len() > MAX_COLUMNS {
+            let text = format!(
+                "the endpoints have more than {MAX_COLUMNS} columns: write JSON, or name the columns"
+            );
+            return Err(CsvError::Unfit(text));
         }
         Ok(())
     }
@@ -227,7 +235,7 @@ fn is_invisible(character: char) -> bool {
             | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Column {
     /// The place in [`FIXED`].
     Fixed(usize),
@@ -239,7 +247,7 @@ enum Column {
 }
 
 /// Writes endpoints of one application as rows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CsvWriter {
     application: String,
     columns: Vec<Column>,

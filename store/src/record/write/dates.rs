@@ -8,7 +8,7 @@ use super::parts::Date;
 const KEPT: usize = 4;
 
 /// Writes dates.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Dates {
     kept: [Option<(i64, String)>; KEPT],
     next: usize,

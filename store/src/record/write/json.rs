@@ -24,7 +24,7 @@ pub enum Order {
 }
 
 /// Writes endpoints of one application as JSON.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct JsonWriter {
     application: String,
     order: Order,
