@@ -212,8 +212,9 @@ pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of rows that are handed over at a time.
 pub(crate) const EXPORT_HANDED: usize = 256 << 10;
 
-/// Buffers of that size that were read and wait for their turn, over all threads that read.
-pub(crate) const EXPORT_LOADS: usize = 64;
+/// Buffers of that size of a range of ids that wait for its turn: all of it, unless rows are long. Each thread that reads has
+/// two ranges.
+pub(crate) const EXPORT_LOADS: usize = 12;
 
 /// Buffers of that size that wait to be written.
 pub(crate) const EXPORT_BUFFERS: usize = 4;

@@ -106,6 +106,9 @@ pub const PART_BYTES: usize = 64 << 10;
 /// Bytes that are taken from `memory` while a page or a part of a stream is read from the store.
 pub const READ_BYTES: usize = 2 << 20;
 
+/// How long a thread that reads ahead of a streamed answer waits to be asked for more, before it ends.
+pub const AHEAD_WAIT: Duration = Duration::from_secs(1);
+
 /// The same for a group of rows of a Parquet stream: a third are its columns, and the rest what encodes them and is made of
 /// them.
 pub const PARQUET_BYTES: usize = 24 << 20;

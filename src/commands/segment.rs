@@ -7,10 +7,10 @@ use std::{
 
 use anyhow::Context as _;
 use pinport_model::{Segment, criteria, escape_controls};
-use pinport_pipeline::export::{Lines, ROOM, Rows, Spare};
+use pinport_pipeline::export::{Lines, ROOM, Rows};
 use pinport_store::{
     Scope, StoreError,
-    ranges::in_order,
+    ranges::{Spare, in_order},
     record::write::json::{JsonWriter, Order},
 };
 
@@ -174,8 +174,9 @@ fn members(name: &str, version: Option<u32>, args: &AppArgs) -> anyhow::Result<(
     let spare = Spare::default();
     let mut gather = || Lines::new(rows.clone(), &spare);
     let from = (Scope::Version(&segment, &version), None);
-    in_order(&*data.store, from, ROOM, &mut gather, &mut |text| {
+    in_order(&*data.store, from, ROOM, &mut gather, &mut |mut text| {
         out.write_all(text.as_bytes())?;
+        text.clear();
         spare.give(text);
         Ok::<_, anyhow::Error>(ControlFlow::Continue(()))
     })?;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     Result, Room, Scope, Store, StoreError, Stored,
-    ranges::{StoredRows, in_order},
+    ranges::{AsStored, Spare, StoredRows, in_order},
     record::{
         DATE_TEXT, Tag,
         read::{Member, Members, find},
@@ -27,8 +27,8 @@ use crate::{
 /// Bytes of endpoints that are read at once, on each side.
 const BATCH: usize = 8 << 20;
 
-/// Loads of rows that wait on each side: as many as that takes.
-const LOADS: usize = BATCH / StoredRows::BYTES;
+/// Loads of a range that wait on each side.
+const LOADS: usize = 8;
 
 /// Loads that are compared next.
 const WAITING: usize = 2;
@@ -99,8 +99,10 @@ pub fn compare(
     let is_whole = thread::scope(|scope| {
         let mut sides = [said, stored].map(|side| {
             let (sender, receiver) = mpsc::sync_channel(WAITING);
-            scope.spawn(move || read(side, &sender));
-            Rows { receiver, load: StoredRows::default(), next: 0 }
+            let spare = Spare::default();
+            let back = spare.clone();
+            scope.spawn(move || read(side, &sender, &spare));
+            Rows { receiver, load: StoredRows::default(), next: 0, back }
         });
         let [said, stored] = &mut sides;
         let (mut of_records, mut of_store) = (said.advance()?, stored.advance()?);
@@ -261,10 +263,10 @@ impl<'a> Path<'a> {
 }
 
 /// Reads a side out, load by load, until no one takes any more.
-fn read(side: Side<'_>, sender: &SyncSender<Result<StoredRows>>) {
+fn read(side: Side<'_>, sender: &SyncSender<Result<StoredRows>>, spare: &Spare<StoredRows>) {
     let room = Room { batch: BATCH, loads: LOADS };
     let from = (side.scope, None);
-    let outcome = in_order(side.store, from, room, &mut StoredRows::default, &mut |rows| {
+    let outcome = in_order(side.store, from, room, &mut || AsStored::new(spare), &mut |rows| {
         let is_taken = sender.send(Ok(rows)).is_ok();
         Ok::<_, StoreError>(if is_taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     });
@@ -280,6 +282,8 @@ struct Rows {
     load: StoredRows,
     /// The row after the one at hand.
     next: usize,
+    /// Where loads go that were compared.
+    back: Spare<StoredRows>,
 }
 
 impl Rows {
@@ -287,7 +291,10 @@ impl Rows {
     fn advance(&mut self) -> Result<bool> {
         while self.next == self.load.len() {
             let Ok(load) = self.receiver.recv() else { return Ok(false) };
-            (self.load, self.next) = (load?, 0);
+            let mut before = std::mem::replace(&mut self.load, load?);
+            self.next = 0;
+            before.clear();
+            self.back.give(before);
         }
         self.next += 1;
         Ok(true)

@@ -12,9 +12,14 @@
 
 use std::{
     ops::ControlFlow,
-    sync::mpsc::{self, Receiver, SyncSender},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, SyncSender},
+    },
     thread,
 };
+
+use parking_lot::Mutex;
 
 use crate::{Result, Scope, Store, StoreError, Stored};
 
@@ -49,7 +54,7 @@ pub trait Gather: Send {
 pub struct Room {
     /// Bytes of endpoints, over all threads.
     pub batch: usize,
-    /// Loads that wait to be taken.
+    /// Loads of a range that wait for its turn. For each thread two ranges wait at most.
     pub loads: usize,
 }
 
@@ -78,14 +83,10 @@ pub(crate) fn in_order_on<G: Gather, E: From<StoreError>>(
     gather: &mut dyn FnMut() -> G,
     take: &mut dyn FnMut(G::Load) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), E> {
-    // Each thread has one, and as many are over and not taken yet.
-    let ranges = 2 * threads;
-    let (queue, queues) = mpsc::sync_channel(ranges - threads);
+    // Each thread reads one range, and as many are over and not taken yet.
+    let (queue, queues) = mpsc::sync_channel(threads);
     let mut takers: Vec<_> = (0..threads)
-        .map(|_| {
-            let loads = (room.loads / ranges).max(1);
-            InOrder { gather: gather(), queue: queue.clone(), loads, current: None }
-        })
+        .map(|_| InOrder { gather: gather(), queue: queue.clone(), loads: room.loads, current: None })
         .collect();
     drop(queue);
     thread::scope(|scope_of_threads| {
@@ -112,6 +113,40 @@ pub(crate) fn in_order_on<G: Gather, E: From<StoreError>>(
     })
 }
 
+/// Buffers that are used again: a new one costs more than to fill it.
+#[derive(Debug)]
+pub struct Spare<T>(Arc<Mutex<Vec<T>>>);
+
+/// Buffers that lie ready.
+const SPARE: usize = 64;
+
+impl<T: Default> Spare<T> {
+    /// Gives a buffer back, which is empty.
+    pub fn give(&self, empty: T) {
+        let mut spare = self.0.lock();
+        if spare.len() < SPARE {
+            spare.push(empty);
+        }
+    }
+
+    /// A buffer that is empty.
+    pub fn take(&self) -> T {
+        self.0.lock().pop().unwrap_or_default()
+    }
+}
+
+impl<T> Default for Spare<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Clone for Spare<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 /// Endpoints as they lie in the store, in one buffer.
 #[derive(Debug, Default)]
 pub struct StoredRows {
@@ -121,9 +156,6 @@ pub struct StoredRows {
 }
 
 impl StoredRows {
-    /// Bytes of one load.
-    pub const BYTES: usize = 256 << 10;
-
     fn push(&mut self, row: &Stored<'_>) {
         let ends = [row.id, row.record, row.user_record].map(|part| {
             self.bytes.extend_from_slice(part);
@@ -149,22 +181,47 @@ impl StoredRows {
     pub fn iter(&self) -> impl Iterator<Item = Stored<'_>> {
         (0..self.len()).map(|at| self.row(at))
     }
+
+    /// Takes all of them away; what it had room for stays.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
 }
 
-impl Gather for StoredRows {
-    type Load = Self;
+/// Gathers endpoints as they lie in the store.
+#[derive(Debug, Default)]
+pub struct AsStored {
+    rows: StoredRows,
+    spare: Spare<StoredRows>,
+}
 
+impl AsStored {
+    /// Bytes of one load.
+    pub const BYTES: usize = 256 << 10;
+
+    /// `spare`: where buffers come from.
+    pub fn new(spare: &Spare<StoredRows>) -> Self {
+        Self { rows: spare.take(), spare: spare.clone() }
+    }
+}
+
+impl Gather for AsStored {
+    type Load = StoredRows;
+
+    #[inline]
     fn add(&mut self, stored: &Stored<'_>) -> Result<()> {
-        self.push(stored);
+        self.rows.push(stored);
         Ok(())
     }
 
+    #[inline]
     fn is_full(&self) -> bool {
-        self.bytes.len() >= Self::BYTES
+        self.rows.bytes.len() >= Self::BYTES
     }
 
-    fn take(&mut self) -> Option<Self> {
-        (self.len() > 0).then(|| std::mem::take(self))
+    fn take(&mut self) -> Option<StoredRows> {
+        (self.rows.len() > 0).then(|| std::mem::replace(&mut self.rows, self.spare.take()))
     }
 }
 

@@ -1,23 +1,28 @@
 //! What threads that read make of endpoints: lines of text, in buffers that come back, and the columns that a CSV file needs.
 
-use std::sync::Arc;
-
-use parking_lot::Mutex;
 use pinport_store::{
     Gather, StoreError, Stored, id_of,
+    ranges::Spare,
     record::write::csv::{CsvColumns, CsvError},
 };
 
 use super::Rows;
-use crate::limits::{EXPORT_HANDED, EXPORT_LOADS};
+use crate::limits::EXPORT_HANDED;
 
 /// Rows in one buffer, with what it takes to end a part behind any of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Text {
     text: Vec<u8>,
     ids: Vec<u8>,
     /// Where the text and the id of each row end.
     ends: Vec<(usize, usize)>,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        let text = Vec::with_capacity(EXPORT_HANDED + EXPORT_HANDED / 8);
+        Self { text, ids: Vec::new(), ends: Vec::new() }
+    }
 }
 
 impl Text {
@@ -46,33 +51,11 @@ impl Text {
         Some(Self { text: self.text.split_off(of_text), ids: self.ids.split_off(of_ids), ends })
     }
 
-    fn clear(&mut self) {
+    /// Takes all rows away; what it had room for stays.
+    pub fn clear(&mut self) {
         self.text.clear();
         self.ids.clear();
         self.ends.clear();
-    }
-}
-
-/// Buffers that are used again: a new one costs more than to fill it.
-#[derive(Debug, Clone, Default)]
-pub struct Spare(Arc<Mutex<Vec<Text>>>);
-
-impl Spare {
-    /// Gives a buffer back.
-    pub fn give(&self, mut text: Text) {
-        text.clear();
-        let mut spare = self.0.lock();
-        if spare.len() < EXPORT_LOADS {
-            spare.push(text);
-        }
-    }
-
-    fn take(&self) -> Text {
-        let taken = self.0.lock().pop();
-        taken.unwrap_or_else(|| {
-            let text = Vec::with_capacity(EXPORT_HANDED + EXPORT_HANDED / 8);
-            Text { text, ..Text::default() }
-        })
     }
 }
 
@@ -81,12 +64,12 @@ impl Spare {
 pub struct Lines {
     rows: Rows,
     text: Text,
-    spare: Spare,
+    spare: Spare<Text>,
 }
 
 impl Lines {
     /// `spare`: where buffers come from.
-    pub fn new(rows: Rows, spare: &Spare) -> Self {
+    pub fn new(rows: Rows, spare: &Spare<Text>) -> Self {
         Self { rows, text: spare.take(), spare: spare.clone() }
     }
 }

@@ -30,7 +30,7 @@ use std::{
 use pinport_model::{Compression, WrittenPart};
 use pinport_store::{
     Room, Scope, Store, StoreError, id_of,
-    ranges::{StoredRows, in_order},
+    ranges::{AsStored, Spare, in_order},
     record::write::{columns::Columns, csv::CsvError},
 };
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,7 @@ use crate::{
     source::SourceError,
 };
 
-pub use batches::{Lines, Spare, Text};
+pub use batches::{Lines, Text};
 pub use columnar::ParquetFile;
 pub use parts::{Manifest, PartWriter, part_name};
 pub use rows::{Content, Form, Rows};
@@ -165,7 +165,7 @@ struct Handing<'a> {
 }
 
 impl Handing<'_> {
-    fn text(&mut self, store: &dyn Store, rows: &Rows, spare: &Spare) -> Result<(), ExportError> {
+    fn text(&mut self, store: &dyn Store, rows: &Rows, spare: &Spare<Text>) -> Result<(), ExportError> {
         let Export { scope, before, part_bytes, .. } = self.export;
         let mut gather = || Lines::new(rows.clone(), spare);
         in_order(store, (*scope, before.last.as_deref()), ROOM, &mut gather, &mut |mut text| {
@@ -194,8 +194,8 @@ impl Handing<'_> {
     fn columns(&mut self, store: &dyn Store, mut columns: Box<Columns>) -> Result<(), ExportError> {
         let Export { scope, before, part_bytes, .. } = self.export;
         let from = (*scope, before.last.as_deref());
-        let mut last = Vec::new();
-        in_order(store, from, ROOM, &mut StoredRows::default, &mut |rows| {
+        let (mut last, spare) = (Vec::new(), Spare::default());
+        in_order(store, from, ROOM, &mut || AsStored::new(&spare), &mut |mut rows| {
             for stored in rows.iter() {
                 self.of_part += columns.add(&stored)? as u64;
                 // Its text is asked for where it is needed.
@@ -210,6 +210,8 @@ impl Handing<'_> {
                     self.end_part()?;
                 }
             }
+            rows.clear();
+            spare.give(rows);
             self.go_on()?;
             Ok::<_, ExportError>(ControlFlow::Continue(()))
         })?;

@@ -9,11 +9,12 @@ use std::{
 
 use flate2::write::GzEncoder;
 use pinport_model::{Compression, WrittenPart};
+use pinport_store::ranges::Spare;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Export, ExportError, Form, Handed, ParquetFile, Spare,
+    Export, ExportError, Form, Handed, ParquetFile, Text,
     target::{Part, Target},
 };
 use crate::limits::EXPORT_HANDED;
@@ -88,16 +89,17 @@ impl<'a> Parts<'a> {
     pub(super) fn run(
         mut self,
         handed: Receiver<Handed>,
-        spare: &Spare,
+        spare: &Spare<Text>,
         written: &mut dyn FnMut(WrittenPart) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         for handed in handed {
             match handed {
-                Handed::Rows(text) => {
+                Handed::Rows(mut text) => {
                     let mut current = self.current()?;
                     current.records += text.rows() as u64;
                     current.write(text.as_bytes())?;
                     self.current = Some(current);
+                    text.clear();
                     spare.give(text);
                 }
                 Handed::Columns(columns) => {

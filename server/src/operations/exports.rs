@@ -13,9 +13,10 @@ use serde::Deserialize;
 use super::{
     Api, Routes, blocking, created,
     imports::{bounded, fingerprint, required},
-    members::{Of, Reader},
+    members::Reader,
     no_such_segment,
     parts::stream_blocking,
+    reading::Of,
     shown, viewed,
 };
 use crate::{

@@ -1,22 +1,20 @@
 //! pinport's own view of applications and segments: found by name or id, shown whole, members as a stream.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::sync::Arc;
 
-use pinport_model::{Application, ApplicationId, Compression, Segment, SegmentId, SegmentVersion};
+use pinport_model::{Application, ApplicationId, Compression, Segment, SegmentId};
 use pinport_pipeline::export::{Content, ExportError, Form, ParquetFile, Rows};
-use pinport_store::{
-    Scope, Stored,
-    record::write::{
-        columns::Columns,
-        json::{JsonWriter, Order},
-    },
+use pinport_store::record::write::{
+    columns::Columns,
+    json::{JsonWriter, Order},
 };
 
 use super::{
-    Api, Routes, blocking, no_such_segment,
+    Api, Routes, blocking,
     page::Page,
     parts::{BlockingParts, stream_blocking},
-    shown, stored, token,
+    reading::{Ahead, Of, Took},
+    stored, token,
 };
 use crate::{
     ApiError,
@@ -103,70 +101,10 @@ fn list(api: &Api, request: &Request) -> Result<Response, ApiError> {
     page.of_ours(|last| token::write(LIST, application.as_bytes(), last.as_bytes()))
 }
 
-/// Whose endpoints are read.
-pub(super) enum Of {
-    /// All of an application.
-    Application(ApplicationId),
-    /// The members of a version.
-    Version(Box<(Segment, SegmentVersion)>),
-}
-
-impl Of {
-    /// A segment, by name or id, at a version or at its current one.
-    pub(super) fn segment(
-        api: &Api,
-        application: ApplicationId,
-        name: &str,
-        wanted: Option<&str>,
-    ) -> Result<Self, ApiError> {
-        let segment = api.segment_named(application, name)?.ok_or_else(|| no_such_segment(name))?;
-        let version = match wanted {
-            None => segment.current().cloned(),
-            Some(text) => api.segment_version(&segment, text)?,
-        };
-        let version = version.ok_or_else(|| match wanted {
-            Some(text) => {
-                ApiError::not_found(format!("Segment \"{}\" has no version \"{}\".", segment.id, shown(text)))
-            }
-            None => ApiError::not_found(format!(
-                "Segment \"{}\" has no version yet: its first import has not ended.",
-                segment.id
-            )),
-        })?;
-        Ok(Self::Version(Box::new((segment, version))))
-    }
-
-    fn scope(&self) -> Scope<'_> {
-        match self {
-            Self::Application(application) => Scope::Application(*application),
-            Self::Version(version) => Scope::Version(&version.0, &version.1),
-        }
-    }
-
-    /// An error if it was deleted: what was read since may not be all of it.
-    fn still_there(&self, api: &Api) -> Result<(), ApiError> {
-        match self {
-            Self::Application(id) => match api.store().application(*id).map_err(stored)? {
-                Some(_) => Ok(()),
-                None => Err(no_such_application(&id.to_string())),
-            },
-            Self::Version(version) => {
-                let Segment { application, id, .. } = version.0;
-                match api.store().segment(application, id).map_err(stored)? {
-                    Some(_) => Ok(()),
-                    None => Err(no_such_segment(&id.to_string())),
-                }
-            }
-        }
-    }
-}
-
 /// Endpoints, part by part.
 pub(super) struct Reader {
-    api: Arc<Api>,
-    of: Of,
+    ahead: Ahead,
     made: Made,
-    after: Option<String>,
     is_read: bool,
 }
 
@@ -188,7 +126,7 @@ impl Reader {
             Of::segment(&api, application, request.param("segment-id"), request.query().get("version")?)?;
         let rows = Rows::Json(Box::new(JsonWriter::new(application, Order::Model)));
         let made = Made::Text { rows, header: Vec::new() };
-        Ok(Self { api, of, made, after: None, is_read: false })
+        Ok(Self { ahead: Ahead::new(api, of), made, is_read: false })
     }
 
     /// In the form of an export. CSV needs a look at all endpoints beforehand, unless the columns are named. `compression` is
@@ -207,7 +145,7 @@ impl Reader {
                 Made::Parquet(columns, Some(Box::new(file)))
             }
         };
-        Ok(Self { api, of, made, after: None, is_read: false })
+        Ok(Self { ahead: Ahead::new(api, of), made, is_read: false })
     }
 }
 
@@ -225,47 +163,31 @@ impl BlockingParts for Reader {
         if self.is_read {
             return Ok(None);
         }
-        let Self { api, of, made, after, is_read } = self;
-        let (mut last, mut is_whole) = (None, true);
-        let mut remember = |id: &str| {
-            let last: &mut String = last.get_or_insert_default();
-            last.clear();
-            last.push_str(id);
-        };
-        let read = |each: &mut dyn FnMut(Stored<'_>) -> pinport_store::Result<ControlFlow<()>>| {
-            api.store().read_out(of.scope(), after.as_deref(), READ_BYTES / 4, each).map_err(stored)?;
-            of.still_there(api)
-        };
-        let part = match made {
+        let Self { ahead, made, is_read } = self;
+        let (part, goes_on) = match made {
             Made::Text { rows, header } => {
                 let mut lines = std::mem::take(header);
                 lines.reserve(PART_BYTES + PART_BYTES / 8);
-                read(&mut |stored| {
+                let goes_on = ahead.read(&mut |row| {
                     let before = lines.len();
-                    rows.write(&stored, &mut lines)?;
-                    // One that does not fit is the first of the next part.
+                    rows.write(row, &mut lines).map_err(stored)?;
                     if before > 0 && lines.len() > PART_BYTES {
                         lines.truncate(before);
-                        is_whole = false;
-                        return Ok(ControlFlow::Break(()));
+                        return Ok(Took::None);
                     }
-                    remember(stored.id()?);
-                    Ok(ControlFlow::Continue(()))
+                    Ok(Took::More)
                 })?;
-                lines
+                (lines, goes_on)
             }
             Made::Parquet(columns, file) => {
-                read(&mut |stored| {
-                    columns.add(&stored)?;
-                    remember(stored.id()?);
-                    is_whole = columns.bytes() < PARQUET_BYTES / 3;
-                    Ok(if is_whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                let goes_on = ahead.read(&mut |row| {
+                    columns.add(row).map_err(stored)?;
+                    Ok(if columns.bytes() < PARQUET_BYTES / 3 { Took::More } else { Took::Last })
                 })?;
-                group(columns.take(), file, is_whole)?
+                (group(columns.take(), file, !goes_on)?, goes_on)
             }
         };
-        *is_read = is_whole;
-        *after = last.or(after.take());
+        *is_read = !goes_on;
         Ok((!part.is_empty()).then_some(part))
     }
 

@@ -25,6 +25,7 @@ mod page;
 mod parts;
 mod phones;
 mod probes;
+mod reading;
 mod segments;
 mod settings;
 mod snapshots;

@@ -37,8 +37,8 @@ const FIRST_ROWS: usize = if cfg!(test) { 1 << 4 } else { 1 << 8 };
 const MOST_ROWS: usize = 1 << 18;
 /// Rows of a batch where all users are in memory: so many lie in the processor's cache when they are handed on.
 const FEW_ROWS: usize = if cfg!(test) { 1 << 6 } else { 1 << 11 };
-/// Batches of a range, where it is the endpoints between two ids: to begin one takes time.
-const BATCHES: usize = 4;
+/// Batches of a range. To begin one takes time, and what lies around its border in the store is read on both sides.
+const BATCHES: usize = 2;
 /// Bytes that the last row of a batch nearly always has room in.
 const LAST_ROW: usize = 64 << 10;
 /// Bytes up to which a read is a short one, which the cache is for.
@@ -245,6 +245,8 @@ struct Reader<'r, 'a> {
     end: Border,
     wanted: Option<(Wanted<'a>, Judge)>,
     endpoints: Scan<'a>,
+    /// Whether that is anywhere yet.
+    is_begun: bool,
     users: Users<'r>,
     rows: Rows,
     /// Rows of the next batch.
@@ -279,6 +281,7 @@ impl<'r, 'a: 'r> Reader<'r, 'a> {
             end: None,
             wanted,
             endpoints: reading.scan(&keys::endpoint(application, b"")),
+            is_begun: false,
             users: Users::new(Source { engine, snapshot, application, is_long: !is_short }, &reading.users),
             rows,
             most: FIRST_ROWS,
@@ -289,16 +292,17 @@ impl<'r, 'a: 'r> Reader<'r, 'a> {
 
     /// Takes the next range; false if there is none.
     fn next_range(&mut self, ranges: &mut Ranges<'_>) -> Result<bool> {
+        let wanted = (BATCHES * self.most).min(MOST_ROWS);
         match ranges {
             Ranges::Members(members) => {
-                self.ids.fill(members, self.most, self.reading.batch)?;
+                self.ids.fill(members, wanted, self.reading.batch)?;
                 Ok(!self.ids.is_empty())
             }
             Ranges::Between(borders) => {
                 if let (Some(start), Some(end)) = (&self.start, &self.end) {
                     borders.learn(start, (&self.last, self.looked), end);
                 }
-                let Some((start, end)) = borders.next((BATCHES * self.most).min(MOST_ROWS))? else {
+                let Some((start, end)) = borders.next(wanted)? else {
                     return Ok(false);
                 };
                 (self.start, self.end) = (start, end);
@@ -340,12 +344,12 @@ impl<'r, 'a: 'r> Reader<'r, 'a> {
     /// Takes the next batch; whether it is the last of the range.
     fn fill(&mut self) -> Result<bool> {
         let &Reading { application, wish, batch, .. } = self.reading;
-        let Self { rows, endpoints, end, most, .. } = self;
+        let Self { rows, endpoints, is_begun, end, most, .. } = self;
         let end = end.as_deref();
         rows.clear();
         let is_last = match (self.reading.of, &mut self.wanted) {
             (Of::Members, _) => {
-                rows.fill_with_members(&mut self.ids, endpoints, application, *most, batch)?
+                rows.fill_with_members(&mut self.ids, (endpoints, is_begun), application, *most, batch)?
             }
             (Of::All, _) => {
                 let is_last = rows.fill_with_all(endpoints, end, *most, batch)?;

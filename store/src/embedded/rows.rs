@@ -200,16 +200,15 @@ impl Rows {
         Ok(false)
     }
 
-    /// Takes the endpoints of the next members; whether they are the last.
+    /// Takes the endpoints of the next members; whether they are the last. `is_begun`: whether the scan is anywhere yet.
     pub(super) fn fill_with_members(
         &mut self,
         ids: &mut Ids,
-        endpoints: &mut Scan<'_>,
+        (endpoints, is_begun): (&mut Scan<'_>, &mut bool),
         application: ApplicationId,
         most: usize,
         batch: usize,
     ) -> Result<bool> {
-        let mut is_first = true;
         while self.has_room(most, batch) {
             let Some((id, copy)) = ids.next() else { return Ok(true) };
             let (id, copy) = (self.put(id), copy.map(|copy| self.put(copy)));
@@ -219,8 +218,8 @@ impl Rows {
                 self.push_copy(id, copy.clone());
                 continue;
             }
-            seek(endpoints, &self.bytes[id.clone()], is_first, |id| keys::endpoint(application, id))?;
-            is_first = false;
+            seek(endpoints, &self.bytes[id.clone()], !*is_begun, |id| keys::endpoint(application, id))?;
+            *is_begun = true;
             if let Some((found, record)) = endpoints.entry()?
                 && found == &self.bytes[id.clone()]
                 && is_endpoint(record)?

@@ -19,7 +19,7 @@ use pinport_store::{
     embedded::{Embedded, EmbeddedOptions},
     memory::Memory,
     postgres::{self, Postgres, PostgresOptions},
-    ranges::{StoredRows, in_order},
+    ranges::{AsStored, in_order},
     record::write::json::{JsonWriter, Order},
 };
 
@@ -133,7 +133,7 @@ impl Bench {
             }
             found.clear();
             let room = Room { batch, loads: 3 };
-            in_order(self.store(), (scope, after), room, &mut StoredRows::default, &mut |rows| {
+            in_order(self.store(), (scope, after), room, &mut AsStored::default, &mut |rows| {
                 for stored in rows.iter() {
                     let mut line = Vec::new();
                     writer.write(&stored, &mut line)?;

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{layers::import_as, *};
 use crate::{
     Room,
-    ranges::{StoredRows, in_order_on},
+    ranges::{AsStored, in_order_on},
 };
 
 const ENDPOINTS: usize = 3000;
@@ -134,7 +134,7 @@ fn ranges_are_what_pages_are() {
                 let mut found = Vec::new();
                 let room = Room { batch, loads: 2 };
                 let from = (scope, after);
-                in_order_on(threads, &store, from, room, &mut StoredRows::default, &mut |rows| {
+                in_order_on(threads, &store, from, room, &mut AsStored::default, &mut |rows| {
                     found.push(rows.iter().map(row).collect::<Vec<_>>());
                     Ok::<_, StoreError>(ControlFlow::Continue(()))
                 })
@@ -171,7 +171,7 @@ fn damage_is_told_in_its_place() {
     for scope in [Scope::Application(APPLICATION), Scope::Version(&imported, imported.current().unwrap())] {
         let mut last = String::new();
         let room = Room { batch: 48 << 20, loads: 2 };
-        let outcome = in_order_on(3, &store, (scope, None), room, &mut StoredRows::default, &mut |rows| {
+        let outcome = in_order_on(3, &store, (scope, None), room, &mut AsStored::default, &mut |rows| {
             last = rows.iter().last().unwrap().id()?.to_owned();
             Ok(ControlFlow::Continue(()))
         });
