@@ -79,6 +79,49 @@ fn readers_that_do_not_read_cost_no_memory() {
     let grown = peak(&server).saturating_sub(before);
     eprintln!("120 unread answers of {} MiB: {} MiB more", whole.body.len() >> 20, grown >> 20);
     assert!(grown < 400 << 20, "{} MiB more", grown >> 20);
+    // Nor a thread: those that read ahead end after a while, and the answer goes on where it was.
+    let begun = Instant::now();
+    while reading_ahead(&server) > 0 {
+        assert!(begun.elapsed() < PATIENCE, "{} threads read ahead", reading_ahead(&server));
+        pause(Duration::from_millis(20));
+    }
+    let whole = server.get(&paths[0]).body;
+    assert_eq!(lines(&whole).len(), ENDPOINTS);
+    let mut members = unread.swap_remove(0);
+    let (mut answer, mut buffer) = (b"HTTP/1.1 200".to_vec(), [0; 64 << 10]);
+    while !answer.ends_with(b"\r\n0\r\n\r\n") {
+        let read = members.read(&mut buffer).unwrap();
+        assert!(read > 0, "it is cut off");
+        answer.extend_from_slice(&buffer[..read]);
+    }
+    assert!(unchunked(&answer) == whole);
+}
+
+/// Threads of a server that read ahead of answers.
+#[cfg(target_os = "linux")]
+fn reading_ahead(server: &Serving) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap();
+    let name =
+        |thread: std::io::Result<std::fs::DirEntry>| std::fs::read(thread.ok()?.path().join("comm")).ok();
+    threads.filter_map(name).filter(|name| name == b"ahead\n").count()
+}
+
+/// What is in the chunks of an answer, after its head.
+#[cfg(target_os = "linux")]
+fn unchunked(answer: &[u8]) -> Vec<u8> {
+    let end =
+        |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).position(|window| window == what).unwrap();
+    let mut rest = &answer[end(answer, b"\r\n\r\n") + 4..];
+    let mut body = Vec::new();
+    loop {
+        let line = end(rest, b"\r\n");
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap(), 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&rest[line + 2..line + 2 + size]);
+        rest = &rest[line + 2 + size + 2..];
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{keys, scan::Scan};
 use crate::Result;
 
 /// Entries that a scan goes over before it seeks the next one that is wanted.
-const STEPS: usize = 12;
+pub(super) const STEPS: usize = 12;
 
 /// Brings a scan to the first key at or after `wanted`: step by step, if it is not far from where the scan is. Returns how
 /// many entries it passed.
