@@ -95,7 +95,8 @@ fn jobs_are_made_paused_and_cancelled_after_a_question() {
     let lab = Lab::new();
     lab.write_sample("in/few.csv", "--rows 3000 --format csv --bad 5%");
     let many = lab.write_sample("in/many.csv", "--rows 400000 --format csv");
-    let server = Serving::start_with(&lab, "", &["--threads", "1"]);
+    // So that it does not end before it is cancelled.
+    let server = Serving::start_with(&lab, "[jobs]\nrows_per_second = 40000\n", &["--threads", "1"]);
     let top_ = OnTerminal::start(top(&lab, &server), 120, 40);
     top_.wait_for("no jobs yet: n starts an import");
     top_.keys("n");
