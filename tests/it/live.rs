@@ -42,7 +42,8 @@ fn an_import_is_watched_from_within() {
 fn leaving_a_running_import_asks_what_becomes_of_it() {
     let lab = Lab::new();
     lab.write_sample("in/many.json", "--rows 400000");
-    let slow = ["--threads", "1", "--piece", "512"];
+    // Small pieces take so long that it runs when keys are pressed, also if the machine is busy.
+    let slow = ["--threads", "1", "--piece", "128"];
     // Stop: the same command goes on later.
     let import = OnTerminal::start(live(&lab, &slow), 100, 30);
     import.wait_for("running");
@@ -68,7 +69,7 @@ fn leaving_a_running_import_asks_what_becomes_of_it() {
     assert!(left.text.contains("400,000"), "{}", left.text);
 
     // A signal stops import and dashboard.
-    let import = OnTerminal::start(live(&lab, &["--fresh", "--threads", "1"]), 100, 30);
+    let import = OnTerminal::start(live(&lab, &["--fresh", "--threads", "1", "--piece", "128"]), 100, 30);
     import.wait_for("running");
     import.signal(libc::SIGTERM);
     let left = import.end();
