@@ -10,7 +10,7 @@ use std::{
         Arc,
         mpsc::{self, Receiver, SyncSender},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use pinport_model::{ApplicationId, Segment, SegmentVersion};
@@ -111,6 +111,7 @@ pub(super) struct Ahead {
 
 /// A thread that reads.
 struct Reading {
+    thread: JoinHandle<()>,
     ask: SyncSender<()>,
     loads: Receiver<Load>,
 }
@@ -159,7 +160,13 @@ impl Ahead {
                     self.of.still_there(&self.api)?;
                     return Ok(false);
                 }
-                Err(_) => self.reading = None,
+                Err(_) => {
+                    // It gave up, unless it died: another would, too.
+                    let ended = self.reading.take().map(|reading| reading.thread.join());
+                    if matches!(ended, Some(Err(_))) {
+                        return Err(ApiError::internal("a thread that read ahead panicked"));
+                    }
+                }
             }
         }
     }
@@ -174,8 +181,9 @@ impl Reading {
         }
         let (store, of) = (api.store().clone(), of.clone());
         let own = thread::Builder::new().name("ahead".into());
-        own.spawn(move || read(&*store, &of, after.as_deref(), &asked, &send)).map_err(ApiError::internal)?;
-        Ok(Self { ask, loads })
+        let work = move || read(&*store, &of, after.as_deref(), &asked, &send);
+        let thread = own.spawn(work).map_err(ApiError::internal)?;
+        Ok(Self { thread, ask, loads })
     }
 }
 
