@@ -44,6 +44,11 @@ pub(crate) fn send(address: &str, method: &str, path: &str, headers: &str, body:
     stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
+    reply(answer)
+}
+
+/// The reply that was read.
+pub(crate) fn reply(mut answer: Vec<u8>) -> io::Result<Reply> {
     let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the answer is cut off");
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(cut)?;
     let body = answer.split_off(end + 4);

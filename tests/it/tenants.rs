@@ -94,7 +94,7 @@ fn readers_that_do_not_read_cost_no_memory() {
         assert!(read > 0, "it is cut off");
         answer.extend_from_slice(&buffer[..read]);
     }
-    assert!(unchunked(&answer) == whole);
+    assert!(crate::http::reply(answer).unwrap().body == whole);
 }
 
 /// Threads of a server that read ahead of answers.
@@ -104,24 +104,6 @@ fn reading_ahead(server: &Serving) -> usize {
     let name =
         |thread: std::io::Result<std::fs::DirEntry>| std::fs::read(thread.ok()?.path().join("comm")).ok();
     threads.filter_map(name).filter(|name| name == b"ahead\n").count()
-}
-
-/// What is in the chunks of an answer, after its head.
-#[cfg(target_os = "linux")]
-fn unchunked(answer: &[u8]) -> Vec<u8> {
-    let end =
-        |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).position(|window| window == what).unwrap();
-    let mut rest = &answer[end(answer, b"\r\n\r\n") + 4..];
-    let mut body = Vec::new();
-    loop {
-        let line = end(rest, b"\r\n");
-        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap(), 16).unwrap();
-        if size == 0 {
-            return body;
-        }
-        body.extend_from_slice(&rest[line + 2..line + 2 + size]);
-        rest = &rest[line + 2 + size + 2..];
-    }
 }
 
 #[test]
