@@ -174,9 +174,8 @@ fn members(name: &str, version: Option<u32>, args: &AppArgs) -> anyhow::Result<(
     let spare = Spare::default();
     let mut gather = || Lines::new(rows.clone(), &spare);
     let from = (Scope::Version(&segment, &version), None);
-    in_order(&*data.store, from, ROOM, &mut gather, &mut |mut text| {
+    in_order(&*data.store, from, ROOM, &mut gather, &mut |text| {
         out.write_all(text.as_bytes())?;
-        text.clear();
         spare.give(text);
         Ok::<_, anyhow::Error>(ControlFlow::Continue(()))
     })?;

@@ -291,10 +291,8 @@ impl Rows {
     fn advance(&mut self) -> Result<bool> {
         while self.next == self.load.len() {
             let Ok(load) = self.receiver.recv() else { return Ok(false) };
-            let mut before = std::mem::replace(&mut self.load, load?);
+            self.back.give(std::mem::replace(&mut self.load, load?));
             self.next = 0;
-            before.clear();
-            self.back.give(before);
         }
         self.next += 1;
         Ok(true)

@@ -113,6 +113,12 @@ pub(crate) fn in_order_on<G: Gather, E: From<StoreError>>(
     })
 }
 
+/// A buffer that can be used again.
+pub trait Buffer: Default {
+    /// Empties it; what it has room for stays.
+    fn clear(&mut self);
+}
+
 /// Buffers that are used again: a new one costs more than to fill it.
 #[derive(Debug)]
 pub struct Spare<T>(Arc<Mutex<Vec<T>>>);
@@ -120,12 +126,13 @@ pub struct Spare<T>(Arc<Mutex<Vec<T>>>);
 /// Buffers that lie ready.
 const SPARE: usize = 64;
 
-impl<T: Default> Spare<T> {
-    /// Gives a buffer back, which is empty.
-    pub fn give(&self, empty: T) {
+impl<T: Buffer> Spare<T> {
+    /// Gives a buffer back.
+    pub fn give(&self, mut buffer: T) {
+        buffer.clear();
         let mut spare = self.0.lock();
         if spare.len() < SPARE {
-            spare.push(empty);
+            spare.push(buffer);
         }
     }
 
@@ -181,9 +188,10 @@ impl StoredRows {
     pub fn iter(&self) -> impl Iterator<Item = Stored<'_>> {
         (0..self.len()).map(|at| self.row(at))
     }
+}
 
-    /// Takes all of them away; what it had room for stays.
-    pub fn clear(&mut self) {
+impl Buffer for StoredRows {
+    fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
     }

@@ -2,7 +2,7 @@
 
 use pinport_store::{
     Gather, StoreError, Stored, id_of,
-    ranges::Spare,
+    ranges::{Buffer, Spare},
     record::write::csv::{CsvColumns, CsvError},
 };
 
@@ -50,9 +50,10 @@ impl Text {
         let ends = ends.into_iter().map(|(text, id)| (text - of_text, id - of_ids)).collect();
         Some(Self { text: self.text.split_off(of_text), ids: self.ids.split_off(of_ids), ends })
     }
+}
 
-    /// Takes all rows away; what it had room for stays.
-    pub fn clear(&mut self) {
+impl Buffer for Text {
+    fn clear(&mut self) {
         self.text.clear();
         self.ids.clear();
         self.ends.clear();

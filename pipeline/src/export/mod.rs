@@ -195,7 +195,7 @@ impl Handing<'_> {
         let Export { scope, before, part_bytes, .. } = self.export;
         let from = (*scope, before.last.as_deref());
         let (mut last, spare) = (Vec::new(), Spare::default());
-        in_order(store, from, ROOM, &mut || AsStored::new(&spare), &mut |mut rows| {
+        in_order(store, from, ROOM, &mut || AsStored::new(&spare), &mut |rows| {
             for stored in rows.iter() {
                 self.of_part += columns.add(&stored)? as u64;
                 // Its text is asked for where it is needed.
@@ -210,7 +210,6 @@ impl Handing<'_> {
                     self.end_part()?;
                 }
             }
-            rows.clear();
             spare.give(rows);
             self.go_on()?;
             Ok::<_, ExportError>(ControlFlow::Continue(()))

@@ -94,12 +94,11 @@ impl<'a> Parts<'a> {
     ) -> Result<(), ExportError> {
         for handed in handed {
             match handed {
-                Handed::Rows(mut text) => {
+                Handed::Rows(text) => {
                     let mut current = self.current()?;
                     current.records += text.rows() as u64;
                     current.write(text.as_bytes())?;
                     self.current = Some(current);
-                    text.clear();
                     spare.give(text);
                 }
                 Handed::Columns(columns) => {

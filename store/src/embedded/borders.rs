@@ -23,6 +23,61 @@ const STRIDE: u128 = 16;
 /// Ids from the first on, or all from the beginning, to the second, which is none of them, or to the end.
 pub(super) type Border = Option<Vec<u8>>;
 
+/// Of so many ids that are read one is noted.
+const NOTED_EVERY: usize = 16;
+
+/// The ids of a range that were read so far.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    ids: usize,
+    /// One of the last of them, and how many came before it.
+    last: Vec<u8>,
+    before: usize,
+}
+
+impl Seen {
+    pub(super) fn ids(&self) -> usize {
+        self.ids
+    }
+
+    pub(super) fn clear(&mut self) {
+        (self.ids, self.before) = (0, 0);
+        self.last.clear();
+    }
+
+    pub(super) fn add(&mut self, id: &[u8]) {
+        if self.ids.is_multiple_of(NOTED_EVERY) {
+            self.note(id);
+        }
+        self.ids += 1;
+    }
+
+    /// Adds so many ids.
+    pub(super) fn add_up_to(&mut self, last: &[u8], ids: usize) {
+        self.ids += ids - 1;
+        self.note(last);
+        self.ids += 1;
+    }
+
+    fn note(&mut self, id: &[u8]) {
+        self.before = self.ids;
+        id.clone_into(&mut self.last);
+    }
+}
+
+/// Brings a scan to where a range begins: at an id, or else after one, or else at the first.
+pub(super) fn go_to(
+    scan: &mut Scan<'_>,
+    key: impl Fn(&[u8]) -> Key,
+    (start, after): (Option<&[u8]>, Option<&[u8]>),
+) {
+    match (start, after) {
+        (Some(start), _) => scan.seek(&key(start)),
+        (None, Some(after)) => scan.seek_after(&key(after)),
+        (None, None) => scan.seek_first(),
+    }
+}
+
 /// The key of an application's endpoint or user.
 pub(super) type KeyOf = fn(ApplicationId, &[u8]) -> Key;
 
@@ -92,11 +147,8 @@ impl<'a> Borders<'a> {
 
     /// Goes over the ids of a range, to see how near they are to each other.
     fn look(&mut self, start: Option<&[u8]>) -> Result<()> {
-        match (start, self.after) {
-            (Some(start), _) => self.scan.seek(&(self.key)(self.application, start)),
-            (None, Some(after)) => self.scan.seek_after(&(self.key)(self.application, after)),
-            (None, None) => self.scan.seek_first(),
-        }
+        let key = |id: &[u8]| (self.key)(self.application, id);
+        go_to(&mut self.scan, key, (start, self.after));
         let mut first = Vec::new();
         for number in 0..FIRST {
             let Some((id, _)) = self.scan.entry()? else { return Ok(()) };
@@ -115,10 +167,9 @@ impl<'a> Borders<'a> {
         self.next = Next::None;
     }
 
-    /// Takes note of a range that was read: where it began, one of its last ids and how many came before that, and where the
-    /// next range begins.
-    pub(super) fn learn(&mut self, start: &[u8], last: (&[u8], usize), end: &[u8]) {
-        self.guess.learn(start, last, end);
+    /// Takes note of a range that was read: where it began, what was in it, and where the next range begins.
+    pub(super) fn learn(&mut self, start: &[u8], seen: &Seen, end: &[u8]) {
+        self.guess.learn(start, (&seen.last, seen.before), end);
     }
 }
 
@@ -138,6 +189,7 @@ impl Guess {
         self.density?.ahead(start, wanted)
     }
 
+    /// `last`: one of its last ids, and how many come before that.
     fn learn(&mut self, start: &[u8], (last, ids): (&[u8], usize), end: &[u8]) {
         let is_small = ids < self.wanted / 2;
         let was_small = std::mem::replace(&mut self.was_small, is_small);

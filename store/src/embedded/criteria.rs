@@ -12,6 +12,7 @@ use pinport_model::{ApplicationId, Criteria, Segment, SegmentId, SegmentVersion}
 use rocksdb::Snapshot;
 
 use super::{
+    borders::Seen,
     engine::Engine,
     keys, layers,
     merged::{Merged, Place},
@@ -29,20 +30,14 @@ use crate::{
 /// Endpoints that are looked at between two questions whether to go on.
 const ASKED_EVERY: usize = 4096;
 
-/// Of so many ids that are looked at one is noted.
-const NOTED_EVERY: usize = 16;
-
 /// What is looked at, and how.
 pub(super) struct Wanted<'a> {
     judge: Judge,
     imports: Vec<Import<'a>>,
     /// The id that is looked at.
     id: Vec<u8>,
-    /// How many were looked at since it went on to an id.
-    looked: usize,
-    /// One of the last of them, and how many came before it.
-    pub(super) last: Vec<u8>,
-    pub(super) passed: usize,
+    /// What was looked at since it went on to an id.
+    pub(super) seen: Seen,
 }
 
 /// The members of an import segment, with the next of them at hand.
@@ -99,12 +94,12 @@ impl<'a> Wanted<'a> {
             Ok(import)
         });
         let imports = imports.collect::<Result<_>>()?;
-        Ok(Self { judge, imports, id: Vec::new(), looked: 0, last: Vec::new(), passed: 0 })
+        Ok(Self { judge, imports, id: Vec::new(), seen: Seen::default() })
     }
 
     /// Goes on to the first endpoint that is not before `id`.
     pub(super) fn seek(&mut self, id: &[u8]) -> Result<()> {
-        (self.looked, self.passed) = (0, 0);
+        self.seen.clear();
         self.imports.iter_mut().try_for_each(|import| import.seek(id))
     }
 
@@ -122,10 +117,9 @@ impl<'a> Wanted<'a> {
         }
         let mut is_first = true;
         while rows.has_room(most, batch) {
-            if self.looked.is_multiple_of(ASKED_EVERY) && !go_on() {
+            if self.seen.ids().is_multiple_of(ASKED_EVERY) && !go_on() {
                 return Ok(true);
             }
-            self.looked += 1;
             let least = self.imports.iter().filter_map(Import::id).min();
             if self.judge.needs_import() {
                 let Some(least) = least else { return Ok(true) };
@@ -148,10 +142,7 @@ impl<'a> Wanted<'a> {
                 self.id.clear();
                 self.id.extend_from_slice(least);
             }
-            if self.looked.is_multiple_of(NOTED_EVERY) {
-                self.passed = self.looked;
-                self.id.clone_into(&mut self.last);
-            }
+            self.seen.add(&self.id);
             let mut imports = 0_u128;
             for (number, import) in self.imports.iter().enumerate() {
                 imports |= u128::from(import.id() == Some(&self.id)) << number;
@@ -204,18 +195,14 @@ impl<'a> Wanted<'a> {
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
         while rows.has_room(most, batch) {
-            if self.looked.is_multiple_of(ASKED_EVERY) && !go_on() {
+            if self.seen.ids().is_multiple_of(ASKED_EVERY) && !go_on() {
                 return Ok(true);
             }
-            self.looked += 1;
             let Some((id, record)) = endpoints.entry()? else { return Ok(true) };
             if is_past(id, end) {
                 return Ok(true);
             }
-            if self.looked.is_multiple_of(NOTED_EVERY) {
-                self.passed = self.looked;
-                id.clone_into(&mut self.last);
-            }
+            self.seen.add(id);
             if is_endpoint(record)? {
                 let verdict = self.judge.look(record, 0, false)?;
                 if verdict != Verdict::No {

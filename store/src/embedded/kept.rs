@@ -17,7 +17,12 @@ use parking_lot::Mutex;
 use pinport_model::ApplicationId;
 use rocksdb::Snapshot;
 
-use super::{borders::Borders, engine::Engine, keys, scan::Scan};
+use super::{
+    borders::{Borders, Seen, go_to},
+    engine::Engine,
+    keys,
+    scan::Scan,
+};
 use crate::{
     Result,
     distant::{in_large_pages, prefetch, prefetch_one},
@@ -90,9 +95,6 @@ const OF_TABLE: usize = size_of::<u64>() * PLACES / USERS;
 
 /// Slices of the room, each of which is filled by one thread. A user is not larger than a slice.
 const SLICES: usize = 64;
-
-/// Of so many users that are read one is noted.
-const NOTED_EVERY: usize = 16;
 
 /// Users of a range that a thread reads.
 const RANGE: usize = 1 << 13;
@@ -291,11 +293,8 @@ impl Filling<'_, '_> {
         let mut slice = self.next_slice();
         loop {
             let Some((start, end)) = self.borders.lock().next(RANGE)? else { break };
-            match &start {
-                Some(start) => scan.seek(&keys::user(source.application, start)),
-                None => scan.seek_first(),
-            }
-            let (mut users, mut last) = (0_usize, Vec::new());
+            go_to(&mut scan, |id| keys::user(source.application, id), (start.as_deref(), None));
+            let mut seen = Seen::default();
             while let Some((id, record)) = scan.entry()?
                 && end.as_deref().is_none_or(|end| id < end)
             {
@@ -309,14 +308,11 @@ impl Filling<'_, '_> {
                     }
                     slice = self.next_slice();
                 }
-                users += 1;
-                if users.is_multiple_of(NOTED_EVERY) {
-                    id.clone_into(&mut last);
-                }
+                seen.add(id);
                 scan.forward();
             }
             if let (Some(start), Some(end)) = (start, end) {
-                self.borders.lock().learn(&start, (&last, users), &end);
+                self.borders.lock().learn(&start, &seen, &end);
             }
         }
         self.finish(slice);

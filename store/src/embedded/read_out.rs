@@ -19,7 +19,7 @@ use pinport_model::{ApplicationId, Criteria, Endpoint, Segment};
 use rocksdb::Snapshot;
 
 use super::{
-    borders::{Border, Borders},
+    borders::{Border, Borders, Seen, go_to},
     criteria::Wanted,
     engine::Engine,
     kept::Source,
@@ -44,9 +44,6 @@ const LAST_ROW: usize = 64 << 10;
 /// Bytes up to which a read is a short one, which the cache is for.
 const SHORT: usize = 4 << 20;
 
-/// Bytes of users that a long read keeps: about a million, and in tests some of them.
-const USERS: usize = if cfg!(test) { 6 << 10 } else { 96 << 20 };
-
 /// What is read, and how.
 #[derive(Clone, Copy)]
 pub(super) struct Wish<'a> {
@@ -58,6 +55,13 @@ pub(super) struct Wish<'a> {
     pub(super) with_users: bool,
     /// Asked now and then while endpoints are looked at that criteria do not find: if it says no, there are no more.
     pub(super) go_on: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl<'a> Wish<'a> {
+    /// All endpoints with their users.
+    pub(super) fn all(scope: Scope<'a>, after: Option<&'a [u8]>, batch: usize) -> Self {
+        Self { scope, after, batch, with_users: true, go_on: &|| true }
+    }
 }
 
 /// Hands all endpoints to `each`.
@@ -181,8 +185,7 @@ impl<'a> Reading<'a> {
             known = u64::MAX;
         }
         // A page needs few users, and leaves the rest where they are.
-        let room = if is_short { 0 } else { USERS };
-        let users = Shared::new(room, if after.is_none() { known } else { 0 }, threads);
+        let users = Shared::new(!is_short, if after.is_none() { known } else { 0 }, threads);
         let ranges = Mutex::new(ranges);
         Ok(Self {
             engine,
@@ -251,9 +254,8 @@ struct Reader<'r, 'a> {
     rows: Rows,
     /// Rows of the next batch.
     most: usize,
-    /// One of the last ids of the range, and how many come before it.
-    last: Vec<u8>,
-    looked: usize,
+    /// What was read of the range, unless that is what criteria look at.
+    seen: Seen,
 }
 
 impl<'r, 'a: 'r> Reader<'r, 'a> {
@@ -285,8 +287,7 @@ impl<'r, 'a: 'r> Reader<'r, 'a> {
             users: Users::new(Source { engine, snapshot, application, is_long: !is_short }, &reading.users),
             rows,
             most: FIRST_ROWS,
-            last: Vec::new(),
-            looked: 0,
+            seen: Seen::default(),
         })
     }
 
@@ -300,7 +301,8 @@ impl<'r, 'a: 'r> Reader<'r, 'a> {
             }
             Ranges::Between(borders) => {
                 if let (Some(start), Some(end)) = (&self.start, &self.end) {
-                    borders.learn(start, (&self.last, self.looked), end);
+                    let seen = self.wanted.as_ref().map_or(&self.seen, |(wanted, _)| &wanted.seen);
+                    borders.learn(start, seen, end);
                 }
                 let Some((start, end)) = borders.next(wanted)? else {
                     return Ok(false);
@@ -320,22 +322,20 @@ impl<'r, 'a: 'r> Reader<'r, 'a> {
     fn read(&mut self, taker: &mut dyn RangeTaker) -> Result<ControlFlow<()>> {
         let Reading { application, of, wish, .. } = self.reading;
         if !matches!(of, Of::Members) {
-            match (&self.start, wish.after) {
-                (Some(start), _) => self.endpoints.seek(&keys::endpoint(*application, start)),
-                (None, Some(after)) => self.endpoints.seek_after(&keys::endpoint(*application, after)),
-                (None, None) => self.endpoints.seek_first(),
-            }
+            let key = |id: &[u8]| keys::endpoint(*application, id);
+            go_to(&mut self.endpoints, key, (self.start.as_deref(), wish.after));
         }
         if let (Some((wanted, _)), Some(start)) = (&mut self.wanted, &self.start) {
             wanted.seek(start)?;
         }
-        self.looked = 0;
+        self.seen.clear();
         loop {
-            let is_last = self.fill()?;
+            let filled = self.fill();
+            // What comes before damage is handed on before that is told.
             if self.hand_on(taker)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            if is_last {
+            if filled? {
                 return Ok(ControlFlow::Continue(()));
             }
         }
@@ -354,17 +354,13 @@ impl<'r, 'a: 'r> Reader<'r, 'a> {
             (Of::All, _) => {
                 let is_last = rows.fill_with_all(endpoints, end, *most, batch)?;
                 if let Some(last) = rows.last_id() {
-                    self.looked += rows.len();
-                    last.clone_into(&mut self.last);
+                    self.seen.add_up_to(last, rows.len());
                 }
                 is_last
             }
             (Of::Found(..), None) => true,
             (Of::Found(..), Some((wanted, _))) => {
-                let is_last = wanted.fill(rows, endpoints, (application, end), [*most, batch], wish.go_on)?;
-                self.looked = wanted.passed;
-                wanted.last.clone_into(&mut self.last);
-                is_last
+                wanted.fill(rows, endpoints, (application, end), [*most, batch], wish.go_on)?
             }
         };
         *most = (*most * 2).min(rows.most);
@@ -399,8 +395,7 @@ pub(super) fn members(
     };
     let mut found = Vec::new();
     if limit > 0 {
-        let wish = Wish { scope, after, batch: SHORT, with_users: true, go_on: &|| true };
-        read_out(engine, wish, &mut |stored| {
+        read_out(engine, Wish::all(scope, after, SHORT), &mut |stored| {
             found.extend(decode(application, stored.id, stored.record, stored.user_record)?);
             Ok(if found.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;

@@ -305,9 +305,7 @@ impl Store for Embedded {
         each: &mut dyn FnMut(Stored<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let engine = self.engine()?;
-        let after = after.map(str::as_bytes);
-        let wish = Wish { scope, after, batch, with_users: true, go_on: &|| true };
-        read_out::read_out(&engine, wish, each)
+        read_out::read_out(&engine, Wish::all(scope, after.map(str::as_bytes), batch), each)
     }
 
     fn read_ranges(
@@ -318,9 +316,7 @@ impl Store for Embedded {
         takers: &mut [&mut (dyn RangeTaker + Send)],
     ) -> Result<()> {
         let engine = self.engine()?;
-        let after = after.map(str::as_bytes);
-        let wish = Wish { scope, after, batch, with_users: true, go_on: &|| true };
-        read_out::read_ranges(&engine, wish, takers)
+        read_out::read_ranges(&engine, Wish::all(scope, after.map(str::as_bytes), batch), takers)
     }
 
     fn count_members(

@@ -4,7 +4,13 @@
 //! of them once a batch: so once it has passed many, the first of them are kept, as many as there is room for, and found in
 //! memory.
 
-use std::sync::OnceLock;
+use std::{
+    mem,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use parking_lot::Mutex;
 
@@ -16,41 +22,61 @@ use super::{
 };
 use crate::Result;
 
-/// Users passed by that were not wanted, before some are kept: as many endpoints that are read pass as many at least.
-const PASSED: usize = if cfg!(test) { 1 << 6 } else { 1 << 17 };
+/// When users are kept, and how many: a few soon, and more if there are more and the read goes on. To keep a user is to read
+/// it once, as passing it by is, so a read that ends just then has read few in vain.
+const STAGES: [Stage; 2] = match cfg!(test) {
+    true => [Stage { passed: 1 << 5, room: 2 << 10 }, Stage { passed: 1 << 6, room: 6 << 10 }],
+    false => [Stage { passed: 1 << 14, room: 8 << 20 }, Stage { passed: 1 << 17, room: 96 << 20 }],
+};
+
+struct Stage {
+    /// Users passed by that were not wanted: as many endpoints that are read pass as many at least.
+    passed: usize,
+    /// Bytes of users that are kept then.
+    room: usize,
+}
 
 /// The users that are kept, for all threads that read.
 pub(super) struct Shared {
-    kept: OnceLock<Kept>,
+    /// Those of each stage.
+    kept: [OnceLock<Kept>; STAGES.len()],
     /// Held by the one that reads them.
     reading: Mutex<()>,
-    /// Bytes that may be kept.
-    room: usize,
-    /// How many endpoints will be read at least, as far as is known.
-    endpoints: usize,
+    /// Whether any are kept at all.
+    keeps: bool,
+    /// Users that were passed by, and at first the endpoints that will be read.
+    passed: AtomicUsize,
     threads: usize,
 }
 
 impl Shared {
-    /// At most `room` bytes of users are kept: from the beginning, if so many `endpoints` will be read.
-    pub(super) fn new(room: usize, endpoints: u64, threads: usize) -> Self {
-        let endpoints = usize::try_from(endpoints).unwrap_or(usize::MAX);
-        Self { kept: OnceLock::new(), reading: Mutex::new(()), room, endpoints, threads }
+    /// Users are kept, if at all, from the beginning, if so many `endpoints` will be read at least, as far as is known.
+    pub(super) fn new(keeps: bool, endpoints: u64, threads: usize) -> Self {
+        // Those that are passed by are added to it.
+        let most = usize::MAX / 2;
+        let passed =
+            AtomicUsize::new(usize::try_from(endpoints).map_or(most, |endpoints| endpoints.min(most)));
+        Self { kept: Default::default(), reading: Mutex::new(()), keeps, passed, threads }
     }
 
-    /// Users that are found in memory, if any are.
-    fn kept(&self) -> Option<&Kept> {
-        self.kept.get()
-    }
-
-    /// Reads those that are kept, unless another thread did.
-    fn keep(&self, users: &Users<'_>) -> Result<()> {
-        let _reading = self.reading.lock();
-        if self.kept().is_none() {
-            let kept = Kept::read(users.source, self.room, self.threads)?;
-            self.kept.get_or_init(|| kept);
+    /// The users that are kept by now, read if no other thread did.
+    fn kept(&self, source: Source<'_>) -> Result<Option<&Kept>> {
+        let passed = self.passed.load(Relaxed);
+        let Some(stage) = STAGES.iter().rposition(|stage| self.keeps && passed >= stage.passed) else {
+            return Ok(None);
+        };
+        if let Some(all) = self.kept[..stage].iter().filter_map(OnceLock::get).find(|kept| kept.is_all()) {
+            return Ok(Some(all));
         }
-        Ok(())
+        let kept = &self.kept[stage];
+        if kept.get().is_none() {
+            let _reading = self.reading.lock();
+            if kept.get().is_none() {
+                let read = Kept::read(source, STAGES[stage].room, self.threads)?;
+                kept.get_or_init(|| read);
+            }
+        }
+        Ok(kept.get())
     }
 }
 
@@ -65,34 +91,34 @@ pub(super) struct Users<'a> {
     is_far: bool,
     /// The record of the last one that was found by itself.
     found: Option<Vec<u8>>,
-    /// Users that were passed by, and at first the endpoints that will be read.
+    /// Users that were passed by and that no other thread knows of.
     passed: usize,
+    kept: Option<&'a Kept>,
     shared: &'a Shared,
 }
 
 impl<'a> Users<'a> {
     pub(super) fn new(source: Source<'a>, shared: &'a Shared) -> Self {
-        let (scan, passed) = (source.scan(), shared.endpoints);
-        Self { source, scan, is_begun: false, is_far: false, found: None, passed, shared }
+        let scan = source.scan();
+        Self { source, scan, is_begun: false, is_far: false, found: None, passed: 0, kept: None, shared }
     }
 
     /// Begins with users before those of the last time.
     pub(super) fn begin(&mut self) -> Result<()> {
         self.is_begun = false;
-        if self.shared.kept().is_none() && self.shared.room > 0 && self.passed >= PASSED {
-            self.shared.keep(self)?;
-        }
+        self.shared.passed.fetch_add(mem::take(&mut self.passed), Relaxed);
+        self.kept = self.shared.kept(self.source)?;
         Ok(())
     }
 
-    /// Users that are found in memory, if any are.
-    pub(super) fn kept(&self) -> Option<&Kept> {
-        self.shared.kept()
+    /// Users that are found in memory, if any are: the same until it begins anew.
+    pub(super) fn kept(&self) -> Option<&'a Kept> {
+        self.kept
     }
 
     /// Whether all users are found in memory.
     pub(super) fn keeps_all(&self) -> bool {
-        self.kept().is_some_and(|kept| kept.is_all())
+        self.kept.is_some_and(Kept::is_all)
     }
 
     /// The record of a user that is not kept, if there is one. Users that are asked for ascend until it begins anew.
@@ -104,9 +130,9 @@ impl<'a> Users<'a> {
         }
         let passed = seek(&mut self.scan, user, !self.is_begun, |user| keys::user(application, user))?;
         // One of them was wanted before.
-        self.passed = self.passed.saturating_add(passed.saturating_sub(1));
+        self.passed += passed.saturating_sub(1);
         self.is_begun = true;
-        self.is_far = self.shared.room == 0 && passed == STEPS;
+        self.is_far = !self.shared.keeps && passed == STEPS;
         Ok(self.scan.entry()?.filter(|(found, _)| *found == user).map(|(_, record)| record))
     }
 }
