@@ -70,8 +70,12 @@ pub fn in_order<G: Gather, E: From<StoreError>>(
     gather: &mut dyn FnMut() -> G,
     take: &mut dyn FnMut(G::Load) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), E> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
-    in_order_on(threads, store, from, room, gather, take)
+    in_order_on(threads(), store, from, room, gather, take)
+}
+
+/// Threads that a read has: one a processor, up to 8.
+pub fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(THREADS)
 }
 
 /// The same on so many threads.

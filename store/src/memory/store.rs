@@ -196,6 +196,8 @@ impl Store for Memory {
         for id in &ids {
             self.delete_endpoint(application, &String::from_utf8_lossy(id))?;
         }
+        // Also of one whose endpoints have gone to another user.
+        self.state.lock().users.remove(&(application, user.as_bytes().to_vec()));
         Ok(ids.len() as u64)
     }
 

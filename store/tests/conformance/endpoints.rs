@@ -133,7 +133,14 @@ pub(crate) fn all_endpoints_of_a_user_are_deleted(mut bench: Bench) {
     assert_eq!(others[0].user.user_attributes["plan"], ["free"]);
     assert_eq!(bench.store().delete_user_endpoints(app, "u").unwrap(), 0);
     // The user's attributes went with the last endpoint.
-    put(&bench, app, &[new("again", "1").user("u")], &RecordLimits::default()).unwrap();
+    let put = |record: Record| put(&bench, app, &[record], &RecordLimits::default()).unwrap();
+    put(new("again", "1").user("u"));
+    assert!(bench.endpoint(app, "again").unwrap().user.user_attributes.is_empty());
+    // They go too where the user has no endpoints any more.
+    put(update("again").user_attribute("plan", "gold"));
+    put(update("again").user("v"));
+    assert_eq!(bench.store().delete_user_endpoints(app, "u").unwrap(), 0);
+    put(update("again").user("u"));
     assert!(bench.endpoint(app, "again").unwrap().user.user_attributes.is_empty());
 }
 
