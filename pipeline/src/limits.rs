@@ -219,6 +219,9 @@ pub(crate) const EXPORT_LOADS: usize = 12;
 /// Buffers of that size that wait to be written.
 pub(crate) const EXPORT_BUFFERS: usize = 4;
 
+/// Blocks of that size that each thread that makes gzip has.
+pub(crate) const GZIP_AHEAD: usize = 2;
+
 /// Bytes of a group of rows in a Parquet file, before they are encoded. Two groups are held: one is filled while the one before
 /// is written.
 pub(crate) const PARQUET_GROUP: usize = 16 << 20;

@@ -22,7 +22,7 @@ use parquet::{
 use pinport_model::Compression;
 use pinport_store::record::write::columns::{Column, Columns, SHAPES, Shape};
 
-use super::{ExportError, parts::GZIP_LEVEL};
+use super::{ExportError, packing::GZIP_LEVEL};
 use crate::limits::PARQUET_GROUPS;
 
 /// What a warehouse makes a table of. Members are those that JSON has, and as optional as there: a member that every endpoint

@@ -3,7 +3,8 @@
 //! ```text
 //! store.read_ranges -> rows as text                  threads that read, each a range of ids (rows.rs, batches.rs)
 //!                   -> cut into parts, or columns    the thread that runs the export
-//!                   -> compressed, hashed            a thread of its own (parts.rs; columnar.rs makes Parquet of columns)
+//!                   -> compressed                    threads that make gzip (packing.rs; columnar.rs makes Parquet of columns)
+//!                   -> hashed, written               a thread of its own (parts.rs)
 //!                   -> a folder or a bucket          target.rs
 //! ```
 //!
@@ -14,6 +15,7 @@
 
 mod batches;
 mod columnar;
+mod packing;
 mod parts;
 mod rows;
 mod target;

@@ -1,13 +1,7 @@
 //! From rows as text to parts: cut, compressed, hashed, written, and listed in a manifest.
 
-use std::{
-    io::{self, Write as _},
-    path::Path,
-    sync::mpsc::Receiver,
-    time::Instant,
-};
+use std::{io, path::Path, sync::mpsc::Receiver, time::Instant};
 
-use flate2::write::GzEncoder;
 use pinport_model::{Compression, WrittenPart};
 use pinport_store::ranges::Spare;
 use serde::Serialize;
@@ -15,12 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Export, ExportError, Form, Handed, ParquetFile, Text,
+    packing::Packer,
     target::{Part, Target},
 };
-use crate::limits::EXPORT_HANDED;
 
-/// One below zlib's own default, which makes 1% less of endpoints for a fifth more time.
-pub(super) const GZIP_LEVEL: u32 = 5;
 /// The name of the manifest. Importers skip it.
 const MANIFEST: &str = "_SUCCESS";
 
@@ -71,13 +63,26 @@ pub(super) struct Parts<'a> {
 /// A part while it is written. Dropped before its end, nothing of it stays.
 pub struct PartWriter<'a> {
     name: String,
-    part: Part<'a>,
+    file: Hashed<'a>,
     packer: Packer,
-    hash: Sha256,
     records: u64,
-    bytes: u64,
     text_bytes: u64,
     begun: Instant,
+}
+
+/// The file of a part, with the hash of what is in it.
+struct Hashed<'a> {
+    part: Part<'a>,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.part.write(bytes)
+    }
 }
 
 impl<'a> Parts<'a> {
@@ -153,12 +158,10 @@ impl<'a> PartWriter<'a> {
         note: Option<&Path>,
     ) -> Result<Self, ExportError> {
         Ok(Self {
-            part: target.begin(&name, note)?,
+            file: Hashed { part: target.begin(&name, note)?, hash: Sha256::new(), bytes: 0 },
             name,
             packer: Packer::new(compression)?,
-            hash: Sha256::new(),
             records: 0,
-            bytes: 0,
             text_bytes: 0,
             begun: Instant::now(),
         })
@@ -172,108 +175,18 @@ impl<'a> PartWriter<'a> {
 
     /// The same for bytes that were counted as what they are made of.
     fn pack(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
-        let packed = self.packer.pack(bytes)?;
-        self.hash.update(packed);
-        self.bytes += packed.len() as u64;
-        self.part.write(packed)
+        let Self { packer, file, .. } = self;
+        packer.pack(bytes, &mut |packed| file.write(packed))
     }
 
     /// Makes it whole: it is there when this returns. `last` is the id of its last endpoint.
-    pub fn end(mut self, last: String) -> Result<WrittenPart, ExportError> {
-        let packed = self.packer.end()?;
-        self.hash.update(&packed);
-        self.bytes += packed.len() as u64;
-        self.part.write(&packed)?;
-        self.part.finish()?;
-        tracing::debug!(name = self.name, records = self.records, took = ?self.begun.elapsed(), "a part is written");
-        Ok(WrittenPart {
-            name: self.name,
-            records: self.records,
-            bytes: self.bytes,
-            text_bytes: self.text_bytes,
-            sha256: pinport_model::hex(self.hash.finalize()),
-            last,
-        })
-    }
-}
-
-/// Compresses what it is given, and hands on what can be written by now.
-struct Packer {
-    /// None: as it is.
-    encoder: Option<Encoder>,
-    /// Text that was not compressed yet. Always so much of it is at a time: what a compressor makes of a text depends on where
-    /// it is interrupted, and the same endpoints are to give the same files.
-    text: Vec<u8>,
-}
-
-enum Encoder {
-    Gzip(Box<GzEncoder<Vec<u8>>>),
-    Zstd(Box<zstd::stream::write::Encoder<'static, Vec<u8>>>),
-}
-
-impl Encoder {
-    fn output(&mut self) -> &mut Vec<u8> {
-        match self {
-            Self::Gzip(encoder) => encoder.get_mut(),
-            Self::Zstd(encoder) => encoder.get_mut(),
-        }
-    }
-
-    fn write_all(&mut self, text: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Gzip(encoder) => encoder.write_all(text),
-            Self::Zstd(encoder) => encoder.write_all(text),
-        }
-    }
-
-    fn finish(self) -> io::Result<Vec<u8>> {
-        match self {
-            Self::Gzip(encoder) => encoder.finish(),
-            Self::Zstd(encoder) => encoder.finish(),
-        }
-    }
-}
-
-impl Packer {
-    fn new(compression: Compression) -> io::Result<Self> {
-        let encoder = match compression {
-            Compression::None => None,
-            Compression::Gzip => {
-                let level = flate2::Compression::new(GZIP_LEVEL);
-                Some(Encoder::Gzip(Box::new(GzEncoder::new(Vec::new(), level))))
-            }
-            Compression::Zstd => {
-                Some(Encoder::Zstd(Box::new(zstd::stream::write::Encoder::new(Vec::new(), 0)?)))
-            }
-        };
-        Ok(Self { encoder, text: Vec::new() })
-    }
-
-    /// What can be written now that this is added.
-    fn pack<'a>(&'a mut self, mut text: &'a [u8]) -> io::Result<&'a [u8]> {
-        let Some(encoder) = &mut self.encoder else { return Ok(text) };
-        encoder.output().clear();
-        while self.text.len() + text.len() >= EXPORT_HANDED {
-            let (now, later) = text.split_at(EXPORT_HANDED - self.text.len());
-            match self.text.is_empty() {
-                true => encoder.write_all(now)?,
-                false => {
-                    self.text.extend_from_slice(now);
-                    encoder.write_all(&self.text)?;
-                    self.text.clear();
-                }
-            }
-            text = later;
-        }
-        self.text.extend_from_slice(text);
-        Ok(encoder.output())
-    }
-
-    /// What comes last.
-    fn end(&mut self) -> io::Result<Vec<u8>> {
-        let Some(mut encoder) = self.encoder.take() else { return Ok(Vec::new()) };
-        encoder.output().clear();
-        encoder.write_all(&self.text)?;
-        encoder.finish()
+    pub fn end(self, last: String) -> Result<WrittenPart, ExportError> {
+        let Self { name, mut file, packer, records, text_bytes, begun } = self;
+        packer.end(&mut |packed| file.write(packed))?;
+        let Hashed { part, hash, bytes } = file;
+        part.finish()?;
+        tracing::debug!(name, records, took = ?begun.elapsed(), "a part is written");
+        let sha256 = pinport_model::hex(hash.finalize());
+        Ok(WrittenPart { name, records, bytes, text_bytes, sha256, last })
     }
 }
