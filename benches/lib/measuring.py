@@ -1,5 +1,6 @@
 """What the benchmark commands share: building pinport, making data, running a process and saying what it took."""
 
+import contextlib
 import json
 import os
 import platform
@@ -8,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,7 +116,42 @@ def written_by(pid):
 
 def cpu_of(pid):
     """Seconds of CPU time that a process took so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return _cpu_in(_fields_of(Path(f"/proc/{pid}")))
+
+
+class Compaction:
+    """Watches what RocksDB's own threads take of a process: those that compact, and those that help them and end soon."""
+
+    def __init__(self, pid):
+        self.tasks, self.took, self.lock = Path(f"/proc/{pid}/task"), {}, threading.Lock()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def seconds(self):
+        with self.lock:
+            with contextlib.suppress(OSError):
+                for task in self.tasks.iterdir():
+                    self._look(task)
+            return sum(self.took.values())
+
+    def _watch(self):
+        while self.tasks.exists():
+            self.seconds()
+            time.sleep(0.02)
+
+    def _look(self, task):
+        # Others end meanwhile.
+        with contextlib.suppress(OSError):
+            if (task / "comm").read_text().startswith("rocksdb"):
+                fields = _fields_of(task)
+                self.took[task.name, fields[19]] = _cpu_in(fields)
+
+
+def _fields_of(process):
+    """The fields of a process or thread from its state on (proc(5), stat)."""
+    return (process / "stat").read_text().rsplit(")", 1)[1].split()
+
+
+def _cpu_in(fields):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

@@ -10,7 +10,7 @@ use super::{
     engine::{Engine, to_json},
     joining::{MOST_RUNS, RUNS_OF_PIECE, join_runs},
     keys::{self, Key, end_of},
-    layers::{self, Layer, delete_layer, put_layer, rows},
+    layers::{self, Layer, delete_layer, delete_row, put_layer, rows},
     member_runs::Source,
     merged::{AT_HAND, Members, Merged},
     segments::{has_members, layer_of, needed, put_state, version},
@@ -55,7 +55,7 @@ pub(super) fn close_layer(
         Ok(new.count)
     };
     let Some(made) = lifecycle::close_layer(&mut state, job, replace, has_members, count_new)? else {
-        delete_layer(engine, batch, id, layer.number)?;
+        delete_layer(engine, batch, id, (layer.number, layer.copies))?;
         return Ok(None);
     };
     let mut unread = None;
@@ -143,6 +143,13 @@ impl New {
     }
 }
 
+/// For each record of a layer so many that others have at least, and they are read from one end to the other: a block has
+/// some hundred.
+const NEAR: u64 = 64;
+
+/// Bytes of members that are taken at once then.
+const AT_ONCE: usize = if cfg!(test) { 10 << 10 } else { AT_HAND };
+
 /// Finds the members of a layer of so many records that are in none of the others.
 fn find_new(
     engine: &Engine,
@@ -152,8 +159,12 @@ fn find_new(
     others: &[Layer],
 ) -> Result<New> {
     let mut source = Source::new(engine, snapshot, segment, false);
+    source.at_once = AT_ONCE;
     let mut own = Members::open(&mut source, &[(layer, false)], None, AT_HAND)?;
     let has_copies = others.iter().any(|other| other.copies);
+    // Few ids are not near each other: most blocks are not asked for.
+    let all: u64 = others.iter().map(|other| other.records).sum();
+    source.at_once = if all / records.max(1) < NEAR { AT_ONCE } else { 0 };
     // The largest has most of them.
     let mut others: Vec<_> = others.iter().collect();
     others.sort_by_key(|other| std::cmp::Reverse(other.records));
@@ -178,8 +189,7 @@ fn forget_layers(
 ) -> Result<()> {
     let Some(last) = before.checked_sub(1) else { return Ok(()) };
     for layer in rows(engine, &engine.db.snapshot(), segment, first, last)? {
-        delete_layer(engine, batch, segment, layer.number)?;
-        batch.delete(keys::closed_layer(segment, layer.first));
+        delete_row(engine, batch, segment, &layer)?;
     }
     Ok(())
 }
@@ -209,7 +219,8 @@ fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &Se
     let (Some(first), Some(last)) = (layers.first(), layers.last()) else { return Ok(()) };
     // The last layer that is folded is another each time.
     let number = blocks::numbered(FIRST_FOLDED | last.last, first.copies);
-    let parts: Vec<_> = layers.iter().map(|layer| (layer.number, layer.copies)).collect();
+    let with_members = layers.iter().filter(|layer| !layer.is_empty);
+    let parts: Vec<_> = with_members.map(|layer| (layer.number, layer.copies)).collect();
     let mut members = Merged::new(engine, &snapshot, segment, &parts, (None, false))?;
     let mut folded = Layer {
         number,
@@ -229,7 +240,7 @@ fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &Se
         }
         entries.push((id.to_vec(), copy.unwrap_or_default().to_vec()));
     }
-    folded.records = entries.len() as u64;
+    (folded.records, folded.is_empty) = (entries.len() as u64, entries.is_empty());
     if first.copies {
         let prefix = keys::layer(segment, number);
         entries.iter().for_each(|(id, copy)| batch.put([&prefix[..], id].concat(), copy));
@@ -237,8 +248,7 @@ fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &Se
         put_members(batch, segment, number, entries.iter().map(|(id, _)| &id[..]));
     }
     for layer in &layers {
-        delete_layer(engine, batch, segment, layer.number)?;
-        batch.delete(keys::closed_layer(segment, layer.first));
+        delete_row(engine, batch, segment, layer)?;
     }
     put_layer(batch, segment, &folded)
 }

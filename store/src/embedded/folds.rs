@@ -73,7 +73,7 @@ fn fold(engine: &Engine, segment: &Segment, due: Vec<Layer>, before: &[u32], kin
         return Ok(());
     }
     let mut batch = WriteBatch::default();
-    layers::delete_layer(engine, &mut batch, segment.id, number)?;
+    layers::delete_layer(engine, &mut batch, segment.id, (number, first.copies))?;
     engine.write(batch)?;
     let (written, records) = {
         let snapshot = engine.db.snapshot();
@@ -102,8 +102,7 @@ fn fold(engine: &Engine, segment: &Segment, due: Vec<Layer>, before: &[u32], kin
     let mut batch = WriteBatch::default();
     if are_there(engine, segment.id, &due)? {
         for layer in &due {
-            layers::delete_layer(engine, &mut batch, segment.id, layer.number)?;
-            batch.delete(keys::closed_layer(segment.id, layer.first));
+            layers::delete_row(engine, &mut batch, segment.id, layer)?;
         }
         layers::put_layer(&mut batch, segment.id, &folded)?;
     } else {

@@ -106,14 +106,31 @@ pub(super) fn put_layer(batch: &mut WriteBatch, segment: SegmentId, layer: &Laye
     Ok(())
 }
 
-/// Deletes the members of a layer.
+/// Deletes a layer with its row.
+pub(super) fn delete_row(
+    engine: &Engine,
+    batch: &mut WriteBatch,
+    segment: SegmentId,
+    layer: &Layer,
+) -> Result<()> {
+    if layer.copies || !layer.is_empty {
+        delete_layer(engine, batch, segment, (layer.number, layer.copies))?;
+    }
+    batch.delete(keys::closed_layer(segment, layer.first));
+    Ok(())
+}
+
+/// Deletes the members of a layer, which is of copies or not. To look for each prefix opens every file of level 0.
 pub(super) fn delete_layer(
     engine: &Engine,
     batch: &mut WriteBatch,
     segment: SegmentId,
-    number: u32,
+    (number, copies): (u32, bool),
 ) -> Result<()> {
     delete_prefix(engine, batch, &keys::layer(segment, number))?;
-    delete_prefix(engine, batch, &keys::copy_links(segment, number))?;
-    delete_prefix(engine, batch, &keys::copy_link_groups(segment, number))
+    if copies {
+        delete_prefix(engine, batch, &keys::copy_links(segment, number))?;
+        delete_prefix(engine, batch, &keys::copy_link_groups(segment, number))?;
+    }
+    Ok(())
 }

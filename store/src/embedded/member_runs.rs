@@ -26,6 +26,9 @@ pub(super) struct Source<'a> {
     is_long: bool,
     /// What all keys begin with.
     prefix: Key,
+    /// Bytes of members that runs take as they are opened, the first ones; to come back for them is a seek in all files of level 0
+    /// for each run. The others take a block.
+    pub(super) at_once: usize,
     blocks: Option<Scan<'a>>,
     /// Of layers without blocks.
     keys: Option<Scan<'a>>,
@@ -39,7 +42,7 @@ impl<'a> Source<'a> {
         is_long: bool,
     ) -> Self {
         let prefix = keys::members(segment);
-        Self { engine, snapshot, segment, is_long, prefix, blocks: None, keys: None }
+        Self { engine, snapshot, segment, is_long, prefix, at_once: 0, blocks: None, keys: None }
     }
 
     fn blocks(&mut self) -> &mut Scan<'a> {
@@ -162,10 +165,12 @@ impl Blocks {
     pub(super) fn next_run(&mut self, source: &mut Source<'_>) -> Result<Option<Self>> {
         let layer =
             u32::from_be_bytes(*self.key.first_chunk().expect("its key begins with the layer's number"));
-        let blocks = source.blocks();
-        // Most runs of small layers have one block.
-        blocks.forward();
-        self.has_more = blocks.entry()?.is_some_and(|(key, _)| key.starts_with(&self.key[..OF_RUN]));
+        if self.has_more {
+            // Most runs of small layers have one block.
+            let blocks = source.blocks();
+            blocks.forward();
+            self.has_more = blocks.entry()?.is_some_and(|(key, _)| key.starts_with(&self.key[..OF_RUN]));
+        }
         if self.has_more {
             let end = [&source.prefix[..], &end_of(&self.key[..OF_RUN])].concat();
             source.blocks().seek(&end);
@@ -191,7 +196,8 @@ impl Blocks {
             has_more: false,
             is_at_end: false,
         };
-        run.take(source, 0)?;
+        run.take(source, source.at_once)?;
+        source.at_once = source.at_once.saturating_sub(run.others.len());
         Ok(Some(run))
     }
 

@@ -13,7 +13,7 @@ use super::folding::Folding;
 pub struct EmbeddedOptions {
     /// Bytes of the block cache. Index and filter blocks lie in it too, so it bounds what reading takes.
     pub block_cache: usize,
-    /// Files that are open at once: well below the usual limit of 1024 descriptors.
+    /// Files that are open at once.
     pub max_open_files: i32,
     /// Files in level 0 that start a compaction.
     ///
@@ -71,7 +71,8 @@ impl EmbeddedOptions {
     pub fn serving() -> Self {
         Self {
             block_cache: 32 << 20,
-            max_open_files: 1024,
+            // As many as may lie in level 0: to open one that was closed takes longer than what is read of it.
+            max_open_files: 4096,
             level0_trigger: 1200,
             crowded: Some(128),
             max_level0_files: 4000,

@@ -83,6 +83,8 @@ fn within(prefix: &[u8]) -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_iterate_lower_bound(prefix);
     options.set_iterate_upper_bound(end_of(prefix));
+    // A scan that is the last to need the files before a compaction does not wait until they are deleted.
+    options.set_background_purge_on_iterator_cleanup(true);
     options
 }
 

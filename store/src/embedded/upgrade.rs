@@ -94,7 +94,7 @@ fn from_layout_2(engine: &Engine, batch: &mut WriteBatch, old: OldSegment) -> Re
     for (place, version) in (0..).zip(&versions) {
         let Some(layer) = version.layers.last() else { continue };
         if place < first_kept {
-            delete_layer(engine, batch, id, layer.number)?;
+            delete_layer(engine, batch, id, (layer.number, layer.copies))?;
             continue;
         }
         let job: Option<ImportJob> = engine.get_json(&keys::job(layer.job))?;
