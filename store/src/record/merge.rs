@@ -6,7 +6,7 @@
 use std::{cmp::Ordering, ops::Range};
 
 use super::{
-    Tag,
+    FIRST_NAMED, Tag,
     append::append,
     read::{Damaged, Member, Members, find},
 };
@@ -34,8 +34,9 @@ pub(crate) fn overlaid(
 pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<bool, Damaged> {
     out.reserve(older.len() + newer.len());
     let (mut olds, mut news) = (Members::new(older), Members::new(newer));
-    let (mut old, mut new) = (olds.next()?, news.next()?);
     let mut kept = Span { of: [older, newer], source: OLDER, place: 0..0, removes: false };
+    kept.replace(&mut olds, &mut news, out);
+    let (mut old, mut new) = (olds.next()?, news.next()?);
     loop {
         match (old, new) {
             (Some(o), Some(n)) => match o.order(&n) {
@@ -58,6 +59,7 @@ pub(crate) fn merge(older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<boo
                         true => kept.keep(OLDER, &o, &olds, out),
                         false => kept.keep(NEWER, &n, &news, out),
                     }
+                    kept.replace(&mut olds, &mut news, out);
                     old = olds.next()?;
                     new = news.next()?;
                 }
@@ -98,18 +100,89 @@ impl Span<'_> {
     #[inline]
     fn keep(&mut self, source: usize, member: &Member<'_>, members: &Members<'_>, out: &mut Vec<u8>) {
         let end = self.of[source].len() - members.rest().len();
-        let start = end - member.whole.len();
         self.removes |= member.is_removal();
-        if self.source == source && self.place.end == start {
-            self.place.end = end;
+        self.add(source, end - member.whole.len()..end, out);
+    }
+
+    /// Keeps the newer ones of members that stand in front of both records, as far as [`same_in_front`] sees any: most updates
+    /// say the same members as what was there before.
+    #[inline]
+    fn replace(&mut self, olds: &mut Members<'_>, news: &mut Members<'_>, out: &mut Vec<u8>) {
+        let start = self.of[NEWER].len() - news.rest().len();
+        while let Some(same) = same_in_front(olds.rest(), news.rest()) {
+            self.removes |= same.removes;
+            olds.pass(same.older);
+            news.pass(same.newer);
+        }
+        let end = self.of[NEWER].len() - news.rest().len();
+        if start < end {
+            self.add(NEWER, start..end, out);
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, source: usize, place: Range<usize>, out: &mut Vec<u8>) {
+        if self.source == source && self.place.end == place.start {
+            self.place.end = place.end;
             return;
         }
         self.flush(out);
-        (self.source, self.place) = (source, start..end);
+        (self.source, self.place) = (source, place);
     }
 
     fn flush(&self, out: &mut Vec<u8>) {
         append(out, &self.of[self.source][self.place.clone()]);
+    }
+}
+
+/// A member that stands in front of two records.
+struct Same {
+    /// Its bytes in each.
+    older: usize,
+    newer: usize,
+    /// Whether the newer one is a removal.
+    removes: bool,
+}
+
+/// The member in front of both records, if it is the same of both, the newer one counts, and its lengths take a byte each: a
+/// few comparisons, where reading it twice takes several times as long. Whatever it does not see is read one by one.
+#[inline(always)]
+fn same_in_front(older: &[u8], newer: &[u8]) -> Option<Same> {
+    let tag = *older.first()?;
+    if *newer.first()? != tag || tag == Tag::CreationDate as u8 {
+        return None;
+    }
+    let is_named = tag >= FIRST_NAMED;
+    let mut head = 1;
+    if is_named {
+        let length = usize::from(*older.get(1)?);
+        head = 2 + length;
+        if length >= 0x80 || !is_equal(older.get(1..head)?, newer.get(1..head)?) {
+            return None;
+        }
+    }
+    let end_of = |record: &[u8]| {
+        let length = usize::from(*record.get(head)?);
+        let end = head + 1 + length;
+        (length < 0x80 && end <= record.len()).then_some(end)
+    };
+    let (older, newer) = (end_of(older)?, end_of(newer)?);
+    Some(Same { older, newer, removes: is_named && newer == head + 1 })
+}
+
+/// Whether two texts of one length are equal; most are as short as the names of attributes.
+#[inline(always)]
+fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    match one.len() {
+        4..=8 => {
+            one.first_chunk::<4>() == other.first_chunk::<4>()
+                && one.last_chunk::<4>() == other.last_chunk::<4>()
+        }
+        9..=16 => {
+            one.first_chunk::<8>() == other.first_chunk::<8>()
+                && one.last_chunk::<8>() == other.last_chunk::<8>()
+        }
+        _ => one == other,
     }
 }
 
@@ -127,4 +200,53 @@ pub(super) fn without_removals(record: &[u8]) -> Result<Vec<u8>, Damaged> {
     }
     kept.extend_from_slice(&record[start..]);
     Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_equal_if_all_of_their_bytes_are() {
+        for length in 0..40 {
+            let name: Vec<u8> = (0..length).collect();
+            assert!(is_equal(&name, &name.clone()), "{length} bytes");
+            for place in 0..name.len() {
+                let mut other = name.clone();
+                other[place] ^= 1;
+                assert!(!is_equal(&name, &other), "{length} bytes, another at {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_same_member_in_front_of_both_is_passed() {
+        let attribute = |name: &str, value: &[u8]| {
+            let mut member = vec![Tag::Attribute as u8, name.len() as u8];
+            member.extend_from_slice(name.as_bytes());
+            member.push(value.len() as u8);
+            member.extend_from_slice(value);
+            member
+        };
+        let same = |older: &[u8], newer: &[u8]| {
+            same_in_front(older, newer).map(|same| (same.older, same.newer, same.removes))
+        };
+        let old = attribute("plan", b"\x04gold");
+        assert_eq!(same(&old, &attribute("plan", b"\x03red")), Some((12, 11, false)));
+        assert_eq!(same(&old, &attribute("plan", b"")), Some((12, 7, true)));
+        assert_eq!(same(&old, &attribute("plum", b"\x03red")), None);
+        assert_eq!(same(&old, &attribute("pla", b"\x03red")), None);
+        assert_eq!(same(&old, b""), None);
+        let status = [Tag::Status as u8, 1, 0];
+        assert_eq!(same(&status, &status), Some((3, 3, false)));
+        // The older one counts.
+        let created = [Tag::CreationDate as u8, 1, 0];
+        assert_eq!(same(&created, &created), None);
+        // Longer lengths, and what is cut off, are read one by one.
+        assert_eq!(same(&status, &[&[Tag::Status as u8, 0x80, 1][..], &[0; 128]].concat()), None);
+        for cut in 0..old.len() {
+            assert_eq!(same(&old, &old[..cut]), None, "{cut} bytes");
+            assert_eq!(same(&old[..cut], &old), None, "{cut} bytes");
+        }
+    }
 }

@@ -88,6 +88,12 @@ impl<'a> Members<'a> {
         self.rest
     }
 
+    /// Passes what was seen to be members.
+    #[inline]
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.rest = &self.rest[bytes..];
+    }
+
     /// The next member, or `None` after the last.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<Member<'a>>, Damaged> {
