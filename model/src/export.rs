@@ -73,7 +73,7 @@ pub struct WrittenPart {
     pub bytes: u64,
     /// The bytes of its text, or of its columns before they were encoded.
     pub text_bytes: u64,
-    /// The SHA-256 of its bytes, in hex.
+    /// The SHA-256 of its bytes, in hex; empty if they went into a pipe.
     pub sha256: String,
     /// The id of its last endpoint: the next part begins after it.
     pub last: String,

@@ -219,7 +219,10 @@ pub(crate) const EXPORT_LOADS: usize = 12;
 /// Buffers of that size that wait to be written.
 pub(crate) const EXPORT_BUFFERS: usize = 4;
 
-/// Blocks of that size that each thread that makes gzip has.
+/// Bytes of a file that are written at a time.
+pub(crate) const EXPORT_WRITTEN: usize = 512 << 10;
+
+/// Blocks of [`EXPORT_HANDED`] bytes that each thread that makes gzip has.
 pub(crate) const GZIP_AHEAD: usize = 2;
 
 /// Bytes of a group of rows in a Parquet file, before they are encoded. Two groups are held: one is filled while the one before

@@ -5,7 +5,7 @@
 //!                   -> cut into parts, or columns    the thread that runs the export
 //!                   -> compressed                    threads that make gzip (packing.rs; columnar.rs makes Parquet of columns)
 //!                   -> hashed, written               a thread of its own (parts.rs)
-//!                   -> a folder or a bucket          target.rs
+//!                   -> a folder or a bucket          target.rs; files past the page cache (direct.rs)
 //! ```
 //!
 //! A part is there whole or not at all, and counts when its record is durable: an export that is interrupted goes on
@@ -15,6 +15,7 @@
 
 mod batches;
 mod columnar;
+mod direct;
 mod packing;
 mod parts;
 mod rows;

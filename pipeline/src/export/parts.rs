@@ -70,16 +70,18 @@ pub struct PartWriter<'a> {
     begun: Instant,
 }
 
-/// The file of a part, with the hash of what is in it.
+/// The file of a part, with the hash of what is in it; of what a pipe takes no manifest says one.
 struct Hashed<'a> {
     part: Part<'a>,
-    hash: Sha256,
+    hash: Option<Sha256>,
     bytes: u64,
 }
 
 impl Hashed<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
-        self.hash.update(bytes);
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
         self.bytes += bytes.len() as u64;
         self.part.write(bytes)
     }
@@ -157,8 +159,9 @@ impl<'a> PartWriter<'a> {
         compression: Compression,
         note: Option<&Path>,
     ) -> Result<Self, ExportError> {
+        let hash = (!target.is_pipe()).then(Sha256::new);
         Ok(Self {
-            file: Hashed { part: target.begin(&name, note)?, hash: Sha256::new(), bytes: 0 },
+            file: Hashed { part: target.begin(&name, note)?, hash, bytes: 0 },
             name,
             packer: Packer::new(compression)?,
             records: 0,
@@ -186,7 +189,7 @@ impl<'a> PartWriter<'a> {
         let Hashed { part, hash, bytes } = file;
         part.finish()?;
         tracing::debug!(name, records, took = ?begun.elapsed(), "a part is written");
-        let sha256 = pinport_model::hex(hash.finalize());
+        let sha256 = hash.map(|hash| pinport_model::hex(hash.finalize())).unwrap_or_default();
         Ok(WrittenPart { name, records, bytes, text_bytes, sha256, last })
     }
 }

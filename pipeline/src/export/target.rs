@@ -2,8 +2,8 @@
 //! upload that is completed at its end; or a pipe, which takes what comes.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    fs::{self, OpenOptions},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use pinport_model::SourceLocation;
 use pinport_store::boundary;
 use tokio::runtime::Handle;
 
-use super::ExportError;
+use super::{ExportError, direct::Direct};
 use crate::{
     engine::files::{create_folder, on, sync_folder},
     source::{
@@ -88,6 +88,11 @@ impl Target {
         Self { kind: Kind::Pipe(Mutex::new(out)) }
     }
 
+    /// Whether it is a pipe.
+    pub(super) fn is_pipe(&self) -> bool {
+        matches!(self.kind, Kind::Pipe(_))
+    }
+
     /// What a file is called in messages.
     pub fn url(&self, name: &str) -> String {
         match &self.kind {
@@ -106,6 +111,7 @@ impl Target {
                 let mut options = OpenOptions::new();
                 options.write(true).create(true).truncate(true);
                 let file = options.open(&unfinished).map_err(on("write", &unfinished))?;
+                let file = Direct::new(file);
                 Part::File(FilePart { file, unfinished, path: folder.join(name), finished: false })
             }
             Kind::Bucket { writing, prefix } => {
@@ -173,7 +179,7 @@ pub(crate) enum Part<'a> {
 
 /// A file of a folder.
 pub(crate) struct FilePart {
-    file: File,
+    file: Direct,
     unfinished: PathBuf,
     path: PathBuf,
     finished: bool,
@@ -183,8 +189,7 @@ impl Part<'_> {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
         match self {
             Self::File(FilePart { file, unfinished, .. }) => {
-                file.write_all(bytes).map_err(on("write", unfinished))?;
-                Ok(())
+                Ok(file.write(bytes).map_err(on("write", unfinished))?)
             }
             Self::Upload { upload, key, note } => upload.write(bytes, |id| match note {
                 None => Ok(()),
@@ -198,10 +203,10 @@ impl Part<'_> {
     pub(crate) fn finish(self) -> Result<(), ExportError> {
         match self {
             Self::File(mut part) => {
-                let FilePart { file, unfinished, path, .. } = &part;
-                file.sync_all().map_err(on("sync", unfinished))?;
+                let FilePart { file, unfinished, path, .. } = &mut part;
+                file.end().map_err(on("write", unfinished))?;
                 boundary("export.part-written");
-                fs::rename(unfinished, path).map_err(on("write", path))?;
+                fs::rename(&*unfinished, &*path).map_err(on("write", path))?;
                 if let Some(folder) = path.parent() {
                     sync_folder(folder)?;
                 }
