@@ -32,7 +32,6 @@ mod wrong_clock;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    heap::bound();
     #[cfg(feature = "failpoints")]
     wrong_clock::follow();
     private::keep_files();

@@ -1,4 +1,5 @@
-//! Memory is a function of the configuration: once the block cache is full, more rows take no more of it.
+//! Memory is a function of the configuration: once the block cache is full, more rows take no more of it. What is free goes
+//! back to the system.
 
 use crate::support::*;
 
@@ -26,4 +27,16 @@ fn more_rows_take_no_more_memory() {
         peaks.push(outcome.peak as f64);
     }
     assert!(peaks[1] < peaks[0] * 1.1, "{peaks:?}");
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn the_allocator_follows_the_settings_of_the_program() {
+    let lab = Lab::new();
+    // It says what it was told, and by whom.
+    let outcome = lab.pinport(&["--version"]).env("MALLOC_CONF", "confirm_conf:true").expect(0);
+    for setting in ["background_thread:true", "dirty_decay_ms:1000", "muzzy_decay_ms:0", "narenas:4"] {
+        let is_set = |line: &str| line.ends_with(&format!("Set conf value: {setting}"));
+        assert!(outcome.err.lines().any(is_set), "{setting}: {}", outcome.err);
+    }
 }
