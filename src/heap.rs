@@ -10,8 +10,8 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// Memory that was freed goes back to the system within a second or so, also if its threads rest, and threads share few heaps:
-/// what is free in one is of no use to the others.
+/// Memory that was freed goes back to the system within a fifth of a second, also if its threads rest, and threads share few
+/// heaps: what is free in one is of no use to the others.
 // SAFETY: jemalloc declares it as a pointer to text that ends with a zero, and only reads it.
 #[unsafe(export_name = "malloc_conf")]
-static SETTINGS: &[u8; 70] = b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4\0";
+static SETTINGS: &[u8; 69] = b"background_thread:true,dirty_decay_ms:200,muzzy_decay_ms:0,narenas:4\0";

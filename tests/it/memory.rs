@@ -35,7 +35,7 @@ fn the_allocator_follows_the_settings_of_the_program() {
     let lab = Lab::new();
     // It says what it was told, and by whom.
     let outcome = lab.pinport(&["--version"]).env("MALLOC_CONF", "confirm_conf:true").expect(0);
-    for setting in ["background_thread:true", "dirty_decay_ms:1000", "muzzy_decay_ms:0", "narenas:4"] {
+    for setting in ["background_thread:true", "dirty_decay_ms:200", "muzzy_decay_ms:0", "narenas:4"] {
         let is_set = |line: &str| line.ends_with(&format!("Set conf value: {setting}"));
         assert!(outcome.err.lines().any(is_set), "{setting}: {}", outcome.err);
     }
