@@ -143,10 +143,11 @@ mod tests {
         let text = text(3 * EXPORT_WRITTEN + 5);
         let path = folder.path().join("file");
         let mut file = Direct::new(File::create(&path).unwrap());
-        // A disk does not write from here.
+        // Most disks do not write from here.
         file.start = (file.start + 1) % ALIGNED;
         file.write(&text).unwrap();
-        assert_eq!(file.past_cache, PastCache::No);
+        // Some file systems take it nevertheless.
+        assert_ne!(file.past_cache, PastCache::Untried);
         file.end().unwrap();
         assert!(std::fs::read(&path).unwrap() == text);
     }
