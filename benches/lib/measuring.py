@@ -1,6 +1,5 @@
 """What the benchmark commands share: building pinport, making data, running a process and saying what it took."""
 
-import contextlib
 import json
 import os
 import platform
@@ -11,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
@@ -128,7 +127,7 @@ class Compaction:
 
     def seconds(self):
         with self.lock:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 for task in self.tasks.iterdir():
                     self._look(task)
             return sum(self.took.values())
@@ -140,7 +139,7 @@ class Compaction:
 
     def _look(self, task):
         # Others end meanwhile.
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if (task / "comm").read_text().startswith("rocksdb"):
                 fields = _fields_of(task)
                 self.took[task.name, fields[19]] = _cpu_in(fields)

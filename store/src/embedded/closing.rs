@@ -219,9 +219,7 @@ fn fold(engine: &Engine, batch: &mut WriteBatch, segment: SegmentId, oldest: &Se
     let (Some(first), Some(last)) = (layers.first(), layers.last()) else { return Ok(()) };
     // The last layer that is folded is another each time.
     let number = blocks::numbered(FIRST_FOLDED | last.last, first.copies);
-    let with_members = layers.iter().filter(|layer| !layer.is_empty);
-    let parts: Vec<_> = with_members.map(|layer| (layer.number, layer.copies)).collect();
-    let mut members = Merged::new(engine, &snapshot, segment, &parts, (None, false))?;
+    let mut members = Merged::new(engine, &snapshot, segment, &layers::to_open(&layers), (None, false))?;
     let mut folded = Layer {
         number,
         copies: first.copies,

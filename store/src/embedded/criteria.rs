@@ -255,6 +255,6 @@ impl Sources for Read<'_> {
 
     fn import(&mut self, segment: &Segment, version: &SegmentVersion) -> Result<Self::Import> {
         let layers = layers::of_version(self.engine, self.snapshot, segment, version)?;
-        Ok((segment.id, layers.iter().map(|layer| (layer.number, layer.copies)).collect()))
+        Ok((segment.id, layers::to_open(&layers)))
     }
 }

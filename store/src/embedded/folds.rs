@@ -77,10 +77,8 @@ fn fold(engine: &Engine, segment: &Segment, due: Vec<Layer>, before: &[u32], kin
     engine.write(batch)?;
     let (written, records) = {
         let snapshot = engine.db.snapshot();
-        let with_members = due.iter().filter(|layer| !layer.is_empty);
-        let parts: Vec<_> = with_members.map(|layer| (layer.number, layer.copies)).collect();
         let mut source = Source::new(engine, &snapshot, segment.id, true);
-        let members = Members::open(&mut source, &parts, None, AT_HAND)?;
+        let members = Members::open(&mut source, &layers::to_open(&due), None, AT_HAND)?;
         let before = Members::to_ask(&mut source, before.iter().copied(), AT_HAND)?;
         let mut prefix = keys::layer(segment.id, number);
         if !first.copies {

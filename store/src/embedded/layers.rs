@@ -47,6 +47,11 @@ pub(super) fn of_version(
     Ok(found)
 }
 
+/// What is opened to read some layers: the number of each and whether it has copies. Layers without members are not.
+pub(super) fn to_open(layers: &[Layer]) -> Vec<(u32, bool)> {
+    layers.iter().filter(|layer| !layer.is_empty).map(|layer| (layer.number, layer.copies)).collect()
+}
+
 /// The rows of all layers of a version, oldest first.
 fn all_layers(
     engine: &Engine,

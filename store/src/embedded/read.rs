@@ -96,8 +96,7 @@ pub(super) fn members(
 ) -> Result<Vec<Endpoint>> {
     // Another thread may fold the layers meanwhile.
     let snapshot = engine.db.snapshot();
-    let layers = layers::of_version(engine, &snapshot, segment, version)?;
-    let layers: Vec<_> = layers.iter().map(|layer| (layer.number, layer.copies)).collect();
+    let layers = layers::to_open(&layers::of_version(engine, &snapshot, segment, version)?);
     let mut members = Merged::new(engine, &snapshot, segment.id, &layers, (after, false))?;
     let mut endpoints = (limit > FEW).then(|| engine.scan(&keys::endpoint(segment.application, b"")));
     let mut found = Vec::new();

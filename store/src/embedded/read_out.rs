@@ -166,12 +166,11 @@ impl<'a> Reading<'a> {
             Scope::Version(segment, version) if version.criteria.is_none() => {
                 let layers = layers::of_version(engine, snapshot, segment, version)?;
                 known = layers.iter().map(|layer| layer.records).max().unwrap_or_default();
-                let layers: Vec<_> = layers.iter().map(|layer| (layer.number, layer.copies)).collect();
                 Ranges::Members(Box::new(Merged::new(
                     engine,
                     snapshot,
                     segment.id,
-                    &layers,
+                    &layers::to_open(&layers),
                     (after, !is_short),
                 )?))
             }
